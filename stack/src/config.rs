@@ -1,0 +1,124 @@
+//! What an application may choose, with units in the names or the types.
+
+use core::time::Duration;
+use std::net::{IpAddr, SocketAddr};
+
+/// How the bytes of a session are handed to the receiving application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// In order, as TCP does: for streams.
+    #[default]
+    Ordered,
+    /// Each segment on arrival, with its offset: for files, which are written in place.
+    Unordered,
+}
+
+/// The congestion control algorithm of every member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Algorithm {
+    /// CUBIC (RFC 9438).
+    #[default]
+    Cubic,
+    /// Reno (RFC 5681).
+    Reno,
+}
+
+/// What it takes for a member in trial to be served by the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Promotion {
+    /// At least 90 % of at least 32 group packets, counted from the first after JOINED.
+    #[default]
+    Probe,
+    /// The published rule: after 75 KiB by unicast, when option 51 reports that the group is heard
+    /// (`TCP-XM` slides 16 and 17).
+    After75K,
+}
+
+/// A multicast group and, for source-specific multicast (RFC 4607), the source it is joined with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Group {
+    /// Group address and UDP port.
+    pub addr: SocketAddr,
+    /// The sender's address if the group is source-specific, else `None` (any source).
+    pub source: Option<IpAddr>,
+}
+
+/// Where the bytes of a session come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Written once by the application, held in a ring of so many bytes until every member
+    /// acknowledged them. A slow member can hold the stream back.
+    Stream {
+        /// Size of the ring in bytes.
+        ring: usize,
+    },
+    /// Asked for by the engine, range by range, as often as it needs (a file).
+    Source {
+        /// Length in bytes.
+        len: u64,
+    },
+}
+
+/// One session: one byte sequence to a list of receivers.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// The group to try, or `None` for unicast to all.
+    pub group: Option<Group>,
+    /// Ordered or unordered delivery, the same at every receiver.
+    pub delivery: Delivery,
+    /// Stream or seekable source.
+    pub content: Content,
+    /// Congestion control.
+    pub algorithm: Algorithm,
+    /// Rule for the step from trial to multicast.
+    pub promotion: Promotion,
+    /// A receiver that has not answered for so long fails.
+    pub connect_timeout: Duration,
+    /// Sending begins when all have answered, or so long after the first did.
+    pub start_wait: Duration,
+    /// A member from which nothing was heard for so long, though it was asked, is gone.
+    pub idle_timeout: Duration,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            group: None,
+            delivery: Delivery::default(),
+            content: Content::Stream { ring: 4 << 20 },
+            algorithm: Algorithm::default(),
+            promotion: Promotion::default(),
+            connect_timeout: Duration::from_secs(10),
+            start_wait: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// One endpoint: everything behind one set of sockets.
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// Whether SYNs are answered.
+    pub listen: bool,
+    /// The UDP port written into the inner TCP headers as the source (never compared by a peer).
+    pub port: u16,
+    /// Receive buffer of one session's data, in bytes; also bounds what the peer may have in
+    /// flight, so it must not exceed what the socket's own buffer can hold.
+    pub recv_buffer: usize,
+    /// Established receivers that wait to be accepted, at most; further ones are refused.
+    pub backlog: usize,
+    /// A sender from which nothing was heard for so long is gone.
+    pub idle_timeout: Duration,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            listen: false,
+            port: 0,
+            recv_buffer: 2 << 20,
+            backlog: 128,
+            idle_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Errors, sorted by whose fault they are: the caller's, the peer's, or the network's.
+
+use core::time::Duration;
+use thiserror::Error;
+
+/// The caller asked for something that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// A session needs at least one receiver.
+    #[error("no receiver given")]
+    NoReceiver,
+    /// More receivers than a session can hold.
+    #[error("{0} receivers given, at most {1} can be served")]
+    TooManyReceivers(usize, usize),
+    /// The same address twice.
+    #[error("{0} is given twice")]
+    Twice(std::net::SocketAddr),
+    /// Not a group that may be used: not multicast, link-local, or well known.
+    #[error("{0} cannot be used as a group: {1}")]
+    Group(std::net::IpAddr, &'static str),
+    /// The stream would be longer than a 48-bit offset can say.
+    #[error("{0} bytes are more than the 2^48 - 1 that one session can carry")]
+    TooLong(u64),
+    /// A buffer too small for a single segment.
+    #[error("a buffer of {0} bytes cannot hold one segment")]
+    SmallBuffer(usize),
+}
+
+/// Why a member did not get everything, or a receiver not the whole session.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// No answer to any SYN.
+    #[error("no answer within {0:?}")]
+    NeverAnswered(Duration),
+    /// It answered that it will not take the session.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It was there, then nothing more was heard.
+    #[error("nothing heard for {0:?}")]
+    Silent(Duration),
+    /// It ended the session before the end.
+    #[error("aborted by the peer: {0}")]
+    Aborted(String),
+    /// It received everything and says that it could not use it.
+    #[error("{0}")]
+    Verdict(String),
+    /// It answered after the stream's first bytes had been given up.
+    #[error("answered too late: the beginning of the stream is gone")]
+    TooLate,
+    /// It broke the protocol.
+    #[error("protocol violation: {0}")]
+    Protocol(&'static str),
+    /// Ended by this side.
+    #[error("cancelled: {0}")]
+    Cancelled(String),
+}

@@ -1,0 +1,128 @@
+//! What passes between the engine and whoever drives it.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// A sending session of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub(crate) u32);
+
+/// A receiving session of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReceiverId(pub(crate) u32);
+
+/// One receiver of a sending session: its place in the list that was connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemberId {
+    /// The session.
+    pub session: SessionId,
+    /// Index into the list of addresses.
+    pub index: usize,
+}
+
+/// Where one read from a socket came from. Several datagrams of one train share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Source address and port.
+    pub from: SocketAddr,
+    /// The address it was sent to (pktinfo), the group's for group datagrams.
+    pub to: Option<IpAddr>,
+    /// Interface it came in on, 0 if unknown.
+    pub ifindex: u32,
+    /// ECN bits (RFC 3168).
+    pub ecn: u8,
+    /// Length of every datagram in the buffer but the last, which may be shorter (UDP GRO).
+    pub stride: usize,
+}
+
+/// One train: datagrams of one length, but for the last, to one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmit {
+    /// Destination address and port.
+    pub to: SocketAddr,
+    /// The address to send from, so that replies leave from the address that was addressed.
+    pub from: Option<IpAddr>,
+    /// The interface to send through, 0 for the routing table's choice.
+    pub ifindex: u32,
+    /// Bytes of the buffer in use.
+    pub len: usize,
+    /// Length of every datagram but the last (UDP GSO); equal to `len` for a single one.
+    pub segment_size: usize,
+    /// Number of datagrams.
+    pub datagrams: usize,
+}
+
+/// What the driver must do for a receiving session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Join the group and answer with [`Endpoint::handle_join`](super::endpoint::Endpoint::handle_join).
+    Join {
+        /// For whom.
+        receiver: ReceiverId,
+        /// Group address and port.
+        group: SocketAddr,
+        /// Source to join with, for source-specific multicast.
+        source: Option<IpAddr>,
+        /// Interface that the SYN came in on, 0 if unknown.
+        ifindex: u32,
+    },
+    /// Leave it again.
+    Leave {
+        /// For whom.
+        receiver: ReceiverId,
+    },
+}
+
+/// Something changed at one object: look at it again. Each object appears at most once in the
+/// queue, so the queue is bounded by the number of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A receiving session waits to be accepted.
+    Incoming,
+    /// A sending session: its state, room to write, a need, a member's stream or report.
+    Session(SessionId),
+    /// A receiving session: data, its private stream, its end.
+    Receiver(ReceiverId),
+}
+
+/// How far a sending session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// Waiting for receivers to answer.
+    Connecting,
+    /// Sending.
+    Sending,
+    /// Everything is written; members are being completed.
+    Finishing,
+    /// Every member has its outcome.
+    Done,
+}
+
+/// What a read from a receiving session gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// So many bytes, which stand at `offset` of the stream.
+    Data {
+        /// Stream offset of the first byte.
+        offset: u64,
+        /// Number of bytes, at least 1.
+        len: usize,
+    },
+    /// Nothing now.
+    Empty,
+    /// Everything has been read; the stream has this length.
+    End {
+        /// Length of the stream in bytes.
+        len: u64,
+    },
+}
+
+/// Progress of one private stream's read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlRead {
+    /// So many bytes, at least 1.
+    Data(usize),
+    /// Nothing now.
+    Empty,
+    /// The peer has closed its side.
+    End,
+}
