@@ -1,0 +1,221 @@
+//! Packet numbers seen in one packet number space: what ACKs report, and what is a duplicate.
+
+use crate::proto::ranges::RangeSet;
+use crate::proto::time::Instant;
+
+/// Ranges of packet numbers remembered at most. Sixteen times what one ACK reports (64), so that a
+/// duplicate is known for one even when the path reorders and loses heavily.
+pub const MAX_REMEMBERED: usize = 1024;
+
+/// What recording a packet told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// It opened a hole below it, or filled one: worth an ACK at once (RFC 9000, 13.2.1). A
+    /// packet that elicits no ACK never says so itself; a hole that it opens is told by the next
+    /// one that does, so that ACKs are not answered by ACKs.
+    pub gap: bool,
+}
+
+/// The packets of one space, as far as they are remembered.
+#[derive(Debug, Clone, Default)]
+pub struct PnTracker {
+    seen: RangeSet,
+    /// Everything below was forgotten and counts as seen.
+    floor: u64,
+    /// Counting of what was missed begins here.
+    start: Option<u64>,
+    /// Packets recorded at `start` or above, forgotten ones included.
+    counted: u64,
+    largest: Option<u64>,
+    largest_at: Instant,
+    ce: u32,
+    /// A packet that elicits no ACK opened or filled a hole, and none that does came since.
+    owed: bool,
+}
+
+impl PnTracker {
+    /// Nothing seen yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether this number was not seen yet; false also for what is older than what is remembered,
+    /// and for `u64::MAX`, which no packet may have.
+    pub fn is_new(&self, pn: u64) -> bool {
+        if self.largest.is_none_or(|largest| pn > largest) {
+            return pn >= self.floor && pn < u64::MAX;
+        }
+        pn >= self.floor && !self.seen.contains(pn)
+    }
+
+    /// Records a packet that arrived at `now`, with its CE mark (RFC 3168), and whether it elicits
+    /// an ACK. One that is not new changes nothing.
+    pub fn record(&mut self, now: Instant, pn: u64, ce: bool, eliciting: bool) -> Recorded {
+        if !self.is_new(pn) {
+            return Recorded { gap: false };
+        }
+        let next = self.largest.map(|l| l + 1).max(self.start);
+        self.owed |= next.is_some_and(|next| pn != next);
+        let gap = eliciting && core::mem::take(&mut self.owed);
+        if pn >= *self.start.get_or_insert(pn) {
+            self.counted += 1;
+        }
+        self.ce = self.ce.saturating_add(u32::from(ce));
+        if self.largest.is_none_or(|largest| pn > largest) {
+            self.largest = Some(pn);
+            self.largest_at = now;
+        }
+        self.seen.insert(pn..pn + 1);
+        if self.seen.len() > MAX_REMEMBERED
+            && let Some(oldest) = self.seen.pop_first()
+        {
+            self.floor = oldest.end;
+        }
+        Recorded { gap }
+    }
+
+    /// The largest number seen.
+    pub fn largest(&self) -> Option<u64> {
+        self.largest
+    }
+
+    /// When the largest arrived, for the ACK delay; the origin before the first packet.
+    pub fn largest_at(&self) -> Instant {
+        self.largest_at
+    }
+
+    /// Writes the remembered ranges, newest first, as inclusive (low, high); gives how many were
+    /// written, at most `out.len()`.
+    pub fn ranges(&self, out: &mut [(u64, u64)]) -> usize {
+        let mut written = 0;
+        for (place, piece) in out.iter_mut().zip(self.seen.iter().rev()) {
+            *place = (piece.start, piece.end - 1);
+            written += 1;
+        }
+        written
+    }
+
+    /// Numbers not seen between the beginning of the count (the first packet that came, or
+    /// [`Self::start_at`]) and the largest; saturates.
+    pub fn missed(&self) -> u32 {
+        let (Some(start), Some(largest)) = (self.start, self.largest) else { return 0 };
+        let span = (largest + 1).saturating_sub(start);
+        u32::try_from(span.saturating_sub(self.counted)).unwrap_or(u32::MAX)
+    }
+
+    /// Packets that arrived marked CE; saturates.
+    pub fn ce(&self) -> u32 {
+        self.ce
+    }
+
+    /// Lets the count of what was missed begin at `pn`, or at the lowest number that is still
+    /// remembered if that is higher. What was seen stays seen.
+    pub fn start_at(&mut self, pn: u64) {
+        let start = pn.max(self.floor);
+        self.start = Some(start);
+        self.counted = self.seen.overlap(start..u64::MAX).map(|p| p.end - p.start).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn at(n: u64) -> Instant {
+        Instant::from_nanos(n)
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_plain_set(pns in prop::collection::vec((0..200u64, any::<bool>()), 1..150)) {
+            let (mut tracker, mut model) = (PnTracker::new(), BTreeSet::new());
+            let mut ce = 0;
+            for (i, &(pn, marked)) in pns.iter().enumerate() {
+                let next = model.last().map_or(pn, |l| l + 1);
+                prop_assert_eq!(tracker.is_new(pn), !model.contains(&pn));
+                let fresh = model.insert(pn);
+                let recorded = tracker.record(at(i as u64), pn, marked, true);
+                prop_assert_eq!(recorded.gap, fresh && pn != next);
+                ce += u32::from(fresh && marked);
+                if fresh && model.last() == Some(&pn) {
+                    prop_assert_eq!(tracker.largest_at(), at(i as u64));
+                }
+                prop_assert_eq!(tracker.largest(), model.last().copied());
+            }
+            let first = pns[0].0;
+            let span = (first..=tracker.largest().unwrap_or(0)).filter(|pn| !model.contains(pn));
+            prop_assert_eq!(tracker.missed() as usize, span.count());
+            prop_assert_eq!(tracker.ce(), ce);
+            let mut out = [(0, 0); 256];
+            let n = tracker.ranges(&mut out);
+            let listed: Vec<_> = out[..n].iter().rev().flat_map(|&(a, b)| a..=b).collect();
+            prop_assert_eq!(listed, model.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn forgets_the_oldest_ranges_only() {
+        let mut tracker = PnTracker::new();
+        for i in 0..2 * MAX_REMEMBERED as u64 {
+            tracker.record(at(i), 2 * i, false, true);
+        }
+        let mut out = vec![(0, 0); 2 * MAX_REMEMBERED];
+        assert_eq!(tracker.ranges(&mut out), MAX_REMEMBERED);
+        assert!(!tracker.is_new(1) && !tracker.is_new(2 * MAX_REMEMBERED as u64 - 3));
+        assert!(tracker.is_new(2 * MAX_REMEMBERED as u64 + 1));
+        assert_eq!(tracker.missed() as usize, 2 * MAX_REMEMBERED - 1);
+        tracker.start_at(0);
+        assert_eq!(tracker.missed() as usize, MAX_REMEMBERED);
+    }
+
+    #[test]
+    fn reports_the_newest_ranges_that_fit() {
+        let mut tracker = PnTracker::new();
+        for pn in [1, 2, 5, 9, 8] {
+            tracker.record(at(0), pn, false, true);
+        }
+        let mut out = [(0, 0); 2];
+        assert_eq!(tracker.ranges(&mut out), 2);
+        assert_eq!(out, [(8, 9), (5, 5)]);
+    }
+
+    #[test]
+    fn counts_from_where_it_was_told() {
+        let mut tracker = PnTracker::new();
+        tracker.start_at(10);
+        assert_eq!(tracker.missed(), 0);
+        assert!(tracker.record(at(0), 13, false, true).gap);
+        assert_eq!(tracker.missed(), 3);
+        tracker.record(at(0), 4, false, true);
+        assert_eq!(tracker.missed(), 3, "below the beginning nothing counts");
+        tracker.record(at(0), 17, false, true);
+        tracker.start_at(15);
+        assert_eq!(tracker.missed(), 2);
+        tracker.start_at(100);
+        assert_eq!(tracker.missed(), 0);
+    }
+
+    #[test]
+    fn a_hole_is_told_by_the_next_packet_that_elicits_an_ack() {
+        let mut tracker = PnTracker::new();
+        assert!(!tracker.record(at(0), 0, false, true).gap);
+        assert!(!tracker.record(at(0), 2, false, false).gap);
+        assert!(tracker.record(at(0), 3, false, true).gap);
+        assert!(!tracker.record(at(0), 4, false, true).gap);
+        assert!(!tracker.record(at(0), 4, false, true).gap, "a duplicate");
+        assert!(tracker.record(at(0), 1, false, true).gap);
+    }
+
+    #[test]
+    fn survives_the_end_of_the_number_space() {
+        let mut tracker = PnTracker::new();
+        tracker.record(at(0), 0, false, true);
+        tracker.record(at(0), u64::MAX, false, true);
+        assert_eq!(tracker.largest(), Some(0));
+        tracker.record(at(0), u64::MAX - 1, false, true);
+        assert_eq!(tracker.missed(), u32::MAX);
+        assert!(!tracker.is_new(u64::MAX));
+    }
+}

@@ -1,0 +1,195 @@
+//! Unordered delivery: a queue of segments as they came, each byte of the stream once.
+
+use super::buffer::{Accepted, MAX_HOLES, end_agrees};
+use crate::proto::ranges::RangeSet;
+use core::fmt;
+use smoltcp::storage::RingBuffer;
+use std::collections::VecDeque;
+
+/// A queue of any size holds at least [`MAX_HOLES`] entries; a large one holds one per so many
+/// bytes, fewer than any full segment has, so that only tiny segments meet the limit.
+const BYTES_PER_ENTRY: usize = 1024;
+
+/// Bytes that stand together, in the stream and in the queue.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    offset: u64,
+    len: usize,
+}
+
+/// Receive buffer that hands segments out as they came.
+pub struct Unordered {
+    /// The bytes of all entries, one after the other.
+    queue: RingBuffer<'static, u8>,
+    entries: VecDeque<Entry>,
+    max_entries: usize,
+    /// All that was ever received.
+    received: RangeSet,
+    edge: u64,
+    end: Option<u64>,
+}
+
+impl fmt::Debug for Unordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unordered")
+            .field("entries", &self.entries)
+            .field("received", &self.received)
+            .field("edge", &self.edge)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Unordered {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            queue: RingBuffer::new(vec![0; capacity]),
+            entries: VecDeque::new(),
+            max_entries: MAX_HOLES.max(capacity / BYTES_PER_ENTRY),
+            received: RangeSet::new(),
+            edge: capacity as u64,
+            end: None,
+        }
+    }
+
+    pub(super) fn accept(&mut self, offset: u64, bytes: &[u8]) -> Accepted {
+        let Some(end) = offset.checked_add(bytes.len() as u64) else { return Accepted::Refused };
+        let range = offset..end;
+        let tail = self.entries.back().map(|last| last.offset + last.len as u64);
+        let (mut fresh, mut entries) = (0, self.entries.len());
+        for gap in self.received.gaps(range.clone()) {
+            fresh += gap.end - gap.start;
+            entries += usize::from(tail != Some(gap.start));
+        }
+        if fresh == 0 {
+            return Accepted::Stored { fresh };
+        }
+        if end > self.edge
+            || self.end.is_some_and(|fin| end > fin)
+            || fresh > self.queue.window() as u64
+            || entries > self.max_entries
+            || !self.fits(offset, end)
+        {
+            return Accepted::Refused;
+        }
+        for gap in self.received.gaps(range.clone()) {
+            let part = &bytes[(gap.start - offset) as usize..(gap.end - offset) as usize];
+            let written = self.queue.enqueue_slice(part);
+            debug_assert_eq!(written, part.len());
+            match self.entries.back_mut() {
+                Some(last) if last.offset + last.len as u64 == gap.start => last.len += part.len(),
+                _ => self.entries.push_back(Entry { offset: gap.start, len: part.len() }),
+            }
+        }
+        self.received.insert(range);
+        self.advance_edge();
+        Accepted::Stored { fresh }
+    }
+
+    /// Whether the pieces stay within their limit. The last place is kept for the segment that
+    /// comes next in order, else pieces beyond a hole at the very beginning could lock it out.
+    fn fits(&self, offset: u64, end: u64) -> bool {
+        self.received.len() + 1 < MAX_HOLES
+            || self.received.joins(&(offset..end))
+            || offset <= self.next()
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.received.first().filter(|p| p.start == 0).map_or(0, |p| p.end)
+    }
+
+    pub(super) fn edge(&self) -> u64 {
+        self.edge
+    }
+
+    pub(super) fn read(&mut self, buf: &mut [u8]) -> Option<(u64, usize)> {
+        let entry = self.entries.front_mut()?;
+        let offset = entry.offset;
+        let n = entry.len.min(buf.len());
+        let n = self.queue.dequeue_slice(&mut buf[..n]);
+        entry.offset += n as u64;
+        entry.len -= n;
+        if entry.len == 0 {
+            self.entries.pop_front();
+        }
+        self.advance_edge();
+        (n > 0).then_some((offset, n))
+    }
+
+    pub(super) fn readable(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    pub(super) fn set_end(&mut self, len: u64) -> bool {
+        let agrees = end_agrees(self.end, self.highest(), len);
+        if agrees {
+            self.end = Some(len);
+        }
+        agrees
+    }
+
+    pub(super) fn end(&self) -> Option<u64> {
+        self.end
+    }
+
+    /// A hole that was filled took room that the edge had promised already: it stays where it is
+    /// until as much was read.
+    fn advance_edge(&mut self) {
+        let edge = self.highest().saturating_add(self.queue.window() as u64);
+        self.edge = self.edge.max(edge);
+    }
+
+    /// One beyond the highest byte received.
+    fn highest(&self) -> u64 {
+        self.received.last().map_or(0, |p| p.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hands_out_as_queued_and_merges_neighbours() {
+        let mut buffer = Unordered::new(100);
+        buffer.accept(10, b"kl");
+        buffer.accept(12, b"mn");
+        buffer.accept(0, b"ab");
+        buffer.accept(2, b"cd");
+        let mut buf = [0; 100];
+        assert_eq!(buffer.read(&mut buf[..3]), Some((10, 3)));
+        assert_eq!(&buf[..3], b"klm");
+        assert_eq!(buffer.read(&mut buf), Some((13, 1)));
+        assert_eq!(buffer.read(&mut buf), Some((0, 4)));
+        assert_eq!(&buf[..4], b"abcd");
+        assert_eq!(buffer.read(&mut buf), None);
+    }
+
+    #[test]
+    fn a_full_queue_refuses_a_hole_until_it_is_read() {
+        let mut buffer = Unordered::new(10);
+        assert_eq!(buffer.accept(4, b"efghij"), Accepted::Stored { fresh: 6 });
+        assert_eq!(buffer.edge(), 14, "no room is kept for holes");
+        let mut buf = [0; 4];
+        assert_eq!(buffer.read(&mut buf), Some((4, 4)));
+        assert_eq!(buffer.edge(), 18);
+        assert_eq!(buffer.accept(10, b"klmnopqr"), Accepted::Stored { fresh: 8 });
+        assert_eq!(buffer.accept(0, b"abcd"), Accepted::Refused);
+        assert_eq!(buffer.accept(4, b"efgh"), Accepted::Stored { fresh: 0 });
+        assert_eq!(buffer.read(&mut buf), Some((8, 4)));
+        assert_eq!(buffer.accept(0, b"abcd"), Accepted::Stored { fresh: 4 });
+        assert_eq!((buffer.next(), buffer.edge()), (18, 22));
+    }
+
+    #[test]
+    fn entries_are_limited() {
+        let mut buffer = Unordered::new(1 << 20);
+        let top = 2 * MAX_HOLES as u64;
+        // Downwards no two are neighbours in the queue, though they are one piece of the stream.
+        let stored = (0..top).rev().filter(|&at| buffer.accept(at, b"x") != Accepted::Refused);
+        assert_eq!(stored.count(), MAX_HOLES);
+        assert_eq!(buffer.entries.len(), MAX_HOLES);
+        assert!(buffer.read(&mut [0; 1]).is_some());
+        assert_eq!(buffer.accept(0, b"x"), Accepted::Stored { fresh: 1 });
+    }
+}

@@ -1,0 +1,320 @@
+//! How much may be in flight to one member: CUBIC (RFC 9438) or Reno (RFC 5681).
+//!
+//! What the two share stands here: slow start, timeouts, the floor, and taking a reduction back.
+//! Windows are bytes.
+
+mod cubic;
+mod reno;
+
+use crate::config::Algorithm;
+use crate::proto::time::Instant;
+use core::time::Duration;
+use cubic::Cubic;
+use reno::Reno;
+
+/// Initial window: so many segments, or bytes if the segments are long (RFC 6928, 2).
+const INITIAL_SEGMENTS: u64 = 10;
+/// See [`INITIAL_SEGMENTS`].
+const INITIAL_BYTES: u64 = 14_600;
+/// No loss shrinks the window below so many segments (RFC 5681, 3.1, equation 4).
+const FLOOR_SEGMENTS: u64 = 2;
+/// Window after a timeout, in segments: the loss window (RFC 5681, 3.1).
+const LOSS_SEGMENTS: u64 = 1;
+
+/// Congestion state of one member.
+#[derive(Debug, Clone)]
+pub struct Congestion {
+    window: u64,
+    /// Slow start ends here: `ssthresh` of RFC 5681.
+    threshold: u64,
+    mss: u64,
+    rule: Rule,
+    /// The state before the last reduction, until it is taken back.
+    before: Option<Before>,
+    reduced_at: Option<Instant>,
+}
+
+/// What congestion avoidance does, and by how much a loss cuts.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    Reno(Reno),
+    Cubic(Cubic),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    window: u64,
+    threshold: u64,
+    rule: Rule,
+}
+
+impl Congestion {
+    /// The state of a new path, in slow start at the initial window; `mss` in payload bytes.
+    pub fn new(algorithm: Algorithm, mss: u64) -> Self {
+        let mss = mss.max(1);
+        let rule = match algorithm {
+            Algorithm::Reno => Rule::Reno(Reno::default()),
+            Algorithm::Cubic => Rule::Cubic(Cubic::default()),
+        };
+        Self {
+            // RFC 6928, 2: min (10*MSS, max (2*MSS, 14600))
+            window: mss
+                .saturating_mul(INITIAL_SEGMENTS)
+                .min(mss.saturating_mul(FLOOR_SEGMENTS).max(INITIAL_BYTES)),
+            threshold: u64::MAX, // RFC 5681, 3.1: arbitrarily high
+            mss,
+            rule,
+            before: None,
+            reduced_at: None,
+        }
+    }
+
+    /// Bytes that may be in flight.
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Whether the window still doubles every round trip.
+    pub fn in_slow_start(&self) -> bool {
+        self.window < self.threshold
+    }
+
+    /// When the window was last reduced.
+    pub fn reduced_at(&self) -> Option<Instant> {
+        self.reduced_at
+    }
+
+    /// Counts `acked` newly acknowledged bytes and grows the window, never above `cap`. A window
+    /// that is above it already stays as it is, and that time does not count for CUBIC's curve.
+    pub fn on_ack(&mut self, now: Instant, acked: u64, srtt: Duration, cap: Option<u64>) {
+        let cap = cap.unwrap_or(u64::MAX);
+        if self.window >= cap {
+            if let Rule::Cubic(cubic) = &mut self.rule {
+                cubic.hold(now);
+            }
+            return;
+        }
+        // No ACK can be for more than was in flight.
+        let mut left = acked.min(self.window);
+        let mut window = self.window;
+        if self.in_slow_start() {
+            // Appropriate byte counting (RFC 3465, 2.2) with L unlimited, as RFC 9406, 4.2 has it
+            // for senders whose bursts are bounded otherwise: here one ACK covers many segments,
+            // and trains are short.
+            let step = left.min(self.threshold - window);
+            window = window.saturating_add(step);
+            left -= step;
+        }
+        if left > 0 {
+            window = match &mut self.rule {
+                Rule::Reno(reno) => reno.grow(left, window, self.mss),
+                Rule::Cubic(cubic) => cubic.grow(now, left, srtt, window, self.mss),
+            };
+        }
+        self.window = window.min(cap);
+    }
+
+    /// One congestion event: multiplies the window, its own and not the bytes in flight, since
+    /// the group's pace may keep a member's flight far below what its path has shown to carry.
+    /// The caller sees to it that one round trip's losses are one event.
+    pub fn on_loss(&mut self, now: Instant) {
+        self.save(now);
+        let reduced = match &mut self.rule {
+            Rule::Reno(reno) => reno.lose(self.window),
+            Rule::Cubic(cubic) => cubic.lose(now, self.window, self.mss),
+        };
+        self.window = reduced.max(self.floor());
+        self.threshold = self.window;
+    }
+
+    /// The retransmission timer fired with `flight` bytes unacknowledged: slow start from one
+    /// segment. A timeout of what was sent again after another one holds the threshold (RFC 5681,
+    /// 3.1).
+    pub fn on_timeout(&mut self, now: Instant, flight: u64) {
+        let loss_window = self.mss.saturating_mul(LOSS_SEGMENTS);
+        if self.window <= loss_window {
+            return;
+        }
+        self.save(now);
+        let reduced = match &mut self.rule {
+            Rule::Reno(reno) => reno.lose(flight), // RFC 5681, 3.1, equation 4
+            Rule::Cubic(cubic) => cubic.time_out(flight),
+        };
+        self.threshold = reduced.max(self.floor());
+        self.window = loss_window;
+    }
+
+    /// Takes the last reduction back, which turned out to be for nothing: what was lost was only
+    /// late. What the window grew to in the meantime is kept if it is more. Does nothing when
+    /// there was no reduction, or it was taken back already.
+    pub fn undo(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.window = self.window.max(before.window);
+            self.threshold = self.threshold.max(before.threshold);
+            self.rule = before.rule;
+        }
+    }
+
+    /// Lifts the window to at least `bytes`, which the path was seen to carry.
+    pub fn raise_to(&mut self, bytes: u64) {
+        if bytes > self.window {
+            self.window = bytes;
+            self.restart();
+        }
+    }
+
+    /// The segments have another length from now on; the window stays, but holds at least one.
+    pub fn set_mss(&mut self, mss: u64) {
+        let mss = mss.max(1);
+        if mss != self.mss {
+            self.mss = mss;
+            self.window = self.window.max(mss);
+            self.restart();
+        }
+    }
+
+    fn floor(&self) -> u64 {
+        self.mss.saturating_mul(FLOOR_SEGMENTS)
+    }
+
+    fn save(&mut self, now: Instant) {
+        self.before =
+            Some(Before { window: self.window, threshold: self.threshold, rule: self.rule });
+        self.reduced_at = Some(now);
+    }
+
+    /// The curve no longer fits the window.
+    fn restart(&mut self) {
+        if let Rule::Cubic(cubic) = &mut self.rule {
+            cubic.restart();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MSS: u64 = 1420;
+    const RTT: Duration = Duration::from_millis(100);
+    const T0: Instant = Instant::ZERO;
+
+    fn both() -> [Congestion; 2] {
+        [Congestion::new(Algorithm::Reno, MSS), Congestion::new(Algorithm::Cubic, MSS)]
+    }
+
+    #[test]
+    fn initial_window() {
+        for (mss, window) in [(1420, 14_200), (1460, 14_600), (1148, 11_480), (9000, 18_000)] {
+            assert_eq!(Congestion::new(Algorithm::Cubic, mss).window(), window);
+        }
+    }
+
+    #[test]
+    fn slow_start_doubles_and_stops_at_the_threshold() {
+        for mut c in both() {
+            let w = c.window();
+            c.on_ack(T0, w, RTT, None);
+            assert_eq!(c.window(), 2 * w);
+            c.on_timeout(T0, 100 * MSS);
+            let mut rounds = 0;
+            while c.in_slow_start() {
+                c.on_ack(T0, c.window(), RTT, None);
+                rounds += 1;
+            }
+            assert!((6..=7).contains(&rounds), "{rounds}");
+            assert!(c.window() <= 72 * MSS, "{}", c.window());
+        }
+    }
+
+    #[test]
+    fn reductions_and_floors() {
+        for (mut c, loss) in both().into_iter().zip([50, 70]) {
+            c.raise_to(100 * MSS);
+            c.on_loss(T0);
+            assert_eq!(c.window(), loss * MSS);
+            assert!(!c.in_slow_start());
+            for _ in 0..20 {
+                c.on_loss(T0);
+            }
+            assert_eq!(c.window(), 2 * MSS);
+            c.raise_to(100 * MSS);
+            c.on_timeout(T0, 40 * MSS);
+            assert_eq!(c.window(), MSS);
+            let threshold = c.threshold;
+            assert_eq!(threshold, 40 * loss * MSS / 100);
+            c.on_timeout(T0, MSS);
+            assert_eq!((c.window(), c.threshold), (MSS, threshold), "held");
+            c.on_ack(T0, MSS, RTT, None);
+            c.on_timeout(T0, MSS);
+            assert_eq!(c.threshold, 2 * MSS);
+        }
+    }
+
+    #[test]
+    fn undo_takes_one_reduction_back() {
+        for mut c in both() {
+            c.raise_to(100 * MSS);
+            c.on_loss(T0);
+            c.on_loss(T0);
+            let (window, threshold) = (c.before.map(|b| b.window), c.before.map(|b| b.threshold));
+            c.undo();
+            assert_eq!((Some(c.window()), Some(c.threshold)), (window, threshold));
+            c.undo();
+            assert_eq!(Some(c.window()), window, "only the last one");
+            c.on_timeout(T0, 10 * MSS);
+            c.on_ack(T0, MSS, RTT, None);
+            c.undo();
+            assert_eq!((Some(c.window()), Some(c.threshold)), (window, threshold));
+            c.on_loss(T0);
+            c.raise_to(500 * MSS);
+            c.undo();
+            assert_eq!(c.window(), 500 * MSS);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_below_a_segment_and_never_grown_over_the_cap(
+            cubic: bool,
+            ops in prop::collection::vec((0..6u8, any::<u32>(), 0..200u64), 1..200),
+        ) {
+            let algorithm = if cubic { Algorithm::Cubic } else { Algorithm::Reno };
+            let (mut c, mut now) = (Congestion::new(algorithm, MSS), T0);
+            for (op, n, cap) in ops {
+                let (n, before) = (u64::from(n), c.window());
+                now += Duration::from_nanos(n);
+                match op {
+                    0 => c.on_loss(now),
+                    1 => c.on_timeout(now, n),
+                    2 => c.undo(),
+                    _ => {
+                        let cap = cap * MSS;
+                        c.on_ack(now, n % (1 << 18), RTT, Some(cap));
+                        prop_assert!(c.window() >= before);
+                        prop_assert!(c.window() <= cap.max(before));
+                        prop_assert!(c.window() <= 2 * before + MSS);
+                    }
+                }
+                prop_assert!(c.window() >= MSS);
+            }
+        }
+
+        #[test]
+        fn no_input_panics(a: u64, b: u64, mss: u64, cubic: bool) {
+            let algorithm = if cubic { Algorithm::Cubic } else { Algorithm::Reno };
+            let mut c = Congestion::new(algorithm, mss);
+            c.raise_to(a);
+            for _ in 0..3 {
+                c.on_ack(Instant::from_nanos(b), a, Duration::MAX, None);
+                c.on_loss(Instant::from_nanos(a));
+                c.on_ack(Instant::from_nanos(b), b, Duration::from_nanos(a), None);
+                c.on_timeout(Instant::from_nanos(b), b);
+                c.set_mss(b);
+                c.undo();
+            }
+            prop_assert!(c.window() > 0);
+        }
+    }
+}

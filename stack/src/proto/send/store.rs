@@ -1,0 +1,220 @@
+//! The bytes that a session sends, whichever way they come.
+
+use super::source::Source;
+use core::fmt;
+use core::ops::Range;
+use smoltcp::storage::RingBuffer;
+use std::sync::Arc;
+
+pub use super::source::{BLOCK, CACHE_BLOCKS, READ_AHEAD};
+
+/// The bytes of a session, to be read once per segment and again for each repair.
+#[derive(Debug)]
+pub struct Store {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Ring(Ring),
+    Source(Source),
+}
+
+impl Store {
+    /// A stream, written once, of which the last `capacity` bytes at most are held; allocated
+    /// here and now.
+    pub fn ring(capacity: usize) -> Self {
+        Self { kind: Kind::Ring(Ring { held: RingBuffer::new(vec![0; capacity]), base: 0 }) }
+    }
+
+    /// A source of `len` bytes, asked for block by block and as often as it takes.
+    pub fn source(len: u64) -> Self {
+        Self { kind: Kind::Source(Source::new(len)) }
+    }
+
+    /// Whether this is a source rather than a ring.
+    pub fn is_source(&self) -> bool {
+        matches!(self.kind, Kind::Source(_))
+    }
+
+    /// One beyond the last byte there is: written so far, or the source's length.
+    pub fn end(&self) -> u64 {
+        match &self.kind {
+            Kind::Ring(ring) => ring.end(),
+            Kind::Source(source) => source.len(),
+        }
+    }
+
+    /// First byte that can be read; of a source, 0.
+    pub fn base(&self) -> u64 {
+        match &self.kind {
+            Kind::Ring(ring) => ring.base,
+            Kind::Source(_) => 0,
+        }
+    }
+
+    /// Appends to a ring what fits, and gives how much that was; 0 for a source.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.kind {
+            Kind::Ring(ring) => ring.held.enqueue_slice(bytes),
+            Kind::Source(_) => 0,
+        }
+    }
+
+    /// How many bytes [`Self::write`] would take.
+    pub fn free(&self) -> usize {
+        match &self.kind {
+            Kind::Ring(ring) => ring.held.window(),
+            Kind::Source(_) => 0,
+        }
+    }
+
+    /// Bytes below `upto` are not needed any more: a ring drops them, a source ignores it.
+    pub fn release(&mut self, upto: u64) {
+        if let Kind::Ring(ring) = &mut self.kind {
+            let n = upto.min(ring.end()).saturating_sub(ring.base);
+            ring.held.dequeue_allocated(n as usize);
+            ring.base += n;
+        }
+    }
+
+    /// Fills `out` with the bytes at `offset`; false, and then `out` is unspecified, if not all of
+    /// them can be had now. A source then wants the blocks that are missing, and in any case the
+    /// [`READ_AHEAD`] blocks after the last one read.
+    pub fn read(&mut self, offset: u64, out: &mut [u8]) -> bool {
+        match &mut self.kind {
+            Kind::Ring(ring) => ring.read(offset, out),
+            Kind::Source(source) => source.read(offset, out),
+        }
+    }
+
+    /// Whether a whole range can be read now.
+    pub fn has(&self, range: &Range<u64>) -> bool {
+        match &self.kind {
+            Kind::Ring(ring) => range.start >= ring.base && range.end <= ring.end(),
+            Kind::Source(source) => source.has(range),
+        }
+    }
+
+    /// Wants what is missing of a range, so that [`Self::read`] will find it.
+    pub fn want(&mut self, range: &Range<u64>) {
+        if let Kind::Source(source) = &mut self.kind {
+            source.want(range);
+        }
+    }
+
+    /// The next block that a source wants: aligned to [`BLOCK`] and as long, but for the last one.
+    /// Each is given once, until it was supplied and has left the cache again.
+    pub fn next_need(&mut self) -> Option<Range<u64>> {
+        match &mut self.kind {
+            Kind::Ring(_) => None,
+            Kind::Source(source) => source.next_need(),
+        }
+    }
+
+    /// Whether [`Self::next_need`] has one.
+    pub fn has_need(&self) -> bool {
+        match &self.kind {
+            Kind::Ring(_) => false,
+            Kind::Source(source) => source.has_need(),
+        }
+    }
+
+    /// Takes a block that was asked for; false, and then nothing changes, if `offset` and length
+    /// are not those of a block that [`Self::next_need`] gave and still waits for.
+    pub fn supply(&mut self, offset: u64, bytes: Arc<[u8]>) -> bool {
+        match &mut self.kind {
+            Kind::Ring(_) => false,
+            Kind::Source(source) => source.supply(offset, bytes),
+        }
+    }
+}
+
+/// The tail of a stream.
+struct Ring {
+    held: RingBuffer<'static, u8>,
+    /// Stream offset of the first byte held.
+    base: u64,
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("held", &(self.base..self.end())).finish_non_exhaustive()
+    }
+}
+
+impl Ring {
+    fn end(&self) -> u64 {
+        self.base + self.held.len() as u64
+    }
+
+    fn read(&mut self, offset: u64, out: &mut [u8]) -> bool {
+        let inside = offset >= self.base
+            && offset.checked_add(out.len() as u64).is_some_and(|end| end <= self.end());
+        inside && self.held.read_allocated((offset - self.base) as usize, out) == out.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_ring_holds_what_was_written_and_not_released(
+            capacity in 0..64usize,
+            ops in prop::collection::vec((0..3u8, 0..80u64, 0..40usize), 1..100),
+        ) {
+            let (mut store, mut model, mut base) = (Store::ring(capacity), Vec::new(), 0u64);
+            for (op, at, n) in ops {
+                let end = model.len() as u64;
+                match op {
+                    0 => {
+                        let bytes: Vec<u8> = (end..end + n as u64).map(|o| (o * 7) as u8).collect();
+                        let fits = n.min(capacity - (end - base) as usize);
+                        prop_assert_eq!(store.write(&bytes), fits);
+                        model.extend_from_slice(&bytes[..fits]);
+                    }
+                    1 => {
+                        let upto = base + at % 16;
+                        store.release(upto);
+                        base = upto.min(end).max(base);
+                    }
+                    _ => {
+                        let mut out = vec![0; n];
+                        let at = (base + at).saturating_sub(10);
+                        let inside = at >= base && at + n as u64 <= end;
+                        prop_assert_eq!(store.read(at, &mut out), inside);
+                        if inside {
+                            prop_assert_eq!(&out[..], &model[at as usize..][..n]);
+                        }
+                    }
+                }
+                prop_assert_eq!((store.base(), store.end()), (base, model.len() as u64));
+                prop_assert_eq!(store.free(), capacity - (model.len() as u64 - base) as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn each_kind_answers_for_itself_only() {
+        let mut ring = Store::ring(10);
+        assert!(!ring.is_source() && !ring.has_need() && ring.next_need().is_none());
+        assert!(!ring.supply(0, Arc::from([0])));
+        assert!(!ring.read(u64::MAX, &mut [0; 4]));
+        ring.release(u64::MAX);
+        assert_eq!((ring.base(), ring.end()), (0, 0));
+        let mut source = Store::source(10);
+        assert!(source.is_source());
+        assert_eq!((source.write(b"abc"), source.free()), (0, 0));
+        source.release(5);
+        assert_eq!((source.base(), source.end()), (0, 10));
+        assert!(!source.read(2, &mut [0; 4]) && source.has_need());
+        assert_eq!(source.next_need(), Some(0..10));
+        assert!(source.supply(0, Arc::from(*b"abcdefghij")));
+        let mut out = [0; 4];
+        assert!(source.read(2, &mut out));
+        assert_eq!(&out, b"cdef");
+    }
+}
