@@ -11,4 +11,6 @@
 pub mod config;
 pub mod error;
 pub mod proto;
+pub mod seal;
 pub mod stats;
+pub mod wire;

@@ -1,7 +1,16 @@
 //! The protocol, without I/O: datagrams and the time go in; datagrams, deadlines and events come
 //! out. Same seed, same inputs: same packets, byte for byte.
+//!
+//! [`endpoint`] is the whole of it behind one set of sockets. Inside: `conn`, one association,
+//! either end; `group`, a sending session over many of them; `send` and `recv`, the halves of the
+//! data path that both are made of.
 
+pub(crate) mod conn;
 pub mod endpoint;
 pub mod event;
+pub(crate) mod group;
+pub mod ranges;
+pub mod recv;
 pub mod rng;
+pub mod send;
 pub mod time;

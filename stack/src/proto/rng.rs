@@ -1,9 +1,9 @@
-//! Randomness as a parameter: one seeded ChaCha generator per endpoint.
+//! Randomness as a parameter: one seeded `ChaCha` generator per endpoint.
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng};
 
-/// Draws initial sequence numbers (RFC 9293, 3.4.1), connection ids and nonces. ChaCha, because
+/// Draws initial sequence numbers (RFC 9293, 3.4.1), connection ids and nonces. `ChaCha`, because
 /// they must not be guessed from earlier ones; seeded, because every run must be replayable.
 #[derive(Debug, Clone)]
 pub struct Rng(ChaCha12Rng);

@@ -5,199 +5,223 @@
 //! [`Endpoint::poll_transmit`] until it gives `None`; [`Endpoint::poll_action`] and
 //! [`Endpoint::poll_event`] likewise; then sleep until [`Endpoint::poll_timeout`].
 
-use super::event::{
-    Action, Arrival, ControlRead, Event, MemberId, ReadOutcome, ReceiverId, SessionId, SessionState,
-    Transmit,
-};
+pub(crate) mod demux;
+pub(crate) mod listen;
+mod receiving;
+mod sending;
+
+use super::event::{Action, Arrival, Event, ReceiverId, SessionId, Transmit};
+use super::group::Session;
+use super::recv::session::Receiving;
+use super::rng::Rng;
 use super::time::Instant;
-use crate::config::{Delivery, EndpointConfig, SessionConfig};
-use crate::error::{ConfigError, Reason};
-use crate::stats::{Arrived, MemberReport, Sent};
-use core::ops::Range;
+use crate::config::EndpointConfig;
+use listen::Listener;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
+
+/// Whose datagrams carry a connection id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Member(SessionId, usize),
+    Receiver(ReceiverId),
+}
 
 /// Sans-IO engine for any number of sending and receiving sessions.
+///
+/// Ordered maps throughout: the order in which sessions are served must follow from the inputs
+/// alone.
 #[derive(Debug)]
-pub struct Endpoint {}
+pub struct Endpoint {
+    config: EndpointConfig,
+    rng: Rng,
+    now: Instant,
+    next_id: u32,
+    sessions: BTreeMap<SessionId, Session>,
+    receivers: BTreeMap<ReceiverId, Receiving>,
+    owners: BTreeMap<u64, Owner>,
+    groups: BTreeMap<u64, Vec<ReceiverId>>,
+    listener: Listener,
+    /// Established, not yet accepted.
+    incoming: VecDeque<ReceiverId>,
+    incoming_changed: bool,
+    /// Joins to be made; at most one per receiver.
+    joins: VecDeque<Action>,
+    /// Receivers served last in this turn, so that none starves.
+    receiver_cursor: u32,
+}
 
-#[allow(unused_variables, clippy::unused_self, clippy::needless_pass_by_value)]
 impl Endpoint {
     /// An endpoint whose every random choice follows from `seed`.
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
-        todo!()
+        Self {
+            config,
+            rng: Rng::new(seed),
+            now: Instant::ZERO,
+            next_id: 0,
+            sessions: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            listener: Listener::default(),
+            incoming: VecDeque::new(),
+            incoming_changed: false,
+            joins: VecDeque::new(),
+            receiver_cursor: 0,
+        }
     }
-
-    // ---- the network's side ----
 
     /// Takes one read from a socket: one datagram, or a train of them with `arrival.stride`.
     /// Whatever the bytes are, it does not panic.
     pub fn handle_datagram(&mut self, now: Instant, arrival: &Arrival, bytes: &mut [u8]) {
-        todo!()
+        self.now = now;
+        let stride = if arrival.stride == 0 { bytes.len().max(1) } else { arrival.stride };
+        for datagram in bytes.chunks_mut(stride) {
+            self.dispatch(now, arrival, datagram);
+        }
     }
 
-    /// Fills `buf` with the next train to send; `None` when there is nothing to send now.
+    /// Fills `buf` with the next train to send; `None` when there is nothing to send now. `buf`
+    /// must hold at least one full datagram; a train is never longer than 48 KiB.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        todo!()
+        self.now = now;
+        if let Some(reply) = self.listener.pop_reply() {
+            let len = reply.bytes.len();
+            buf[..len].copy_from_slice(&reply.bytes);
+            return Some(single(reply.to, reply.from, reply.ifindex, len));
+        }
+        self.poll_receivers(now, buf).or_else(|| {
+            self.sessions.values_mut().find_map(|session| {
+                session.refresh(now);
+                session.poll_transmit(now, buf)
+            })
+        })
+    }
+
+    fn poll_receivers(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        let from = ReceiverId(self.receiver_cursor);
+        let (before, after): (Vec<_>, Vec<_>) = if self.receivers.len() > 1 {
+            self.receivers.keys().partition(|id| **id <= from)
+        } else {
+            (Vec::new(), self.receivers.keys().copied().collect())
+        };
+        for id in after.into_iter().chain(before) {
+            let Some(receiver) = self.receivers.get_mut(&id) else { continue };
+            if let Some(len) = receiver.emit(now, buf) {
+                self.receiver_cursor = id.0;
+                let names = &receiver.conn.names;
+                return Some(single(names.peer, names.local, names.ifindex, len));
+            }
+        }
+        None
     }
 
     /// When to call [`Self::handle_timeout`], if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        let sessions = self.sessions.values().filter_map(|s| s.deadline(self.now));
+        let receivers = self.receivers.values().filter_map(|r| r.conn.deadline());
+        sessions.chain(receivers).min()
     }
 
     /// Lets every timer that is due at `now` fire.
     pub fn handle_timeout(&mut self, now: Instant) {
-        todo!()
+        self.now = now;
+        for session in self.sessions.values_mut() {
+            session.on_timer(now);
+        }
+        for receiver in self.receivers.values_mut() {
+            receiver.on_timer(now);
+        }
+        self.reap(now);
     }
 
     /// The next thing the driver must do.
     pub fn poll_action(&mut self) -> Option<Action> {
-        todo!()
+        if let Some(join) = self.joins.pop_front() {
+            return Some(join);
+        }
+        let (id, receiver) = self.receivers.iter_mut().find(|(_, r)| r.leave_due)?;
+        receiver.leave_due = false;
+        if let Some(group) = receiver.group.take() {
+            forget_group(&mut self.groups, group.cid, *id);
+        }
+        Some(Action::Leave { receiver: *id })
     }
 
     /// The next object that changed.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        if core::mem::take(&mut self.incoming_changed) {
+            return Some(Event::Incoming);
+        }
+        let sessions = self.sessions.iter_mut();
+        let session = sessions
+            .filter_map(|(id, s)| core::mem::take(&mut s.changed).then_some(Event::Session(*id)))
+            .next();
+        session.or_else(|| {
+            self.receivers
+                .iter_mut()
+                .find_map(|(id, r)| core::mem::take(&mut r.changed).then_some(Event::Receiver(*id)))
+        })
     }
 
     /// The answer to [`Action::Join`]: joined, or why not.
     pub fn handle_join(&mut self, now: Instant, receiver: ReceiverId, result: Result<(), String>) {
-        todo!()
+        self.now = now;
+        if let Some(receiver) = self.receivers.get_mut(&receiver) {
+            receiver.on_join(result);
+        }
     }
 
     /// A datagram to `to` was too long for the path (EMSGSIZE): fall back to short ones.
     pub fn handle_oversize(&mut self, now: Instant, to: SocketAddr) {
-        todo!()
+        self.now = now;
+        for session in self.sessions.values_mut() {
+            let group = session.group.as_ref().is_some_and(|g| g.group.addr == to);
+            if group || session.members.iter().any(|m| m.addr == to) {
+                session.shorten();
+            }
+        }
     }
 
-    // ---- sending sessions ----
-
-    /// Begins a session to `peers`: SYNs go out with the next [`Self::poll_transmit`].
-    pub fn connect(
-        &mut self,
-        now: Instant,
-        config: SessionConfig,
-        peers: &[SocketAddr],
-    ) -> Result<SessionId, ConfigError> {
-        todo!()
+    /// Whether closed sessions still have datagrams to send or to answer: the driver should go on
+    /// for as long as it says so, though the application holds nothing any more.
+    pub fn lingers(&self) -> bool {
+        self.sessions.values().any(|s| s.forgotten) || self.receivers.values().any(|r| r.released)
     }
 
-    /// How far it is.
-    pub fn session_state(&self, session: SessionId) -> SessionState {
-        todo!()
+    /// Frees what is over and given up by the application.
+    fn reap(&mut self, now: Instant) {
+        let Self { sessions, receivers, owners, groups, .. } = self;
+        sessions.retain(|id, s| {
+            let keep = !(s.forgotten && s.is_quiet(now));
+            if !keep {
+                owners.retain(|_, o| !matches!(o, Owner::Member(of, _) if of == id));
+            }
+            keep
+        });
+        receivers.retain(|id, r| {
+            let over = r.ended.is_some() || r.conn.is_gone(now);
+            let keep = !(r.released && over && !r.leave_due && r.conn.abort_due.is_none());
+            if !keep {
+                owners.remove(&r.conn.names.local_cid);
+                if let Some(group) = &r.group {
+                    forget_group(groups, group.cid, *id);
+                }
+            }
+            keep
+        });
     }
+}
 
-    /// Appends to a stream session's ring; gives the number of bytes taken, 0 when it is full.
-    pub fn write(&mut self, now: Instant, session: SessionId, bytes: &[u8]) -> usize {
-        todo!()
+fn forget_group(groups: &mut BTreeMap<u64, Vec<ReceiverId>>, cid: u64, id: ReceiverId) {
+    if let Some(list) = groups.get_mut(&cid) {
+        list.retain(|r| *r != id);
+        if list.is_empty() {
+            groups.remove(&cid);
+        }
     }
+}
 
-    /// A range that a source session wants from [`Self::supply`], each once until it is given up.
-    pub fn next_need(&mut self, session: SessionId) -> Option<Range<u64>> {
-        todo!()
-    }
-
-    /// Answers a need: `bytes` are the needed range, whole.
-    pub fn supply(&mut self, now: Instant, session: SessionId, offset: u64, bytes: Arc<[u8]>) {
-        todo!()
-    }
-
-    /// Nothing more will be written; members are completed, then closed.
-    pub fn finish(&mut self, now: Instant, session: SessionId) {
-        todo!()
-    }
-
-    /// Ends the session now, for every member that has no outcome yet.
-    pub fn abort(&mut self, now: Instant, session: SessionId, why: &str) {
-        todo!()
-    }
-
-    /// Number of members.
-    pub fn members(&self, session: SessionId) -> usize {
-        todo!()
-    }
-
-    /// What became of a member, or how it stands.
-    pub fn report(&self, now: Instant, member: MemberId) -> MemberReport {
-        todo!()
-    }
-
-    /// What the session sent.
-    pub fn sent(&self, session: SessionId) -> Sent {
-        todo!()
-    }
-
-    /// Writes to a member's private stream; gives the number of bytes taken.
-    pub fn member_write(&mut self, now: Instant, member: MemberId, bytes: &[u8]) -> Result<usize, Reason> {
-        todo!()
-    }
-
-    /// Reads from a member's private stream.
-    pub fn member_read(&mut self, now: Instant, member: MemberId, buf: &mut [u8]) -> Result<ControlRead, Reason> {
-        todo!()
-    }
-
-    /// Frees a session; call it when its state is [`SessionState::Done`], or to abandon it.
-    pub fn forget(&mut self, session: SessionId) {
-        todo!()
-    }
-
-    // ---- receiving sessions ----
-
-    /// The oldest established session that was not accepted yet.
-    pub fn accept(&mut self) -> Option<ReceiverId> {
-        todo!()
-    }
-
-    /// The sender's address.
-    pub fn peer(&self, receiver: ReceiverId) -> SocketAddr {
-        todo!()
-    }
-
-    /// Ordered or unordered, as the sender said.
-    pub fn delivery(&self, receiver: ReceiverId) -> Delivery {
-        todo!()
-    }
-
-    /// Reads data: in order, or whatever arrived, as the session's delivery says.
-    pub fn read(&mut self, now: Instant, receiver: ReceiverId, buf: &mut [u8]) -> Result<ReadOutcome, Reason> {
-        todo!()
-    }
-
-    /// Writes to the private stream back to the sender; gives the number of bytes taken.
-    pub fn control_write(&mut self, now: Instant, receiver: ReceiverId, bytes: &[u8]) -> Result<usize, Reason> {
-        todo!()
-    }
-
-    /// Reads from the sender's private stream.
-    pub fn control_read(
-        &mut self,
-        now: Instant,
-        receiver: ReceiverId,
-        buf: &mut [u8],
-    ) -> Result<ControlRead, Reason> {
-        todo!()
-    }
-
-    /// How the session's bytes arrived.
-    pub fn arrived(&self, receiver: ReceiverId) -> Arrived {
-        todo!()
-    }
-
-    /// Gives the verdict (`Err` says why the bytes could not be used) and closes in good order.
-    /// Before the end of the stream an `Err` aborts it for this receiver.
-    pub fn close(&mut self, now: Instant, receiver: ReceiverId, verdict: Result<(), String>) {
-        todo!()
-    }
-
-    /// Whether the sender has acknowledged the verdict, or cannot any more (then with the reason).
-    pub fn closed(&self, receiver: ReceiverId) -> Option<Result<(), Reason>> {
-        todo!()
-    }
-
-    /// Frees a receiver. Before it is closed, this aborts it.
-    pub fn release(&mut self, now: Instant, receiver: ReceiverId) {
-        todo!()
-    }
+fn single(to: SocketAddr, from: Option<std::net::IpAddr>, ifindex: u32, len: usize) -> Transmit {
+    Transmit { to, from, ifindex, len, segment_size: len, datagrams: 1 }
 }

@@ -1,0 +1,281 @@
+//! The control conversation: one private byte stream each way, cut into records.
+//!
+//! Both ends' engines talk through it (group key, JOINED, verdict), and so do the applications:
+//! their bytes travel in APP records under a credit of their own, so that an application that does
+//! not read never holds back the engine's records.
+
+use crate::config::Delivery;
+use crate::error::Reason;
+use crate::proto::event::ControlRead;
+use crate::proto::ranges::RangeSet;
+use crate::proto::recv::buffer::{Accepted, RecvBuffer};
+use crate::wire::record::{HEAD, INITIAL_CREDIT, MAX_BODY, Parsed};
+use crate::wire::{Record, WireError};
+use core::ops::Range;
+use std::collections::VecDeque;
+
+/// Bytes of one direction that may wait for their acknowledgement.
+const OUT_LIMIT: usize = 256 << 10;
+/// Of these, what APP records leave free for the engine's own records.
+const ENGINE_RESERVE: usize = 16 << 10;
+/// Receive buffer of the record stream. Records are taken out as they complete, so it only has to
+/// hold what arrives out of order.
+const IN_LIMIT: usize = 256 << 10;
+
+/// A record of the peer's engine, for the owner to act upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    GroupKey { id: u8, key: [u8; 32] },
+    Joined,
+    CannotJoin(String),
+    Leave,
+    Verdict { ok: bool, arrived: crate::stats::Arrived, reason: String },
+}
+
+/// Both directions of one control conversation.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// Unacknowledged bytes; the first stands at stream offset `out_base`.
+    out: VecDeque<u8>,
+    out_base: u64,
+    /// First byte never sent.
+    out_next: u64,
+    out_acked: RangeSet,
+    out_lost: RangeSet,
+    app_sent: u64,
+    app_credit: u64,
+    buffer: RecvBuffer,
+    /// The record that is not yet complete.
+    partial: Vec<u8>,
+    app_in: VecDeque<u8>,
+    app_read: u64,
+    credit_given: u64,
+    peer_closed: bool,
+    fresh_app: bool,
+}
+
+impl Control {
+    pub(crate) fn new() -> Self {
+        Self {
+            out: VecDeque::new(),
+            out_base: 0,
+            out_next: 0,
+            out_acked: RangeSet::new(),
+            out_lost: RangeSet::new(),
+            app_sent: 0,
+            app_credit: INITIAL_CREDIT,
+            buffer: RecvBuffer::new(Delivery::Ordered, IN_LIMIT),
+            partial: Vec::new(),
+            app_in: VecDeque::new(),
+            app_read: 0,
+            credit_given: INITIAL_CREDIT,
+            peer_closed: false,
+            fresh_app: false,
+        }
+    }
+
+    // ---- outgoing ----
+
+    /// Appends one of the engine's records. They are few and small; the reserve is theirs.
+    pub(crate) fn push(&mut self, record: &Record<'_>) {
+        let at = self.out.len();
+        self.out.resize(at + record.emit_len(), 0);
+        // A VecDeque's tail may wrap, and `emit` wants one slice.
+        record.emit(&mut self.out.make_contiguous()[at..]);
+    }
+
+    /// How many of the application's bytes can be taken now.
+    pub(crate) fn app_room(&self) -> usize {
+        let ring = (OUT_LIMIT - ENGINE_RESERVE).saturating_sub(self.out.len() + HEAD);
+        let credit = self.app_credit.saturating_sub(self.app_sent);
+        ring.min(usize::try_from(credit).unwrap_or(usize::MAX))
+    }
+
+    /// Takes as many of the application's bytes as there is room and credit for.
+    pub(crate) fn app_write(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let n = self.app_room().min(MAX_BODY).min(bytes.len() - taken);
+            if n == 0 {
+                break;
+            }
+            self.push(&Record::App(&bytes[taken..taken + n]));
+            self.app_sent += n as u64;
+            taken += n;
+        }
+        taken
+    }
+
+    /// The stream offset behind the last byte put in.
+    pub(crate) fn out_end(&self) -> u64 {
+        self.out_base + self.out.len() as u64
+    }
+
+    /// Whether every byte put in has been sent at least once and none is lost.
+    pub(crate) fn all_sent(&self) -> bool {
+        self.out_next == self.out_end() && self.out_lost.is_empty()
+    }
+
+    /// The next bytes to send, at most `max` of them: lost ones first. They count as sent.
+    pub(crate) fn take(&mut self, max: usize) -> Option<Range<u64>> {
+        let max = max as u64;
+        let range = if let Some(lost) = self.out_lost.first() {
+            let range = lost.start..lost.end.min(lost.start + max);
+            self.out_lost.remove(range.clone());
+            range
+        } else {
+            let range = self.out_next..self.out_end().min(self.out_next + max);
+            self.out_next = range.end;
+            range
+        };
+        (!range.is_empty()).then_some(range)
+    }
+
+    /// Copies bytes that [`Self::take`] gave. None of them is acknowledged yet.
+    pub(crate) fn copy(&self, range: &Range<u64>, to: &mut [u8]) {
+        let start = (range.start - self.out_base) as usize;
+        let (a, b) = self.out.as_slices();
+        let (in_a, in_b) = (a.len().min(start), start.saturating_sub(a.len()));
+        let n = (a.len() - in_a).min(to.len());
+        let (front, rest) = to.split_at_mut(n);
+        front.copy_from_slice(&a[in_a..in_a + n]);
+        rest.copy_from_slice(&b[in_b..in_b + rest.len()]);
+    }
+
+    pub(crate) fn on_acked(&mut self, range: Range<u64>) {
+        self.out_lost.remove(range.clone());
+        self.out_acked.insert(range);
+        if let Some(first) = self.out_acked.first()
+            && first.start <= self.out_base
+        {
+            let n = (first.end - self.out_base) as usize;
+            self.out.drain(..n.min(self.out.len()));
+            self.out_base = first.end;
+        }
+    }
+
+    pub(crate) fn on_lost(&mut self, range: Range<u64>) {
+        for gap in self.out_acked.gaps(range) {
+            self.out_lost.insert(gap);
+        }
+    }
+
+    /// Whether the peer acknowledged every byte.
+    pub(crate) fn all_acked(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    // ---- incoming ----
+
+    /// Takes bytes of the record stream; `false` if they cannot be kept and so must not be
+    /// acknowledged.
+    pub(crate) fn accept(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        bytes.is_empty() || matches!(self.buffer.accept(offset, bytes), Accepted::Stored { .. })
+    }
+
+    /// The peer's FIN stands behind so many bytes.
+    pub(crate) fn set_end(&mut self, len: u64) -> bool {
+        self.buffer.set_end(len)
+    }
+
+    /// First byte of the record stream not received in order, and the flow-control edge.
+    pub(crate) fn window(&self) -> (u64, u64) {
+        (self.buffer.next(), self.buffer.edge())
+    }
+
+    /// Decodes what has become complete; the engine's records go to `notices`.
+    pub(crate) fn decode(&mut self, notices: &mut Vec<Notice>) -> Result<(), WireError> {
+        let mut chunk = [0; 4096];
+        while let Some((_, n)) = self.buffer.read(&mut chunk) {
+            self.partial.extend_from_slice(&chunk[..n]);
+            let mut used = 0;
+            loop {
+                match Record::parse(&self.partial[used..])? {
+                    Parsed::Incomplete => break,
+                    Parsed::Unknown { consumed } => used += consumed,
+                    Parsed::Record { record, consumed } => {
+                        used += consumed;
+                        take_record(
+                            &record,
+                            &mut self.app_in,
+                            &mut self.app_credit,
+                            self.credit_given - self.app_read,
+                            &mut self.fresh_app,
+                            notices,
+                        )?;
+                    }
+                }
+            }
+            self.partial.drain(..used);
+        }
+        if self.buffer.drained() {
+            self.peer_closed = true;
+        }
+        Ok(())
+    }
+
+    /// Reads the application's bytes. Gives credit back in steps of half the window (the
+    /// silly-window rule of RFC 9293, 3.8.6.2.2).
+    pub(crate) fn app_read(&mut self, buf: &mut [u8]) -> ControlRead {
+        let n = self.app_in.len().min(buf.len());
+        if n == 0 {
+            let end = self.peer_closed && self.app_in.is_empty();
+            return if end { ControlRead::End } else { ControlRead::Empty };
+        }
+        for (to, from) in buf.iter_mut().zip(self.app_in.drain(..n)) {
+            *to = from;
+        }
+        self.app_read += n as u64;
+        let credit = self.app_read + INITIAL_CREDIT;
+        if credit - self.credit_given >= INITIAL_CREDIT / 2 && !self.peer_closed {
+            self.credit_given = credit;
+            self.push(&Record::Credit(credit));
+        }
+        ControlRead::Data(n)
+    }
+
+    /// Whether application bytes arrived since this was asked last.
+    pub(crate) fn take_fresh(&mut self) -> bool {
+        core::mem::take(&mut self.fresh_app)
+    }
+
+    /// Whether the peer's FIN and everything before it has arrived.
+    pub(crate) fn peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    /// Why the peer's record stream ended the association.
+    pub(crate) fn violation(_: WireError) -> Reason {
+        Reason::Protocol("a control record is malformed")
+    }
+}
+
+fn take_record(
+    record: &Record<'_>,
+    app_in: &mut VecDeque<u8>,
+    app_credit: &mut u64,
+    app_window: u64,
+    fresh: &mut bool,
+    notices: &mut Vec<Notice>,
+) -> Result<(), WireError> {
+    match record {
+        Record::App(bytes) => {
+            if (app_in.len() + bytes.len()) as u64 > app_window {
+                return Err(WireError::Malformed("more application bytes than credit"));
+            }
+            app_in.extend(*bytes);
+            *fresh = true;
+        }
+        Record::Credit(credit) => *app_credit = (*app_credit).max(*credit),
+        Record::GroupKey { id, key } => notices.push(Notice::GroupKey { id: *id, key: *key }),
+        Record::Joined => notices.push(Notice::Joined),
+        Record::CannotJoin(why) => notices.push(Notice::CannotJoin((*why).to_owned())),
+        Record::Leave => notices.push(Notice::Leave),
+        Record::Verdict { ok, arrived, reason } => notices.push(Notice::Verdict {
+            ok: *ok,
+            arrived: *arrived,
+            reason: (*reason).to_owned(),
+        }),
+    }
+    Ok(())
+}

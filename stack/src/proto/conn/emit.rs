@@ -1,0 +1,278 @@
+//! Building one end's datagrams. Each function writes one datagram into the front of `buf` and
+//! gives its length.
+
+use super::state::Input;
+use super::{Conn, Role};
+use crate::proto::recv::pns::PnTracker;
+use crate::proto::send::space::Content;
+use crate::proto::time::Instant;
+use crate::seal::SealKey;
+use crate::wire::{
+    Ack, Encap, GroupStatus, Header, Kind, MAX_RANGES, Options, RangeList, Segment, Seq, SpaceAck,
+    TAG_LEN, Tlv, TlvWriter, offset_high,
+};
+use core::ops::Range;
+
+/// The scale of the window field in every segment but SYNs (RFC 7323, 2.2: at most 14). The edge
+/// that counts stands in the ACK block, in 64 bits.
+pub(crate) const WINDOW_SHIFT: u8 = 14;
+/// Room of a control datagram: the length of a short one, so that it passes wherever a SYN did.
+const CONTROL_DATAGRAM: usize = crate::wire::SYN_LEN;
+/// Bytes of TLVs, at most, before the bytes of a control datagram (one ACK block).
+const TLV_ROOM: usize = 700;
+
+/// What a side has to report about the data conversation; a sender has nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Report<'a> {
+    pub(crate) data_next: u64,
+    pub(crate) data_edge: u64,
+    pub(crate) group_status: GroupStatus,
+    pub(crate) group: Option<&'a PnTracker>,
+    /// Option 51.
+    pub(crate) heard: Option<u8>,
+}
+
+/// Writes a datagram: header, TLVs, then `body_len` bytes by `fill`; sealed if there is a key.
+pub(crate) fn assemble(
+    buf: &mut [u8],
+    mut header: Header,
+    tlvs: &[Tlv<'_>],
+    body_len: usize,
+    fill: impl FnOnce(&mut [u8]),
+    seal: Option<(&SealKey, u64)>,
+) -> usize {
+    header.encap.tlvs = !tlvs.is_empty();
+    let head = header.len();
+    header.emit(buf);
+    let mut at = head;
+    if !tlvs.is_empty() {
+        let room = buf.len() - TAG_LEN - body_len;
+        let mut writer = TlvWriter::new(&mut buf[head..room]);
+        for tlv in tlvs {
+            let fits = writer.push(tlv);
+            debug_assert!(fits, "the callers leave room for their TLVs");
+        }
+        at += writer.finish();
+    }
+    fill(&mut buf[at..at + body_len]);
+    at += body_len;
+    let len = at + TAG_LEN;
+    buf[at..len].fill(0);
+    if let Some((key, pn)) = seal {
+        key.seal(pn, &mut buf[..len], head);
+    }
+    len
+}
+
+impl Conn {
+    fn header(&self, kind: Kind, offset: u64, ack: Option<Seq>, report: &Report<'_>) -> Header {
+        let window = report.data_edge.saturating_sub(report.data_next) >> WINDOW_SHIFT;
+        Header {
+            encap: Encap {
+                kind,
+                tlvs: false,
+                repair: false,
+                key_id: 0,
+                offset_high: offset_high(offset),
+                cid: self.names.remote_cid,
+                pn: self.tx.next_pn() as u32,
+            },
+            segment: Segment {
+                src_port: self.names.port,
+                dst_port: self.names.peer.port(),
+                seq: Seq::of_offset(self.names.iss, offset),
+                ack,
+                window: u16::try_from(window).unwrap_or(u16::MAX),
+                syn: false,
+                fin: false,
+                rst: false,
+                psh: false,
+                options: Options::default(),
+            },
+        }
+    }
+
+    /// One full or partial data segment of the session's sequence.
+    pub(crate) fn emit_data(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        range: Range<u64>,
+        repair: bool,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> usize {
+        let ack = Seq::of_offset(self.names.irs, 0);
+        let mut header = self.header(Kind::Data, range.start, Some(ack), &Report::default());
+        header.encap.repair = repair;
+        let Some(keys) = &self.keys else { return 0 };
+        let body = (range.end - range.start) as usize;
+        let seal = Some((&keys.tx, self.tx.next_pn()));
+        let len = assemble(buf, header, &[], body, fill, seal);
+        self.tx.on_sent(now, Content { data: range, ..Content::default() });
+        len
+    }
+
+    /// Whether [`Self::emit_control`] has something to send.
+    pub(crate) fn wants_control(&self) -> bool {
+        self.abort_due.is_some()
+            || (self.keys.is_some()
+                && (self.third_due
+                    || self.ping_due
+                    || self.acks.due()
+                    || (self.is_open() && self.control_bytes_due())
+                    || self.control_fin_due()
+                    || (self.role == Role::Responder && self.data_fin.due())))
+    }
+
+    fn control_bytes_due(&self) -> bool {
+        !self.control.all_sent()
+    }
+
+    /// The control FIN goes with or after the last byte.
+    fn control_fin_due(&self) -> bool {
+        self.control_fin.due() && self.control.all_sent()
+    }
+
+    /// Everything but data segments: RST, the third message, control bytes, FINs, pings, ACKs.
+    /// `data_end` is where the data FIN stands, once it may be sent.
+    pub(crate) fn emit_control(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        report: &Report<'_>,
+        data_end: Option<u64>,
+    ) -> Option<usize> {
+        if let Some(why) = self.abort_due.take() {
+            return self.emit_reset(now, buf, &why);
+        }
+        if self.third_due {
+            return self.emit_third(buf);
+        }
+        let data_fin = self.data_fin.due() && data_end.is_some();
+        if data_fin {
+            let at = data_end.unwrap_or(0);
+            return self.emit_segment(now, buf, report, Kind::Data, at..at, true);
+        }
+        if self.control_bytes_due() || self.control_fin_due() {
+            let room = CONTROL_DATAGRAM - crate::wire::OVERHEAD - TLV_ROOM;
+            let range = self.control.take(room).unwrap_or_else(|| {
+                let end = self.control.out_end();
+                end..end
+            });
+            let fin = self.control_fin_due();
+            return self.emit_segment(now, buf, report, Kind::Control, range, fin);
+        }
+        if self.ping_due || self.acks.due() {
+            // A receiver's bare ACK belongs to the data conversation, a sender's to control.
+            let kind = if self.role == Role::Responder { Kind::Data } else { Kind::Control };
+            let at = if kind == Kind::Data { 0 } else { self.control.out_end() };
+            return self.emit_segment(now, buf, report, kind, at..at, false);
+        }
+        None
+    }
+
+    fn emit_segment(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        report: &Report<'_>,
+        kind: Kind,
+        range: Range<u64>,
+        fin: bool,
+    ) -> Option<usize> {
+        let mut lists = [[(0, 0); MAX_RANGES]; 2];
+        let [first, second] = &mut lists;
+        let (control_next, control_edge) = self.control.window();
+        let ack = Ack {
+            data_next: report.data_next,
+            data_edge: report.data_edge,
+            control_next,
+            control_edge,
+            group_status: report.group_status,
+            unicast: space_ack(now, &self.rx, first),
+            group: report.group.and_then(|tracker| space_ack(now, tracker, second)),
+        };
+        let next = if kind == Kind::Data { report.data_next } else { control_next };
+        let acked = Seq::of_offset(self.names.irs, next);
+        let mut header = self.header(kind, range.start, Some(acked), report);
+        header.segment.fin = fin;
+        header.segment.psh = !range.is_empty();
+        header.segment.options.heard = report.heard;
+        let content = Content {
+            data: 0..0,
+            control: if kind == Kind::Control { range.clone() } else { 0..0 },
+            data_fin: fin && kind == Kind::Data,
+            control_fin: fin && kind == Kind::Control,
+            ping: self.ping_due,
+        };
+        let tlvs = [Tlv::Ack(ack), Tlv::Ping];
+        let tlvs = if self.ping_due { &tlvs[..] } else { &tlvs[..1] };
+        let body = if kind == Kind::Control { (range.end - range.start) as usize } else { 0 };
+        let keys = self.keys.as_ref()?;
+        let seal = Some((&keys.tx, self.tx.next_pn()));
+        let control = &self.control;
+        let len = assemble(
+            &mut buf[..CONTROL_DATAGRAM],
+            header,
+            tlvs,
+            body,
+            |to| control.copy(&range, to),
+            seal,
+        );
+        self.mark_fin(fin, kind);
+        self.ping_due = false;
+        self.acks.sent();
+        self.tx.on_sent(now, content);
+        Some(len)
+    }
+
+    fn mark_fin(&mut self, fin: bool, kind: Kind) {
+        if !fin {
+            return;
+        }
+        if kind == Kind::Data {
+            self.data_fin.flying = true;
+            self.data.step(Input::Close);
+        } else {
+            self.control_fin.flying = true;
+            self.control_state.step(Input::Close);
+        }
+    }
+
+    fn emit_reset(&mut self, now: Instant, buf: &mut [u8], why: &str) -> Option<usize> {
+        let mut header = self.header(Kind::Data, 0, None, &Report::default());
+        header.segment.rst = true;
+        let keys = self.keys.as_ref()?;
+        let seal = Some((&keys.tx, self.tx.next_pn()));
+        let len = assemble(buf, header, &[Tlv::Abort(why)], 0, |_| (), seal);
+        self.tx.on_sent(now, Content::default());
+        Some(len)
+    }
+
+    fn emit_third(&mut self, buf: &mut [u8]) -> Option<usize> {
+        self.third_due = false;
+        let (message, len) = self.third?;
+        let ack = Seq::of_offset(self.names.irs, 0);
+        let mut header = self.header(Kind::Handshake, 0, Some(ack), &Report::default());
+        header.encap.pn = 0;
+        let tlvs = [Tlv::Handshake(&message[..len])];
+        Some(assemble(buf, header, &tlvs, 0, |_| (), None))
+    }
+}
+
+fn space_ack<'a>(
+    now: Instant,
+    tracker: &PnTracker,
+    list: &'a mut [(u64, u64); MAX_RANGES],
+) -> Option<SpaceAck<'a>> {
+    let largest = tracker.largest()?;
+    let count = tracker.ranges(list);
+    let delay = now.since(tracker.largest_at()).as_micros();
+    Some(SpaceAck {
+        largest,
+        delay_us: u32::try_from(delay).unwrap_or(u32::MAX),
+        missed: tracker.missed(),
+        ce: tracker.ce(),
+        ranges: RangeList::Listed(&list[..count]),
+    })
+}

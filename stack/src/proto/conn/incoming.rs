@@ -1,0 +1,109 @@
+//! A datagram of an association, opened and taken apart.
+
+use super::Conn;
+use super::state::Input;
+use crate::proto::time::Instant;
+use crate::wire::{Ack, Header, Kind, TAG_LEN, Tlv, offset_of, split};
+
+/// One opened datagram. Everything borrows from the receive buffer.
+#[derive(Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) header: Header,
+    pub(crate) pn: u64,
+    pub(crate) ack: Option<Ack<'a>>,
+    pub(crate) ping: bool,
+    pub(crate) abort: Option<&'a str>,
+    /// Stream offset of the first byte of `body`, in the conversation the kind names.
+    pub(crate) offset: u64,
+    pub(crate) body: &'a [u8],
+}
+
+impl Incoming<'_> {
+    /// Whether the peer wants it acknowledged.
+    pub(crate) fn eliciting(&self) -> bool {
+        !self.body.is_empty() || self.ping || self.header.segment.fin
+    }
+}
+
+/// Takes the plaintext of a datagram apart. `None`: malformed, to be dropped.
+pub(crate) fn dissect<'a>(
+    header: Header,
+    header_len: usize,
+    pn: u64,
+    irs: crate::wire::Seq,
+    datagram: &'a [u8],
+) -> Option<Incoming<'a>> {
+    let payload = &datagram[header_len..datagram.len() - TAG_LEN];
+    let offset = offset_of(header.encap.offset_high, header.segment.seq, irs);
+    let mut incoming =
+        Incoming { header, pn, ack: None, ping: false, abort: None, offset, body: payload };
+    if header.encap.tlvs {
+        let (tlvs, body) = split(payload).ok()?;
+        for tlv in tlvs {
+            match tlv.ok()? {
+                Tlv::Ack(ack) => incoming.ack = Some(ack),
+                Tlv::Ping => incoming.ping = true,
+                Tlv::Abort(why) => incoming.abort = Some(why),
+                _ => {}
+            }
+        }
+        incoming.body = body;
+    }
+    Some(incoming)
+}
+
+impl Conn {
+    /// Opens a unicast datagram addressed to this association. `None`: a duplicate, a forgery, or
+    /// malformed.
+    pub(crate) fn open<'a>(
+        &self,
+        header: Header,
+        header_len: usize,
+        datagram: &'a mut [u8],
+    ) -> Option<Incoming<'a>> {
+        let pn = crate::wire::expand_pn(header.encap.pn, self.rx.largest().unwrap_or(0));
+        if !self.rx.is_new(pn) {
+            return None;
+        }
+        self.keys.as_ref()?.rx.open(pn, datagram, header_len).ok()?;
+        dissect(header, header_len, pn, self.names.irs, datagram)
+    }
+
+    /// Takes the bytes and the FIN of a control datagram; `false` if they could not be kept, and
+    /// the datagram must not be acknowledged.
+    pub(crate) fn accept_control(&mut self, incoming: &Incoming<'_>) -> bool {
+        debug_assert_eq!(incoming.header.encap.kind, Kind::Control);
+        if !self.control.accept(incoming.offset, incoming.body) {
+            return false;
+        }
+        !incoming.header.segment.fin
+            || self.control.set_end(incoming.offset + incoming.body.len() as u64)
+    }
+
+    /// Books a datagram that was taken: liveness, duplicate detection, the acknowledgement owed.
+    pub(crate) fn book(&mut self, now: Instant, incoming: &Incoming<'_>, ce: bool) {
+        self.heard(now);
+        let eliciting = incoming.eliciting();
+        let recorded = self.rx.record(now, incoming.pn, ce, eliciting);
+        if eliciting {
+            let at_once = recorded.gap || incoming.ping || incoming.header.segment.fin;
+            self.acks.on_packet(now, at_once);
+        }
+    }
+
+    /// Something authentic came from the peer.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        if !self.proven {
+            self.proven = true;
+            self.third = None;
+            self.third_due = false;
+        }
+    }
+
+    /// The peer ended the association at once.
+    pub(crate) fn on_reset(&mut self) {
+        self.step(Input::Abort);
+        self.abort_due = None;
+    }
+}

@@ -1,0 +1,96 @@
+//! The application's side of receiving sessions.
+
+use super::Endpoint;
+use crate::config::Delivery;
+use crate::error::Reason;
+use crate::proto::event::{ControlRead, ReadOutcome, ReceiverId};
+use crate::proto::recv::session::Receiving;
+use crate::proto::time::Instant;
+use crate::stats::Arrived;
+use std::net::SocketAddr;
+
+impl Endpoint {
+    /// The oldest established session that was not accepted yet.
+    pub fn accept(&mut self) -> Option<ReceiverId> {
+        self.incoming.pop_front()
+    }
+
+    /// The sender's address; `None` for an unknown receiver.
+    pub fn peer(&self, receiver: ReceiverId) -> Option<SocketAddr> {
+        self.receivers.get(&receiver).map(|r| r.conn.names.peer)
+    }
+
+    /// Ordered or unordered, as the sender said.
+    pub fn delivery(&self, receiver: ReceiverId) -> Delivery {
+        self.receivers.get(&receiver).map_or(Delivery::Ordered, |r| r.delivery)
+    }
+
+    /// Reads data: in order, or whatever arrived, as the session's delivery says. What arrived
+    /// before an error can still be read after it.
+    pub fn read(
+        &mut self,
+        now: Instant,
+        receiver: ReceiverId,
+        buf: &mut [u8],
+    ) -> Result<ReadOutcome, Reason> {
+        self.get(now, receiver)?.read(buf)
+    }
+
+    /// Writes to the private stream back to the sender; gives the number of bytes taken.
+    pub fn control_write(
+        &mut self,
+        now: Instant,
+        receiver: ReceiverId,
+        bytes: &[u8],
+    ) -> Result<usize, Reason> {
+        self.get(now, receiver)?.control_write(bytes)
+    }
+
+    /// Reads from the sender's private stream.
+    pub fn control_read(
+        &mut self,
+        now: Instant,
+        receiver: ReceiverId,
+        buf: &mut [u8],
+    ) -> Result<ControlRead, Reason> {
+        self.get(now, receiver)?.control_read(buf)
+    }
+
+    /// How the session's bytes arrived.
+    pub fn arrived(&self, receiver: ReceiverId) -> Arrived {
+        self.receivers.get(&receiver).map_or_else(Arrived::default, |r| r.arrived)
+    }
+
+    /// Gives the verdict (`Err` says why the bytes could not be used) and closes in good order.
+    /// Before the end of the stream it is always a failure, and ends the session for this receiver.
+    pub fn close(&mut self, now: Instant, receiver: ReceiverId, verdict: Result<(), String>) {
+        if let Ok(receiver) = self.get(now, receiver) {
+            receiver.close(verdict);
+        }
+    }
+
+    /// Whether the sender has acknowledged the verdict, or cannot any more (then with the reason).
+    pub fn closed(&self, receiver: ReceiverId) -> Option<Result<(), Reason>> {
+        self.receivers.get(&receiver).map_or(Some(Err(unknown())), Receiving::closed)
+    }
+
+    /// Gives a receiver up; it is freed when its last datagrams are out. Before it is closed, this
+    /// ends the session for this receiver.
+    pub fn release(&mut self, now: Instant, receiver: ReceiverId) {
+        self.incoming.retain(|id| *id != receiver);
+        if let Ok(r) = self.get(now, receiver) {
+            r.close(Err("the receiving application gave up".to_owned()));
+            r.released = true;
+        }
+        self.reap(now);
+    }
+
+    fn get(&mut self, now: Instant, receiver: ReceiverId) -> Result<&mut Receiving, Reason> {
+        self.now = now;
+        self.receivers.get_mut(&receiver).ok_or_else(unknown)
+    }
+}
+
+fn unknown() -> Reason {
+    Reason::Cancelled("no such receiver".to_owned())
+}

@@ -1,0 +1,143 @@
+//! The application's side of sending sessions.
+
+use super::{Endpoint, Owner};
+use crate::config::SessionConfig;
+use crate::error::{ConfigError, Reason};
+use crate::proto::event::{ControlRead, MemberId, SessionId, SessionState};
+use crate::proto::group::Session;
+use crate::proto::time::Instant;
+use crate::stats::{MemberReport, Sent};
+use core::ops::Range;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+impl Endpoint {
+    /// Begins a session to `peers`: SYNs go out with the next [`Self::poll_transmit`].
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        config: SessionConfig,
+        peers: &[SocketAddr],
+    ) -> Result<SessionId, ConfigError> {
+        self.now = now;
+        let session = Session::new(now, config, peers, self.config.port, &mut self.rng)?;
+        let id = SessionId(self.next_id);
+        self.next_id += 1;
+        for (index, member) in session.members.iter().enumerate() {
+            self.owners.insert(member.conn.names.local_cid, Owner::Member(id, index));
+        }
+        self.sessions.insert(id, session);
+        Ok(id)
+    }
+
+    /// How far it is; an unknown session is [`SessionState::Done`].
+    pub fn session_state(&self, session: SessionId) -> SessionState {
+        self.sessions.get(&session).map_or(SessionState::Done, Session::state)
+    }
+
+    /// Appends to a stream session's ring; gives the number of bytes taken, 0 when it is full.
+    pub fn write(&mut self, now: Instant, session: SessionId, bytes: &[u8]) -> usize {
+        self.now = now;
+        match self.sessions.get_mut(&session) {
+            Some(s) if !s.finishing => s.store.write(bytes),
+            _ => 0,
+        }
+    }
+
+    /// A range that a source session wants from [`Self::supply`], each once until it is given up.
+    pub fn next_need(&mut self, session: SessionId) -> Option<Range<u64>> {
+        self.sessions.get_mut(&session)?.store.next_need()
+    }
+
+    /// Answers a need: `bytes` are the needed range, whole.
+    pub fn supply(&mut self, now: Instant, session: SessionId, offset: u64, bytes: Arc<[u8]>) {
+        self.now = now;
+        if let Some(s) = self.sessions.get_mut(&session) {
+            s.store.supply(offset, bytes);
+        }
+    }
+
+    /// Nothing more will be written; members are completed, then closed.
+    pub fn finish(&mut self, now: Instant, session: SessionId) {
+        self.now = now;
+        if let Some(s) = self.sessions.get_mut(&session) {
+            s.finish();
+        }
+    }
+
+    /// Ends the session now, for every member that has no outcome yet.
+    pub fn abort(&mut self, now: Instant, session: SessionId, why: &str) {
+        self.now = now;
+        if let Some(s) = self.sessions.get_mut(&session) {
+            s.abort(now, why);
+        }
+    }
+
+    /// Number of members.
+    pub fn members(&self, session: SessionId) -> usize {
+        self.sessions.get(&session).map_or(0, |s| s.members.len())
+    }
+
+    /// What became of a member, or how it stands; `None` for one that does not exist.
+    pub fn report(&self, now: Instant, member: MemberId) -> Option<MemberReport> {
+        let session = self.sessions.get(&member.session)?;
+        (member.index < session.members.len()).then(|| session.report(now, member.index))
+    }
+
+    /// What the session sent.
+    pub fn sent(&self, session: SessionId) -> Sent {
+        self.sessions.get(&session).map_or_else(Sent::default, |s| s.sent)
+    }
+
+    /// Writes to a member's private stream; gives the number of bytes taken.
+    pub fn member_write(
+        &mut self,
+        now: Instant,
+        member: MemberId,
+        bytes: &[u8],
+    ) -> Result<usize, Reason> {
+        self.now = now;
+        let Some(m) = self.member(member) else { return Err(unknown()) };
+        match &m.outcome {
+            Some(Err(reason)) => Err(reason.clone()),
+            Some(Ok(())) => Err(Reason::Cancelled("the receiver has closed".to_owned())),
+            None => Ok(m.conn.control.app_write(bytes)),
+        }
+    }
+
+    /// Reads from a member's private stream. What arrived before the end can still be read after
+    /// it.
+    pub fn member_read(
+        &mut self,
+        now: Instant,
+        member: MemberId,
+        buf: &mut [u8],
+    ) -> Result<ControlRead, Reason> {
+        self.now = now;
+        let Some(m) = self.member(member) else { return Err(unknown()) };
+        match (m.conn.control.app_read(buf), &m.outcome) {
+            (ControlRead::Empty, Some(Err(reason))) => Err(reason.clone()),
+            (ControlRead::Empty, Some(Ok(()))) => Ok(ControlRead::End),
+            (read, _) => Ok(read),
+        }
+    }
+
+    fn member(&mut self, member: MemberId) -> Option<&mut crate::proto::group::member::Member> {
+        self.sessions.get_mut(&member.session)?.members.get_mut(member.index)
+    }
+
+    /// Gives a session up: aborts it unless it is done, and frees it when its last datagrams are
+    /// out. Reports are gone at once.
+    pub fn forget(&mut self, now: Instant, session: SessionId) {
+        self.now = now;
+        if let Some(s) = self.sessions.get_mut(&session) {
+            s.abort(now, "the sender gave up");
+            s.forgotten = true;
+        }
+        self.reap(now);
+    }
+}
+
+fn unknown() -> Reason {
+    Reason::Cancelled("no such member".to_owned())
+}

@@ -1,0 +1,214 @@
+//! What comes back from a member: acknowledgements, and what follows from them.
+
+use super::Session;
+use super::member::{GroupView, Member};
+use super::mode::{self, Cause, Evidence, Losses};
+use super::plan;
+use super::repair::{self, serve_alone};
+use crate::config::Promotion;
+use crate::proto::conn::ack::MAX_DELAY;
+use crate::proto::send::scoreboard::JUDGED;
+use crate::proto::send::space::News;
+use crate::proto::time::Instant;
+use crate::stats::Mode;
+use crate::wire::{Ack, GroupStatus};
+use core::time::Duration;
+
+/// TCP-XM slide 16: "typically after 75K unicast data".
+const PUBLISHED_BYTES: u64 = 75 << 10;
+/// 75 KiB are 54 segments of 1,420 bytes, so of the 128 that option 51 speaks of about 40 % can
+/// have been multicast by then (the published threshold is not known; this one gives 75K).
+const PUBLISHED_PERCENT: u8 = 40;
+/// The least length of a judgement.
+const PERIOD_MIN: Duration = Duration::from_millis(500);
+/// In round trips.
+const PERIOD_RTTS: u32 = 10;
+
+impl Session {
+    /// Takes a member's ACK block.
+    pub(crate) fn on_ack(&mut self, now: Instant, index: usize, ack: &Ack<'_>) {
+        let written = self.store.end().min(self.high_water(index));
+        let cap = self.growth_cap(index);
+        let m = &mut self.members[index];
+        m.edge = m.edge.max(ack.data_edge);
+        m.group_status = ack.group_status;
+        // An acknowledgement of bytes never sent is ignored (RFC 9293, 3.10.7.4).
+        if ack.data_next > m.contiguous() && ack.data_next <= written {
+            m.on_acked(0..ack.data_next);
+        }
+        let mut asked = None;
+        if let Some(space) = &ack.unicast {
+            m.conn.tx.on_ack(now, space);
+            asked = m.conn.tx.news.latest_sent;
+            apply_news(m);
+        }
+        if let Some(space) = &ack.group {
+            m.board.on_ack(now, space, &self.log, cap);
+            if !m.board.heard.is_empty() {
+                m.probe_answered();
+            }
+            self.apply_board(now, index);
+        }
+        if let Some(asked) = asked {
+            let m = &mut self.members[index];
+            m.board.find_silent(now, asked, &self.log);
+            self.apply_board(now, index);
+        }
+        self.release();
+        self.judge(now, index);
+    }
+
+    /// The end of what this member can have received of the stream.
+    fn high_water(&self, index: usize) -> u64 {
+        self.members[index].high.max(self.frontier)
+    }
+
+    /// A member that does not limit the group may grow to twice the group window, no further.
+    fn growth_cap(&self, index: usize) -> Option<u64> {
+        let m = &self.members[index];
+        let window = plan::group_window(&self.members)?;
+        (m.is_multicast() && m.board.congestion.window() > window).then_some(window * 2)
+    }
+
+    fn apply_board(&mut self, now: Instant, index: usize) {
+        let wait = repair::wait(&self.members);
+        let Self { members, log, repairs, .. } = self;
+        let m = &mut members[index];
+        for n in 0..m.board.heard.len() {
+            if let Some(entry) = log.get(m.board.heard[n]) {
+                m.on_acked(entry.range.clone());
+            }
+        }
+        for n in 0..m.board.missed.len() {
+            let pn = m.board.missed[n];
+            let Some(range) = log.get(pn).map(|e| e.range.clone()) else { continue };
+            if m.on_group_missed(range.clone()) && !repairs.on_missed(now, pn, wait, log) {
+                serve_alone(m, range);
+            }
+        }
+    }
+
+    /// Contents that a time-out gave up for lost.
+    pub(crate) fn on_timeout_losses(&mut self, index: usize) {
+        apply_news(&mut self.members[index]);
+    }
+
+    /// Judges one member's mode.
+    pub(crate) fn judge(&mut self, now: Instant, index: usize) {
+        if self.group.is_none() || !self.members[index].is_served() {
+            return;
+        }
+        if self.members[index].group_status == GroupStatus::Cannot {
+            self.change(now, index, Cause::CannotJoin);
+            return;
+        }
+        let evidence = self.evidence(now, index);
+        if let Some(cause) = mode::judge(&evidence) {
+            self.change(now, index, cause);
+        }
+    }
+
+    pub(crate) fn change(&mut self, now: Instant, index: usize, cause: Cause) {
+        let view = GroupView { log: &self.log, frontier: self.frontier };
+        self.members[index].change(now, self.began, cause, &view);
+        self.changed = true;
+    }
+
+    fn evidence(&mut self, now: Instant, index: usize) -> Evidence {
+        let others = median_loss(&self.members, index);
+        let blocked = self.is_blocking(index);
+        let published = self.published(index);
+        let m = &mut self.members[index];
+        let srtt = m.board.rtt.smoothed().unwrap_or_default();
+        let period = (srtt * PERIOD_RTTS).max(PERIOD_MIN);
+        let hearing = m.board.hearing();
+        let deaf_for = lasting(&mut m.watch.deaf, now, mode::is_deaf(hearing));
+        let closed_for = lasting(&mut m.watch.closed, now, blocked);
+        let mut losses = None;
+        if now.since(m.watch.period) >= period && m.board.period.total() >= JUDGED {
+            let own = m.board.period.loss();
+            let packets = m.board.period.total();
+            losses = others.map(|others| Losses { own, others, packets });
+            m.watch.last_loss = own;
+            m.watch.period = now;
+            m.board.period = crate::proto::send::scoreboard::Period::default();
+        }
+        let silent_for = m
+            .board
+            .oldest_out()
+            .and_then(|pn| self.log.get(pn))
+            .map_or(Duration::ZERO, |entry| now.since(entry.at.max(m.conn.last_heard)));
+        Evidence {
+            mode: m.mode,
+            hearing,
+            deaf_for,
+            losses,
+            timed_out: m.conn.tx.often_timed_out(now),
+            closed_for,
+            silent_for,
+            patience: (m.conn.tx.rtt.rto() + MAX_DELAY) * 2,
+            period,
+            published,
+        }
+    }
+
+    /// Whether this member's closed window, and no other's, holds the group.
+    fn is_blocking(&self, index: usize) -> bool {
+        let m = &self.members[index];
+        m.is_multicast()
+            && self.frontier < self.store.end()
+            && m.edge < (self.frontier + self.segment).min(self.store.end())
+            && self.members.iter().any(|o| o.is_multicast() && o.edge > m.edge)
+    }
+
+    fn published(&self, index: usize) -> Option<bool> {
+        let m = &self.members[index];
+        (self.config.promotion == Promotion::After75K).then(|| {
+            m.is_tried() && m.high >= PUBLISHED_BYTES && m.heard_percent >= PUBLISHED_PERCENT
+        })
+    }
+}
+
+fn lasting(since: &mut Option<Instant>, now: Instant, holds: bool) -> Duration {
+    if holds {
+        now.since(*since.get_or_insert(now))
+    } else {
+        *since = None;
+        Duration::ZERO
+    }
+}
+
+/// Median loss of the other multicast members, if there are any.
+fn median_loss(members: &[Member], index: usize) -> Option<f64> {
+    let mut losses: Vec<f64> = members
+        .iter()
+        .enumerate()
+        .filter(|(n, m)| *n != index && m.mode == Mode::Multicast)
+        .map(|(_, m)| {
+            if m.board.period.total() >= JUDGED { m.board.period.loss() } else { m.watch.last_loss }
+        })
+        .collect();
+    if losses.is_empty() {
+        return None;
+    }
+    let middle = losses.len() / 2;
+    Some(*losses.select_nth_unstable_by(middle, f64::total_cmp).1)
+}
+
+/// Applies what the unicast space learnt to the member.
+fn apply_news(m: &mut Member) {
+    let news: News = core::mem::take(&mut m.conn.tx.news);
+    for content in &news.acked {
+        m.conn.content_acked(content);
+        if !content.data.is_empty() {
+            m.on_acked(content.data.clone());
+        }
+    }
+    for content in &news.lost {
+        m.conn.content_lost(content);
+        if !content.data.is_empty() {
+            m.on_unicast_lost(content.data.clone());
+        }
+    }
+    m.conn.tx.news = news; // its buffers are used again
+}

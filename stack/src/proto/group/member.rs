@@ -1,0 +1,256 @@
+//! The sender's control block for one receiver: what it still needs, and how it is served.
+
+use super::mode::{self, Cause};
+use crate::config::SessionConfig;
+use crate::error::Reason;
+use crate::proto::conn::Conn;
+use crate::proto::conn::ack::MAX_DELAY;
+use crate::proto::conn::handshake::Opening;
+use crate::proto::ranges::RangeSet;
+use crate::proto::send::log::GroupLog;
+use crate::proto::send::scoreboard::Scoreboard;
+use crate::proto::time::Instant;
+use crate::stats::{Arrived, Mode, Transition};
+use crate::wire::GroupStatus;
+use core::ops::Range;
+use core::time::Duration;
+use std::net::SocketAddr;
+
+/// Changes of mode kept for the report.
+const MAX_TRANSITIONS: usize = 64;
+/// Unanswered probes of the group space space out up to this.
+const PROBE_MAX: Duration = Duration::from_millis(500);
+
+/// Since when a trouble lasts.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    pub(crate) deaf: Option<Instant>,
+    pub(crate) closed: Option<Instant>,
+    pub(crate) period: Instant,
+    /// Loss over the last whole period.
+    pub(crate) last_loss: f64,
+}
+
+/// One receiver.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) addr: SocketAddr,
+    pub(crate) conn: Conn,
+    pub(crate) opening: Option<Opening>,
+    pub(crate) mode: Mode,
+    /// The mode it had before it was gone.
+    pub(crate) last_mode: Mode,
+    /// Bytes it is known to have.
+    pub(crate) acked: RangeSet,
+    /// Bytes to send to it by unicast. A multicast member's end at the group's frontier; any
+    /// other's have no end.
+    pub(crate) todo: RangeSet,
+    /// Bytes that it missed of the group's, while the repair queue waits for who else did.
+    pub(crate) missing: RangeSet,
+    /// End of the highest byte sent to it by unicast.
+    pub(crate) high: u64,
+    /// Absolute flow-control edge of the data.
+    pub(crate) edge: u64,
+    pub(crate) board: Scoreboard,
+    pub(crate) group_status: GroupStatus,
+    /// Option 51, as last reported.
+    pub(crate) heard_percent: u8,
+    pub(crate) watch: Watch,
+    pub(crate) retry_at: Option<Instant>,
+    retry_after: Duration,
+    probe_after: Duration,
+    probed_at: Instant,
+    /// An unsealed refusal that came instead of an answer.
+    pub(crate) refusal: Option<String>,
+    /// Why it could not join the group.
+    pub(crate) cannot_join: Option<String>,
+    pub(crate) outcome: Option<Result<(), Reason>>,
+    pub(crate) arrived: Arrived,
+    pub(crate) ended_at: Option<Instant>,
+    pub(crate) transitions: Vec<Transition>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        addr: SocketAddr,
+        conn: Conn,
+        opening: Opening,
+        config: &SessionConfig,
+        board: Scoreboard,
+    ) -> Self {
+        let mode = if config.group.is_some() { Mode::Trial } else { Mode::Unicast };
+        Self {
+            addr,
+            conn,
+            opening: Some(opening),
+            mode,
+            last_mode: mode,
+            acked: RangeSet::new(),
+            todo: RangeSet::from_range(0..u64::MAX),
+            missing: RangeSet::new(),
+            high: 0,
+            edge: 0,
+            board,
+            group_status: GroupStatus::None,
+            heard_percent: 0,
+            watch: Watch::default(),
+            retry_at: None,
+            retry_after: mode::RETRY_FIRST,
+            probe_after: Duration::ZERO,
+            probed_at: Instant::ZERO,
+            refusal: None,
+            cannot_join: None,
+            outcome: None,
+            arrived: Arrived::default(),
+            ended_at: None,
+            transitions: Vec::new(),
+        }
+    }
+
+    /// Established and not finished: to be served.
+    pub(crate) fn is_served(&self) -> bool {
+        self.mode != Mode::Gone && self.opening.is_none() && self.conn.keys.is_some()
+    }
+
+    pub(crate) fn is_multicast(&self) -> bool {
+        self.mode == Mode::Multicast
+    }
+
+    /// In trial, and in the group.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.mode == Mode::Trial && self.group_status == GroupStatus::Joined
+    }
+
+    /// Bytes that arrived at it without a hole from the start.
+    pub(crate) fn contiguous(&self) -> u64 {
+        self.acked.first().filter(|r| r.start == 0).map_or(0, |r| r.end)
+    }
+
+    /// Bytes arrived there, by whichever way.
+    pub(crate) fn on_acked(&mut self, range: Range<u64>) {
+        self.todo.remove(range.clone());
+        self.missing.remove(range.clone());
+        self.acked.insert(range);
+    }
+
+    /// Bytes sent to it alone were lost.
+    pub(crate) fn on_unicast_lost(&mut self, range: Range<u64>) {
+        for gap in self.acked.gaps(range) {
+            self.todo.insert(gap);
+        }
+    }
+
+    /// A group packet with these bytes was missed. Whether it now lacks any of them.
+    pub(crate) fn on_group_missed(&mut self, range: Range<u64>) -> bool {
+        if self.mode != Mode::Multicast {
+            return false; // everything not acknowledged stands in `todo` anyway
+        }
+        let mut lacks = false;
+        for gap in self.acked.gaps(range) {
+            self.missing.insert(gap);
+            lacks = true;
+        }
+        lacks
+    }
+
+    /// Takes the step that `cause` asks for, if it means anything in the present mode.
+    pub(crate) fn change(
+        &mut self,
+        now: Instant,
+        began: Instant,
+        cause: Cause,
+        view: &GroupView<'_>,
+    ) {
+        let Some(to) = mode::next(self.mode, cause) else { return };
+        if self.mode == Mode::Multicast {
+            self.leave_group_data(view);
+        }
+        match to {
+            Mode::Multicast => self.follow_group(view),
+            Mode::Unicast => self.retry_at = self.next_retry(now, cause),
+            Mode::Gone => self.last_mode = self.mode,
+            Mode::Trial => {}
+        }
+        self.mode = to;
+        self.board.reset_judgement();
+        self.watch = Watch { period: now, ..Watch::default() };
+        if self.transitions.len() < MAX_TRANSITIONS {
+            let at = now.since(began);
+            self.transitions.push(Transition { at, mode: to, why: cause.text() });
+        }
+    }
+
+    /// Served by the group from here on: what lies ahead, and what is on its way, is not to be
+    /// sent by unicast.
+    fn follow_group(&mut self, view: &GroupView<'_>) {
+        self.todo.remove(view.frontier..u64::MAX);
+        let in_flight: Vec<_> = self.board.in_flight(view.log).collect();
+        for range in in_flight {
+            self.todo.remove(range);
+        }
+    }
+
+    /// Not served by the group any more: all it does not have is to be sent by unicast.
+    fn leave_group_data(&mut self, view: &GroupView<'_>) {
+        let given_up: Vec<_> = self.board.abandon(view.log).collect();
+        let missing = core::mem::take(&mut self.missing);
+        let ranges = given_up.into_iter().chain(missing.iter()).chain([view.frontier..u64::MAX]);
+        for range in ranges {
+            for gap in self.acked.gaps(range) {
+                self.todo.insert(gap);
+            }
+        }
+    }
+
+    fn next_retry(&mut self, now: Instant, cause: Cause) -> Option<Instant> {
+        if cause == Cause::CannotJoin {
+            return None;
+        }
+        let at = now + self.retry_after;
+        self.retry_after = (self.retry_after * 2).min(mode::RETRY_MAX);
+        Some(at)
+    }
+
+    /// When the member must be asked what it heard of the group's packets in flight to it.
+    pub(crate) fn probe_at(&self, log: &GroupLog) -> Option<Instant> {
+        let oldest = log.get(self.board.oldest_out()?)?;
+        let due = oldest.at + self.board.rtt.expected() + MAX_DELAY;
+        Some(due.max(self.probed_at + self.probe_after))
+    }
+
+    pub(crate) fn probe(&mut self, now: Instant) {
+        self.conn.ping();
+        self.probed_at = now;
+        let least = self.board.rtt.expected() + MAX_DELAY;
+        self.probe_after = (self.probe_after * 2).clamp(least, PROBE_MAX.max(least));
+    }
+
+    pub(crate) fn probe_answered(&mut self) {
+        self.probe_after = Duration::ZERO;
+    }
+
+    /// Ends its part of the session, with this outcome unless it has one.
+    pub(crate) fn end(
+        &mut self,
+        now: Instant,
+        began: Instant,
+        outcome: Result<(), Reason>,
+        view: &GroupView<'_>,
+    ) {
+        if self.outcome.is_none() {
+            self.outcome = Some(outcome);
+            self.ended_at = Some(now);
+        }
+        self.change(now, began, Cause::Ended, view);
+        self.opening = None;
+        self.todo.clear();
+        self.missing.clear();
+    }
+}
+
+/// What a member's change of mode depends on in its session.
+pub(crate) struct GroupView<'a> {
+    pub(crate) log: &'a GroupLog,
+    /// The next new byte that the group will carry.
+    pub(crate) frontier: u64,
+}

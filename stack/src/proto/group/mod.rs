@@ -1,0 +1,252 @@
+//! A sending session: one byte sequence, one control block per receiver, all linked (TCP-XM slides
+//! 11, 12 and 21). One packet to the group counts for every member that follows it.
+//!
+//! [`plan`] decides what to send next and says why, purely; [`transmit`] does it; [`feedback`]
+//! takes what comes back; [`lifecycle`] begins and ends members; [`mode`] is the table of modes.
+
+pub(crate) mod feedback;
+pub(crate) mod lifecycle;
+pub(crate) mod member;
+pub(crate) mod mode;
+pub(crate) mod plan;
+pub(crate) mod repair;
+pub(crate) mod timers;
+pub(crate) mod transmit;
+pub(crate) mod trial;
+
+use super::conn::handshake::{Opening, blank_names};
+use super::conn::{Conn, Role};
+use super::event::SessionState;
+use super::rng::Rng;
+use super::send::log::GroupLog;
+use super::send::scoreboard::Scoreboard;
+use super::send::space::INITIAL_RTO;
+use super::send::store::Store;
+use super::time::Instant;
+use crate::config::{Content, Delivery, Group, SessionConfig};
+use crate::error::{ConfigError, Reason};
+use crate::seal::SealKey;
+use crate::stats::{MemberReport, Mode, Sent};
+use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
+use member::{GroupView, Member};
+use repair::RepairQueue;
+use std::net::SocketAddr;
+use trial::Trial;
+
+/// Receivers of one session, at most: above this relays are the better tool (TCP-XM is for a
+/// moderate number of known receivers, slide 2).
+pub(crate) const MAX_MEMBERS: usize = 1024;
+
+/// The group as this session sends to it.
+#[derive(Debug)]
+pub(crate) struct GroupTx {
+    pub(crate) group: Group,
+    pub(crate) cid: u64,
+    pub(crate) key_id: u8,
+    pub(crate) key_bytes: [u8; 32],
+    pub(crate) key: SealKey,
+}
+
+/// One sending session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) config: SessionConfig,
+    pub(crate) members: Vec<Member>,
+    pub(crate) store: Store,
+    pub(crate) log: GroupLog,
+    pub(crate) repairs: RepairQueue,
+    pub(crate) trial: Trial,
+    pub(crate) group: Option<GroupTx>,
+    /// One initial sequence number for all members: a group segment has but one sequence field.
+    pub(crate) iss: Seq,
+    pub(crate) port: u16,
+    pub(crate) descriptor: Descriptor,
+    /// Payload bytes of a full segment.
+    pub(crate) segment: u64,
+    /// The next new byte that the group will carry.
+    pub(crate) frontier: u64,
+    pub(crate) began: Instant,
+    pub(crate) first_answer: Option<Instant>,
+    pub(crate) started: bool,
+    pub(crate) finishing: bool,
+    pub(crate) forgotten: bool,
+    /// Whether the group or a member has the next turn.
+    pub(crate) group_turn: bool,
+    pub(crate) cursor: usize,
+    pub(crate) control_cursor: usize,
+    pub(crate) sent: Sent,
+    pub(crate) next_check: Instant,
+    /// The application should look.
+    pub(crate) changed: bool,
+}
+
+impl Session {
+    pub(crate) fn new(
+        now: Instant,
+        config: SessionConfig,
+        peers: &[SocketAddr],
+        port: u16,
+        rng: &mut Rng,
+    ) -> Result<Self, ConfigError> {
+        check(&config, peers)?;
+        let store = match config.content {
+            Content::Stream { ring } => Store::ring(ring),
+            Content::Source { len } => Store::source(len),
+        };
+        let segment = if peers.iter().all(SocketAddr::is_ipv4) { PAYLOAD_V4 } else { PAYLOAD_V6 };
+        let group = config.group.map(|group| {
+            let key_bytes = rng.bytes32();
+            let key = SealKey::from_bytes(&key_bytes);
+            GroupTx { group, cid: rng.u64(), key_id: 1, key_bytes, key }
+        });
+        let mut session = Self {
+            descriptor: describe(&config, segment, group.as_ref()),
+            members: Vec::with_capacity(peers.len()),
+            store,
+            log: GroupLog::default(),
+            repairs: RepairQueue::default(),
+            trial: Trial::default(),
+            group,
+            iss: Seq(rng.u32()),
+            port,
+            segment: segment as u64,
+            frontier: 0,
+            began: now,
+            first_answer: None,
+            started: false,
+            finishing: false,
+            forgotten: false,
+            group_turn: true,
+            cursor: 0,
+            control_cursor: 0,
+            sent: Sent::default(),
+            next_check: now,
+            changed: false,
+            config,
+        };
+        for peer in peers {
+            let member = session.new_member(now, *peer, rng);
+            session.members.push(member);
+        }
+        Ok(session)
+    }
+
+    fn new_member(&self, now: Instant, peer: SocketAddr, rng: &mut Rng) -> Member {
+        let names = blank_names(peer, self.port, rng.u64(), self.iss);
+        let opening = Opening::new(now, &names, &self.descriptor, rng.bytes32());
+        let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
+        let mut conn = Conn::new(Role::Initiator, names, algorithm, idle, now);
+        conn.tx.congestion.set_mss(self.segment);
+        let base = self.log.next_pn();
+        let board = Scoreboard::new(algorithm, self.segment, INITIAL_RTO, base);
+        Member::new(peer, conn, opening, &self.config, board)
+    }
+
+    pub(crate) fn state(&self) -> SessionState {
+        if self.members.iter().all(|m| m.outcome.is_some()) {
+            SessionState::Done
+        } else if !self.started {
+            SessionState::Connecting
+        } else if self.finishing {
+            SessionState::Finishing
+        } else {
+            SessionState::Sending
+        }
+    }
+
+    /// Where the FIN stands, once the application has written everything.
+    pub(crate) fn fin(&self) -> Option<u64> {
+        self.finishing.then(|| self.store.end())
+    }
+
+    pub(crate) fn report(&self, now: Instant, index: usize) -> MemberReport {
+        let m = &self.members[index];
+        let until = m.ended_at.unwrap_or(now);
+        MemberReport {
+            addr: m.addr,
+            outcome: m.outcome.clone(),
+            mode: if m.mode == Mode::Gone { m.last_mode } else { m.mode },
+            arrived: m.arrived,
+            acked: m.acked.total(),
+            duration: until.since(self.began),
+            transitions: m.transitions.clone(),
+        }
+    }
+
+    /// Ends a member. Other members are not concerned.
+    pub(crate) fn end_member(&mut self, now: Instant, index: usize, outcome: Result<(), Reason>) {
+        let view = GroupView { log: &self.log, frontier: self.frontier };
+        self.members[index].end(now, self.began, outcome, &view);
+        self.release();
+        self.changed = true;
+    }
+
+    /// Lets the ring give up what every member has.
+    pub(crate) fn release(&mut self) {
+        if self.store.is_source() {
+            return;
+        }
+        let served = self.members.iter().filter(|m| m.is_served());
+        if let Some(least) = served.map(Member::contiguous).min()
+            && least > self.store.base()
+        {
+            self.store.release(least);
+            self.changed = true;
+        }
+    }
+}
+
+fn check(config: &SessionConfig, peers: &[SocketAddr]) -> Result<(), ConfigError> {
+    if peers.is_empty() {
+        return Err(ConfigError::NoReceiver);
+    }
+    if peers.len() > MAX_MEMBERS {
+        return Err(ConfigError::TooManyReceivers(peers.len(), MAX_MEMBERS));
+    }
+    let mut seen = std::collections::HashSet::new();
+    if let Some(twice) = peers.iter().find(|p| !seen.insert(**p)) {
+        return Err(ConfigError::Twice(*twice));
+    }
+    match config.content {
+        Content::Source { len } if len > MAX_OFFSET => Err(ConfigError::TooLong(len)),
+        Content::Stream { ring } if ring < PAYLOAD_V4 => Err(ConfigError::SmallBuffer(ring)),
+        _ => match config.group {
+            Some(group) if !group.addr.ip().is_multicast() => {
+                Err(ConfigError::Group(group.addr.ip(), "not a multicast address"))
+            }
+            _ => Ok(()),
+        },
+    }
+}
+
+fn describe(config: &SessionConfig, segment: usize, group: Option<&GroupTx>) -> Descriptor {
+    let mut features = Features::XM;
+    if group.is_some() {
+        features = features.with(Features::GROUPS);
+    }
+    if config.delivery == Delivery::Unordered {
+        features = features.with(Features::UNORDERED);
+    }
+    if matches!(config.content, Content::Stream { .. }) {
+        features = features.with(Features::STREAM);
+    }
+    Descriptor {
+        features,
+        first_offset: 0,
+        segment_size: segment as u16,
+        group_cid: group.map_or(0, |g| g.cid),
+        group: group.map(|g| g.group),
+    }
+}
+
+impl Session {
+    /// A datagram was too long for a path: all segments become short ones. What is in flight is
+    /// recorded by range, so nothing needs to be cut again by hand.
+    pub(crate) fn shorten(&mut self) {
+        self.segment = self.segment.min(PAYLOAD_SHORT as u64);
+        for m in &mut self.members {
+            m.conn.tx.congestion.set_mss(self.segment);
+            m.board.congestion.set_mss(self.segment);
+        }
+    }
+}

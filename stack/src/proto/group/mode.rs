@@ -1,0 +1,231 @@
+//! How a member's data travels, as one table (TCP-XM slides 14 and 16: fall forward, fall back).
+
+use crate::stats::Mode;
+use core::time::Duration;
+
+/// What moves a member from one mode to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Cause {
+    /// It hears the group well enough.
+    Hears,
+    /// It heard less than half of what the group carried.
+    HearsLittle,
+    /// It loses more than most others do.
+    Lossy,
+    /// Three retransmission time-outs within ten seconds.
+    TimedOut,
+    /// Its window was closed for a second while others went on.
+    Closed,
+    /// It answers nothing.
+    Silent,
+    /// It said that it cannot join.
+    CannotJoin,
+    /// Time to try the group again.
+    Retry,
+    /// Its part of the session is over.
+    Ended,
+}
+
+impl Cause {
+    /// In a few words, for reports.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Hears => "hears the group",
+            Self::HearsLittle => "hears less than half of the group's packets",
+            Self::Lossy => "loses more of the group's packets than the others",
+            Self::TimedOut => "three time-outs in ten seconds",
+            Self::Closed => "receive window closed",
+            Self::Silent => "silent",
+            Self::CannotJoin => "cannot join the group",
+            Self::Retry => "tries the group again",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+const STEPS: &[(Mode, Cause, Mode)] = {
+    use Cause as C;
+    use Mode as M;
+    &[
+        (M::Trial, C::Hears, M::Multicast),
+        (M::Trial, C::HearsLittle, M::Unicast),
+        (M::Trial, C::CannotJoin, M::Unicast),
+        (M::Trial, C::Ended, M::Gone),
+        (M::Multicast, C::HearsLittle, M::Unicast),
+        (M::Multicast, C::Lossy, M::Unicast),
+        (M::Multicast, C::TimedOut, M::Unicast),
+        (M::Multicast, C::Closed, M::Unicast),
+        (M::Multicast, C::Silent, M::Unicast),
+        (M::Multicast, C::CannotJoin, M::Unicast),
+        (M::Multicast, C::Ended, M::Gone),
+        (M::Unicast, C::Retry, M::Trial),
+        (M::Unicast, C::Ended, M::Gone),
+    ]
+};
+
+/// The mode that follows, or `None` if the cause means nothing in this mode.
+pub(crate) fn next(mode: Mode, cause: Cause) -> Option<Mode> {
+    STEPS.iter().find(|(m, c, _)| *m == mode && *c == cause).map(|(_, _, to)| *to)
+}
+
+/// A demoted member is tried again after this long, each time after twice as long.
+pub(crate) const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// But at least so often.
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// What a member is judged by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Evidence {
+    pub(crate) mode: Mode,
+    /// Outcomes known of the last 128 packets, and the share heard.
+    pub(crate) hearing: (u32, f64),
+    /// The share heard has been below one half for so long.
+    pub(crate) deaf_for: Duration,
+    /// Loss over the present period, if that is long enough to judge by.
+    pub(crate) losses: Option<Losses>,
+    pub(crate) timed_out: bool,
+    pub(crate) closed_for: Duration,
+    /// Nothing was heard for so long though an answer is due.
+    pub(crate) silent_for: Duration,
+    /// How long silence is borne: two time-outs with their ACK delay.
+    pub(crate) patience: Duration,
+    /// The least time for a judgement: 10 round trips, 500 ms at least.
+    pub(crate) period: Duration,
+    /// After 75 KiB by unicast with option 51 at or above the threshold (the published rule);
+    /// `None` when the session goes by its own count.
+    pub(crate) published: Option<bool>,
+}
+
+/// Loss over one period, set against that of the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Losses {
+    pub(crate) own: f64,
+    /// Median over the other multicast members.
+    pub(crate) others: f64,
+    /// Packets that `own` was counted over.
+    pub(crate) packets: u32,
+}
+
+impl Losses {
+    /// Clearly this member's own trouble: more than twice what most others lose, and by more than
+    /// three standard deviations of a count of so many packets, so that chance does not demote.
+    fn is_own(self) -> bool {
+        let deviation = (self.own / f64::from(self.packets.max(1))).sqrt();
+        self.own > OWN_LOSS
+            && self.others < self.own / 2.0
+            && self.own - self.others > 3.0 * deviation
+    }
+}
+
+/// Packets that a promotion needs, and the share of them that must have been heard.
+const PROMOTE: (u32, f64) = (32, 0.9);
+/// Below this share a member does not count as reached.
+const DEMOTE_SHARE: f64 = 0.5;
+/// Loss above this, unless most others share it, is the member's own trouble.
+const OWN_LOSS: f64 = 0.05;
+const CLOSED_LIMIT: Duration = Duration::from_secs(1);
+
+/// The judgement, as a pure function.
+pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
+    let (counted, share) = e.hearing;
+    match e.mode {
+        Mode::Trial => {
+            let hears = e.published.unwrap_or(counted >= PROMOTE.0 && share >= PROMOTE.1);
+            if hears {
+                Some(Cause::Hears)
+            } else if counted >= crate::proto::send::scoreboard::JUDGED && share < DEMOTE_SHARE {
+                Some(Cause::HearsLittle)
+            } else {
+                None
+            }
+        }
+        Mode::Multicast => {
+            if e.silent_for > e.patience {
+                Some(Cause::Silent)
+            } else if e.deaf_for >= e.period {
+                Some(Cause::HearsLittle)
+            } else if e.losses.is_some_and(Losses::is_own) {
+                Some(Cause::Lossy)
+            } else if e.timed_out {
+                Some(Cause::TimedOut)
+            } else if e.closed_for >= CLOSED_LIMIT {
+                Some(Cause::Closed)
+            } else {
+                None
+            }
+        }
+        Mode::Unicast | Mode::Gone => None,
+    }
+}
+
+/// Whether these outcomes say that the member is not reached at present.
+pub(crate) fn is_deaf((counted, share): (u32, f64)) -> bool {
+    counted >= PROMOTE.0 && share < DEMOTE_SHARE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, Evidence, Losses, STEPS, judge, next};
+    use crate::stats::Mode;
+    use core::time::Duration;
+
+    fn evidence(mode: Mode) -> Evidence {
+        Evidence {
+            mode,
+            hearing: (128, 1.0),
+            deaf_for: Duration::ZERO,
+            losses: None,
+            timed_out: false,
+            closed_for: Duration::ZERO,
+            silent_for: Duration::ZERO,
+            patience: Duration::from_millis(400),
+            period: Duration::from_millis(500),
+            published: None,
+        }
+    }
+
+    #[test]
+    fn the_table_is_a_function_and_gone_is_final() {
+        for (n, (m, c, _)) in STEPS.iter().enumerate() {
+            assert!(!STEPS[n + 1..].iter().any(|(m2, c2, _)| m == m2 && c == c2));
+            assert_ne!(*m, Mode::Gone);
+        }
+        for mode in [Mode::Trial, Mode::Multicast, Mode::Unicast] {
+            assert_eq!(next(mode, Cause::Ended), Some(Mode::Gone));
+        }
+        assert_eq!(next(Mode::Unicast, Cause::Lossy), None);
+    }
+
+    #[test]
+    fn promotion_needs_nine_of_ten_of_thirty_two() {
+        let mut e = evidence(Mode::Trial);
+        assert_eq!(judge(&Evidence { hearing: (31, 1.0), ..e }), None);
+        assert_eq!(judge(&Evidence { hearing: (32, 0.9), ..e }), Some(Cause::Hears));
+        assert_eq!(judge(&Evidence { hearing: (128, 0.89), ..e }), None);
+        assert_eq!(judge(&Evidence { hearing: (127, 0.4), ..e }), None);
+        assert_eq!(judge(&Evidence { hearing: (128, 0.4), ..e }), Some(Cause::HearsLittle));
+        e.published = Some(false);
+        assert_eq!(judge(&e), None);
+        e.published = Some(true);
+        assert_eq!(judge(&Evidence { hearing: (0, 0.0), ..e }), Some(Cause::Hears));
+    }
+
+    #[test]
+    fn demotion_needs_a_reason_that_lasts() {
+        let e = evidence(Mode::Multicast);
+        assert_eq!(judge(&e), None);
+        let ms = Duration::from_millis;
+        assert_eq!(judge(&Evidence { deaf_for: ms(499), ..e }), None);
+        assert_eq!(judge(&Evidence { deaf_for: ms(500), ..e }), Some(Cause::HearsLittle));
+        assert_eq!(judge(&Evidence { silent_for: ms(401), ..e }), Some(Cause::Silent));
+        let losses = |own, others, packets| Some(Losses { own, others, packets });
+        let lossy = |l| judge(&Evidence { losses: l, ..e });
+        assert_eq!(lossy(losses(0.2, 0.15, 1000)), None, "shared loss");
+        assert_eq!(lossy(losses(0.04, 0.0, 1000)), None, "little loss");
+        assert_eq!(lossy(losses(0.06, 0.01, 128)), None, "may be chance");
+        assert_eq!(lossy(losses(0.06, 0.01, 1000)), Some(Cause::Lossy));
+        assert_eq!(judge(&Evidence { closed_for: ms(1000), ..e }), Some(Cause::Closed));
+        assert_eq!(judge(&Evidence { timed_out: true, ..e }), Some(Cause::TimedOut));
+        assert_eq!(judge(&evidence(Mode::Unicast)), None);
+    }
+}

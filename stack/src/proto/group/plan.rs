@@ -1,0 +1,138 @@
+//! What to send next, to whom, and why: pure functions of the session's state.
+
+use super::Session;
+use super::member::Member;
+use crate::proto::time::Instant;
+use crate::stats::Mode;
+use core::ops::Range;
+
+/// Where a train goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Group,
+    Member(usize),
+}
+
+/// One data segment to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) range: Range<u64>,
+    /// Sent before, to the same receivers.
+    pub(crate) repair: bool,
+}
+
+/// Whose turn it is, if anybody has something to send: the group and the members take turns, so
+/// that neither starves, and each is bounded by its own window.
+pub(crate) fn choose(s: &Session, now: Instant) -> Option<Target> {
+    if !s.started {
+        return None;
+    }
+    let group = || group_step(s).map(|_| Target::Group);
+    let member = || {
+        let n = s.members.len();
+        (0..n)
+            .map(|k| (s.cursor + k) % n)
+            .find(|&i| member_step(s, now, i).is_some())
+            .map(Target::Member)
+    };
+    if s.group_turn { group().or_else(member) } else { member().or_else(group) }
+}
+
+/// The next segment for a target, or `None` if its window, its credit or the data says wait.
+pub(crate) fn step(s: &Session, now: Instant, target: Target) -> Option<Step> {
+    match target {
+        Target::Group => group_step(s),
+        Target::Member(index) => member_step(s, now, index),
+    }
+}
+
+/// The group window: the least of the multicast members' congestion windows, in bytes.
+pub(crate) fn group_window(members: &[Member]) -> Option<u64> {
+    members.iter().filter(|m| m.is_multicast()).map(|m| m.board.congestion.window()).min()
+}
+
+fn group_permits(s: &Session, bytes: u64) -> bool {
+    !s.log.is_full()
+        && s.members
+            .iter()
+            .filter(|m| m.is_multicast())
+            .all(|m| m.board.flight() + bytes <= m.board.congestion.window())
+}
+
+fn group_step(s: &Session) -> Option<Step> {
+    s.group.as_ref()?;
+    if let Some(range) = s.repairs.ready.front() {
+        let range = range.start..range.end.min(range.start + s.segment);
+        let ready = s.store.has(&range) && group_permits(s, range.end - range.start);
+        return ready.then_some(Step { range, repair: true });
+    }
+    let led = s.members.iter().any(Member::is_multicast);
+    if !led && s.trial.allowance() == 0 {
+        return None;
+    }
+    let edge = s
+        .members
+        .iter()
+        .filter(|m| if led { m.is_multicast() } else { m.is_tried() })
+        .map(|m| m.edge)
+        .min()?;
+    let flying = s.members.iter().any(|m| m.is_multicast() && m.board.flight() > 0);
+    let range = segment_at(s, s.frontier, s.store.end().min(edge), flying)?;
+    let permitted = !led || group_permits(s, range.end - range.start);
+    (permitted && s.store.has(&range)).then_some(Step { range, repair: false })
+}
+
+fn member_step(s: &Session, now: Instant, index: usize) -> Option<Step> {
+    let m = &s.members[index];
+    if !m.is_served() {
+        return None;
+    }
+    let first = m.todo.first()?;
+    let limit = first.end.min(s.store.end()).min(m.edge);
+    let range = segment_at(s, first.start, limit, m.conn.tx.flight() > 0 && first.end > limit)?;
+    let len = range.end - range.start;
+    if m.mode == Mode::Trial && range.end > m.high {
+        let len = s.store.is_source().then(|| s.store.end());
+        let hold = s.trial.hold(now, s.segment, len, s.members.len());
+        if hold.is_some_and(|most| range.end > most) {
+            return None;
+        }
+    }
+    if !m.conn.tx.permits(len) || !s.store.has(&range) {
+        return None;
+    }
+    let sent_to = if m.is_multicast() { m.high.max(s.frontier) } else { m.high };
+    let repair = range.start < sent_to;
+    Some(Step { range, repair })
+}
+
+/// A full segment at `start`, or what there is up to `limit`: a short one only at the end of the
+/// stream, or when nothing is in flight (the sender's side of RFC 9293, 3.8.6.2.1).
+fn segment_at(s: &Session, start: u64, limit: u64, flying: bool) -> Option<Range<u64>> {
+    let end = limit.min(start.saturating_add(s.segment));
+    if end <= start {
+        return None;
+    }
+    let short = end - start < s.segment;
+    let last = s.finishing && end == s.store.end() || s.store.is_source() && end == s.store.end();
+    if short && flying && !last {
+        return None;
+    }
+    Some(start..end)
+}
+
+/// The first bytes that somebody could be sent but that are not at hand: a source must supply them.
+pub(crate) fn wanted(s: &Session) -> Option<Range<u64>> {
+    if !s.started || !s.store.is_source() {
+        return None;
+    }
+    let lacks = |start: u64| {
+        let range = start..s.store.end().min(start.saturating_add(s.segment));
+        (!range.is_empty() && !s.store.has(&range)).then_some(range)
+    };
+    let repair = s.repairs.ready.front().and_then(|r| lacks(r.start));
+    let ahead = || s.group.as_ref().and_then(|_| lacks(s.frontier));
+    let behind =
+        || s.members.iter().filter(|m| m.is_served()).find_map(|m| lacks(m.todo.first()?.start));
+    repair.or_else(ahead).or_else(behind)
+}

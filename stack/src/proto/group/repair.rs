@@ -1,0 +1,92 @@
+//! Repairs of what the group carried: wait a moment for who else missed it, then send it to the
+//! group if two or more did, else to the one.
+
+use super::member::Member;
+use crate::proto::send::log::GroupLog;
+use crate::proto::time::Instant;
+use core::ops::Range;
+use core::time::Duration;
+use std::collections::VecDeque;
+
+/// Waiting repairs, at most; what comes on top goes by unicast without waiting.
+const LIMIT: usize = 1 << 14;
+/// Members' reports of one loss are spread by their ACK rhythm at least.
+const MIN_WAIT: Duration = Duration::from_millis(1);
+/// A spread of round trips larger than this is not waited for.
+const MAX_WAIT: Duration = Duration::from_millis(100);
+
+/// Lost group packets, in the order in which their wait ends.
+#[derive(Debug, Default)]
+pub(crate) struct RepairQueue {
+    waiting: VecDeque<(Instant, u64)>,
+    /// To be sent to the group.
+    pub(crate) ready: VecDeque<Range<u64>>,
+}
+
+impl RepairQueue {
+    /// A member reported `pn` as missed. `false`: the queue is full, serve it alone.
+    pub(crate) fn on_missed(
+        &mut self,
+        now: Instant,
+        pn: u64,
+        wait: Duration,
+        log: &mut GroupLog,
+    ) -> bool {
+        let Some(entry) = log.get_mut(pn) else { return false };
+        if entry.queued {
+            return true;
+        }
+        if self.waiting.len() >= LIMIT {
+            return false;
+        }
+        entry.queued = true;
+        // Kept in order though the wait may have become shorter meanwhile.
+        let at = self.waiting.back().map_or(now + wait, |(last, _)| (*last).max(now + wait));
+        self.waiting.push_back((at, pn));
+        true
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.waiting.front().map(|(at, _)| *at)
+    }
+
+    /// Decides every repair whose wait is over.
+    pub(crate) fn settle(&mut self, now: Instant, log: &mut GroupLog, members: &mut [Member]) {
+        while let Some((at, pn)) = self.waiting.front().copied()
+            && at <= now
+        {
+            self.waiting.pop_front();
+            let Some(entry) = log.get_mut(pn) else { continue };
+            entry.queued = false;
+            let range = entry.range.clone();
+            let mut lacking = members.iter_mut().filter(|m| m.missing.intersects(&range));
+            let Some(first) = lacking.next() else { continue };
+            if lacking.next().is_some() {
+                self.ready.push_back(range);
+            } else {
+                serve_alone(first, range);
+            }
+        }
+    }
+}
+
+/// Moves what a member misses of a range to what it gets by unicast.
+pub(crate) fn serve_alone(member: &mut Member, range: Range<u64>) {
+    let pieces: Vec<_> = member.missing.overlap(range.clone()).collect();
+    for piece in pieces {
+        member.todo.insert(piece);
+    }
+    member.missing.remove(range);
+}
+
+/// How long to wait for other members' reports of the same loss: the spread of their round trips
+/// and a part of one for their ACKs' rhythm.
+pub(crate) fn wait(members: &[Member]) -> Duration {
+    let mut least = Duration::MAX;
+    let mut most = Duration::ZERO;
+    for rtt in members.iter().filter(|m| m.is_multicast()).filter_map(|m| m.board.rtt.smoothed()) {
+        least = least.min(rtt);
+        most = most.max(rtt);
+    }
+    (most.saturating_sub(least) + most / 4).clamp(MIN_WAIT, MAX_WAIT)
+}

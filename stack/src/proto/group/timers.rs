@@ -1,0 +1,118 @@
+//! A session's timers: connect time-outs, the start rule, repairs, probes, retries, judgement.
+
+use super::Session;
+use super::member::Member;
+use super::mode::Cause;
+use crate::error::Reason;
+use crate::proto::time::Instant;
+use crate::stats::Mode;
+use core::time::Duration;
+
+/// Troubles that last are looked for so often, while anything is in flight to the group.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+
+impl Session {
+    /// When [`Self::on_timer`] has something to do next.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let mut at: Option<Instant> = None;
+        let mut consider = |t: Option<Instant>| {
+            if let Some(t) = t
+                && at.is_none_or(|a| t < a)
+            {
+                at = Some(t);
+            }
+        };
+        for m in &self.members {
+            if let Some(opening) = &m.opening {
+                consider(Some(opening.deadline()));
+                consider(Some(self.began + self.config.connect_timeout));
+                continue;
+            }
+            consider(m.conn.deadline());
+            if m.is_served() {
+                consider(m.retry_at);
+                consider(m.probe_at(&self.log));
+            }
+        }
+        if !self.started && self.members.iter().any(Member::is_served) {
+            consider(self.first_answer.map(|t| t + self.config.start_wait));
+        }
+        if self.members.iter().any(|m| m.is_multicast() && m.board.waits()) {
+            consider(Some(self.next_check));
+        }
+        consider(self.repairs.deadline());
+        if self.started {
+            consider(self.trial.deadline(now));
+        }
+        at
+    }
+
+    /// Fires what is due.
+    pub(crate) fn on_timer(&mut self, now: Instant) {
+        for index in 0..self.members.len() {
+            self.member_timers(now, index);
+        }
+        self.try_start(now);
+        self.repairs.settle(now, &mut self.log, &mut self.members);
+        if now >= self.next_check {
+            self.next_check = now + CHECK_EVERY;
+            for index in 0..self.members.len() {
+                self.judge(now, index);
+            }
+            self.trim_log();
+        }
+        self.refresh(now);
+    }
+
+    /// What must be up to date before anything is sent.
+    pub(crate) fn refresh(&mut self, now: Instant) {
+        if self.started && self.group.is_some() {
+            self.repairs.settle(now, &mut self.log, &mut self.members);
+            self.trial.update(now, &self.members);
+        }
+    }
+
+    fn member_timers(&mut self, now: Instant, index: usize) {
+        let m = &mut self.members[index];
+        if m.opening.is_some() {
+            if now >= self.began + self.config.connect_timeout {
+                let refused = m.refusal.take().map(Reason::Refused);
+                let reason = refused.unwrap_or(Reason::NeverAnswered(self.config.connect_timeout));
+                m.conn.drop_dead();
+                self.end_member(now, index, Err(reason));
+            }
+            return;
+        }
+        match m.conn.on_timer(now) {
+            Ok(false) => {}
+            Ok(true) => self.on_timeout_losses(index),
+            Err(reason) => {
+                m.conn.drop_dead();
+                self.end_member(now, index, Err(reason));
+                return;
+            }
+        }
+        let m = &mut self.members[index];
+        if !m.is_served() {
+            return;
+        }
+        if m.probe_at(&self.log).is_some_and(|at| at <= now) {
+            m.probe(now);
+        }
+        if m.mode == Mode::Unicast && m.retry_at.is_some_and(|at| at <= now) {
+            m.retry_at = None;
+            self.change(now, index, Cause::Retry);
+        }
+    }
+
+    /// Gives up log entries that every member has settled.
+    pub(crate) fn trim_log(&mut self) {
+        let served = self.members.iter().filter(|m| m.mode != Mode::Gone);
+        let settled = served.map(|m| m.board.settled()).min().unwrap_or(self.log.next_pn());
+        self.log.trim(settled);
+        let base = self.log.base();
+        for m in self.members.iter_mut().filter(|m| m.mode != Mode::Gone) {
+            m.board.trim(base);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A session's datagrams: first what each association owes, then trains of data segments.
+
+use super::Session;
+use super::member::Member;
+use super::plan::{self, Step, Target};
+use crate::proto::conn::emit::{Report, assemble};
+use crate::proto::event::Transmit;
+use crate::proto::time::Instant;
+use crate::wire::{Encap, Header, Kind, OVERHEAD, Options, Segment, Seq, offset_high};
+use std::net::SocketAddr;
+
+/// Segments of a train, at most: 32 full ones stay below the 64 KiB of one UDP GSO send.
+const MAX_TRAIN: usize = 32;
+
+impl Session {
+    /// The next train, if there is anything to send now.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        if let Some(transmit) = self.poll_control(now, buf) {
+            self.sent.datagrams += 1;
+            self.sent.datagram_bytes += transmit.len as u64;
+            return Some(transmit);
+        }
+        self.lead_group();
+        if let Some(range) = plan::wanted(self) {
+            self.store.want(&range);
+        }
+        let target = plan::choose(self, now);
+        let transmit = target.map(|target| self.train(now, buf, target));
+        self.changed |= self.store.has_need();
+        let (target, transmit) = (target?, transmit?);
+        match target {
+            Target::Group => self.group_turn = false,
+            Target::Member(index) => {
+                self.group_turn = true;
+                self.cursor = (index + 1) % self.members.len();
+            }
+        }
+        self.sent.datagrams += transmit.datagrams as u64;
+        self.sent.datagram_bytes += transmit.len as u64;
+        Some(transmit)
+    }
+
+    /// While nobody follows the group it carries what no member in trial has been sent yet.
+    fn lead_group(&mut self) {
+        if self.trial.allowance() == 0 || self.members.iter().any(Member::is_multicast) {
+            return;
+        }
+        let high = self.members.iter().filter(|m| m.is_tried()).map(|m| m.high).max();
+        self.frontier = self.frontier.max(high.unwrap_or(0));
+    }
+
+    fn poll_control(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        let fin = self.fin();
+        let n = self.members.len();
+        for k in 0..n {
+            let index = (self.control_cursor + k) % n;
+            let data_end = self.data_end(index, fin);
+            let m = &mut self.members[index];
+            let len = match &mut m.opening {
+                Some(opening) => opening.emit(now, buf),
+                None if m.conn.wants_control() || (data_end.is_some() && m.conn.data_fin.due()) => {
+                    m.conn.emit_control(now, buf, &Report::default(), data_end)
+                }
+                None => None,
+            };
+            if let Some(len) = len {
+                self.control_cursor = index;
+                return Some(unicast(m, len, len, 1));
+            }
+        }
+        None
+    }
+
+    /// Where a member's data FIN stands, once everything before it has been sent to it.
+    fn data_end(&self, index: usize, fin: Option<u64>) -> Option<u64> {
+        let m = &self.members[index];
+        if m.outcome.is_some() {
+            return Some(fin.unwrap_or(m.high.max(self.frontier)));
+        }
+        let end = fin?;
+        let sent = m.todo.first().is_none_or(|r| r.start >= end);
+        let carried = !m.is_multicast() || self.frontier >= end;
+        (sent && carried).then_some(end)
+    }
+
+    fn train(&mut self, now: Instant, buf: &mut [u8], target: Target) -> Transmit {
+        let (mut len, mut datagrams, mut size) = (0, 0, 0);
+        while let Some(step) = plan::step(self, now, target) {
+            let full = (step.range.end - step.range.start) as usize + OVERHEAD;
+            // A train is datagrams of one length; only the last may be shorter.
+            if datagrams == MAX_TRAIN || len + full > buf.len() || (datagrams > 0 && full > size) {
+                break;
+            }
+            let at = &mut buf[len..];
+            match target {
+                Target::Group => self.emit_group(now, at, &step),
+                Target::Member(index) => self.emit_unicast(now, at, index, &step),
+            }
+            len += full;
+            datagrams += 1;
+            if datagrams == 1 {
+                size = full;
+            }
+            if full < size {
+                break;
+            }
+        }
+        match (target, &self.group) {
+            (Target::Member(index), _) => unicast(&self.members[index], len, size, datagrams),
+            (Target::Group, Some(tx)) => train_to(tx.group.addr, len, size, datagrams),
+            (Target::Group, None) => train_to(self.members[0].addr, len, size, datagrams),
+        }
+    }
+
+    fn emit_unicast(&mut self, now: Instant, buf: &mut [u8], index: usize, step: &Step) {
+        let Self { members, store, sent, .. } = self;
+        let m = &mut members[index];
+        let range = step.range.clone();
+        m.conn.emit_data(now, buf, range.clone(), step.repair, |to| {
+            store.read(range.start, to);
+        });
+        m.todo.remove(range.clone());
+        m.high = m.high.max(range.end);
+        sent.unicast_bytes += range.end - range.start;
+        if step.repair {
+            sent.repaired_bytes += range.end - range.start;
+        }
+    }
+
+    fn emit_group(&mut self, now: Instant, buf: &mut [u8], step: &Step) {
+        let range = step.range.clone();
+        let bytes = range.end - range.start;
+        let pn = self.log.push(now, range.clone());
+        for m in self.members.iter_mut().filter(|m| m.mode != crate::stats::Mode::Gone) {
+            let addressed = if step.repair {
+                m.is_multicast() && m.missing.intersects(&range)
+            } else {
+                m.is_multicast() || m.is_tried()
+            };
+            m.board.on_sent(pn, bytes, addressed);
+            m.missing.remove(range.clone());
+        }
+        if step.repair {
+            self.advance_repairs(range.end);
+        } else {
+            self.frontier = range.end;
+            self.trial.on_group_segment();
+        }
+        self.sent.group_bytes += bytes;
+        if step.repair {
+            self.sent.repaired_bytes += bytes;
+        }
+        let Some(tx) = &self.group else { return };
+        let header = group_header(tx.cid, tx.key_id, pn, self.iss, step, self.port, tx.group.addr);
+        let store = &mut self.store;
+        assemble(
+            buf,
+            header,
+            &[],
+            bytes as usize,
+            |to| {
+                store.read(range.start, to);
+            },
+            Some((&tx.key, pn)),
+        );
+    }
+
+    /// The first ready repair has been sent up to `end`.
+    fn advance_repairs(&mut self, end: u64) {
+        if let Some(front) = self.repairs.ready.front_mut() {
+            front.start = end;
+            if front.is_empty() {
+                self.repairs.ready.pop_front();
+            }
+        }
+    }
+}
+
+fn group_header(
+    cid: u64,
+    key_id: u8,
+    pn: u64,
+    iss: Seq,
+    step: &Step,
+    port: u16,
+    group: SocketAddr,
+) -> Header {
+    let offset = step.range.start;
+    Header {
+        encap: Encap {
+            kind: Kind::Group,
+            tlvs: false,
+            repair: step.repair,
+            key_id,
+            offset_high: offset_high(offset),
+            cid,
+            pn: pn as u32,
+        },
+        segment: Segment {
+            src_port: port,
+            dst_port: group.port(),
+            seq: Seq::of_offset(iss, offset),
+            ack: None, // means nothing towards many: each member has its own (slide 12)
+            window: 0,
+            syn: false,
+            fin: false,
+            rst: false,
+            psh: false,
+            options: Options::default(),
+        },
+    }
+}
+
+fn unicast(m: &Member, len: usize, segment_size: usize, datagrams: usize) -> Transmit {
+    Transmit {
+        to: m.addr,
+        from: m.conn.names.local,
+        ifindex: m.conn.names.ifindex,
+        len,
+        segment_size,
+        datagrams,
+    }
+}
+
+fn train_to(to: SocketAddr, len: usize, segment_size: usize, datagrams: usize) -> Transmit {
+    Transmit { to, from: None, ifindex: 0, len, segment_size, datagrams }
+}

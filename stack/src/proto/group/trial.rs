@@ -1,0 +1,110 @@
+//! The trial of the group: a burst of the stream once the members have joined, then short trains
+//! until somebody is promoted; meanwhile unicast holds back, lest a small file goes N times.
+
+use super::member::Member;
+use crate::proto::time::Instant;
+use crate::wire::GroupStatus;
+use core::time::Duration;
+
+/// Full segments of the first burst (design: enough for 32 counted packets twice over).
+const BURST: u32 = 64;
+/// Segments of each later train.
+const TRAIN: u32 = 8;
+const TRAIN_INTERVAL: Duration = Duration::from_millis(10);
+/// While joins are pending or judged, a member gets at most so many segments by unicast …
+const HOLD_SEGMENTS: u64 = 128;
+/// … and all members together at most this share of a stream whose length is known …
+const HOLD_SHARE: u64 = 20;
+/// … but each at least so many.
+const HOLD_LEAST: u64 = 2;
+const HOLD_TIME: Duration = Duration::from_millis(250);
+
+/// State of the trial; most of it concerns the start of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Trial {
+    hold_until: Option<Instant>,
+    begun: bool,
+    left: u32,
+    next_train: Option<Instant>,
+}
+
+impl Trial {
+    /// Sending begins.
+    pub(crate) fn start(&mut self, now: Instant, members: &[Member]) {
+        self.hold_until = Some(now + (longest_rtt(members) * 4).max(HOLD_TIME));
+    }
+
+    /// How many bytes of the stream a member in trial may have been sent by unicast by now, if
+    /// that is bounded at all.
+    pub(crate) fn hold(
+        &self,
+        now: Instant,
+        segment: u64,
+        len: Option<u64>,
+        members: usize,
+    ) -> Option<u64> {
+        if self.hold_until.is_none_or(|until| now >= until) {
+            return None;
+        }
+        let share = len.map_or(u64::MAX, |len| len / HOLD_SHARE / (members as u64).max(1));
+        Some(share.clamp(HOLD_LEAST * segment, HOLD_SEGMENTS * segment))
+    }
+
+    /// Segments that may go to the group now though nobody is promoted yet.
+    pub(crate) fn allowance(&self) -> u32 {
+        self.left
+    }
+
+    pub(crate) fn on_group_segment(&mut self) {
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// Grants the burst or the next train when it is time. With a multicast member the group
+    /// carries data anyway, and members in trial are judged by that.
+    pub(crate) fn update(&mut self, now: Instant, members: &[Member]) {
+        let tried = members.iter().any(Member::is_tried);
+        if !tried || members.iter().any(Member::is_multicast) {
+            self.left = 0;
+            self.next_train = None;
+            return;
+        }
+        let interval = longest_rtt(members).max(TRAIN_INTERVAL);
+        let due = match self.next_train {
+            // Everyone is to hear the burst: wait for the joins, but not for ever.
+            None if !self.begun => {
+                let pending = |m: &Member| m.is_served() && m.group_status == GroupStatus::Joining;
+                if members.iter().any(pending) {
+                    self.next_train = Some(now + interval);
+                    return;
+                }
+                true
+            }
+            None => true,
+            Some(at) => {
+                let all_in = !self.begun
+                    && !members
+                        .iter()
+                        .any(|m| m.is_served() && m.group_status == GroupStatus::Joining);
+                all_in || now >= at
+            }
+        };
+        if due {
+            self.left = if self.begun { TRAIN } else { BURST };
+            self.begun = true;
+            self.next_train = Some(now + interval);
+        }
+    }
+
+    /// When [`Self::update`] or the end of the hold matters next.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let hold = self.hold_until.filter(|at| *at > now);
+        match (self.next_train.filter(|at| *at > now), hold) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+fn longest_rtt(members: &[Member]) -> Duration {
+    members.iter().filter_map(|m| m.conn.tx.rtt.smoothed()).max().unwrap_or_default()
+}

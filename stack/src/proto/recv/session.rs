@@ -1,0 +1,348 @@
+//! A receiving session: data from two directions, the group and unicast, into one buffer.
+
+use super::buffer::{Accepted, RecvBuffer};
+use super::heard::Heard;
+use super::pns::PnTracker;
+use crate::config::{Delivery, Group};
+use crate::error::Reason;
+use crate::proto::conn::Conn;
+use crate::proto::conn::control::Notice;
+use crate::proto::conn::emit::Report;
+use crate::proto::conn::incoming::{Incoming, dissect};
+use crate::proto::conn::state::Input;
+use crate::proto::event::{ControlRead, ReadOutcome};
+use crate::proto::time::Instant;
+use crate::seal::SealKey;
+use crate::stats::Arrived;
+use crate::wire::{Ack, Descriptor, Features, GroupStatus, Header, Kind, Record, expand_pn};
+
+/// The edge is told again when it has moved by this part of the buffer (against silly windows,
+/// RFC 9293, 3.8.6.2.2).
+const EDGE_STEPS: u64 = 4;
+
+/// The group of a session, as its receiver sees it.
+#[derive(Debug)]
+pub(crate) struct GroupRx {
+    pub(crate) group: Group,
+    pub(crate) cid: u64,
+    key: Option<(u8, SealKey)>,
+    joined: bool,
+    status: GroupStatus,
+    tracker: PnTracker,
+}
+
+/// One receiving session.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    pub(crate) conn: Conn,
+    pub(crate) delivery: Delivery,
+    buffer: RecvBuffer,
+    capacity: u64,
+    told_edge: u64,
+    pub(crate) group: Option<GroupRx>,
+    heard: Heard,
+    pub(crate) arrived: Arrived,
+    verdict_given: bool,
+    pub(crate) ended: Option<Reason>,
+    pub(crate) released: bool,
+    /// The group is to be left.
+    pub(crate) leave_due: bool,
+    pub(crate) changed: bool,
+}
+
+impl Receiving {
+    pub(crate) fn new(conn: Conn, descriptor: &Descriptor, capacity: usize) -> Self {
+        let unordered = descriptor.features.contains(Features::UNORDERED);
+        let delivery = if unordered { Delivery::Unordered } else { Delivery::Ordered };
+        let group = descriptor.group.map(|group| GroupRx {
+            group,
+            cid: descriptor.group_cid,
+            key: None,
+            joined: false,
+            status: GroupStatus::Joining,
+            tracker: PnTracker::new(),
+        });
+        Self {
+            conn,
+            delivery,
+            buffer: RecvBuffer::new(delivery, capacity),
+            capacity: capacity as u64,
+            told_edge: capacity as u64,
+            group,
+            heard: Heard::new(),
+            arrived: Arrived::default(),
+            verdict_given: false,
+            ended: None,
+            released: false,
+            leave_due: false,
+            changed: false,
+        }
+    }
+
+    /// Takes an opened unicast datagram.
+    pub(crate) fn on_datagram(&mut self, now: Instant, incoming: &Incoming<'_>, ce: bool) {
+        if incoming.header.segment.rst {
+            let why = incoming.abort.unwrap_or("no reason given");
+            self.conn.on_reset();
+            self.end(Reason::Aborted(why.to_owned()));
+            return;
+        }
+        let taken = match incoming.header.encap.kind {
+            Kind::Control => self.conn.accept_control(incoming),
+            _ => self.accept_data(incoming, false),
+        };
+        if !taken {
+            return;
+        }
+        if incoming.header.encap.kind == Kind::Data && !incoming.body.is_empty() {
+            self.heard.record(false);
+        }
+        self.conn.book(now, incoming, ce);
+        if let Some(ack) = &incoming.ack {
+            self.on_ack(now, ack);
+        }
+        self.on_control();
+        self.after_data();
+        self.conn.settle(now);
+    }
+
+    /// Takes a sealed datagram that came through the group.
+    pub(crate) fn on_group(
+        &mut self,
+        now: Instant,
+        header: Header,
+        header_len: usize,
+        datagram: &mut [u8],
+        ce: bool,
+    ) {
+        let Some(group) = &self.group else { return };
+        let Some((key_id, key)) = &group.key else { return };
+        let pn = expand_pn(header.encap.pn, group.tracker.largest().unwrap_or(0));
+        if *key_id != header.encap.key_id
+            || !group.tracker.is_new(pn)
+            || key.open(pn, datagram, header_len).is_err()
+        {
+            return;
+        }
+        let irs = self.conn.names.irs;
+        let Some(incoming) = dissect(header, header_len, pn, irs, datagram) else { return };
+        if !self.accept_data(&incoming, true) {
+            return;
+        }
+        self.heard.record(true);
+        if let Some(group) = &mut self.group {
+            let recorded = group.tracker.record(now, pn, ce, true);
+            self.conn.acks.on_packet(now, recorded.gap);
+        }
+        self.after_data();
+    }
+
+    /// Stores data and counts it where it first arrived; `false`: not to be acknowledged.
+    fn accept_data(&mut self, incoming: &Incoming<'_>, by_group: bool) -> bool {
+        if self.verdict_given {
+            // Nobody reads it any more; only the end still matters.
+            if incoming.header.segment.fin && !by_group {
+                self.conn.data.step(Input::Fin);
+            }
+            return !by_group;
+        }
+        let end = incoming.offset + incoming.body.len() as u64;
+        // FIN, like all that is one member's own, means nothing in a group segment.
+        if incoming.header.segment.fin && !by_group && !self.buffer.set_end(end) {
+            return false;
+        }
+        if incoming.body.is_empty() {
+            return true;
+        }
+        let Accepted::Stored { fresh } = self.buffer.accept(incoming.offset, incoming.body) else {
+            return false;
+        };
+        let count = if by_group { &mut self.arrived.multicast } else { &mut self.arrived.unicast };
+        *count += fresh;
+        if incoming.header.encap.repair {
+            self.arrived.repaired += fresh;
+        }
+        self.arrived.duplicate += incoming.body.len() as u64 - fresh;
+        true
+    }
+
+    fn after_data(&mut self) {
+        if self.buffer.readable() || self.buffer.complete() {
+            self.changed = true;
+        }
+        if self.buffer.complete() {
+            // Only now are all bytes before the FIN there (RFC 9293, 3.10.7.4, eighth step).
+            self.conn.data.step(Input::Fin);
+        }
+    }
+
+    fn on_ack(&mut self, now: Instant, ack: &Ack<'_>) {
+        if let Some(space) = &ack.unicast {
+            self.conn.tx.on_ack(now, space);
+            self.apply_news();
+        }
+    }
+
+    fn apply_news(&mut self) {
+        let news = core::mem::take(&mut self.conn.tx.news);
+        for content in &news.acked {
+            self.conn.content_acked(content);
+        }
+        for content in &news.lost {
+            self.conn.content_lost(content);
+        }
+        self.conn.tx.news = news;
+        self.changed |= self.verdict_given;
+    }
+
+    fn on_control(&mut self) {
+        let mut notices = Vec::new();
+        if let Err(reason) = self.conn.decode(&mut notices) {
+            self.end(reason);
+        }
+        self.changed |= self.conn.control.take_fresh() || self.conn.control.peer_closed();
+        for notice in notices {
+            match notice {
+                Notice::GroupKey { id, key } => {
+                    if let Some(group) = &mut self.group {
+                        group.key = Some((id, SealKey::from_bytes(&key)));
+                    }
+                    self.tell_joined();
+                }
+                Notice::Leave => {
+                    self.leave_due = true;
+                    self.set_status(GroupStatus::None);
+                }
+                // A sender reports nothing of this kind.
+                Notice::Joined | Notice::CannotJoin(_) | Notice::Verdict { .. } => {}
+            }
+        }
+    }
+
+    fn set_status(&mut self, status: GroupStatus) {
+        if let Some(group) = &mut self.group {
+            group.status = status;
+        }
+    }
+
+    /// The system's answer to the wish to join.
+    pub(crate) fn on_join(&mut self, result: Result<(), String>) {
+        match result {
+            Ok(()) => {
+                if let Some(group) = &mut self.group {
+                    group.joined = true;
+                }
+                self.tell_joined();
+            }
+            Err(why) => {
+                self.set_status(GroupStatus::Cannot);
+                self.conn.control.push(&Record::CannotJoin(&why));
+            }
+        }
+    }
+
+    /// Says JOINED once the group can be heard and opened.
+    fn tell_joined(&mut self) {
+        let Some(group) = &mut self.group else { return };
+        if group.joined && group.key.is_some() && group.status == GroupStatus::Joining {
+            group.status = GroupStatus::Joined;
+            self.conn.control.push(&Record::Joined);
+        }
+    }
+
+    /// What the ACK block says of the data.
+    pub(crate) fn emit(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
+        let Self { conn, buffer, group, heard, verdict_given, .. } = self;
+        if !conn.wants_control() {
+            return None;
+        }
+        let report = Report {
+            data_next: buffer.next(),
+            data_edge: buffer.edge(),
+            group_status: group.as_ref().map_or(GroupStatus::None, |g| g.status),
+            group: group.as_ref().map(|g| &g.tracker),
+            heard: Some(heard.percent()), // TCP-XM slide 17: option 51 in every ACK
+        };
+        self.told_edge = report.data_edge;
+        conn.emit_control(now, buf, &report, verdict_given.then_some(0))
+    }
+
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<ReadOutcome, Reason> {
+        if let Some((offset, len)) = self.buffer.read(buf) {
+            if self.buffer.edge() - self.told_edge.min(self.buffer.edge())
+                >= self.capacity / EDGE_STEPS
+            {
+                self.conn.acks.demand();
+            }
+            return Ok(ReadOutcome::Data { offset, len });
+        }
+        match (self.buffer.end(), &self.ended) {
+            (Some(len), _) if self.buffer.drained() => Ok(ReadOutcome::End { len }),
+            (_, Some(reason)) => Err(reason.clone()),
+            _ => Ok(ReadOutcome::Empty),
+        }
+    }
+
+    pub(crate) fn control_read(&mut self, buf: &mut [u8]) -> Result<ControlRead, Reason> {
+        match (self.conn.control.app_read(buf), &self.ended) {
+            (ControlRead::Empty, Some(reason)) => Err(reason.clone()),
+            (read, _) => Ok(read),
+        }
+    }
+
+    pub(crate) fn control_write(&mut self, bytes: &[u8]) -> Result<usize, Reason> {
+        match &self.ended {
+            Some(reason) => Err(reason.clone()),
+            None if self.verdict_given => Err(Reason::Cancelled("closed by this side".to_owned())),
+            None => Ok(self.conn.control.app_write(bytes)),
+        }
+    }
+
+    /// Gives the verdict and closes this side of both conversations.
+    pub(crate) fn close(&mut self, verdict: Result<(), String>) {
+        if self.verdict_given || self.ended.is_some() {
+            return;
+        }
+        let verdict = match verdict {
+            Ok(()) if !self.buffer.complete() => {
+                Err("closed before the end of the stream".to_owned())
+            }
+            other => other,
+        };
+        self.verdict_given = true;
+        let reason = verdict.as_ref().err().map_or("", String::as_str);
+        let (ok, arrived) = (verdict.is_ok(), self.arrived);
+        self.conn.control.push(&Record::Verdict { ok, arrived, reason });
+        self.conn.close();
+        self.leave_due = self.group.is_some();
+    }
+
+    /// Whether the sender has the verdict, or will not get it any more.
+    pub(crate) fn closed(&self) -> Option<Result<(), Reason>> {
+        if self.verdict_given && self.conn.control_fin.acked && self.conn.control.all_acked() {
+            return Some(Ok(()));
+        }
+        self.ended.clone().map(Err)
+    }
+
+    /// The session is over for a reason of the other side's, or of the network's.
+    pub(crate) fn end(&mut self, reason: Reason) {
+        if self.ended.is_none() && self.closed().is_none() {
+            self.ended = Some(reason);
+        }
+        self.leave_due = self.group.is_some();
+        self.changed = true;
+    }
+
+    /// Fires what is due.
+    pub(crate) fn on_timer(&mut self, now: Instant) {
+        match self.conn.on_timer(now) {
+            Ok(false) => {}
+            Ok(true) => self.apply_news(),
+            Err(reason) => {
+                self.conn.drop_dead();
+                self.end(reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The one log of what went to the group: packet number, range and time of each transmission. All
+//! members share it; what differs per member stands in its scoreboard.
+
+use crate::proto::time::Instant;
+use core::ops::Range;
+use std::collections::VecDeque;
+
+/// Entries, at most: transmissions that some member has not settled. Further group segments wait.
+pub(crate) const LIMIT: usize = 1 << 16;
+/// Settled entries that are kept, for ACKs that come late.
+const MEMORY: u64 = 512;
+
+/// One transmission to the group.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) range: Range<u64>,
+    pub(crate) at: Instant,
+    /// It is in the repair queue.
+    pub(crate) queued: bool,
+}
+
+/// Transmissions to the group, by packet number.
+#[derive(Debug, Default)]
+pub(crate) struct GroupLog {
+    base: u64,
+    entries: VecDeque<Entry>,
+}
+
+impl GroupLog {
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The number that the next group packet gets.
+    pub(crate) fn next_pn(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= LIMIT
+    }
+
+    pub(crate) fn push(&mut self, now: Instant, range: Range<u64>) -> u64 {
+        self.entries.push_back(Entry { range, at: now, queued: false });
+        self.next_pn() - 1
+    }
+
+    pub(crate) fn get(&self, pn: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(pn.checked_sub(self.base)?).ok()?)
+    }
+
+    pub(crate) fn get_mut(&mut self, pn: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(pn.checked_sub(self.base)?).ok()?)
+    }
+
+    /// Forgets what every member settled: all below `settled`, but for the last few.
+    pub(crate) fn trim(&mut self, settled: u64) {
+        let keep_from = settled.saturating_sub(MEMORY);
+        while self.base < keep_from && self.entries.pop_front().is_some() {
+            self.base += 1;
+        }
+    }
+}
