@@ -6,8 +6,8 @@
 //! [`Endpoint::poll_event`] likewise; then sleep until [`Endpoint::poll_timeout`].
 
 use super::event::{
-    Action, Arrival, ControlRead, Event, MemberId, ReadOutcome, ReceiverId, SessionId, SessionState,
-    Transmit,
+    Action, Arrival, ControlRead, Event, MemberId, ReadOutcome, ReceiverId, SessionId,
+    SessionState, Transmit,
 };
 use super::time::Instant;
 use crate::config::{Delivery, EndpointConfig, SessionConfig};
@@ -129,12 +129,22 @@ impl Endpoint {
     }
 
     /// Writes to a member's private stream; gives the number of bytes taken.
-    pub fn member_write(&mut self, now: Instant, member: MemberId, bytes: &[u8]) -> Result<usize, Reason> {
+    pub fn member_write(
+        &mut self,
+        now: Instant,
+        member: MemberId,
+        bytes: &[u8],
+    ) -> Result<usize, Reason> {
         todo!()
     }
 
     /// Reads from a member's private stream.
-    pub fn member_read(&mut self, now: Instant, member: MemberId, buf: &mut [u8]) -> Result<ControlRead, Reason> {
+    pub fn member_read(
+        &mut self,
+        now: Instant,
+        member: MemberId,
+        buf: &mut [u8],
+    ) -> Result<ControlRead, Reason> {
         todo!()
     }
 
@@ -161,12 +171,22 @@ impl Endpoint {
     }
 
     /// Reads data: in order, or whatever arrived, as the session's delivery says.
-    pub fn read(&mut self, now: Instant, receiver: ReceiverId, buf: &mut [u8]) -> Result<ReadOutcome, Reason> {
+    pub fn read(
+        &mut self,
+        now: Instant,
+        receiver: ReceiverId,
+        buf: &mut [u8],
+    ) -> Result<ReadOutcome, Reason> {
         todo!()
     }
 
     /// Writes to the private stream back to the sender; gives the number of bytes taken.
-    pub fn control_write(&mut self, now: Instant, receiver: ReceiverId, bytes: &[u8]) -> Result<usize, Reason> {
+    pub fn control_write(
+        &mut self,
+        now: Instant,
+        receiver: ReceiverId,
+        bytes: &[u8],
+    ) -> Result<usize, Reason> {
         todo!()
     }
 
