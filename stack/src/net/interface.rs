@@ -80,16 +80,14 @@ fn is_link_local(addr: IpAddr) -> bool {
 }
 
 /// The way on which multicast reaches most of `peers` of one family; `None` if none of them has a
-/// route. A receiver on this very host is reached through the loopback interface, whatever address
-/// it has.
+/// route. A receiver on this very host is reached through the interface that owns its address: that
+/// is where its system says a SYN came in (`IP_PKTINFO`), and so where it joins.
 pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<Route>> {
     let all = sys::addresses()?;
-    let loopback = all.iter().find(|owned| owned.loopback).map(|owned| owned.ifindex);
     let mut found: Vec<(Route, usize)> = Vec::new();
     for peer in peers.iter().filter(|peer| Family::of(peer.ip()) == family) {
         let Ok(source) = local_address_towards(*peer) else { continue };
-        let here = owner_among(&all, peer.ip()).is_some();
-        let owner = if here { loopback } else { owner_among(&all, source) };
+        let owner = owner_among(&all, peer.ip()).or_else(|| owner_among(&all, source));
         let Some(ifindex) = owner else { continue };
         match found.iter_mut().find(|(route, _)| route.ifindex == ifindex) {
             Some((_, count)) => *count += 1,
@@ -124,10 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn peers_on_this_host_are_reached_through_loopback() {
+    fn peers_on_this_host_are_reached_where_their_address_is() {
+        let all = sys::addresses().unwrap();
+        for owned in all.iter().filter(|owned| !is_link_local(owned.addr)) {
+            let route = route_to_most(&[(owned.addr, 9).into()], Family::of(owned.addr));
+            assert_eq!(route.unwrap().unwrap().ifindex, owned.ifindex, "{owned:?}");
+        }
         let peers = ["127.0.0.2:1".parse().unwrap(), "127.0.0.3:1".parse().unwrap()];
         let route = route_to_most(&peers, Family::V4).unwrap().unwrap();
-        assert_eq!(Some(route.ifindex), owner_of(Ipv4Addr::LOCALHOST.into()).unwrap());
         assert!(route.source.is_loopback());
         assert_eq!(route_to_most(&peers, Family::V6).unwrap(), None);
     }
