@@ -8,8 +8,10 @@
 //! [`api`]. The first three touch no socket, clock, thread or lock: time and randomness come in as
 //! parameters, so the very same engine runs in the simulator, packet for packet.
 
+pub mod api;
 pub mod config;
 pub mod error;
+pub mod net;
 pub mod proto;
 pub mod seal;
 pub mod stats;

@@ -1,0 +1,167 @@
+//! Waiting for senders.
+
+use super::receiver::Receiver;
+use super::seed;
+use crate::config::EndpointConfig;
+use crate::net::clock::Clock;
+use crate::net::driver::Driver;
+use crate::net::shared::{Handle, Inner, Key, Shared};
+use crate::net::socket::UdpSocket;
+use crate::proto::endpoint::Endpoint;
+use crate::proto::event::ReceiverId;
+use crate::proto::time::Instant;
+use core::time::Duration;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::task::Waker;
+
+/// Ephemeral ports tried until one is free in both families.
+const PORT_TRIES: usize = 16;
+
+/// How to listen.
+#[derive(Debug, Clone)]
+pub struct ListenOptions {
+    /// Address and UDP port. `[::]` is both families, everything else is the one it belongs to.
+    pub addr: SocketAddr,
+    /// The engine's options. `listen` and `port` are set by [`Listener::bind`], and `recv_buffer`
+    /// is lowered to half of the receive buffer that the system grants to the socket, since what a
+    /// peer has in flight must fit there in the worst case.
+    pub endpoint: EndpointConfig,
+    /// Join groups on the interface with this index; `None`: on the one that the SYN came in on.
+    pub interface: Option<u32>,
+}
+
+impl ListenOptions {
+    /// Listens on an address with the defaults.
+    pub fn new(addr: SocketAddr) -> Self {
+        Self { addr, endpoint: EndpointConfig::default(), interface: None }
+    }
+}
+
+/// Accepts sessions. Those that wait to be accepted when it is dropped are aborted; accepted ones
+/// live on.
+#[derive(Debug)]
+pub struct Listener {
+    handle: Handle,
+    local: SocketAddr,
+    recv_buffer: usize,
+}
+
+impl Listener {
+    /// Opens the socket and starts the thread that serves it.
+    pub fn bind(options: ListenOptions) -> io::Result<Self> {
+        let ListenOptions { addr, endpoint: mut config, interface } = options;
+        let sockets = open(addr)?;
+        let local = sockets.first().map_or(addr, UdpSocket::local);
+        let granted = sockets.iter().map(UdpSocket::granted).min().unwrap_or(0);
+        let recv_buffer = config.recv_buffer.min(granted / 2);
+        config.listen = true;
+        config.port = local.port();
+        config.recv_buffer = recv_buffer;
+        let endpoint = Endpoint::new(config, seed()?);
+        let handle = Driver::spawn(endpoint, Clock::start(), sockets, interface)?;
+        Ok(Self { handle, local, recv_buffer })
+    }
+
+    /// The address and port that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits for a session.
+    pub fn accept(&self) -> io::Result<Receiver> {
+        let accepted = self.handle.wait(None, accept)?;
+        Ok(self.receiver(accepted?))
+    }
+
+    /// Waits for a session for so long, then gives `TimedOut`.
+    pub fn accept_timeout(&self, limit: Duration) -> io::Result<Receiver> {
+        let accepted = self.handle.wait(Some(limit), accept)?;
+        Ok(self.receiver(accepted?))
+    }
+
+    /// Takes a session that waits, or gives `WouldBlock`.
+    pub fn try_accept(&self) -> io::Result<Receiver> {
+        let accepted = accept(&mut self.handle.lock(), self.handle.clock.now());
+        let id = accepted.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
+        Ok(self.receiver(id))
+    }
+
+    fn receiver(&self, id: ReceiverId) -> Receiver {
+        Receiver::new(self.handle.clone(), id, self.recv_buffer)
+    }
+
+    /// Wakes this task whenever a session waits; `None` removes it.
+    pub fn set_waker(&self, waker: Option<Waker>) {
+        self.handle.set_waker(Key::Incoming, waker);
+    }
+
+    /// Something to end the waiting with, from another thread.
+    pub fn closer(&self) -> Closer {
+        Closer(self.handle.uncounted())
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        close(&self.handle);
+    }
+}
+
+/// Ends a [`Listener`]'s waiting. It does not keep it alive.
+#[derive(Debug, Clone)]
+pub struct Closer(Arc<Shared>);
+
+impl Closer {
+    /// From now on accepting fails with `NotConnected`, also where it waits already. Sessions that
+    /// nobody has accepted are aborted; accepted ones live on.
+    pub fn close(&self) {
+        close(&self.0);
+    }
+}
+
+fn close(shared: &Shared) {
+    let now = shared.clock.now();
+    let waker = {
+        let mut inner = shared.lock();
+        inner.closed = true;
+        while let Some(receiver) = inner.endpoint.accept() {
+            inner.endpoint.release(now, receiver);
+        }
+        inner.wakers.remove(&Key::Incoming)
+    };
+    shared.changed();
+    shared.wake.wake();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn accept(inner: &mut Inner, _now: Instant) -> Option<io::Result<ReceiverId>> {
+    if inner.closed {
+        let why = io::Error::new(io::ErrorKind::NotConnected, "the listener was closed");
+        return Some(Err(why));
+    }
+    inner.endpoint.accept().map(Ok)
+}
+
+/// One socket, or for `[::]` one per family on the same port.
+fn open(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
+    let both = addr.is_ipv6() && addr.ip().is_unspecified();
+    let mut last = None;
+    for _ in 0..PORT_TRIES {
+        let first = UdpSocket::bind(addr)?;
+        if !both {
+            return Ok(vec![first]);
+        }
+        let port = first.local().port();
+        match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port).into()) {
+            Ok(second) => return Ok(vec![first, second]),
+            // Another port may be free in both.
+            Err(e) if addr.port() == 0 && e.kind() == io::ErrorKind::AddrInUse => last = Some(e),
+            Err(e) => return Err(e),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+}

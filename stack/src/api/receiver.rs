@@ -1,0 +1,174 @@
+//! One receiving session.
+
+use super::streams::ControlStream;
+use super::{COPY, failed};
+use crate::config::Delivery;
+use crate::error::Reason;
+use crate::net::shared::{Handle, Key};
+use crate::proto::endpoint::Endpoint;
+use crate::proto::event::{ReadOutcome, ReceiverId};
+use crate::proto::time::Instant;
+use crate::stats::Arrived;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Waker;
+
+/// The driver is told about room in the buffer each time so many bytes were read, at most; a
+/// quarter of the buffer if that is less. Telling it for every read would cost more than reading.
+const TELL: usize = 64 << 10;
+
+/// One session of one sender. Dropping it before [`Receiver::close`] aborts the session for this
+/// receiver; the sender's other receivers do not notice.
+#[derive(Debug)]
+pub struct Receiver {
+    handle: Handle,
+    id: ReceiverId,
+    released: Arc<AtomicBool>,
+    /// Bytes read of which the driver was not told.
+    untold: AtomicUsize,
+    tell: usize,
+}
+
+impl Receiver {
+    pub(super) fn new(handle: Handle, id: ReceiverId, recv_buffer: usize) -> Self {
+        let released = Arc::new(AtomicBool::new(false));
+        let tell = TELL.min(recv_buffer / 4);
+        Self { handle, id, released, untold: AtomicUsize::new(0), tell }
+    }
+
+    /// The sender's address and port.
+    pub fn peer(&self) -> SocketAddr {
+        self.handle.ask(|engine, _| engine.peer(self.id))
+    }
+
+    /// Whether [`Receiver::read_at`] gives bytes in order.
+    pub fn delivery(&self) -> Delivery {
+        self.handle.ask(|engine, _| engine.delivery(self.id))
+    }
+
+    /// Waits for data, or the end; never gives [`ReadOutcome::Empty`]. `InvalidInput` for an empty
+    /// buffer; the [`Reason`] when the session has failed.
+    pub fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
+        let first = self.try_read_at(buf)?;
+        if first != ReadOutcome::Empty {
+            return Ok(first);
+        }
+        let outcome = self.handle.wait(None, |inner, now| {
+            match self.read_engine(&mut inner.endpoint, now, buf) {
+                Ok(ReadOutcome::Empty) => None,
+                other => Some(other),
+            }
+        })??;
+        self.tell(&outcome);
+        Ok(outcome)
+    }
+
+    /// What is there now.
+    pub fn try_read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
+        if buf.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an empty buffer to read into",
+            ));
+        }
+        let outcome = self.handle.ask(|engine, now| self.read_engine(engine, now, buf))?;
+        self.tell(&outcome);
+        Ok(outcome)
+    }
+
+    fn read_engine(
+        &self,
+        engine: &mut Endpoint,
+        now: Instant,
+        buf: &mut [u8],
+    ) -> io::Result<ReadOutcome> {
+        let len = buf.len().min(COPY);
+        engine.read(now, self.id, &mut buf[..len]).map_err(failed)
+    }
+
+    /// Lets the driver grant more to the sender when enough was read, or all of it.
+    fn tell(&self, outcome: &ReadOutcome) {
+        let untold = match outcome {
+            ReadOutcome::Data { len, .. } => self.untold.fetch_add(*len, Ordering::Relaxed) + len,
+            ReadOutcome::Empty | ReadOutcome::End { .. } => {
+                if self.untold.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
+                self.tell
+            }
+        };
+        if untold >= self.tell {
+            self.untold.store(0, Ordering::Relaxed);
+            self.handle.wake.wake();
+        }
+    }
+
+    /// The private stream with the sender.
+    pub fn control(&self) -> ControlStream {
+        ControlStream::new(self.handle.clone(), self.id, Arc::clone(&self.released))
+    }
+
+    /// How the bytes have arrived so far.
+    pub fn arrived(&self) -> Arrived {
+        self.handle.ask(|engine, _| engine.arrived(self.id))
+    }
+
+    /// Gives the verdict (`Err` says why the bytes could not be used) and waits until the sender
+    /// has acknowledged it, or cannot any more, which is the error. Before the end of the stream an
+    /// `Err` aborts the session for this receiver.
+    pub fn close(&self, verdict: Result<(), String>) -> Result<(), Reason> {
+        self.handle.act(|engine, now| engine.close(now, self.id, verdict));
+        let closed = self.handle.wait(None, |inner, _| inner.endpoint.closed(self.id));
+        closed.unwrap_or_else(|e| Err(Reason::Cancelled(e.to_string())))
+    }
+
+    /// Wakes this task whenever there is data, something on the private stream, or the end; `None`
+    /// removes it.
+    pub fn set_waker(&self, waker: Option<Waker>) {
+        self.handle.set_waker(Key::Receiver(self.id), waker);
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.handle.set_waker(Key::Receiver(self.id), None);
+        self.handle.act(|engine, now| {
+            // Under the lock: a private stream checks it there before it asks the engine.
+            self.released.store(true, Ordering::Release);
+            engine.release(now, self.id);
+        });
+        // A private stream that waits must see that it is over.
+        self.handle.changed();
+    }
+}
+
+/// In-order sessions only; `InvalidInput` otherwise.
+impl Read for Receiver {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.delivery() != Delivery::Ordered {
+            let why = "an unordered session is read with its offsets, by read_at";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        match self.read_at(buf)? {
+            ReadOutcome::Data { len, .. } => Ok(len),
+            ReadOutcome::Empty | ReadOutcome::End { .. } => Ok(0),
+        }
+    }
+}
+
+/// Writes to the private stream back to the sender.
+impl Write for Receiver {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.control().write(bytes)
+    }
+
+    /// Nothing is held back: what was written is on its way.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

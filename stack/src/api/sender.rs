@@ -1,0 +1,327 @@
+//! One sending session.
+
+use super::streams::MemberStream;
+use super::{COPY, NoMemberLeft, kind_of, misused, seed};
+use crate::config::{EndpointConfig, SessionConfig};
+use crate::net::clock::Clock;
+use crate::net::driver::Driver;
+use crate::net::group::{Family, check_group, is_source_specific};
+use crate::net::interface::{self, Route};
+use crate::net::shared::{Handle, Key};
+use crate::net::socket::UdpSocket;
+use crate::proto::endpoint::Endpoint;
+use crate::proto::event::{MemberId, SessionId, SessionState};
+use crate::proto::time::Instant;
+use crate::stats::{MemberReport, Sent};
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::task::Waker;
+
+/// How to send.
+#[derive(Debug, Clone)]
+pub struct SenderOptions {
+    /// The session. A source-specific group (232/8, `ff3x::/32`) without a source gets this host's
+    /// address.
+    pub session: SessionConfig,
+    /// Send multicast through the interface with this index; `None`: the one that leads to most of
+    /// the receivers.
+    pub interface: Option<u32>,
+    /// Routers that multicast may pass, plus one.
+    pub ttl: u32,
+    /// Local address and port; `None` for the system's choice.
+    pub bind: Option<SocketAddr>,
+}
+
+impl Default for SenderOptions {
+    fn default() -> Self {
+        Self { session: SessionConfig::default(), interface: None, ttl: 1, bind: None }
+    }
+}
+
+/// Sends one byte sequence to a list of receivers. All methods take `&self`: one thread may write
+/// while others serve the members' streams.
+///
+/// Dropped before [`Sender::finish`], it aborts the session; after it, the drop waits up to 3 s for
+/// what is still on its way.
+#[derive(Debug)]
+pub struct Sender {
+    handle: Handle,
+    session: SessionId,
+    local: SocketAddr,
+    finished: AtomicBool,
+}
+
+impl Sender {
+    /// Begins a session. It returns as soon as the SYNs are on their way; `InvalidInput` with a
+    /// [`ConfigError`](crate::error::ConfigError) when it cannot begin.
+    pub fn connect(options: SenderOptions, peers: &[SocketAddr]) -> io::Result<Self> {
+        let mut session = options.session;
+        let route = choose_route(&mut session, options.interface, peers)?;
+        let group = session.group.map(|group| group.addr);
+        let mut sockets = open(options.bind, peers, group)?;
+        if let Some(route) = route {
+            let family = Family::of(route.source);
+            for socket in sockets.iter_mut().filter(|socket| socket.family() == family) {
+                socket.set_multicast(route.ifindex, route.source, options.ttl)?;
+            }
+        }
+        let unbound = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let local = sockets.first().map_or(unbound, UdpSocket::local);
+        let config = EndpointConfig { port: local.port(), ..EndpointConfig::default() };
+        let clock = Clock::start();
+        let mut endpoint = Endpoint::new(config, seed()?);
+        let session = endpoint.connect(clock.now(), session, peers).map_err(misused)?;
+        let handle = Driver::spawn(endpoint, clock, sockets, options.interface)?;
+        Ok(Self { handle, session, local, finished: AtomicBool::new(false) })
+    }
+
+    /// Waits until sending has begun; the reasons when every receiver has failed before.
+    pub fn wait_started(&self) -> io::Result<()> {
+        let reports = self.handle.wait(None, |inner, now| {
+            match inner.endpoint.session_state(self.session) {
+                SessionState::Connecting => None,
+                SessionState::Sending | SessionState::Finishing => Some(Vec::new()),
+                SessionState::Done => Some(self.collect(&inner.endpoint, now)),
+            }
+        })?;
+        let left = NoMemberLeft::new(reports.clone());
+        match left.reasons.first() {
+            Some((_, reason)) if left.reasons.len() == reports.len() => {
+                let kind = kind_of(reason);
+                Err(left.into_error(kind))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for a range that [`Sender::supply`] shall give (sessions with a seekable source);
+    /// `None` when nothing will be needed any more.
+    pub fn next_need(&self) -> Option<Range<u64>> {
+        let need = self.handle.wait(None, |inner, _| {
+            let need = inner.endpoint.next_need(self.session);
+            let done = inner.endpoint.session_state(self.session) == SessionState::Done;
+            need.map(Some).or_else(|| done.then_some(None))
+        });
+        need.ok().flatten()
+    }
+
+    /// A range that is needed now.
+    pub fn try_next_need(&self) -> Option<Range<u64>> {
+        self.handle.ask(|engine, _| engine.next_need(self.session))
+    }
+
+    /// Answers a need: `bytes` are all of the range that begins at `offset`.
+    pub fn supply(&self, offset: u64, bytes: Arc<[u8]>) {
+        self.handle.act(|engine, now| engine.supply(now, self.session, offset, bytes));
+    }
+
+    /// Writes what there is room for (sessions with a stream), or gives `WouldBlock`; `BrokenPipe`
+    /// with the reasons when no receiver is left, or after [`Sender::finish`].
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let written = self.handle.act(|engine, now| self.write_engine(engine, now, bytes));
+        written.unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))
+    }
+
+    fn write_all_of_it(&self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let written = self
+            .handle
+            .wait(None, |inner, now| self.write_engine(&mut inner.endpoint, now, bytes))?;
+        self.handle.wake.wake();
+        written
+    }
+
+    /// `None` while the ring is full.
+    fn write_engine(
+        &self,
+        engine: &mut Endpoint,
+        now: Instant,
+        bytes: &[u8],
+    ) -> Option<io::Result<usize>> {
+        if engine.session_state(self.session) == SessionState::Done {
+            let left = NoMemberLeft::new(self.collect(engine, now));
+            return Some(Err(left.into_error(ErrorKind::BrokenPipe)));
+        }
+        if self.finished.load(Ordering::Acquire) {
+            return Some(Err(io::Error::new(ErrorKind::BrokenPipe, "written after finish")));
+        }
+        match engine.write(now, self.session, &bytes[..bytes.len().min(COPY)]) {
+            0 => None,
+            len => Some(Ok(len)),
+        }
+    }
+
+    /// Nothing more will be written: every receiver is completed, then closed. Returns at once.
+    pub fn finish(&self) {
+        self.handle.act(|engine, now| {
+            self.finished.store(true, Ordering::Release);
+            engine.finish(now, self.session);
+        });
+    }
+
+    /// Waits until every receiver has its outcome. Call [`Sender::finish`] first.
+    pub fn wait(&self) -> Vec<MemberReport> {
+        let done = self.handle.wait(None, |inner, now| {
+            let done = inner.endpoint.session_state(self.session) == SessionState::Done;
+            done.then(|| self.collect(&inner.endpoint, now))
+        });
+        done.unwrap_or_else(|_| self.reports())
+    }
+
+    /// How every receiver stands, in the order of the list.
+    pub fn reports(&self) -> Vec<MemberReport> {
+        self.handle.ask(|engine, now| self.collect(engine, now))
+    }
+
+    fn collect(&self, engine: &Endpoint, now: Instant) -> Vec<MemberReport> {
+        let session = self.session;
+        let members = 0..engine.members(session);
+        members.map(|index| engine.report(now, MemberId { session, index })).collect()
+    }
+
+    /// What was sent so far, over all receivers.
+    pub fn sent(&self) -> Sent {
+        self.handle.ask(|engine, _| engine.sent(self.session))
+    }
+
+    /// How far the session is.
+    pub fn state(&self) -> SessionState {
+        self.handle.ask(|engine, _| engine.session_state(self.session))
+    }
+
+    /// Ends the session now, for every receiver that has no outcome yet; they are told why.
+    pub fn abort(&self, why: &str) {
+        self.handle.act(|engine, now| engine.abort(now, self.session, why));
+    }
+
+    /// Number of receivers.
+    pub fn members(&self) -> usize {
+        self.handle.ask(|engine, _| engine.members(self.session))
+    }
+
+    /// The private stream with the receiver at this place of the list. Beyond the list, every use
+    /// of it gives `InvalidInput`.
+    pub fn member(&self, index: usize) -> MemberStream {
+        MemberStream::new(self.handle.clone(), MemberId { session: self.session, index })
+    }
+
+    /// Wakes this task whenever something changed: the state, room to write, a need, a member's
+    /// stream or outcome; `None` removes it.
+    pub fn set_waker(&self, waker: Option<Waker>) {
+        self.handle.set_waker(Key::Session(self.session), waker);
+    }
+
+    /// The local address and port; the address is unspecified unless one was given.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl Write for Sender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all_of_it(bytes)
+    }
+
+    /// Nothing is held back: what was written is on its way.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for &Sender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all_of_it(bytes)
+    }
+
+    /// Nothing is held back: what was written is on its way.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.handle.set_waker(Key::Session(self.session), None);
+        if !self.finished.load(Ordering::Acquire) {
+            self.abort("the sender gave up");
+        }
+    }
+}
+
+/// Decides where multicast leaves, and fills in the source of a source-specific group. A session
+/// whose group leads nowhere becomes unicast.
+fn choose_route(
+    session: &mut SessionConfig,
+    ifindex: Option<u32>,
+    peers: &[SocketAddr],
+) -> io::Result<Option<Route>> {
+    let Some(group) = &mut session.group else { return Ok(None) };
+    check_group(group.addr.ip()).map_err(misused)?;
+    let family = Family::of(group.addr.ip());
+    let route = match ifindex {
+        Some(ifindex) => {
+            interface::address_of(ifindex, family)?.map(|source| Route { ifindex, source })
+        }
+        None => interface::route_to_most(peers, family)?,
+    };
+    let usable = match route {
+        None => Err(io::Error::other("no local address to send to it from")),
+        Some(route) => interface::check_route(group.addr, route.ifindex).map(|()| route),
+    };
+    let mut route = match usable {
+        Ok(route) => route,
+        Err(e) => {
+            tracing::warn!("{} cannot be sent to, only unicast is used: {e}", group.addr);
+            session.group = None;
+            return Ok(None);
+        }
+    };
+    match group.source {
+        // Receivers join with it, so it is what must be sent from.
+        Some(source) => route.source = source,
+        None if is_source_specific(group.addr.ip()) => group.source = Some(route.source),
+        None => {}
+    }
+    Ok(Some(route))
+}
+
+/// One socket per family that is needed, on one port if that is possible.
+fn open(
+    bind: Option<SocketAddr>,
+    peers: &[SocketAddr],
+    group: Option<SocketAddr>,
+) -> io::Result<Vec<UdpSocket>> {
+    let needed = |family| peers.iter().chain(&group).any(|addr| Family::of(addr.ip()) == family);
+    let mut families = [Family::V4, Family::V6];
+    if bind.is_some_and(|addr| addr.is_ipv6()) {
+        families.reverse();
+    }
+    let mut sockets = Vec::new();
+    let mut port = bind.map_or(0, |addr| addr.port());
+    for family in families.into_iter().filter(|family| needed(*family)) {
+        let any: IpAddr = match family {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let ip = bind.map(|addr| addr.ip()).filter(|ip| Family::of(*ip) == family).unwrap_or(any);
+        let opened = UdpSocket::bind((ip, port).into());
+        let socket = match opened {
+            // The other family's free port may be taken in this one; no peer compares them.
+            Err(e) if e.kind() == ErrorKind::AddrInUse && !sockets.is_empty() => {
+                UdpSocket::bind((ip, 0).into())?
+            }
+            other => other?,
+        };
+        port = socket.local().port();
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}

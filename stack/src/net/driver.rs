@@ -1,0 +1,380 @@
+//! The one thread that drives an engine: it owns the sockets and keeps the deadlines.
+//!
+//! A turn: receive what has come (bounded), let due timers fire, do what the engine asks, send what
+//! it gives (bounded), wake whoever waits, sleep until the next deadline, datagram or call. The
+//! lock is taken once per batch of reads and once per batch of trains, and never held while a
+//! system call runs.
+
+use super::clock::Clock;
+use super::group::{Family, Groups};
+use super::shared::{Handle, Inner, Key, Shared};
+use super::socket::{Batch, Sending, Train, UdpSocket};
+use super::sys::Timer;
+use super::wake::Wake;
+use crate::proto::endpoint::Endpoint;
+use crate::proto::event::{Action, Event};
+use crate::proto::time::Instant;
+use core::time::Duration;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::task::Waker;
+
+/// Batches of reads from one socket per turn, so that sending is not starved.
+const READS_PER_TURN: usize = 4;
+
+/// Trains per lock, and per turn before the sockets are looked at again.
+const TRAINS: usize = 4;
+
+/// After the last handle is gone, the engine may still send for so long: what was written to a
+/// peer must be able to survive the loss of a datagram or two.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// While a socket's buffer is full no deadline nearer than this is kept: nothing could be sent.
+const BLOCKED: Duration = Duration::from_millis(1);
+
+const WAKE: Token = Token(0);
+const TIMER: Token = Token(1);
+/// Sockets of the driver, in their order, then groups.
+const FIRST_SOCKET: usize = 2;
+
+/// Which socket a token stands for.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Main(usize),
+    Group(SocketAddr),
+}
+
+/// Everything the thread owns.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    poll: Poll,
+    timer: Timer,
+    /// What the timer is set to.
+    armed: Option<Instant>,
+    sockets: Vec<UdpSocket>,
+    groups: Groups,
+    tokens: BTreeMap<Token, Source>,
+    next_token: usize,
+    /// Sockets that may have something to read: epoll says so only once.
+    readable: BTreeMap<Token, Source>,
+    batch: Batch,
+    trains: Vec<Train>,
+    /// Trains `waiting.start..waiting.end` are not out yet.
+    waiting: core::ops::Range<usize>,
+    /// The socket whose buffer is full.
+    blocked: Option<usize>,
+    /// Joins go here; `None`: to where the SYN came in.
+    interface: Option<u32>,
+    /// Since when nobody holds a handle.
+    alone: Option<Instant>,
+    /// Tasks to wake at the end of the turn.
+    wakers: Vec<Waker>,
+}
+
+impl Driver {
+    /// Starts the thread; it ends after the last handle is dropped.
+    pub(crate) fn spawn(
+        endpoint: Endpoint,
+        clock: Clock,
+        sockets: Vec<UdpSocket>,
+        interface: Option<u32>,
+    ) -> io::Result<Handle> {
+        let poll = Poll::new()?;
+        let wake = Wake::new(poll.registry(), WAKE)?;
+        let timer = Timer::new()?;
+        poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        let shared = Arc::new(Shared::new(endpoint, wake, clock));
+        let handle = Handle::new(&shared);
+        let mut driver = Self {
+            shared: Arc::clone(&shared),
+            poll,
+            timer,
+            armed: None,
+            sockets,
+            groups: Groups::default(),
+            tokens: BTreeMap::new(),
+            next_token: FIRST_SOCKET,
+            readable: BTreeMap::new(),
+            batch: Batch::new(),
+            trains: (0..TRAINS).map(|_| Train::new()).collect(),
+            waiting: 0..0,
+            blocked: None,
+            interface,
+            alone: None,
+            wakers: Vec::new(),
+        };
+        for index in 0..driver.sockets.len() {
+            let fd = driver.sockets[index].fd();
+            driver.register(fd, Source::Main(index))?;
+        }
+        let thread = std::thread::Builder::new().name("tcpxm".into()).spawn(move || {
+            // Also when the engine panics: nobody may wait for ever.
+            let _end = End(Arc::clone(&driver.shared));
+            if let Err(e) = driver.run() {
+                tracing::error!("the driver failed: {e}");
+                driver.shared.end(format!("the driver failed: {e}"));
+            }
+        })?;
+        shared.set_thread(thread);
+        Ok(handle)
+    }
+
+    fn register(&mut self, fd: i32, source: Source) -> io::Result<()> {
+        let token = Token(self.next_token);
+        self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)?;
+        self.next_token += 1;
+        self.tokens.insert(token, source);
+        Ok(())
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(64);
+        loop {
+            self.receive();
+            self.timers();
+            self.serve();
+            let full = self.transmit()?;
+            // Sending may have made a need or an end; answering an action may give more to send.
+            let more = self.serve() || full;
+            self.wakers.drain(..).for_each(Waker::wake);
+            let deadline = self.shared.lock().endpoint.poll_timeout();
+            if self.may_end(more || self.blocked.is_some(), deadline) {
+                return Ok(());
+            }
+            let at_once = !self.readable.is_empty() || (more && self.blocked.is_none());
+            let timeout = if at_once { Some(Duration::ZERO) } else { self.arm(deadline)? };
+            self.sleep(&mut events, timeout)?;
+        }
+    }
+
+    /// Reads what has come into the engine.
+    fn receive(&mut self) {
+        let sources: Vec<(Token, Source)> = self.readable.iter().map(|(t, s)| (*t, *s)).collect();
+        for (token, source) in sources {
+            for _ in 0..READS_PER_TURN {
+                let socket = match source {
+                    Source::Main(index) => self.sockets.get(index),
+                    Source::Group(group) => self.groups.socket(&group),
+                };
+                let read = socket.map(|socket| socket.recv(&mut self.batch));
+                match read {
+                    Some(Ok(count)) => {
+                        let mut inner = self.shared.lock();
+                        let now = self.shared.clock.now();
+                        for (arrival, bytes) in self.batch.reads(count) {
+                            inner.endpoint.handle_datagram(now, &arrival, bytes);
+                        }
+                    }
+                    // An error that was pending (an ICMP message) is taken by reporting it.
+                    Some(Err(e)) if e.kind() != io::ErrorKind::WouldBlock => {
+                        tracing::debug!("receiving: {e}");
+                    }
+                    _ => {
+                        self.readable.remove(&token);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets due timers fire, and looks whether anybody is still there.
+    fn timers(&mut self) {
+        let mut inner = self.shared.lock();
+        let now = self.shared.clock.now();
+        if inner.endpoint.poll_timeout().is_some_and(|at| at <= now) {
+            inner.endpoint.handle_timeout(now);
+        }
+        self.alone = if inner.handles > 0 { None } else { self.alone.or(Some(now)) };
+    }
+
+    /// Actions and events; `true` if an action was answered.
+    fn serve(&mut self) -> bool {
+        let mut actions = Vec::new();
+        {
+            let shared = Arc::clone(&self.shared);
+            let mut inner = shared.lock();
+            while let Some(action) = inner.endpoint.poll_action() {
+                actions.push(action);
+            }
+            self.events(&mut inner);
+        }
+        let any = !actions.is_empty();
+        for action in actions {
+            self.act(&action);
+        }
+        any
+    }
+
+    /// Notifies those whose objects have changed.
+    fn events(&mut self, inner: &mut Inner) {
+        let mut any = false;
+        while let Some(event) = inner.endpoint.poll_event() {
+            any = true;
+            if event == Event::Incoming && inner.closed {
+                let now = self.shared.clock.now();
+                while let Some(receiver) = inner.endpoint.accept() {
+                    inner.endpoint.release(now, receiver);
+                }
+            }
+            self.wakers.extend(inner.wakers.get(&Key::from(event)).cloned());
+        }
+        if any {
+            self.shared.changed();
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match *action {
+            Action::Join { receiver, group, source, ifindex } => {
+                let ifindex = self.interface.unwrap_or(ifindex);
+                let mut result = self.groups.join(receiver, group, source, ifindex);
+                if let (Ok(true), Some(socket)) = (&result, self.groups.socket(&group)) {
+                    let fd = socket.fd();
+                    if let Err(e) = self.register(fd, Source::Group(group)) {
+                        result = Err(format!("cannot wait for {group}: {e}"));
+                        self.groups.leave(receiver);
+                    }
+                }
+                tracing::debug!(%group, ?source, ifindex, ?result, "join");
+                let result = result.map(drop);
+                self.shared.ask(|engine, now| engine.handle_join(now, receiver, result));
+            }
+            Action::Leave { receiver } => {
+                if let Some((group, at)) = self.groups.leave(receiver) {
+                    let ours = |source: &Source| matches!(source, Source::Group(g) if *g == group);
+                    self.tokens.retain(|_, source| !ours(source));
+                    self.readable.retain(|_, source| !ours(source));
+                    let fd = at.socket.fd();
+                    if let Err(e) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
+                        tracing::debug!(%group, "deregistering: {e}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends; `true` if the engine may have more.
+    fn transmit(&mut self) -> io::Result<bool> {
+        if self.waiting.is_empty() {
+            let mut inner = self.shared.lock();
+            let now = self.shared.clock.now();
+            self.waiting = 0..0;
+            for train in &mut self.trains {
+                let Some(transmit) = inner.endpoint.poll_transmit(now, &mut train.buf) else {
+                    break;
+                };
+                train.load(transmit);
+                self.waiting.end += 1;
+            }
+        }
+        let full = self.waiting.end == TRAINS;
+        let mut blocked = None;
+        while let Some(train) = self.trains[..self.waiting.end].get_mut(self.waiting.start) {
+            let to = train.transmit.to;
+            let family = Family::of(to.ip());
+            let socket = self.sockets.iter_mut().enumerate().find(|(_, s)| s.family() == family);
+            match socket {
+                None => tracing::debug!(%to, "no socket of this family"),
+                Some((index, socket)) => match socket.send(train) {
+                    Sending::Done => {}
+                    Sending::Blocked => {
+                        blocked = Some(index);
+                        break;
+                    }
+                    Sending::Oversize => {
+                        self.shared.ask(|engine, now| engine.handle_oversize(now, to));
+                    }
+                },
+            }
+            self.waiting.start += 1;
+        }
+        self.wait_for_room(blocked)?;
+        Ok(full || blocked.is_some())
+    }
+
+    /// Asks for room to be reported only while it is missing: otherwise every datagram that leaves
+    /// the socket's buffer would wake the thread.
+    fn wait_for_room(&mut self, blocked: Option<usize>) -> io::Result<()> {
+        if blocked == self.blocked {
+            return Ok(());
+        }
+        let changes = [
+            (self.blocked, Interest::READABLE),
+            (blocked, Interest::READABLE | Interest::WRITABLE),
+        ];
+        for (index, interest) in changes {
+            let Some(index) = index else { continue };
+            let Some(socket) = self.sockets.get(index) else { continue };
+            let token = Token(FIRST_SOCKET + index);
+            self.poll.registry().reregister(&mut SourceFd(&socket.fd()), token, interest)?;
+        }
+        self.blocked = blocked;
+        Ok(())
+    }
+
+    /// Whether all is out after the last handle is gone, or enough time was given to it.
+    fn may_end(&self, more: bool, deadline: Option<Instant>) -> bool {
+        let Some(since) = self.alone else { return false };
+        let late = self.shared.clock.now().since(since) >= LINGER;
+        late || (!more && deadline.is_none() && self.readable.is_empty())
+    }
+
+    /// Waits for a datagram, a call, room to send, or the deadline.
+    fn sleep(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => other?,
+        }
+        // Before anything is looked at: what changes from here on needs another wake.
+        self.shared.wake.looked();
+        for event in events.iter() {
+            match event.token() {
+                TIMER => self.armed = None,
+                token if event.is_readable() || event.is_error() => {
+                    if let Some(source) = self.tokens.get(&token) {
+                        self.readable.insert(token, *source);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the timer to the next deadline; gives what to poll with.
+    fn arm(&mut self, deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+        let now = self.shared.clock.now();
+        let end = self.alone.map(|since| since + LINGER);
+        let mut next = match (deadline, end) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if self.blocked.is_some() {
+            next = next.map(|next| next.max(now + BLOCKED));
+        }
+        if next.is_some_and(|next| next <= now) {
+            return Ok(Some(Duration::ZERO));
+        }
+        if next != self.armed {
+            self.timer.set(next.map(|next| next - now))?;
+            self.armed = next;
+        }
+        Ok(None)
+    }
+}
+
+/// Says that the thread has ended, when it ends.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end("the driver has ended".to_owned());
+    }
+}

@@ -1,0 +1,261 @@
+//! Multicast groups: which may be used, which to draw, and the sockets that have joined them.
+
+use super::socket::UdpSocket;
+use super::sys;
+use crate::error::ConfigError;
+use crate::proto::event::ReceiverId;
+use crate::proto::rng::Rng;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+
+/// IPv4 or IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(addr: IpAddr) -> Self {
+        if addr.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// Whether receivers join this group with its source (RFC 4607, section 1: 232/8 and `FF3x::/32`).
+pub fn is_source_specific(group: IpAddr) -> bool {
+    match group {
+        IpAddr::V4(v4) => v4.octets()[0] == 232,
+        IpAddr::V6(v6) => v6.segments()[0] & 0xfff0 == 0xff30 && v6.segments()[1] == 0,
+    }
+}
+
+/// Says why a group may not be used: it is none, it does not leave the link, or it is known for
+/// something else.
+pub fn check_group(group: IpAddr) -> Result<(), ConfigError> {
+    let why = match group {
+        IpAddr::V4(v4) => refuse_v4(v4),
+        IpAddr::V6(v6) => refuse_v6(v6),
+    };
+    why.map_or(Ok(()), |why| Err(ConfigError::Group(group, why)))
+}
+
+fn refuse_v4(group: Ipv4Addr) -> Option<&'static str> {
+    match group.octets() {
+        _ if !group.is_multicast() => Some("not a multicast address"),
+        // RFC 5771, section 4: never forwarded; routing protocols and mDNS live there.
+        [224, 0, 0, _] => Some("link-local, kept for routing protocols and mDNS"),
+        // RFC 5771, section 5: NTP (224.0.1.1), PTP (224.0.1.129) and others.
+        [224, 0, 1, _] => Some("kept for well-known services such as NTP"),
+        // RFC 4607, section 1.
+        [232, 0, 0, _] => Some("the reserved part of source-specific multicast"),
+        // RFC 2365, section 9: the last 256 of a scope are for SSDP (.250), SLP (.253) and such.
+        [239, 255, 255, _] => Some("kept for well-known services such as SSDP"),
+        _ => None,
+    }
+}
+
+fn refuse_v6(group: Ipv6Addr) -> Option<&'static str> {
+    let first = group.segments()[0];
+    // RFC 4291, 2.7: flags in bits 7-4, scope in bits 3-0, the group's id in the other 112.
+    let (flags, scope) = (first >> 4 & 0xf, first & 0xf);
+    let id = group.to_bits() & (u128::MAX >> 16);
+    if !group.is_multicast() {
+        Some("not a multicast address")
+    } else if scope <= 2 {
+        Some("link-local or narrower scope")
+    } else if flags == 0 && id <= WELL_KNOWN_V6 {
+        Some("kept for well-known services such as mDNS, SSDP and NTP")
+    } else {
+        None
+    }
+}
+
+/// Largest id refused among permanent IPv6 groups (IANA, "Variable Scope Multicast Addresses":
+/// `::c` SSDP, `::fb` mDNS, `::101` NTP; assignments stay below this).
+const WELL_KNOWN_V6: u128 = 0x3ff;
+
+/// Draws a group from the ranges that are meant for it, so that two sessions hardly ever meet.
+pub fn random_group(rng: &mut Rng, family: Family, source_specific: bool) -> IpAddr {
+    // RFC 3307, 4.3: ids above 2^31 are for hosts to draw from.
+    let v6 = |prefix: u16, id: u32| {
+        let [high, low] = [(id >> 16) as u16 | 0x8000, id as u16];
+        Ipv6Addr::new(prefix, 0, 0, 0, 0, 0, high, low).into()
+    };
+    let drawn = rng.u32();
+    match (family, source_specific) {
+        // RFC 4607, section 1: 232/8 without 232.0.0/24, which is 256 addresses.
+        (Family::V4, true) => {
+            Ipv4Addr::from_bits(0xe800_0000 | (256 + drawn % ((1 << 24) - 256))).into()
+        }
+        // RFC 2365, 6.1: the local scope, without its last 256 (section 9).
+        (Family::V4, false) => Ipv4Addr::from_bits(0xefff_0000 | (drawn % 0xff00)).into(),
+        // RFC 4607, section 1, and RFC 4291, 2.7: site scope.
+        (Family::V6, true) => v6(0xff35, drawn),
+        (Family::V6, false) => v6(0xff15, drawn),
+    }
+}
+
+/// Group sockets that one driver opens, at most: a peer may ask for groups, not for every
+/// descriptor of the process.
+pub(crate) const MAX_GROUP_SOCKETS: usize = 64;
+
+/// Memberships of one socket, at most (the default of `net.ipv4.igmp_max_memberships`).
+pub(crate) const MAX_MEMBERSHIPS: usize = 20;
+
+/// What distinguishes the memberships of one group's socket.
+type Membership = (Option<IpAddr>, u32);
+
+/// One group's socket and who uses which of its memberships.
+#[derive(Debug)]
+pub(crate) struct GroupSocket {
+    pub(crate) socket: UdpSocket,
+    memberships: BTreeMap<Membership, usize>,
+}
+
+/// The groups that the receivers of one driver have joined: one socket per group address and port,
+/// shared by all that join it.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    sockets: BTreeMap<SocketAddr, GroupSocket>,
+    receivers: BTreeMap<ReceiverId, (SocketAddr, Membership)>,
+}
+
+/// What a leave has made superfluous.
+pub(crate) type Closed = Option<(SocketAddr, GroupSocket)>;
+
+impl Groups {
+    /// Joins for a receiver. `Ok(true)` when that opened a new socket; an error says in words why
+    /// it cannot be joined.
+    pub(crate) fn join(
+        &mut self,
+        receiver: ReceiverId,
+        group: SocketAddr,
+        source: Option<IpAddr>,
+        ifindex: u32,
+    ) -> Result<bool, String> {
+        check_group(group.ip()).map_err(|e| e.to_string())?;
+        if source.is_some_and(|source| Family::of(source) != Family::of(group.ip())) {
+            return Err(format!("{group} and its source are of different families"));
+        }
+        if self.receivers.contains_key(&receiver) {
+            return Err("it has joined a group already".to_owned());
+        }
+        let membership = (source, ifindex);
+        let opened = !self.sockets.contains_key(&group);
+        if opened {
+            if self.sockets.len() >= MAX_GROUP_SOCKETS {
+                return Err(format!("{MAX_GROUP_SOCKETS} groups are joined already"));
+            }
+            let socket = open(group).map_err(|e| format!("cannot listen on {group}: {e}"))?;
+            let memberships = BTreeMap::new();
+            self.sockets.insert(group, GroupSocket { socket, memberships });
+        }
+        let joined = self.sockets.get_mut(&group).map_or(Ok(()), |at| at.enter(group, membership));
+        if let Err(why) = joined {
+            if opened {
+                self.sockets.remove(&group);
+            }
+            return Err(why);
+        }
+        self.receivers.insert(receiver, (group, membership));
+        Ok(opened)
+    }
+
+    /// Leaves for a receiver; gives the socket that nobody needs any more.
+    pub(crate) fn leave(&mut self, receiver: ReceiverId) -> Closed {
+        let (group, membership) = self.receivers.remove(&receiver)?;
+        let at = self.sockets.get_mut(&group)?;
+        at.exit(group, membership);
+        if !at.memberships.is_empty() {
+            return None;
+        }
+        self.sockets.remove_entry(&group)
+    }
+
+    /// The socket of a group.
+    pub(crate) fn socket(&self, group: &SocketAddr) -> Option<&UdpSocket> {
+        self.sockets.get(group).map(|at| &at.socket)
+    }
+}
+
+impl GroupSocket {
+    fn enter(&mut self, group: SocketAddr, membership: Membership) -> Result<(), String> {
+        if let Some(users) = self.memberships.get_mut(&membership) {
+            *users += 1;
+            return Ok(());
+        }
+        if self.memberships.len() >= MAX_MEMBERSHIPS {
+            return Err(format!("{group} is joined in {MAX_MEMBERSHIPS} ways already"));
+        }
+        member(&self.socket, true, group.ip(), membership).map_err(|e| explain(group, &e))?;
+        self.memberships.insert(membership, 1);
+        Ok(())
+    }
+
+    fn exit(&mut self, group: SocketAddr, membership: Membership) {
+        let Some(users) = self.memberships.get_mut(&membership) else { return };
+        *users -= 1;
+        if *users == 0 {
+            self.memberships.remove(&membership);
+            // The interface may be gone, and the membership with it.
+            if let Err(e) = member(&self.socket, false, group.ip(), membership) {
+                tracing::debug!(%group, "leaving: {e}");
+            }
+        }
+    }
+}
+
+fn explain(group: SocketAddr, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOBUFS) => format!(
+            "cannot join {group}: the system's limit is reached (net.ipv4.igmp_max_memberships, \
+             net.ipv4.igmp_max_msf)"
+        ),
+        Some(libc::ENODEV) => format!("cannot join {group}: no interface for it"),
+        _ => format!("cannot join {group}: {error}"),
+    }
+}
+
+/// Bound to the group itself, so that nothing else that comes to this port is heard here, and
+/// shared with other processes that join the same.
+fn open(group: SocketAddr) -> io::Result<UdpSocket> {
+    let io = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+    io.set_reuse_address(true)?;
+    if group.is_ipv6() {
+        io.set_only_v6(true)?;
+    }
+    io.bind(&group.into())?;
+    UdpSocket::new(io)
+}
+
+fn member(
+    socket: &UdpSocket,
+    join: bool,
+    group: IpAddr,
+    (source, ifindex): Membership,
+) -> io::Result<()> {
+    let io = socket.io();
+    match (group, source) {
+        (_, Some(source)) => sys::source_membership(io.as_fd(), join, group, source, ifindex),
+        (IpAddr::V4(v4), None) => {
+            let interface = InterfaceIndexOrAddress::Index(ifindex);
+            if join {
+                io.join_multicast_v4_n(&v4, &interface)
+            } else {
+                io.leave_multicast_v4_n(&v4, &interface)
+            }
+        }
+        (IpAddr::V6(v6), None) if join => io.join_multicast_v6(&v6, ifindex),
+        (IpAddr::V6(v6), None) => io.leave_multicast_v6(&v6, ifindex),
+    }
+}
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

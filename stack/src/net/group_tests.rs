@@ -1,0 +1,179 @@
+//! Group addresses, and joining for real on the loopback interface.
+
+use super::*;
+use crate::net::interface::{Route, address_of, check_route, owner_of};
+use crate::net::socket::{Batch, Sending, Train};
+use crate::proto::event::{Arrival, Transmit};
+use proptest::{prop_assert_eq, proptest};
+
+fn lo() -> Route {
+    let source = Ipv4Addr::LOCALHOST.into();
+    Route { ifindex: owner_of(source).unwrap().unwrap(), source }
+}
+
+/// Loopback has no route for IPv6 groups unless one is added, so another interface is taken, whose
+/// copy of what is sent comes back; `None` on a host without one.
+fn v6() -> Option<Route> {
+    let group: SocketAddr = "[ff15::8000:711]:9".parse().unwrap();
+    let found = (1..64).find_map(|ifindex| {
+        let source = address_of(ifindex, Family::V6).ok()??;
+        check_route(group, ifindex).ok()?;
+        Some(Route { ifindex, source })
+    });
+    if found.is_none() {
+        eprintln!("no interface carries IPv6 multicast here: only IPv4 is tested");
+    }
+    found
+}
+
+#[test]
+fn groups_that_are_somebody_elses_are_refused() {
+    for refused in [
+        "10.0.0.1",
+        "224.0.0.1",
+        "224.0.0.251",
+        "224.0.1.1",
+        "224.0.1.129",
+        "232.0.0.255",
+        "239.255.255.250",
+        "fe80::1",
+        "ff02::1",
+        "ff12::8000:1",
+        "ff05::fb",
+        "ff0e::c",
+        "ff05::101",
+    ] {
+        let addr: IpAddr = refused.parse().unwrap();
+        assert!(matches!(check_group(addr), Err(ConfigError::Group(a, _)) if a == addr), "{addr}");
+    }
+    for allowed in ["224.0.2.1", "232.0.1.0", "239.255.0.1", "ff15::fb", "ff35::8000:1"] {
+        assert_eq!(check_group(allowed.parse().unwrap()), Ok(()), "{allowed}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn drawn_groups_are_allowed_and_of_the_kind_asked_for(seed: [u8; 32], v6: bool, ssm: bool) {
+        let family = if v6 { Family::V6 } else { Family::V4 };
+        let group = random_group(&mut Rng::new(seed), family, ssm);
+        prop_assert_eq!(check_group(group), Ok(()));
+        prop_assert_eq!(Family::of(group), family);
+        prop_assert_eq!(is_source_specific(group), ssm);
+    }
+}
+
+fn hears(groups: &Groups, group: SocketAddr) -> Option<(Arrival, Vec<u8>)> {
+    let mut batch = Batch::new();
+    let count = groups.socket(&group)?.recv(&mut batch).ok()?;
+    batch.reads(count).next().map(|(arrival, bytes)| (arrival, bytes.to_vec()))
+}
+
+/// Sends one datagram to a group; it is in the receivers' buffers on return.
+fn send(on: Route, group: SocketAddr, bytes: &[u8]) -> SocketAddr {
+    let any: SocketAddr = match on.source {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let mut socket = UdpSocket::bind(any).unwrap();
+    socket.set_multicast(on.ifindex, on.source, 1).unwrap();
+    let mut train = Train::new();
+    train.buf[..bytes.len()].copy_from_slice(bytes);
+    let len = bytes.len();
+    let transmit =
+        Transmit { to: group, from: None, ifindex: 0, len, segment_size: len, datagrams: 1 };
+    train.load(transmit);
+    assert_eq!(socket.send(&mut train), Sending::Done);
+    assert_eq!(socket.lost(), 0);
+    SocketAddr::new(on.source, socket.local().port())
+}
+
+fn any_source(group: &str, on: Route) {
+    let group: SocketAddr = group.parse().unwrap();
+    let (first, second) = (ReceiverId(1), ReceiverId(2));
+    let mut groups = Groups::default();
+    assert_eq!(groups.join(first, group, None, on.ifindex), Ok(true));
+    assert_eq!(groups.join(second, group, None, on.ifindex), Ok(false));
+    assert!(groups.join(second, group, None, on.ifindex).is_err(), "one group per receiver");
+    let sender = send(on, group, b"hello");
+    let (arrival, bytes) = hears(&groups, group).unwrap();
+    assert_eq!(bytes, b"hello");
+    assert_eq!(arrival.to, Some(group.ip()));
+    assert_eq!((arrival.from.ip(), arrival.from.port()), (sender.ip(), sender.port()));
+    assert_eq!(arrival.ifindex, on.ifindex);
+    assert!(groups.leave(first).is_none(), "the second still needs it");
+    send(on, group, b"again");
+    assert_eq!(hears(&groups, group).unwrap().1, b"again");
+    assert_eq!(groups.leave(second).unwrap().0, group);
+    assert!(groups.leave(second).is_none());
+    assert!(groups.socket(&group).is_none());
+}
+
+#[test]
+fn any_source_v4() {
+    any_source("239.255.7.11:47011", lo());
+}
+
+#[test]
+fn any_source_v6() {
+    let Some(on) = v6() else { return };
+    any_source("[ff15::8000:711]:47012", on);
+}
+
+fn source_specific(group: &str, on: Route, other: IpAddr) {
+    let group: SocketAddr = group.parse().unwrap();
+    let (right, wrong) = (ReceiverId(1), ReceiverId(2));
+    let mut groups = Groups::default();
+    assert_eq!(groups.join(wrong, group, Some(other), on.ifindex), Ok(true));
+    send(on, group, b"not for you");
+    assert!(hears(&groups, group).is_none(), "joined with another source");
+    assert_eq!(groups.join(right, group, Some(on.source), on.ifindex), Ok(false));
+    send(on, group, b"for you");
+    assert_eq!(hears(&groups, group).unwrap().1, b"for you");
+    // Leaving ends that one source only.
+    assert!(groups.leave(right).is_none());
+    send(on, group, b"gone");
+    assert!(hears(&groups, group).is_none());
+    assert!(groups.leave(wrong).is_some());
+}
+
+#[test]
+fn source_specific_v4() {
+    let other = Ipv4Addr::new(127, 0, 0, 9);
+    source_specific("232.1.7.13:47013", lo(), other.into());
+}
+
+#[test]
+fn source_specific_v6() {
+    let other: Ipv6Addr = "2001:db8::1".parse().unwrap();
+    let Some(on) = v6() else { return };
+    source_specific("[ff35::8000:713]:47014", on, other.into());
+}
+
+#[test]
+fn reasons_are_said_in_words() {
+    let mut groups = Groups::default();
+    let group: SocketAddr = "239.255.7.15:47015".parse().unwrap();
+    let why = groups.join(ReceiverId(1), group, None, 0x7fff_fff0).unwrap_err();
+    assert!(why.contains("no interface"), "{why}");
+    assert!(groups.socket(&group).is_none(), "a failed join leaves nothing behind");
+    let why = groups.join(ReceiverId(1), "224.0.0.1:1".parse().unwrap(), None, 1).unwrap_err();
+    assert!(why.contains("link-local"), "{why}");
+    let v6 = Some(Ipv6Addr::LOCALHOST.into());
+    assert!(groups.join(ReceiverId(1), group, v6, lo().ifindex).unwrap_err().contains("families"));
+}
+
+#[test]
+fn memberships_and_sockets_are_bounded() {
+    let mut groups = Groups::default();
+    let group = |n: usize| SocketAddr::new(Ipv4Addr::new(239, 255, 8, n as u8).into(), 47016);
+    for n in 0..MAX_GROUP_SOCKETS {
+        assert_eq!(groups.join(ReceiverId(n as u32), group(n), None, lo().ifindex), Ok(true));
+    }
+    let one_more = groups.join(ReceiverId(1000), group(MAX_GROUP_SOCKETS), None, lo().ifindex);
+    assert!(one_more.unwrap_err().contains("groups are joined already"));
+
+    let at = groups.sockets.get_mut(&group(0)).unwrap();
+    // Stands in for memberships through as many interfaces, which a test machine does not have.
+    at.memberships = (0..MAX_MEMBERSHIPS as u32).map(|i| ((None, i), 1)).collect();
+    assert!(at.enter(group(0), (None, 1_000_000)).unwrap_err().contains("ways already"));
+}

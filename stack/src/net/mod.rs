@@ -1,0 +1,16 @@
+//! The operating system's side: sockets, groups, interfaces, the clock and the one thread that
+//! drives an [`Endpoint`](crate::proto::endpoint::Endpoint).
+//!
+//! Nothing else in the crate touches a socket, a clock or a thread, and `unsafe` stands in `sys`
+//! alone.
+
+pub mod clock;
+pub(crate) mod driver;
+pub mod group;
+pub mod interface;
+pub(crate) mod shared;
+pub(crate) mod socket;
+mod sys;
+pub(crate) mod wake;
+
+pub use group::{Family, check_group, is_source_specific, random_group};

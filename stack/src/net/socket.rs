@@ -1,0 +1,315 @@
+//! One UDP socket: trains out by UDP GSO, trains in by UDP GRO and `recvmmsg`, with the address,
+//! the interface and the ECN bits of every arrival.
+
+use super::group::Family;
+use super::sys;
+use crate::proto::event::{Arrival, Transmit};
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+/// Bytes of a receive buffer, and of a train's. No UDP datagram is longer (RFC 768), and a GRO
+/// train is handed over as one; a shorter buffer would cut it without notice.
+pub(crate) const BUFFER: usize = 65_536;
+
+/// Reads per system call.
+pub(crate) const BATCH: usize = 16;
+
+/// Segments of one GSO train, at most (`UDP_MAX_SEGMENTS` of Linux before 6.9).
+const MAX_SEGMENTS: usize = 64;
+
+/// Bytes of one GSO train, at most: below 65,535 less the longest IP and UDP headers.
+const MAX_TRAIN: usize = 65_000;
+
+/// Socket receive buffer that is asked for, in bytes. A full group window that arrives while
+/// another process has the CPU must fit.
+const RECV_BUFFER: usize = 4 << 20;
+
+/// A bound, non-blocking UDP socket.
+#[derive(Debug)]
+pub(crate) struct UdpSocket {
+    io: Socket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    offload: Offload,
+    granted: usize,
+    /// Where multicast is sent from; `None` for the system's choice.
+    multicast_source: Option<IpAddr>,
+}
+
+/// How far sending a train came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// It is gone (or lost, which the transport must bear anyway).
+    Done,
+    /// The socket's buffer is full: call again with the same train when it is writable.
+    Blocked,
+    /// A datagram is too long for the path; what was left of the train was dropped.
+    Oversize,
+}
+
+/// A train and the buffer it stands in.
+#[derive(Debug)]
+pub(crate) struct Train {
+    /// What the engine said about it.
+    pub(crate) transmit: Transmit,
+    /// The bytes; [`BUFFER`] of them.
+    pub(crate) buf: Box<[u8]>,
+    /// Bytes that are out already.
+    sent: usize,
+}
+
+impl Train {
+    /// An empty buffer.
+    pub(crate) fn new() -> Self {
+        let to = SocketAddr::from(([0, 0, 0, 0], 0));
+        let transmit =
+            Transmit { to, from: None, ifindex: 0, len: 0, segment_size: 0, datagrams: 0 };
+        Self { transmit, buf: vec![0; BUFFER].into_boxed_slice(), sent: 0 }
+    }
+
+    /// What the engine wrote into the buffer.
+    pub(crate) fn load(&mut self, transmit: Transmit) {
+        self.transmit = transmit;
+        self.sent = 0;
+    }
+}
+
+/// Buffers for one `recvmmsg`.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    bytes: Box<[u8]>,
+    metas: [RecvMeta; BATCH],
+}
+
+impl Batch {
+    /// [`BATCH`] buffers of [`BUFFER`] bytes.
+    pub(crate) fn new() -> Self {
+        let bytes = vec![0; BATCH * BUFFER].into_boxed_slice();
+        Self { bytes, metas: [RecvMeta::default(); BATCH] }
+    }
+
+    /// The first `count` reads, each with its bytes.
+    pub(crate) fn reads(&mut self, count: usize) -> impl Iterator<Item = (Arrival, &mut [u8])> {
+        let buffers = self.bytes.chunks_exact_mut(BUFFER);
+        self.metas.iter().zip(buffers).take(count).filter(|(meta, _)| meta.len > 0).map(
+            |(meta, buffer)| {
+                let arrival = Arrival {
+                    from: meta.addr,
+                    to: meta.dst_ip,
+                    ifindex: meta.interface_index.unwrap_or(0),
+                    ecn: meta.ecn.map_or(0, |ecn| ecn as u8),
+                    stride: meta.stride.clamp(1, meta.len),
+                };
+                (arrival, &mut buffer[..meta.len])
+            },
+        )
+    }
+}
+
+impl UdpSocket {
+    /// Takes a bound socket.
+    pub(crate) fn new(io: Socket) -> io::Result<Self> {
+        let local = io
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::Error::other("a UDP socket without an IP address"))?;
+        // Sets non-blocking, "do not fragment", GRO, and the control messages of `Arrival`.
+        let state = UdpSocketState::new(UdpSockRef::from(&io))?;
+        // quinn-udp 0.6.3 also turns receive timestamps on, and then its control buffer of 96 bytes
+        // has no room left for the ECN bits of a GRO train. Nobody reads them here.
+        sys::no_timestamps(io.as_fd())?;
+        if local.is_ipv4() {
+            io.set_multicast_all_v4(false)?;
+        } else {
+            io.set_multicast_all_v6(false)?;
+        }
+        let granted = ask_recv_buffer(&io)?;
+        let offload = Offload { gso: state.max_gso_segments() > 1, lost: 0 };
+        Ok(Self { io, state, local, offload, granted, multicast_source: None })
+    }
+
+    /// Binds one. An IPv6 socket never takes IPv4: a driver has one socket per family.
+    pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let io = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        if addr.is_ipv6() {
+            io.set_only_v6(true)?;
+        }
+        io.bind(&addr.into())?;
+        Self::new(io)
+    }
+
+    /// Sends multicast through this interface, from this address, with this TTL. This host's own
+    /// receivers hear it as well.
+    pub(crate) fn set_multicast(
+        &mut self,
+        ifindex: u32,
+        source: IpAddr,
+        ttl: u32,
+    ) -> io::Result<()> {
+        match source {
+            IpAddr::V4(_) => {
+                sys::set_multicast_if_v4(self.io.as_fd(), ifindex)?;
+                self.io.set_multicast_ttl_v4(ttl)?;
+                self.io.set_multicast_loop_v4(true)?;
+            }
+            IpAddr::V6(_) => {
+                self.io.set_multicast_if_v6(ifindex)?;
+                self.io.set_multicast_hops_v6(ttl)?;
+                self.io.set_multicast_loop_v6(true)?;
+            }
+        }
+        self.multicast_source = Some(source);
+        Ok(())
+    }
+
+    /// The socket itself, for options and memberships.
+    pub(crate) fn io(&self) -> &Socket {
+        &self.io
+    }
+
+    /// For a poll.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.io.as_raw_fd()
+    }
+
+    /// Address and port it is bound to.
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Its family.
+    pub(crate) fn family(&self) -> Family {
+        Family::of(self.local.ip())
+    }
+
+    /// Receive buffer in bytes, in the sense of what one asks for: the kernel keeps twice as much
+    /// for its own bookkeeping (socket(7), `SO_RCVBUF`).
+    pub(crate) fn granted(&self) -> usize {
+        self.granted
+    }
+
+    /// Datagrams that the system would not send: no buffer, no route, a filter.
+    #[cfg(test)]
+    pub(crate) fn lost(&self) -> u64 {
+        self.offload.lost
+    }
+
+    /// Reads up to [`BATCH`] times; `WouldBlock` when there is nothing.
+    pub(crate) fn recv(&self, batch: &mut Batch) -> io::Result<usize> {
+        let mut buffers = batch.bytes.chunks_exact_mut(BUFFER);
+        let mut slices: [IoSliceMut<'_>; BATCH] =
+            core::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
+        self.state.recv(UdpSockRef::from(&self.io), &mut slices, &mut batch.metas)
+    }
+
+    /// Sends a train, or the part of it that is left.
+    pub(crate) fn send(&mut self, train: &mut Train) -> Sending {
+        let mut offload = core::mem::take(&mut self.offload);
+        let sending = offload.send(train, |train, piece| self.send_piece(train, piece));
+        self.offload = offload;
+        sending
+    }
+
+    fn send_piece(&self, train: &Train, piece: usize) -> io::Result<()> {
+        let transmit = &train.transmit;
+        let multicast = transmit.to.ip().is_multicast();
+        let src_ip = if multicast {
+            self.multicast_source
+        } else {
+            // A group's address is nothing to send from.
+            transmit.from.filter(|from| {
+                Family::of(*from) == self.family() && !from.is_multicast() && !from.is_unspecified()
+            })
+        };
+        let out = quinn_udp::Transmit {
+            destination: scoped(transmit.to, transmit.ifindex),
+            ecn: None,
+            contents: &train.buf[train.sent..train.sent + piece],
+            segment_size: Some(transmit.segment_size),
+            src_ip,
+        };
+        self.state.try_send(UdpSockRef::from(&self.io), &out)
+    }
+}
+
+/// How trains are cut for the system, and what it made of them.
+#[derive(Debug, Default)]
+struct Offload {
+    /// Trains go out whole; else datagram by datagram.
+    gso: bool,
+    /// Datagrams that the system would not send.
+    lost: u64,
+}
+
+impl Offload {
+    /// Sends what is left of a train in pieces, each by `attempt`.
+    fn send(
+        &mut self,
+        train: &mut Train,
+        mut attempt: impl FnMut(&Train, usize) -> io::Result<()>,
+    ) -> Sending {
+        let size = train.transmit.segment_size.max(1);
+        let mut single = false;
+        while train.sent < train.transmit.len {
+            let left = train.transmit.len - train.sent;
+            let many = self.gso && !single;
+            let at_once = if many { MAX_SEGMENTS.min(MAX_TRAIN / size).max(1) } else { 1 };
+            let piece = left.min(at_once * size);
+            match attempt(train, piece) {
+                Ok(()) => {
+                    if single {
+                        // One by one it works: the device cannot segment.
+                        tracing::info!(to = %train.transmit.to, "sends without GSO from now on");
+                        self.gso = false;
+                        single = false;
+                    }
+                    train.sent += piece;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Sending::Blocked,
+                Err(e) => match e.raw_os_error() {
+                    Some(libc::EMSGSIZE) => return Sending::Oversize,
+                    // Either GSO is at fault or the datagrams are: one alone will tell.
+                    Some(libc::EIO | libc::EINVAL) if piece > size => single = true,
+                    _ => {
+                        // If one alone fails as well, so does the piece that it began.
+                        let gone = left.min(if single { MAX_SEGMENTS * size } else { piece });
+                        single = false;
+                        self.lose(train, gone, &e);
+                    }
+                },
+            }
+        }
+        Sending::Done
+    }
+
+    fn lose(&mut self, train: &mut Train, bytes: usize, why: &io::Error) {
+        train.sent += bytes;
+        self.lost += bytes.div_ceil(train.transmit.segment_size.max(1)) as u64;
+        tracing::debug!(to = %train.transmit.to, lost = self.lost, "not sent: {why}");
+    }
+}
+
+/// A link-local address means something on one link only (RFC 4007, 6): the interface goes with it.
+fn scoped(to: SocketAddr, ifindex: u32) -> SocketAddr {
+    match to {
+        SocketAddr::V6(v6) if v6.scope_id() == 0 && v6.ip().is_unicast_link_local() => {
+            SocketAddrV6::new(*v6.ip(), v6.port(), v6.flowinfo(), ifindex).into()
+        }
+        _ => to,
+    }
+}
+
+fn ask_recv_buffer(io: &Socket) -> io::Result<usize> {
+    if sys::force_recv_buffer(io.as_fd(), RECV_BUFFER).is_err() {
+        // Gives less than asked for without an error: up to net.core.rmem_max.
+        io.set_recv_buffer_size(RECV_BUFFER)?;
+    }
+    Ok(io.recv_buffer_size()? / 2)
+}
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;

@@ -1,0 +1,246 @@
+//! The few system calls that no safe wrapper offers; all the `unsafe` of the crate.
+#![allow(unsafe_code)]
+
+use core::mem::{MaybeUninit, size_of};
+use core::time::Duration;
+use socket2::SockAddr;
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// One address of one interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owned {
+    /// The interface.
+    pub(super) ifindex: u32,
+    /// Its address.
+    pub(super) addr: IpAddr,
+    /// Whether it is the loopback interface.
+    pub(super) loopback: bool,
+}
+
+fn check(rc: c_int) -> io::Result<c_int> {
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc) }
+}
+
+fn set<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the descriptor is open while it is borrowed, and the kernel reads exactly the bytes
+    // of `value`, which lives until the call returns.
+    let rc = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            core::ptr::from_ref(value).cast::<c_void>(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    check(rc).map(drop)
+}
+
+/// Turns receive timestamps off, see [`UdpSocket`](super::socket::UdpSocket).
+pub(super) fn no_timestamps(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set::<c_int>(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &0)
+}
+
+/// Asks for a receive buffer beyond `net.core.rmem_max`; needs `CAP_NET_ADMIN` (`socket(7)`).
+pub(super) fn force_recv_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+    set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+}
+
+/// Sends IPv4 multicast through an interface, by index: `socket2` offers it by address only.
+pub(super) fn set_multicast_if_v4(fd: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
+    let any = libc::in_addr { s_addr: 0 };
+    let request =
+        libc::ip_mreqn { imr_multiaddr: any, imr_address: any, imr_ifindex: ifindex.cast_signed() };
+    set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &request)
+}
+
+/// Joins or leaves a group with one source (RFC 3678, 5.1.2), by interface index in both families.
+pub(super) fn source_membership(
+    fd: BorrowedFd<'_>,
+    join: bool,
+    group: IpAddr,
+    source: IpAddr,
+    ifindex: u32,
+) -> io::Result<()> {
+    let level = if group.is_ipv4() { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
+    let name = if join { libc::MCAST_JOIN_SOURCE_GROUP } else { libc::MCAST_LEAVE_SOURCE_GROUP };
+    let request = libc::group_source_req {
+        gsr_interface: ifindex,
+        gsr_group: storage(group),
+        gsr_source: storage(source),
+    };
+    set(fd, level, name, &request)
+}
+
+fn storage(addr: IpAddr) -> libc::sockaddr_storage {
+    let addr = SockAddr::from(SocketAddr::new(addr, 0));
+    let mut out = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    // SAFETY: `len` bytes are valid behind `as_ptr`, and at most the size of a sockaddr_storage,
+    // which is what a `SockAddr` is made of; all zeros is a valid sockaddr_storage.
+    unsafe {
+        core::ptr::copy_nonoverlapping(
+            addr.as_ptr().cast::<u8>(),
+            out.as_mut_ptr().cast::<u8>(),
+            addr.len() as usize,
+        );
+        out.assume_init()
+    }
+}
+
+/// The index of the interface with this name.
+pub(super) fn index_of(name: &str) -> io::Result<u32> {
+    let name = CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the pointer is to a C string that lives until the call returns.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+/// The name of the interface with this index.
+pub(super) fn name_of(ifindex: u32) -> io::Result<String> {
+    let mut name = [0u8; libc::IF_NAMESIZE];
+    // SAFETY: the buffer has the IF_NAMESIZE bytes that the call may write.
+    if unsafe { libc::if_indextoname(ifindex, name.as_mut_ptr().cast()) }.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let name = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// Every IP address of every interface of this host.
+pub(super) fn addresses() -> io::Result<Vec<Owned>> {
+    let mut list: *mut libc::ifaddrs = core::ptr::null_mut();
+    // SAFETY: the call writes the head of a list there, which is freed below.
+    check(unsafe { libc::getifaddrs(&raw mut list) })?;
+    let mut out = Vec::new();
+    let mut next = list;
+    while !next.is_null() {
+        // SAFETY: a non-null element of the list, which is alive until freeifaddrs.
+        let entry = unsafe { &*next };
+        next = entry.ifa_next;
+        // SAFETY: `ifa_addr` is null or points to a socket address of the family it names.
+        let Some(addr) = (unsafe { ip_of(entry.ifa_addr) }) else { continue };
+        // SAFETY: `ifa_name` is a C string of the same list.
+        let ifindex = unsafe { libc::if_nametoindex(entry.ifa_name) };
+        if ifindex != 0 {
+            let loopback = entry.ifa_flags & libc::IFF_LOOPBACK as u32 != 0;
+            out.push(Owned { ifindex, addr, loopback });
+        }
+    }
+    // SAFETY: what getifaddrs gave, freed once; nothing borrowed from it is left.
+    unsafe { libc::freeifaddrs(list) };
+    Ok(out)
+}
+
+/// # Safety
+///
+/// `addr` is null or points to a socket address of the family it names.
+unsafe fn ip_of(addr: *const libc::sockaddr) -> Option<IpAddr> {
+    if addr.is_null() {
+        return None;
+    }
+    // SAFETY: by the contract of this function; read unaligned, since a `sockaddr` promises less
+    // alignment than the types read here.
+    unsafe {
+        match c_int::from(addr.read_unaligned().sa_family) {
+            libc::AF_INET => {
+                let v4 = addr.cast::<libc::sockaddr_in>().read_unaligned();
+                Some(Ipv4Addr::from_bits(u32::from_be(v4.sin_addr.s_addr)).into())
+            }
+            libc::AF_INET6 => {
+                let v6 = addr.cast::<libc::sockaddr_in6>().read_unaligned();
+                Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A one-shot timer as a descriptor that a poll can wait for (`timerfd_create(2)`): epoll's own
+/// timeout counts whole milliseconds, which is too coarse for pacing.
+#[derive(Debug)]
+pub(super) struct Timer(OwnedFd);
+
+impl Timer {
+    /// A timer that is not set.
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: no pointer is passed.
+        let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
+        // SAFETY: the descriptor was just opened and belongs to nobody else.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Lets it expire once, so long from now; `None` stops it.
+    pub(super) fn set(&self, after: Option<Duration>) -> io::Result<()> {
+        // Zero would stop it (timerfd_settime(2)), so "at once" is one nanosecond.
+        let after = after.map_or(Duration::ZERO, |d| d.max(Duration::from_nanos(1)));
+        let spec = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: libc::c_long::from(after.subsec_nanos().cast_signed()),
+            },
+        };
+        // SAFETY: the descriptor is owned, the new value lives until the call returns, and no old
+        // value is asked for.
+        let rc = unsafe {
+            libc::timerfd_settime(self.0.as_raw_fd(), 0, &raw const spec, core::ptr::null_mut())
+        };
+        check(rc).map(drop)
+    }
+}
+
+impl AsRawFd for Timer {
+    fn as_raw_fd(&self) -> c_int {
+        self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expires(timer: &Timer, limit_ms: c_int) -> bool {
+        let fd = timer.as_raw_fd();
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid entry.
+        unsafe { libc::poll(&raw mut poll, 1, limit_ms) == 1 }
+    }
+
+    #[test]
+    fn the_timer_keeps_deadlines_below_a_millisecond() {
+        let timer = Timer::new().unwrap();
+        assert!(!expires(&timer, 0), "not set");
+        let clock = crate::net::clock::Clock::start();
+        let mut best = Duration::MAX;
+        for _ in 0..20 {
+            let before = clock.now();
+            timer.set(Some(Duration::from_micros(200))).unwrap();
+            assert!(expires(&timer, -1));
+            let took = clock.now() - before;
+            assert!(took >= Duration::from_micros(200), "too early: {took:?}");
+            best = best.min(took);
+        }
+        // The best of many: a busy machine delays some of them, not all.
+        assert!(best < Duration::from_millis(1), "{best:?}");
+        timer.set(Some(Duration::ZERO)).unwrap();
+        assert!(expires(&timer, -1), "zero means at once");
+        timer.set(Some(Duration::from_hours(1))).unwrap();
+        timer.set(None).unwrap();
+        assert!(!expires(&timer, 0), "stopped");
+    }
+
+    #[test]
+    fn loopback_has_its_addresses() {
+        let all = addresses().unwrap();
+        let lo = all.iter().find(|owned| owned.addr == IpAddr::from(Ipv4Addr::LOCALHOST)).unwrap();
+        assert!(lo.loopback);
+        assert_eq!(index_of(&name_of(lo.ifindex).unwrap()).unwrap(), lo.ifindex);
+    }
+}

@@ -1,0 +1,296 @@
+//! The whole stack over real sockets on the loopback interface: nothing here needs a privilege.
+
+use core::time::Duration;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::thread::{self, JoinHandle};
+use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
+use tcpxm::config::{Content, Delivery, Group};
+use tcpxm::error::Reason;
+use tcpxm::proto::event::{ReadOutcome, SessionState};
+use tcpxm::stats::Mode;
+
+/// Longer than any wait here takes; a test that reaches it has failed.
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn listener(ip: [u8; 4]) -> Listener {
+    Listener::bind(ListenOptions::new((ip, 0).into())).unwrap()
+}
+
+fn three() -> (Vec<Listener>, Vec<SocketAddr>) {
+    let listeners: Vec<_> = (2..=4).map(|last| listener([127, 0, 0, last])).collect();
+    let peers = listeners.iter().map(Listener::local_addr).collect();
+    (listeners, peers)
+}
+
+fn content(len: usize) -> Vec<u8> {
+    // No period that divides a segment: a piece in the wrong place shows.
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+fn group(port: u16, addr: [u8; 4]) -> Group {
+    Group { addr: (addr, port).into(), source: None }
+}
+
+fn options(group: impl Into<Option<Group>>) -> SenderOptions {
+    let mut options = SenderOptions::default();
+    options.session.group = group.into();
+    options
+}
+
+/// Accepts one session and serves it in a thread of its own.
+fn serve<T: Send + 'static>(
+    listener: Listener,
+    work: impl FnOnce(Receiver) -> T + Send + 'static,
+) -> JoinHandle<T> {
+    thread::spawn(move || work(listener.accept_timeout(LIMIT).unwrap()))
+}
+
+/// Reads to the end and gives a good verdict.
+fn read_all(mut receiver: Receiver) -> Vec<u8> {
+    let mut out = Vec::new();
+    receiver.read_to_end(&mut out).unwrap();
+    receiver.close(Ok(())).unwrap();
+    out
+}
+
+fn send_all(sender: &Sender, bytes: &[u8]) {
+    let mut writer = sender;
+    writer.write_all(bytes).unwrap();
+    sender.finish();
+}
+
+/// One write to three by multicast, in order, with a private word to and from each, and the verdict
+/// of each.
+#[test]
+fn a_stream_to_three_by_multicast() {
+    let (listeners, peers) = three();
+    let bytes = content(6 << 20);
+    let threads: Vec<_> = listeners
+        .into_iter()
+        .enumerate()
+        .map(|(index, listener)| {
+            serve(listener, move |mut receiver| {
+                let mut hello = [0; 7];
+                receiver.control().read_exact(&mut hello).unwrap();
+                assert_eq!(hello, *b"member?");
+                writeln!(receiver, "{index}").unwrap();
+                let mut out = Vec::new();
+                receiver.read_to_end(&mut out).unwrap();
+                let arrived = receiver.arrived();
+                let verdict = if index == 1 { Err("disk full".to_owned()) } else { Ok(()) };
+                receiver.close(verdict).unwrap();
+                (out, arrived)
+            })
+        })
+        .collect();
+
+    let sender = Sender::connect(options(group(47101, [239, 255, 71, 1])), &peers).unwrap();
+    assert_eq!(sender.members(), 3);
+    sender.wait_started().unwrap();
+    for index in 0..3 {
+        let mut member = sender.member(index);
+        member.write_all(b"member?").unwrap();
+        let mut answer = [0; 2];
+        member.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, [b'0' + index as u8, b'\n']);
+    }
+    send_all(&sender, &bytes);
+    let reports = sender.wait();
+    assert_eq!(sender.state(), SessionState::Done);
+    for (index, thread) in threads.into_iter().enumerate() {
+        let (out, arrived) = thread.join().unwrap();
+        assert!(out == bytes, "receiver {index} got something else");
+        assert_eq!(arrived.total(), bytes.len() as u64);
+        assert_eq!(reports[index].arrived.total(), bytes.len() as u64);
+        assert!(arrived.multicast > bytes.len() as u64 / 2, "receiver {index}: {arrived:?}");
+        assert_eq!(reports[index].addr, peers[index]);
+        assert_eq!(reports[index].mode, Mode::Multicast, "{:?}", reports[index]);
+    }
+    assert_eq!(reports[0].outcome, Some(Ok(())));
+    assert_eq!(reports[1].outcome, Some(Err(Reason::Verdict("disk full".to_owned()))));
+    assert_eq!(reports[2].outcome, Some(Ok(())));
+    // Sent once, not three times.
+    let sent = sender.sent();
+    let stream_bytes = sent.group_bytes + sent.unicast_bytes;
+    assert!(stream_bytes < 2 * bytes.len() as u64, "{sent:?}");
+}
+
+/// Source-specific, with the source that `connect` fills in.
+#[test]
+fn a_source_specific_group() {
+    let (listeners, peers) = three();
+    let bytes = content(4 << 20);
+    let threads: Vec<_> = listeners.into_iter().map(|listener| serve(listener, read_all)).collect();
+    let sender = Sender::connect(options(group(47102, [232, 71, 1, 2])), &peers).unwrap();
+    send_all(&sender, &bytes);
+    for report in sender.wait() {
+        assert_eq!(report.outcome, Some(Ok(())));
+        assert!(report.arrived.multicast > 0, "{report:?}");
+    }
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == bytes));
+}
+
+/// A group that no receiver can join: its interface does not exist.
+#[test]
+fn nobody_can_join_so_all_is_unicast() {
+    let mut listeners = Vec::new();
+    for last in 2..=4 {
+        let mut options = ListenOptions::new(([127, 0, 0, last], 0).into());
+        options.interface = Some(0x7fff_fff0);
+        listeners.push(Listener::bind(options).unwrap());
+    }
+    let peers: Vec<_> = listeners.iter().map(Listener::local_addr).collect();
+    let bytes = content(1 << 20);
+    let threads: Vec<_> = listeners.into_iter().map(|listener| serve(listener, read_all)).collect();
+    let sender = Sender::connect(options(group(47103, [239, 255, 71, 3])), &peers).unwrap();
+    send_all(&sender, &bytes);
+    for report in sender.wait() {
+        assert_eq!(report.outcome, Some(Ok(())));
+        assert_eq!(report.arrived.multicast, 0);
+        assert_eq!(report.arrived.unicast, bytes.len() as u64);
+    }
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == bytes));
+}
+
+/// Where nobody listens, only that member fails.
+#[test]
+fn a_peer_that_is_not_there_fails_alone() {
+    // Bound and never read: the port is nobody else's, and nothing answers.
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let there = listener([127, 0, 0, 2]);
+    let peers = [there.local_addr(), silent.local_addr().unwrap()];
+    let bytes = content(1 << 20);
+    let thread = serve(there, read_all);
+    let mut options = options(group(47104, [239, 255, 71, 4]));
+    options.session.connect_timeout = Duration::from_millis(1500);
+    let sender = Sender::connect(options, &peers).unwrap();
+    send_all(&sender, &bytes);
+    let reports = sender.wait();
+    assert_eq!(reports[0].outcome, Some(Ok(())));
+    assert!(matches!(reports[1].outcome, Some(Err(Reason::NeverAnswered(_)))), "{:?}", reports[1]);
+    assert!(thread.join().unwrap() == bytes);
+}
+
+/// With nobody there at all, starting and writing say so.
+#[test]
+fn nobody_there_is_an_error_with_reasons() {
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut options = options(None);
+    options.session.connect_timeout = Duration::from_millis(300);
+    let sender = Sender::connect(options, &[silent.local_addr().unwrap()]).unwrap();
+    let error = sender.wait_started().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert!(error.to_string().contains("no answer"), "{error}");
+    let error = sender.try_write(b"x").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+/// A receiver that is dropped in the middle aborts for itself alone.
+#[test]
+fn a_receiver_dropped_midway_aborts_alone() {
+    let (listeners, peers) = three();
+    let bytes = content(16 << 20);
+    let mut threads = Vec::new();
+    for (index, listener) in listeners.into_iter().enumerate() {
+        threads.push(serve(listener, move |mut receiver| {
+            if index == 1 {
+                let mut some = vec![0; 100_000];
+                receiver.read_exact(&mut some).unwrap();
+                return some;
+            }
+            read_all(receiver)
+        }));
+    }
+    let sender = Sender::connect(options(group(47105, [239, 255, 71, 5])), &peers).unwrap();
+    send_all(&sender, &bytes);
+    let reports = sender.wait();
+    let got: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(got[0] == bytes && got[2] == bytes && got[1] == bytes[..100_000]);
+    assert_eq!(reports[0].outcome, Some(Ok(())));
+    assert!(matches!(reports[1].outcome, Some(Err(Reason::Aborted(_)))), "{:?}", reports[1]);
+    assert_eq!(reports[2].outcome, Some(Ok(())));
+}
+
+/// IPv6, by unicast, to a listener of both families.
+#[test]
+fn ipv6_and_ipv4_on_one_listener() {
+    let listener = Listener::bind(ListenOptions::new((Ipv6Addr::UNSPECIFIED, 0).into())).unwrap();
+    let port = listener.local_addr().port();
+    let bytes = content(1 << 20);
+    for peer in [SocketAddr::from((Ipv6Addr::LOCALHOST, port)), ([127, 0, 0, 6], port).into()] {
+        thread::scope(|scope| {
+            let read = scope.spawn(|| read_all(listener.accept_timeout(LIMIT).unwrap()));
+            let sender = Sender::connect(options(None), &[peer]).unwrap();
+            send_all(&sender, &bytes);
+            assert_eq!(sender.wait()[0].outcome, Some(Ok(())), "{peer}");
+            assert!(read.join().unwrap() == bytes, "{peer}");
+        });
+    }
+}
+
+/// A source that the engine asks, delivered out of order, with its offsets.
+#[test]
+fn a_source_is_asked_and_delivered_with_offsets() {
+    let (listeners, peers) = three();
+    let bytes = content((3 << 20) + 17);
+    let mut threads = Vec::new();
+    for listener in listeners {
+        let len = bytes.len();
+        threads.push(serve(listener, move |receiver| {
+            assert_eq!(receiver.delivery(), Delivery::Unordered);
+            let mut out = vec![0; len];
+            let mut buf = vec![0; 64 << 10];
+            loop {
+                match receiver.read_at(&mut buf).unwrap() {
+                    ReadOutcome::Data { offset, len } => {
+                        out[offset as usize..][..len].copy_from_slice(&buf[..len]);
+                    }
+                    ReadOutcome::End { len } => {
+                        assert_eq!(len, out.len() as u64);
+                        break;
+                    }
+                    ReadOutcome::Empty => panic!("a blocking read gave nothing"),
+                }
+            }
+            receiver.close(Ok(())).unwrap();
+            out
+        }));
+    }
+    let mut options = options(group(47106, [239, 255, 71, 6]));
+    options.session.delivery = Delivery::Unordered;
+    options.session.content = Content::Source { len: bytes.len() as u64 };
+    let sender = Sender::connect(options, &peers).unwrap();
+    sender.finish();
+    while let Some(need) = sender.next_need() {
+        let range = need.start as usize..need.end as usize;
+        sender.supply(need.start, bytes[range].into());
+    }
+    assert!(sender.wait().iter().all(|report| report.outcome == Some(Ok(()))));
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == bytes));
+}
+
+/// Accepting ends when told to, and not before.
+#[test]
+fn a_listener_can_be_closed_from_outside() {
+    let listener = listener([127, 0, 0, 1]);
+    let error = listener.try_accept().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    let error = listener.accept_timeout(Duration::from_millis(1)).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    let closer = listener.closer();
+    let thread = thread::spawn(move || listener.accept().unwrap_err().kind());
+    closer.close();
+    assert_eq!(thread.join().unwrap(), std::io::ErrorKind::NotConnected);
+}
+
+/// What cannot be a group, or a session, is refused before anything is sent.
+#[test]
+fn misuse_is_refused_at_once() {
+    let peer = SocketAddr::from(([127, 0, 0, 2], 9));
+    let mdns = options(group(5353, [224, 0, 0, 251]));
+    for (options, peers) in [(mdns, vec![peer]), (options(None), vec![])] {
+        let error = Sender::connect(options, &peers).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
+    }
+}
