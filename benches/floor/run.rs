@@ -1,0 +1,222 @@
+//! One session from one sender to three receivers, through the library's API and real sockets.
+
+use crate::content;
+use crate::coverage::Coverage;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
+use tcpxm::config::{Content, Delivery, EndpointConfig, Group, SessionConfig};
+use tcpxm::proto::event::ReadOutcome;
+use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
+
+/// Loopback addresses of the receivers.
+const HOSTS: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)];
+/// Bytes of one call of `write` or `read`.
+const CHUNK: usize = 256 << 10;
+/// Ring of a stream session, bytes.
+const RING: usize = 4 << 20;
+
+/// A receiver that nobody has called after so long gives up.
+const ACCEPT: Duration = Duration::from_secs(10);
+
+/// What to send.
+pub(crate) struct Run {
+    /// Ordered: a stream, written and read in order. Unordered: a source, read at its offsets.
+    pub(crate) delivery: Delivery,
+    /// Bytes.
+    pub(crate) len: u64,
+}
+
+/// What became of it.
+pub(crate) struct Outcome {
+    pub(crate) group: SocketAddr,
+    pub(crate) sent: Sent,
+    pub(crate) receivers: Vec<Received>,
+}
+
+/// What became of one receiver.
+pub(crate) struct Received {
+    pub(crate) addr: SocketAddr,
+    /// From the sender's connect to the receiver's last byte.
+    pub(crate) time: Duration,
+    pub(crate) mode: Mode,
+    pub(crate) arrived: Arrived,
+    /// What the sender was told, and what the receiver itself found.
+    pub(crate) verdict: Result<(), String>,
+}
+
+impl Run {
+    /// Runs the session to its end.
+    pub(crate) fn measure(&self) -> io::Result<Outcome> {
+        let interface = loopback()?;
+        let listeners = HOSTS
+            .iter()
+            .map(|host| {
+                Listener::bind(ListenOptions {
+                    addr: SocketAddr::new(IpAddr::V4(*host), 0),
+                    endpoint: EndpointConfig { listen: true, ..EndpointConfig::default() },
+                    interface: Some(interface),
+                })
+            })
+            .collect::<io::Result<Vec<Listener>>>()?;
+        let addrs: Vec<SocketAddr> = listeners.iter().map(Listener::local_addr).collect();
+        let group = random_group();
+        let began = Instant::now();
+        thread::scope(|scope| {
+            let receivers: Vec<_> = listeners
+                .iter()
+                .map(|listener| scope.spawn(move || self.receive(listener, began)))
+                .collect();
+            let mut sender = Sender::connect(self.options(group, interface), &addrs)?;
+            match self.delivery {
+                Delivery::Ordered => self.write(&mut sender)?,
+                Delivery::Unordered => supply(&sender),
+            }
+            let reports = sender.wait();
+            let sent = sender.sent();
+            let mut received = Vec::new();
+            for (report, receiver) in reports.iter().zip(receivers) {
+                let found = receiver.join().map_err(|_| io::Error::other("a receiver panicked"))?;
+                received.push(together(report, found));
+            }
+            Ok(Outcome { group, sent, receivers: received })
+        })
+    }
+
+    fn options(&self, group: SocketAddr, interface: u32) -> SenderOptions {
+        let content = match self.delivery {
+            Delivery::Ordered => Content::Stream { ring: RING },
+            Delivery::Unordered => Content::Source { len: self.len },
+        };
+        SenderOptions {
+            session: SessionConfig {
+                group: Some(Group { addr: group, source: None }),
+                delivery: self.delivery,
+                content,
+                ..SessionConfig::default()
+            },
+            interface: Some(interface),
+            ..SenderOptions::default()
+        }
+    }
+
+    /// Writes the stream.
+    fn write(&self, sender: &mut Sender) -> io::Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        let mut at = 0;
+        while at < self.len {
+            let take = chunk.len().min((self.len - at) as usize);
+            content::fill(at, &mut chunk[..take]);
+            sender.write_all(&chunk[..take])?;
+            at += take as u64;
+        }
+        sender.finish();
+        Ok(())
+    }
+
+    /// Takes one session, checks every byte, and gives the verdict; the time until the last byte.
+    fn receive(&self, listener: &Listener, began: Instant) -> io::Result<(Duration, Receiver)> {
+        let mut receiver = listener.accept_timeout(ACCEPT)?;
+        let checked = match self.delivery {
+            Delivery::Ordered => self.read_in_order(&mut receiver),
+            Delivery::Unordered => self.read_any(&receiver),
+        };
+        let time = began.elapsed();
+        let verdict = checked.as_ref().copied().map_err(ToString::to_string);
+        receiver.close(verdict).map_err(io::Error::other)?;
+        checked.map(|()| (time, receiver))
+    }
+
+    fn read_in_order(&self, receiver: &mut Receiver) -> io::Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        let mut at = 0;
+        loop {
+            let len = receiver.read(&mut chunk)?;
+            if len == 0 {
+                return ended(at == self.len, at);
+            }
+            compare(at, &chunk[..len])?;
+            at += len as u64;
+        }
+    }
+
+    fn read_any(&self, receiver: &Receiver) -> io::Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        let mut coverage = Coverage::default();
+        loop {
+            match receiver.read_at(&mut chunk)? {
+                ReadOutcome::Data { offset, len } => {
+                    compare(offset, &chunk[..len])?;
+                    if !coverage.add(offset, offset + len as u64) {
+                        return Err(wrong(format!("{len} bytes at {offset} were read before")));
+                    }
+                }
+                ReadOutcome::Empty => {}
+                ReadOutcome::End { len } => {
+                    return ended(len == self.len && coverage.is_whole(len), len);
+                }
+            }
+        }
+    }
+}
+
+/// Answers every need until the session wants no more.
+fn supply(sender: &Sender) {
+    // The length was given with the session, so nothing more will be written; needs come until
+    // every member is complete.
+    sender.finish();
+    while let Some(need) = sender.next_need() {
+        let mut bytes = vec![0; (need.end - need.start) as usize];
+        content::fill(need.start, &mut bytes);
+        sender.supply(need.start, Arc::from(bytes));
+    }
+}
+
+/// The sender's report and what the receiver found, in one.
+fn together(report: &MemberReport, found: io::Result<(Duration, Receiver)>) -> Received {
+    let reported = match &report.outcome {
+        Some(outcome) => outcome.clone().map_err(|reason| format!("the sender says: {reason}")),
+        None => Err("the sender has no verdict".to_owned()),
+    };
+    let (time, arrived, verdict) = match found {
+        Ok((time, receiver)) => (time, receiver.arrived(), reported),
+        Err(why) => (report.duration, report.arrived, Err(format!("the receiver says: {why}"))),
+    };
+    Received { addr: report.addr, time, mode: report.mode, arrived, verdict }
+}
+
+fn compare(offset: u64, bytes: &[u8]) -> io::Result<()> {
+    if content::matches(offset, bytes) {
+        Ok(())
+    } else {
+        Err(wrong(format!("{} bytes at {offset} are not what was sent", bytes.len())))
+    }
+}
+
+fn ended(whole: bool, at: u64) -> io::Result<()> {
+    if whole { Ok(()) } else { Err(wrong(format!("the session ended at {at}, not whole"))) }
+}
+
+fn wrong(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// A group of the local scope (239.255/16: RFC 2365, section 6.1) and a
+/// port of the dynamic range (RFC 6335, 6), so that two runs at once do not meet.
+fn random_group() -> SocketAddr {
+    // The standard library seeds every `RandomState` differently.
+    let random = RandomState::new().build_hasher().finish().to_be_bytes();
+    let port = 0xc000 | u16::from_be_bytes([random[2], random[3]]);
+    SocketAddr::new(Ipv4Addr::new(239, 255, random[0], random[1]).into(), port)
+}
+
+/// The index of the loopback interface.
+fn loopback() -> io::Result<u32> {
+    let text = std::fs::read_to_string("/sys/class/net/lo/ifindex")?;
+    text.trim().parse().map_err(io::Error::other)
+}
