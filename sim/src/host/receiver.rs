@@ -1,0 +1,176 @@
+//! The receiving application: accepts one session, reads and checks every byte, gives its verdict.
+
+use super::coverage::Coverage;
+use crate::content;
+use crate::scenario::Scenario;
+use core::time::Duration;
+use tcpxm::config::Delivery;
+use tcpxm::error::Reason;
+use tcpxm::proto::endpoint::Endpoint;
+use tcpxm::proto::event::{ReadOutcome, ReceiverId};
+use tcpxm::proto::time::Instant;
+use tcpxm::stats::Arrived;
+
+/// Bytes asked for in one read.
+const READ: usize = 64 << 10;
+/// Bytes that a slow reader takes at once.
+const SLOW_READ: usize = 16 << 10;
+
+/// A receiving application.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    seed: u64,
+    bytes: u64,
+    delivery: Delivery,
+    /// Bytes per second, `None` for as fast as they come.
+    reads: Option<u64>,
+    next_read: Instant,
+    /// It wanted to read before `next_read`.
+    waits: bool,
+    buf: Vec<u8>,
+    session: Option<ReceiverId>,
+    coverage: Coverage,
+    end: ReceiverEnd,
+}
+
+/// What a receiving application has seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReceiverEnd {
+    pub(crate) verified: u64,
+    pub(crate) intact: bool,
+    pub(crate) complaint: Option<String>,
+    pub(crate) drained: Option<Instant>,
+    pub(crate) closed: Option<Result<(), Reason>>,
+    pub(crate) arrived: Option<Arrived>,
+}
+
+impl Receiver {
+    pub(crate) fn new(scenario: &Scenario, reads: Option<u64>) -> Self {
+        Self {
+            seed: scenario.seed,
+            bytes: scenario.bytes,
+            delivery: scenario.session.delivery,
+            reads,
+            next_read: Instant::ZERO,
+            waits: false,
+            buf: vec![0; if reads.is_some() { SLOW_READ } else { READ }],
+            session: None,
+            coverage: Coverage::default(),
+            end: ReceiverEnd::default(),
+        }
+    }
+
+    /// Takes the session that waits. A second one is wrong: there is one sender with one session.
+    pub(crate) fn accept(&mut self, now: Instant, engine: &mut Endpoint) {
+        while let Some(id) = engine.accept() {
+            if self.session.is_some() {
+                self.complain(|| "a second session came in".to_owned());
+                engine.release(now, id);
+                continue;
+            }
+            let delivery = engine.delivery(id);
+            if delivery != self.delivery {
+                self.complain(|| format!("{delivery:?} delivery was announced"));
+            }
+            self.session = Some(id);
+            self.look(now, engine, id);
+        }
+    }
+
+    /// Something changed at the session: data, or its end.
+    pub(crate) fn look(&mut self, now: Instant, engine: &mut Endpoint, id: ReceiverId) {
+        if self.session != Some(id) || self.finished() {
+            return;
+        }
+        if self.end.drained.is_none() {
+            self.drain(now, engine, id);
+        }
+        if self.end.drained.is_some() && self.end.closed.is_none() {
+            self.end.closed = engine.closed(id);
+        }
+    }
+
+    /// The time for a slow reader's next read has come.
+    pub(crate) fn wake(&mut self, now: Instant, engine: &mut Endpoint) {
+        if self.waits && self.next_read <= now {
+            self.waits = false;
+            if let Some(id) = self.session {
+                self.look(now, engine, id);
+            }
+        }
+    }
+
+    /// When it wants to be woken.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        self.waits.then_some(self.next_read)
+    }
+
+    fn drain(&mut self, now: Instant, engine: &mut Endpoint, id: ReceiverId) {
+        loop {
+            if self.reads.is_some() && now < self.next_read {
+                self.waits = true;
+                return;
+            }
+            match engine.read(now, id, &mut self.buf) {
+                Ok(ReadOutcome::Data { offset, len }) => self.check(now, offset, len),
+                Ok(ReadOutcome::Empty) => return,
+                Ok(ReadOutcome::End { len }) => return self.finish(now, engine, id, len),
+                Err(reason) => {
+                    self.end.closed = Some(Err(reason));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Checks what a read gave.
+    fn check(&mut self, now: Instant, offset: u64, len: usize) {
+        if let Some(rate) = self.reads {
+            let took = Duration::from_nanos(len as u64 * 1_000_000_000 / rate);
+            self.next_read = self.next_read.max(now) + took;
+        }
+        let expected = self.coverage.contiguous();
+        if self.delivery == Delivery::Ordered && offset != expected {
+            self.complain(|| format!("read at {offset} instead of {expected}"));
+        }
+        if len == 0 || len > self.buf.len() {
+            return self.complain(|| format!("a read at {offset} gave {len} bytes"));
+        }
+        if !content::matches(self.seed, offset, &self.buf[..len]) {
+            return self.complain(|| format!("wrong bytes in {offset}..{}", offset + len as u64));
+        }
+        if !self.coverage.add(offset..offset + len as u64) {
+            return self.complain(|| format!("{offset}..{} came twice", offset + len as u64));
+        }
+        self.end.verified += len as u64;
+    }
+
+    /// Everything has been read: the verdict.
+    fn finish(&mut self, now: Instant, engine: &mut Endpoint, id: ReceiverId, len: u64) {
+        if len != self.bytes {
+            self.complain(|| format!("the stream ended at {len}"));
+        }
+        self.end.intact = self.coverage.is_whole(self.bytes) && self.end.complaint.is_none();
+        self.end.drained = Some(now);
+        let verdict = self.end.complaint.clone().map_or(Ok(()), Err);
+        engine.close(now, id, verdict);
+    }
+
+    fn complain(&mut self, what: impl FnOnce() -> String) {
+        self.end.complaint.get_or_insert_with(what);
+    }
+
+    /// Whether its session has ended, in good order or not.
+    pub(crate) fn finished(&self) -> bool {
+        self.end.closed.is_some()
+    }
+
+    /// What it has seen; frees the session.
+    pub(crate) fn leave(&mut self, now: Instant, engine: &mut Endpoint) -> ReceiverEnd {
+        if let Some(id) = self.session.take() {
+            self.end.arrived = Some(engine.arrived(id));
+            engine.release(now, id);
+        }
+        self.end.clone()
+    }
+}

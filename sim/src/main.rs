@@ -1,0 +1,109 @@
+//! `sim`: runs named scenarios from the command line.
+
+use clap::{Parser, Subcommand};
+use sim::registry::{self, Entry};
+use sim::trace::Writer;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The transport in a simulated network.
+#[derive(Debug, Parser)]
+#[command(name = "sim", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists the scenarios.
+    List,
+    /// Runs one scenario and prints what became of it.
+    Replay {
+        /// Its name.
+        name: String,
+        /// Another seed than its own.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Print every datagram: time, from, to, kind, flags, packet number, offset, length.
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Runs one scenario with many seeds and prints those that fail.
+    Sweep {
+        /// Its name.
+        name: String,
+        /// Number of seeds, counted from 1.
+        #[arg(long, default_value_t = 20)]
+        count: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    match Args::parse().command {
+        Command::List => {
+            for entry in registry::all() {
+                println!("{:<36} {}", entry.name, entry.about);
+            }
+            ExitCode::SUCCESS
+        }
+        Command::Replay { name, seed, trace } => with(&name, |entry| replay(&entry, seed, trace)),
+        Command::Sweep { name, count } => with(&name, |entry| sweep(&entry, count)),
+    }
+}
+
+fn with(name: &str, run: impl FnOnce(Entry) -> bool) -> ExitCode {
+    match registry::find(name) {
+        Some(entry) if run(entry.clone()) => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
+        None => {
+            eprintln!("no scenario is called {name}; `sim list` lists them");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Gives whether nothing was wrong.
+fn replay(entry: &Entry, seed: Option<u64>, trace: bool) -> bool {
+    let mut scenario = entry.scenario.clone();
+    if let Some(seed) = seed {
+        scenario = scenario.seed(seed);
+    }
+    let outcome = if trace {
+        let mut writer = Writer::default();
+        scenario.run_watched(move |seen| {
+            // a reader that has seen enough closes the pipe; the run goes on to its end
+            let _ = writeln!(std::io::stdout(), "{}", writer.line(seen));
+        })
+    } else {
+        scenario.run()
+    };
+    let model = sim::model::model_time(&scenario);
+    println!("{outcome}");
+    println!(
+        "model {:.3} s, least group share {:.3}",
+        model.as_secs_f64(),
+        sim::model::least_share(&scenario)
+    );
+    let faults = sim::verify::faults(&scenario, &outcome);
+    for fault in &faults {
+        println!("FAULT {fault}");
+    }
+    faults.is_empty()
+}
+
+/// Gives whether nothing was wrong with any seed.
+fn sweep(entry: &Entry, count: u64) -> bool {
+    let mut failed = 0;
+    for seed in 1..=count {
+        let scenario = entry.scenario.clone().seed(seed);
+        let outcome = scenario.run();
+        let faults = sim::verify::faults(&scenario, &outcome);
+        failed += u64::from(!faults.is_empty());
+        let took = outcome.completed.map_or(f64::NAN, |time| time.as_secs_f64());
+        let share = outcome.group_share();
+        println!("seed {seed:>4}: {took:.3} s, group share {share:.3} {}", faults.join("; "));
+    }
+    println!("{failed} of {count} seeds failed");
+    failed == 0
+}

@@ -1,0 +1,334 @@
+//! The network: nodes on a fabric, and the one queue of everything that will happen.
+
+use crate::agenda::Agenda;
+use crate::dice::Dice;
+use crate::fabric::Fabric;
+use crate::fault::{DropRule, Dropping, Fault, Passing, Who};
+use crate::link::{Line, Link, Passage, frame_len, packet_len};
+use crate::outcome::Traffic;
+use crate::pool::{Datagram, Pool, Slot};
+use crate::trace::{Fate, Sighting};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use tcpxm::proto::event::ReceiverId;
+use tcpxm::proto::time::Instant;
+
+/// Called with every datagram that is sent or lost.
+pub(crate) type Watcher = Box<dyn FnMut(&Sighting<'_>)>;
+
+/// Something for a node, or for the whole world.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Happening {
+    /// A datagram arrives; [`Net::open`] gives its bytes.
+    Arrival { node: usize, slot: Slot },
+    /// A timer that was set with [`Net::wake`] fires.
+    Wake { node: usize },
+    /// The system answers a join.
+    JoinResult { node: usize, receiver: ReceiverId },
+    /// A fault strikes.
+    Strike(Fault),
+}
+
+#[derive(Debug)]
+enum Step {
+    Fabric(Slot),
+    Host(Happening),
+}
+
+#[derive(Debug)]
+struct Port {
+    addr: SocketAddr,
+    up: Line,
+    down: Line,
+    dead: bool,
+}
+
+/// A datagram was longer than its node's uplink takes (EMSGSIZE).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+/// Links, fabric and faults.
+pub(crate) struct Net {
+    agenda: Agenda<Step>,
+    dice: Dice,
+    pool: Pool,
+    ports: Vec<Port>,
+    by_addr: HashMap<SocketAddr, usize>,
+    fabric: Fabric,
+    dropping: Dropping,
+    listeners: Vec<usize>,
+    hasher: blake3::Hasher,
+    traffic: Traffic,
+    watcher: Option<Watcher>,
+}
+
+/// One node's place in the net.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) addr: SocketAddr,
+    pub(crate) up: Link,
+    pub(crate) down: Link,
+    pub(crate) deaf: bool,
+}
+
+impl Net {
+    pub(crate) fn new(
+        seats: &[Seat],
+        join_delay: Duration,
+        rules: &[DropRule],
+        dice: Dice,
+    ) -> Self {
+        let mut fabric = Fabric::new(seats.len(), join_delay);
+        for (node, _) in seats.iter().enumerate().filter(|(_, seat)| seat.deaf) {
+            fabric.deafen(node);
+        }
+        let port = |seat: &Seat| Port {
+            addr: seat.addr,
+            up: Line::new(seat.up),
+            down: Line::new(seat.down),
+            dead: false,
+        };
+        Self {
+            agenda: Agenda::new(),
+            dice,
+            pool: Pool::default(),
+            ports: seats.iter().map(port).collect(),
+            by_addr: seats.iter().enumerate().map(|(node, seat)| (seat.addr, node)).collect(),
+            fabric,
+            dropping: Dropping::new(rules),
+            listeners: Vec::new(),
+            hasher: blake3::Hasher::new(),
+            traffic: Traffic::default(),
+            watcher: None,
+        }
+    }
+
+    pub(crate) fn watch(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.agenda.now()
+    }
+
+    pub(crate) fn dice(&mut self) -> &mut Dice {
+        &mut self.dice
+    }
+
+    pub(crate) fn addr(&self, node: usize) -> SocketAddr {
+        self.ports[node].addr
+    }
+
+    pub(crate) fn is_dead(&self, node: usize) -> bool {
+        self.ports[node].dead
+    }
+
+    /// Counters, and the hash over (time, from, to, bytes) of every datagram sent.
+    pub(crate) fn result(&self) -> (Traffic, blake3::Hash) {
+        let queues = self.ports.iter().flat_map(|p| [p.up.max_queue(), p.down.max_queue()]);
+        let max_queue = queues.max().unwrap_or(0);
+        (Traffic { max_queue, ..self.traffic }, self.hasher.finalize())
+    }
+
+    pub(crate) fn wake(&mut self, node: usize, at: Instant) {
+        self.agenda.enter(at, Step::Host(Happening::Wake { node }));
+    }
+
+    pub(crate) fn strike(&mut self, at: Instant, fault: Fault) {
+        self.agenda.enter(at, Step::Host(Happening::Strike(fault)));
+    }
+
+    /// Enters a membership; the system answers after `result_delay`, the fabric later.
+    pub(crate) fn join(
+        &mut self,
+        node: usize,
+        receiver: ReceiverId,
+        group: (SocketAddr, Option<std::net::IpAddr>),
+        result_delay: Duration,
+    ) {
+        let now = self.now();
+        self.fabric.join(now, node, group.0, group.1);
+        self.join_result(node, receiver, result_delay);
+    }
+
+    /// Only the system's answer, for a join that fails.
+    pub(crate) fn join_result(&mut self, node: usize, receiver: ReceiverId, delay: Duration) {
+        let at = self.now() + delay;
+        self.agenda.enter(at, Step::Host(Happening::JoinResult { node, receiver }));
+    }
+
+    pub(crate) fn leave(&mut self, node: usize, group: SocketAddr) {
+        self.fabric.leave(node, group);
+    }
+
+    /// Lets a fault take effect on the network.
+    pub(crate) fn apply(&mut self, fault: Fault) {
+        match fault {
+            Fault::CutGroup(Who::All) => self.fabric.cut_all(true),
+            Fault::RestoreGroup(Who::All) => self.fabric.cut_all(false),
+            Fault::CutGroup(Who::Receiver(i)) => self.fabric.cut(i + 1, true),
+            Fault::RestoreGroup(Who::Receiver(i)) => self.fabric.cut(i + 1, false),
+            Fault::Kill(i) => self.ports[i + 1].dead = true,
+        }
+    }
+
+    /// Sends a train: `bytes` cut into datagrams of `segment` bytes, each by itself on the line.
+    pub(crate) fn send(
+        &mut self,
+        from: usize,
+        to: SocketAddr,
+        bytes: &[u8],
+        segment: usize,
+    ) -> Result<(), TooLong> {
+        let mtu = self.ports[from].up.mtu();
+        if packet_len(bytes.len().min(segment), to.is_ipv6()) > mtu {
+            return Err(TooLong);
+        }
+        for datagram in bytes.chunks(segment) {
+            self.send_one(from, to, datagram);
+        }
+        Ok(())
+    }
+
+    fn send_one(&mut self, from: usize, to: SocketAddr, bytes: &[u8]) {
+        let now = self.now();
+        self.hash(now, from, to, bytes);
+        self.traffic.sent += 1;
+        let passing = Passing { from, to: self.by_addr.get(&to).copied(), bytes };
+        if let Some(what) = self.dropping.strikes(&passing) {
+            self.traffic.lost += 1;
+            return self.see(from, to, bytes, Fate::Struck(what));
+        }
+        let frame = frame_len(bytes.len(), to.is_ipv6());
+        match self.ports[from].up.send(now, frame, &mut self.dice) {
+            Passage::TailDropped => {
+                self.traffic.tail_dropped += 1;
+                self.see(from, to, bytes, Fate::DroppedUp);
+            }
+            Passage::Lost => {
+                self.traffic.lost += 1;
+                self.see(from, to, bytes, Fate::LostUp);
+            }
+            Passage::Arrives(first, second) => {
+                self.see(from, to, bytes, Fate::Sent);
+                let slot = self.pool.put(from, to, bytes);
+                self.agenda.enter(first, Step::Fabric(slot));
+                if let Some(second) = second {
+                    self.traffic.duplicated += 1;
+                    self.pool.hold(slot);
+                    self.agenda.enter(second, Step::Fabric(slot));
+                }
+            }
+        }
+    }
+
+    fn hash(&mut self, now: Instant, from: usize, to: SocketAddr, bytes: &[u8]) {
+        let mut head = [0; 34];
+        head[..8].copy_from_slice(&now.as_nanos().to_le_bytes());
+        head[8..12].copy_from_slice(&(from as u32).to_le_bytes());
+        match to.ip() {
+            std::net::IpAddr::V4(ip) => head[12..16].copy_from_slice(&ip.octets()),
+            std::net::IpAddr::V6(ip) => head[12..28].copy_from_slice(&ip.octets()),
+        }
+        head[28..30].copy_from_slice(&to.port().to_le_bytes());
+        head[30..].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.hasher.update(&head).update(bytes);
+    }
+
+    fn see(&mut self, from: usize, to: SocketAddr, bytes: &[u8], fate: Fate) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&Sighting { at: self.agenda.now(), from, to, bytes, fate });
+        }
+    }
+
+    fn see_slot(&mut self, slot: Slot, fate: Fate) {
+        if let Some(watcher) = &mut self.watcher {
+            let Datagram { from, to, bytes, .. } = self.pool.get(slot);
+            watcher(&Sighting { at: self.agenda.now(), from: *from, to: *to, bytes, fate });
+        }
+    }
+
+    /// What happens next; `None` when nothing will ever happen again.
+    pub(crate) fn next(&mut self) -> Option<Happening> {
+        loop {
+            match self.agenda.next()? {
+                Step::Fabric(slot) => self.replicate(slot),
+                Step::Host(Happening::Arrival { node, slot }) if self.ports[node].dead => {
+                    self.traffic.vanished += 1;
+                    self.see_slot(slot, Fate::Vanished);
+                    self.pool.release(slot);
+                }
+                Step::Host(happening) => return Some(happening),
+            }
+        }
+    }
+
+    /// A datagram has reached the fabric: on to the downlink of everyone it is for.
+    fn replicate(&mut self, slot: Slot) {
+        let (now, datagram) = (self.now(), self.pool.get(slot));
+        let (from, to, len) = (datagram.from, datagram.to, datagram.bytes.len());
+        let mut listeners = core::mem::take(&mut self.listeners);
+        if to.ip().is_multicast() {
+            let source = (from, self.ports[from].addr.ip());
+            self.fabric.listeners(now, source, to, &mut listeners);
+        } else {
+            listeners.clear();
+            listeners.extend(self.by_addr.get(&to));
+        }
+        if listeners.is_empty() {
+            self.traffic.vanished += 1;
+            self.see_slot(slot, Fate::Vanished);
+        }
+        for node in &listeners {
+            self.down(*node, slot, len, to.is_ipv6());
+        }
+        self.listeners = listeners;
+        self.pool.release(slot);
+    }
+
+    fn down(&mut self, node: usize, slot: Slot, len: usize, v6: bool) {
+        let now = self.now();
+        let line = &mut self.ports[node].down;
+        if packet_len(len, v6) > line.mtu() {
+            self.traffic.lost += 1;
+            return self.see_slot(slot, Fate::LostDown(node));
+        }
+        match line.send(now, frame_len(len, v6), &mut self.dice) {
+            Passage::TailDropped => {
+                self.traffic.tail_dropped += 1;
+                self.see_slot(slot, Fate::DroppedDown(node));
+            }
+            Passage::Lost => {
+                self.traffic.lost += 1;
+                self.see_slot(slot, Fate::LostDown(node));
+            }
+            Passage::Arrives(first, second) => {
+                for at in [Some(first), second].into_iter().flatten() {
+                    self.pool.hold(slot);
+                    self.agenda.enter(at, Step::Host(Happening::Arrival { node, slot }));
+                }
+                self.traffic.duplicated += u64::from(second.is_some());
+            }
+        }
+    }
+
+    /// Copies a datagram that has arrived into `buf`, which the engine may write into; gives its
+    /// source, destination and length.
+    pub(crate) fn open(&mut self, slot: Slot, buf: &mut [u8]) -> (SocketAddr, SocketAddr, usize) {
+        let datagram = self.pool.get(slot);
+        let (from, to, len) = (datagram.from, datagram.to, datagram.bytes.len());
+        buf[..len].copy_from_slice(&datagram.bytes);
+        self.pool.release(slot);
+        self.traffic.delivered += 1;
+        (self.ports[from].addr, to, len)
+    }
+
+    #[cfg(test)]
+    fn under_way(&self) -> usize {
+        self.pool.in_use()
+    }
+}
+
+#[cfg(test)]
+mod tests;

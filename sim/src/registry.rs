@@ -1,0 +1,202 @@
+//! The scenarios that have a name, so that tests and the command line mean the same ones.
+
+use crate::fault::{DropRule, Fault, Who};
+use crate::link::Link;
+use crate::loss::Loss;
+use crate::scenario::Scenario;
+use core::time::Duration;
+
+/// Seed of every scenario unless another is given.
+const SEED: u64 = 1;
+
+/// Numbers of receivers in the grid.
+pub const RECEIVERS: [usize; 4] = [1, 2, 8, 32];
+/// Loss rates in the grid, in percent.
+pub const PERCENT: [f64; 3] = [0.1, 1.0, 5.0];
+
+/// A scenario with a name.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// What it is about, in one line.
+    pub about: String,
+    /// The scenario, with its default seed.
+    pub scenario: Scenario,
+}
+
+/// The scenario of that name.
+pub fn find(name: &str) -> Option<Entry> {
+    all().into_iter().find(|entry| entry.name == name)
+}
+
+/// All named scenarios.
+pub fn all() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for receivers in RECEIVERS {
+        entries.extend(grid(receivers));
+    }
+    for (name, about, scenario) in [lines(), members(), handshake(), sessions()].concat() {
+        entries.push(Entry { name: name.to_owned(), about: about.to_owned(), scenario });
+    }
+    entries
+}
+
+/// The part of the loss grid with so many receivers.
+pub fn grid(receivers: usize) -> Vec<Entry> {
+    let base = Scenario::new(SEED).receivers(receivers);
+    let mut entries = vec![Entry {
+        name: format!("receivers-{receivers}-loss-0"),
+        about: format!("{receivers} receivers, no loss"),
+        scenario: base.clone(),
+    }];
+    for percent in PERCENT {
+        let p = percent / 100.0;
+        let cells = [
+            ("shared", base.clone().shared_loss(p)),
+            ("independent", base.clone().independent_loss(p)),
+        ];
+        for (kind, scenario) in cells {
+            entries.push(Entry {
+                name: format!("receivers-{receivers}-loss-{percent}-{kind}"),
+                about: format!("{receivers} receivers, {percent} % {kind} loss"),
+                scenario,
+            });
+        }
+    }
+    entries
+}
+
+type Named = (&'static str, &'static str, Scenario);
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn three() -> Scenario {
+    Scenario::new(SEED).receivers(3)
+}
+
+/// Lines that do other things than lose.
+fn lines() -> Vec<Named> {
+    let lan = Link::lan();
+    let burst = Loss::Burst { p_enter: 0.000_5, p_leave: 0.2, p_loss_in_burst: 0.9 };
+    vec![
+        (
+            "reordering",
+            "every line holds 2 % up by 3 ms",
+            three().link(lan.reordering(0.02, ms(3))),
+        ),
+        ("duplication", "every line duplicates 5 %", three().link(lan.duplicating(0.05))),
+        ("jitter", "every line delays by up to 2 ms more", three().link(lan.jittering(ms(2)))),
+        ("burst-loss", "loss in bursts on the downlinks", three().downlink_loss(burst)),
+        ("short-path", "an MTU of 1400 at the hosts", three().link(lan.mtu(1400))),
+        (
+            "everything-at-once",
+            "loss, reordering, duplication and jitter together",
+            three()
+                .link(lan.reordering(0.01, ms(2)).duplicating(0.01).jittering(ms(1)))
+                .shared_loss(0.005)
+                .independent_loss(0.005),
+        ),
+    ]
+}
+
+/// Members that are not like the others.
+fn members() -> Vec<Named> {
+    let slow = Link::lan().rate(20_000_000);
+    vec![
+        ("deaf", "one of four hears no group", Scenario::new(SEED).receivers(4).deaf(2)),
+        (
+            "cannot-join",
+            "one of four may not join",
+            Scenario::new(SEED).receivers(4).cannot_join(2),
+        ),
+        (
+            "group-lost-and-found",
+            "one of three loses the group for two seconds",
+            // two seconds of unicast to one, and until it is tried again
+            three()
+                .bytes(16 << 20)
+                .link(slow)
+                .at(ms(1500), Fault::CutGroup(Who::Receiver(1)))
+                .at(ms(3500), Fault::RestoreGroup(Who::Receiver(1)))
+                .costing(Duration::from_secs(3))
+                .min_share(0.5),
+        ),
+        (
+            "group-lost-for-all",
+            "nobody hears the group for two seconds",
+            three()
+                .bytes(16 << 20)
+                .link(slow)
+                .at(ms(1500), Fault::CutGroup(Who::All))
+                .at(ms(3500), Fault::RestoreGroup(Who::All))
+                .costing(Duration::from_secs(6))
+                .min_share(0.3),
+        ),
+        (
+            "death",
+            "one of four dies halfway",
+            // three time-outs of 200, 400 and 800 ms until it no longer counts for the group
+            Scenario::new(SEED).receivers(4).at(ms(300), Fault::Kill(2)).costing(ms(1400)),
+        ),
+        ("absent", "one of four never answers", Scenario::new(SEED).receivers(4).absent(2)),
+    ]
+}
+
+/// Loss of each handshake message of the first receiver.
+fn handshake() -> Vec<Named> {
+    let once = |rule| three().losing(rule).costing(ms(1000));
+    // the others begin after start_wait; the late one then needs its own copy of most
+    let twice = |rule| three().losing(rule).costing(ms(4000)).min_share(0.4);
+    vec![
+        ("lost-syn", "the first SYN is lost", once(DropRule::syn(1))),
+        ("lost-syn-twice", "two SYNs are lost", twice(DropRule::syn(2))),
+        ("lost-syn-ack", "the first SYN-ACK is lost", once(DropRule::syn_ack(1))),
+        ("lost-syn-ack-twice", "two SYN-ACKs are lost", twice(DropRule::syn_ack(2))),
+        ("lost-third", "the third message is lost", once(DropRule::third(1))),
+        ("lost-third-twice", "two third messages are lost", twice(DropRule::third(2))),
+    ]
+}
+
+/// Other kinds of sessions.
+fn sessions() -> Vec<Named> {
+    vec![
+        ("stream", "an ordered stream through a ring of 1 MiB", three().stream(1 << 20)),
+        (
+            "stream-slow-reader",
+            "an ordered stream, one of three reads 4 MiB/s",
+            three().stream(1 << 20).slow_reader(1, 4 << 20),
+        ),
+        ("stream-lossy", "an ordered stream, 1 % loss", three().stream(1 << 20).shared_loss(0.01)),
+        ("ipv6", "IPv6 addresses", three().v6()),
+        ("ipv6-lossy", "IPv6 addresses, 1 % loss", three().v6().independent_loss(0.01)),
+        ("no-group", "no group is offered", three().without_group()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        let mut names: Vec<String> = all().into_iter().map(|entry| entry.name).collect();
+        assert!(names.iter().all(|name| find(name).is_some_and(|entry| entry.name == *name)));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(find("none").is_none());
+    }
+
+    #[test]
+    fn every_scenario_moves_8_mib_or_more_and_has_time_for_three_times_its_model() {
+        for entry in all() {
+            assert!(entry.scenario.bytes >= 8 << 20, "{}", entry.name);
+            let model = crate::model::model_time(&entry.scenario);
+            assert!(model * 3 < entry.scenario.horizon, "{} takes {model:?}", entry.name);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The description of a run, which reads like a sentence.
+
+use crate::fault::{DropRule, Fault};
+use crate::link::Link;
+use crate::loss::Loss;
+use crate::net::{Seat, Watcher};
+use crate::outcome::Outcome;
+use crate::trace::Sighting;
+use crate::world::World;
+use core::time::Duration;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+
+/// The project's port, at which receivers listen and to which the group sends.
+const PORT: u16 = 8737;
+/// The sender's port.
+const SENDER_PORT: u16 = 40_000;
+
+/// One sender, its receivers, the lines between them, and what goes wrong.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub(crate) seed: u64,
+    pub(crate) receivers: Vec<Receiver>,
+    pub(crate) bytes: u64,
+    pub(crate) link: Link,
+    pub(crate) shared_loss: Loss,
+    pub(crate) independent_loss: Loss,
+    pub(crate) v6: bool,
+    pub(crate) session: SessionConfig,
+    pub(crate) join_delay: Duration,
+    pub(crate) join_result_delay: Duration,
+    pub(crate) faults: Vec<(Duration, Fault)>,
+    pub(crate) rules: Vec<DropRule>,
+    pub(crate) stall: Duration,
+    pub(crate) min_share: Option<f64>,
+    pub(crate) horizon: Duration,
+}
+
+/// What is special about one receiver.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Receiver {
+    /// Nobody is at its address.
+    pub(crate) absent: bool,
+    /// Group datagrams vanish on the way to it.
+    pub(crate) deaf: bool,
+    /// Its system refuses to join.
+    pub(crate) cannot_join: bool,
+    /// Its application reads so many bytes a second, at most.
+    pub(crate) reads: Option<u64>,
+    /// Its downlink, if it is not like the others'.
+    pub(crate) downlink: Option<Link>,
+}
+
+impl Scenario {
+    /// One receiver and 8 MiB of a file over a LAN. The seed decides everything that is random.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            receivers: vec![Receiver::default()],
+            bytes: 8 << 20,
+            link: Link::lan(),
+            shared_loss: Loss::None,
+            independent_loss: Loss::None,
+            v6: false,
+            session: SessionConfig {
+                group: Some(Group { addr: group(false), source: None }),
+                delivery: Delivery::Unordered,
+                content: Content::Source { len: 0 },
+                ..SessionConfig::default()
+            },
+            join_delay: Duration::from_millis(2),
+            join_result_delay: Duration::from_micros(100),
+            faults: Vec::new(),
+            rules: Vec::new(),
+            stall: Duration::ZERO,
+            min_share: None,
+            horizon: Duration::from_mins(2),
+        }
+    }
+
+    /// The same with another seed.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// So many receivers; call it before saying anything about one of them.
+    #[must_use]
+    pub fn receivers(self, count: usize) -> Self {
+        Self { receivers: vec![Receiver::default(); count], ..self }
+    }
+
+    /// Length of the stream.
+    #[must_use]
+    pub fn bytes(self, bytes: u64) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// Every line, in both directions.
+    #[must_use]
+    pub fn link(self, link: Link) -> Self {
+        Self { link, ..self }
+    }
+
+    /// Random loss on the sender's uplink: a group datagram is lost to all.
+    #[must_use]
+    pub fn shared_loss(self, p: f64) -> Self {
+        Self { shared_loss: Loss::Random(p), ..self }
+    }
+
+    /// Random loss on each receiver's downlink: each loses others.
+    #[must_use]
+    pub fn independent_loss(self, p: f64) -> Self {
+        Self { independent_loss: Loss::Random(p), ..self }
+    }
+
+    /// Any loss on each receiver's downlink.
+    #[must_use]
+    pub fn downlink_loss(self, loss: Loss) -> Self {
+        Self { independent_loss: loss, ..self }
+    }
+
+    /// IPv6 addresses.
+    #[must_use]
+    pub fn v6(mut self) -> Self {
+        self.v6 = true;
+        self.session.group = self.session.group.map(|g| Group { addr: group(true), ..g });
+        self
+    }
+
+    /// No group is offered.
+    #[must_use]
+    pub fn without_group(self) -> Self {
+        self.session(|session| session.group = None)
+    }
+
+    /// A stream, delivered in order, through a ring of so many bytes.
+    #[must_use]
+    pub fn stream(self, ring: usize) -> Self {
+        self.session(|session| {
+            session.content = Content::Stream { ring };
+            session.delivery = Delivery::Ordered;
+        })
+    }
+
+    /// Ordered or unordered delivery.
+    #[must_use]
+    pub fn delivery(self, delivery: Delivery) -> Self {
+        self.session(|session| session.delivery = delivery)
+    }
+
+    /// Any change of the session's configuration.
+    #[must_use]
+    pub fn session(mut self, change: impl FnOnce(&mut SessionConfig)) -> Self {
+        change(&mut self.session);
+        self
+    }
+
+    /// Nobody is at this receiver's address.
+    #[must_use]
+    pub fn absent(mut self, receiver: usize) -> Self {
+        self.receivers[receiver].absent = true;
+        self
+    }
+
+    /// This receiver hears no group, though it can join.
+    #[must_use]
+    pub fn deaf(mut self, receiver: usize) -> Self {
+        self.receivers[receiver].deaf = true;
+        self
+    }
+
+    /// This receiver's system refuses to join.
+    #[must_use]
+    pub fn cannot_join(mut self, receiver: usize) -> Self {
+        self.receivers[receiver].cannot_join = true;
+        self
+    }
+
+    /// This receiver's application reads at most so many bytes a second.
+    #[must_use]
+    pub fn slow_reader(mut self, receiver: usize, bytes_per_second: u64) -> Self {
+        self.receivers[receiver].reads = Some(bytes_per_second);
+        self
+    }
+
+    /// This receiver's downlink, if it is not like the others'.
+    #[must_use]
+    pub fn downlink(mut self, receiver: usize, link: Link) -> Self {
+        self.receivers[receiver].downlink = Some(link);
+        self
+    }
+
+    /// A join takes effect in the fabric after so long.
+    #[must_use]
+    pub fn join_delay(self, join_delay: Duration) -> Self {
+        Self { join_delay, ..self }
+    }
+
+    /// A fault at a stated time.
+    #[must_use]
+    pub fn at(mut self, time: Duration, fault: Fault) -> Self {
+        self.faults.push((time, fault));
+        self
+    }
+
+    /// Loses certain datagrams.
+    #[must_use]
+    pub fn losing(mut self, rule: DropRule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// What the faults may cost, by the protocol's own timers; the model adds it.
+    #[must_use]
+    pub fn costing(self, stall: Duration) -> Self {
+        Self { stall, ..self }
+    }
+
+    /// The least group share to accept, where the model's own expectation does not hold.
+    #[must_use]
+    pub fn min_share(self, share: f64) -> Self {
+        Self { min_share: Some(share), ..self }
+    }
+
+    /// Whether this receiver is to get everything.
+    pub fn survives(&self, receiver: usize) -> bool {
+        let killed = self.faults.iter().any(|(_, fault)| *fault == Fault::Kill(receiver));
+        !killed && !self.receivers[receiver].absent
+    }
+
+    /// Runs it.
+    pub fn run(&self) -> Outcome {
+        World::new(self, None).run()
+    }
+
+    /// Runs it and shows `watcher` every datagram that is sent or lost.
+    pub fn run_watched(&self, watcher: impl FnMut(&Sighting<'_>) + 'static) -> Outcome {
+        let watcher: Watcher = Box::new(watcher);
+        World::new(self, Some(watcher)).run()
+    }
+
+    /// Address and lines of every node, the sender first.
+    pub(crate) fn seats(&self) -> Vec<Seat> {
+        let up = match self.shared_loss {
+            Loss::None => self.link,
+            loss => self.link.losing(loss),
+        };
+        let addr = self.addr(0, SENDER_PORT);
+        let mut seats = vec![Seat { addr, up, down: self.link, deaf: false }];
+        for (i, receiver) in self.receivers.iter().enumerate() {
+            let addr = self.addr(i + 1, PORT);
+            seats.push(Seat {
+                addr,
+                up: self.link,
+                down: self.down(receiver),
+                deaf: receiver.deaf,
+            });
+        }
+        seats
+    }
+
+    /// The downlink of a receiver.
+    pub(crate) fn down(&self, receiver: &Receiver) -> Link {
+        match (receiver.downlink, self.independent_loss) {
+            (Some(link), _) => link,
+            (None, Loss::None) => self.link,
+            (None, loss) => self.link.losing(loss),
+        }
+    }
+
+    fn addr(&self, node: usize, port: u16) -> SocketAddr {
+        let host = node as u16 + 1;
+        if self.v6 {
+            return (Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, host), port).into();
+        }
+        let [high, low] = host.to_be_bytes();
+        (Ipv4Addr::new(10, 7, high, low), port).into()
+    }
+}
+
+/// The group of all scenarios: administratively scoped (RFC 2365), site-local in IPv6 (RFC 4291).
+fn group(v6: bool) -> SocketAddr {
+    if v6 {
+        return (Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 7, 7), PORT).into();
+    }
+    (Ipv4Addr::new(239, 255, 7, 7), PORT).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_stand_on_the_lines_they_belong_to() {
+        let scenario = Scenario::new(1).receivers(3).shared_loss(0.01).independent_loss(0.02);
+        let other = Link::lan().rate(1_000_000);
+        let seats = scenario.downlink(1, other).seats();
+        assert_eq!(seats[0].up.loss, Loss::Random(0.01));
+        assert_eq!((seats[0].down.loss, seats[1].up.loss), (Loss::None, Loss::None));
+        assert_eq!(seats[1].down.loss, Loss::Random(0.02));
+        assert_eq!(seats[2].down, other);
+    }
+
+    #[test]
+    fn every_node_has_its_own_address_of_the_family_asked_for() {
+        for scenario in [Scenario::new(1).receivers(300), Scenario::new(1).v6().receivers(300)] {
+            let mut addrs: Vec<_> = scenario.seats().iter().map(|seat| seat.addr).collect();
+            assert!(addrs.iter().all(|addr| addr.is_ipv6() == scenario.v6));
+            assert_eq!(scenario.session.group.map(|g| g.addr.is_ipv6()), Some(scenario.v6));
+            addrs.sort_unstable();
+            addrs.dedup();
+            assert_eq!(addrs.len(), 301);
+        }
+    }
+
+    #[test]
+    fn the_dead_and_the_absent_do_not_survive() {
+        let kill = Fault::Kill(1);
+        let scenario = Scenario::new(1).receivers(3).absent(0).at(Duration::ZERO, kill);
+        assert_eq!([0, 1, 2].map(|i| scenario.survives(i)), [false, false, true]);
+    }
+}

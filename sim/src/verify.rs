@@ -1,0 +1,168 @@
+//! What must hold for every scenario, and how a failure says how to see it again.
+
+use crate::model::{least_share, model_time};
+use crate::outcome::Outcome;
+use crate::registry;
+use crate::scenario::Scenario;
+
+/// A run takes at most so many times what the model says.
+const MODEL_MARGIN: u32 = 3;
+
+/// Runs a named scenario twice, checks that both runs were the same, and what [`faults`] checks;
+/// then lets `more` check what is special about it. Any failure prints the seed and the command
+/// that replays it.
+#[track_caller]
+pub fn verify(name: &str, more: impl FnOnce(&Outcome)) {
+    let Some(entry) = registry::find(name) else {
+        panic!("no scenario is called {name}; `cargo run -p sim -- list` lists them");
+    };
+    let scenario = entry.scenario;
+    let _replay = Replay { name, seed: scenario.seed };
+    let outcome = scenario.run();
+    let again = scenario.run();
+    assert_eq!(outcome.fingerprint, again.fingerprint, "the same seed gave other packets");
+    assert_eq!(outcome, again, "the same packets gave another outcome");
+    let faults = faults(&scenario, &outcome);
+    assert!(faults.is_empty(), "{}\n{outcome}\n", faults.join("\n"));
+    more(&outcome);
+}
+
+/// Says how to see a failure again, whatever it was: also a panic inside the engine.
+struct Replay<'a> {
+    name: &'a str,
+    seed: u64,
+}
+
+impl Drop for Replay<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { name, seed } = self;
+            eprintln!("scenario {name}, seed {seed}; to see it again, datagram by datagram:");
+            eprintln!("    cargo run -p sim -- replay {name} --seed {seed} --trace");
+        }
+    }
+}
+
+/// What is wrong with the outcome of a scenario; empty if nothing is.
+///
+/// Every surviving receiver has every byte right and once, says so, and counts what the sender
+/// reports; the others have failed with a reason; the group's share is at least
+/// [`least_share`]; the time is at most 3 × [`model_time`].
+pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (i, r) in outcome.receivers.iter().enumerate() {
+        let mut fault = |what: String| faults.push(format!("receiver {i}: {what}"));
+        if let Some(complaint) = &r.complaint {
+            fault(complaint.clone());
+        }
+        if !scenario.survives(i) {
+            if !matches!(r.report.outcome, Some(Err(_))) {
+                fault(format!("it is gone, and its report says {:?}", r.report.outcome));
+            }
+            continue;
+        }
+        if !r.intact {
+            fault(format!("{} of {} bytes verified", r.verified, scenario.bytes));
+        }
+        if r.closed != Some(Ok(())) {
+            fault(format!("its session ended with {:?}", r.closed));
+        }
+        if r.report.outcome != Some(Ok(())) {
+            fault(format!("the sender reports {:?}", r.report.outcome));
+        }
+        let arrived = r.arrived.unwrap_or_default();
+        if arrived.total() != scenario.bytes {
+            fault(format!("{arrived:?} are not {} bytes", scenario.bytes));
+        }
+        if r.report.arrived != arrived {
+            fault(format!("it counted {arrived:?}, the sender reports {:?}", r.report.arrived));
+        }
+        if r.report.acked != scenario.bytes {
+            fault(format!("{} bytes acknowledged", r.report.acked));
+        }
+    }
+    let (share, least) = (outcome.group_share(), least_share(scenario));
+    if share < least {
+        faults.push(format!("group share {share:.3}, at least {least:.3} expected"));
+    }
+    let (model, completed) = (model_time(scenario), outcome.completed);
+    if completed.is_none_or(|time| time > model * MODEL_MARGIN) {
+        faults.push(format!("completed after {completed:?}, more than 3 × the model's {model:?}"));
+    }
+    if outcome.done.is_none() {
+        faults.push("the session was never done".to_owned());
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{ReceiverOutcome, Traffic};
+    use core::time::Duration;
+    use tcpxm::error::Reason;
+    use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
+
+    const BYTES: u64 = 1 << 20;
+
+    fn good(scenario: &Scenario) -> Outcome {
+        let arrived = Arrived { multicast: BYTES, ..Arrived::default() };
+        let receiver = |addr| ReceiverOutcome {
+            verified: BYTES,
+            intact: true,
+            complaint: None,
+            drained: Some(Duration::from_millis(100)),
+            closed: Some(Ok(())),
+            arrived: Some(arrived),
+            report: MemberReport {
+                addr,
+                outcome: Some(Ok(())),
+                mode: Mode::Multicast,
+                arrived,
+                acked: BYTES,
+                duration: Duration::from_millis(101),
+                transitions: Vec::new(),
+            },
+        };
+        Outcome {
+            receivers: scenario.seats()[1..].iter().map(|seat| receiver(seat.addr)).collect(),
+            sent: Sent { group_bytes: BYTES, ..Sent::default() },
+            completed: Some(Duration::from_millis(100)),
+            done: Some(Duration::from_millis(101)),
+            traffic: Traffic::default(),
+            fingerprint: [0; 32],
+        }
+    }
+
+    #[test]
+    fn a_good_outcome_has_no_faults_and_each_fault_is_found() {
+        let scenario = Scenario::new(1).receivers(2).bytes(BYTES);
+        assert_eq!(faults(&scenario, &good(&scenario)), Vec::<String>::new());
+        let spoil: [fn(&mut Outcome); 9] = [
+            |o| o.receivers[1].intact = false,
+            |o| o.receivers[0].complaint = Some("wrong byte".to_owned()),
+            |o| o.receivers[0].closed = None,
+            |o| o.receivers[0].report.outcome = Some(Err(Reason::TooLate)),
+            |o| o.receivers[1].arrived = None,
+            |o| o.receivers[1].report.arrived.repaired = 1,
+            |o| o.sent.unicast_bytes = BYTES,
+            |o| o.completed = Some(Duration::from_mins(1)),
+            |o| o.done = None,
+        ];
+        for (i, spoil) in spoil.iter().enumerate() {
+            let mut outcome = good(&scenario);
+            spoil(&mut outcome);
+            assert!(!faults(&scenario, &outcome).is_empty(), "fault {i} was not found");
+        }
+    }
+
+    #[test]
+    fn one_that_is_gone_must_be_reported_with_a_reason() {
+        let scenario = Scenario::new(1).receivers(2).bytes(BYTES).absent(1);
+        let mut outcome = good(&scenario);
+        assert_eq!(faults(&scenario, &outcome).len(), 1);
+        let never = Reason::NeverAnswered(Duration::from_secs(10));
+        outcome.receivers[1].report.outcome = Some(Err(never));
+        assert!(faults(&scenario, &outcome).is_empty());
+    }
+}

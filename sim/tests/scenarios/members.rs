@@ -1,0 +1,79 @@
+//! Members that are not like the others.
+
+use core::time::Duration;
+use sim::model::model_time;
+use sim::{Scenario, verify};
+use tcpxm::error::Reason;
+use tcpxm::stats::Mode;
+
+/// Four receivers, nothing wrong with any.
+fn undisturbed() -> Duration {
+    model_time(&Scenario::new(1).receivers(4))
+}
+
+#[test]
+fn one_that_hears_no_group_is_served_by_unicast_and_the_others_are_not_disturbed() {
+    verify("deaf", |outcome| {
+        let modes: Vec<Mode> = outcome.receivers.iter().map(|r| r.report.mode).collect();
+        assert_eq!(modes, [Mode::Multicast, Mode::Multicast, Mode::Unicast, Mode::Multicast]);
+        let arrived = outcome.receivers[2].arrived.expect("it took part");
+        assert_eq!((arrived.multicast, arrived.unicast), (0, 8 << 20));
+    });
+}
+
+#[test]
+fn one_that_may_not_join_is_served_by_unicast() {
+    verify("cannot-join", |outcome| {
+        let modes: Vec<Mode> = outcome.receivers.iter().map(|r| r.report.mode).collect();
+        assert_eq!(modes, [Mode::Multicast, Mode::Multicast, Mode::Unicast, Mode::Multicast]);
+    });
+}
+
+#[test]
+fn one_that_loses_the_group_goes_to_unicast_and_comes_back() {
+    verify("group-lost-and-found", |outcome| {
+        let there_and_back = [Mode::Multicast, Mode::Unicast, Mode::Multicast];
+        assert!(outcome.receivers[1].went_through(&there_and_back));
+        assert_eq!(outcome.receivers[1].report.mode, Mode::Multicast);
+        for i in [0, 2] {
+            let modes = outcome.receivers[i].modes();
+            assert!(!modes.contains(&Mode::Unicast), "receiver {i} was disturbed: {modes:?}");
+        }
+    });
+}
+
+#[test]
+fn a_group_lost_for_all_is_taken_up_again() {
+    verify("group-lost-for-all", |outcome| {
+        for r in &outcome.receivers {
+            assert!(r.went_through(&[Mode::Multicast, Mode::Unicast]), "{:?}", r.modes());
+        }
+    });
+}
+
+#[test]
+fn one_that_dies_holds_the_others_for_a_bounded_time() {
+    verify("death", |outcome| {
+        let completed = outcome.completed.expect("verified");
+        let bound = undisturbed() * 3 + Duration::from_secs(2);
+        assert!(completed <= bound, "{completed:?} after a death, {bound:?} allowed");
+        assert_eq!(outcome.receivers[2].report.mode, Mode::Gone);
+        // death at 0.3 s, then the idle time-out of 10 s, and as much as one time-out's back-off
+        let done = outcome.done.expect("verified");
+        assert!(done <= Duration::from_secs(13), "done after {done:?}");
+    });
+}
+
+#[test]
+fn one_that_never_answers_fails_alone() {
+    verify("absent", |outcome| {
+        let connect_timeout = Duration::from_secs(10);
+        let never = Reason::NeverAnswered(connect_timeout);
+        assert_eq!(outcome.receivers[2].report.outcome, Some(Err(never)));
+        let completed = outcome.completed.expect("verified");
+        let bound = Duration::from_millis(1050) + undisturbed() * 2;
+        assert!(completed <= bound, "the others took {completed:?}, {bound:?} allowed");
+        let done = outcome.done.expect("verified");
+        assert!(done >= connect_timeout && done <= connect_timeout + Duration::from_millis(100));
+    });
+}

@@ -1,0 +1,44 @@
+//! Streams, IPv6, sessions without a group.
+
+use core::time::Duration;
+use sim::verify;
+use tcpxm::stats::Mode;
+
+#[test]
+fn a_stream_arrives_in_order() {
+    verify("stream", |outcome| assert!(outcome.receivers.iter().all(|r| r.intact)));
+}
+
+#[test]
+fn a_stream_arrives_in_order_in_spite_of_loss() {
+    verify("stream-lossy", |outcome| assert!(outcome.sent.repaired_bytes > 0));
+}
+
+#[test]
+fn a_slow_reader_holds_a_stream_back_and_nothing_is_lost_for_it() {
+    verify("stream-slow-reader", |outcome| {
+        // 8 MiB at 4 MiB/s, less the buffer that the last bytes are read from
+        let drained = outcome.receivers[1].drained.expect("verified");
+        assert!(drained > Duration::from_millis(1900), "it read everything in {drained:?}");
+    });
+}
+
+#[test]
+fn ipv6_is_like_ipv4() {
+    verify("ipv6", |outcome| {
+        assert!(outcome.receivers.iter().all(|r| r.report.addr.is_ipv6()));
+    });
+}
+
+#[test]
+fn ipv6_loss_is_repaired() {
+    verify("ipv6-lossy", |outcome| assert!(outcome.sent.repaired_bytes > 0));
+}
+
+#[test]
+fn without_a_group_all_are_served_by_unicast() {
+    verify("no-group", |outcome| {
+        assert_eq!(outcome.sent.group_bytes, 0);
+        assert!(outcome.receivers.iter().all(|r| r.report.mode == Mode::Unicast));
+    });
+}
