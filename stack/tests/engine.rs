@@ -236,7 +236,7 @@ fn a_stream_and_private_bytes_both_ways_and_all_is_freed() {
         net.step();
     }
     let report = net.nodes[0].1.report(net.now, member).unwrap();
-    assert_eq!(report.outcome, Some(Err(Reason::Verdict("no room".to_owned()))));
+    assert_eq!(report.outcome, Some(Err(Reason::Aborted("no room".to_owned()))));
     net.nodes[0].1.forget(net.now, session);
     net.nodes[1].1.release(net.now, id);
     while net.nodes.iter().any(|n| n.1.lingers()) {

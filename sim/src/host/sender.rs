@@ -111,7 +111,7 @@ impl Sender {
 
     fn report(&self, now: Instant, at: Option<Instant>, engine: &Endpoint) -> SenderEnd {
         let member = |index| engine.report(now, MemberId { session: self.session, index });
-        let reports = (0..engine.members(self.session)).map(member).collect();
+        let reports = (0..engine.members(self.session)).filter_map(member).collect();
         SenderEnd { at, reports, sent: engine.sent(self.session) }
     }
 
@@ -123,7 +123,7 @@ impl Sender {
     /// What it knew when the session was done, or knows now; frees the session.
     pub(crate) fn leave(&mut self, now: Instant, engine: &mut Endpoint) -> SenderEnd {
         let end = self.end.take().unwrap_or_else(|| self.report(now, None, engine));
-        engine.forget(self.session);
+        engine.forget(now, self.session);
         end
     }
 }

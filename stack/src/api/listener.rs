@@ -84,12 +84,12 @@ impl Listener {
     /// Takes a session that waits, or gives `WouldBlock`.
     pub fn try_accept(&self) -> io::Result<Receiver> {
         let accepted = accept(&mut self.handle.lock(), self.handle.clock.now());
-        let id = accepted.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
-        Ok(self.receiver(id))
+        let accepted = accepted.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
+        Ok(self.receiver(accepted))
     }
 
-    fn receiver(&self, id: ReceiverId) -> Receiver {
-        Receiver::new(self.handle.clone(), id, self.recv_buffer)
+    fn receiver(&self, (id, peer): (ReceiverId, SocketAddr)) -> Receiver {
+        Receiver::new(self.handle.clone(), id, peer, self.recv_buffer)
     }
 
     /// Wakes this task whenever a session waits; `None` removes it.
@@ -138,12 +138,13 @@ fn close(shared: &Shared) {
     }
 }
 
-fn accept(inner: &mut Inner, _now: Instant) -> Option<io::Result<ReceiverId>> {
+fn accept(inner: &mut Inner, _now: Instant) -> Option<io::Result<(ReceiverId, SocketAddr)>> {
     if inner.closed {
         let why = io::Error::new(io::ErrorKind::NotConnected, "the listener was closed");
         return Some(Err(why));
     }
-    inner.endpoint.accept().map(Ok)
+    let id = inner.endpoint.accept()?;
+    Some(Ok((id, inner.endpoint.peer(id)?)))
 }
 
 /// One socket, or for `[::]` one per family on the same port.

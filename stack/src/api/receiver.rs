@@ -25,6 +25,7 @@ const TELL: usize = 64 << 10;
 pub struct Receiver {
     handle: Handle,
     id: ReceiverId,
+    peer: SocketAddr,
     released: Arc<AtomicBool>,
     /// Bytes read of which the driver was not told.
     untold: AtomicUsize,
@@ -32,15 +33,20 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(handle: Handle, id: ReceiverId, recv_buffer: usize) -> Self {
+    pub(super) fn new(
+        handle: Handle,
+        id: ReceiverId,
+        peer: SocketAddr,
+        recv_buffer: usize,
+    ) -> Self {
         let released = Arc::new(AtomicBool::new(false));
         let tell = TELL.min(recv_buffer / 4);
-        Self { handle, id, released, untold: AtomicUsize::new(0), tell }
+        Self { handle, id, peer, released, untold: AtomicUsize::new(0), tell }
     }
 
     /// The sender's address and port.
     pub fn peer(&self) -> SocketAddr {
-        self.handle.ask(|engine, _| engine.peer(self.id))
+        self.peer
     }
 
     /// Whether [`Receiver::read_at`] gives bytes in order.

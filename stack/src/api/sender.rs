@@ -184,7 +184,7 @@ impl Sender {
     fn collect(&self, engine: &Endpoint, now: Instant) -> Vec<MemberReport> {
         let session = self.session;
         let members = 0..engine.members(session);
-        members.map(|index| engine.report(now, MemberId { session, index })).collect()
+        members.filter_map(|index| engine.report(now, MemberId { session, index })).collect()
     }
 
     /// What was sent so far, over all receivers.

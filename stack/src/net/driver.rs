@@ -144,7 +144,7 @@ impl Driver {
             let more = self.serve() || full;
             self.wakers.drain(..).for_each(Waker::wake);
             let deadline = self.shared.lock().endpoint.poll_timeout();
-            if self.may_end(more || self.blocked.is_some(), deadline) {
+            if self.may_end(more || self.blocked.is_some()) {
                 return Ok(());
             }
             let at_once = !self.readable.is_empty() || (more && self.blocked.is_none());
@@ -320,10 +320,10 @@ impl Driver {
     }
 
     /// Whether all is out after the last handle is gone, or enough time was given to it.
-    fn may_end(&self, more: bool, deadline: Option<Instant>) -> bool {
+    fn may_end(&self, more: bool) -> bool {
         let Some(since) = self.alone else { return false };
         let late = self.shared.clock.now().since(since) >= LINGER;
-        late || (!more && deadline.is_none() && self.readable.is_empty())
+        late || (!more && self.readable.is_empty() && !self.shared.lock().endpoint.lingers())
     }
 
     /// Waits for a datagram, a call, room to send, or the deadline.

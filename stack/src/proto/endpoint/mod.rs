@@ -183,10 +183,11 @@ impl Endpoint {
         }
     }
 
-    /// Whether closed sessions still have datagrams to send or to answer: the driver should go on
-    /// for as long as it says so, though the application holds nothing any more.
+    /// Whether sessions still have datagrams to send or to answer: the driver should go on for as
+    /// long as it says so, though the application holds nothing any more.
     pub fn lingers(&self) -> bool {
-        self.sessions.values().any(|s| s.forgotten) || self.receivers.values().any(|r| r.released)
+        self.sessions.values().any(|s| !s.is_quiet(self.now))
+            || self.receivers.values().any(|r| r.released)
     }
 
     /// Frees what is over and given up by the application.

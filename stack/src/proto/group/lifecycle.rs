@@ -155,10 +155,15 @@ impl Session {
                 self.change(now, index, Cause::CannotJoin);
             }
             Notice::Verdict { ok, arrived, reason } => {
+                let whole = self.fin().is_some_and(|end| arrived.total() >= end);
                 let m = &mut self.members[index];
                 m.arrived = arrived;
                 m.conn.close();
-                let outcome = if ok { Ok(()) } else { Err(Reason::Verdict(reason)) };
+                let outcome = match (ok, whole) {
+                    (true, _) => Ok(()),
+                    (false, true) => Err(Reason::Verdict(reason)),
+                    (false, false) => Err(Reason::Aborted(reason)),
+                };
                 self.end_member(now, index, outcome);
             }
             // A receiver has no key to give and nobody to send away.
