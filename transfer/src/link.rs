@@ -1,0 +1,105 @@
+//! What sending and receiving need of a session; a double stands in for it in tests.
+
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::sync::Arc;
+use tcpxm::api::{ControlStream, MemberStream, Receiver, Sender};
+use tcpxm::error::Reason;
+use tcpxm::proto::event::ReadOutcome;
+use tcpxm::stats::{Arrived, MemberReport, Sent};
+
+/// A sending session.
+pub(crate) trait Outgoing {
+    type Stream: PrivateStream + 'static;
+    /// The next byte range to supply; waits; `None` when none will be needed any more.
+    fn next_need(&self) -> Option<Range<u64>>;
+    fn supply(&self, offset: u64, bytes: Arc<[u8]>);
+    fn finish(&self);
+    /// Waits until every member has its outcome.
+    fn wait(&self) -> Vec<MemberReport>;
+    fn sent(&self) -> Sent;
+    fn abort(&self, why: &str);
+    fn members(&self) -> usize;
+    fn member(&self, index: usize) -> Self::Stream;
+}
+
+/// A member's private stream: waits in `Write`, gives `WouldBlock` in `try_*`.
+pub(crate) trait PrivateStream: Write + Clone + Send {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+/// A receiving session.
+pub(crate) trait Incoming {
+    type Control: Read + Write + Clone + Send + 'static;
+    fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome>;
+    fn control(&self) -> Self::Control;
+    fn arrived(&self) -> Arrived;
+    fn close(&self, verdict: Result<(), String>) -> Result<(), Reason>;
+}
+
+impl Outgoing for Sender {
+    type Stream = MemberStream;
+
+    fn next_need(&self) -> Option<Range<u64>> {
+        Self::next_need(self)
+    }
+
+    fn supply(&self, offset: u64, bytes: Arc<[u8]>) {
+        Self::supply(self, offset, bytes);
+    }
+
+    fn finish(&self) {
+        Self::finish(self);
+    }
+
+    fn wait(&self) -> Vec<MemberReport> {
+        Self::wait(self)
+    }
+
+    fn sent(&self) -> Sent {
+        Self::sent(self)
+    }
+
+    fn abort(&self, why: &str) {
+        Self::abort(self, why);
+    }
+
+    fn members(&self) -> usize {
+        Self::members(self)
+    }
+
+    fn member(&self, index: usize) -> MemberStream {
+        Self::member(self, index)
+    }
+}
+
+impl PrivateStream for MemberStream {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Self::try_read(self, buf)
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::try_write(self, bytes)
+    }
+}
+
+impl Incoming for Receiver {
+    type Control = ControlStream;
+
+    fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
+        Self::read_at(self, buf)
+    }
+
+    fn control(&self) -> ControlStream {
+        Self::control(self)
+    }
+
+    fn arrived(&self) -> Arrived {
+        Self::arrived(self)
+    }
+
+    fn close(&self, verdict: Result<(), String>) -> Result<(), Reason> {
+        Self::close(self, verdict)
+    }
+}

@@ -1,0 +1,192 @@
+//! What the two ends say to each other on a member's private stream.
+//!
+//! A frame: length u32 big endian (of what follows), version u8, then the message in postcard's
+//! encoding. The stream is ordered and reliable; what it carries is not trusted.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+/// Version of these messages.
+pub const VERSION: u8 = 1;
+
+/// Longest frame after its length field, in bytes.
+pub const MAX_FRAME: usize = 64 << 10;
+
+/// Most values in one [`ToReceiver::Digests`]; 1024 × 32 bytes are half of [`MAX_FRAME`].
+pub const MAX_VALUES: usize = 1024;
+
+/// Bytes of the length field.
+const PREFIX: usize = 4;
+
+/// From the sender to a receiver, in this order: `Offer`, any number of `Digests`, `Root`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToReceiver {
+    /// The file that this session carries.
+    Offer {
+        /// Its base name: bytes, because names on Unix need not be UTF-8.
+        name: Vec<u8>,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// Digests of consecutive blocks.
+    Digests {
+        /// Index of the first of them.
+        first_block: u64,
+        /// At most [`MAX_VALUES`] of them.
+        values: Vec<[u8; 32]>,
+    },
+    /// The file's BLAKE3; nothing comes after it.
+    Root([u8; 32]),
+}
+
+/// From a receiver to the sender: one answer to the offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToSender {
+    /// It will take the file.
+    Ready,
+    /// It will not, and why.
+    Refuse(String),
+}
+
+/// The peer's bytes are not a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// Longer than [`MAX_FRAME`], or too short for a version.
+    #[error("the peer sent a message of {0} bytes, which no message has")]
+    Length(u32),
+    /// A version that is not known here.
+    #[error("the peer speaks version {0} of the transfer messages, this side version {VERSION}")]
+    Version(u8),
+    /// Not an encoded message, or bytes left over behind it.
+    #[error("the peer sent a message that cannot be read")]
+    Body,
+}
+
+/// Appends the frame of `message` to `out`.
+pub fn encode<M: Serialize>(message: &M, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    let body = postcard::to_stdvec(message).map_err(|_| FrameError::Body)?;
+    let len = u32::try_from(body.len() + 1).unwrap_or(u32::MAX);
+    if len as usize > MAX_FRAME {
+        return Err(FrameError::Length(len));
+    }
+    out.extend_from_slice(&len.to_be_bytes());
+    out.push(VERSION);
+    out.extend_from_slice(&body);
+    Ok(())
+}
+
+/// Cuts a byte stream into messages. It holds one incomplete frame and the last piece it was given.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    held: Vec<u8>,
+    taken: usize,
+}
+
+impl Decoder {
+    /// Takes the next bytes of the stream. Call [`Self::take`] until it gives `None` before the
+    /// next piece: this is what bounds the decoder's memory.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.held.drain(..self.taken);
+        self.taken = 0;
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// The next whole message; `None` if there is none yet. After an error the stream cannot be
+    /// read any further.
+    pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
+        let rest = &self.held[self.taken..];
+        let Some((prefix, rest)) = rest.split_first_chunk::<PREFIX>() else { return Ok(None) };
+        let len = u32::from_be_bytes(*prefix);
+        if len == 0 || len as usize > MAX_FRAME {
+            return Err(FrameError::Length(len));
+        }
+        let Some(frame) = rest.get(..len as usize) else { return Ok(None) };
+        let (version, body) = frame.split_first().ok_or(FrameError::Length(len))?;
+        if *version != VERSION {
+            return Err(FrameError::Version(*version));
+        }
+        let (message, left) = postcard::take_from_bytes(body).map_err(|_| FrameError::Body)?;
+        if !left.is_empty() {
+            return Err(FrameError::Body);
+        }
+        self.taken += PREFIX + len as usize;
+        Ok(Some(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_message() -> impl Strategy<Value = ToReceiver> {
+        prop_oneof![
+            (prop::collection::vec(any::<u8>(), 0..300), any::<u64>())
+                .prop_map(|(name, len)| ToReceiver::Offer { name, len }),
+            (any::<u64>(), prop::collection::vec(any::<[u8; 32]>(), 0..8))
+                .prop_map(|(first_block, values)| ToReceiver::Digests { first_block, values }),
+            any::<[u8; 32]>().prop_map(ToReceiver::Root),
+        ]
+    }
+
+    #[test]
+    fn the_fullest_messages_fit_a_frame() {
+        let values = vec![[255; 32]; MAX_VALUES];
+        let mut out = Vec::new();
+        encode(&ToReceiver::Digests { first_block: u64::MAX, values }, &mut out).unwrap();
+        assert!(out.len() <= PREFIX + MAX_FRAME);
+        let long = ToSender::Refuse("x".repeat(MAX_FRAME));
+        assert!(matches!(encode(&long, &mut out), Err(FrameError::Length(_))));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_frame() {
+        let read = |bytes: &[u8]| {
+            let mut decoder = Decoder::default();
+            decoder.push(bytes);
+            decoder.take::<ToSender>()
+        };
+        assert_eq!(read(&[0, 0, 0, 2, VERSION, 0]), Ok(Some(ToSender::Ready)));
+        assert_eq!(read(&[0, 0, 0, 0]), Err(FrameError::Length(0)));
+        assert_eq!(read(&[0, 1, 0, 1]), Err(FrameError::Length(65_537)));
+        assert_eq!(read(&[0, 0, 0, 2, 9, 0]), Err(FrameError::Version(9)));
+        assert_eq!(read(&[0, 0, 0, 2, VERSION, 7]), Err(FrameError::Body));
+        assert_eq!(read(&[0, 0, 0, 3, VERSION, 0, 0]), Err(FrameError::Body));
+        assert_eq!(read(&[0, 0, 0, 2, VERSION]), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded_however_it_is_cut(
+            messages in prop::collection::vec(any_message(), 1..6),
+            cut in 1..700usize,
+        ) {
+            let mut bytes = Vec::new();
+            for message in &messages {
+                encode(message, &mut bytes).unwrap();
+            }
+            let (mut decoder, mut seen) = (Decoder::default(), Vec::new());
+            for piece in bytes.chunks(cut) {
+                decoder.push(piece);
+                while let Some(message) = decoder.take::<ToReceiver>().unwrap() {
+                    seen.push(message);
+                }
+            }
+            prop_assert_eq!(seen, messages);
+        }
+
+        #[test]
+        fn no_bytes_panic_or_are_hoarded(
+            bytes in prop::collection::vec(any::<u8>(), 0..400),
+            plausible in any::<bool>(),
+        ) {
+            let mut decoder = Decoder::default();
+            if plausible {
+                decoder.push(&[0, 0, 0, bytes.len() as u8, VERSION]);
+            }
+            decoder.push(&bytes);
+            while let Ok(Some(_)) = decoder.take::<ToReceiver>() {}
+            prop_assert!(decoder.held.len() <= bytes.len() + 5);
+        }
+    }
+}

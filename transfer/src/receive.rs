@@ -1,0 +1,212 @@
+//! Receives one file from a session.
+
+use crate::link::Incoming;
+use crate::message::{Decoder, FrameError, ToReceiver, ToSender, encode};
+use crate::sink::{FileSink, SinkError};
+use blake3::Hash;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
+use tcpxm::api::Receiver;
+use tcpxm::error::Reason;
+use tcpxm::proto::event::ReadOutcome;
+use tcpxm::stats::Arrived;
+use thiserror::Error;
+
+/// Bytes of data that one read can take: about 180 segments.
+const BUFFER: usize = 256 << 10;
+
+/// Messages that wait for the data's thread at most; more wait in the session, which then gives
+/// the sender no more credit.
+const WAITING: usize = 64;
+
+/// Why a file was not received. Its text is what the sender is told.
+#[derive(Debug, Error)]
+pub enum ReceiveError {
+    /// This side could not store it, or it is not what was sent.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The sender's messages cannot be read.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// Its messages can be read but make no sense.
+    #[error("protocol violation: {0}")]
+    Protocol(&'static str),
+    /// The session's length is not the one that was offered.
+    #[error("the session ended after {was} bytes, offered were {offered}")]
+    Length {
+        /// Bytes of the session.
+        was: u64,
+        /// Bytes of the offer.
+        offered: u64,
+    },
+    /// The session ended before the file had: the sender cancelled, or is gone.
+    #[error("the session broke off: {0}")]
+    Session(io::Error),
+    /// The thread for the private stream could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A file that was received and stands under its name.
+#[derive(Debug)]
+pub struct Received {
+    /// Its base name.
+    pub name: Vec<u8>,
+    /// Where it stands.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its BLAKE3.
+    pub digest: Hash,
+    /// How its bytes came.
+    pub arrived: Arrived,
+    /// Whether the sender has heard the verdict; if not, why. The file is here all the same.
+    pub confirmed: Result<(), Reason>,
+}
+
+/// Receives the session's file into `folder` and gives the verdict: success only once the file
+/// stands there under its name and is durable. The file appears under its name whole or not at
+/// all. Every failure is told to the sender in its own words.
+pub fn receive_file(receiver: &Receiver, folder: &Path) -> Result<Received, ReceiveError> {
+    receive_over(receiver, folder)
+}
+
+fn receive_over<R: Incoming>(receiver: &R, folder: &Path) -> Result<Received, ReceiveError> {
+    let taken = hear(receiver.control())
+        .map_err(ReceiveError::Thread)
+        .and_then(|messages| take(receiver, &messages, folder));
+    match taken {
+        Ok((name, len, digest, path)) => {
+            let confirmed = receiver.close(Ok(()));
+            Ok(Received { name, path, len, digest, arrived: receiver.arrived(), confirmed })
+        }
+        Err(error) => {
+            // The sender may be gone, and then has nothing to hear.
+            let _ = receiver.close(Err(error.to_string()));
+            Err(error)
+        }
+    }
+}
+
+type Heard = Result<ToReceiver, ReceiveError>;
+
+/// Reads the private stream in a thread of its own: data and messages arrive independently, and
+/// each read waits. The thread ends with the stream, or when nobody listens to it any more.
+fn hear<C: Read + Send + 'static>(mut control: C) -> io::Result<mpsc::Receiver<Heard>> {
+    let (sender, receiver) = mpsc::sync_channel(WAITING);
+    let work = move || {
+        let (mut decoder, mut buf) = (Decoder::default(), vec![0; 16 << 10]);
+        loop {
+            match control.read(&mut buf) {
+                Ok(0) => return,
+                Ok(read) => decoder.push(&buf[..read]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    let _ = sender.send(Err(ReceiveError::Session(e)));
+                    return;
+                }
+            }
+            while let Some(heard) = decoder.take().transpose() {
+                let last = heard.is_err();
+                if sender.send(heard.map_err(ReceiveError::Frame)).is_err() || last {
+                    return;
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("transfer-control".to_owned()).spawn(work)?;
+    Ok(receiver)
+}
+
+/// The private stream's end where a message was to come.
+fn ended_early() -> ReceiveError {
+    let text = "the sender closed its private stream before the file's digest";
+    ReceiveError::Session(io::Error::new(io::ErrorKind::UnexpectedEof, text))
+}
+
+/// Everything up to the file under its name.
+fn take<R: Incoming>(
+    receiver: &R,
+    messages: &mpsc::Receiver<Heard>,
+    folder: &Path,
+) -> Result<(Vec<u8>, u64, Hash, PathBuf), ReceiveError> {
+    let ToReceiver::Offer { name, len } = messages.recv().map_err(|_| ended_early())?? else {
+        return Err(ReceiveError::Protocol("the first message is not an offer"));
+    };
+    let mut control = receiver.control();
+    let mut file = match FileSink::create(folder, &name, len) {
+        Ok(sink) => {
+            answer(&mut control, &ToSender::Ready)?;
+            File { sink, root: None }
+        }
+        Err(error) => {
+            let refused = answer(&mut control, &ToSender::Refuse(error.to_string()));
+            return Err(refused.err().unwrap_or_else(|| error.into()));
+        }
+    };
+    let mut buf = vec![0; BUFFER];
+    loop {
+        match messages.try_recv() {
+            Ok(message) => {
+                file.apply(message?)?;
+                continue;
+            }
+            // The end of the private stream matters once the data has ended.
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+        }
+        match receiver.read_at(&mut buf).map_err(ReceiveError::Session)? {
+            ReadOutcome::Data { offset, len } => file.sink.put(offset, &buf[..len.min(BUFFER)])?,
+            ReadOutcome::Empty => {}
+            ReadOutcome::End { len: was } if was == len => break,
+            ReadOutcome::End { len: was } => {
+                return Err(ReceiveError::Length { was, offered: len });
+            }
+        }
+    }
+    let root = loop {
+        match file.root {
+            Some(root) => break root,
+            None => file.apply(messages.recv().map_err(|_| ended_early())??)?,
+        }
+    };
+    let (digest, path) = file.sink.finish(root)?;
+    Ok((name, len, digest, path))
+}
+
+fn answer<C: Write>(control: &mut C, answer: &ToSender) -> Result<(), ReceiveError> {
+    let mut frame = Vec::new();
+    encode(answer, &mut frame)?;
+    control.write_all(&frame).and_then(|()| control.flush()).map_err(ReceiveError::Session)
+}
+
+/// The file and what the sender has said about it.
+struct File {
+    sink: FileSink,
+    root: Option<Hash>,
+}
+
+impl File {
+    fn apply(&mut self, message: ToReceiver) -> Result<(), ReceiveError> {
+        if self.root.is_some() {
+            return Err(ReceiveError::Protocol("a message follows the file's digest"));
+        }
+        match message {
+            ToReceiver::Offer { .. } => Err(ReceiveError::Protocol("a second offer")),
+            ToReceiver::Digests { first_block, values } => {
+                for (i, value) in values.into_iter().enumerate() {
+                    self.sink.expect(first_block.saturating_add(i as u64), value)?;
+                }
+                Ok(())
+            }
+            ToReceiver::Root(root) => {
+                self.root = Some(Hash::from_bytes(root));
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+use super::*;
+use crate::blocks::{self, BLOCK};
+use proptest::prelude::*;
+use std::collections::VecDeque;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+/// The private stream: what the sender says is there from the start.
+#[derive(Debug, Clone)]
+struct Script(Arc<Mutex<(VecDeque<u8>, Vec<u8>)>>);
+
+impl Read for Script {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().0.read(buf)
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().1.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Fake {
+    data: Mutex<VecDeque<(u64, Vec<u8>)>>,
+    /// After the data: the length of the stream, or how it broke off.
+    end: Result<u64, io::ErrorKind>,
+    control: Script,
+    verdict: Mutex<Option<Result<(), String>>>,
+}
+
+impl Fake {
+    fn new(data: Vec<(u64, Vec<u8>)>, end: Result<u64, io::ErrorKind>, said: Vec<u8>) -> Self {
+        let control = Script(Arc::new(Mutex::new((said.into(), Vec::new()))));
+        Self { data: Mutex::new(data.into()), end, control, verdict: Mutex::default() }
+    }
+
+    fn verdict(&self) -> Result<(), String> {
+        self.verdict.lock().unwrap().clone().expect("a verdict is always given")
+    }
+
+    fn answers(&self) -> Vec<ToSender> {
+        let mut decoder = Decoder::default();
+        decoder.push(&self.control.0.lock().unwrap().1);
+        std::iter::from_fn(|| decoder.take().unwrap()).collect()
+    }
+}
+
+impl Incoming for Fake {
+    type Control = Script;
+
+    fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
+        match (self.data.lock().unwrap().pop_front(), self.end) {
+            (Some((offset, bytes)), _) => {
+                buf[..bytes.len()].copy_from_slice(&bytes);
+                Ok(ReadOutcome::Data { offset, len: bytes.len() })
+            }
+            (None, Ok(len)) => Ok(ReadOutcome::End { len }),
+            (None, Err(kind)) => Err(kind.into()),
+        }
+    }
+
+    fn control(&self) -> Script {
+        self.control.clone()
+    }
+
+    fn arrived(&self) -> Arrived {
+        Arrived { multicast: 5, ..Arrived::default() }
+    }
+
+    fn close(&self, verdict: Result<(), String>) -> Result<(), Reason> {
+        *self.verdict.lock().unwrap() = Some(verdict);
+        Ok(())
+    }
+}
+
+fn offer(len: u64) -> ToReceiver {
+    ToReceiver::Offer { name: b"out".to_vec(), len }
+}
+
+fn said(messages: &[ToReceiver]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for message in messages {
+        encode(message, &mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// All that an honest sender says of `data`.
+fn honest(data: &[u8]) -> Vec<ToReceiver> {
+    let len = data.len() as u64;
+    let value = |i| {
+        let r = blocks::range(i, len);
+        blocks::value(i, &data[r.start as usize..r.end as usize], len)
+    };
+    let values = (0..blocks::count(len)).map(value).collect();
+    let root = ToReceiver::Root(*blake3::hash(data).as_bytes());
+    vec![offer(len), ToReceiver::Digests { first_block: 0, values }, root]
+}
+
+/// `data` in pieces, the last one first.
+fn backwards(data: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let pieces = data.chunks(100_000).enumerate();
+    pieces.map(|(i, p)| (i as u64 * 100_000, p.to_vec())).rev().collect()
+}
+
+fn sample(len: u64) -> Vec<u8> {
+    (0..len).map(|i| (i / 3 % 253) as u8).collect()
+}
+
+#[test]
+fn a_file_in_any_order_is_stored_and_confirmed() {
+    for len in [0, 1, BLOCK, 2 * BLOCK + 9] {
+        let (dir, data) = (tempfile::tempdir().unwrap(), sample(len));
+        let fake = Fake::new(backwards(&data), Ok(len), said(&honest(&data)));
+        let received = receive_over(&fake, dir.path()).unwrap();
+        assert_eq!((received.digest, received.len), (blake3::hash(&data), len));
+        assert_eq!((received.arrived.multicast, received.name), (5, b"out".to_vec()));
+        assert!(fs::read(received.path).unwrap() == data);
+        assert_eq!((fake.verdict(), fake.answers()), (Ok(()), vec![ToSender::Ready]));
+    }
+}
+
+/// Receives, expects that it fails, that the sender is told the same, and that nothing is left.
+fn fails(data: Vec<(u64, Vec<u8>)>, end: Result<u64, io::ErrorKind>, said: Vec<u8>) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::new(data, end, said);
+    let error = receive_over(&fake, dir.path()).unwrap_err().to_string();
+    assert_eq!(fake.verdict(), Err(error.clone()));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    error
+}
+
+#[test]
+fn a_wrong_byte_or_a_wrong_digest_is_noticed_and_named() {
+    let data = sample(3 * BLOCK);
+    let len = data.len() as u64;
+    let mut wrong = data.clone();
+    wrong[2 * BLOCK as usize + 1] ^= 4;
+    let block = fails(backwards(&wrong), Ok(len), said(&honest(&data)));
+    assert_eq!(block, "digest mismatch in block 2");
+
+    let mut messages = honest(&data);
+    messages[2] = ToReceiver::Root([7; 32]);
+    let root = fails(backwards(&data), Ok(len), said(&messages));
+    assert_eq!(root, "digest mismatch of the whole file");
+}
+
+#[test]
+fn each_way_to_break_off_has_its_reason() {
+    let data = sample(BLOCK + 1);
+    let len = data.len() as u64;
+    let gone = fails(backwards(&data), Err(io::ErrorKind::ConnectionAborted), said(&honest(&data)));
+    assert!(gone.starts_with("the session broke off: "), "{gone}");
+    let short = fails(vec![], Ok(7), said(&honest(&data)));
+    assert_eq!(short, "the session ended after 7 bytes, offered were 1048577");
+    let hole = fails(backwards(&data).split_off(1), Ok(len), said(&honest(&data)));
+    assert_eq!(hole, "2 of 2 blocks are missing, the first is block 0");
+    let mute = fails(backwards(&data), Ok(len), said(&[offer(len)]));
+    assert!(mute.contains("closed its private stream before the file's digest"), "{mute}");
+    let silent = fails(vec![], Ok(0), vec![]);
+    assert_eq!(silent, mute);
+}
+
+#[test]
+fn a_destination_that_cannot_take_it_refuses_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::new(vec![], Ok(1), said(&honest(b"x")));
+    let error = receive_over(&fake, &dir.path().join("absent")).unwrap_err().to_string();
+    assert!(error.starts_with("cannot create a file in "), "{error}");
+    assert_eq!(fake.answers(), [ToSender::Refuse(error.clone())]);
+    assert_eq!(fake.verdict(), Err(error));
+
+    let name = b"../../etc/passwd".to_vec();
+    let evil = fails(vec![], Ok(1), said(&[ToReceiver::Offer { name, len: 1 }]));
+    assert_eq!(evil, "the name \"../../etc/passwd\" is refused: it contains a slash");
+}
+
+#[test]
+fn messages_without_sense_are_refused() {
+    let root = ToReceiver::Root([0; 32]);
+    let beyond = |first_block| ToReceiver::Digests { first_block, values: vec![[0; 32]; 2] };
+    let told = |messages: &[ToReceiver]| fails(vec![], Ok(5), said(messages));
+    assert!(told(std::slice::from_ref(&root)).contains("the first message is not an offer"));
+    assert!(told(&[offer(5), offer(5)]).contains("a second offer"));
+    assert!(told(&[offer(5), beyond(0)]).contains("beyond the end"));
+    assert!(told(&[offer(5), beyond(u64::MAX)]).contains("beyond the end"));
+    // Whether it is still read depends on how far the data has come; it must never be stored.
+    assert!(!told(&[offer(5), root.clone(), root]).is_empty());
+    let garbage = fails(vec![], Ok(5), vec![0xff; 64]);
+    assert!(garbage.contains("which no message has"), "{garbage}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn hostile_bytes_never_leave_a_file(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        offered in prop::option::of(0..u64::MAX),
+        data in prop::collection::vec(
+            (any::<u64>(), prop::collection::vec(any::<u8>(), 1..50)), 0..5),
+    ) {
+        let mut control = offered.map(|len| said(&[offer(len)])).unwrap_or_default();
+        control.extend(bytes);
+        fails(data, Ok(1), control);
+    }
+}

@@ -1,0 +1,215 @@
+//! Sends one file to all members of a session.
+
+mod courier;
+
+use crate::blocks::{self, BLOCK};
+use crate::link::{Outgoing, PrivateStream};
+use crate::source::{Source, SourceError};
+use blake3::Hash;
+use core::ops::Range;
+use courier::{Board, Courier, Listener, Step};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+use tcpxm::api::Sender;
+use tcpxm::stats::{MemberReport, Sent};
+
+/// How long, once nothing is needed of the file any more, members that do not take their digests
+/// can hold up the end of the others; as long as a silent member can (`idle_timeout`'s default).
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far sending has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the file handed to the session for the first time.
+    pub read: u64,
+    /// Length of the file in bytes.
+    pub len: u64,
+}
+
+/// What a member answered to the offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing that was read.
+    None,
+    /// It takes the file.
+    Ready,
+    /// It does not, and says why.
+    Refused(String),
+}
+
+/// What became of one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The session's report; its outcome is the receiver's verdict.
+    pub report: MemberReport,
+    /// The answer to the offer.
+    pub answer: Answer,
+}
+
+impl Delivered {
+    /// Why it does not have the file; `None` if it does. A refusal in the receiver's own words
+    /// says more than how the session then ended.
+    pub fn failure(&self) -> Option<String> {
+        match (&self.answer, &self.report.outcome) {
+            (Answer::Refused(why), _) => Some(why.clone()),
+            (_, Some(Ok(()))) => None,
+            (_, Some(Err(reason))) => Some(reason.to_string()),
+            (_, None) => Some("the session ended without its verdict".to_owned()),
+        }
+    }
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One for each member, in the order of the addresses that were connected to.
+    pub members: Vec<Delivered>,
+    /// What the session sent.
+    pub sent: Sent,
+    /// The file's BLAKE3, if all of it was read.
+    pub digest: Option<Hash>,
+    /// What was wrong with the source, if that ended the session.
+    pub failure: Option<SourceError>,
+}
+
+/// Sends a file to all members and waits until each has an outcome. The session must have been
+/// opened for a source of `source.len()` bytes. `progress` is called after each block.
+///
+/// Each block is read and hashed once; again only if the session asks for it again. Members that
+/// are slow to take their digests do not hold up the others by more than [`PATIENCE`].
+pub fn send_file(sender: &Sender, source: &Source, progress: &dyn Fn(Progress)) -> Outcome {
+    send_over(sender, source, progress)
+}
+
+fn send_over<S: Outgoing>(session: &S, source: &Source, progress: &dyn Fn(Progress)) -> Outcome {
+    let board = Board::new(source.len());
+    let members = session.members();
+    let mut listeners: Vec<_> = (0..members).map(|i| Listener::new(session.member(i))).collect();
+    let (failure, reports) = thread::scope(|scope| {
+        let mut couriers = Couriers::new(scope, &board);
+        couriers
+            .quick
+            .extend((0..members).filter_map(|i| Courier::new(session.member(i), source).ok()));
+        let failure = pump(session, source, &board, &mut couriers, &mut listeners, progress).err();
+        if let Some(failure) = &failure {
+            session.abort(&failure.to_string());
+        }
+        board.close();
+        couriers.finish();
+        session.finish();
+        (failure, session.wait())
+    });
+    let members = reports.into_iter().zip(&mut listeners).map(|(report, listener)| {
+        listener.listen();
+        Delivered { report, answer: listener.answer.clone() }
+    });
+    Outcome { members: members.collect(), sent: session.sent(), digest: board.root(), failure }
+}
+
+/// Answers the session's needs until there are none any more.
+fn pump<S: Outgoing>(
+    session: &S,
+    source: &Source,
+    board: &Board,
+    couriers: &mut Couriers<'_, '_, S::Stream>,
+    listeners: &mut [Listener<S::Stream>],
+    progress: &dyn Fn(Progress),
+) -> Result<(), SourceError> {
+    // The offer goes first; data may follow at once.
+    couriers.advance();
+    while let Some(need) = session.next_need() {
+        let bytes = read_need(source, board, &need)?;
+        if board.is_complete() {
+            source.check_len()?;
+        }
+        session.supply(need.start, bytes);
+        couriers.advance();
+        for listener in &mut *listeners {
+            listener.listen();
+        }
+        let read = board.known().saturating_mul(BLOCK).min(source.len());
+        progress(Progress { read, len: source.len() });
+    }
+    Ok(())
+}
+
+/// Reads what the session needs: a block as a rule, else what parts of blocks it is.
+fn read_need(source: &Source, board: &Board, need: &Range<u64>) -> Result<Arc<[u8]>, SourceError> {
+    let first = need.start / BLOCK;
+    if *need == blocks::range(first, source.len()) {
+        return read_block(source, board, first);
+    }
+    let mut bytes = Vec::with_capacity((need.end - need.start) as usize);
+    for index in first..need.end.div_ceil(BLOCK) {
+        let (block, at) = (read_block(source, board, index)?, index * BLOCK);
+        let from = need.start.saturating_sub(at).min(block.len() as u64) as usize;
+        let to = (need.end - at).min(block.len() as u64) as usize;
+        bytes.extend_from_slice(&block[from..to]);
+    }
+    Ok(bytes.into())
+}
+
+/// Reads a block. The first time its digest goes to the board; later it must be the same, since
+/// receivers may have a part of it from each reading.
+fn read_block(source: &Source, board: &Board, index: u64) -> Result<Arc<[u8]>, SourceError> {
+    let bytes = source.read_block(index)?;
+    let value = blocks::value(index, &bytes, source.len());
+    if board.post(index, value) {
+        return Ok(bytes);
+    }
+    Err(SourceError::Rewritten { path: source.path().to_owned(), block: index })
+}
+
+/// The couriers of all members: those whose stream takes everything at once need no thread; one
+/// that ever had to wait gets its own, so that it waits for itself alone.
+struct Couriers<'scope, 'env, W> {
+    scope: &'scope Scope<'scope, 'env>,
+    board: &'env Board,
+    quick: Vec<Courier<W>>,
+    waiting: usize,
+    done: (mpsc::Sender<()>, mpsc::Receiver<()>),
+}
+
+impl<'scope, 'env, W: PrivateStream + 'scope> Couriers<'scope, 'env, W> {
+    fn new(scope: &'scope Scope<'scope, 'env>, board: &'env Board) -> Self {
+        Self { scope, board, quick: Vec::new(), waiting: 0, done: mpsc::channel() }
+    }
+
+    /// Lets each go as far as it can without waiting.
+    fn advance(&mut self) {
+        let mut index = 0;
+        while let Some(courier) = self.quick.get_mut(index) {
+            match courier.advance(self.board) {
+                Step::Idle => index += 1,
+                Step::Ended => drop(self.quick.swap_remove(index)),
+                Step::Blocked => {
+                    let (courier, board) = (self.quick.swap_remove(index), self.board);
+                    let done = self.done.0.clone();
+                    self.waiting += 1;
+                    self.scope.spawn(move || {
+                        courier.run(board);
+                        let _ = done.send(()); // after `PATIENCE` nobody listens
+                    });
+                }
+            }
+        }
+    }
+
+    /// Sends what is left, and waits for those that have to wait, [`PATIENCE`] long.
+    fn finish(&mut self) {
+        self.advance();
+        let start = Instant::now();
+        while self.waiting > 0 {
+            let left = PATIENCE.saturating_sub(start.elapsed());
+            if self.done.1.recv_timeout(left).is_err() {
+                return;
+            }
+            self.waiting -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The file that is sent, read block by block.
+
+use crate::blocks;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A source cannot be used, or not any more. It is this side's fault, and ends the session.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// It cannot be opened.
+    #[error("cannot open {}: {cause}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A directory, a pipe, a device: nothing with a length whose blocks can be read again.
+    #[error("{} is not a regular file", .0.display())]
+    NotRegular(PathBuf),
+    /// Reading failed.
+    #[error("cannot read {} at byte {offset}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Its length is another than when it was opened.
+    #[error("{} changed while it was read: it had {was} bytes and has {is}", path.display())]
+    Resized {
+        /// The file.
+        path: PathBuf,
+        /// Bytes when it was opened.
+        was: u64,
+        /// Bytes now.
+        is: u64,
+    },
+    /// A block that was read again is not what it was.
+    #[error("{} changed while it was read: block {block} has other bytes than before", path.display())]
+    Rewritten {
+        /// The file.
+        path: PathBuf,
+        /// Index of the block.
+        block: u64,
+    },
+}
+
+/// An open regular file of a fixed length.
+#[derive(Debug)]
+pub struct Source {
+    file: File,
+    path: PathBuf,
+    name: Vec<u8>,
+    len: u64,
+}
+
+impl Source {
+    /// Opens a regular file; its length is fixed from here on.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let failed = |cause| SourceError::Open { path: path.to_owned(), cause };
+        // Looked at before it is opened: opening a pipe without a writer would block.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(SourceError::NotRegular(path.to_owned()));
+        }
+        let file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        let name = path.file_name().filter(|_| meta.is_file());
+        let name = name.ok_or_else(|| SourceError::NotRegular(path.to_owned()))?;
+        let name = name.as_bytes().to_vec();
+        Ok(Self { file, path: path.to_owned(), name, len: meta.len() })
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its base name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Reads a block; the last one is shorter, and beyond it they are empty.
+    pub fn read_block(&self, index: u64) -> Result<Arc<[u8]>, SourceError> {
+        let range = blocks::range(index, self.len);
+        self.check_len()?;
+        let mut bytes: Arc<[u8]> =
+            std::iter::repeat_n(0, (range.end - range.start) as usize).collect();
+        if let Some(buf) = Arc::get_mut(&mut bytes)
+            && let Err(cause) = self.file.read_exact_at(buf, range.start)
+        {
+            // Cut short between the two calls.
+            self.check_len()?;
+            return Err(SourceError::Read { path: self.path.clone(), offset: range.start, cause });
+        }
+        Ok(bytes)
+    }
+
+    /// Whether it still has the length that it had: call it once more after the last block, since
+    /// a file that grows does so at its end.
+    pub fn check_len(&self) -> Result<(), SourceError> {
+        let failed = |cause| SourceError::Read { path: self.path.clone(), offset: 0, cause };
+        let is = self.file.metadata().map_err(failed)?.len();
+        if is == self.len {
+            return Ok(());
+        }
+        Err(SourceError::Resized { path: self.path.clone(), was: self.len, is })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::BLOCK;
+    use std::fs;
+
+    #[test]
+    fn reads_blocks_and_the_short_last_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let data: Vec<u8> = (0..BLOCK + 3).map(|i| (i % 251) as u8).collect();
+        fs::write(&path, &data).unwrap();
+        let source = Source::open(&path).unwrap();
+        assert_eq!((source.len(), source.name()), (BLOCK + 3, &b"data"[..]));
+        assert_eq!(source.read_block(1).unwrap()[..], data[BLOCK as usize..]);
+        assert_eq!(source.read_block(0).unwrap()[..], data[..BLOCK as usize]);
+        assert!(source.read_block(2).unwrap().is_empty());
+        assert!(source.read_block(u64::MAX).unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_what_it_cannot_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let absent = Source::open(&dir.path().join("absent")).unwrap_err().to_string();
+        assert!(absent.starts_with("cannot open ") && absent.contains("absent"), "{absent}");
+        let folder = Source::open(dir.path()).unwrap_err();
+        assert!(matches!(folder, SourceError::NotRegular(_)), "{folder}");
+    }
+
+    #[test]
+    fn notices_that_the_file_shrank_or_grew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        fs::write(&path, vec![1; 2 * BLOCK as usize]).unwrap();
+        let source = Source::open(&path).unwrap();
+        source.read_block(0).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(BLOCK).unwrap();
+        let shrank = source.read_block(1).unwrap_err().to_string();
+        assert!(shrank.contains("log changed while it was read"), "{shrank}");
+        file.set_len(3 * BLOCK).unwrap();
+        assert!(
+            matches!(source.check_len(), Err(SourceError::Resized { is, .. }) if is == 3 * BLOCK)
+        );
+        file.set_len(2 * BLOCK).unwrap();
+        source.read_block(1).unwrap();
+    }
+}
