@@ -1,0 +1,30 @@
+//! `mcp`: copies a file to many hosts in the time of one, by multicast where the network carries
+//! it, by unicast where it must.
+
+mod args;
+mod demo;
+mod exit;
+mod table;
+
+use args::{Cli, Command};
+use clap::Parser;
+use exit::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for and go to stdout; everything else is a usage error.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let Command::Demo(options) = cli.command;
+    let exit = demo::run(&options).unwrap_or_else(|error| {
+        eprintln!("mcp: {error:#}");
+        Exit::Failed
+    });
+    exit.into()
+}

@@ -1,0 +1,203 @@
+//! What a copy looked like: a table for people, JSON lines for programs.
+
+use crate::exit::Exit;
+use serde::Serialize;
+use std::io::{self, Write};
+use tcpxm::stats::{MemberReport, Sent};
+
+/// One host's result; in `--json` one line.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct HostRow {
+    pub(crate) host: String,
+    pub(crate) status: &'static str,
+    pub(crate) reason: Option<String>,
+    pub(crate) bytes: u64,
+    pub(crate) seconds: f64,
+    pub(crate) mode: &'static str,
+    pub(crate) multicast_bytes: u64,
+    pub(crate) unicast_bytes: u64,
+    pub(crate) repaired_bytes: u64,
+    pub(crate) digest: Option<String>,
+}
+
+impl HostRow {
+    /// From the session's report, and what became of the copy: its digest, or why there is none.
+    pub(crate) fn new(report: &MemberReport, result: Result<String, String>) -> Self {
+        let arrived = report.arrived;
+        let (digest, reason) = match result {
+            Ok(digest) => (Some(digest), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        Self {
+            host: report.addr.ip().to_string(),
+            status: if reason.is_none() { "ok" } else { "failed" },
+            reason,
+            bytes: arrived.total(),
+            seconds: report.duration.as_secs_f64(),
+            mode: report.mode.name(),
+            multicast_bytes: arrived.multicast,
+            unicast_bytes: arrived.unicast,
+            repaired_bytes: arrived.repaired,
+            digest,
+        }
+    }
+}
+
+/// All hosts together; in `--json` the last line.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) status: &'static str,
+    pub(crate) hosts: usize,
+    pub(crate) ok: usize,
+    pub(crate) failed: usize,
+    pub(crate) bytes: u64,
+    pub(crate) seconds: f64,
+    pub(crate) group_bytes_sent: u64,
+    pub(crate) unicast_bytes_sent: u64,
+    pub(crate) retry_hosts: String,
+    /// UDP datagrams of this session, both ways, and their bytes without UDP and IP headers.
+    pub(crate) datagrams: u64,
+    pub(crate) datagram_bytes: u64,
+}
+
+impl Summary {
+    /// Of `rows`; `bytes` is the length of the file, `answered` what the receivers sent.
+    pub(crate) fn new(
+        rows: &[HostRow],
+        bytes: u64,
+        seconds: f64,
+        sent: Sent,
+        answered: Sent,
+    ) -> Self {
+        let failed: Vec<_> = rows.iter().filter(|row| row.reason.is_some()).collect();
+        let ok = rows.len() - failed.len();
+        let retry: Vec<_> = failed.iter().map(|row| row.host.as_str()).collect();
+        Self {
+            status: Exit::of(ok, rows.len()).status(),
+            hosts: rows.len(),
+            ok,
+            failed: failed.len(),
+            bytes,
+            seconds,
+            group_bytes_sent: sent.group_bytes,
+            unicast_bytes_sent: sent.unicast_bytes,
+            retry_hosts: retry.join(","),
+            datagrams: sent.datagrams + answered.datagrams,
+            datagram_bytes: sent.datagram_bytes + answered.datagram_bytes,
+        }
+    }
+}
+
+/// Writes JSON lines: the hosts, then the summary.
+pub(crate) fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
+    for row in rows {
+        writeln!(out, "{}", serde_json::to_string(row)?)?;
+    }
+    writeln!(out, "{}", serde_json::to_string(summary)?)
+}
+
+/// Writes a table, numbers of bytes in full so that they can be added up.
+pub(crate) fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
+    let titles = ["host", "mode", "multicast", "unicast", "repaired", "seconds", "verdict"];
+    let cells = rows.iter().map(|row| {
+        [
+            row.host.clone(),
+            row.mode.to_owned(),
+            row.multicast_bytes.to_string(),
+            row.unicast_bytes.to_string(),
+            row.repaired_bytes.to_string(),
+            format!("{:.3}", row.seconds),
+            row.reason.as_ref().map_or("verified".to_owned(), |why| format!("failed: {why}")),
+        ]
+    });
+    let lines: Vec<[String; 7]> = std::iter::once(titles.map(str::to_owned)).chain(cells).collect();
+    let width = |column: usize| lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 7] = std::array::from_fn(width);
+    for line in &lines {
+        for (column, cell) in line.iter().enumerate() {
+            let width = widths[column];
+            match column {
+                0 | 1 => write!(out, "{cell:<width$}  ")?, // words stand left, numbers right
+                2..=5 => write!(out, "{cell:>width$}  ")?,
+                _ => writeln!(out, "{cell}")?,
+            }
+        }
+    }
+    let Summary { bytes, group_bytes_sent: group, unicast_bytes_sent: unicast, .. } = *summary;
+    let share = |part: u64| part as f64 * 100.0 / bytes.max(1) as f64;
+    writeln!(
+        out,
+        "sent {group} bytes to the group and {unicast} by unicast, {:.1} % and {:.1} % of the \
+         file's {bytes}, in {:.3} seconds: {} of {} hosts have it",
+        share(group),
+        share(unicast),
+        summary.seconds,
+        summary.ok,
+        summary.hosts,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tcpxm::stats::{Arrived, Mode};
+
+    fn rows() -> Vec<HostRow> {
+        let report = |host: u8, mode| MemberReport {
+            addr: ([127, 0, 0, host], 4000).into(),
+            outcome: None,
+            mode,
+            arrived: Arrived { multicast: 900, unicast: 100, repaired: 40, duplicate: 3 },
+            acked: 1000,
+            duration: Duration::from_millis(410),
+            transitions: Vec::new(),
+        };
+        vec![
+            HostRow::new(&report(2, Mode::Multicast), Ok("ab".repeat(32))),
+            HostRow::new(&report(10, Mode::Gone), Err("no room".to_owned())),
+        ]
+    }
+
+    fn summary() -> Summary {
+        let sent = Sent {
+            group_bytes: 1020,
+            unicast_bytes: 50,
+            datagrams: 2,
+            datagram_bytes: 1200,
+            ..Sent::default()
+        };
+        let answered = Sent { datagrams: 3, datagram_bytes: 300, ..Sent::default() };
+        Summary::new(&rows(), 1000, 0.5, sent, answered)
+    }
+
+    #[test]
+    fn the_table_lines_up_and_totals() {
+        let mut out = Vec::new();
+        text(&mut out, &rows(), &summary()).unwrap();
+        let expected = "\
+host        mode       multicast  unicast  repaired  seconds  verdict
+127.0.0.2   multicast        900      100        40    0.410  verified
+127.0.0.10  gone             900      100        40    0.410  failed: no room
+sent 1020 bytes to the group and 50 by unicast, 102.0 % and 5.0 % of the file's 1000, \
+in 0.500 seconds: 1 of 2 hosts have it
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn json_has_the_published_names_and_one_object_a_line() {
+        let mut out = Vec::new();
+        json(&mut out, &rows(), &summary()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0]["mode"], "multicast");
+        assert_eq!((&lines[0]["bytes"], &lines[0]["reason"]), (&1000.into(), &().into()));
+        assert_eq!((&lines[1]["status"], &lines[1]["digest"]), (&"failed".into(), &().into()));
+        assert_eq!((&lines[2]["status"], &lines[2]["ok"]), (&"partial".into(), &1.into()));
+        assert_eq!(lines[2]["retry_hosts"], "127.0.0.10");
+        assert_eq!(lines[2]["datagram_bytes"], 1500);
+    }
+}
