@@ -8,7 +8,7 @@ use crate::net::shared::{Handle, Key};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ReadOutcome, ReceiverId};
 use crate::proto::time::Instant;
-use crate::stats::Arrived;
+use crate::stats::{Arrived, Sent};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -119,6 +119,11 @@ impl Receiver {
     /// How the bytes have arrived so far.
     pub fn arrived(&self) -> Arrived {
         self.handle.ask(|engine, _| engine.arrived(self.id))
+    }
+
+    /// What went back to the sender so far: datagrams, no stream bytes.
+    pub fn sent(&self) -> Sent {
+        self.handle.ask(|engine, _| engine.receiver_sent(self.id))
     }
 
     /// Gives the verdict (`Err` says why the bytes could not be used) and waits until the sender

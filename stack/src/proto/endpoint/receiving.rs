@@ -6,7 +6,7 @@ use crate::error::Reason;
 use crate::proto::event::{ControlRead, ReadOutcome, ReceiverId};
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
-use crate::stats::Arrived;
+use crate::stats::{Arrived, Sent};
 use std::net::SocketAddr;
 
 impl Endpoint {
@@ -59,6 +59,11 @@ impl Endpoint {
     /// How the session's bytes arrived.
     pub fn arrived(&self, receiver: ReceiverId) -> Arrived {
         self.receivers.get(&receiver).map_or_else(Arrived::default, |r| r.arrived)
+    }
+
+    /// What went back to the sender: datagrams only, no stream bytes.
+    pub fn receiver_sent(&self, receiver: ReceiverId) -> Sent {
+        self.receivers.get(&receiver).map_or_else(Sent::default, |r| r.sent)
     }
 
     /// Gives the verdict (`Err` says why the bytes could not be used) and closes in good order.

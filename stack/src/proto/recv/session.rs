@@ -13,7 +13,7 @@ use crate::proto::conn::state::Input;
 use crate::proto::event::{ControlRead, ReadOutcome};
 use crate::proto::time::Instant;
 use crate::seal::SealKey;
-use crate::stats::Arrived;
+use crate::stats::{Arrived, Sent};
 use crate::wire::{Ack, Descriptor, Features, GroupStatus, Header, Kind, Record, expand_pn};
 
 /// The edge is told again when it has moved by this part of the buffer (against silly windows,
@@ -42,6 +42,7 @@ pub(crate) struct Receiving {
     pub(crate) group: Option<GroupRx>,
     heard: Heard,
     pub(crate) arrived: Arrived,
+    pub(crate) sent: Sent,
     verdict_given: bool,
     pub(crate) ended: Option<Reason>,
     pub(crate) released: bool,
@@ -71,6 +72,7 @@ impl Receiving {
             group,
             heard: Heard::new(),
             arrived: Arrived::default(),
+            sent: Sent::default(),
             verdict_given: false,
             ended: None,
             released: false,
@@ -252,7 +254,7 @@ impl Receiving {
 
     /// What the ACK block says of the data.
     pub(crate) fn emit(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
-        let Self { conn, buffer, group, heard, verdict_given, .. } = self;
+        let Self { conn, buffer, group, heard, verdict_given, sent, .. } = self;
         if !conn.wants_control() {
             return None;
         }
@@ -264,7 +266,10 @@ impl Receiving {
             heard: Some(heard.percent()), // TCP-XM slide 17: option 51 in every ACK
         };
         self.told_edge = report.data_edge;
-        conn.emit_control(now, buf, &report, verdict_given.then_some(0))
+        let len = conn.emit_control(now, buf, &report, verdict_given.then_some(0))?;
+        sent.datagrams += 1;
+        sent.datagram_bytes += len as u64;
+        Some(len)
     }
 
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<ReadOutcome, Reason> {
