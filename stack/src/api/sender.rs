@@ -102,7 +102,7 @@ impl Sender {
     pub fn next_need(&self) -> Option<Range<u64>> {
         let need = self.handle.wait(None, |inner, _| {
             let need = inner.endpoint.next_need(self.session);
-            let done = inner.endpoint.session_state(self.session) == SessionState::Done;
+            let done = inner.endpoint.is_satisfied(self.session);
             need.map(Some).or_else(|| done.then_some(None))
         });
         need.ok().flatten()

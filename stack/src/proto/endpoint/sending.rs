@@ -49,6 +49,11 @@ impl Endpoint {
         self.sessions.get_mut(&session)?.store.next_need()
     }
 
+    /// Whether nothing more will be needed: every member has the whole source, or its outcome.
+    pub fn is_satisfied(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_none_or(Session::is_satisfied)
+    }
+
     /// Answers a need: `bytes` are the needed range, whole.
     pub fn supply(&mut self, now: Instant, session: SessionId, offset: u64, bytes: Arc<[u8]>) {
         self.now = now;

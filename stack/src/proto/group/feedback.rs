@@ -55,6 +55,7 @@ impl Session {
             self.apply_board(now, index);
         }
         self.release();
+        self.changed |= self.store.is_source() && self.is_satisfied();
         self.judge(now, index);
     }
 

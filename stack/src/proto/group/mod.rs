@@ -154,6 +154,15 @@ impl Session {
         }
     }
 
+    /// Whether nothing of a source will be needed any more: every member has all of it, or has its
+    /// outcome.
+    pub(crate) fn is_satisfied(&self) -> bool {
+        let end = self.store.end();
+        self.members.iter().all(|m| {
+            m.outcome.is_some() || m.is_served() && self.store.is_source() && m.contiguous() >= end
+        })
+    }
+
     /// Where the FIN stands, once the application has written everything.
     pub(crate) fn fin(&self) -> Option<u64> {
         self.finishing.then(|| self.store.end())
