@@ -23,6 +23,7 @@ const JOINED: u8 = 3;
 const CANNOT_JOIN: u8 = 4;
 const LEAVE: u8 = 5;
 const VERDICT: u8 = 6;
+const ACK_POLICY: u8 = 7;
 
 const KEY_LEN: usize = 32;
 /// Status and four counters.
@@ -58,6 +59,13 @@ pub enum Record<'a> {
         /// Why not.
         reason: &'a str,
     },
+    /// Acknowledge like this from now on.
+    AckPolicy {
+        /// After so many packets that want an answer, at least 1.
+        every: u16,
+        /// Or after so many microseconds.
+        delay_us: u32,
+    },
 }
 
 /// What stands at the front of a record stream.
@@ -91,6 +99,7 @@ impl<'a> Record<'a> {
             Self::Credit(_) => 8,
             Self::GroupKey { .. } => 1 + KEY_LEN,
             Self::Joined | Self::Leave => 0,
+            Self::AckPolicy { .. } => 6,
             Self::CannotJoin(why) => clip(why, MAX_JOIN_REASON).len(),
             Self::Verdict { reason, .. } => VERDICT_FIXED + clip(reason, MAX_VERDICT_REASON).len(),
         }
@@ -105,6 +114,7 @@ impl<'a> Record<'a> {
             Self::CannotJoin(_) => CANNOT_JOIN,
             Self::Leave => LEAVE,
             Self::Verdict { .. } => VERDICT,
+            Self::AckPolicy { .. } => ACK_POLICY,
         }
     }
 
@@ -126,6 +136,10 @@ impl<'a> Record<'a> {
                 w.put(key);
             }
             Self::Joined | Self::Leave => {}
+            Self::AckPolicy { every, delay_us } => {
+                w.u16(*every);
+                w.u32(*delay_us);
+            }
             Self::CannotJoin(why) => w.put(clip(why, MAX_JOIN_REASON).as_bytes()),
             Self::Verdict { ok, arrived, reason } => {
                 w.u8(u8::from(!ok));
@@ -160,6 +174,7 @@ impl<'a> Record<'a> {
             CANNOT_JOIN => Self::CannotJoin(reason(body, MAX_JOIN_REASON)),
             LEAVE => Self::Leave,
             VERDICT => parse_verdict(r)?,
+            ACK_POLICY => Self::AckPolicy { every: r.u16()?.max(1), delay_us: r.u32()? },
             _ => return Ok(Parsed::Unknown { consumed }),
         };
         Ok(Parsed::Record { record, consumed })
@@ -187,6 +202,9 @@ impl fmt::Debug for Record<'_> {
             Self::Joined => f.write_str("Joined"),
             Self::CannotJoin(why) => write!(f, "CannotJoin({why:?})"),
             Self::Leave => f.write_str("Leave"),
+            Self::AckPolicy { every, delay_us } => {
+                write!(f, "AckPolicy(every {every}, {delay_us} us)")
+            }
             Self::Verdict { ok, arrived, reason } => {
                 write!(f, "Verdict({ok}, {arrived:?}, {reason:?})")
             }

@@ -233,6 +233,7 @@ pub(crate) enum OwnedRecord {
     CannotJoin(String),
     Leave,
     Verdict(bool, Arrived, String),
+    AckPolicy(u16, u32),
 }
 
 impl OwnedRecord {
@@ -244,6 +245,9 @@ impl OwnedRecord {
             Self::Joined => Record::Joined,
             Self::CannotJoin(why) => Record::CannotJoin(why),
             Self::Leave => Record::Leave,
+            Self::AckPolicy(every, delay_us) => {
+                Record::AckPolicy { every: *every, delay_us: *delay_us }
+            }
             Self::Verdict(ok, arrived, reason) => {
                 Record::Verdict { ok: *ok, arrived: *arrived, reason }
             }
@@ -272,5 +276,6 @@ pub(crate) fn record() -> impl Strategy<Value = OwnedRecord> {
         Just(OwnedRecord::Leave),
         (any::<bool>(), arrived(), text(record::MAX_VERDICT_REASON))
             .prop_map(|(ok, arrived, why)| OwnedRecord::Verdict(ok, arrived, why)),
+        (1..=u16::MAX, any::<u32>()).prop_map(|(every, us)| OwnedRecord::AckPolicy(every, us)),
     ]
 }

@@ -1,30 +1,72 @@
-//! When to acknowledge: every second segment, a gap at once, else within a bounded delay
-//! (RFC 9293, 3.8.6.3; RFC 5681, 4.2).
+//! When to acknowledge: after so many packets, a gap at once but not too often, else within a bounded
+//! delay (RFC 9293, 3.8.6.3; RFC 5681, 4.2). The sender says how many and how long, since it knows
+//! its window and how many others answer as well: thousands of ACKs would drown its own downlink.
 
 use crate::proto::time::Instant;
 use core::time::Duration;
 
-/// RFC 5681 (4.2): at least every second full-sized segment. Datagrams that arrive together are
-/// counted together, so a train costs one ACK.
-const EVERY: u32 = 2;
-/// The longest an acknowledgement waits. RFC 9293 (3.8.6.3) allows 500 ms; a sender's timers allow
-/// for this much.
-pub(crate) const MAX_DELAY: Duration = Duration::from_millis(5);
+/// The longest an acknowledgement waits before the sender has said anything. RFC 9293 (3.8.6.3)
+/// allows 500 ms.
+pub(crate) const DEFAULT_DELAY: Duration = Duration::from_millis(5);
+/// RFC 5681 (4.2): at least every second full-sized segment, until the sender says otherwise.
+const DEFAULT_EVERY: u32 = 2;
+/// A gap is told at once, but no more often than this; at a larger delay than four times this, no
+/// more often than half the delay (an eighth of the round trip, as the sender sets delays).
+const GAP_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// What a sender may ask for is cut to this, or its own timers would go off.
+const LONGEST_DELAY: Duration = Duration::from_millis(25);
+
+/// How often to acknowledge. Packets that arrive together are counted together, so a train costs
+/// one ACK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AckPolicy {
+    pub(crate) every: u32,
+    pub(crate) delay: Duration,
+}
+
+impl Default for AckPolicy {
+    fn default() -> Self {
+        Self { every: DEFAULT_EVERY, delay: DEFAULT_DELAY }
+    }
+}
+
+/// How soon a packet wants to be acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// As the policy says.
+    Usual,
+    /// It opened or filled a gap.
+    Gap,
+    /// A ping or a FIN.
+    AtOnce,
+}
 
 /// What is owed to the peer.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
+    policy: AckPolicy,
     pending: u32,
     at: Option<Instant>,
     due: bool,
+    last_sent: Instant,
 }
 
 impl Acks {
-    /// A packet that wants an answer arrived; `at_once` for gaps, pings and FINs.
-    pub(crate) fn on_packet(&mut self, now: Instant, at_once: bool) {
+    pub(crate) fn set_policy(&mut self, every: u32, delay: Duration) {
+        let delay = delay.min(LONGEST_DELAY);
+        self.policy = AckPolicy { every: every.max(1), delay };
+    }
+
+    /// A packet that wants an answer arrived.
+    pub(crate) fn on_packet(&mut self, now: Instant, urgency: Urgency) {
         self.pending += 1;
-        self.due |= at_once || self.pending >= EVERY;
-        self.at.get_or_insert(now + MAX_DELAY);
+        let mut at = now + self.policy.delay;
+        if urgency == Urgency::Gap {
+            at = at.min(self.last_sent + GAP_INTERVAL_MIN.max(self.policy.delay / 2));
+        }
+        let at = self.at.map_or(at, |earlier| earlier.min(at));
+        self.at = Some(at);
+        self.due |= urgency == Urgency::AtOnce || self.pending >= self.policy.every || at <= now;
     }
 
     /// Something changed that the peer should know without being asked (a window that opened).
@@ -36,8 +78,8 @@ impl Acks {
         self.due
     }
 
-    pub(crate) fn sent(&mut self) {
-        *self = Self::default();
+    pub(crate) fn sent(&mut self, now: Instant) {
+        *self = Self { policy: self.policy, last_sent: now, ..Self::default() };
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -51,25 +93,51 @@ impl Acks {
 
 #[cfg(test)]
 mod tests {
-    use super::{Acks, MAX_DELAY};
+    use super::{Acks, DEFAULT_DELAY, GAP_INTERVAL_MIN, Urgency};
     use crate::proto::time::Instant;
+    use core::time::Duration;
 
     #[test]
-    fn one_waits_two_do_not_a_gap_does_not() {
-        let t = Instant::from_nanos(7);
+    fn one_waits_two_do_not_and_a_ping_does_not() {
+        let t = Instant::from_nanos(1_000_000_000);
         let mut acks = Acks::default();
-        acks.on_packet(t, false);
+        acks.on_packet(t, Urgency::Usual);
         assert!(!acks.due());
-        assert_eq!(acks.deadline(), Some(t + MAX_DELAY));
-        acks.on_timer(t + MAX_DELAY);
+        assert_eq!(acks.deadline(), Some(t + DEFAULT_DELAY));
+        acks.on_timer(t + DEFAULT_DELAY);
         assert!(acks.due());
-        acks.sent();
+        acks.sent(t);
         assert!(!acks.due() && acks.deadline().is_none());
-        acks.on_packet(t, false);
-        acks.on_packet(t, false);
+        acks.on_packet(t, Urgency::Usual);
+        acks.on_packet(t, Urgency::Usual);
         assert!(acks.due());
-        acks.sent();
-        acks.on_packet(t, true);
+        acks.sent(t);
+        acks.on_packet(t, Urgency::AtOnce);
+        assert!(acks.due());
+    }
+
+    #[test]
+    fn gaps_are_told_at_once_but_not_too_often() {
+        let t = Instant::from_nanos(1_000_000_000);
+        let mut acks = Acks::default();
+        acks.set_policy(64, Duration::from_millis(2));
+        acks.on_packet(t, Urgency::Gap);
+        assert!(acks.due(), "the first at once");
+        acks.sent(t);
+        acks.on_packet(t, Urgency::Gap);
+        assert!(!acks.due());
+        assert_eq!(acks.deadline(), Some(t + GAP_INTERVAL_MIN));
+    }
+
+    #[test]
+    fn a_sender_cannot_ask_for_silence() {
+        let t = Instant::from_nanos(1_000_000_000);
+        let mut acks = Acks::default();
+        acks.set_policy(u32::MAX, Duration::from_secs(3600));
+        acks.on_packet(t, Urgency::Usual);
+        assert_eq!(acks.deadline(), Some(t + super::LONGEST_DELAY));
+        acks.set_policy(0, Duration::ZERO);
+        acks.on_packet(t, Urgency::Usual);
         assert!(acks.due());
     }
 }

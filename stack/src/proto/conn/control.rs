@@ -29,6 +29,7 @@ pub(crate) enum Notice {
     Joined,
     CannotJoin(String),
     Leave,
+    AckPolicy { every: u16, delay_us: u32 },
     Verdict { ok: bool, arrived: crate::stats::Arrived, reason: String },
 }
 
@@ -274,6 +275,9 @@ fn take_record(
         Record::Joined => notices.push(Notice::Joined),
         Record::CannotJoin(why) => notices.push(Notice::CannotJoin((*why).to_owned())),
         Record::Leave => notices.push(Notice::Leave),
+        Record::AckPolicy { every, delay_us } => {
+            notices.push(Notice::AckPolicy { every: *every, delay_us: *delay_us });
+        }
         Record::Verdict { ok, arrived, reason } => notices.push(Notice::Verdict {
             ok: *ok,
             arrived: *arrived,

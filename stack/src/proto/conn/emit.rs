@@ -104,6 +104,7 @@ impl Conn {
         let ack = Seq::of_offset(self.names.irs, 0);
         let mut header = self.header(Kind::Data, range.start, Some(ack), &Report::default());
         header.encap.repair = repair;
+        self.third_led = false;
         let Some(keys) = &self.keys else { return 0 };
         let body = (range.end - range.start) as usize;
         let seal = Some((&keys.tx, self.tx.next_pn()));
@@ -221,7 +222,7 @@ impl Conn {
         );
         self.mark_fin(fin, kind);
         self.ping_due = false;
-        self.acks.sent();
+        self.acks.sent(now);
         self.tx.on_sent(now, content);
         Some(len)
     }
@@ -247,6 +248,16 @@ impl Conn {
         let len = assemble(buf, header, &[Tlv::Abort(why)], 0, |_| (), seal);
         self.tx.on_sent(now, Content::default());
         Some(len)
+    }
+
+    /// The third message, which leads each flight until the peer is proven: without it the peer
+    /// can open nothing of the flight. `None`: it is not needed, or has just been sent.
+    pub(crate) fn lead_flight(&mut self, buf: &mut [u8]) -> Option<usize> {
+        if self.proven || self.third_led {
+            return None;
+        }
+        self.third_led = true;
+        self.emit_third(buf)
     }
 
     fn emit_third(&mut self, buf: &mut [u8]) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! A datagram of an association, opened and taken apart.
 
 use super::Conn;
+use super::ack::Urgency;
 use super::state::Input;
 use crate::proto::time::Instant;
 use crate::wire::{Ack, Header, Kind, TAG_LEN, Tlv, offset_of, split};
@@ -23,6 +24,11 @@ impl Incoming<'_> {
     pub(crate) fn eliciting(&self) -> bool {
         !self.body.is_empty() || self.ping || self.header.segment.fin
     }
+}
+
+/// How urgent a packet is that is nothing but data.
+pub(crate) fn gap_urgency(gap: bool) -> Urgency {
+    if gap { Urgency::Gap } else { Urgency::Usual }
 }
 
 /// Takes the plaintext of a datagram apart. `None`: malformed, to be dropped.
@@ -86,8 +92,12 @@ impl Conn {
         let eliciting = incoming.eliciting();
         let recorded = self.rx.record(now, incoming.pn, ce, eliciting);
         if eliciting {
-            let at_once = recorded.gap || incoming.ping || incoming.header.segment.fin;
-            self.acks.on_packet(now, at_once);
+            let urgency = if incoming.ping || incoming.header.segment.fin {
+                Urgency::AtOnce
+            } else {
+                gap_urgency(recorded.gap)
+            };
+            self.acks.on_packet(now, urgency);
         }
     }
 

@@ -86,6 +86,8 @@ pub(crate) struct Conn {
     /// The third handshake message, repeated with each flight until the peer is proven.
     pub(crate) third: Option<([u8; crate::seal::MAX_MESSAGE], usize)>,
     pub(crate) third_due: bool,
+    /// The present flight has been led by it.
+    third_led: bool,
     pub(crate) ping_due: bool,
     pub(crate) abort_due: Option<String>,
     pub(crate) last_heard: Instant,
@@ -119,6 +121,7 @@ impl Conn {
             control_fin: Fin::default(),
             third: None,
             third_due: false,
+            third_led: false,
             ping_due: false,
             abort_due: None,
             last_heard: now,

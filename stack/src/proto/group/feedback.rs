@@ -6,7 +6,6 @@ use super::mode::{self, Cause, Evidence, Losses};
 use super::plan;
 use super::repair::{self, serve_alone};
 use crate::config::Promotion;
-use crate::proto::conn::ack::MAX_DELAY;
 use crate::proto::send::scoreboard::JUDGED;
 use crate::proto::send::space::News;
 use crate::proto::time::Instant;
@@ -57,6 +56,7 @@ impl Session {
         self.release();
         self.changed |= self.store.is_source() && self.is_satisfied();
         self.judge(now, index);
+        self.tune_acks(index);
     }
 
     /// The end of what this member can have received of the stream.
@@ -147,7 +147,7 @@ impl Session {
             timed_out: m.conn.tx.often_timed_out(now),
             closed_for,
             silent_for,
-            patience: (m.conn.tx.rtt.rto() + MAX_DELAY) * 2,
+            patience: (m.conn.tx.rtt.rto() + m.ack_delay()) * 2,
             period,
             published,
         }

@@ -166,8 +166,8 @@ impl Session {
                 };
                 self.end_member(now, index, outcome);
             }
-            // A receiver has no key to give and nobody to send away.
-            Notice::GroupKey { .. } | Notice::Leave => {}
+            // A receiver has no key to give, nobody to send away, and no say in our ACKs.
+            Notice::GroupKey { .. } | Notice::Leave | Notice::AckPolicy { .. } => {}
         }
     }
 

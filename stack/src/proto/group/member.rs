@@ -4,7 +4,7 @@ use super::mode::{self, Cause};
 use crate::config::SessionConfig;
 use crate::error::Reason;
 use crate::proto::conn::Conn;
-use crate::proto::conn::ack::MAX_DELAY;
+use crate::proto::conn::ack::AckPolicy;
 use crate::proto::conn::handshake::Opening;
 use crate::proto::ranges::RangeSet;
 use crate::proto::send::log::GroupLog;
@@ -55,6 +55,8 @@ pub(crate) struct Member {
     pub(crate) group_status: GroupStatus,
     /// Option 51, as last reported.
     pub(crate) heard_percent: u8,
+    /// How it was told to acknowledge.
+    pub(crate) ack_policy: AckPolicy,
     pub(crate) watch: Watch,
     pub(crate) retry_at: Option<Instant>,
     retry_after: Duration,
@@ -93,6 +95,7 @@ impl Member {
             board,
             group_status: GroupStatus::None,
             heard_percent: 0,
+            ack_policy: AckPolicy::default(),
             watch: Watch::default(),
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
@@ -168,6 +171,8 @@ impl Member {
         match to {
             Mode::Multicast => self.follow_group(view),
             Mode::Unicast => self.retry_at = self.next_retry(now, cause),
+            // Until it was promoted it was served by unicast.
+            Mode::Gone if self.mode == Mode::Trial => self.last_mode = Mode::Unicast,
             Mode::Gone => self.last_mode = self.mode,
             Mode::Trial => {}
         }
@@ -214,14 +219,14 @@ impl Member {
     /// When the member must be asked what it heard of the group's packets in flight to it.
     pub(crate) fn probe_at(&self, log: &GroupLog) -> Option<Instant> {
         let oldest = log.get(self.board.oldest_out()?)?;
-        let due = oldest.at + self.board.rtt.expected() + MAX_DELAY;
+        let due = oldest.at + self.board.rtt.expected() + self.ack_delay();
         Some(due.max(self.probed_at + self.probe_after))
     }
 
     pub(crate) fn probe(&mut self, now: Instant) {
         self.conn.ping();
         self.probed_at = now;
-        let least = self.board.rtt.expected() + MAX_DELAY;
+        let least = self.board.rtt.expected() + self.ack_delay();
         self.probe_after = (self.probe_after * 2).clamp(least, PROBE_MAX.max(least));
     }
 

@@ -4,6 +4,7 @@
 //! [`plan`] decides what to send next and says why, purely; [`transmit`] does it; [`feedback`]
 //! takes what comes back; [`lifecycle`] begins and ends members; [`mode`] is the table of modes.
 
+pub(crate) mod ack_rate;
 pub(crate) mod feedback;
 pub(crate) mod lifecycle;
 pub(crate) mod member;

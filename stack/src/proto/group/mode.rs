@@ -12,7 +12,7 @@ pub(crate) enum Cause {
     HearsLittle,
     /// It loses more than most others do.
     Lossy,
-    /// Three retransmission time-outs within ten seconds.
+    /// Three repeated retransmission time-outs within ten seconds.
     TimedOut,
     /// Its window was closed for a second while others went on.
     Closed,
@@ -133,8 +133,8 @@ pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
             let hears = e.published.unwrap_or(counted >= PROMOTE.0 && share >= PROMOTE.1);
             if hears {
                 Some(Cause::Hears)
-            } else if counted >= crate::proto::send::scoreboard::JUDGED && share < DEMOTE_SHARE {
-                Some(Cause::HearsLittle)
+            } else if e.deaf_for >= e.period {
+                Some(Cause::HearsLittle) // not earlier: a tree of switches takes time to grow
             } else {
                 None
             }
@@ -202,8 +202,12 @@ mod tests {
         assert_eq!(judge(&Evidence { hearing: (31, 1.0), ..e }), None);
         assert_eq!(judge(&Evidence { hearing: (32, 0.9), ..e }), Some(Cause::Hears));
         assert_eq!(judge(&Evidence { hearing: (128, 0.89), ..e }), None);
-        assert_eq!(judge(&Evidence { hearing: (127, 0.4), ..e }), None);
-        assert_eq!(judge(&Evidence { hearing: (128, 0.4), ..e }), Some(Cause::HearsLittle));
+        let deaf_for = Duration::from_millis(500);
+        assert_eq!(judge(&Evidence { hearing: (128, 0.4), ..e }), None);
+        assert_eq!(
+            judge(&Evidence { hearing: (128, 0.4), deaf_for, ..e }),
+            Some(Cause::HearsLittle)
+        );
         e.published = Some(false);
         assert_eq!(judge(&e), None);
         e.published = Some(true);

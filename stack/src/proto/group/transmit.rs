@@ -25,6 +25,13 @@ impl Session {
             self.store.want(&range);
         }
         let target = plan::choose(self, now);
+        if let Some(Target::Member(index)) = target
+            && let Some(len) = self.members[index].conn.lead_flight(buf)
+        {
+            self.sent.datagrams += 1;
+            self.sent.datagram_bytes += len as u64;
+            return Some(unicast(&self.members[index], len, len, 1));
+        }
         let transmit = target.map(|target| self.train(now, buf, target));
         self.changed |= self.store.has_need();
         let (target, transmit) = (target?, transmit?);

@@ -11,9 +11,10 @@ const BURST: u32 = 64;
 /// Segments of each later train.
 const TRAIN: u32 = 8;
 const TRAIN_INTERVAL: Duration = Duration::from_millis(10);
-/// While joins are pending or judged, a member gets at most so many segments by unicast …
+/// While joins are pending or judged, all members together get at most so many segments by
+/// unicast: many members' initial windows at once would overrun a switch's queue …
 const HOLD_SEGMENTS: u64 = 128;
-/// … and all members together at most this share of a stream whose length is known …
+/// … and at most this share of a stream whose length is known …
 const HOLD_SHARE: u64 = 20;
 /// … but each at least so many.
 const HOLD_LEAST: u64 = 2;
@@ -46,8 +47,8 @@ impl Trial {
         if self.hold_until.is_none_or(|until| now >= until) {
             return None;
         }
-        let share = len.map_or(u64::MAX, |len| len / HOLD_SHARE / (members as u64).max(1));
-        Some(share.clamp(HOLD_LEAST * segment, HOLD_SEGMENTS * segment))
+        let all = len.map_or(u64::MAX, |len| len / HOLD_SHARE).min(HOLD_SEGMENTS * segment);
+        Some((all / (members as u64).max(1)).max(HOLD_LEAST * segment))
     }
 
     /// Segments that may go to the group now though nobody is promoted yet.

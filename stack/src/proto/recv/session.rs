@@ -8,13 +8,14 @@ use crate::error::Reason;
 use crate::proto::conn::Conn;
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::emit::Report;
-use crate::proto::conn::incoming::{Incoming, dissect};
+use crate::proto::conn::incoming::{Incoming, dissect, gap_urgency};
 use crate::proto::conn::state::Input;
 use crate::proto::event::{ControlRead, ReadOutcome};
 use crate::proto::time::Instant;
 use crate::seal::SealKey;
 use crate::stats::{Arrived, Sent};
 use crate::wire::{Ack, Descriptor, Features, GroupStatus, Header, Kind, Record, expand_pn};
+use core::time::Duration;
 
 /// The edge is told again when it has moved by this part of the buffer (against silly windows,
 /// RFC 9293, 3.8.6.2.2).
@@ -134,7 +135,7 @@ impl Receiving {
         self.heard.record(true);
         if let Some(group) = &mut self.group {
             let recorded = group.tracker.record(now, pn, ce, true);
-            self.conn.acks.on_packet(now, recorded.gap);
+            self.conn.acks.on_packet(now, gap_urgency(recorded.gap));
         }
         self.after_data();
     }
@@ -214,6 +215,10 @@ impl Receiving {
                 Notice::Leave => {
                     self.leave_due = true;
                     self.set_status(GroupStatus::None);
+                }
+                Notice::AckPolicy { every, delay_us } => {
+                    let delay = Duration::from_micros(u64::from(delay_us));
+                    self.conn.acks.set_policy(u32::from(every), delay);
                 }
                 // A sender reports nothing of this kind.
                 Notice::Joined | Notice::CannotJoin(_) | Notice::Verdict { .. } => {}

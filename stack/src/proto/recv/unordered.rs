@@ -64,8 +64,9 @@ impl Unordered {
         if fresh == 0 {
             return Accepted::Stored { fresh };
         }
-        if end > self.edge
-            || self.end.is_some_and(|fin| end > fin)
+        // Beyond the edge as well: the edge says how much a sender may have on its way to this
+        // receiver, but the group may be far ahead of what it has been sent alone.
+        if self.end.is_some_and(|fin| end > fin)
             || fresh > self.queue.window() as u64
             || entries > self.max_entries
             || !self.fits(offset, end)

@@ -300,17 +300,20 @@ impl SendSpace {
         if flight > 0 {
             self.congestion.on_timeout(now, flight);
         }
+        // A lone lost packet times out as well; only when its repetition does, the path is ill.
+        if self.backoff > 0 {
+            self.timeouts.push_back(now);
+            if self.timeouts.len() > 3 {
+                self.timeouts.pop_front();
+            }
+        }
         self.backoff = (self.backoff + 1).min(MAX_BACKOFF);
         self.rto_base = now;
-        self.timeouts.push_back(now);
-        if self.timeouts.len() > 3 {
-            self.timeouts.pop_front();
-        }
         self.trim();
         true
     }
 
-    /// Whether three time-outs fell into the last ten seconds.
+    /// Whether three repeated time-outs fell into the last ten seconds.
     pub(crate) fn often_timed_out(&self, now: Instant) -> bool {
         self.timeouts.len() == 3 && now.since(self.timeouts[0]) <= Duration::from_secs(10)
     }
