@@ -99,8 +99,8 @@ fn byte(offset: u64) -> u8 {
     (offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }
 
-fn group() -> Option<Group> {
-    Some(Group { addr: "239.255.1.2:8737".parse().unwrap(), source: None })
+fn group() -> Group {
+    Group { addr: "239.255.1.2:8737".parse().unwrap(), source: None }
 }
 
 /// Copies a source to all receivers; gives the session and the receivers' ids.
@@ -158,7 +158,7 @@ fn a_file_crosses_by_multicast_once() {
     for delivery in [Delivery::Ordered, Delivery::Unordered] {
         let mut net = Net::new(3, true);
         let len = 5_000_003;
-        let session = copy(&mut net, source(len, delivery, group()), len);
+        let session = copy(&mut net, source(len, delivery, Some(group())), len);
         let sent = net.nodes[0].1.sent(session);
         for index in 0..3 {
             let report = net.nodes[0].1.report(net.now, MemberId { session, index }).unwrap();
@@ -175,7 +175,7 @@ fn a_file_crosses_by_multicast_once() {
 #[test]
 fn receivers_that_cannot_join_get_it_by_unicast() {
     let mut net = Net::new(2, false);
-    let session = copy(&mut net, source(3_000_000, Delivery::Unordered, group()), 3_000_000);
+    let session = copy(&mut net, source(3_000_000, Delivery::Unordered, Some(group())), 3_000_000);
     for index in 0..2 {
         let report = net.nodes[0].1.report(net.now, MemberId { session, index }).unwrap();
         assert_eq!((report.outcome, report.mode), (Some(Ok(())), Mode::Unicast));
@@ -187,7 +187,7 @@ fn receivers_that_cannot_join_get_it_by_unicast() {
 #[test]
 fn an_empty_stream_has_an_end_and_a_verdict() {
     let mut net = Net::new(2, true);
-    let session = copy(&mut net, source(0, Delivery::Ordered, group()), 0);
+    let session = copy(&mut net, source(0, Delivery::Ordered, Some(group())), 0);
     let report = net.nodes[0].1.report(net.now, MemberId { session, index: 1 }).unwrap();
     assert_eq!(report.outcome, Some(Ok(())));
 }
@@ -249,7 +249,7 @@ fn a_stream_and_private_bytes_both_ways_and_all_is_freed() {
 fn who_never_answers_fails_and_holds_nobody_longer_than_a_second() {
     let mut net = Net::new(2, true);
     net.nodes[2].1 = Endpoint::new(EndpointConfig::default(), [9; 32]); // does not listen
-    let config = source(1_000_000, Delivery::Unordered, group());
+    let config = source(1_000_000, Delivery::Unordered, Some(group()));
     let peers = net.peers();
     let session = net.nodes[0].1.connect(net.now, config, &peers).unwrap();
     net.nodes[0].1.finish(net.now, session);

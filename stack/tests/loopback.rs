@@ -1,5 +1,11 @@
 //! The whole stack over real sockets on the loopback interface: nothing here needs a privilege.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "receivers on threads of their own, and a socket that nobody serves"
+)]
+
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

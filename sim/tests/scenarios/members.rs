@@ -57,7 +57,9 @@ fn one_that_dies_holds_the_others_for_a_bounded_time() {
         let completed = outcome.completed.expect("verified");
         let bound = undisturbed() * 3 + Duration::from_secs(2);
         assert!(completed <= bound, "{completed:?} after a death, {bound:?} allowed");
-        assert_eq!(outcome.receivers[2].report.mode, Mode::Gone);
+        let dead = &outcome.receivers[2];
+        assert!(dead.went_through(&[Mode::Multicast, Mode::Unicast, Mode::Gone]));
+        assert!(matches!(dead.report.outcome, Some(Err(Reason::Silent(_)))), "{dead:?}");
         // death at 0.3 s, then the idle time-out of 10 s, and as much as one time-out's back-off
         let done = outcome.done.expect("verified");
         assert!(done <= Duration::from_secs(13), "done after {done:?}");

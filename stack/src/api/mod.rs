@@ -7,6 +7,12 @@
 //!
 //! Errors are [`std::io::Error`] with a [`Reason`] or a [`ConfigError`] inside.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the layer that touches the system"
+)]
+
 mod listener;
 mod receiver;
 mod sender;

@@ -4,6 +4,12 @@
 //! Nothing else in the crate touches a socket, a clock or a thread, and `unsafe` stands in `sys`
 //! alone.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the layer that touches the system"
+)]
+
 pub mod clock;
 pub(crate) mod driver;
 pub mod group;

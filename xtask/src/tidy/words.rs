@@ -63,6 +63,8 @@ fn unsafe_fault(path: &str, code: &[&str], comments: &[&str], at: usize) -> Opti
     if !path.starts_with(UNSAFE_HOME) {
         return Some(format!("`unsafe` stands only below {UNSAFE_HOME}"));
     }
+    // A declaration states what it asks of its callers; a block, why it may.
+    let begins = if code[at].contains("unsafe fn") { "/// # Safety" } else { "// SAFETY:" };
     // Upwards over attributes and the lines of one comment.
     let reason = (0..at)
         .rev()
@@ -70,8 +72,8 @@ fn unsafe_fault(path: &str, code: &[&str], comments: &[&str], at: usize) -> Opti
             let attribute = code[line].trim_start().starts_with("#[");
             attribute || (code[line].trim().is_empty() && !comments[line].trim().is_empty())
         })
-        .any(|line| comments[line].trim_start().starts_with("// SAFETY:"));
-    (!reason).then(|| "`unsafe` without a `// SAFETY:` comment directly above it".to_owned())
+        .any(|line| comments[line].trim_start().starts_with(begins));
+    (!reason).then(|| format!("`unsafe` without a `{begins}` comment directly above it"))
 }
 
 #[cfg(test)]
@@ -113,7 +115,10 @@ mod tests {
         let with = "// SAFETY: the socket is open,\n// and ours.\n#[cold]\nlet n = unsafe { f() };";
         assert_eq!(found("stack/src/net/socket.rs", with), []);
         assert_eq!(found("stack/src/wire/seq.rs", with).len(), 1);
+        let declared = "/// # Safety\n///\n/// `p` is valid.\nunsafe fn f(p: *const u8) {}";
+        assert_eq!(found("stack/src/net/socket.rs", declared), []);
         for without in [
+            "// SAFETY: yes\nunsafe fn f() {}",
             "let n = unsafe { f() };",
             "// SAFETY: yes\n\nlet n = unsafe { f() };",
             "// SAFETY: yes\ng();\nlet n = unsafe { f() };",

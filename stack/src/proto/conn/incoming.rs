@@ -32,13 +32,13 @@ pub(crate) fn gap_urgency(gap: bool) -> Urgency {
 }
 
 /// Takes the plaintext of a datagram apart. `None`: malformed, to be dropped.
-pub(crate) fn dissect<'a>(
+pub(crate) fn dissect(
     header: Header,
     header_len: usize,
     pn: u64,
     irs: crate::wire::Seq,
-    datagram: &'a [u8],
-) -> Option<Incoming<'a>> {
+    datagram: &[u8],
+) -> Option<Incoming<'_>> {
     let payload = &datagram[header_len..datagram.len() - TAG_LEN];
     let offset = offset_of(header.encap.offset_high, header.segment.seq, irs);
     let mut incoming =

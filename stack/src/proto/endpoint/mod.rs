@@ -153,10 +153,10 @@ impl Endpoint {
         if core::mem::take(&mut self.incoming_changed) {
             return Some(Event::Incoming);
         }
-        let sessions = self.sessions.iter_mut();
-        let session = sessions
-            .filter_map(|(id, s)| core::mem::take(&mut s.changed).then_some(Event::Session(*id)))
-            .next();
+        let session = self
+            .sessions
+            .iter_mut()
+            .find_map(|(id, s)| core::mem::take(&mut s.changed).then_some(Event::Session(*id)));
         session.or_else(|| {
             self.receivers
                 .iter_mut()

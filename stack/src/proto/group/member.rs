@@ -199,7 +199,8 @@ impl Member {
     fn leave_group_data(&mut self, view: &GroupView<'_>) {
         let given_up: Vec<_> = self.board.abandon(view.log).collect();
         let missing = core::mem::take(&mut self.missing);
-        let ranges = given_up.into_iter().chain(missing.iter()).chain([view.frontier..u64::MAX]);
+        let ranges =
+            given_up.into_iter().chain(missing.iter()).chain(Some(view.frontier..u64::MAX));
         for range in ranges {
             for gap in self.acked.gaps(range) {
                 self.todo.insert(gap);

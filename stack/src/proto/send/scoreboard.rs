@@ -144,7 +144,7 @@ impl Scoreboard {
         }
         let flight_before = self.flight;
         let (mut bytes, mut newest, mut late, mut undo) = (0, None, None, false);
-        for (low, high) in ack.ranges.iter() {
+        for (low, high) in &ack.ranges {
             if high < self.base {
                 break;
             }

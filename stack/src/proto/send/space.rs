@@ -169,7 +169,7 @@ impl SendSpace {
         let mut newest = None;
         let mut acked_bytes = 0;
         let (mut spurious, mut undo) = (None, false);
-        for (low, high) in ack.ranges.iter() {
+        for (low, high) in &ack.ranges {
             if high < self.base {
                 break; // newest first: all further ones are older still
             }
