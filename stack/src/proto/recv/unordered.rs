@@ -2,6 +2,7 @@
 
 use super::buffer::{Accepted, MAX_HOLES, end_agrees};
 use crate::proto::ranges::RangeSet;
+use crate::wire::MAX_OFFSET;
 use core::fmt;
 use smoltcp::storage::RingBuffer;
 use std::collections::VecDeque;
@@ -66,7 +67,8 @@ impl Unordered {
         }
         // Beyond the edge as well: the edge says how much a sender may have on its way to this
         // receiver, but the group may be far ahead of what it has been sent alone.
-        if self.end.is_some_and(|fin| end > fin)
+        if end > MAX_OFFSET
+            || self.end.is_some_and(|fin| end > fin)
             || fresh > self.queue.window() as u64
             || entries > self.max_entries
             || !self.fits(offset, end)
