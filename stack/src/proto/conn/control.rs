@@ -189,8 +189,9 @@ impl Control {
 
     /// Decodes what has become complete; the engine's records go to `notices`.
     pub(crate) fn decode(&mut self, notices: &mut Vec<Notice>) -> Result<(), WireError> {
-        let mut chunk = [0; 4096];
-        while let Some((_, n)) = self.buffer.read(&mut chunk) {
+        while self.buffer.readable() {
+            let mut chunk = [0; 4096];
+            let Some((_, n)) = self.buffer.read(&mut chunk) else { break };
             self.partial.extend_from_slice(&chunk[..n]);
             let mut used = 0;
             loop {

@@ -16,6 +16,7 @@ use super::recv::session::Receiving;
 use super::rng::Rng;
 use super::time::Instant;
 use crate::config::EndpointConfig;
+use core::ops::Bound;
 use listen::Listener;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -98,19 +99,17 @@ impl Endpoint {
         })
     }
 
+    /// The receivers take turns: those after the one served last come first.
     fn poll_receivers(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        let from = ReceiverId(self.receiver_cursor);
-        let (before, after): (Vec<_>, Vec<_>) = if self.receivers.len() > 1 {
-            self.receivers.keys().partition(|id| **id <= from)
-        } else {
-            (Vec::new(), self.receivers.keys().copied().collect())
-        };
-        for id in after.into_iter().chain(before) {
-            let Some(receiver) = self.receivers.get_mut(&id) else { continue };
-            if let Some(len) = receiver.emit(now, buf) {
-                self.receiver_cursor = id.0;
-                let names = &receiver.conn.names;
-                return Some(single(names.peer, names.local, names.ifindex, len));
+        let last = ReceiverId(self.receiver_cursor);
+        let after = (Bound::Excluded(last), Bound::Unbounded);
+        for range in [after, (Bound::Unbounded, Bound::Included(last))] {
+            for (id, receiver) in self.receivers.range_mut(range) {
+                if let Some(len) = receiver.emit(now, buf) {
+                    self.receiver_cursor = id.0;
+                    let names = &receiver.conn.names;
+                    return Some(single(names.peer, names.local, names.ifindex, len));
+                }
             }
         }
         None

@@ -6,7 +6,7 @@ use super::mode::{self, Cause, Evidence, Losses};
 use super::plan;
 use super::repair::{self, serve_alone};
 use crate::config::Promotion;
-use crate::proto::send::scoreboard::JUDGED;
+use crate::proto::send::scoreboard::{JUDGED, Period};
 use crate::proto::send::space::News;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
@@ -55,7 +55,10 @@ impl Session {
         }
         self.release();
         self.changed |= self.store.is_source() && self.is_satisfied();
-        self.judge(now, index);
+        // Promotion is judged at each report; what lasts, at each check.
+        if self.members[index].mode == Mode::Trial {
+            self.judge(now, index);
+        }
         self.tune_acks(index);
     }
 
@@ -72,7 +75,8 @@ impl Session {
     }
 
     fn apply_board(&mut self, now: Instant, index: usize) {
-        let wait = repair::wait(&self.members);
+        let missed = !self.members[index].board.missed.is_empty();
+        let wait = if missed { repair::wait(&self.members) } else { Duration::ZERO };
         let Self { members, log, repairs, .. } = self;
         let m = &mut members[index];
         for n in 0..m.board.heard.len() {
@@ -116,24 +120,14 @@ impl Session {
     }
 
     fn evidence(&mut self, now: Instant, index: usize) -> Evidence {
-        let others = median_loss(&self.members, index);
+        let losses = self.losses(now, index);
         let blocked = self.is_blocking(index);
         let published = self.published(index);
         let m = &mut self.members[index];
-        let srtt = m.board.rtt.smoothed().unwrap_or_default();
-        let period = (srtt * PERIOD_RTTS).max(PERIOD_MIN);
+        let period = period(m);
         let hearing = m.board.hearing();
         let deaf_for = lasting(&mut m.watch.deaf, now, mode::is_deaf(hearing));
         let closed_for = lasting(&mut m.watch.closed, now, blocked);
-        let mut losses = None;
-        if now.since(m.watch.period) >= period && m.board.period.total() >= JUDGED {
-            let own = m.board.period.loss();
-            let packets = m.board.period.total();
-            losses = others.map(|others| Losses { own, others, packets });
-            m.watch.last_loss = own;
-            m.watch.period = now;
-            m.board.period = crate::proto::send::scoreboard::Period::default();
-        }
         let silent_for = m
             .board
             .oldest_out()
@@ -153,6 +147,22 @@ impl Session {
         }
     }
 
+    /// Loss over the period that has just ended, if one has.
+    fn losses(&mut self, now: Instant, index: usize) -> Option<Losses> {
+        let m = &self.members[index];
+        let packets = m.board.period.total();
+        if now.since(m.watch.period) < period(m) || packets < JUDGED {
+            return None;
+        }
+        let own = m.board.period.loss();
+        let others = median_loss(&self.members, index);
+        let m = &mut self.members[index];
+        m.watch.last_loss = own;
+        m.watch.period = now;
+        m.board.period = Period::default();
+        others.map(|others| Losses { own, others, packets })
+    }
+
     /// Whether this member's closed window, and no other's, holds the group.
     fn is_blocking(&self, index: usize) -> bool {
         let m = &self.members[index];
@@ -168,6 +178,11 @@ impl Session {
             m.is_tried() && m.high >= PUBLISHED_BYTES && m.heard_percent >= PUBLISHED_PERCENT
         })
     }
+}
+
+/// The least length of a judgement of this member.
+fn period(m: &Member) -> Duration {
+    (m.board.rtt.smoothed().unwrap_or_default() * PERIOD_RTTS).max(PERIOD_MIN)
 }
 
 fn lasting(since: &mut Option<Instant>, now: Instant, holds: bool) -> Duration {
