@@ -287,3 +287,6 @@ fn take_record(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -305,3 +305,6 @@ impl Scoreboard {
         self.first_out = self.first_out.max(self.base);
     }
 }
+
+#[cfg(test)]
+mod tests;

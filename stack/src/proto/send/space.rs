@@ -318,3 +318,6 @@ impl SendSpace {
         self.timeouts.len() == 3 && now.since(self.timeouts[0]) <= Duration::from_secs(10)
     }
 }
+
+#[cfg(test)]
+mod tests;

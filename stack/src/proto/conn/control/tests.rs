@@ -1,0 +1,129 @@
+use super::{Control, Notice};
+use crate::proto::event::ControlRead;
+use crate::wire::Record;
+use crate::wire::record::INITIAL_CREDIT;
+use core::ops::Range;
+use proptest::prelude::*;
+
+/// Moves a range of one side's bytes to the other.
+fn deliver(from: &Control, to: &mut Control, range: &Range<u64>) -> bool {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    from.copy(range, &mut bytes);
+    to.accept(range.start, &bytes)
+}
+
+/// Lets everything pass without loss, one way.
+fn flush(from: &mut Control, to: &mut Control, notices: &mut Vec<Notice>) {
+    while let Some(range) = from.take(700) {
+        assert!(deliver(from, to, &range));
+        from.on_acked(range);
+        to.decode(notices).unwrap();
+    }
+}
+
+fn read_all(control: &mut Control) -> Vec<u8> {
+    let (mut out, mut buf) = (Vec::new(), [0; 1000]);
+    while let ControlRead::Data(n) = control.app_read(&mut buf) {
+        out.extend_from_slice(&buf[..n]);
+    }
+    out
+}
+
+#[test]
+fn an_application_that_does_not_read_does_not_hold_back_the_engine() {
+    let (mut a, mut b) = (Control::new(), Control::new());
+    let mut notices = Vec::new();
+    let flood = vec![7; 1 << 20];
+    let taken = a.app_write(&flood) as u64;
+    assert_eq!(taken, INITIAL_CREDIT, "the credit bounds what may wait at the other end");
+    flush(&mut a, &mut b, &mut notices);
+    assert_eq!(a.app_write(&flood), 0);
+    a.push(&Record::Joined);
+    flush(&mut a, &mut b, &mut notices);
+    assert_eq!(notices, [Notice::Joined]);
+    assert!(b.take_fresh() && !b.take_fresh());
+    assert_eq!(read_all(&mut b).len() as u64, taken);
+    flush(&mut b, &mut a, &mut notices);
+    assert!(a.app_write(&flood) > 0, "reading gives credit back");
+}
+
+#[test]
+fn more_bytes_than_credit_are_a_violation() {
+    let (mut a, mut b) = (Control::new(), Control::new());
+    for _ in 0..=INITIAL_CREDIT / 1000 {
+        a.push(&Record::App(&[1; 1000]));
+    }
+    let mut violated = false;
+    while let Some(range) = a.take(700) {
+        assert!(deliver(&a, &mut b, &range));
+        violated |= b.decode(&mut Vec::new()).is_err();
+    }
+    assert!(violated);
+}
+
+#[test]
+fn the_end_is_seen_after_the_last_byte() {
+    let (mut a, mut b) = (Control::new(), Control::new());
+    assert_eq!(a.app_write(b"last"), 4);
+    let range = a.take(100).unwrap();
+    assert!(b.set_end(a.out_end()), "a FIN may overtake the bytes");
+    b.decode(&mut Vec::new()).unwrap();
+    assert!(!b.peer_closed());
+    assert!(deliver(&a, &mut b, &range));
+    b.decode(&mut Vec::new()).unwrap();
+    assert!(b.peer_closed());
+    assert_eq!(b.app_read(&mut [0; 9]), ControlRead::Data(4));
+    assert_eq!(b.app_read(&mut [0; 9]), ControlRead::End);
+}
+
+proptest! {
+    /// Bytes and records survive loss, duplication and reordering.
+    #[test]
+    fn records_arrive_once_and_in_order(
+        chunks in prop::collection::vec((0..3000usize, any::<bool>()), 1..20),
+        fates in prop::collection::vec(0..4u8, 1..300),
+        size in 1..900usize,
+    ) {
+        let (mut a, mut b) = (Control::new(), Control::new());
+        let (mut sent, mut joined) = (Vec::new(), 0);
+        for (len, record) in chunks {
+            let bytes: Vec<u8> = (0..len).map(|k| (k * 7 + len) as u8).collect();
+            let n = a.app_write(&bytes);
+            sent.extend_from_slice(&bytes[..n]);
+            if record {
+                a.push(&Record::Joined);
+                joined += 1;
+            }
+        }
+        let (mut fates, mut late) = (fates.into_iter().cycle(), Vec::new());
+        let (mut notices, mut got) = (Vec::new(), Vec::new());
+        for round in 0.. {
+            let Some(range) = a.take(size) else { break };
+            // Towards the end nothing is lost, so that there is an end.
+            match if round > 5000 { 0 } else { fates.next().unwrap() } {
+                0 => {
+                    prop_assert!(deliver(&a, &mut b, &range));
+                    a.on_acked(range);
+                }
+                1 => a.on_lost(range),
+                2 => {
+                    let mut bytes = vec![0; (range.end - range.start) as usize];
+                    a.copy(&range, &mut bytes);
+                    late.push((range.start, bytes));
+                    a.on_lost(range);
+                }
+                _ => {
+                    if let Some((start, bytes)) = late.pop() {
+                        b.accept(start, &bytes);
+                    }
+                    a.on_lost(range);
+                }
+            }
+            b.decode(&mut notices).unwrap();
+            got.extend(read_all(&mut b));
+        }
+        prop_assert!(a.all_acked() && a.all_sent());
+        prop_assert!(got == sent);
+        prop_assert_eq!(notices.len(), joined);
+    }
+}

@@ -1,0 +1,257 @@
+//! The session's decisions, on a session put into a state by hand.
+
+use super::Session;
+use super::mode::Cause;
+use super::plan::{self, Step, Target};
+use crate::config::{Content, Delivery, Group, SessionConfig};
+use crate::error::ConfigError;
+use crate::proto::conn::emit::Report;
+use crate::proto::rng::Rng;
+use crate::proto::send::store::BLOCK;
+use crate::proto::time::Instant;
+use crate::seal::{Keys, SealKey};
+use crate::stats::Mode;
+use crate::wire::{Ack, GroupStatus, RangeList, SpaceAck};
+use core::time::Duration;
+
+const LEN: u64 = 4 * BLOCK;
+const SEGMENT: u64 = 1420;
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(1 + ms * 1_000_000)
+}
+
+fn config() -> SessionConfig {
+    let addr = "239.255.1.2:8737".parse().unwrap();
+    SessionConfig {
+        group: Some(Group { addr, source: None }),
+        delivery: Delivery::Unordered,
+        content: Content::Source { len: LEN },
+        ..SessionConfig::default()
+    }
+}
+
+fn peers(n: usize) -> Vec<std::net::SocketAddr> {
+    (0..n).map(|n| format!("10.0.0.{}:8737", n + 1).parse().unwrap()).collect()
+}
+
+/// A started session whose members are established, have joined, and whose bytes are at hand.
+fn session(n: usize) -> Session {
+    let mut s = Session::new(at(0), config(), &peers(n), 4000, &mut Rng::new([3; 32])).unwrap();
+    for m in &mut s.members {
+        let key = SealKey::from_bytes(&[1; 32]);
+        m.conn.keys = Some(Keys { tx: key.clone(), rx: key });
+        m.conn.proven = true;
+        m.opening = None;
+        m.group_status = GroupStatus::Joined;
+        m.edge = 1 << 30;
+        m.conn.tx.rtt.sample(Duration::from_millis(10));
+        m.board.rtt.sample(Duration::from_millis(10));
+    }
+    s.store.want(&(0..LEN));
+    while let Some(need) = s.store.next_need() {
+        let bytes = vec![0; (need.end - need.start) as usize];
+        assert!(s.store.supply(need.start, bytes.into()));
+    }
+    s.try_start(at(0));
+    assert!(s.started);
+    s
+}
+
+fn all_multicast(s: &mut Session) {
+    for index in 0..s.members.len() {
+        s.change(at(0), index, Cause::Hears);
+        assert_eq!(s.members[index].mode, Mode::Multicast);
+    }
+}
+
+/// Sends one train and gives the number of its datagrams, and where it went.
+fn train(s: &mut Session, now: Instant) -> Option<(std::net::SocketAddr, usize)> {
+    let mut buf = vec![0; 1 << 16];
+    s.poll_transmit(now, &mut buf).map(|t| (t.to, t.datagrams))
+}
+
+/// Everything there is to send to the group now; gives the number of segments.
+fn drain_group(s: &mut Session, now: Instant) -> usize {
+    let mut sent = 0;
+    while plan::step(s, now, Target::Group).is_some() {
+        s.group_turn = true;
+        let (to, n) = train(s, now).unwrap();
+        sent += if to.ip().is_multicast() { n } else { 0 };
+    }
+    sent
+}
+
+/// A member's report on the group space.
+fn report(s: &mut Session, now: Instant, index: usize, ranges: &[(u64, u64)]) {
+    let space = SpaceAck {
+        largest: ranges[0].1,
+        delay_us: 0,
+        missed: 0,
+        ce: 0,
+        ranges: RangeList::Listed(ranges),
+    };
+    let ack = Ack {
+        data_next: 0,
+        data_edge: 1 << 30,
+        control_next: 0,
+        control_edge: 0,
+        group_status: GroupStatus::Joined,
+        unicast: None,
+        group: Some(space),
+    };
+    s.on_ack(now, index, &ack);
+}
+
+#[test]
+fn nothing_is_sent_before_the_start_and_the_group_carries_what_is_new_after_it() {
+    let mut s = session(3);
+    s.started = false;
+    assert_eq!(plan::choose(&s, at(0)), None);
+    s.started = true;
+    all_multicast(&mut s);
+    assert_eq!(plan::choose(&s, at(0)), Some(Target::Group));
+    let step = plan::step(&s, at(0), Target::Group).unwrap();
+    assert_eq!(step, Step { range: 0..SEGMENT, repair: false });
+    assert!(s.members.iter().all(|m| m.todo.is_empty()));
+}
+
+#[test]
+fn the_group_window_is_the_least_of_its_members_windows() {
+    let mut s = session(3);
+    all_multicast(&mut s);
+    s.members[1].board.congestion.raise_to(1 << 20);
+    let window = s.members[0].board.congestion.window();
+    assert_eq!(plan::group_window(&s.members), Some(window));
+    assert_eq!(drain_group(&mut s, at(1)) as u64, window / SEGMENT);
+    // A demoted member limits it no more.
+    s.members[0].edge = s.frontier;
+    s.change(at(2), 0, Cause::Closed);
+    s.members[2].board.congestion.raise_to(1 << 20);
+    assert_eq!(plan::group_window(&s.members), Some(1 << 20));
+}
+
+#[test]
+fn the_least_edge_of_the_followers_bounds_the_group() {
+    let mut s = session(2);
+    all_multicast(&mut s);
+    s.members[1].edge = 2 * SEGMENT;
+    assert_eq!(drain_group(&mut s, at(1)), 2);
+    s.members[1].edge += 10;
+    assert!(plan::step(&s, at(1), Target::Group).is_none(), "no silly window");
+}
+
+#[test]
+fn two_who_miss_the_same_get_it_by_the_group_and_one_alone_by_unicast() {
+    for missing in [1, 2] {
+        let mut s = session(3);
+        all_multicast(&mut s);
+        drain_group(&mut s, at(1));
+        for index in 0..3 {
+            let lost = index < missing;
+            let ranges: &[(u64, u64)] = if lost { &[(1, 9)] } else { &[(0, 9)] };
+            report(&mut s, at(11), index, ranges);
+        }
+        assert!(plan::step(&s, at(11), Target::Member(0)).is_none(), "waits for others' reports");
+        let due = s.repairs.deadline().unwrap();
+        s.refresh(due);
+        let step = Some(Step { range: 0..SEGMENT, repair: true });
+        let (group, alone) = (plan::step(&s, due, Target::Group), s.members[0].todo.first());
+        if missing == 2 {
+            assert_eq!((group, alone), (step, None));
+        } else {
+            assert_eq!(alone, Some(0..SEGMENT));
+            assert_eq!(plan::step(&s, due, Target::Member(0)), step);
+        }
+    }
+}
+
+#[test]
+fn a_demoted_member_is_owed_exactly_what_it_does_not_have() {
+    let mut s = session(2);
+    all_multicast(&mut s);
+    drain_group(&mut s, at(1));
+    report(&mut s, at(11), 0, &[(5, 9), (0, 1)]);
+    s.change(at(12), 0, Cause::Silent);
+    let owed: Vec<_> = s.members[0].todo.iter().collect();
+    assert_eq!(owed, [2 * SEGMENT..5 * SEGMENT, s.frontier..u64::MAX]);
+    assert_eq!(s.members[0].board.flight(), 0);
+    assert!(s.members[0].retry_at.is_some());
+    s.change(at(1013), 0, Cause::Retry);
+    s.change(at(1020), 0, Cause::Hears);
+    let owed: Vec<_> = s.members[0].todo.iter().collect();
+    assert_eq!(owed, vec![2 * SEGMENT..5 * SEGMENT]);
+}
+
+#[test]
+fn while_the_group_is_tried_all_together_get_little_by_unicast() {
+    for n in [1, 4, 32] {
+        let mut s = session(n);
+        for m in &mut s.members {
+            m.conn.tx.congestion.raise_to(1 << 20);
+        }
+        let mut segments = 0;
+        while let Some((to, datagrams)) = train(&mut s, at(1)) {
+            segments += if to.ip().is_multicast() { 0 } else { datagrams };
+        }
+        assert!(segments <= 128 + 1, "{segments} segments to {n}");
+        assert!(segments >= 2 * n.min(64), "{segments} segments to {n}");
+        // Not for ever: a group that nobody hears must not hold unicast back.
+        assert!((0..n).all(|i| plan::step(&s, at(1), Target::Member(i)).is_none()));
+        assert!(plan::step(&s, at(300), Target::Member(0)).is_some());
+    }
+}
+
+#[test]
+fn the_fin_waits_for_the_last_byte_and_goes_by_unicast() {
+    let mut s = session(1);
+    all_multicast(&mut s);
+    s.finish();
+    let mut buf = vec![0; 2000];
+    assert!(s.members[0].conn.data_fin.due());
+    drain_group(&mut s, at(1));
+    assert!(s.members[0].conn.data_fin.due(), "bytes are left");
+    s.frontier = LEN;
+    let (to, _) = train(&mut s, at(2)).unwrap();
+    assert_eq!(to, s.members[0].addr);
+    assert!(!s.members[0].conn.data_fin.due());
+    let conn = &mut s.members[0].conn;
+    assert!(conn.emit_control(at(2), &mut buf, &Report::default(), Some(LEN)).is_none());
+}
+
+#[test]
+fn a_report_of_what_was_never_sent_changes_nothing() {
+    let mut s = session(2);
+    all_multicast(&mut s);
+    drain_group(&mut s, at(1));
+    report(&mut s, at(2), 0, &[(0, 1000)]);
+    assert_eq!(s.members[0].acked.total(), 0);
+    let ack = Ack {
+        data_next: LEN,
+        data_edge: u64::MAX,
+        control_next: u64::MAX,
+        control_edge: 0,
+        group_status: GroupStatus::Joined,
+        unicast: None,
+        group: None,
+    };
+    s.on_ack(at(3), 0, &ack);
+    assert_eq!(s.members[0].acked.total(), 0, "an acknowledgement beyond what was sent");
+}
+
+#[test]
+fn a_session_that_cannot_be_is_refused() {
+    let new = |config: SessionConfig, peers: &[std::net::SocketAddr]| {
+        Session::new(at(0), config, peers, 1, &mut Rng::new([0; 32])).map(|_| ())
+    };
+    assert_eq!(new(config(), &[]), Err(ConfigError::NoReceiver));
+    let twice = [peers(1), peers(1)].concat();
+    assert_eq!(new(config(), &twice), Err(ConfigError::Twice(twice[0])));
+    let many = super::MAX_MEMBERS + 1;
+    let all: Vec<_> = (0..many).map(|n| ([10, 1, (n >> 8) as u8, n as u8], 1).into()).collect();
+    assert!(matches!(new(config(), &all), Err(ConfigError::TooManyReceivers(..))));
+    let long = SessionConfig { content: Content::Source { len: 1 << 48 }, ..config() };
+    assert_eq!(new(long, &peers(1)), Err(ConfigError::TooLong(1 << 48)));
+    let small = SessionConfig { content: Content::Stream { ring: 10 }, ..config() };
+    assert_eq!(new(small, &peers(1)), Err(ConfigError::SmallBuffer(10)));
+}

@@ -1,0 +1,131 @@
+use super::{JUDGED, Scoreboard};
+use crate::config::Algorithm;
+use crate::proto::send::log::GroupLog;
+use crate::proto::time::Instant;
+use crate::wire::{RangeList, SpaceAck};
+use core::time::Duration;
+
+const MSS: u64 = 1000;
+
+struct Bench {
+    log: GroupLog,
+    board: Scoreboard,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let rto = Duration::from_millis(250);
+        Self { log: GroupLog::default(), board: Scoreboard::new(Algorithm::Reno, MSS, rto, 0) }
+    }
+
+    fn send(&mut self, ms: u64, addressed: bool) -> u64 {
+        let start = self.log.next_pn() * MSS;
+        let pn = self.log.push(at(ms), start..start + MSS);
+        self.board.on_sent(pn, MSS, addressed);
+        pn
+    }
+
+    fn ack(&mut self, ms: u64, ranges: &[(u64, u64)]) {
+        let ack = SpaceAck {
+            largest: ranges[0].1,
+            delay_us: 0,
+            missed: 0,
+            ce: 0,
+            ranges: RangeList::Listed(ranges),
+        };
+        self.board.on_ack(at(ms), &ack, &self.log, None);
+    }
+}
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(1 + ms * 1_000_000)
+}
+
+#[test]
+fn what_is_reported_is_heard_and_what_lies_far_below_is_missed() {
+    let mut bench = Bench::new();
+    for _ in 0..8 {
+        bench.send(0, true);
+    }
+    bench.ack(10, &[(3, 5), (0, 1)]);
+    assert_eq!(bench.board.heard, [3, 4, 5, 0, 1]);
+    assert_eq!(bench.board.missed, [2]);
+    assert_eq!(bench.board.flight(), 2 * MSS);
+    assert_eq!(bench.board.oldest_out(), Some(6));
+    assert_eq!(bench.board.rtt.smoothed(), Some(Duration::from_millis(10)));
+}
+
+#[test]
+fn what_was_not_meant_for_it_counts_when_heard_and_is_never_missed() {
+    let mut bench = Bench::new();
+    for n in 0..8 {
+        bench.send(0, n % 2 == 0);
+    }
+    bench.ack(10, &[(6, 7)]);
+    assert_eq!(bench.board.heard, [6, 7]);
+    assert_eq!(bench.board.missed, [0, 2, 4], "only what was addressed");
+    assert_eq!(bench.board.flight(), 0);
+    assert_eq!(bench.board.hearing().0, 4, "judged by what was addressed");
+}
+
+#[test]
+fn an_answer_to_a_later_question_shows_a_dead_group() {
+    let mut bench = Bench::new();
+    for _ in 0..4 {
+        bench.send(0, true);
+    }
+    bench.send(50, true);
+    bench.board.find_silent(at(60), at(52), &bench.log);
+    assert_eq!(bench.board.missed, [0, 1, 2, 3], "the last may still be on its way");
+    assert_eq!(bench.board.flight(), MSS);
+    bench.board.find_silent(at(80), at(70), &bench.log);
+    assert_eq!(bench.board.missed, [4]);
+    assert!(!bench.board.waits());
+}
+
+#[test]
+fn hearing_is_judged_over_the_last_packets_only() {
+    let mut bench = Bench::new();
+    for n in 0..u64::from(JUDGED) {
+        bench.send(n, true);
+    }
+    bench.board.find_silent(at(1000), at(1000), &bench.log);
+    assert_eq!(bench.board.hearing(), (JUDGED, 0.0));
+    for n in 0..u64::from(JUDGED) / 2 {
+        let pn = bench.send(2000 + n, true);
+        bench.ack(2001 + n, &[(pn, pn)]);
+    }
+    assert_eq!(bench.board.hearing(), (JUDGED, 0.5));
+    assert_eq!(bench.board.period.total(), JUDGED + JUDGED / 2);
+    bench.board.reset_judgement();
+    assert_eq!(bench.board.hearing().0, 0);
+}
+
+#[test]
+fn what_is_given_up_is_neither_heard_nor_missed() {
+    let mut bench = Bench::new();
+    for _ in 0..6 {
+        bench.send(0, true);
+    }
+    bench.ack(5, &[(0, 0)]);
+    let ranges: Vec<_> = bench.board.abandon(&bench.log).collect();
+    assert_eq!(ranges.len(), 5);
+    assert_eq!((bench.board.flight(), bench.board.oldest_out()), (0, None));
+    assert_eq!(bench.board.settled(), bench.log.next_pn());
+    bench.ack(6, &[(5, 5)]);
+    assert_eq!((bench.board.heard.as_slice(), bench.board.missed.len()), (&[5][..], 0));
+}
+
+#[test]
+fn a_trimmed_log_takes_the_scoreboard_along() {
+    let mut bench = Bench::new();
+    for _ in 0..5000 {
+        let pn = bench.send(0, true);
+        bench.ack(1, &[(pn, pn)]);
+    }
+    bench.log.trim(bench.board.settled());
+    bench.board.trim(bench.log.base());
+    assert!(bench.log.base() > 4000);
+    bench.ack(2, &[(0, 4999)]);
+    assert!(bench.board.heard.is_empty(), "all of it is known");
+}

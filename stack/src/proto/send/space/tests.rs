@@ -1,0 +1,180 @@
+use super::{Content, DUP_THRESH, INITIAL_RTO, SendSpace};
+use crate::config::Algorithm;
+use crate::proto::time::Instant;
+use crate::wire::{RangeList, SpaceAck};
+use core::time::Duration;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const MSS: u64 = 1000;
+
+fn space() -> SendSpace {
+    SendSpace::new(Algorithm::Cubic, MSS)
+}
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(1 + ms * 1_000_000)
+}
+
+fn send(space: &mut SendSpace, now: Instant) -> u64 {
+    let pn = space.next_pn();
+    space.on_sent(now, Content { data: pn * MSS..(pn + 1) * MSS, ..Content::default() });
+    pn
+}
+
+fn ack(space: &mut SendSpace, now: Instant, ranges: &[(u64, u64)]) {
+    let largest = ranges[0].1;
+    let ranges = RangeList::Listed(ranges);
+    space.on_ack(now, &SpaceAck { largest, delay_us: 0, missed: 0, ce: 0, ranges });
+}
+
+#[test]
+fn three_later_arrivals_make_a_loss_and_one_cut() {
+    let mut space = space();
+    for _ in 0..10 {
+        send(&mut space, at(0));
+    }
+    let window = space.congestion.window();
+    ack(&mut space, at(10), &[(2, DUP_THRESH)]);
+    let lost: Vec<_> = space.news.lost.iter().map(|c| c.data.start / MSS).collect();
+    assert_eq!(lost, [0]);
+    ack(&mut space, at(11), &[(2, DUP_THRESH + 1)]);
+    let lost: Vec<_> = space.news.lost.iter().map(|c| c.data.start / MSS).collect();
+    assert_eq!(lost, [1], "each loss is told once");
+    let cut = space.congestion.window();
+    assert!(cut < window && cut > window / 2, "one reduction for one window: {cut} of {window}");
+    assert_eq!(space.flight(), 5 * MSS);
+}
+
+#[test]
+fn a_loss_that_was_none_raises_the_threshold_and_is_undone() {
+    let mut space = space();
+    for _ in 0..10 {
+        send(&mut space, at(0));
+    }
+    ack(&mut space, at(10), &[(1, 6)]);
+    assert_eq!(space.news.lost.len(), 1);
+    let cut = space.congestion.window();
+    ack(&mut space, at(12), &[(0, 6)]);
+    assert_eq!(space.news.acked.len(), 1);
+    assert!(space.congestion.window() as f64 > cut as f64 * 1.3, "the cut to 0.7 is taken back");
+    // The same distance is not taken for a loss again.
+    for _ in 0..10 {
+        send(&mut space, at(20));
+    }
+    ack(&mut space, at(30), &[(11, 16), (0, 9)]);
+    assert!(space.news.lost.is_empty());
+}
+
+#[test]
+fn an_ack_of_what_was_never_sent_is_nothing() {
+    let mut space = space();
+    send(&mut space, at(0));
+    ack(&mut space, at(1), &[(0, 1)]);
+    assert!(space.news.acked.is_empty());
+    assert_eq!(space.flight(), MSS);
+}
+
+#[test]
+fn the_timer_backs_off_until_something_arrives() {
+    let mut space = space();
+    send(&mut space, at(0));
+    assert_eq!(space.deadline(), Some(at(0) + INITIAL_RTO));
+    assert!(!space.on_timeout(at(1)), "not yet");
+    let first = space.deadline().unwrap();
+    assert!(space.on_timeout(first));
+    assert_eq!(space.news.lost.len(), 1);
+    assert_eq!(space.deadline(), None, "nothing is out");
+    send(&mut space, first);
+    assert_eq!(space.deadline(), Some(first + INITIAL_RTO * 2));
+    ack(&mut space, first + Duration::from_millis(10), &[(1, 1)]);
+    assert!(space.rto() <= INITIAL_RTO);
+    assert!(!space.often_timed_out(first));
+}
+
+#[test]
+fn only_repeated_time_outs_count_as_trouble() {
+    let mut space = space();
+    let mut now = at(0);
+    for n in 0..4 {
+        assert!(!space.often_timed_out(now), "after {n}");
+        send(&mut space, now);
+        now = space.deadline().unwrap();
+        assert!(space.on_timeout(now));
+    }
+    assert!(space.often_timed_out(now));
+    assert!(!space.often_timed_out(now + Duration::from_secs(11)));
+}
+
+#[test]
+fn a_bare_acknowledgement_is_not_in_flight() {
+    let mut space = space();
+    space.on_sent(at(0), Content::default());
+    assert_eq!((space.flight(), space.deadline()), (0, None));
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Send,
+    Ack(Vec<bool>),
+    Timeout,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => Just(Op::Send),
+        2 => prop::collection::vec(any::<bool>(), 1..40).prop_map(Op::Ack),
+        1 => Just(Op::Timeout),
+    ]
+}
+
+proptest! {
+    /// Whatever is acknowledged in whatever order: every packet is told acknowledged once, lost at
+    /// most once and not after its acknowledgement, and the flight is what is neither.
+    #[test]
+    fn flight_is_what_is_neither_acked_nor_lost(ops in prop::collection::vec(op(), 1..200)) {
+        let mut space = space();
+        let mut fate: BTreeMap<u64, (bool, bool)> = BTreeMap::new();
+        let mut now = at(0);
+        for op in ops {
+            now += Duration::from_millis(1);
+            match op {
+                Op::Send => {
+                    let pn = send(&mut space, now);
+                    fate.insert(pn, (false, false));
+                    continue;
+                }
+                Op::Ack(which) => {
+                    let newest = space.next_pn();
+                    let mut ranges: Vec<(u64, u64)> = Vec::new();
+                    for (pn, _) in (0..newest).rev().zip(which).filter(|(_, heard)| *heard) {
+                        match ranges.last_mut() {
+                            Some(last) if last.0 == pn + 1 => last.0 = pn,
+                            _ => ranges.push((pn, pn)),
+                        }
+                    }
+                    if ranges.is_empty() {
+                        continue;
+                    }
+                    ack(&mut space, now, &ranges);
+                }
+                Op::Timeout => {
+                    let Some(due) = space.deadline() else { continue };
+                    now = now.max(due);
+                    prop_assert!(space.on_timeout(now));
+                }
+            }
+            for content in &space.news.acked {
+                let entry = fate.get_mut(&(content.data.start / MSS)).unwrap();
+                prop_assert!(!core::mem::replace(&mut entry.0, true), "acknowledged twice");
+            }
+            for content in &space.news.lost {
+                let entry = fate.get_mut(&(content.data.start / MSS)).unwrap();
+                prop_assert!(!entry.0 && !core::mem::replace(&mut entry.1, true), "lost twice");
+            }
+            let out = fate.values().filter(|(acked, lost)| !acked && !lost).count() as u64;
+            prop_assert_eq!(space.flight(), out * MSS);
+            prop_assert_eq!(space.deadline().is_some(), out > 0);
+        }
+    }
+}
