@@ -5,6 +5,10 @@ use crate::link::Link;
 use crate::loss::Loss;
 use crate::scenario::Scenario;
 use core::time::Duration;
+use tcpxm::config::{Algorithm, Promotion};
+
+/// Unicast holds back so long at the start of a session, unless the group is promoted before.
+const HOLD: Duration = Duration::from_millis(250);
 
 /// Seed of every scenario unless another is given.
 const SEED: u64 = 1;
@@ -173,6 +177,16 @@ fn sessions() -> Vec<Named> {
         ("ipv6", "IPv6 addresses", three().v6()),
         ("ipv6-lossy", "IPv6 addresses, 1 % loss", three().v6().independent_loss(0.01)),
         ("no-group", "no group is offered", three().without_group()),
+        (
+            "published-rule",
+            "promotion after 75 KiB by unicast, as option 51 reports",
+            three().session(|config| config.promotion = Promotion::After75K).costing(HOLD),
+        ),
+        (
+            "reno",
+            "Reno instead of CUBIC, 1 % loss",
+            three().session(|config| config.algorithm = Algorithm::Reno).shared_loss(0.01),
+        ),
     ]
 }
 

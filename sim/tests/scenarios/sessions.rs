@@ -42,3 +42,20 @@ fn without_a_group_all_are_served_by_unicast() {
         assert!(outcome.receivers.iter().all(|r| r.report.mode == Mode::Unicast));
     });
 }
+
+#[test]
+fn the_published_rule_promotes_later_but_promotes() {
+    verify("published-rule", |outcome| {
+        for r in &outcome.receivers {
+            assert_eq!(r.report.mode, Mode::Multicast);
+            // Some of them had come through the group before.
+            let by_unicast = r.report.arrived.unicast + r.report.arrived.duplicate;
+            assert!(by_unicast >= 75 << 10, "{:?}", r.report);
+        }
+    });
+}
+
+#[test]
+fn reno_repairs_as_well() {
+    verify("reno", |outcome| assert!(outcome.sent.repaired_bytes > 0));
+}

@@ -22,6 +22,9 @@ const ENGINE_RESERVE: usize = 16 << 10;
 /// hold what arrives out of order.
 const IN_LIMIT: usize = 256 << 10;
 
+/// Bytes of the record stream that may be sent before the peer has told its edge.
+const INITIAL_EDGE: u64 = 64 << 10;
+
 /// A record of the peer's engine, for the owner to act upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
@@ -43,6 +46,8 @@ pub(crate) struct Control {
     out_next: u64,
     out_acked: RangeSet,
     out_lost: RangeSet,
+    /// The peer's flow-control edge.
+    out_edge: u64,
     app_sent: u64,
     app_credit: u64,
     buffer: RecvBuffer,
@@ -63,6 +68,7 @@ impl Control {
             out_next: 0,
             out_acked: RangeSet::new(),
             out_lost: RangeSet::new(),
+            out_edge: INITIAL_EDGE,
             app_sent: 0,
             app_credit: INITIAL_CREDIT,
             buffer: RecvBuffer::new(Delivery::Ordered, IN_LIMIT),
@@ -117,6 +123,20 @@ impl Control {
         self.out_next == self.out_end() && self.out_lost.is_empty()
     }
 
+    /// Whether [`Self::take`] has something to give.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.out_lost.is_empty() || self.out_next < self.out_end().min(self.out_edge)
+    }
+
+    /// Takes the peer's report: what it has in order, and its edge.
+    pub(crate) fn on_report(&mut self, next: u64, edge: u64) {
+        self.out_edge = self.out_edge.max(edge);
+        // An acknowledgement of bytes never sent is ignored (RFC 9293, 3.10.7.4).
+        if next > self.out_base && next <= self.out_next {
+            self.on_acked(0..next);
+        }
+    }
+
     /// The next bytes to send, at most `max` of them: lost ones first. They count as sent.
     pub(crate) fn take(&mut self, max: usize) -> Option<Range<u64>> {
         let max = max as u64;
@@ -125,7 +145,8 @@ impl Control {
             self.out_lost.remove(range.clone());
             range
         } else {
-            let range = self.out_next..self.out_end().min(self.out_next + max);
+            let limit = self.out_end().min(self.out_edge);
+            let range = self.out_next..limit.min(self.out_next + max).max(self.out_next);
             self.out_next = range.end;
             range
         };

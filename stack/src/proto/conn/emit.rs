@@ -125,8 +125,11 @@ impl Conn {
                     || (self.role == Role::Responder && self.data_fin.due())))
     }
 
+    /// Control bytes share the congestion window with the data; one datagram of them may always be
+    /// out, so that they never starve.
     fn control_bytes_due(&self) -> bool {
-        !self.control.all_sent()
+        self.control.has_next()
+            && (self.tx.flight() == 0 || self.tx.permits(CONTROL_DATAGRAM as u64))
     }
 
     /// The control FIN goes with or after the last byte.

@@ -29,7 +29,11 @@ impl Session {
         let written = self.store.end().min(self.high_water(index));
         let cap = self.growth_cap(index);
         let m = &mut self.members[index];
-        m.edge = m.edge.max(ack.data_edge);
+        if ack.data_edge > m.edge {
+            m.edge = ack.data_edge;
+            m.watch.closed = None; // slow, but its window moves
+        }
+        m.conn.control.on_report(ack.control_next, ack.control_edge);
         m.group_status = ack.group_status;
         // An acknowledgement of bytes never sent is ignored (RFC 9293, 3.10.7.4).
         if ack.data_next > m.contiguous() && ack.data_next <= written {
@@ -175,7 +179,9 @@ impl Session {
     fn published(&self, index: usize) -> Option<bool> {
         let m = &self.members[index];
         (self.config.promotion == Promotion::After75K).then(|| {
-            m.is_tried() && m.high >= PUBLISHED_BYTES && m.heard_percent >= PUBLISHED_PERCENT
+            m.is_tried()
+                && m.unicast_sent >= PUBLISHED_BYTES
+                && m.heard_percent >= PUBLISHED_PERCENT
         })
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Member {
     pub(crate) missing: RangeSet,
     /// End of the highest byte sent to it by unicast.
     pub(crate) high: u64,
+    /// Bytes sent to it by unicast, repetitions included.
+    pub(crate) unicast_sent: u64,
     /// Absolute flow-control edge of the data.
     pub(crate) edge: u64,
     pub(crate) board: Scoreboard,
@@ -91,6 +93,7 @@ impl Member {
             todo: RangeSet::from_range(0..u64::MAX),
             missing: RangeSet::new(),
             high: 0,
+            unicast_sent: 0,
             edge: 0,
             board,
             group_status: GroupStatus::None,

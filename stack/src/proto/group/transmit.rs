@@ -128,6 +128,7 @@ impl Session {
         });
         m.todo.remove(range.clone());
         m.high = m.high.max(range.end);
+        m.unicast_sent += range.end - range.start;
         sent.unicast_bytes += range.end - range.start;
         if step.repair {
             sent.repaired_bytes += range.end - range.start;

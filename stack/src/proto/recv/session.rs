@@ -180,6 +180,7 @@ impl Receiving {
     }
 
     fn on_ack(&mut self, now: Instant, ack: &Ack<'_>) {
+        self.conn.control.on_report(ack.control_next, ack.control_edge);
         if let Some(space) = &ack.unicast {
             self.conn.tx.on_ack(now, space);
             self.apply_news();

@@ -133,7 +133,7 @@ impl SendSpace {
         self.base + self.packets.len() as u64
     }
 
-    /// Bytes of data segments in flight.
+    /// Bytes of both conversations in flight.
     pub(crate) fn flight(&self) -> u64 {
         self.flight
     }
@@ -146,7 +146,8 @@ impl SendSpace {
     /// Records a packet that is about to leave with the number [`Self::next_pn`].
     pub(crate) fn on_sent(&mut self, now: Instant, content: Content) {
         let eliciting = content.eliciting();
-        let size = (content.data.end - content.data.start) as u32;
+        let len = |range: &Range<u64>| (range.end - range.start) as u32;
+        let size = len(&content.data) + len(&content.control);
         if eliciting {
             if self.eliciting_out == 0 {
                 self.rto_base = now; // RFC 6298 (5.1)

@@ -18,6 +18,8 @@ fn flush(from: &mut Control, to: &mut Control, notices: &mut Vec<Notice>) {
         assert!(deliver(from, to, &range));
         from.on_acked(range);
         to.decode(notices).unwrap();
+        let (next, edge) = to.window();
+        from.on_report(next, edge);
     }
 }
 
@@ -57,8 +59,28 @@ fn more_bytes_than_credit_are_a_violation() {
     while let Some(range) = a.take(700) {
         assert!(deliver(&a, &mut b, &range));
         violated |= b.decode(&mut Vec::new()).is_err();
+        let (next, edge) = b.window();
+        a.on_report(next, edge);
     }
     assert!(violated);
+}
+
+#[test]
+fn nothing_is_sent_beyond_the_edge() {
+    let mut a = Control::new();
+    while a.out_end() < super::INITIAL_EDGE + 1000 {
+        a.push(&Record::App(&[1; 1000]));
+    }
+    let mut sent = 0;
+    while let Some(range) = a.take(700) {
+        sent = range.end;
+    }
+    assert_eq!(sent, super::INITIAL_EDGE);
+    assert!(!a.has_next() && !a.all_sent());
+    a.on_report(u64::MAX, super::INITIAL_EDGE + 10);
+    assert_eq!(a.take(700), Some(super::INITIAL_EDGE..super::INITIAL_EDGE + 10));
+    a.on_report(sent, 0);
+    assert_eq!(a.out_base, sent, "in order is acknowledged");
 }
 
 #[test]
@@ -121,6 +143,8 @@ proptest! {
             }
             b.decode(&mut notices).unwrap();
             got.extend(read_all(&mut b));
+            let (next, edge) = b.window();
+            a.on_report(next.min(a.out_base), edge);
         }
         prop_assert!(a.all_acked() && a.all_sent());
         prop_assert!(got == sent);
