@@ -58,6 +58,8 @@ pub(crate) struct Control {
     credit_given: u64,
     peer_closed: bool,
     fresh_app: bool,
+    /// Our FIN stands behind what has been put in.
+    closed: bool,
 }
 
 impl Control {
@@ -78,13 +80,22 @@ impl Control {
             credit_given: INITIAL_CREDIT,
             peer_closed: false,
             fresh_app: false,
+            closed: false,
         }
     }
 
     // ---- outgoing ----
 
+    /// Nothing more is put in.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
     /// Appends one of the engine's records. They are few and small; the reserve is theirs.
     pub(crate) fn push(&mut self, record: &Record<'_>) {
+        if self.closed {
+            return;
+        }
         let at = self.out.len();
         self.out.resize(at + record.emit_len(), 0);
         // A VecDeque's tail may wrap, and `emit` wants one slice.

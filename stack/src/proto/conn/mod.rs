@@ -90,10 +90,14 @@ pub(crate) struct Conn {
     third_led: bool,
     pub(crate) ping_due: bool,
     pub(crate) abort_due: Option<String>,
+    /// Why this side aborted: said again whenever the peer shows that it does not know.
+    aborted: Option<String>,
     pub(crate) last_heard: Instant,
     pub(crate) idle_timeout: Duration,
     keepalive_at: Instant,
     linger_until: Option<Instant>,
+    /// Since when the end is being agreed upon.
+    closing: Option<Instant>,
 }
 
 impl Conn {
@@ -124,10 +128,12 @@ impl Conn {
             third_led: false,
             ping_due: false,
             abort_due: None,
+            aborted: None,
             last_heard: now,
             idle_timeout,
             keepalive_at: now + idle_timeout / KEEPALIVES,
             linger_until: None,
+            closing: None,
         };
         let open = match role {
             Role::Initiator => Input::Connect,
@@ -167,8 +173,17 @@ impl Conn {
     pub(crate) fn abort(&mut self, why: &str) {
         if self.keys.is_some() && self.control_state != State::Closed {
             self.abort_due = Some(why.to_owned());
+            self.aborted = self.abort_due.clone();
         }
         self.step(Input::Abort);
+    }
+
+    /// Whether it was aborted here; then the peer is told again (RFC 9293, 3.10.7.1).
+    pub(crate) fn refuse_aborted(&mut self) -> bool {
+        if self.aborted.is_some() {
+            self.abort_due = self.aborted.clone();
+        }
+        self.aborted.is_some()
     }
 
     /// Ends the association without a word: the peer is gone.
@@ -180,6 +195,7 @@ impl Conn {
 
     /// Closes our side of both conversations, once everything put in has been sent.
     pub(crate) fn close(&mut self) {
+        self.control.close();
         self.control_fin.wanted = true;
         self.data_fin.wanted = true;
     }
@@ -225,7 +241,7 @@ impl Conn {
     /// Begins to linger once all is over.
     pub(crate) fn settle(&mut self, now: Instant) {
         if self.is_over() && self.linger_until.is_none() && self.keys.is_some() {
-            self.linger_until = Some(now + self.tx.rtt.expected() * LINGER_PTO);
+            self.linger_until = Some(now + self.tx.rtt.rto() * LINGER_PTO);
         }
     }
 
@@ -265,7 +281,9 @@ impl Conn {
             return Ok(false);
         }
         let quiet = now.since(self.last_heard);
-        if quiet >= self.idle_timeout && !self.is_over() {
+        let closing = self.control_fin.wanted.then(|| now.since(*self.closing.get_or_insert(now)));
+        let quiet_or_closing = closing.map_or(quiet, |c| c.max(quiet));
+        if quiet_or_closing >= self.idle_timeout && !self.is_over() {
             return Err(Reason::Silent(self.idle_timeout));
         }
         if quiet >= self.idle_timeout / KEEPALIVES && now >= self.keepalive_at {

@@ -124,6 +124,9 @@ impl Endpoint {
             }
             return;
         }
+        if self.incoming.len() >= self.config.backlog {
+            return; // it repeats the message with its next flight
+        }
         let idle = self.config.idle_timeout;
         let proven = self.listener.on_third(now, arrival, header, payload, idle);
         if let Some((conn, descriptor)) = proven {

@@ -91,12 +91,16 @@ impl Endpoint {
             buf[..len].copy_from_slice(&reply.bytes);
             return Some(single(reply.to, reply.from, reply.ifindex, len));
         }
-        self.poll_receivers(now, buf).or_else(|| {
+        let transmit = self.poll_receivers(now, buf).or_else(|| {
             self.sessions.values_mut().find_map(|session| {
                 session.refresh(now);
                 session.poll_transmit(now, buf)
             })
-        })
+        });
+        if transmit.is_none() {
+            self.reap(now); // the last datagram of some may have been all they waited for
+        }
+        transmit
     }
 
     /// The receivers take turns: those after the one served last come first.
@@ -144,7 +148,9 @@ impl Endpoint {
         if let Some(group) = receiver.group.take() {
             forget_group(&mut self.groups, group.cid, *id);
         }
-        Some(Action::Leave { receiver: *id })
+        let id = *id;
+        self.reap(self.now);
+        Some(Action::Leave { receiver: id })
     }
 
     /// The next object that changed.

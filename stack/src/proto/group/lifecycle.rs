@@ -59,7 +59,11 @@ impl Session {
     /// A member has just been established.
     fn admit(&mut self, now: Instant, index: usize, features: Features) {
         if self.store.base() > 0 {
-            self.members[index].conn.abort("the beginning of the stream is gone");
+            // Without the third message no session begins there.
+            let conn = &mut self.members[index].conn;
+            conn.third = None;
+            conn.third_due = false;
+            conn.drop_dead();
             self.end_member(now, index, Err(Reason::TooLate));
             return;
         }
@@ -114,6 +118,9 @@ impl Session {
             self.end_member(now, index, Err(Reason::Aborted(why)));
             return;
         }
+        if m.conn.refuse_aborted() {
+            return;
+        }
         if incoming.header.encap.kind == Kind::Control {
             if !m.conn.accept_control(incoming) {
                 return;
@@ -160,7 +167,8 @@ impl Session {
                 m.arrived = arrived;
                 m.conn.close();
                 let outcome = match (ok, whole) {
-                    (true, _) => Ok(()),
+                    (true, true) => Ok(()),
+                    (true, false) => Err(Reason::Protocol("success before the end")),
                     (false, true) => Err(Reason::Verdict(reason)),
                     (false, false) => Err(Reason::Aborted(reason)),
                 };

@@ -50,6 +50,18 @@ impl RepairQueue {
         self.waiting.front().map(|(at, _)| *at)
     }
 
+    /// Forgets what nobody lacks any more: it came late, or who lacked it is served alone now.
+    pub(crate) fn prune(&mut self, members: &[Member]) {
+        while let Some(front) = self.ready.front_mut() {
+            let lacking = members.iter().filter_map(|m| m.missing.overlap(front.clone()).next());
+            if let Some(start) = lacking.map(|r| r.start).min() {
+                front.start = start;
+                return;
+            }
+            self.ready.pop_front();
+        }
+    }
+
     /// Decides every repair whose wait is over.
     pub(crate) fn settle(&mut self, now: Instant, log: &mut GroupLog, members: &mut [Member]) {
         while let Some((at, pn)) = self.waiting.front().copied()

@@ -4,6 +4,7 @@ use super::Session;
 use super::member::Member;
 use super::mode::Cause;
 use crate::error::Reason;
+use crate::proto::send::log::LIMIT;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
 use core::time::Duration;
@@ -68,6 +69,7 @@ impl Session {
     pub(crate) fn refresh(&mut self, now: Instant) {
         if self.started && self.group.is_some() {
             self.repairs.settle(now, &mut self.log, &mut self.members);
+            self.repairs.prune(&self.members);
             self.trial.update(now, &self.members);
         }
     }
@@ -107,6 +109,11 @@ impl Session {
 
     /// Gives up log entries that every member has settled.
     pub(crate) fn trim_log(&mut self) {
+        let next = self.log.next_pn();
+        let alone = self.members.iter_mut().filter(|m| !m.is_multicast());
+        for m in alone.filter(|m| next - m.board.settled() > LIMIT as u64 / 4) {
+            m.board.abandon(&self.log).for_each(drop);
+        }
         let served = self.members.iter().filter(|m| m.mode != Mode::Gone);
         let settled = served.map(|m| m.board.settled()).min().unwrap_or(self.log.next_pn());
         self.log.trim(settled);

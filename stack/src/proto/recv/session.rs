@@ -90,6 +90,9 @@ impl Receiving {
             self.end(Reason::Aborted(why.to_owned()));
             return;
         }
+        if self.conn.refuse_aborted() {
+            return;
+        }
         let taken = match incoming.header.encap.kind {
             Kind::Control => self.conn.accept_control(incoming),
             _ => self.accept_data(incoming, false),

@@ -145,6 +145,7 @@ impl SendSpace {
 
     /// Records a packet that is about to leave with the number [`Self::next_pn`].
     pub(crate) fn on_sent(&mut self, now: Instant, content: Content) {
+        self.trim(); // a side that only answers gets few ACKs that would do it
         let eliciting = content.eliciting();
         let len = |range: &Range<u64>| (range.end - range.start) as u32;
         let size = len(&content.data) + len(&content.control);

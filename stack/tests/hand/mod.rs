@@ -1,0 +1,273 @@
+//! A network passed by hand: endpoints, datagrams in flight, and a path that may do anything to them.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use tcpxm::config::{Content, Delivery, EndpointConfig, Group, SessionConfig};
+use tcpxm::error::Reason;
+use tcpxm::proto::endpoint::Endpoint;
+use tcpxm::proto::event::{Action, Arrival, ReadOutcome, ReceiverId, SessionId, SessionState};
+use tcpxm::proto::time::Instant;
+
+pub const DELAY: Duration = Duration::from_micros(500);
+/// Encapsulation kinds, as in the first byte of a datagram.
+pub const HANDSHAKE: u8 = 0;
+pub const CONTROL: u8 = 2;
+pub const GROUP: u8 = 3;
+/// Where the TCP flags of a datagram stand, and the bit of RST.
+pub const FLAGS: usize = 16 + 13;
+pub const RST: u8 = 4;
+
+#[derive(Clone)]
+pub struct Packet {
+    pub to: SocketAddr,
+    pub from: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+impl Packet {
+    pub fn kind(&self) -> u8 {
+        self.bytes[0] & 7
+    }
+
+    pub fn is_reset(&self) -> bool {
+        self.kind() != HANDSHAKE && self.bytes[FLAGS] & RST != 0
+    }
+}
+
+/// What becomes of a datagram on its way to one node: copies, each with its delay.
+pub type Path = Box<dyn FnMut(Instant, usize, Packet) -> Vec<(Duration, Packet)>>;
+
+pub struct Node {
+    pub addr: SocketAddr,
+    pub endpoint: Endpoint,
+    pub joined: bool,
+    pub dead: bool,
+}
+
+pub struct Net {
+    pub now: Instant,
+    pub nodes: Vec<Node>,
+    pub path: Path,
+    pub transmits: u64,
+    flying: BTreeMap<(Instant, u64), (usize, Packet)>,
+    count: u64,
+}
+
+pub fn straight() -> Path {
+    Box::new(|_, _, packet| vec![(DELAY, packet)])
+}
+
+pub fn endpoint(n: usize, seed: u8) -> (SocketAddr, Endpoint) {
+    let addr = format!("10.0.0.{}:8737", n + 1).parse().unwrap();
+    let config = EndpointConfig { listen: n > 0, port: 8737, ..EndpointConfig::default() };
+    (addr, Endpoint::new(config, [n as u8 ^ seed; 32]))
+}
+
+impl Net {
+    pub fn new(receivers: usize, seed: u8, path: Path) -> Self {
+        let nodes = (0..=receivers).map(|n| {
+            let (addr, endpoint) = endpoint(n, seed);
+            Node { addr, endpoint, joined: false, dead: false }
+        });
+        Self {
+            now: Instant::from_nanos(1),
+            nodes: nodes.collect(),
+            path,
+            transmits: 0,
+            flying: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        self.nodes[1..].iter().map(|n| n.addr).collect()
+    }
+
+    /// Everything that the endpoints want to do now.
+    pub fn pump(&mut self) {
+        let mut buf = vec![0; 1 << 16];
+        for n in 0..self.nodes.len() {
+            if self.nodes[n].dead {
+                continue;
+            }
+            let from = self.nodes[n].addr;
+            while let Some(t) = self.nodes[n].endpoint.poll_transmit(self.now, &mut buf) {
+                self.transmits += 1;
+                for bytes in buf[..t.len].chunks(t.segment_size) {
+                    self.send(&Packet { to: t.to, from, bytes: bytes.to_vec() });
+                }
+            }
+            while let Some(action) = self.nodes[n].endpoint.poll_action() {
+                self.nodes[n].joined = matches!(action, Action::Join { .. });
+                if let Action::Join { receiver, .. } = action {
+                    self.nodes[n].endpoint.handle_join(self.now, receiver, Ok(()));
+                }
+            }
+            while self.nodes[n].endpoint.poll_event().is_some() {}
+        }
+    }
+
+    fn send(&mut self, packet: &Packet) {
+        for n in 0..self.nodes.len() {
+            let node = &self.nodes[n];
+            let group = packet.to.ip().is_multicast() && node.joined;
+            if !(group || node.addr == packet.to) {
+                continue;
+            }
+            for (delay, packet) in (self.path)(self.now, n, packet.clone()) {
+                self.count += 1;
+                self.flying.insert((self.now + delay, self.count), (n, packet));
+            }
+        }
+    }
+
+    /// Lets time pass to whatever is next; false if nothing is.
+    pub fn step(&mut self) -> bool {
+        self.pump();
+        let alive = self.nodes.iter().filter(|n| !n.dead);
+        let timers = alive.filter_map(|n| n.endpoint.poll_timeout());
+        let Some(next) = timers.chain(self.flying.keys().next().map(|k| k.0)).min() else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        while let Some(first) = self.flying.first_entry()
+            && first.key().0 <= self.now
+        {
+            let (n, mut packet) = first.remove();
+            let arrival = Arrival {
+                from: packet.from,
+                to: Some(packet.to.ip()),
+                ifindex: 1,
+                ecn: 0,
+                stride: packet.bytes.len(),
+            };
+            if !self.nodes[n].dead {
+                self.nodes[n].endpoint.handle_datagram(self.now, &arrival, &mut packet.bytes);
+            }
+        }
+        for node in self.nodes.iter_mut().filter(|n| !n.dead) {
+            if node.endpoint.poll_timeout().is_some_and(|at| at <= self.now) {
+                node.endpoint.handle_timeout(self.now);
+            }
+        }
+        true
+    }
+
+    /// Lets time pass as long as `going` says so, up to `limit`; whether that was in time.
+    pub fn run(&mut self, limit: Duration, mut going: impl FnMut(&mut Self) -> bool) -> bool {
+        let until = self.now + limit;
+        let (mut same, mut last) = (0, self.now);
+        while going(self) {
+            if !self.step() || self.now > until {
+                return !going(self);
+            }
+            same = if self.now == last { same + 1 } else { 0 };
+            last = self.now;
+            assert!(same < 1000, "time stands still at {:?}", self.now);
+        }
+        true
+    }
+}
+
+pub fn byte(offset: u64) -> u8 {
+    (offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+}
+
+pub fn group() -> Group {
+    Group { addr: "239.255.1.2:8737".parse().unwrap(), source: None }
+}
+
+pub fn source(len: u64, delivery: Delivery, group: Option<Group>) -> SessionConfig {
+    SessionConfig { group, delivery, content: Content::Source { len }, ..SessionConfig::default() }
+}
+
+/// The application's side: a sender's bytes, and receivers that check each byte.
+pub struct App {
+    pub session: SessionId,
+    pub len: u64,
+    pub written: u64,
+    pub ids: Vec<Option<ReceiverId>>,
+    pub got: Vec<u64>,
+    pub errors: Vec<Option<Reason>>,
+    /// Bytes may have been changed on the way.
+    pub careless: bool,
+}
+
+impl App {
+    pub fn new(net: &mut Net, config: SessionConfig, len: u64) -> Self {
+        let peers = net.peers();
+        let ring = matches!(config.content, Content::Stream { .. });
+        let session = net.nodes[0].endpoint.connect(net.now, config, &peers).unwrap();
+        if !ring {
+            net.nodes[0].endpoint.finish(net.now, session);
+        }
+        let n = peers.len();
+        let (ids, got, errors) = (vec![None; n], vec![0; n], vec![None; n]);
+        Self { session, len, written: 0, ids, got, errors, careless: false }
+    }
+
+    /// Writes, supplies and reads all that can be.
+    pub fn serve(&mut self, net: &mut Net) {
+        let now = net.now;
+        let sender = &mut net.nodes[0].endpoint;
+        while let Some(need) = sender.next_need(self.session) {
+            let bytes: Vec<u8> = (need.start..need.end).map(byte).collect();
+            sender.supply(now, self.session, need.start, bytes.into());
+        }
+        if self.written < self.len {
+            let end = self.len.min(self.written + (1 << 20));
+            let bytes: Vec<u8> = (self.written..end).map(byte).collect();
+            self.written += sender.write(now, self.session, &bytes) as u64;
+            if self.written == self.len {
+                sender.finish(now, self.session);
+            }
+        }
+        for n in 0..self.ids.len() {
+            let endpoint = &mut net.nodes[n + 1].endpoint;
+            self.ids[n] = self.ids[n].or_else(|| endpoint.accept());
+            if let Some(id) = self.ids[n]
+                && endpoint.closed(id).is_none()
+            {
+                self.read(endpoint, now, n, id);
+            }
+        }
+    }
+
+    fn read(&mut self, endpoint: &mut Endpoint, now: Instant, n: usize, id: ReceiverId) {
+        let mut buf = vec![0; 1 << 16];
+        loop {
+            match endpoint.read(now, id, &mut buf) {
+                Ok(ReadOutcome::Data { offset, len }) => {
+                    let right = (offset..).zip(&buf[..len]).all(|(at, b)| *b == byte(at));
+                    assert!(right || self.careless, "wrong bytes at {offset}");
+                    self.got[n] += len as u64;
+                }
+                Ok(ReadOutcome::End { len }) => {
+                    assert!(self.careless || (len, self.got[n]) == (self.len, self.len));
+                    endpoint.close(now, id, Ok(()));
+                    return;
+                }
+                Ok(ReadOutcome::Empty) => return,
+                Err(why) => {
+                    self.errors[n] = Some(why);
+                    return;
+                }
+            }
+        }
+    }
+
+    pub fn done(&self, net: &Net) -> bool {
+        net.nodes[0].endpoint.session_state(self.session) == SessionState::Done
+    }
+
+    /// Runs until every member has its outcome; whether that came within `limit`.
+    pub fn finish(&mut self, net: &mut Net, limit: Duration) -> bool {
+        net.run(limit, |net| {
+            self.serve(net);
+            !self.done(net)
+        })
+    }
+}
