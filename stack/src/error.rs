@@ -38,6 +38,9 @@ pub enum Reason {
     /// It was there, then nothing more was heard.
     #[error("nothing heard for {0:?}")]
     Silent(Duration),
+    /// It answers, but no byte sent to it arrives.
+    #[error("none of the bytes sent to it arrived for {0:?}")]
+    Stalled(Duration),
     /// It ended the session before the end.
     #[error("aborted by the peer: {0}")]
     Aborted(String),

@@ -69,7 +69,7 @@ impl core::error::Error for NoMemberLeft {}
 /// The nearest kind of [`std::io::Error`]. Never `Interrupted`, which callers retry.
 fn kind_of(reason: &Reason) -> ErrorKind {
     match reason {
-        Reason::NeverAnswered(_) | Reason::Silent(_) => ErrorKind::TimedOut,
+        Reason::NeverAnswered(_) | Reason::Silent(_) | Reason::Stalled(_) => ErrorKind::TimedOut,
         Reason::Refused(_) => ErrorKind::ConnectionRefused,
         Reason::Aborted(_) => ErrorKind::ConnectionAborted,
         Reason::Verdict(_) => ErrorKind::Other,

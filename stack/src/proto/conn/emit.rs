@@ -116,11 +116,11 @@ impl Conn {
     /// Whether [`Self::emit_control`] has something to send.
     pub(crate) fn wants_control(&self) -> bool {
         self.abort_due.is_some()
-            || (self.keys.is_some()
+            || (self.acks.due() && self.answers())
+            || (self.is_open()
                 && (self.third_due
                     || self.ping_due
-                    || self.acks.due()
-                    || (self.is_open() && self.control_bytes_due())
+                    || self.control_bytes_due()
                     || self.control_fin_due()
                     || (self.role == Role::Responder && self.data_fin.due())))
     }
@@ -148,6 +148,9 @@ impl Conn {
     ) -> Option<usize> {
         if let Some(why) = self.abort_due.take() {
             return self.emit_reset(now, buf, &why);
+        }
+        if !self.is_open() && !self.acks.due() {
+            return None;
         }
         if self.third_due {
             return self.emit_third(buf);

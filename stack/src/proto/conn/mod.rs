@@ -186,6 +186,11 @@ impl Conn {
         self.aborted.is_some()
     }
 
+    /// Whether acknowledgements are still given: until the end, and a little longer.
+    pub(crate) fn answers(&self) -> bool {
+        self.is_open() || self.linger_until.is_some()
+    }
+
     /// Ends the association without a word: the peer is gone.
     pub(crate) fn drop_dead(&mut self) {
         self.step(Input::Abort);
@@ -241,7 +246,13 @@ impl Conn {
     /// Begins to linger once all is over.
     pub(crate) fn settle(&mut self, now: Instant) {
         if self.is_over() && self.linger_until.is_none() && self.keys.is_some() {
-            self.linger_until = Some(now + self.tx.rtt.rto() * LINGER_PTO);
+            let mut linger = self.tx.rtt.expected() * LINGER_PTO;
+            // A receiver serves on anyway, so it also waits for the sender's repeated FIN; a sender
+            // that leaves early costs its receivers nothing but an entry that times out.
+            if self.role == Role::Responder {
+                linger += self.tx.rtt.rto();
+            }
+            self.linger_until = Some(now + linger);
         }
     }
 

@@ -34,7 +34,10 @@ impl Session {
             m.watch.closed = None; // slow, but its window moves
         }
         m.conn.control.on_report(ack.control_next, ack.control_edge);
-        m.group_status = ack.group_status;
+        if ack.unicast.is_some_and(|space| space.largest >= m.last_report) {
+            m.last_report = ack.unicast.map_or(0, |space| space.largest);
+            m.group_status = ack.group_status; // a report that was overtaken says nothing new
+        }
         // An acknowledgement of bytes never sent is ignored (RFC 9293, 3.10.7.4).
         if ack.data_next > m.contiguous() && ack.data_next <= written {
             m.on_acked(0..ack.data_next);
@@ -44,7 +47,11 @@ impl Session {
             m.conn.tx.on_ack(now, space);
             asked = m.conn.tx.news.latest_sent;
             apply_news(m);
+            if asked.is_some() && m.conn.tx.long_ones_vanish() {
+                self.shorten(); // it answers, but not to long datagrams
+            }
         }
+        let m = &mut self.members[index];
         if let Some(space) = &ack.group {
             m.board.on_ack(now, space, &self.log, cap);
             if !m.board.heard.is_empty() {

@@ -55,6 +55,10 @@ pub(crate) struct Member {
     pub(crate) edge: u64,
     pub(crate) board: Scoreboard,
     pub(crate) group_status: GroupStatus,
+    /// The newest unicast packet that a report named, so that reports are taken in order.
+    pub(crate) last_report: u64,
+    /// Since when bytes are on their way to it and none arrives.
+    pub(crate) stalled: Option<Instant>,
     /// Option 51, as last reported.
     pub(crate) heard_percent: u8,
     /// How it was told to acknowledge.
@@ -97,6 +101,8 @@ impl Member {
             edge: 0,
             board,
             group_status: GroupStatus::None,
+            last_report: 0,
+            stalled: None,
             heard_percent: 0,
             ack_policy: AckPolicy::default(),
             watch: Watch::default(),
@@ -137,6 +143,12 @@ impl Member {
         self.todo.remove(range.clone());
         self.missing.remove(range.clone());
         self.acked.insert(range);
+        self.stalled = None;
+    }
+
+    /// Whether bytes of the stream are on their way to it.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.conn.tx.carries_data() || self.board.waits()
     }
 
     /// Bytes sent to it alone were lost.

@@ -31,6 +31,7 @@ impl Session {
             }
             consider(m.conn.deadline());
             if m.is_served() {
+                consider(m.stalled.map(|since| since + self.config.idle_timeout));
                 consider(m.retry_at);
                 consider(m.probe_at(&self.log));
             }
@@ -87,7 +88,12 @@ impl Session {
         }
         match m.conn.on_timer(now) {
             Ok(false) => {}
-            Ok(true) => self.on_timeout_losses(index),
+            Ok(true) => {
+                if m.conn.tx.long_ones_vanish() {
+                    m.conn.ping(); // is it there at all?
+                }
+                self.on_timeout_losses(index);
+            }
             Err(reason) => {
                 m.conn.drop_dead();
                 self.end_member(now, index, Err(reason));
@@ -98,6 +104,19 @@ impl Session {
         if !m.is_served() {
             return;
         }
+        // RFC 9293, 3.8.3: data that is not acknowledged at all ends the connection, even if the
+        // peer answers otherwise. A closed window is no such case: nothing is on its way then.
+        if m.is_owed() {
+            let since = *m.stalled.get_or_insert(now);
+            if now.since(since) >= self.config.idle_timeout {
+                m.conn.abort("no byte was acknowledged");
+                self.end_member(now, index, Err(Reason::Stalled(self.config.idle_timeout)));
+                return;
+            }
+        } else {
+            m.stalled = None;
+        }
+        let m = &mut self.members[index];
         if m.probe_at(&self.log).is_some_and(|at| at <= now) {
             m.probe(now);
         }

@@ -65,10 +65,14 @@ impl Session {
             let m = &mut self.members[index];
             let len = match &mut m.opening {
                 Some(opening) => opening.emit(now, buf),
-                None if m.conn.wants_control() || (data_end.is_some() && m.conn.data_fin.due()) => {
-                    m.conn.emit_control(now, buf, &Report::default(), data_end)
+                None => {
+                    let fin_due = data_end.is_some() && m.conn.is_open() && m.conn.data_fin.due();
+                    if m.conn.wants_control() || fin_due {
+                        m.conn.emit_control(now, buf, &Report::default(), data_end)
+                    } else {
+                        None
+                    }
                 }
-                None => None,
             };
             if let Some(len) = len {
                 self.control_cursor = index;

@@ -52,6 +52,8 @@ impl Period {
 pub(crate) struct Scoreboard {
     base: u64,
     fates: VecDeque<Fate>,
+    /// All packets below have been heard: no report of them is news.
+    heard_below: u64,
     first_out: u64,
     flight: u64,
     outstanding: usize,
@@ -76,6 +78,7 @@ impl Scoreboard {
         Self {
             base,
             fates: VecDeque::new(),
+            heard_below: base,
             first_out: base,
             flight: 0,
             outstanding: 0,
@@ -145,10 +148,10 @@ impl Scoreboard {
         let flight_before = self.flight;
         let (mut bytes, mut newest, mut late, mut undo) = (0, None, None, false);
         for (low, high) in &ack.ranges {
-            if high < self.base {
+            if high < self.base.max(self.heard_below) {
                 break;
             }
-            for pn in low.max(self.base)..=high {
+            for pn in low.max(self.base).max(self.heard_below)..=high {
                 let fate = self.fates[(pn - self.base) as usize];
                 if fate == Fate::Heard {
                     continue;
@@ -191,6 +194,10 @@ impl Scoreboard {
             self.cut_by = None;
         }
         self.largest = self.largest.max(Some(ack.largest));
+        self.heard_below = self.heard_below.max(self.base);
+        while self.fates.get((self.heard_below - self.base) as usize) == Some(&Fate::Heard) {
+            self.heard_below += 1;
+        }
         self.find_lost(now, log);
     }
 

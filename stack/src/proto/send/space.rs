@@ -6,7 +6,7 @@ use super::congestion::Congestion;
 use super::rtt::Rtt;
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
-use crate::wire::SpaceAck;
+use crate::wire::{PAYLOAD_SHORT, SpaceAck};
 use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -23,6 +23,9 @@ const LOST_MEMORY: usize = 256;
 pub(crate) const INITIAL_RTO: Duration = Duration::from_millis(250);
 /// RFC 6298 (5.5): back-off doubles; at this many doublings the RTO's cap is long reached.
 const MAX_BACKOFF: u32 = 8;
+
+/// Time-outs in a row after which a path is suspected to swallow long packets.
+const LONG_TIMEOUTS: u32 = 2;
 
 /// What a packet carried, as far as its loss or arrival matters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +68,13 @@ struct Packet {
     content: Content,
 }
 
+impl Packet {
+    /// Longer than what the handshake has shown to pass.
+    fn is_long(&self) -> bool {
+        self.content.data.end - self.content.data.start > PAYLOAD_SHORT as u64
+    }
+}
+
 /// What an ACK or a time-out told, to be applied by the owner.
 #[derive(Debug, Default)]
 pub(crate) struct News {
@@ -94,6 +104,8 @@ pub(crate) struct SendSpace {
     largest_acked: Option<u64>,
     flight: u64,
     eliciting_out: usize,
+    /// Packets out that carry bytes of the data conversation.
+    data_out: usize,
     /// A loss at or below belongs to a reduction already made (RFC 6675, `RecoveryPoint`).
     recover: u64,
     /// The packet whose loss made the last reduction.
@@ -102,6 +114,8 @@ pub(crate) struct SendSpace {
     backoff: u32,
     rto_base: Instant,
     timeouts: VecDeque<Instant>,
+    /// Time-outs that lost long packets, since the last long packet arrived.
+    long_timeouts: u32,
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
     pub(crate) news: News,
@@ -116,12 +130,14 @@ impl SendSpace {
             largest_acked: None,
             flight: 0,
             eliciting_out: 0,
+            data_out: 0,
             recover: 0,
             cut_by: None,
             threshold: DUP_THRESH,
             backoff: 0,
             rto_base: Instant::ZERO,
             timeouts: VecDeque::new(),
+            long_timeouts: 0,
             rtt: Rtt::new(INITIAL_RTO),
             congestion: Congestion::new(algorithm, mss),
             news: News::default(),
@@ -136,6 +152,11 @@ impl SendSpace {
     /// Bytes of both conversations in flight.
     pub(crate) fn flight(&self) -> u64 {
         self.flight
+    }
+
+    /// Whether bytes of the data conversation are in flight.
+    pub(crate) fn carries_data(&self) -> bool {
+        self.data_out > 0
     }
 
     /// Whether the congestion window has room for so many more bytes.
@@ -154,6 +175,7 @@ impl SendSpace {
                 self.rto_base = now; // RFC 6298 (5.1)
             }
             self.eliciting_out += 1;
+            self.data_out += usize::from(!content.data.is_empty());
             self.flight += u64::from(size);
         }
         let fate = if eliciting { Fate::Outstanding } else { Fate::Settled };
@@ -181,6 +203,7 @@ impl SendSpace {
                     Fate::Settled => continue,
                     Fate::Outstanding => {
                         self.eliciting_out -= 1;
+                        self.data_out -= usize::from(!packet.content.data.is_empty());
                         self.flight -= u64::from(packet.size);
                     }
                     Fate::Lost => {
@@ -189,6 +212,9 @@ impl SendSpace {
                     }
                 }
                 packet.fate = Fate::Settled;
+                if packet.is_long() {
+                    self.long_timeouts = 0;
+                }
                 acked_bytes += u64::from(packet.size);
                 newest = newest.max(Some(pn));
                 self.news.latest_sent = self.news.latest_sent.max(Some(packet.at));
@@ -251,6 +277,7 @@ impl SendSpace {
         }
         packet.fate = Fate::Lost;
         self.eliciting_out -= 1;
+        self.data_out -= usize::from(!packet.content.data.is_empty());
         self.flight -= u64::from(packet.size);
         self.news.lost.push(packet.content.clone());
         if congestion && packet.size > 0 && pn >= self.recover {
@@ -293,6 +320,8 @@ impl SendSpace {
         }
         let flight = self.flight;
         let next = self.next_pn();
+        let out = self.packets.iter().filter(|p| p.fate == Fate::Outstanding);
+        self.long_timeouts += u32::from(out.into_iter().any(Packet::is_long));
         for pn in self.first_out.max(self.base)..next {
             self.lose(now, pn, false);
         }
@@ -313,6 +342,12 @@ impl SendSpace {
         self.rto_base = now;
         self.trim();
         true
+    }
+
+    /// Whether long packets time out again and again: if short ones are answered, the path swallows
+    /// long ones (RFC 8899, 4.3: a black hole).
+    pub(crate) fn long_ones_vanish(&self) -> bool {
+        self.long_timeouts >= LONG_TIMEOUTS
     }
 
     /// Whether three repeated time-outs fell into the last ten seconds.

@@ -1,6 +1,7 @@
 //! The bytes that a session sends, whichever way they come.
 
 use super::source::Source;
+use crate::wire::MAX_OFFSET;
 use core::fmt;
 use core::ops::Range;
 use smoltcp::storage::RingBuffer;
@@ -56,7 +57,11 @@ impl Store {
     /// Appends to a ring what fits, and gives how much that was; 0 for a source.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         match &mut self.kind {
-            Kind::Ring(ring) => ring.held.enqueue_slice(bytes),
+            Kind::Ring(ring) => {
+                // No segment can say an offset beyond.
+                let most = MAX_OFFSET.saturating_sub(ring.end()).min(bytes.len() as u64);
+                ring.held.enqueue_slice(&bytes[..most as usize])
+            }
             Kind::Source(_) => 0,
         }
     }
