@@ -14,3 +14,6 @@ pub mod recv;
 pub mod rng;
 pub mod send;
 pub mod time;
+
+#[cfg(test)]
+mod tests_document;
