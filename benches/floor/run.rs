@@ -10,6 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, EndpointConfig, Group, SessionConfig};
+use tcpxm::net::interface::index_of;
+use tcpxm::net::{Family, draw_group};
 use tcpxm::proto::event::ReadOutcome;
 use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
 
@@ -53,7 +55,7 @@ pub(crate) struct Received {
 impl Run {
     /// Runs the session to its end.
     pub(crate) fn measure(&self) -> io::Result<Outcome> {
-        let interface = loopback()?;
+        let interface = index_of("lo")?;
         let listeners = HOSTS
             .iter()
             .map(|host| {
@@ -65,7 +67,7 @@ impl Run {
             })
             .collect::<io::Result<Vec<Listener>>>()?;
         let addrs: Vec<SocketAddr> = listeners.iter().map(Listener::local_addr).collect();
-        let group = random_group();
+        let group = (draw_group(Family::V4, false)?, port()).into();
         let began = Instant::now();
         thread::scope(|scope| {
             let receivers: Vec<_> = listeners
@@ -206,17 +208,8 @@ fn wrong(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// A group of the local scope (239.255/16: RFC 2365, section 6.1) and a
-/// port of the dynamic range (RFC 6335, 6), so that two runs at once do not meet.
-fn random_group() -> SocketAddr {
+/// A port of the dynamic range (RFC 6335, section 6), so that two runs at once do not meet.
+fn port() -> u16 {
     // The standard library seeds every `RandomState` differently.
-    let random = RandomState::new().build_hasher().finish().to_be_bytes();
-    let port = 0xc000 | u16::from_be_bytes([random[2], random[3]]);
-    SocketAddr::new(Ipv4Addr::new(239, 255, random[0], random[1]).into(), port)
-}
-
-/// The index of the loopback interface.
-fn loopback() -> io::Result<u32> {
-    let text = std::fs::read_to_string("/sys/class/net/lo/ifindex")?;
-    text.trim().parse().map_err(io::Error::other)
+    0xc000 | RandomState::new().build_hasher().finish() as u16
 }

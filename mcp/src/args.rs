@@ -29,7 +29,7 @@ pub(crate) struct Demo {
     #[arg(long, env = "MCP_GROUP", value_name = "ADDR[:PORT]", value_parser = group)]
     pub(crate) group: Option<SocketAddr>,
     /// Print JSON lines instead of a table: one object per host, then one summary.
-    #[arg(long, env = "MCP_JSON")]
+    #[arg(long, env = "MCP_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) json: bool,
 }
 

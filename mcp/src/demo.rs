@@ -8,18 +8,21 @@ mod receivers;
 
 use crate::args::{self, PORT};
 use crate::exit::Exit;
+use crate::say::say;
 use crate::table::{self, HostRow, Summary};
 use anyhow::{Context, Result, bail};
 use interrupt::Watch;
 use receivers::Receivers;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+use tcpxm::net::interface::index_of;
+use tcpxm::net::{Family, draw_group};
 use transfer::send::Outcome;
 use transfer::source::Source;
 
@@ -34,12 +37,14 @@ pub(crate) fn run(options: &args::Demo) -> Result<Exit> {
     };
     let source = Source::open(&path)?;
     let watch = Watch::start()?;
-    let result = copy_and_show(options, &source, &watch);
-    if watch.check().is_err() {
-        eprintln!("mcp: interrupted, nothing is left behind");
-        return Ok(Exit::Interrupted);
+    match copy_and_show(options, &source, &watch) {
+        // A signal after the result was shown changes nothing about it.
+        Err(_) if watch.check().is_err() => {
+            say("interrupted, nothing is left behind");
+            Ok(Exit::Interrupted)
+        }
+        result => result,
     }
-    result
 }
 
 /// One copy, from the receivers' start to the table.
@@ -49,7 +54,9 @@ fn copy_and_show(options: &args::Demo, source: &Source, watch: &Arc<Watch>) -> R
     let sender = connect(options.group, source.len(), receivers.addrs())?;
     let sender = Arc::new(sender);
     watch.guard(&sender);
-    eprintln!("mcp: copying {} to {} receivers", source.path().display(), sender.members());
+    // A name may hold what would steer a terminal.
+    let name = source.path().display().to_string();
+    say(format_args!("copying {} to {} receivers", name.escape_debug(), sender.members()));
     let outcome = transfer::send_file(&sender, source, &|_| ());
     let seconds = start.elapsed().as_secs_f64();
     let copies = receivers.finish();
@@ -72,8 +79,11 @@ fn copy_and_show(options: &args::Demo, source: &Source, watch: &Arc<Watch>) -> R
 /// Opens the session. A group that the transport does not use at all (link-local, well known)
 /// can be joined by nobody: then all are served by unicast from the start.
 fn connect(group: Option<SocketAddr>, len: u64, addrs: &[SocketAddr]) -> Result<Sender> {
-    let group = group.map_or_else(random_group, Ok)?;
-    let interface = Some(loopback()?);
+    let group = match group {
+        Some(group) => group,
+        None => (draw_group(Family::V4, false).context("cannot choose a group")?, PORT).into(),
+    };
+    let interface = Some(index_of("lo").context("cannot find the loopback interface lo")?);
     let options = |group| SenderOptions {
         session: SessionConfig {
             group,
@@ -85,37 +95,18 @@ fn connect(group: Option<SocketAddr>, len: u64, addrs: &[SocketAddr]) -> Result<
         bind: Some((SENDER, 0).into()),
         ..SenderOptions::default()
     };
-    let source = is_source_specific(group.ip()).then_some(IpAddr::V4(SENDER));
-    match Sender::connect(options(Some(Group { addr: group, source })), addrs) {
+    match Sender::connect(options(Some(Group { addr: group, source: None })), addrs) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            eprintln!("mcp: {error}; going on by unicast");
+            say(format_args!("{error}; going on by unicast"));
             Sender::connect(options(None), addrs)
+        }
+        Ok(sender) if sender.group().is_none() => {
+            say(format_args!("{group} cannot be sent to through lo; going on by unicast"));
+            Ok(sender)
         }
         connected => connected,
     }
     .context("cannot open the session")
-}
-
-/// A group of the administratively scoped range, 239.255.0.0/16 (RFC 2365, section 6.1).
-fn random_group() -> Result<SocketAddr> {
-    let mut last = [0; 2];
-    getrandom::fill(&mut last).map_err(io::Error::other).context("cannot choose a group")?;
-    Ok((Ipv4Addr::new(239, 255, last[0], last[1]), PORT).into())
-}
-
-/// Whether the group belongs to source-specific multicast (RFC 4607, section 1).
-fn is_source_specific(group: IpAddr) -> bool {
-    match group {
-        IpAddr::V4(group) => group.octets()[0] == 232,
-        IpAddr::V6(group) => group.segments()[0] & 0xfff0 == 0xff30 && group.segments()[1] == 0,
-    }
-}
-
-/// Index of the loopback interface.
-fn loopback() -> Result<u32> {
-    let socket = UdpSocket::bind((SENDER, 0)).context("cannot open a socket on loopback")?;
-    let index = rustix::net::netdevice::name_to_index(&socket, "lo");
-    index.map_err(io::Error::from).context("cannot find the loopback interface lo")
 }
 
 /// Reads every copy back and compares it with the source, trusting no digest of the transfer.
@@ -134,9 +125,10 @@ fn verify(
         let result = match (member.failure(), copy) {
             (Some(why), _) => Err(why),
             (None, Err(why)) => Err(why.clone()),
-            (None, Ok(path)) => match digest(path, watch)? {
-                found if found == original => Ok(found.to_hex().to_string()),
-                found => Err(format!("its copy has the digest {found}, not {original}")),
+            (None, Ok(path)) => match digest(path, watch) {
+                Ok(found) if found == original => Ok(found.to_hex().to_string()),
+                Ok(found) => Err(format!("its copy has the digest {found}, not {original}")),
+                Err(error) => Err(format!("{error:#}")),
             },
         };
         rows.push(HostRow::new(&member.report, result));
@@ -155,19 +147,5 @@ fn digest(path: &Path, watch: &Watch) -> Result<blake3::Hash> {
             0 => return Ok(hasher.finalize()),
             read => hasher.update(&buf[..read]),
         };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_of_groups_are_told_apart() {
-        let specific = |text: &str| is_source_specific(text.parse().unwrap());
-        assert!(specific("232.1.2.3") && specific("ff3e::8000:1"));
-        assert!(!specific("239.255.1.2") && !specific("ff15::1") && !specific("ff3e:20::1"));
-        let group = random_group().unwrap();
-        assert!(group.to_string().starts_with("239.255.") && group.port() == PORT);
     }
 }

@@ -1,9 +1,12 @@
 //! `mcp`: copies a file to many hosts in the time of one, by multicast where the network carries
 //! it, by unicast where it must.
 
+#![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
+
 mod args;
 mod demo;
 mod exit;
+mod say;
 mod table;
 
 use args::{Cli, Command};
@@ -23,7 +26,7 @@ fn main() -> ExitCode {
     };
     let Command::Demo(options) = cli.command;
     let exit = demo::run(&options).unwrap_or_else(|error| {
-        eprintln!("mcp: {error:#}");
+        say::say(format_args!("{error:#}"));
         Exit::Failed
     });
     exit.into()

@@ -1,8 +1,9 @@
 //! TCP-XM: a userspace TCP whose segments travel in UDP, from one sender to many receivers.
 //!
 //! One protocol control block per receiver, all linked into one multicast session: what is new
-//! goes to the group once, what a receiver missed goes to it alone, and a receiver that the group
-//! does not reach is served by unicast, each changing by itself (`TCP-XM` slides 9 to 16).
+//! goes to the group once, what two or more missed goes to it again, what one missed goes to that
+//! one alone, and a receiver that the group does not reach is served by unicast, each changing by
+//! itself (`TCP-XM` slides 9 to 16).
 //!
 //! The layers, each importing only those to its left: [`wire`] ← [`seal`] ← [`proto`] ← [`net`] ←
 //! [`api`]. The first three touch no socket, clock, thread or lock: time and randomness come in as

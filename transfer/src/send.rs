@@ -87,6 +87,9 @@ fn send_over<S: Outgoing>(session: &S, source: &Source, progress: &dyn Fn(Progre
     let board = Board::new(source.len());
     let members = session.members();
     let mut listeners: Vec<_> = (0..members).map(|i| Listener::new(session.member(i))).collect();
+    // The end of a source is known: each member can be completed as soon as it has everything,
+    // whatever holds up another.
+    session.finish();
     let (failure, reports) = thread::scope(|scope| {
         let mut couriers = Couriers::new(scope, &board);
         couriers
@@ -98,7 +101,6 @@ fn send_over<S: Outgoing>(session: &S, source: &Source, progress: &dyn Fn(Progre
         }
         board.close();
         couriers.finish();
-        session.finish();
         (failure, session.wait())
     });
     let members = reports.into_iter().zip(&mut listeners).map(|(report, listener)| {

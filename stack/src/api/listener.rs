@@ -84,7 +84,7 @@ impl Listener {
     /// Takes a session that waits, or gives `WouldBlock`.
     pub fn try_accept(&self) -> io::Result<Receiver> {
         let accepted = accept(&mut self.handle.lock(), self.handle.clock.now());
-        let accepted = accepted.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
+        let accepted = accepted.unwrap_or_else(|| Err(self.handle.nothing_yet()))?;
         Ok(self.receiver(accepted))
     }
 

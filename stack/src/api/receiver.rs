@@ -80,6 +80,12 @@ impl Receiver {
             ));
         }
         let outcome = self.handle.ask(|engine, now| self.read_engine(engine, now, buf))?;
+        if outcome == ReadOutcome::Empty {
+            match self.handle.nothing_yet() {
+                e if e.kind() == io::ErrorKind::WouldBlock => {}
+                ended => return Err(ended),
+            }
+        }
         self.tell(&outcome);
         Ok(outcome)
     }

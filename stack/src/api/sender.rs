@@ -2,7 +2,7 @@
 
 use super::streams::MemberStream;
 use super::{COPY, NoMemberLeft, kind_of, misused, seed};
-use crate::config::{EndpointConfig, SessionConfig};
+use crate::config::{EndpointConfig, Group, SessionConfig};
 use crate::net::clock::Clock;
 use crate::net::driver::Driver;
 use crate::net::group::{Family, check_group, is_source_specific};
@@ -51,6 +51,7 @@ pub struct Sender {
     handle: Handle,
     session: SessionId,
     local: SocketAddr,
+    group: Option<Group>,
     finished: AtomicBool,
 }
 
@@ -60,8 +61,8 @@ impl Sender {
     pub fn connect(options: SenderOptions, peers: &[SocketAddr]) -> io::Result<Self> {
         let mut session = options.session;
         let route = choose_route(&mut session, options.interface, peers)?;
-        let group = session.group.map(|group| group.addr);
-        let mut sockets = open(options.bind, peers, group)?;
+        let group = session.group;
+        let mut sockets = open(options.bind, peers, group.map(|group| group.addr))?;
         if let Some(route) = route {
             let family = Family::of(route.source);
             for socket in sockets.iter_mut().filter(|socket| socket.family() == family) {
@@ -75,7 +76,13 @@ impl Sender {
         let mut endpoint = Endpoint::new(config, seed()?);
         let session = endpoint.connect(clock.now(), session, peers).map_err(misused)?;
         let handle = Driver::spawn(endpoint, clock, sockets, options.interface)?;
-        Ok(Self { handle, session, local, finished: AtomicBool::new(false) })
+        Ok(Self { handle, session, local, group, finished: AtomicBool::new(false) })
+    }
+
+    /// The group that is tried, with the source that a source-specific one is joined with; `None`
+    /// if none was asked for, or multicast cannot leave towards it.
+    pub fn group(&self) -> Option<Group> {
+        self.group
     }
 
     /// Waits until sending has begun; the reasons when every receiver has failed before.
@@ -125,7 +132,7 @@ impl Sender {
             return Ok(0);
         }
         let written = self.handle.act(|engine, now| self.write_engine(engine, now, bytes));
-        written.unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))
+        written.unwrap_or_else(|| Err(self.handle.nothing_yet()))
     }
 
     fn write_all_of_it(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -159,7 +166,9 @@ impl Sender {
         }
     }
 
-    /// Nothing more will be written: every receiver is completed, then closed. Returns at once.
+    /// Nothing more will be written: every receiver is completed, then closed. Returns at once. The
+    /// end of a seekable source is known, so its session may be finished at the very beginning;
+    /// then nobody's end waits for anybody else's.
     pub fn finish(&self) {
         self.handle.act(|engine, now| {
             self.finished.store(true, Ordering::Release);

@@ -102,7 +102,7 @@ impl Private {
             return Ok(0);
         }
         let read = self.handle.act(|engine, now| self.end.read(engine, now, buf));
-        read.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+        read.unwrap_or_else(|| Err(self.handle.nothing_yet()))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -120,7 +120,7 @@ impl Private {
             return Ok(0);
         }
         let written = self.handle.act(|engine, now| self.end.write(engine, now, bytes));
-        written.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+        written.unwrap_or_else(|| Err(self.handle.nothing_yet()))
     }
 }
 

@@ -80,6 +80,14 @@ fn refuse_v6(group: Ipv6Addr) -> Option<&'static str> {
 /// `::c` SSDP, `::fb` mDNS, `::101` NTP; assignments stay below this).
 const WELL_KNOWN_V6: u128 = 0x3ff;
 
+/// A group that two sessions hardly ever share, drawn with the system's randomness; see
+/// [`random_group`].
+pub fn draw_group(family: Family, source_specific: bool) -> io::Result<IpAddr> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| io::Error::other(e.to_string()))?;
+    Ok(random_group(&mut Rng::new(seed), family, source_specific))
+}
+
 /// Draws a group from the ranges that are meant for it, so that two sessions hardly ever meet.
 pub fn random_group(rng: &mut Rng, family: Family, source_specific: bool) -> IpAddr {
     // RFC 3307, 4.3: ids above 2^31 are for hosts to draw from.

@@ -19,4 +19,4 @@ pub(crate) mod socket;
 mod sys;
 pub(crate) mod wake;
 
-pub use group::{Family, check_group, is_source_specific, random_group};
+pub use group::{Family, check_group, draw_group, is_source_specific, random_group};

@@ -123,6 +123,15 @@ impl Shared {
         }
     }
 
+    /// What a call that does not wait says when there is nothing: `WouldBlock`, or why there will
+    /// never be anything again.
+    pub(crate) fn nothing_yet(&self) -> io::Error {
+        match &self.lock().ended {
+            Some(why) => io::Error::other(why.clone()),
+            None => io::ErrorKind::WouldBlock.into(),
+        }
+    }
+
     /// Sets or removes the task to wake when an object changes.
     pub(crate) fn set_waker(&self, key: Key, waker: Option<Waker>) {
         let mut inner = self.lock();
@@ -143,7 +152,13 @@ impl Shared {
             inner.wakers.values().cloned().collect()
         };
         self.changed();
-        wakers.into_iter().for_each(Waker::wake);
+        for waker in wakers {
+            // One that panics may be why the thread ends; the others must be woken all the same.
+            let woken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+            if woken.is_err() {
+                tracing::error!("a waker panicked");
+            }
+        }
     }
 
     /// The thread, to be joined by the last handle.

@@ -9,8 +9,11 @@ pub(crate) mod conn;
 pub mod endpoint;
 pub mod event;
 pub(crate) mod group;
-pub mod ranges;
-pub mod recv;
+pub(crate) mod ranges;
+pub(crate) mod recv;
 pub mod rng;
-pub mod send;
+pub(crate) mod send;
 pub mod time;
+
+#[cfg(test)]
+mod tests_document;

@@ -34,7 +34,7 @@ const HEADER: Header = Header {
         dst_port: 40_000,
         seq: Seq(0x1000_0001),
         ack: Some(Seq(0xa000_07d1)),
-        window: 1024,
+        window: 128,
         syn: false,
         fin: false,
         rst: false,

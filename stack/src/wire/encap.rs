@@ -23,7 +23,7 @@ pub enum Kind {
     Control = 2,
     /// The data conversation, sent to the group.
     Group = 3,
-    /// An unsealed hint that a SYN or a connection id is not served here.
+    /// An unsealed hint that a SYN is not served here.
     Refusal = 4,
 }
 
@@ -34,7 +34,7 @@ pub struct Encap {
     pub kind: Kind,
     /// Whether the payload begins with a TLV area.
     pub tlvs: bool,
-    /// Whether the payload's stream bytes have been sent before, to anyone.
+    /// Whether the payload's stream bytes have been sent before to those whom this is for.
     pub repair: bool,
     /// The key that sealed it, of those that the connection id stands for.
     pub key_id: u8,

@@ -71,10 +71,10 @@ pub enum WireError {
     /// They end before what they announce.
     #[error("truncated")]
     Truncated,
-    /// Not the version spoken here. Dropped and counted, never answered.
+    /// Not the version spoken here. Dropped, never answered.
     #[error("unknown version")]
     Version,
-    /// A kind of datagram not known here. Dropped and counted, never answered.
+    /// A kind of datagram not known here. Dropped, never answered.
     #[error("unknown kind of datagram")]
     Kind,
     /// A field has a value that it cannot have; the text says which.

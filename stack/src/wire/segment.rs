@@ -28,7 +28,7 @@ pub struct Segment {
     pub fin: bool,
     /// Reset.
     pub rst: bool,
-    /// Push; here also: acknowledge at once.
+    /// Push; not acted upon.
     pub psh: bool,
     /// Options.
     pub options: Options,

@@ -181,6 +181,8 @@ impl Control {
     pub(crate) fn on_acked(&mut self, range: Range<u64>) {
         self.out_lost.remove(range.clone());
         self.out_acked.insert(range);
+        // Room in a ring that was full is news to a writer, as credit is.
+        self.fresh_app |= self.out.len() + HEAD >= OUT_LIMIT - ENGINE_RESERVE;
         if let Some(first) = self.out_acked.first()
             && first.start <= self.out_base
         {
@@ -271,7 +273,7 @@ impl Control {
         ControlRead::Data(n)
     }
 
-    /// Whether application bytes arrived since this was asked last.
+    /// Whether application bytes, or credit for them, arrived since this was asked last.
     pub(crate) fn take_fresh(&mut self) -> bool {
         core::mem::take(&mut self.fresh_app)
     }
@@ -303,7 +305,11 @@ fn take_record(
             app_in.extend(*bytes);
             *fresh = true;
         }
-        Record::Credit(credit) => *app_credit = (*app_credit).max(*credit),
+        Record::Credit(credit) if *credit > *app_credit => {
+            *app_credit = *credit;
+            *fresh = true; // who waits for room must look
+        }
+        Record::Credit(_) => {}
         Record::GroupKey { id, key } => notices.push(Notice::GroupKey { id: *id, key: *key }),
         Record::Joined => notices.push(Notice::Joined),
         Record::CannotJoin(why) => notices.push(Notice::CannotJoin((*why).to_owned())),

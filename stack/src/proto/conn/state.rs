@@ -43,7 +43,7 @@ pub(crate) enum Input {
 
 /// Every step there is: in a state, on an input, to a state. Simultaneous open does not occur: a
 /// listener never sends a SYN of its own.
-const STEPS: &[(State, Input, State)] = {
+pub(crate) const STEPS: &[(State, Input, State)] = {
     use Input as I;
     use State as S;
     &[

@@ -14,14 +14,14 @@ use crate::wire::{Ack, GroupStatus};
 use core::time::Duration;
 
 /// TCP-XM slide 16: "typically after 75K unicast data".
-const PUBLISHED_BYTES: u64 = 75 << 10;
+pub(crate) const PUBLISHED_BYTES: u64 = 75 << 10;
 /// 75 KiB are 54 segments of 1,420 bytes, so of the 128 that option 51 speaks of about 40 % can
 /// have been multicast by then (the published threshold is not known; this one gives 75K).
-const PUBLISHED_PERCENT: u8 = 40;
+pub(crate) const PUBLISHED_PERCENT: u8 = 40;
 /// The least length of a judgement.
-const PERIOD_MIN: Duration = Duration::from_millis(500);
+pub(crate) const PERIOD_MIN: Duration = Duration::from_millis(500);
 /// In round trips.
-const PERIOD_RTTS: u32 = 10;
+pub(crate) const PERIOD_RTTS: u32 = 10;
 
 impl Session {
     /// Takes a member's ACK block.

@@ -43,7 +43,8 @@ impl Cause {
     }
 }
 
-const STEPS: &[(Mode, Cause, Mode)] = {
+/// Every step there is: from a mode, for a cause, to a mode.
+pub(crate) const STEPS: &[(Mode, Cause, Mode)] = {
     use Cause as C;
     use Mode as M;
     &[
@@ -118,12 +119,12 @@ impl Losses {
 }
 
 /// Packets that a promotion needs, and the share of them that must have been heard.
-const PROMOTE: (u32, f64) = (32, 0.9);
+pub(crate) const PROMOTE: (u32, f64) = (32, 0.9);
 /// Below this share a member does not count as reached.
-const DEMOTE_SHARE: f64 = 0.5;
+pub(crate) const DEMOTE_SHARE: f64 = 0.5;
 /// Loss above this, unless most others share it, is the member's own trouble.
-const OWN_LOSS: f64 = 0.05;
-const CLOSED_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const OWN_LOSS: f64 = 0.05;
+pub(crate) const CLOSED_LIMIT: Duration = Duration::from_secs(1);
 
 /// The judgement, as a pure function.
 pub(crate) fn judge(e: &Evidence) -> Option<Cause> {

@@ -15,10 +15,19 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 /// A spread of round trips larger than this is not waited for.
 const MAX_WAIT: Duration = Duration::from_millis(100);
 
+/// A lost group packet. Its range is kept here: the log may have forgotten the packet when its time
+/// comes, since for every member it is settled.
+#[derive(Debug, Clone)]
+struct Waiting {
+    at: Instant,
+    pn: u64,
+    range: Range<u64>,
+}
+
 /// Lost group packets, in the order in which their wait ends.
 #[derive(Debug, Default)]
 pub(crate) struct RepairQueue {
-    waiting: VecDeque<(Instant, u64)>,
+    waiting: VecDeque<Waiting>,
     /// To be sent to the group.
     pub(crate) ready: VecDeque<Range<u64>>,
 }
@@ -41,13 +50,13 @@ impl RepairQueue {
         }
         entry.queued = true;
         // Kept in order though the wait may have become shorter meanwhile.
-        let at = self.waiting.back().map_or(now + wait, |(last, _)| (*last).max(now + wait));
-        self.waiting.push_back((at, pn));
+        let at = self.waiting.back().map_or(now + wait, |last| last.at.max(now + wait));
+        self.waiting.push_back(Waiting { at, pn, range: entry.range.clone() });
         true
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.waiting.front().map(|(at, _)| *at)
+        self.waiting.front().map(|w| w.at)
     }
 
     /// Forgets what nobody lacks any more: it came late, or who lacked it is served alone now.
@@ -64,13 +73,11 @@ impl RepairQueue {
 
     /// Decides every repair whose wait is over.
     pub(crate) fn settle(&mut self, now: Instant, log: &mut GroupLog, members: &mut [Member]) {
-        while let Some((at, pn)) = self.waiting.front().copied()
-            && at <= now
-        {
-            self.waiting.pop_front();
-            let Some(entry) = log.get_mut(pn) else { continue };
-            entry.queued = false;
-            let range = entry.range.clone();
+        while self.waiting.front().is_some_and(|w| w.at <= now) {
+            let Some(Waiting { pn, range, .. }) = self.waiting.pop_front() else { return };
+            if let Some(entry) = log.get_mut(pn) {
+                entry.queued = false;
+            }
             let mut lacking = members.iter_mut().filter(|m| m.missing.intersects(&range));
             let Some(first) = lacking.next() else { continue };
             if lacking.next().is_some() {

@@ -63,16 +63,13 @@ impl Session {
             let index = (self.control_cursor + k) % n;
             let data_end = self.data_end(index, fin);
             let m = &mut self.members[index];
-            let len = match &mut m.opening {
-                Some(opening) => opening.emit(now, buf),
-                None => {
-                    let fin_due = data_end.is_some() && m.conn.is_open() && m.conn.data_fin.due();
-                    if m.conn.wants_control() || fin_due {
-                        m.conn.emit_control(now, buf, &Report::default(), data_end)
-                    } else {
-                        None
-                    }
-                }
+            let fin_due = data_end.is_some() && m.conn.is_open() && m.conn.data_fin.due();
+            let len = if let Some(opening) = &mut m.opening {
+                opening.emit(now, buf)
+            } else if m.conn.wants_control() || fin_due {
+                m.conn.emit_control(now, buf, &Report::default(), data_end)
+            } else {
+                None
             };
             if let Some(len) = len {
                 self.control_cursor = index;

@@ -261,7 +261,7 @@ impl Receiving {
         }
     }
 
-    /// What the ACK block says of the data.
+    /// Writes the next datagram that is owed to the sender; `None` when there is none.
     pub(crate) fn emit(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
         let Self { conn, buffer, group, heard, verdict_given, sent, .. } = self;
         if !conn.wants_control() {

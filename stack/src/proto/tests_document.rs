@@ -1,0 +1,79 @@
+//! The tables in `docs/states.md` are those of the code. The document's first lines say how to write
+//! it anew.
+
+use super::conn::state;
+use super::group::feedback::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT};
+use super::group::mode::{
+    self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, OWN_LOSS, PROMOTE, RETRY_FIRST, RETRY_MAX,
+};
+use super::send::scoreboard::JUDGED;
+use core::fmt::Write as _;
+
+const DOCUMENT: &str = include_str!("../../../docs/states.md");
+
+const HEAD: &str = "# States
+
+Written by the test that holds it to the code, `stack/src/proto/tests_document.rs`; never by hand:
+
+```sh
+cargo test -q -p tcpxm --lib tests_document -- --nocapture | sed -n '/^# States/,/^<!-- end/p' > docs/states.md
+```
+";
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// When a cause is given.
+fn when(cause: Cause) -> String {
+    let period = format!("max({PERIOD_RTTS} SRTT, {PERIOD_MIN:?})");
+    let (least, share) = PROMOTE;
+    match cause {
+        Cause::Hears => format!(
+            "at least {} heard of at least {least} group packets, of the last {JUDGED}; with \
+             `Promotion::After75K`: {} KiB sent by unicast, and option 51 at {PUBLISHED_PERCENT} %",
+            percent(share),
+            PUBLISHED_BYTES >> 10
+        ),
+        Cause::HearsLittle => {
+            let little = percent(DEMOTE_SHARE);
+            format!("less than {little} heard of at least {least}, for {period}")
+        }
+        Cause::Lossy => format!(
+            "over {period} and at least {JUDGED} packets: more than {}, more than twice the \
+             others' median, more than chance explains",
+            percent(OWN_LOSS)
+        ),
+        Cause::TimedOut => "each the repetition of another, on its unicast".to_owned(),
+        Cause::Closed => format!("for {CLOSED_LIMIT:?}, while another's would let the group go on"),
+        Cause::Silent => "for twice RTO + ACK delay, though an answer is due".to_owned(),
+        Cause::CannotJoin => "CANNOT_JOIN, or its answer takes no groups".to_owned(),
+        Cause::Retry => format!("{RETRY_FIRST:?} after a demotion, then doubled, to {RETRY_MAX:?}"),
+        Cause::Ended => "verdict, failure or abort".to_owned(),
+    }
+}
+
+fn document() -> String {
+    let mut out = HEAD.to_owned();
+    out += "\n## Modes of a member\n\nHow its data travels. A member begins in trial if a group is \
+            offered, else in unicast; without a\nstep in this table a cause changes nothing.\n\n\
+            | from | why | to | when |\n|---|---|---|---|\n";
+    for (from, cause, to) in mode::STEPS {
+        let (from, why, to) = (from.name(), cause.text(), to.name());
+        let _ = writeln!(out, "| {from} | {why} | {to} | {} |", when(*cause));
+    }
+    out += "\n## States of a conversation\n\nData and control each, at either end, as in RFC 9293, \
+            3.3.2. An abort leads from every state to Closed;\nany other input without a step in \
+            this table changes nothing.\n\n| in | on | to |\n|---|---|---|\n";
+    for (state, input, to) in state::STEPS {
+        let _ = writeln!(out, "| {state:?} | {input:?} | {to:?} |");
+    }
+    out + "\n<!-- end -->\n"
+}
+
+#[test]
+fn the_document_has_the_tables_of_the_code() {
+    let document = document();
+    println!("\n{document}");
+    assert!(DOCUMENT == document, "docs/states.md is not what the code says; see its first lines");
+}
