@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// binary search. An empty or inverted range is a no-op wherever one is given. `u64::MAX` itself
 /// cannot be a member, since ranges are half-open.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RangeSet {
+pub(crate) struct RangeSet {
     pieces: VecDeque<Range<u64>>,
     /// Sum of the pieces' lengths, kept up to date because it is asked for per segment.
     total: u64,
@@ -19,19 +19,19 @@ pub struct RangeSet {
 
 impl RangeSet {
     /// The empty set; it allocates nothing.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// The set of one range.
-    pub fn from_range(range: Range<u64>) -> Self {
+    pub(crate) fn from_range(range: Range<u64>) -> Self {
         let mut set = Self::default();
         set.insert(range);
         set
     }
 
     /// Adds a range; what it overlaps or touches becomes one piece with it.
-    pub fn insert(&mut self, Range { start, end }: Range<u64>) {
+    pub(crate) fn insert(&mut self, Range { start, end }: Range<u64>) {
         if start >= end {
             return;
         }
@@ -68,7 +68,7 @@ impl RangeSet {
     }
 
     /// Takes a range out; a piece that reaches beyond it on both sides becomes two.
-    pub fn remove(&mut self, Range { start, end }: Range<u64>) {
+    pub(crate) fn remove(&mut self, Range { start, end }: Range<u64>) {
         let Range { start: mut low, end: mut high } = self.touched(start, end);
         if low == high {
             return;
@@ -97,54 +97,46 @@ impl RangeSet {
     }
 
     /// Takes the first piece out.
-    pub fn pop_first(&mut self) -> Option<Range<u64>> {
+    pub(crate) fn pop_first(&mut self) -> Option<Range<u64>> {
         let first = self.pieces.pop_front()?;
         self.total -= first.end - first.start;
         Some(first)
     }
 
     /// Whether the set has this member.
-    pub fn contains(&self, value: u64) -> bool {
+    pub(crate) fn contains(&self, value: u64) -> bool {
         self.first_from(value).is_some_and(|p| p.start == value)
     }
 
-    /// Whether all of the range is in the set; true for an empty range.
-    pub fn covers(&self, range: &Range<u64>) -> bool {
-        range.start >= range.end
-            || self
-                .first_from(range.start)
-                .is_some_and(|p| p.start == range.start && p.end >= range.end)
-    }
-
     /// Whether any of the range is in the set; false for an empty range.
-    pub fn intersects(&self, range: &Range<u64>) -> bool {
+    pub(crate) fn intersects(&self, range: &Range<u64>) -> bool {
         range.start < range.end && self.first_from(range.start).is_some_and(|p| p.start < range.end)
     }
 
     /// Whether inserting this range would join a piece rather than make a new one.
-    pub fn joins(&self, range: &Range<u64>) -> bool {
+    pub(crate) fn joins(&self, range: &Range<u64>) -> bool {
         let at = self.pieces.partition_point(|p| p.end < range.start);
         range.start < range.end && self.pieces.get(at).is_some_and(|p| p.start <= range.end)
     }
 
     /// The lowest piece.
-    pub fn first(&self) -> Option<Range<u64>> {
+    pub(crate) fn first(&self) -> Option<Range<u64>> {
         self.pieces.front().cloned()
     }
 
     /// The highest piece.
-    pub fn last(&self) -> Option<Range<u64>> {
+    pub(crate) fn last(&self) -> Option<Range<u64>> {
         self.pieces.back().cloned()
     }
 
     /// The first piece at or after `from`, cut to start there if it begins before.
-    pub fn first_from(&self, from: u64) -> Option<Range<u64>> {
+    pub(crate) fn first_from(&self, from: u64) -> Option<Range<u64>> {
         let at = self.pieces.partition_point(|p| p.end <= from);
         self.pieces.get(at).map(|p| p.start.max(from)..p.end)
     }
 
     /// The parts of the range that are not in the set, in order.
-    pub fn gaps(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn gaps(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let (mut at, end) = (range.start, range.end);
         self.overlap(range).chain(once(end..end)).filter_map(move |piece| {
             let gap = at..piece.start;
@@ -154,32 +146,35 @@ impl RangeSet {
     }
 
     /// The parts of the range that are in the set, in order.
-    pub fn overlap(&self, Range { start, end }: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn overlap(
+        &self,
+        Range { start, end }: Range<u64>,
+    ) -> impl Iterator<Item = Range<u64>> {
         self.pieces.range(self.touched(start, end)).map(move |p| p.start.max(start)..p.end.min(end))
     }
 
     /// All pieces, in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + ExactSizeIterator {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + ExactSizeIterator {
         self.pieces.iter().cloned()
     }
 
     /// Number of pieces.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.pieces.len()
     }
 
     /// Whether the set has no members.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
     /// Number of members.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
     /// Takes everything out; the allocation is kept.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.pieces.clear();
         self.total = 0;
     }
@@ -229,7 +224,6 @@ mod tests {
         assert_eq!(set.overlap(asked.clone()).collect::<Vec<_>>(), runs(bits, a, b, true));
         assert_eq!(set.gaps(asked.clone()).collect::<Vec<_>>(), runs(bits, a, b, false));
         let inside = if a < b { &bits[a..b] } else { &[] };
-        assert_eq!(set.covers(&asked), inside.iter().all(|b| *b));
         assert_eq!(set.intersects(&asked), inside.iter().any(|b| *b));
         assert_eq!(set.contains(a as u64), bits.get(a).copied().unwrap_or(false));
         let rest = runs(bits, a, SPAN, true);

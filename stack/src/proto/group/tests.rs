@@ -7,14 +7,13 @@ use crate::config::{Content, Delivery, Group, SessionConfig};
 use crate::error::ConfigError;
 use crate::proto::conn::emit::Report;
 use crate::proto::rng::Rng;
-use crate::proto::send::store::BLOCK;
 use crate::proto::time::Instant;
 use crate::seal::{Keys, SealKey};
 use crate::stats::Mode;
 use crate::wire::{Ack, GroupStatus, RangeList, SpaceAck};
 use core::time::Duration;
 
-const LEN: u64 = 4 * BLOCK;
+const LEN: u64 = 4 << 20;
 const SEGMENT: u64 = 1420;
 
 fn at(ms: u64) -> Instant {

@@ -6,11 +6,11 @@ use crate::config::Delivery;
 
 /// Pieces of received stream kept apart by holes, at most: a segment that would need one more is
 /// refused, unless it is the very next one.
-pub const MAX_HOLES: usize = 4096;
+pub(crate) const MAX_HOLES: usize = 4096;
 
 /// What became of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accepted {
+pub(crate) enum Accepted {
     /// It is here, all of it, and may be acknowledged.
     Stored {
         /// Bytes not seen before; 0 for a pure duplicate.
@@ -23,7 +23,7 @@ pub enum Accepted {
 
 /// Receive buffer of one session; one allocation at creation, one copy in, one copy out.
 #[derive(Debug)]
-pub enum RecvBuffer {
+pub(crate) enum RecvBuffer {
     /// The stream in order, as TCP does.
     Ordered(Ordered),
     /// Segments as they come, each byte once.
@@ -32,7 +32,7 @@ pub enum RecvBuffer {
 
 impl RecvBuffer {
     /// An empty buffer of `capacity` bytes for a stream that begins at offset 0.
-    pub fn new(delivery: Delivery, capacity: usize) -> Self {
+    pub(crate) fn new(delivery: Delivery, capacity: usize) -> Self {
         match delivery {
             Delivery::Ordered => Self::Ordered(Ordered::new(capacity)),
             Delivery::Unordered => Self::Unordered(Unordered::new(capacity)),
@@ -41,7 +41,7 @@ impl RecvBuffer {
 
     /// Takes the bytes that stand at `offset` of the stream. Where they overlap what is here
     /// already, the first ones stay, whatever the new ones are.
-    pub fn accept(&mut self, offset: u64, bytes: &[u8]) -> Accepted {
+    pub(crate) fn accept(&mut self, offset: u64, bytes: &[u8]) -> Accepted {
         match self {
             Self::Ordered(b) => b.accept(offset, bytes),
             Self::Unordered(b) => b.accept(offset, bytes),
@@ -49,7 +49,7 @@ impl RecvBuffer {
     }
 
     /// First byte not yet received in order.
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         match self {
             Self::Ordered(b) => b.next(),
             Self::Unordered(b) => b.next(),
@@ -59,7 +59,7 @@ impl RecvBuffer {
     /// First byte that the sender may not send: the absolute flow-control edge, which never goes
     /// back. Ordered: what was read plus the capacity. Unordered: the highest byte received plus
     /// the free room, so that a hole filled later may find none.
-    pub fn edge(&self) -> u64 {
+    pub(crate) fn edge(&self) -> u64 {
         match self {
             Self::Ordered(b) => b.edge(),
             Self::Unordered(b) => b.edge(),
@@ -68,7 +68,7 @@ impl RecvBuffer {
 
     /// Copies out what comes next: its offset and length, at least 1; `None` if there is nothing,
     /// or `buf` is empty.
-    pub fn read(&mut self, buf: &mut [u8]) -> Option<(u64, usize)> {
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Option<(u64, usize)> {
         match self {
             Self::Ordered(b) => b.read(buf),
             Self::Unordered(b) => b.read(buf),
@@ -76,7 +76,7 @@ impl RecvBuffer {
     }
 
     /// Whether [`Self::read`] has something.
-    pub fn readable(&self) -> bool {
+    pub(crate) fn readable(&self) -> bool {
         match self {
             Self::Ordered(b) => b.readable(),
             Self::Unordered(b) => b.readable(),
@@ -85,7 +85,7 @@ impl RecvBuffer {
 
     /// A FIN says that the stream has `len` bytes; false if that contradicts what was received or
     /// an earlier FIN, and then nothing changes.
-    pub fn set_end(&mut self, len: u64) -> bool {
+    pub(crate) fn set_end(&mut self, len: u64) -> bool {
         match self {
             Self::Ordered(b) => b.set_end(len),
             Self::Unordered(b) => b.set_end(len),
@@ -93,7 +93,7 @@ impl RecvBuffer {
     }
 
     /// Length of the stream, once it is known.
-    pub fn end(&self) -> Option<u64> {
+    pub(crate) fn end(&self) -> Option<u64> {
         match self {
             Self::Ordered(b) => b.end(),
             Self::Unordered(b) => b.end(),
@@ -101,12 +101,12 @@ impl RecvBuffer {
     }
 
     /// Whether all bytes up to the end have arrived.
-    pub fn complete(&self) -> bool {
+    pub(crate) fn complete(&self) -> bool {
         self.end() == Some(self.next())
     }
 
     /// Whether they have all been read as well.
-    pub fn drained(&self) -> bool {
+    pub(crate) fn drained(&self) -> bool {
         self.complete() && !self.readable()
     }
 }

@@ -5,7 +5,7 @@ const SEGMENTS: u32 = 128;
 
 /// Of the last 128 segments, how many came by multicast (`TCP-XM` slides 17, 18 and 20).
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// One bit per segment, the newest lowest; set when it came by multicast. The 128 bits are
     /// the window: what is shifted out is forgotten.
     bits: u128,
@@ -14,19 +14,19 @@ pub struct Heard {
 
 impl Heard {
     /// Nothing received yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Counts one data segment, which came by multicast or not.
-    pub fn record(&mut self, multicast: bool) {
+    pub(crate) fn record(&mut self, multicast: bool) {
         self.bits = self.bits << 1 | u128::from(multicast);
         self.counted = (self.counted + 1).min(SEGMENTS);
     }
 
     /// Percentage by multicast, 0 to 100, rounded down: of the last 128 segments, or of all so far
     /// while they are fewer; 0 before the first.
-    pub fn percent(&self) -> u8 {
+    pub(crate) fn percent(&self) -> u8 {
         (self.bits.count_ones() * 100 / self.counted.max(1)) as u8
     }
 }

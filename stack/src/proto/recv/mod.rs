@@ -1,9 +1,9 @@
 //! The receiving half: the bytes on their way to the application, and what is told to the sender
 //! about the datagrams that brought them.
 
-pub mod buffer;
-pub mod heard;
+pub(crate) mod buffer;
+pub(crate) mod heard;
 mod ordered;
-pub mod pns;
+pub(crate) mod pns;
 pub(crate) mod session;
 mod unordered;

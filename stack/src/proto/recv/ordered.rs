@@ -6,7 +6,7 @@ use core::fmt;
 use smoltcp::storage::RingBuffer;
 
 /// Receive buffer that hands the stream out in order.
-pub struct Ordered {
+pub(crate) struct Ordered {
     /// Allocated: in order and not yet read. Unallocated: the rest of the window, in which
     /// segments beyond a hole stand already.
     ring: RingBuffer<'static, u8>,

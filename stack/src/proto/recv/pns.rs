@@ -5,20 +5,20 @@ use crate::proto::time::Instant;
 
 /// Ranges of packet numbers remembered at most. Sixteen times what one ACK reports (64), so that a
 /// duplicate is known for one even when the path reorders and loses heavily.
-pub const MAX_REMEMBERED: usize = 1024;
+pub(crate) const MAX_REMEMBERED: usize = 1024;
 
 /// What recording a packet told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// It opened a hole below it, or filled one: worth an ACK at once (RFC 9000, 13.2.1). A
     /// packet that elicits no ACK never says so itself; a hole that it opens is told by the next
     /// one that does, so that ACKs are not answered by ACKs.
-    pub gap: bool,
+    pub(crate) gap: bool,
 }
 
 /// The packets of one space, as far as they are remembered.
 #[derive(Debug, Clone, Default)]
-pub struct PnTracker {
+pub(crate) struct PnTracker {
     seen: RangeSet,
     /// Everything below was forgotten and counts as seen.
     floor: u64,
@@ -35,13 +35,13 @@ pub struct PnTracker {
 
 impl PnTracker {
     /// Nothing seen yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Whether this number was not seen yet; false also for what is older than what is remembered,
     /// and for `u64::MAX`, which no packet may have.
-    pub fn is_new(&self, pn: u64) -> bool {
+    pub(crate) fn is_new(&self, pn: u64) -> bool {
         if self.largest.is_none_or(|largest| pn > largest) {
             return pn >= self.floor && pn < u64::MAX;
         }
@@ -50,7 +50,7 @@ impl PnTracker {
 
     /// Records a packet that arrived at `now`, with its CE mark (RFC 3168), and whether it elicits
     /// an ACK. One that is not new changes nothing.
-    pub fn record(&mut self, now: Instant, pn: u64, ce: bool, eliciting: bool) -> Recorded {
+    pub(crate) fn record(&mut self, now: Instant, pn: u64, ce: bool, eliciting: bool) -> Recorded {
         if !self.is_new(pn) {
             return Recorded { gap: false };
         }
@@ -75,18 +75,18 @@ impl PnTracker {
     }
 
     /// The largest number seen.
-    pub fn largest(&self) -> Option<u64> {
+    pub(crate) fn largest(&self) -> Option<u64> {
         self.largest
     }
 
     /// When the largest arrived, for the ACK delay; the origin before the first packet.
-    pub fn largest_at(&self) -> Instant {
+    pub(crate) fn largest_at(&self) -> Instant {
         self.largest_at
     }
 
     /// Writes the remembered ranges, newest first, as inclusive (low, high); gives how many were
     /// written, at most `out.len()`.
-    pub fn ranges(&self, out: &mut [(u64, u64)]) -> usize {
+    pub(crate) fn ranges(&self, out: &mut [(u64, u64)]) -> usize {
         let mut written = 0;
         for (place, piece) in out.iter_mut().zip(self.seen.iter().rev()) {
             *place = (piece.start, piece.end - 1);
@@ -97,20 +97,20 @@ impl PnTracker {
 
     /// Numbers not seen between the beginning of the count (the first packet that came, or
     /// [`Self::start_at`]) and the largest; saturates.
-    pub fn missed(&self) -> u32 {
+    pub(crate) fn missed(&self) -> u32 {
         let (Some(start), Some(largest)) = (self.start, self.largest) else { return 0 };
         let span = (largest + 1).saturating_sub(start);
         u32::try_from(span.saturating_sub(self.counted)).unwrap_or(u32::MAX)
     }
 
     /// Packets that arrived marked CE; saturates.
-    pub fn ce(&self) -> u32 {
+    pub(crate) fn ce(&self) -> u32 {
         self.ce
     }
 
     /// Lets the count of what was missed begin at `pn`, or at the lowest number that is still
     /// remembered if that is higher. What was seen stays seen.
-    pub fn start_at(&mut self, pn: u64) {
+    pub(crate) fn start_at(&mut self, pn: u64) {
         let start = pn.max(self.floor);
         self.start = Some(start);
         self.counted = self.seen.overlap(start..u64::MAX).map(|p| p.end - p.start).sum();

@@ -19,7 +19,7 @@ struct Entry {
 }
 
 /// Receive buffer that hands segments out as they came.
-pub struct Unordered {
+pub(crate) struct Unordered {
     /// The bytes of all entries, one after the other.
     queue: RingBuffer<'static, u8>,
     entries: VecDeque<Entry>,

@@ -4,36 +4,32 @@ use core::time::Duration;
 
 /// Lower bound of the RTO. RFC 6298 (2.4) asks for 1 s; 200 ms is what common kernels use, and the
 /// ACK delay here is at most 25 ms, so that the reason for a whole second does not apply.
-pub const RTO_FLOOR: Duration = Duration::from_millis(200);
+pub(crate) const RTO_FLOOR: Duration = Duration::from_millis(200);
 /// Upper bound of the RTO: RFC 6298 (2.5), at least 60 s.
-pub const RTO_CAP: Duration = Duration::from_mins(1);
+pub(crate) const RTO_CAP: Duration = Duration::from_mins(1);
 /// Granularity of the timers, G of RFC 6298; the value of RFC 9002, 6.1.2.
 const GRANULARITY: u64 = 1_000_000;
 
 /// Estimator of one path. Feed it with samples of datagrams that were sent once (RFC 6298, 3);
 /// packet numbers, which never repeat, give only such.
 #[derive(Debug, Clone, Copy)]
-pub struct Rtt {
+pub(crate) struct Rtt {
     initial: Duration,
     /// Nanoseconds, like all below.
     smoothed: Option<u64>,
     variation: u64,
-    min: u64,
-    latest: u64,
 }
 
 impl Rtt {
     /// An estimator without samples, whose RTO is `initial_rto` within the bounds.
-    pub fn new(initial_rto: Duration) -> Self {
+    pub(crate) fn new(initial_rto: Duration) -> Self {
         let initial = initial_rto.clamp(RTO_FLOOR, RTO_CAP);
-        Self { initial, smoothed: None, variation: 0, min: u64::MAX, latest: 0 }
+        Self { initial, smoothed: None, variation: 0 }
     }
 
     /// Takes one measurement. Anything above [`RTO_CAP`] counts as that.
-    pub fn sample(&mut self, rtt: Duration) {
+    pub(crate) fn sample(&mut self, rtt: Duration) {
         let rtt = nanos(rtt.min(RTO_CAP));
-        self.latest = rtt;
-        self.min = self.min.min(rtt);
         match self.smoothed {
             None => {
                 self.smoothed = Some(rtt); // RFC 6298 (2.2): SRTT = R
@@ -48,27 +44,17 @@ impl Rtt {
     }
 
     /// SRTT, `None` before the first sample.
-    pub fn smoothed(&self) -> Option<Duration> {
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.smoothed.map(Duration::from_nanos)
     }
 
     /// RTTVAR, zero before the first sample.
-    pub fn variation(&self) -> Duration {
+    pub(crate) fn variation(&self) -> Duration {
         Duration::from_nanos(self.variation)
     }
 
-    /// Smallest sample so far.
-    pub fn min(&self) -> Option<Duration> {
-        self.smoothed.map(|_| Duration::from_nanos(self.min))
-    }
-
-    /// Newest sample, zero before the first.
-    pub fn latest(&self) -> Duration {
-        Duration::from_nanos(self.latest)
-    }
-
     /// Retransmission timeout without back-off, within [`RTO_FLOOR`] and [`RTO_CAP`].
-    pub fn rto(&self) -> Duration {
+    pub(crate) fn rto(&self) -> Duration {
         self.smoothed.map_or(self.initial, |smoothed| {
             // RFC 6298 (2.3): RTO = SRTT + max(G, K * RTTVAR), K = 4
             let rto = smoothed + (4 * self.variation).max(GRANULARITY);
@@ -78,7 +64,7 @@ impl Rtt {
 
     /// By when an answer is to be expected: SRTT + 4 RTTVAR, without the floor of the timeout; the
     /// initial RTO before the first sample.
-    pub fn expected(&self) -> Duration {
+    pub(crate) fn expected(&self) -> Duration {
         self.smoothed.map_or(self.initial, |s| Duration::from_nanos(s + 4 * self.variation))
     }
 }
@@ -100,7 +86,7 @@ mod tests {
     fn before_any_sample() {
         let rtt = Rtt::new(ms(1000));
         assert_eq!((rtt.rto(), rtt.expected()), (ms(1000), ms(1000)));
-        assert_eq!((rtt.smoothed(), rtt.min()), (None, None));
+        assert_eq!(rtt.smoothed(), None);
         assert_eq!(Rtt::new(ms(1)).rto(), RTO_FLOOR);
     }
 
@@ -112,10 +98,9 @@ mod tests {
         assert_eq!((rtt.rto(), rtt.expected()), (ms(480), ms(480)));
         rtt.sample(ms(80));
         assert_eq!((rtt.smoothed(), rtt.variation()), (Some(ms(150)), ms(80)));
-        assert_eq!((rtt.latest(), rtt.min()), (ms(80), Some(ms(80))));
         rtt.sample(ms(310));
         assert_eq!((rtt.smoothed(), rtt.variation()), (Some(ms(170)), ms(100)));
-        assert_eq!((rtt.rto(), rtt.min()), (ms(570), Some(ms(80))));
+        assert_eq!(rtt.rto(), ms(570));
     }
 
     #[test]
@@ -138,7 +123,6 @@ mod tests {
                 rtt.sample(Duration::from_nanos(s));
             }
             let least = Duration::from_nanos(samples.iter().copied().min().unwrap_or(0)).min(RTO_CAP);
-            prop_assert_eq!(rtt.min(), Some(least));
             prop_assert!(rtt.smoothed() >= Some(least) && rtt.smoothed() <= Some(RTO_CAP));
             prop_assert!(rtt.rto() >= RTO_FLOOR && rtt.rto() <= RTO_CAP);
             prop_assert!(rtt.expected() >= rtt.smoothed().unwrap_or_default());

@@ -10,14 +10,13 @@ use core::ops::Range;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Length of a block in bytes: the unit of the file's digests as well.
-pub const BLOCK: u64 = 1 << BLOCK_SHIFT;
+/// Binary logarithm of a block's length in bytes, 1 MiB: the unit of the file's digests as well.
 const BLOCK_SHIFT: u32 = 20;
 /// Blocks held at most, those that were asked for included.
-pub const CACHE_BLOCKS: usize = 32;
+pub(crate) const CACHE_BLOCKS: usize = 32;
 /// Blocks asked for beyond the one that is read: at 10 Gbit/s some 3 ms of work for the reader of
 /// the source.
-pub const READ_AHEAD: u64 = 4;
+pub(crate) const READ_AHEAD: u64 = 4;
 /// Reading ahead stops when so many blocks were asked for and not read yet.
 const AHEAD_LIMIT: usize = CACHE_BLOCKS / 2;
 /// A block that was not read to its end may still make room for reading ahead when the last

@@ -329,7 +329,7 @@ impl SendSpace {
         self.recover = next;
         self.cut_by = None;
         if flight > 0 {
-            self.congestion.on_timeout(now, flight);
+            self.congestion.on_timeout(flight);
         }
         // A lone lost packet times out as well; only when its repetition does, the path is ill.
         if self.backoff > 0 {

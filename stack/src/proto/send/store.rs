@@ -7,11 +7,9 @@ use core::ops::Range;
 use smoltcp::storage::RingBuffer;
 use std::sync::Arc;
 
-pub use super::source::{BLOCK, CACHE_BLOCKS, READ_AHEAD};
-
 /// The bytes of a session, to be read once per segment and again for each repair.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     kind: Kind,
 }
 
@@ -24,22 +22,22 @@ enum Kind {
 impl Store {
     /// A stream, written once, of which the last `capacity` bytes at most are held; allocated
     /// here and now.
-    pub fn ring(capacity: usize) -> Self {
+    pub(crate) fn ring(capacity: usize) -> Self {
         Self { kind: Kind::Ring(Ring { held: RingBuffer::new(vec![0; capacity]), base: 0 }) }
     }
 
     /// A source of `len` bytes, asked for block by block and as often as it takes.
-    pub fn source(len: u64) -> Self {
+    pub(crate) fn source(len: u64) -> Self {
         Self { kind: Kind::Source(Source::new(len)) }
     }
 
     /// Whether this is a source rather than a ring.
-    pub fn is_source(&self) -> bool {
+    pub(crate) fn is_source(&self) -> bool {
         matches!(self.kind, Kind::Source(_))
     }
 
     /// One beyond the last byte there is: written so far, or the source's length.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         match &self.kind {
             Kind::Ring(ring) => ring.end(),
             Kind::Source(source) => source.len(),
@@ -47,7 +45,7 @@ impl Store {
     }
 
     /// First byte that can be read; of a source, 0.
-    pub fn base(&self) -> u64 {
+    pub(crate) fn base(&self) -> u64 {
         match &self.kind {
             Kind::Ring(ring) => ring.base,
             Kind::Source(_) => 0,
@@ -55,7 +53,7 @@ impl Store {
     }
 
     /// Appends to a ring what fits, and gives how much that was; 0 for a source.
-    pub fn write(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
         match &mut self.kind {
             Kind::Ring(ring) => {
                 // No segment can say an offset beyond.
@@ -66,16 +64,8 @@ impl Store {
         }
     }
 
-    /// How many bytes [`Self::write`] would take.
-    pub fn free(&self) -> usize {
-        match &self.kind {
-            Kind::Ring(ring) => ring.held.window(),
-            Kind::Source(_) => 0,
-        }
-    }
-
     /// Bytes below `upto` are not needed any more: a ring drops them, a source ignores it.
-    pub fn release(&mut self, upto: u64) {
+    pub(crate) fn release(&mut self, upto: u64) {
         if let Kind::Ring(ring) = &mut self.kind {
             let n = upto.min(ring.end()).saturating_sub(ring.base);
             ring.held.dequeue_allocated(n as usize);
@@ -85,8 +75,8 @@ impl Store {
 
     /// Fills `out` with the bytes at `offset`; false, and then `out` is unspecified, if not all of
     /// them can be had now. A source then wants the blocks that are missing, and in any case the
-    /// [`READ_AHEAD`] blocks after the last one read.
-    pub fn read(&mut self, offset: u64, out: &mut [u8]) -> bool {
+    /// blocks after the last one read.
+    pub(crate) fn read(&mut self, offset: u64, out: &mut [u8]) -> bool {
         match &mut self.kind {
             Kind::Ring(ring) => ring.read(offset, out),
             Kind::Source(source) => source.read(offset, out),
@@ -94,7 +84,7 @@ impl Store {
     }
 
     /// Whether a whole range can be read now.
-    pub fn has(&self, range: &Range<u64>) -> bool {
+    pub(crate) fn has(&self, range: &Range<u64>) -> bool {
         match &self.kind {
             Kind::Ring(ring) => range.start >= ring.base && range.end <= ring.end(),
             Kind::Source(source) => source.has(range),
@@ -102,15 +92,15 @@ impl Store {
     }
 
     /// Wants what is missing of a range, so that [`Self::read`] will find it.
-    pub fn want(&mut self, range: &Range<u64>) {
+    pub(crate) fn want(&mut self, range: &Range<u64>) {
         if let Kind::Source(source) = &mut self.kind {
             source.want(range);
         }
     }
 
-    /// The next block that a source wants: aligned to [`BLOCK`] and as long, but for the last one.
+    /// The next block that a source wants: of 1 MiB, aligned, but for the last one.
     /// Each is given once, until it was supplied and has left the cache again.
-    pub fn next_need(&mut self) -> Option<Range<u64>> {
+    pub(crate) fn next_need(&mut self) -> Option<Range<u64>> {
         match &mut self.kind {
             Kind::Ring(_) => None,
             Kind::Source(source) => source.next_need(),
@@ -118,7 +108,7 @@ impl Store {
     }
 
     /// Whether [`Self::next_need`] has one.
-    pub fn has_need(&self) -> bool {
+    pub(crate) fn has_need(&self) -> bool {
         match &self.kind {
             Kind::Ring(_) => false,
             Kind::Source(source) => source.has_need(),
@@ -127,7 +117,7 @@ impl Store {
 
     /// Takes a block that was asked for; false, and then nothing changes, if `offset` and length
     /// are not those of a block that [`Self::next_need`] gave and still waits for.
-    pub fn supply(&mut self, offset: u64, bytes: Arc<[u8]>) -> bool {
+    pub(crate) fn supply(&mut self, offset: u64, bytes: Arc<[u8]>) -> bool {
         match &mut self.kind {
             Kind::Ring(_) => false,
             Kind::Source(source) => source.supply(offset, bytes),
@@ -197,7 +187,6 @@ mod tests {
                     }
                 }
                 prop_assert_eq!((store.base(), store.end()), (base, model.len() as u64));
-                prop_assert_eq!(store.free(), capacity - (model.len() as u64 - base) as usize);
             }
         }
     }
@@ -212,7 +201,7 @@ mod tests {
         assert_eq!((ring.base(), ring.end()), (0, 0));
         let mut source = Store::source(10);
         assert!(source.is_source());
-        assert_eq!((source.write(b"abc"), source.free()), (0, 0));
+        assert_eq!(source.write(b"abc"), 0);
         source.release(5);
         assert_eq!((source.base(), source.end()), (0, 10));
         assert!(!source.read(2, &mut [0; 4]) && source.has_need());

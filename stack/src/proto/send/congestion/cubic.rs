@@ -225,7 +225,7 @@ mod tests {
     fn after_a_timeout_the_curve_starts_on_its_way_up() {
         let (mut c, mut now) = (at_1000_after_loss(), Instant::ZERO);
         let rtt = Duration::from_millis(100);
-        c.on_timeout(now, 700 * MSS);
+        c.on_timeout(700 * MSS);
         while c.in_slow_start() {
             now += rtt;
             c.on_ack(now, c.window(), rtt, None);

@@ -23,7 +23,7 @@ const LOSS_SEGMENTS: u64 = 1;
 
 /// Congestion state of one member.
 #[derive(Debug, Clone)]
-pub struct Congestion {
+pub(crate) struct Congestion {
     window: u64,
     /// Slow start ends here: `ssthresh` of RFC 5681.
     threshold: u64,
@@ -31,7 +31,6 @@ pub struct Congestion {
     rule: Rule,
     /// The state before the last reduction, until it is taken back.
     before: Option<Before>,
-    reduced_at: Option<Instant>,
 }
 
 /// What congestion avoidance does, and by how much a loss cuts.
@@ -50,7 +49,7 @@ struct Before {
 
 impl Congestion {
     /// The state of a new path, in slow start at the initial window; `mss` in payload bytes.
-    pub fn new(algorithm: Algorithm, mss: u64) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, mss: u64) -> Self {
         let mss = mss.max(1);
         let rule = match algorithm {
             Algorithm::Reno => Rule::Reno(Reno::default()),
@@ -65,28 +64,22 @@ impl Congestion {
             mss,
             rule,
             before: None,
-            reduced_at: None,
         }
     }
 
     /// Bytes that may be in flight.
-    pub fn window(&self) -> u64 {
+    pub(crate) fn window(&self) -> u64 {
         self.window
     }
 
     /// Whether the window still doubles every round trip.
-    pub fn in_slow_start(&self) -> bool {
+    pub(crate) fn in_slow_start(&self) -> bool {
         self.window < self.threshold
-    }
-
-    /// When the window was last reduced.
-    pub fn reduced_at(&self) -> Option<Instant> {
-        self.reduced_at
     }
 
     /// Counts `acked` newly acknowledged bytes and grows the window, never above `cap`. A window
     /// that is above it already stays as it is, and that time does not count for CUBIC's curve.
-    pub fn on_ack(&mut self, now: Instant, acked: u64, srtt: Duration, cap: Option<u64>) {
+    pub(crate) fn on_ack(&mut self, now: Instant, acked: u64, srtt: Duration, cap: Option<u64>) {
         let cap = cap.unwrap_or(u64::MAX);
         if self.window >= cap {
             if let Rule::Cubic(cubic) = &mut self.rule {
@@ -117,8 +110,8 @@ impl Congestion {
     /// One congestion event: multiplies the window, its own and not the bytes in flight, since
     /// the group's pace may keep a member's flight far below what its path has shown to carry.
     /// The caller sees to it that one round trip's losses are one event.
-    pub fn on_loss(&mut self, now: Instant) {
-        self.save(now);
+    pub(crate) fn on_loss(&mut self, now: Instant) {
+        self.save();
         let reduced = match &mut self.rule {
             Rule::Reno(reno) => reno.lose(self.window),
             Rule::Cubic(cubic) => cubic.lose(now, self.window, self.mss),
@@ -130,12 +123,12 @@ impl Congestion {
     /// The retransmission timer fired with `flight` bytes unacknowledged: slow start from one
     /// segment. A timeout of what was sent again after another one holds the threshold (RFC 5681,
     /// 3.1).
-    pub fn on_timeout(&mut self, now: Instant, flight: u64) {
+    pub(crate) fn on_timeout(&mut self, flight: u64) {
         let loss_window = self.mss.saturating_mul(LOSS_SEGMENTS);
         if self.window <= loss_window {
             return;
         }
-        self.save(now);
+        self.save();
         let reduced = match &mut self.rule {
             Rule::Reno(reno) => reno.lose(flight), // RFC 5681, 3.1, equation 4
             Rule::Cubic(cubic) => cubic.time_out(flight),
@@ -147,7 +140,7 @@ impl Congestion {
     /// Takes the last reduction back, which turned out to be for nothing: what was lost was only
     /// late. What the window grew to in the meantime is kept if it is more. Does nothing when
     /// there was no reduction, or it was taken back already.
-    pub fn undo(&mut self) {
+    pub(crate) fn undo(&mut self) {
         if let Some(before) = self.before.take() {
             self.window = self.window.max(before.window);
             self.threshold = self.threshold.max(before.threshold);
@@ -155,8 +148,9 @@ impl Congestion {
         }
     }
 
-    /// Lifts the window to at least `bytes`, which the path was seen to carry.
-    pub fn raise_to(&mut self, bytes: u64) {
+    /// Lifts the window to at least `bytes`.
+    #[cfg(test)]
+    pub(crate) fn raise_to(&mut self, bytes: u64) {
         if bytes > self.window {
             self.window = bytes;
             self.restart();
@@ -164,7 +158,7 @@ impl Congestion {
     }
 
     /// The segments have another length from now on; the window stays, but holds at least one.
-    pub fn set_mss(&mut self, mss: u64) {
+    pub(crate) fn set_mss(&mut self, mss: u64) {
         let mss = mss.max(1);
         if mss != self.mss {
             self.mss = mss;
@@ -177,10 +171,9 @@ impl Congestion {
         self.mss.saturating_mul(FLOOR_SEGMENTS)
     }
 
-    fn save(&mut self, now: Instant) {
+    fn save(&mut self) {
         self.before =
             Some(Before { window: self.window, threshold: self.threshold, rule: self.rule });
-        self.reduced_at = Some(now);
     }
 
     /// The curve no longer fits the window.
@@ -217,7 +210,7 @@ mod tests {
             let w = c.window();
             c.on_ack(T0, w, RTT, None);
             assert_eq!(c.window(), 2 * w);
-            c.on_timeout(T0, 100 * MSS);
+            c.on_timeout(100 * MSS);
             let mut rounds = 0;
             while c.in_slow_start() {
                 c.on_ack(T0, c.window(), RTT, None);
@@ -240,14 +233,14 @@ mod tests {
             }
             assert_eq!(c.window(), 2 * MSS);
             c.raise_to(100 * MSS);
-            c.on_timeout(T0, 40 * MSS);
+            c.on_timeout(40 * MSS);
             assert_eq!(c.window(), MSS);
             let threshold = c.threshold;
             assert_eq!(threshold, 40 * loss * MSS / 100);
-            c.on_timeout(T0, MSS);
+            c.on_timeout(MSS);
             assert_eq!((c.window(), c.threshold), (MSS, threshold), "held");
             c.on_ack(T0, MSS, RTT, None);
-            c.on_timeout(T0, MSS);
+            c.on_timeout(MSS);
             assert_eq!(c.threshold, 2 * MSS);
         }
     }
@@ -263,7 +256,7 @@ mod tests {
             assert_eq!((Some(c.window()), Some(c.threshold)), (window, threshold));
             c.undo();
             assert_eq!(Some(c.window()), window, "only the last one");
-            c.on_timeout(T0, 10 * MSS);
+            c.on_timeout(10 * MSS);
             c.on_ack(T0, MSS, RTT, None);
             c.undo();
             assert_eq!((Some(c.window()), Some(c.threshold)), (window, threshold));
@@ -287,7 +280,7 @@ mod tests {
                 now += Duration::from_nanos(n);
                 match op {
                     0 => c.on_loss(now),
-                    1 => c.on_timeout(now, n),
+                    1 => c.on_timeout(n),
                     2 => c.undo(),
                     _ => {
                         let cap = cap * MSS;
@@ -310,7 +303,7 @@ mod tests {
                 c.on_ack(Instant::from_nanos(b), a, Duration::MAX, None);
                 c.on_loss(Instant::from_nanos(a));
                 c.on_ack(Instant::from_nanos(b), b, Duration::from_nanos(a), None);
-                c.on_timeout(Instant::from_nanos(b), b);
+                c.on_timeout(b);
                 c.set_mss(b);
                 c.undo();
             }
