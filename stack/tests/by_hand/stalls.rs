@@ -1,9 +1,7 @@
 //! What might hold a session up for ever, or grow for ever.
 
-mod hand;
-
+use crate::hand::{self, App, DELAY, GROUP, Net, group, source, straight};
 use core::time::Duration;
-use hand::{App, DELAY, GROUP, Net, group, source, straight};
 use tcpxm::config::{Content, Delivery, EndpointConfig, SessionConfig};
 use tcpxm::proto::endpoint::Endpoint;
 

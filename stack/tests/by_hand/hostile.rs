@@ -1,10 +1,8 @@
 //! Datagrams changed, cut, repeated, delayed and held back at random: nothing panics, no timer
 //! spins, and what is delivered is right.
 
-mod hand;
-
+use crate::hand::{self, App, DELAY, HANDSHAKE, Net, Packet, group, source, straight};
 use core::time::Duration;
-use hand::{App, DELAY, HANDSHAKE, Net, Packet, group, source, straight};
 use tcpxm::config::Delivery;
 use tcpxm::proto::event::MemberId;
 

@@ -1,9 +1,7 @@
 //! Every way in which a session may end, and that nothing stays behind.
 
-mod hand;
-
+use crate::hand::{App, CONTROL, DELAY, FLAGS, HANDSHAKE, Net, group, source, straight};
 use core::time::Duration;
-use hand::{App, CONTROL, DELAY, FLAGS, HANDSHAKE, Net, group, source, straight};
 use std::cell::Cell;
 use std::rc::Rc;
 use tcpxm::config::{Content, Delivery, SessionConfig};

@@ -1,7 +1,5 @@
 //! A network passed by hand: endpoints, datagrams in flight, and a path that may do anything to them.
 
-#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
-
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,63 +9,63 @@ use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::event::{Action, Arrival, ReadOutcome, ReceiverId, SessionId, SessionState};
 use tcpxm::proto::time::Instant;
 
-pub const DELAY: Duration = Duration::from_micros(500);
+pub(crate) const DELAY: Duration = Duration::from_micros(500);
 /// Encapsulation kinds, as in the first byte of a datagram.
-pub const HANDSHAKE: u8 = 0;
-pub const CONTROL: u8 = 2;
-pub const GROUP: u8 = 3;
+pub(crate) const HANDSHAKE: u8 = 0;
+pub(crate) const CONTROL: u8 = 2;
+pub(crate) const GROUP: u8 = 3;
 /// Where the TCP flags of a datagram stand, and the bit of RST.
-pub const FLAGS: usize = 16 + 13;
-pub const RST: u8 = 4;
+pub(crate) const FLAGS: usize = 16 + 13;
+pub(crate) const RST: u8 = 4;
 
 #[derive(Clone)]
-pub struct Packet {
-    pub to: SocketAddr,
-    pub from: SocketAddr,
-    pub bytes: Vec<u8>,
+pub(crate) struct Packet {
+    pub(crate) to: SocketAddr,
+    pub(crate) from: SocketAddr,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Packet {
-    pub fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         self.bytes[0] & 7
     }
 
-    pub fn is_reset(&self) -> bool {
+    pub(crate) fn is_reset(&self) -> bool {
         self.kind() != HANDSHAKE && self.bytes[FLAGS] & RST != 0
     }
 }
 
 /// What becomes of a datagram on its way to one node: copies, each with its delay.
-pub type Path = Box<dyn FnMut(Instant, usize, Packet) -> Vec<(Duration, Packet)>>;
+pub(crate) type Path = Box<dyn FnMut(Instant, usize, Packet) -> Vec<(Duration, Packet)>>;
 
-pub struct Node {
-    pub addr: SocketAddr,
-    pub endpoint: Endpoint,
-    pub joined: bool,
-    pub dead: bool,
+pub(crate) struct Node {
+    pub(crate) addr: SocketAddr,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) joined: bool,
+    pub(crate) dead: bool,
 }
 
-pub struct Net {
-    pub now: Instant,
-    pub nodes: Vec<Node>,
-    pub path: Path,
-    pub transmits: u64,
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) path: Path,
+    pub(crate) transmits: u64,
     flying: BTreeMap<(Instant, u64), (usize, Packet)>,
     count: u64,
 }
 
-pub fn straight() -> Path {
+pub(crate) fn straight() -> Path {
     Box::new(|_, _, packet| vec![(DELAY, packet)])
 }
 
-pub fn endpoint(n: usize, seed: u8) -> (SocketAddr, Endpoint) {
+pub(crate) fn endpoint(n: usize, seed: u8) -> (SocketAddr, Endpoint) {
     let addr = format!("10.0.0.{}:8737", n + 1).parse().unwrap();
     let config = EndpointConfig { listen: n > 0, port: 8737, ..EndpointConfig::default() };
     (addr, Endpoint::new(config, [n as u8 ^ seed; 32]))
 }
 
 impl Net {
-    pub fn new(receivers: usize, seed: u8, path: Path) -> Self {
+    pub(crate) fn new(receivers: usize, seed: u8, path: Path) -> Self {
         let nodes = (0..=receivers).map(|n| {
             let (addr, endpoint) = endpoint(n, seed);
             Node { addr, endpoint, joined: false, dead: false }
@@ -82,12 +80,12 @@ impl Net {
         }
     }
 
-    pub fn peers(&self) -> Vec<SocketAddr> {
+    pub(crate) fn peers(&self) -> Vec<SocketAddr> {
         self.nodes[1..].iter().map(|n| n.addr).collect()
     }
 
     /// Everything that the endpoints want to do now.
-    pub fn pump(&mut self) {
+    pub(crate) fn pump(&mut self) {
         let mut buf = vec![0; 1 << 16];
         for n in 0..self.nodes.len() {
             if self.nodes[n].dead {
@@ -125,7 +123,7 @@ impl Net {
     }
 
     /// Lets time pass to whatever is next; false if nothing is.
-    pub fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         self.pump();
         let alive = self.nodes.iter().filter(|n| !n.dead);
         let timers = alive.filter_map(|n| n.endpoint.poll_timeout());
@@ -157,7 +155,11 @@ impl Net {
     }
 
     /// Lets time pass as long as `going` says so, up to `limit`; whether that was in time.
-    pub fn run(&mut self, limit: Duration, mut going: impl FnMut(&mut Self) -> bool) -> bool {
+    pub(crate) fn run(
+        &mut self,
+        limit: Duration,
+        mut going: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
         let until = self.now + limit;
         let (mut same, mut last) = (0, self.now);
         while going(self) {
@@ -172,32 +174,32 @@ impl Net {
     }
 }
 
-pub fn byte(offset: u64) -> u8 {
+pub(crate) fn byte(offset: u64) -> u8 {
     (offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }
 
-pub fn group() -> Group {
+pub(crate) fn group() -> Group {
     Group { addr: "239.255.1.2:8737".parse().unwrap(), source: None }
 }
 
-pub fn source(len: u64, delivery: Delivery, group: Option<Group>) -> SessionConfig {
+pub(crate) fn source(len: u64, delivery: Delivery, group: Option<Group>) -> SessionConfig {
     SessionConfig { group, delivery, content: Content::Source { len }, ..SessionConfig::default() }
 }
 
 /// The application's side: a sender's bytes, and receivers that check each byte.
-pub struct App {
-    pub session: SessionId,
-    pub len: u64,
-    pub written: u64,
-    pub ids: Vec<Option<ReceiverId>>,
-    pub got: Vec<u64>,
-    pub errors: Vec<Option<Reason>>,
+pub(crate) struct App {
+    pub(crate) session: SessionId,
+    pub(crate) len: u64,
+    pub(crate) written: u64,
+    pub(crate) ids: Vec<Option<ReceiverId>>,
+    pub(crate) got: Vec<u64>,
+    pub(crate) errors: Vec<Option<Reason>>,
     /// Bytes may have been changed on the way.
-    pub careless: bool,
+    pub(crate) careless: bool,
 }
 
 impl App {
-    pub fn new(net: &mut Net, config: SessionConfig, len: u64) -> Self {
+    pub(crate) fn new(net: &mut Net, config: SessionConfig, len: u64) -> Self {
         let peers = net.peers();
         let ring = matches!(config.content, Content::Stream { .. });
         let session = net.nodes[0].endpoint.connect(net.now, config, &peers).unwrap();
@@ -210,7 +212,7 @@ impl App {
     }
 
     /// Writes, supplies and reads all that can be.
-    pub fn serve(&mut self, net: &mut Net) {
+    pub(crate) fn serve(&mut self, net: &mut Net) {
         let now = net.now;
         let sender = &mut net.nodes[0].endpoint;
         while let Some(need) = sender.next_need(self.session) {
@@ -259,12 +261,12 @@ impl App {
         }
     }
 
-    pub fn done(&self, net: &Net) -> bool {
+    pub(crate) fn done(&self, net: &Net) -> bool {
         net.nodes[0].endpoint.session_state(self.session) == SessionState::Done
     }
 
     /// Runs until every member has its outcome; whether that came within `limit`.
-    pub fn finish(&mut self, net: &mut Net, limit: Duration) -> bool {
+    pub(crate) fn finish(&mut self, net: &mut Net, limit: Duration) -> bool {
         net.run(limit, |net| {
             self.serve(net);
             !self.done(net)

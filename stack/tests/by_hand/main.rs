@@ -1,0 +1,8 @@
+//! The engine with nothing around it: endpoints, and datagrams passed by hand.
+
+mod arbitrary;
+mod copies;
+mod ends;
+mod hand;
+mod hostile;
+mod stalls;
