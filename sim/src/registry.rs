@@ -96,6 +96,16 @@ fn lines() -> Vec<Named> {
         ("burst-loss", "loss in bursts on the downlinks", three().downlink_loss(burst)),
         ("short-path", "an MTU of 1400 at the hosts", three().link(lan.mtu(1400))),
         (
+            "unequal-paths",
+            "1 Gbit/s, one of three 40 ms further away, 0.1 % independent loss",
+            // a repair waits for the far one's report while thousands of packets pass
+            three()
+                .bytes(64 << 20)
+                .link(lan.rate(1_000_000_000).queue(4 << 20))
+                .downlink(2, lan.rate(1_000_000_000).queue(4 << 20).delay(ms(40)))
+                .independent_loss(0.001),
+        ),
+        (
             "everything-at-once",
             "loss, reordering, duplication and jitter together",
             three()

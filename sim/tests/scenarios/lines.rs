@@ -41,3 +41,8 @@ fn everything_at_once_is_borne() {
         assert!(outcome.traffic.lost > 0 && outcome.traffic.duplicated > 0);
     });
 }
+
+#[test]
+fn repairs_that_wait_long_are_not_forgotten() {
+    verify("unequal-paths", |outcome| assert!(outcome.sent.repaired_bytes > 0));
+}
