@@ -100,7 +100,7 @@ fn lines() -> Vec<Named> {
             "1 Gbit/s, one of three 40 ms further away, 0.1 % independent loss",
             // a repair waits for the far one's report while thousands of packets pass
             three()
-                .bytes(64 << 20)
+                .bytes(32 << 20)
                 .link(lan.rate(1_000_000_000).queue(4 << 20))
                 .downlink(2, lan.rate(1_000_000_000).queue(4 << 20).delay(ms(40)))
                 .independent_loss(0.001),
