@@ -176,6 +176,13 @@ impl Sender {
         });
     }
 
+    /// Ends the session for one receiver, unless it has its outcome; the others go on. For one that
+    /// holds a stream back, or whose end is not worth waiting for.
+    pub fn drop_member(&self, index: usize, why: &str) {
+        let member = MemberId { session: self.session, index };
+        self.handle.act(|engine, now| engine.drop_member(now, member, why));
+    }
+
     /// Waits until every receiver has its outcome. Call [`Sender::finish`] first.
     pub fn wait(&self) -> Vec<MemberReport> {
         let done = self.handle.wait(None, |inner, now| {

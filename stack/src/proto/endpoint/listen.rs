@@ -158,3 +158,49 @@ fn answer_to(offer: &Descriptor) -> Descriptor {
     }
     Descriptor { features, ..*offer }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Listener, Local, MAX_HALF_OPEN, MAX_REPLIES};
+    use crate::proto::conn::handshake::Hello;
+    use crate::proto::event::Arrival;
+    use crate::proto::rng::Rng;
+    use crate::wire::{Descriptor, Features, Seq};
+
+    fn syn(listener: &mut Listener, rng: &mut Rng, cid: u64) {
+        let descriptor = Descriptor {
+            features: Features::XM,
+            first_offset: 0,
+            segment_size: 1420,
+            group_cid: 0,
+            group: None,
+        };
+        let hello = Hello { message: &[7; 32], cid, descriptor, seq: Seq(1), edge: None };
+        let from = "10.0.0.1:1".parse().unwrap();
+        let arrival = Arrival { from, to: None, ifindex: 0, ecn: 0, stride: 0 };
+        listener.on_syn(&arrival, &hello, &Local { port: 1, edge: 1 }, rng);
+    }
+
+    #[test]
+    fn a_flood_of_syns_fills_a_bounded_table_and_a_bounded_queue() {
+        let (mut listener, mut rng) = (Listener::default(), Rng::new([1; 32]));
+        for cid in 0..2 * MAX_HALF_OPEN as u64 {
+            syn(&mut listener, &mut rng, cid);
+        }
+        let sizes = [listener.by_cid.len(), listener.by_source.len(), listener.order.len()];
+        assert_eq!(sizes, [MAX_HALF_OPEN; 3]);
+        assert_eq!(std::iter::from_fn(|| listener.pop_reply()).count(), MAX_REPLIES);
+        let oldest = ("10.0.0.1:1".parse().unwrap(), 0);
+        assert!(!listener.by_source.contains_key(&oldest), "the oldest made room");
+    }
+
+    #[test]
+    fn a_repeated_syn_gets_the_same_bytes_and_no_second_place() {
+        let (mut listener, mut rng) = (Listener::default(), Rng::new([1; 32]));
+        syn(&mut listener, &mut rng, 5);
+        let first = listener.pop_reply().unwrap().bytes;
+        syn(&mut listener, &mut rng, 5);
+        assert_eq!(listener.pop_reply().unwrap().bytes, first);
+        assert_eq!(listener.by_cid.len(), 1);
+    }
+}

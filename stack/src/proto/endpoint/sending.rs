@@ -78,6 +78,17 @@ impl Endpoint {
         }
     }
 
+    /// Ends the session for one member now, unless it has its outcome: one that is too slow for the
+    /// others, say, whose stream it holds back.
+    pub fn drop_member(&mut self, now: Instant, member: MemberId, why: &str) {
+        self.now = now;
+        if let Some(s) = self.sessions.get_mut(&member.session)
+            && member.index < s.members.len()
+        {
+            s.drop_member(now, member.index, why);
+        }
+    }
+
     /// Number of members.
     pub fn members(&self, session: SessionId) -> usize {
         self.sessions.get(&session).map_or(0, |s| s.members.len())

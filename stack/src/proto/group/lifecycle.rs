@@ -190,10 +190,15 @@ impl Session {
     /// Ends the session at once for every member that has no outcome.
     pub(crate) fn abort(&mut self, now: Instant, why: &str) {
         for index in 0..self.members.len() {
-            if self.members[index].outcome.is_none() {
-                self.members[index].conn.abort(why);
-                self.end_member(now, index, Err(Reason::Cancelled(why.to_owned())));
-            }
+            self.drop_member(now, index, why);
+        }
+    }
+
+    /// Ends the session at once for one member, unless it has its outcome.
+    pub(crate) fn drop_member(&mut self, now: Instant, index: usize, why: &str) {
+        if self.members[index].outcome.is_none() {
+            self.members[index].conn.abort(why);
+            self.end_member(now, index, Err(Reason::Cancelled(why.to_owned())));
         }
     }
 

@@ -109,3 +109,39 @@ pub(crate) fn wait(members: &[Member]) -> Duration {
     }
     (most.saturating_sub(least) + most / 4).clamp(MIN_WAIT, MAX_WAIT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LIMIT, RepairQueue};
+    use crate::proto::send::log::{self, GroupLog};
+    use crate::proto::time::Instant;
+    use core::time::Duration;
+
+    #[test]
+    fn a_full_queue_sends_its_callers_away() {
+        let (mut log, mut queue) = (GroupLog::default(), RepairQueue::default());
+        let now = Instant::ZERO;
+        for n in 0..=LIMIT as u64 {
+            log.push(now, n..n + 1);
+        }
+        for pn in 0..LIMIT as u64 {
+            assert!(queue.on_missed(now, pn, Duration::ZERO, &mut log));
+        }
+        assert!(queue.on_missed(now, 7, Duration::ZERO, &mut log), "waits already");
+        assert!(!queue.on_missed(now, LIMIT as u64, Duration::ZERO, &mut log));
+        queue.settle(now, &mut log, &mut []);
+        assert!(queue.on_missed(now, LIMIT as u64, Duration::ZERO, &mut log));
+    }
+
+    #[test]
+    fn a_full_log_says_so() {
+        let mut log = GroupLog::default();
+        for n in 0..log::LIMIT as u64 {
+            assert!(!log.is_full());
+            log.push(Instant::ZERO, n..n + 1);
+        }
+        assert!(log.is_full());
+        log.trim(log::LIMIT as u64);
+        assert!(!log.is_full());
+    }
+}

@@ -39,7 +39,9 @@ impl Session {
         if !self.started && self.members.iter().any(Member::is_served) {
             consider(self.first_answer.map(|t| t + self.config.start_wait));
         }
-        if self.members.iter().any(|m| m.is_multicast() && m.board.waits()) {
+        // Also when nothing is in flight: a closed window may be why.
+        let unsent = self.frontier < self.store.end();
+        if self.members.iter().any(|m| m.is_multicast() && (unsent || m.board.waits())) {
             consider(Some(self.next_check));
         }
         consider(self.repairs.deadline());

@@ -66,6 +66,18 @@ fn more_bytes_than_credit_are_a_violation() {
 }
 
 #[test]
+fn a_writer_fills_a_bounded_ring_and_leaves_the_engine_its_part() {
+    let (mut a, mut b) = (Control::new(), Control::new());
+    b.push(&Record::Credit(1 << 40));
+    flush(&mut b, &mut a, &mut Vec::new());
+    let taken = a.app_write(&vec![0; 1 << 20]);
+    assert!(taken > 0 && a.app_room() == 0);
+    assert!(a.out.len() <= super::OUT_LIMIT - super::ENGINE_RESERVE);
+    a.push(&Record::Joined);
+    assert!(a.out.len() <= super::OUT_LIMIT);
+}
+
+#[test]
 fn nothing_is_sent_beyond_the_edge() {
     let mut a = Control::new();
     while a.out_end() < super::INITIAL_EDGE + 1000 {
