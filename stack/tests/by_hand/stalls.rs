@@ -2,8 +2,13 @@
 
 use crate::hand::{self, App, DELAY, GROUP, Net, group, source, straight};
 use core::time::Duration;
+use std::cell::Cell;
+use std::rc::Rc;
 use tcpxm::config::{Content, Delivery, EndpointConfig, SessionConfig};
+use tcpxm::error::Reason;
 use tcpxm::proto::endpoint::Endpoint;
+use tcpxm::proto::event::MemberId;
+use tcpxm::proto::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -95,4 +100,72 @@ fn a_path_that_swallows_long_datagrams_is_not_tried_for_ever() {
     let mut app = App::new(&mut net, config, 1 << 20);
     let done = app.finish(&mut net, SECOND * 60);
     assert!(done, "got {:?}", app.got);
+}
+
+/// An outage is no black hole: afterwards segments are as long as before.
+#[test]
+fn an_outage_does_not_shorten_segments() {
+    for ms in [300, 700, 1200, 3000] {
+        let start = Instant::from_nanos(1) + Duration::from_millis(20);
+        let up = start + Duration::from_millis(ms);
+        let late = Rc::new(Cell::new((0, 0)));
+        let seen = late.clone();
+        let path = move |now: Instant, n: usize, packet: hand::Packet| {
+            let (long, short) = seen.get();
+            match packet.bytes.len() {
+                1301.. if now > up => seen.set((long + 1, short)),
+                1001..=1300 if now > up => seen.set((long, short + 1)),
+                _ => {}
+            }
+            let lost = n == 2 && now >= start && now < up;
+            // 20 Mbit/s: the outage falls into the session.
+            let delay = DELAY + Duration::from_nanos(packet.bytes.len() as u64 * 400);
+            if lost { Vec::new() } else { vec![(delay, packet)] }
+        };
+        let mut net = Net::new(2, 0, Box::new(path));
+        let config = source(20 << 20, Delivery::Unordered, None);
+        let mut app = App::new(&mut net, config, 20 << 20);
+        assert!(app.finish(&mut net, SECOND * 120));
+        let (long, short) = late.get();
+        assert!(long > 50 * short, "{ms} ms: {long} long ones and {short} short ones after it");
+    }
+}
+
+/// Control passes, data never does: that is found, and does not take for ever.
+#[test]
+fn a_member_that_gets_no_byte_is_given_up() {
+    for group in [None, Some(group())] {
+        let path = |_, n, packet: hand::Packet| {
+            let lost = n == 2 && packet.kind() != hand::CONTROL && packet.kind() != hand::HANDSHAKE;
+            if lost { Vec::new() } else { vec![(DELAY, packet)] }
+        };
+        let mut net = Net::new(2, 0, Box::new(path));
+        let mut app = App::new(&mut net, source(1 << 20, Delivery::Unordered, group), 1 << 20);
+        assert!(app.finish(&mut net, SECOND * 30), "{group:?}");
+        let member = |index| MemberId { session: app.session, index };
+        let outcome = |index| net.nodes[0].endpoint.report(net.now, member(index)).unwrap().outcome;
+        assert_eq!(outcome(0), Some(Ok(())));
+        assert!(matches!(outcome(1), Some(Err(Reason::Stalled(_)))), "{:?}", outcome(1));
+    }
+}
+
+/// A receiver that was given up, since nothing was heard of it, learns that when it is heard again.
+#[test]
+fn who_was_given_up_as_silent_learns_it() {
+    let start = Instant::from_nanos(1) + Duration::from_millis(20);
+    let up = start + Duration::from_millis(10_500);
+    let second = "10.0.0.3:8737".parse().unwrap();
+    let path = move |now: Instant, n, packet: hand::Packet| {
+        let lost = n == 0 && packet.from == second && now >= start && now < up;
+        if lost { Vec::new() } else { vec![(DELAY, packet)] }
+    };
+    let mut net = Net::new(2, 0, Box::new(path));
+    let mut app = App::new(&mut net, source(60 << 20, Delivery::Unordered, None), 60 << 20);
+    let told = net.run(SECOND * 60, |net| {
+        app.serve(net);
+        app.ids[1].is_none_or(|id| net.nodes[2].endpoint.closed(id).is_none())
+    });
+    assert!(told, "{:?} at {:?}", app.got, net.now);
+    let closed = net.nodes[2].endpoint.closed(app.ids[1].unwrap());
+    assert!(matches!(closed, Some(Err(Reason::Aborted(_)))), "{closed:?}");
 }

@@ -175,6 +175,7 @@ impl Conn {
             self.abort_due = Some(why.to_owned());
             self.aborted = self.abort_due.clone();
         }
+        self.linger_until = None;
         self.step(Input::Abort);
     }
 
@@ -245,7 +246,8 @@ impl Conn {
 
     /// Begins to linger once all is over.
     pub(crate) fn settle(&mut self, now: Instant) {
-        if self.is_over() && self.linger_until.is_none() && self.keys.is_some() {
+        let closed = self.is_over() && self.aborted.is_none();
+        if closed && self.linger_until.is_none() && self.keys.is_some() {
             let mut linger = self.tx.rtt.expected() * LINGER_PTO;
             // A receiver serves on anyway, so it also waits for the sender's repeated FIN; a sender
             // that leaves early costs its receivers nothing but an entry that times out.

@@ -146,9 +146,13 @@ impl Member {
         self.stalled = None;
     }
 
-    /// Whether bytes of the stream are on their way to it.
-    pub(crate) fn is_owed(&self) -> bool {
-        self.conn.tx.carries_data() || self.board.waits()
+    /// Whether bytes of the stream have been sent to it that it has not acknowledged, though its
+    /// window is open. `end` is that of the bytes there are.
+    pub(crate) fn is_owed(&self, end: u64) -> bool {
+        let sent = self.conn.tx.carries_data() || self.board.waits();
+        let again = self.todo.first().is_some_and(|r| r.start < self.high);
+        // With a closed window a receiver may have refused them: then it is only slow.
+        (sent || again) && (self.edge > self.high || self.high >= end && self.edge > end)
     }
 
     /// Bytes sent to it alone were lost.

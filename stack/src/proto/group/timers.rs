@@ -91,13 +91,17 @@ impl Session {
         match m.conn.on_timer(now) {
             Ok(false) => {}
             Ok(true) => {
-                if m.conn.tx.long_ones_vanish() {
+                if m.conn.tx.long_ones_time_out() {
                     m.conn.ping(); // is it there at all?
                 }
                 self.on_timeout_losses(index);
             }
             Err(reason) => {
-                m.conn.drop_dead();
+                if m.outcome.is_none() {
+                    m.conn.abort("nothing was heard of this end"); // should it still be there
+                } else {
+                    m.conn.drop_dead();
+                }
                 self.end_member(now, index, Err(reason));
                 return;
             }
@@ -108,7 +112,7 @@ impl Session {
         }
         // RFC 9293, 3.8.3: data that is not acknowledged at all ends the connection, even if the
         // peer answers otherwise. A closed window is no such case: nothing is on its way then.
-        if m.is_owed() {
+        if m.is_owed(self.store.end()) {
             let since = *m.stalled.get_or_insert(now);
             if now.since(since) >= self.config.idle_timeout {
                 m.conn.abort("no byte was acknowledged");

@@ -354,7 +354,11 @@ impl Receiving {
             Ok(false) => {}
             Ok(true) => self.apply_news(),
             Err(reason) => {
-                self.conn.drop_dead();
+                if self.verdict_given {
+                    self.conn.drop_dead();
+                } else {
+                    self.conn.abort("nothing was heard of this end"); // should it still be there
+                }
                 self.end(reason);
             }
         }

@@ -116,6 +116,9 @@ pub(crate) struct SendSpace {
     timeouts: VecDeque<Instant>,
     /// Time-outs that lost long packets, since the last long packet arrived.
     long_timeouts: u32,
+    /// Their number when, for the first time since, a short packet arrived all the same.
+    answered_at: Option<u32>,
+    vanish: bool,
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
     pub(crate) news: News,
@@ -138,6 +141,8 @@ impl SendSpace {
             rto_base: Instant::ZERO,
             timeouts: VecDeque::new(),
             long_timeouts: 0,
+            answered_at: None,
+            vanish: false,
             rtt: Rtt::new(INITIAL_RTO),
             congestion: Congestion::new(algorithm, mss),
             news: News::default(),
@@ -214,6 +219,7 @@ impl SendSpace {
                 packet.fate = Fate::Settled;
                 if packet.is_long() {
                     self.long_timeouts = 0;
+                    self.answered_at = None;
                 }
                 acked_bytes += u64::from(packet.size);
                 newest = newest.max(Some(pn));
@@ -222,6 +228,7 @@ impl SendSpace {
             }
         }
         if let Some(pn) = newest {
+            self.suspect_black_hole();
             self.progress(now, ack, pn, acked_bytes, flight_before);
         }
         if let Some(distance) = spurious {
@@ -344,10 +351,23 @@ impl SendSpace {
         true
     }
 
-    /// Whether long packets time out again and again: if short ones are answered, the path swallows
-    /// long ones (RFC 8899, 4.3: a black hole).
-    pub(crate) fn long_ones_vanish(&self) -> bool {
+    /// A packet arrived. Long ones that still time out again and again while short ones arrive are
+    /// swallowed by the path; time-outs before the first short one may have been an outage.
+    fn suspect_black_hole(&mut self) {
+        if self.long_ones_time_out() {
+            let since = *self.answered_at.get_or_insert(self.long_timeouts);
+            self.vanish = self.long_timeouts >= since + LONG_TIMEOUTS;
+        }
+    }
+
+    /// Whether long packets time out again and again: it is time to ask with a short one.
+    pub(crate) fn long_ones_time_out(&self) -> bool {
         self.long_timeouts >= LONG_TIMEOUTS
+    }
+
+    /// Whether the path swallows long packets (RFC 8899, 4.3: a black hole).
+    pub(crate) fn long_ones_vanish(&self) -> bool {
+        self.vanish && self.long_ones_time_out()
     }
 
     /// Whether three repeated time-outs fell into the last ten seconds.
