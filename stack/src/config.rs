@@ -72,6 +72,9 @@ pub struct SessionConfig {
     pub algorithm: Algorithm,
     /// Rule for the step from trial to multicast.
     pub promotion: Promotion,
+    /// Most that the session sends, to the group and to all members together, in bits per second
+    /// with the headers of UDP and IP; `None`: what the receivers and the network can take.
+    pub rate: Option<u64>,
     /// A receiver that has not answered for so long fails.
     pub connect_timeout: Duration,
     /// Sending begins when all have answered, or so long after the first did.
@@ -88,6 +91,7 @@ impl Default for SessionConfig {
             content: Content::Stream { ring: 4 << 20 },
             algorithm: Algorithm::default(),
             promotion: Promotion::default(),
+            rate: None,
             connect_timeout: Duration::from_secs(10),
             start_wait: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(10),

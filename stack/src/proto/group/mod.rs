@@ -20,6 +20,7 @@ use super::conn::{Conn, Role};
 use super::event::SessionState;
 use super::rng::Rng;
 use super::send::log::GroupLog;
+use super::send::pace::Pace;
 use super::send::scoreboard::Scoreboard;
 use super::send::space::INITIAL_RTO;
 use super::send::store::Store;
@@ -57,6 +58,7 @@ pub(crate) struct Session {
     pub(crate) log: GroupLog,
     pub(crate) repairs: RepairQueue,
     pub(crate) trial: Trial,
+    pub(crate) pace: Pace,
     pub(crate) group: Option<GroupTx>,
     /// One initial sequence number for all members: a group segment has but one sequence field.
     pub(crate) iss: Seq,
@@ -107,6 +109,7 @@ impl Session {
             log: GroupLog::default(),
             repairs: RepairQueue::default(),
             trial: Trial::default(),
+            pace: Pace::new(config.rate),
             group,
             iss: Seq(rng.u32()),
             port,

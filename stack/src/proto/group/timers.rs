@@ -45,6 +45,7 @@ impl Session {
             consider(Some(self.next_check));
         }
         consider(self.repairs.deadline());
+        consider(self.pace.deadline(now));
         if self.started {
             consider(self.trial.deadline(now));
         }

@@ -16,9 +16,10 @@ impl Session {
     /// The next train, if there is anything to send now.
     pub(crate) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         if let Some(transmit) = self.poll_control(now, buf) {
-            self.sent.datagrams += 1;
-            self.sent.datagram_bytes += transmit.len as u64;
-            return Some(transmit);
+            return Some(self.count(now, transmit)); // little, and never held back
+        }
+        if !self.pace.permits(now) {
+            return None;
         }
         self.lead_group();
         if let Some(range) = plan::wanted(self) {
@@ -28,9 +29,8 @@ impl Session {
         if let Some(Target::Member(index)) = target
             && let Some(len) = self.members[index].conn.lead_flight(buf)
         {
-            self.sent.datagrams += 1;
-            self.sent.datagram_bytes += len as u64;
-            return Some(unicast(&self.members[index], len, len, 1));
+            let transmit = unicast(&self.members[index], len, len, 1);
+            return Some(self.count(now, transmit));
         }
         let transmit = target.map(|target| self.train(now, buf, target));
         self.changed |= self.store.has_need();
@@ -42,9 +42,15 @@ impl Session {
                 self.cursor = (index + 1) % self.members.len();
             }
         }
-        self.sent.datagrams += transmit.datagrams as u64;
-        self.sent.datagram_bytes += transmit.len as u64;
-        Some(transmit)
+        Some(self.count(now, transmit))
+    }
+
+    fn count(&mut self, now: Instant, transmit: Transmit) -> Transmit {
+        let Transmit { to, len, datagrams, .. } = transmit;
+        self.sent.datagrams += datagrams as u64;
+        self.sent.datagram_bytes += len as u64;
+        self.pace.spend(now, to, len, datagrams);
+        transmit
     }
 
     /// While nobody follows the group it carries what no member in trial has been sent yet.
@@ -93,10 +99,11 @@ impl Session {
 
     fn train(&mut self, now: Instant, buf: &mut [u8], target: Target) -> Transmit {
         let (mut len, mut datagrams, mut size) = (0, 0, 0);
+        let most = MAX_TRAIN.min(self.pace.train(self.segment as usize + OVERHEAD));
         while let Some(step) = plan::step(self, now, target) {
             let full = (step.range.end - step.range.start) as usize + OVERHEAD;
             // A train is datagrams of one length; only the last may be shorter.
-            if datagrams == MAX_TRAIN || len + full > buf.len() || (datagrams > 0 && full > size) {
+            if datagrams == most || len + full > buf.len() || (datagrams > 0 && full > size) {
                 break;
             }
             let at = &mut buf[len..];

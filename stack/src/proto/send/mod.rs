@@ -3,6 +3,7 @@
 
 pub(crate) mod congestion;
 pub(crate) mod log;
+pub(crate) mod pace;
 pub(crate) mod rtt;
 pub(crate) mod scoreboard;
 mod source;

@@ -1,0 +1,116 @@
+//! A limit on the rate of everything that a session sends.
+//!
+//! Virtual scheduling (ITU-T I.371, the generic cell rate algorithm): each datagram moves the
+//! moment from which the next may leave. What was not used in the past is not saved up, so that a
+//! pause is not followed by a burst.
+
+use crate::proto::time::Instant;
+use core::time::Duration;
+use std::net::SocketAddr;
+
+/// A train may run ahead of its time by so much: one datagram per wake would cost more than
+/// sending it, and a train of this length is still short to every queue on the way.
+const TRAIN_TIME: Duration = Duration::from_micros(500);
+/// Headers of UDP (RFC 768) over IPv4 without options (RFC 791), in bytes; they take their part
+/// of the rate.
+const HEADERS_V4: usize = 28;
+/// Headers of UDP over IPv6 (RFC 8200), in bytes.
+const HEADERS_V6: usize = 48;
+/// Bits of a byte times nanoseconds of a second.
+const BIT_NANOS: u128 = 8 * 1_000_000_000;
+
+/// The limit, and from when the next datagram may leave.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Bits per second; `None`: no limit.
+    rate: Option<u64>,
+    next: Instant,
+}
+
+impl Pace {
+    /// A limit in bits per second; 0 counts as 1.
+    pub(crate) fn new(rate: Option<u64>) -> Self {
+        Self { rate: rate.map(|rate| rate.max(1)), next: Instant::ZERO }
+    }
+
+    /// Whether a train may begin.
+    pub(crate) fn permits(&self, now: Instant) -> bool {
+        self.rate.is_none() || self.next <= now
+    }
+
+    /// Datagrams of `bytes` bytes that a train may have, at least one.
+    pub(crate) fn train(&self, bytes: usize) -> usize {
+        let Some(rate) = self.rate else { return usize::MAX };
+        let one = time_of(rate, bytes + HEADERS_V4).max(Duration::from_nanos(1));
+        ((TRAIN_TIME.as_nanos() / one.as_nanos()) as usize).max(1)
+    }
+
+    /// Datagrams of `bytes` bytes together are leaving.
+    pub(crate) fn spend(&mut self, now: Instant, to: SocketAddr, bytes: usize, datagrams: usize) {
+        let Some(rate) = self.rate else { return };
+        let headers = if to.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
+        self.next = self.next.max(now) + time_of(rate, bytes + datagrams * headers);
+    }
+
+    /// When [`Self::permits`] will hold, if it does not now.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        (!self.permits(now)).then_some(self.next)
+    }
+}
+
+/// How long `bytes` bytes take at `rate` bits per second.
+fn time_of(rate: u64, bytes: usize) -> Duration {
+    let nanos = bytes as u128 * BIT_NANOS / u128::from(rate);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TO: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8737);
+
+    #[test]
+    fn without_a_limit_everything_may_leave() {
+        let mut pace = Pace::new(None);
+        pace.spend(Instant::ZERO, TO, usize::MAX / 2, 1);
+        assert!(pace.permits(Instant::ZERO));
+        assert_eq!((pace.deadline(Instant::ZERO), pace.train(1500)), (None, usize::MAX));
+    }
+
+    #[test]
+    fn a_pause_saves_nothing_up() {
+        let mut pace = Pace::new(Some(8_000));
+        let late = Instant::ZERO + Duration::from_secs(60);
+        pace.spend(late, TO, 972, 1); // 1,000 bytes with headers: a second
+        assert_eq!(pace.deadline(late), Some(late + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn trains_are_as_long_as_their_time_allows() {
+        let train = |rate| Pace::new(Some(rate)).train(1472);
+        assert_eq!([train(1), train(12_000_000), train(120_000_000)], [1, 1, 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_carries_more_than_the_rate_and_one_train(
+            rate in 10_000..1_000_000_000u64,
+            sizes in prop::collection::vec(1..1500usize, 1..200),
+        ) {
+            let mut pace = Pace::new(Some(rate));
+            let (mut now, mut bits, mut last) = (Instant::ZERO, 0, 0);
+            for size in sizes {
+                now = pace.deadline(now).unwrap_or(now);
+                let datagrams = pace.train(size).min(32);
+                pace.spend(now, TO, size * datagrams, datagrams);
+                last = ((size + HEADERS_V4) * datagrams) as u64 * 8;
+                bits += last;
+            }
+            let allowed = rate as f64 * (now - Instant::ZERO).as_secs_f64();
+            prop_assert!((bits - last) as f64 <= allowed * 1.001 + 1.0, "{bits} of {allowed}");
+        }
+    }
+}
