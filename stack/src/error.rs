@@ -35,6 +35,9 @@ pub enum Reason {
     /// It answered that it will not take the session.
     #[error("refused: {0}")]
     Refused(String),
+    /// The network says that it cannot be reached, or its host that nobody listens there.
+    #[error("{0}")]
+    Unreachable(String),
     /// It was there, then nothing more was heard.
     #[error("nothing heard for {0:?}")]
     Silent(Duration),

@@ -70,7 +70,7 @@ impl core::error::Error for NoMemberLeft {}
 fn kind_of(reason: &Reason) -> ErrorKind {
     match reason {
         Reason::NeverAnswered(_) | Reason::Silent(_) | Reason::Stalled(_) => ErrorKind::TimedOut,
-        Reason::Refused(_) => ErrorKind::ConnectionRefused,
+        Reason::Refused(_) | Reason::Unreachable(_) => ErrorKind::ConnectionRefused,
         Reason::Aborted(_) => ErrorKind::ConnectionAborted,
         Reason::Verdict(_) => ErrorKind::Other,
         Reason::TooLate => ErrorKind::ConnectionReset,

@@ -208,7 +208,9 @@ impl App {
         }
         let n = peers.len();
         let (ids, got, errors) = (vec![None; n], vec![0; n], vec![None; n]);
-        Self { session, len, written: 0, ids, got, errors, careless: false }
+        // A source is asked for its bytes, and nothing is written.
+        let written = if ring { 0 } else { len };
+        Self { session, len, written, ids, got, errors, careless: false }
     }
 
     /// Writes, supplies and reads all that can be.

@@ -5,4 +5,5 @@ mod copies;
 mod ends;
 mod hand;
 mod hostile;
+mod opening;
 mod stalls;

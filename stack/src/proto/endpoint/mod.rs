@@ -188,6 +188,14 @@ impl Endpoint {
         }
     }
 
+    /// A datagram to `to` could not be delivered, the system or the network says (ICMP), and why.
+    pub fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, why: &str) {
+        self.now = now;
+        for session in self.sessions.values_mut() {
+            session.on_unreachable(now, to, why);
+        }
+    }
+
     /// Whether sessions still have datagrams to send or to answer: the driver should go on for as
     /// long as it says so, though the application holds nothing any more.
     pub fn lingers(&self) -> bool {

@@ -11,6 +11,11 @@ use crate::proto::event::Arrival;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
 use crate::wire::{Features, GroupStatus, Header, Kind, Record, Seq, TAG_LEN};
+use std::net::SocketAddr;
+
+/// Each SYN that nobody takes gives one ICMP message: with three, 750 ms after the first SYN, it is
+/// neither chance nor a daemon that is just being restarted.
+const UNREACHABLE: u32 = 3;
 
 impl Session {
     /// Takes a SYN-ACK for a member.
@@ -99,7 +104,26 @@ impl Session {
     pub(crate) fn on_refusal(&mut self, index: usize, why: &str) {
         let m = &mut self.members[index];
         if m.opening.is_some() {
-            m.refusal = Some(why.to_owned());
+            m.hint = Some(Reason::Refused(why.to_owned()));
+        }
+    }
+
+    /// An ICMP message about a datagram to this address: ends a member that has not answered yet
+    /// when it has come often enough. Later it means nothing, since anybody may send one (RFC 5927,
+    /// 4 and 5): a receiver that is gone is found by its silence.
+    pub(crate) fn on_unreachable(&mut self, now: Instant, to: SocketAddr, why: &str) {
+        let Some(index) = self.members.iter().position(|m| m.addr == to) else { return };
+        let m = &mut self.members[index];
+        if m.opening.is_none() || m.outcome.is_some() {
+            return;
+        }
+        let reason = Reason::Unreachable(why.to_owned());
+        m.unreachable += 1;
+        m.hint = Some(reason.clone());
+        if m.unreachable >= UNREACHABLE {
+            m.conn.drop_dead();
+            self.end_member(now, index, Err(reason));
+            self.try_start(now);
         }
     }
 

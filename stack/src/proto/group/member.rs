@@ -68,8 +68,11 @@ pub(crate) struct Member {
     retry_after: Duration,
     probe_after: Duration,
     probed_at: Instant,
-    /// An unsealed refusal that came instead of an answer.
-    pub(crate) refusal: Option<String>,
+    /// Why it may never answer, by what came instead of an answer and is not proven: an unsealed
+    /// refusal, or an ICMP message.
+    pub(crate) hint: Option<Reason>,
+    /// ICMP messages among them.
+    pub(crate) unreachable: u32,
     /// Why it could not join the group.
     pub(crate) cannot_join: Option<String>,
     pub(crate) outcome: Option<Result<(), Reason>>,
@@ -110,7 +113,8 @@ impl Member {
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
             probed_at: Instant::ZERO,
-            refusal: None,
+            hint: None,
+            unreachable: 0,
             cannot_join: None,
             outcome: None,
             arrived: Arrived::default(),

@@ -82,8 +82,8 @@ impl Session {
         let m = &mut self.members[index];
         if m.opening.is_some() {
             if now >= self.began + self.config.connect_timeout {
-                let refused = m.refusal.take().map(Reason::Refused);
-                let reason = refused.unwrap_or(Reason::NeverAnswered(self.config.connect_timeout));
+                let never = Reason::NeverAnswered(self.config.connect_timeout);
+                let reason = m.hint.take().unwrap_or(never);
                 m.conn.drop_dead();
                 self.end_member(now, index, Err(reason));
             }
