@@ -300,3 +300,23 @@ fn misuse_is_refused_at_once() {
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
     }
 }
+
+/// One host's owner allows a single group, another than the sender's.
+#[test]
+fn a_host_that_joins_one_group_only_is_served_by_unicast() {
+    let offered = group(47_190, [239, 255, 71, 90]);
+    let listeners = [[127, 0, 0, 2], [127, 0, 0, 3]].map(|ip| {
+        let only = if ip[3] == 2 { offered.addr } else { group(47_190, [239, 255, 71, 91]).addr };
+        let options = ListenOptions::new((ip, 0).into());
+        Listener::bind(ListenOptions { only_group: Some(only), ..options }).unwrap()
+    });
+    let peers = listeners.each_ref().map(Listener::local_addr);
+    let bytes = content(4 << 20);
+    let threads = listeners.map(|listener| serve(listener, read_all));
+    let sender = Sender::connect(options(offered), &peers).unwrap();
+    send_all(&sender, &bytes);
+    let reports = sender.wait();
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == bytes));
+    assert_eq!([reports[0].mode, reports[1].mode], [Mode::Multicast, Mode::Unicast]);
+    assert_eq!(reports[1].arrived.multicast, 0);
+}

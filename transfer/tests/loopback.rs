@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
-use tcpxm::config::{Content, Delivery, EndpointConfig, SessionConfig};
+use tcpxm::config::{Content, Delivery, SessionConfig};
 use transfer::blocks::BLOCK;
 use transfer::message::{ToReceiver, encode};
 use transfer::receive::{ReceiveError, Received};
@@ -16,12 +16,8 @@ type Receiving = JoinHandle<Result<Received, ReceiveError>>;
 
 /// A receiver of one file.
 fn receiver(last: u8, folder: PathBuf) -> (SocketAddr, Receiving) {
-    let listener = Listener::bind(ListenOptions {
-        addr: (Ipv4Addr::new(127, 0, 0, last), 0).into(),
-        endpoint: EndpointConfig { listen: true, ..EndpointConfig::default() },
-        interface: None,
-    })
-    .unwrap();
+    let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
+    let listener = Listener::bind(ListenOptions::new(addr)).unwrap();
     let addr = listener.local_addr();
     let work = move || transfer::receive_file(&listener.accept().unwrap(), &folder);
     (addr, thread::spawn(work))

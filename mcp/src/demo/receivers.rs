@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use tcpxm::api::{Closer, ListenOptions, Listener};
-use tcpxm::config::EndpointConfig;
 use tcpxm::stats::Sent;
 use tempfile::TempDir;
 
@@ -52,11 +51,7 @@ impl Receivers {
     fn add(&mut self, addr: Ipv4Addr, watch: &Watch) -> Result<()> {
         let folder = tempfile::Builder::new().prefix("mcp-demo-").tempdir();
         let folder = folder.context("cannot create a temporary folder")?;
-        let listener = Listener::bind(ListenOptions {
-            addr: (addr, 0).into(),
-            endpoint: EndpointConfig { listen: true, ..EndpointConfig::default() },
-            interface: None,
-        });
+        let listener = Listener::bind(ListenOptions::new((addr, 0).into()));
         let listener = listener.with_context(|| format!("cannot listen on {addr}"))?;
         watch.guard_listener(listener.closer(), folder.path());
         self.addrs.push(listener.local_addr());

@@ -4,7 +4,7 @@ use super::receiver::Receiver;
 use super::seed;
 use crate::config::EndpointConfig;
 use crate::net::clock::Clock;
-use crate::net::driver::Driver;
+use crate::net::driver::{Driver, Joins};
 use crate::net::shared::{Handle, Inner, Key, Shared};
 use crate::net::socket::UdpSocket;
 use crate::proto::endpoint::Endpoint;
@@ -30,12 +30,14 @@ pub struct ListenOptions {
     pub endpoint: EndpointConfig,
     /// Join groups on the interface with this index; `None`: on the one that the SYN came in on.
     pub interface: Option<u32>,
+    /// Join no other group than this; senders that offer another one serve this host by unicast.
+    pub only_group: Option<SocketAddr>,
 }
 
 impl ListenOptions {
     /// Listens on an address with the defaults.
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr, endpoint: EndpointConfig::default(), interface: None }
+        Self { addr, endpoint: EndpointConfig::default(), interface: None, only_group: None }
     }
 }
 
@@ -51,7 +53,7 @@ pub struct Listener {
 impl Listener {
     /// Opens the socket and starts the thread that serves it.
     pub fn bind(options: ListenOptions) -> io::Result<Self> {
-        let ListenOptions { addr, endpoint: mut config, interface } = options;
+        let ListenOptions { addr, endpoint: mut config, interface, only_group } = options;
         let sockets = open(addr)?;
         let local = sockets.first().map_or(addr, UdpSocket::local);
         let granted = sockets.iter().map(UdpSocket::granted).min().unwrap_or(0);
@@ -60,7 +62,8 @@ impl Listener {
         config.port = local.port();
         config.recv_buffer = recv_buffer;
         let endpoint = Endpoint::new(config, seed()?);
-        let handle = Driver::spawn(endpoint, Clock::start(), sockets, interface)?;
+        let joins = Joins { interface, only: only_group };
+        let handle = Driver::spawn(endpoint, Clock::start(), sockets, joins)?;
         Ok(Self { handle, local, recv_buffer })
     }
 

@@ -4,7 +4,7 @@ use super::streams::MemberStream;
 use super::{COPY, NoMemberLeft, kind_of, misused, seed};
 use crate::config::{EndpointConfig, Group, SessionConfig};
 use crate::net::clock::Clock;
-use crate::net::driver::Driver;
+use crate::net::driver::{Driver, Joins};
 use crate::net::group::{Family, check_group, is_source_specific};
 use crate::net::interface::{self, Route};
 use crate::net::shared::{Handle, Key};
@@ -69,13 +69,16 @@ impl Sender {
                 socket.set_multicast(route.ifindex, route.source, options.ttl)?;
             }
         }
+        for socket in &sockets {
+            socket.keep_errors()?;
+        }
         let unbound = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let local = sockets.first().map_or(unbound, UdpSocket::local);
         let config = EndpointConfig { port: local.port(), ..EndpointConfig::default() };
         let clock = Clock::start();
         let mut endpoint = Endpoint::new(config, seed()?);
         let session = endpoint.connect(clock.now(), session, peers).map_err(misused)?;
-        let handle = Driver::spawn(endpoint, clock, sockets, options.interface)?;
+        let handle = Driver::spawn(endpoint, clock, sockets, Joins::default())?;
         Ok(Self { handle, session, local, group, finished: AtomicBool::new(false) })
     }
 

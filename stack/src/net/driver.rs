@@ -27,6 +27,9 @@ use std::task::Waker;
 /// Batches of reads from one socket per turn, so that sending is not starved.
 const READS_PER_TURN: usize = 4;
 
+/// Errors taken from one socket's queue per turn; what is left comes with the next.
+const ERRORS_PER_TURN: usize = 64;
+
 /// Trains per lock, and per turn before the sockets are looked at again.
 const TRAINS: usize = 4;
 
@@ -49,6 +52,15 @@ enum Source {
     Group(SocketAddr),
 }
 
+/// What the host's owner says about joining groups.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Joins {
+    /// On the interface with this index; `None`: on the one that the SYN came in on.
+    pub(crate) interface: Option<u32>,
+    /// No other group than this.
+    pub(crate) only: Option<SocketAddr>,
+}
+
 /// Everything the thread owns.
 #[derive(Debug)]
 pub(crate) struct Driver {
@@ -69,8 +81,7 @@ pub(crate) struct Driver {
     waiting: core::ops::Range<usize>,
     /// The socket whose buffer is full.
     blocked: Option<usize>,
-    /// Joins go here; `None`: to where the SYN came in.
-    interface: Option<u32>,
+    joins: Joins,
     /// Since when nobody holds a handle.
     alone: Option<Instant>,
     /// Tasks to wake at the end of the turn.
@@ -83,7 +94,7 @@ impl Driver {
         endpoint: Endpoint,
         clock: Clock,
         sockets: Vec<UdpSocket>,
-        interface: Option<u32>,
+        joins: Joins,
     ) -> io::Result<Handle> {
         let poll = Poll::new()?;
         let wake = Wake::new(poll.registry(), WAKE)?;
@@ -105,7 +116,7 @@ impl Driver {
             trains: (0..TRAINS).map(|_| Train::new()).collect(),
             waiting: 0..0,
             blocked: None,
-            interface,
+            joins,
             alone: None,
             wakers: Vec::new(),
         };
@@ -157,6 +168,7 @@ impl Driver {
     fn receive(&mut self) {
         let sources: Vec<(Token, Source)> = self.readable.iter().map(|(t, s)| (*t, *s)).collect();
         for (token, source) in sources {
+            self.errors(source);
             for _ in 0..READS_PER_TURN {
                 let socket = match source {
                     Source::Main(index) => self.sockets.get(index),
@@ -181,6 +193,17 @@ impl Driver {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells the engine which receivers cannot be reached.
+    fn errors(&self, source: Source) {
+        let Source::Main(index) = source else { return };
+        let Some(socket) = self.sockets.get(index) else { return };
+        for _ in 0..ERRORS_PER_TURN {
+            let Some((to, why)) = socket.take_error() else { return };
+            tracing::debug!(%to, "cannot be reached: {why}");
+            self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
         }
     }
 
@@ -233,8 +256,11 @@ impl Driver {
     fn act(&mut self, action: &Action) {
         match *action {
             Action::Join { receiver, group, source, ifindex } => {
-                let ifindex = self.interface.unwrap_or(ifindex);
-                let mut result = self.groups.join(receiver, group, source, ifindex);
+                let ifindex = self.joins.interface.unwrap_or(ifindex);
+                let mut result = match self.joins.only {
+                    Some(only) if only != group => Err(format!("this host joins only {only}")),
+                    _ => self.groups.join(receiver, group, source, ifindex),
+                };
                 if let (Ok(true), Some(socket)) = (&result, self.groups.socket(&group)) {
                     let fd = socket.fd();
                     if let Err(e) = self.register(fd, Source::Group(group)) {
@@ -290,6 +316,9 @@ impl Driver {
                     }
                     Sending::Oversize => {
                         self.shared.ask(|engine, now| engine.handle_oversize(now, to));
+                    }
+                    Sending::Unreachable(why) => {
+                        self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
                     }
                 },
             }

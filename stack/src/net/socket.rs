@@ -48,6 +48,8 @@ pub(crate) enum Sending {
     Blocked,
     /// A datagram is too long for the path; what was left of the train was dropped.
     Oversize,
+    /// There is no way to the receiver, and why; what was left of the train was dropped.
+    Unreachable(&'static str),
 }
 
 /// A train and the buffer it stands in.
@@ -165,6 +167,23 @@ impl UdpSocket {
         Ok(())
     }
 
+    /// From now on [`Self::take_error`] gives what ICMP says about datagrams of this socket. For
+    /// sockets that open associations: nobody else can make use of it.
+    pub(crate) fn keep_errors(&self) -> io::Result<()> {
+        sys::keep_errors(self.io.as_fd(), self.local.is_ipv6())
+    }
+
+    /// The next receiver that cannot be reached, and why; `None` when nothing more was heard.
+    pub(crate) fn take_error(&self) -> Option<(SocketAddr, &'static str)> {
+        loop {
+            let (to, error) = sys::take_error(self.io.as_fd()).ok()?;
+            let why = unreachable(error.errno).filter(|_| error.icmp);
+            if let (Some(to), Some(why)) = (to, why) {
+                return Some((to, why));
+            }
+        }
+    }
+
     /// The socket itself, for options and memberships.
     pub(crate) fn io(&self) -> &Socket {
         &self.io
@@ -252,7 +271,7 @@ impl Offload {
         mut attempt: impl FnMut(&Train, usize) -> io::Result<()>,
     ) -> Sending {
         let size = train.transmit.segment_size.max(1);
-        let mut single = false;
+        let (mut single, mut pending) = (false, true);
         while train.sent < train.transmit.len {
             let left = train.transmit.len - train.sent;
             let many = self.gso && !single;
@@ -271,6 +290,9 @@ impl Offload {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Sending::Blocked,
                 Err(e) => match e.raw_os_error() {
                     Some(libc::EMSGSIZE) => return Sending::Oversize,
+                    // It may be what ICMP said about an earlier datagram, to somebody else: then
+                    // telling it was all that went wrong.
+                    Some(errno) if unreachable(errno).is_some() && pending => pending = false,
                     // Either GSO is at fault or the datagrams are: one alone will tell.
                     Some(libc::EIO | libc::EINVAL) if piece > size => single = true,
                     _ => {
@@ -278,6 +300,9 @@ impl Offload {
                         let gone = left.min(if single { MAX_SEGMENTS * size } else { piece });
                         single = false;
                         self.lose(train, gone, &e);
+                        if let Some(why) = e.raw_os_error().and_then(unreachable) {
+                            return Sending::Unreachable(why);
+                        }
                     }
                 },
             }
@@ -289,6 +314,17 @@ impl Offload {
         train.sent += bytes;
         self.lost += bytes.div_ceil(train.transmit.segment_size.max(1)) as u64;
         tracing::debug!(to = %train.transmit.to, lost = self.lost, "not sent: {why}");
+    }
+}
+
+/// What it means to people that a receiver cannot be reached; `None` for other errors.
+fn unreachable(errno: i32) -> Option<&'static str> {
+    match errno {
+        libc::ECONNREFUSED => Some("nobody listens on that port"),
+        libc::EHOSTUNREACH => Some("no route to host"),
+        libc::ENETUNREACH => Some("network is unreachable"),
+        libc::EACCES | libc::EPERM => Some("a filter on the way forbids it"),
+        _ => None,
     }
 }
 

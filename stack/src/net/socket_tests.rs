@@ -194,16 +194,31 @@ fn a_fault_of_the_datagrams_is_not_blamed_on_gso() {
 
 #[test]
 fn a_datagram_that_cannot_leave_is_lost_and_no_more() {
-    for code in [libc::ENOBUFS, libc::ENETUNREACH, libc::EPERM, libc::ECONNREFUSED] {
-        let mut offload = Offload { gso: true, lost: 0 };
-        let mut train = train(nowhere(), 65_500, 100);
-        let mut first = true;
-        let sending = offload.send(&mut train, |_, _| {
-            if core::mem::take(&mut first) { Err(errno(code)) } else { Ok(()) }
-        });
-        assert_eq!(sending, Sending::Done);
-        assert!(offload.gso);
-        assert_eq!(offload.lost, MAX_SEGMENTS as u64, "one piece of it");
+    let mut offload = Offload { gso: true, lost: 0 };
+    let mut train = train(nowhere(), 65_500, 100);
+    let mut first = true;
+    let sending = offload.send(&mut train, |_, _| {
+        if core::mem::take(&mut first) { Err(errno(libc::ENOBUFS)) } else { Ok(()) }
+    });
+    assert_eq!(sending, Sending::Done);
+    assert!(offload.gso);
+    assert_eq!(offload.lost, MAX_SEGMENTS as u64, "one piece of it");
+}
+
+#[test]
+fn an_error_about_an_earlier_datagram_costs_none_and_one_about_this_is_told() {
+    for code in [libc::ENETUNREACH, libc::EPERM, libc::ECONNREFUSED] {
+        for (errors, expected) in [(1, None), (2, unreachable(code))] {
+            let mut offload = Offload { gso: true, lost: 0 };
+            let mut train = train(nowhere(), 3500, 100);
+            let mut attempts = 0;
+            let sending = offload.send(&mut train, |_, _| {
+                attempts += 1;
+                if attempts <= errors { Err(errno(code)) } else { Ok(()) }
+            });
+            assert_eq!(sending, expected.map_or(Sending::Done, Sending::Unreachable));
+            assert_eq!(offload.lost, if expected.is_some() { 35 } else { 0 });
+        }
     }
 }
 

@@ -50,6 +50,75 @@ pub(super) fn force_recv_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<
     set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
 }
 
+/// Has ICMP messages about datagrams of this socket kept in its error queue (`IP_RECVERR` in ip(7)).
+pub(super) fn keep_errors(fd: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
+    if v6 {
+        set::<c_int>(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, &1)
+    } else {
+        set::<c_int>(fd, libc::IPPROTO_IP, libc::IP_RECVERR, &1)
+    }
+}
+
+/// Room for the control messages of one error: `sock_extended_err` and the address of who sent the
+/// ICMP message, aligned as control messages are.
+type ErrorControl = [u64; 32];
+
+/// Takes the next error from the queue: where the datagram went, and the error. `WouldBlock` when
+/// there is none.
+pub(super) fn take_error(fd: BorrowedFd<'_>) -> io::Result<(Option<SocketAddr>, QueuedError)> {
+    let mut name = SockAddr::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).as_storage();
+    let mut control: ErrorControl = [0; 32];
+    // SAFETY: all zeros is a valid msghdr: no name, no buffers.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_name = (&raw mut name).cast();
+    message.msg_namelen = size_of_val(&name) as libc::socklen_t;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: name and control point to buffers of the lengths given, which live until the end of
+    // this function; there is no data buffer, so the datagram's bytes are dropped.
+    let rc = unsafe {
+        libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+    };
+    check(c_int::try_from(rc).unwrap_or(c_int::MAX))?;
+    // SAFETY: the kernel wrote `msg_namelen` bytes of a socket address into `name`.
+    let to = unsafe { SockAddr::new(name, message.msg_namelen) }.as_socket();
+    let mut error = QueuedError::default();
+    // SAFETY: `message` is as recvmsg left it, its control buffer is alive, and the macros of
+    // cmsg(3) stay within it; an error's data begins with a sock_extended_err (ip(7)).
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while !header.is_null() {
+            let kind = ((*header).cmsg_level, (*header).cmsg_type);
+            if kind == (libc::IPPROTO_IP, libc::IP_RECVERR)
+                || kind == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+            {
+                let mut read = MaybeUninit::<libc::sock_extended_err>::zeroed();
+                let len = size_of::<libc::sock_extended_err>();
+                core::ptr::copy_nonoverlapping(
+                    libc::CMSG_DATA(header),
+                    read.as_mut_ptr().cast(),
+                    len,
+                );
+                let read = read.assume_init();
+                let icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6];
+                error.errno = read.ee_errno.cast_signed();
+                error.icmp = icmp.contains(&read.ee_origin);
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    Ok((to, error))
+}
+
+/// An error from a socket's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct QueuedError {
+    /// The system's number for it.
+    pub(super) errno: i32,
+    /// It came as an ICMP message; else this socket's own call met it.
+    pub(super) icmp: bool,
+}
+
 /// Sends IPv4 multicast through an interface, by index: `socket2` offers it by address only.
 pub(super) fn set_multicast_if_v4(fd: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     let any = libc::in_addr { s_addr: 0 };
