@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
-use tcpxm::config::{Content, Delivery, EndpointConfig, Group, SessionConfig};
+use tcpxm::config::{Content, Delivery, Group, SessionConfig};
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
 use tcpxm::proto::event::ReadOutcome;
@@ -60,9 +60,8 @@ impl Run {
             .iter()
             .map(|host| {
                 Listener::bind(ListenOptions {
-                    addr: SocketAddr::new(IpAddr::V4(*host), 0),
-                    endpoint: EndpointConfig { listen: true, ..EndpointConfig::default() },
                     interface: Some(interface),
+                    ..ListenOptions::new(SocketAddr::new(IpAddr::V4(*host), 0))
                 })
             })
             .collect::<io::Result<Vec<Listener>>>()?;
