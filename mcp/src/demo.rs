@@ -57,7 +57,7 @@ fn copy_and_show(options: &args::Demo, source: &Source, watch: &Arc<Watch>) -> R
     // A name may hold what would steer a terminal.
     let name = source.path().display().to_string();
     say(format_args!("copying {} to {} receivers", name.escape_debug(), sender.members()));
-    let outcome = transfer::send_file(&sender, source, &|_| ());
+    let outcome = transfer::send_file(&sender, source, &[], &|_| ());
     let seconds = start.elapsed().as_secs_f64();
     let copies = receivers.finish();
     watch.check()?;

@@ -8,12 +8,14 @@
 //! a session.
 
 pub mod blocks;
+pub mod destination;
 mod link;
 pub mod message;
 pub mod receive;
 pub mod send;
 pub mod sink;
 pub mod source;
+pub mod sweep;
 
 pub use receive::receive_file;
 pub use send::send_file;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Version of these messages.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Longest frame after its length field, in bytes.
 pub const MAX_FRAME: usize = 64 << 10;
@@ -27,6 +27,8 @@ pub enum ToReceiver {
         name: Vec<u8>,
         /// Its length in bytes.
         len: u64,
+        /// The path below the receiver's root that the user typed; empty for the root itself.
+        to: Vec<u8>,
     },
     /// Digests of consecutive blocks.
     Digests {
@@ -119,10 +121,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..300)
+    }
+
     fn any_message() -> impl Strategy<Value = ToReceiver> {
         prop_oneof![
-            (prop::collection::vec(any::<u8>(), 0..300), any::<u64>())
-                .prop_map(|(name, len)| ToReceiver::Offer { name, len }),
+            (bytes(), any::<u64>(), bytes()).prop_map(|(name, len, to)| ToReceiver::Offer {
+                name,
+                len,
+                to
+            }),
             (any::<u64>(), prop::collection::vec(any::<[u8; 32]>(), 0..8))
                 .prop_map(|(first_block, values)| ToReceiver::Digests { first_block, values }),
             any::<[u8; 32]>().prop_map(ToReceiver::Root),

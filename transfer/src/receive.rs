@@ -1,11 +1,12 @@
 //! Receives one file from a session.
 
+use crate::destination::Root;
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, ToReceiver, ToSender, encode};
-use crate::sink::{FileSink, SinkError};
+use crate::sink::{FileSink, Finished, SinkError};
 use blake3::Hash;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 use tcpxm::api::Receiver;
@@ -52,35 +53,36 @@ pub enum ReceiveError {
 /// A file that was received and stands under its name.
 #[derive(Debug)]
 pub struct Received {
-    /// Its base name.
-    pub name: Vec<u8>,
     /// Where it stands.
     pub path: PathBuf,
     /// Its length in bytes.
     pub len: u64,
     /// Its BLAKE3.
     pub digest: Hash,
+    /// What the system said if the file's name may not be durable yet; its bytes are.
+    pub undurable: Option<io::Error>,
     /// How its bytes came.
     pub arrived: Arrived,
     /// Whether the sender has heard the verdict; if not, why. The file is here all the same.
     pub confirmed: Result<(), Reason>,
 }
 
-/// Receives the session's file into `folder` and gives the verdict: success only once the file
+/// Receives the session's file below `root` and gives the verdict: success only once the file
 /// stands there under its name and is durable. The file appears under its name whole or not at
 /// all. Every failure is told to the sender in its own words.
-pub fn receive_file(receiver: &Receiver, folder: &Path) -> Result<Received, ReceiveError> {
-    receive_over(receiver, folder)
+pub fn receive_file(receiver: &Receiver, root: &Root) -> Result<Received, ReceiveError> {
+    receive_over(receiver, root)
 }
 
-fn receive_over<R: Incoming>(receiver: &R, folder: &Path) -> Result<Received, ReceiveError> {
+fn receive_over<R: Incoming>(receiver: &R, root: &Root) -> Result<Received, ReceiveError> {
     let taken = hear(receiver.control())
         .map_err(ReceiveError::Thread)
-        .and_then(|messages| take(receiver, &messages, folder));
+        .and_then(|messages| take(receiver, &messages, root));
     match taken {
-        Ok((name, len, digest, path)) => {
+        Ok((len, finished)) => {
+            let Finished { digest, path, undurable } = finished;
             let confirmed = receiver.close(Ok(()));
-            Ok(Received { name, path, len, digest, arrived: receiver.arrived(), confirmed })
+            Ok(Received { path, len, digest, undurable, arrived: receiver.arrived(), confirmed })
         }
         Err(error) => {
             // The sender may be gone, and then has nothing to hear.
@@ -130,13 +132,13 @@ fn ended_early() -> ReceiveError {
 fn take<R: Incoming>(
     receiver: &R,
     messages: &mpsc::Receiver<Heard>,
-    folder: &Path,
-) -> Result<(Vec<u8>, u64, Hash, PathBuf), ReceiveError> {
-    let ToReceiver::Offer { name, len } = messages.recv().map_err(|_| ended_early())?? else {
+    root: &Root,
+) -> Result<(u64, Finished), ReceiveError> {
+    let ToReceiver::Offer { name, len, to } = messages.recv().map_err(|_| ended_early())?? else {
         return Err(ReceiveError::Protocol("the first message is not an offer"));
     };
     let mut control = receiver.control();
-    let mut file = match FileSink::create(folder, &name, len) {
+    let mut file = match root.place(&to, &name).and_then(|place| FileSink::create(place, len)) {
         Ok(sink) => {
             answer(&mut control, &ToSender::Ready)?;
             File { sink, root: None }
@@ -165,14 +167,13 @@ fn take<R: Incoming>(
             }
         }
     }
-    let root = loop {
+    let digest = loop {
         match file.root {
-            Some(root) => break root,
+            Some(digest) => break digest,
             None => file.apply(messages.recv().map_err(|_| ended_early())??)?,
         }
     };
-    let (digest, path) = file.sink.finish(root)?;
-    Ok((name, len, digest, path))
+    Ok((len, file.sink.finish(digest)?))
 }
 
 fn answer<C: Write>(control: &mut C, answer: &ToSender) -> Result<(), ReceiveError> {

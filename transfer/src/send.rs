@@ -79,11 +79,24 @@ pub struct Outcome {
 ///
 /// Each block is read and hashed once; again only if the session asks for it again. Members that
 /// are slow to take their digests do not hold up the others by more than [`PATIENCE`].
-pub fn send_file(sender: &Sender, source: &Source, progress: &dyn Fn(Progress)) -> Outcome {
-    send_over(sender, source, progress)
+///
+/// `to[i]` is where member `i` puts the file, below its root: empty, or beyond the slice, for the
+/// root itself (see [`Root::place`](crate::destination::Root::place)).
+pub fn send_file(
+    sender: &Sender,
+    source: &Source,
+    to: &[Vec<u8>],
+    progress: &dyn Fn(Progress),
+) -> Outcome {
+    send_over(sender, source, to, progress)
 }
 
-fn send_over<S: Outgoing>(session: &S, source: &Source, progress: &dyn Fn(Progress)) -> Outcome {
+fn send_over<S: Outgoing>(
+    session: &S,
+    source: &Source,
+    to: &[Vec<u8>],
+    progress: &dyn Fn(Progress),
+) -> Outcome {
     let board = Board::new(source.len());
     let members = session.members();
     let mut listeners: Vec<_> = (0..members).map(|i| Listener::new(session.member(i))).collect();
@@ -92,9 +105,10 @@ fn send_over<S: Outgoing>(session: &S, source: &Source, progress: &dyn Fn(Progre
     session.finish();
     let (failure, reports) = thread::scope(|scope| {
         let mut couriers = Couriers::new(scope, &board);
-        couriers
-            .quick
-            .extend((0..members).filter_map(|i| Courier::new(session.member(i), source).ok()));
+        couriers.quick.extend((0..members).filter_map(|i| {
+            let to = to.get(i).map_or(&[][..], Vec::as_slice);
+            Courier::new(session.member(i), source, to).ok()
+        }));
         let failure = pump(session, source, &board, &mut couriers, &mut listeners, progress).err();
         if let Some(failure) = &failure {
             session.abort(&failure.to_string());

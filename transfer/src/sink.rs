@@ -8,15 +8,17 @@ mod ranges;
 mod temporary;
 
 use crate::blocks::{self, BLOCK, Tree, Value};
+use crate::destination::{Place, Shown};
 use blake3::Hash;
 use ranges::Ranges;
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use temporary::Temporary;
 use thiserror::Error;
+
+pub(crate) use temporary::is_temporary;
 
 /// Most blocks that are gathered in memory at a time: 32 MiB.
 pub const MAX_OPEN: usize = 32;
@@ -35,40 +37,48 @@ pub enum SinkError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// What stands there is nothing that a file may replace, or be put into.
+    #[error("{path} is refused: {why}")]
+    Refused {
+        /// The destination.
+        path: Shown,
+        /// What it is.
+        why: &'static str,
+    },
     /// Longer than a session can carry.
     #[error("a file of {0} bytes is longer than a session can carry, {MAX_LEN}")]
     TooLong(u64),
     /// No file can be created in the folder.
-    #[error("cannot create a file in {}: {cause}", folder.display())]
+    #[error("cannot create a file in {folder}: {cause}")]
     Folder {
         /// The destination.
-        folder: PathBuf,
+        folder: Shown,
         /// What the system said.
         cause: io::Error,
     },
     /// The disk, or the share of it that may be used, is too small.
-    #[error("no room for {len} bytes in {}: {cause}", folder.display())]
+    #[error("no room for {len} bytes in {folder}: {cause}")]
     Full {
         /// The destination.
-        folder: PathBuf,
+        folder: Shown,
         /// Length of the file in bytes.
         len: u64,
         /// What the system said.
         cause: io::Error,
     },
     /// Writing, reading back or syncing failed.
-    #[error("cannot write in {}: {cause}", folder.display())]
+    #[error("cannot write in {folder}: {cause}")]
     Write {
         /// The destination.
-        folder: PathBuf,
+        folder: Shown,
         /// What the system said.
         cause: io::Error,
     },
     /// The finished file could not be given its name.
-    #[error("cannot give the file its name {}: {cause}", path.display())]
+    #[error("cannot give the file its name {path}: {cause}")]
     Rename {
         /// The final name.
-        path: PathBuf,
+        path: Shown,
         /// What the system said.
         cause: io::Error,
     },
@@ -108,12 +118,22 @@ struct Open {
     touched: u64,
 }
 
+/// A file that stands under its name, verified.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its BLAKE3.
+    pub digest: Hash,
+    /// Where it stands.
+    pub path: PathBuf,
+    /// Its bytes are durable; what the system said if its name may not be yet.
+    pub undurable: Option<io::Error>,
+}
+
 /// A file on its way in. Dropped before [`Self::finish`] has succeeded, it leaves nothing behind,
 /// and an older file of its name as it was.
 #[derive(Debug)]
 pub struct FileSink {
     temporary: Temporary,
-    name: OsString,
     len: u64,
     open: HashMap<u64, Open>,
     spilled: HashMap<u64, Ranges>,
@@ -125,16 +145,13 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Creates the temporary file in `folder` and takes the room for `len` bytes. `name` is the
-    /// base name that the file will have.
-    pub fn create(folder: &Path, name: &[u8], len: u64) -> Result<Self, SinkError> {
-        let name = temporary::plain_name(name)?.to_owned();
+    /// Creates the temporary file near its place and takes the room for `len` bytes.
+    pub fn create(place: Place, len: u64) -> Result<Self, SinkError> {
         if len > MAX_LEN {
             return Err(SinkError::TooLong(len));
         }
         Ok(Self {
-            temporary: Temporary::create(folder, len)?,
-            name,
+            temporary: Temporary::create(place, len)?,
             len,
             open: HashMap::new(),
             spilled: HashMap::new(),
@@ -267,8 +284,8 @@ impl FileSink {
     }
 
     /// Ends the file: every block there and equal to what was expected, the whole equal to `root`;
-    /// then it is made durable and gets its name. Gives its digest and where it stands.
-    pub fn finish(self, root: Hash) -> Result<(Hash, PathBuf), SinkError> {
+    /// then it is made durable and gets its name.
+    pub fn finish(self, root: Hash) -> Result<Finished, SinkError> {
         let Some(own) = self.own.root() else {
             return Err(SinkError::Missing {
                 missing: self.own.count() - self.own.known(),
@@ -279,8 +296,8 @@ impl FileSink {
         if own != root {
             return Err(SinkError::Root);
         }
-        let path = self.temporary.keep(&self.name, self.len)?;
-        Ok((own, path))
+        let (path, undurable) = self.temporary.keep(self.len)?;
+        Ok(Finished { digest: own, path, undurable })
     }
 }
 

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, SessionConfig};
 use transfer::blocks::BLOCK;
+use transfer::destination::Root;
 use transfer::message::{ToReceiver, encode};
 use transfer::receive::{ReceiveError, Received};
 use transfer::send_file;
@@ -19,7 +20,8 @@ fn receiver(last: u8, folder: PathBuf) -> (SocketAddr, Receiving) {
     let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
     let listener = Listener::bind(ListenOptions::new(addr)).unwrap();
     let addr = listener.local_addr();
-    let work = move || transfer::receive_file(&listener.accept().unwrap(), &folder);
+    let work =
+        move || transfer::receive_file(&listener.accept().unwrap(), &Root::open(&folder).unwrap());
     (addr, thread::spawn(work))
 }
 
@@ -51,7 +53,7 @@ fn three_receivers_get_files_of_every_length() {
         let (addrs, threads): (Vec<_>, Vec<_>) =
             (2..5).zip(&folders).map(|(last, folder)| receiver(last, folder.clone())).unzip();
         let source = Source::open(&dir.path().join("data")).unwrap();
-        let outcome = send_file(&connect(len, &addrs), &source, &|_| ());
+        let outcome = send_file(&connect(len, &addrs), &source, &[], &|_| ());
         assert_eq!(outcome.digest, Some(blake3::hash(&data)));
         for (member, thread) in outcome.members.iter().zip(threads) {
             assert_eq!(member.failure(), None, "{len} bytes");
@@ -73,7 +75,7 @@ fn a_receiver_that_cannot_store_it_fails_alone_and_says_why() {
     let (addrs, threads): (Vec<_>, Vec<_>) =
         (2..5).zip(folders).map(|(last, folder)| receiver(last, folder)).unzip();
     let source = Source::open(&dir.path().join("data")).unwrap();
-    let outcome = send_file(&connect(len, &addrs), &source, &|_| ());
+    let outcome = send_file(&connect(len, &addrs), &source, &[], &|_| ());
     let failures: Vec<_> = outcome.members.iter().map(transfer::send::Delivered::failure).collect();
     assert_eq!((&failures[0], &failures[2]), (&None, &None));
     let why = failures[1].as_deref().unwrap();
@@ -95,7 +97,7 @@ fn a_corrupted_digest_is_noticed_and_told() {
     let sender = connect(2 * BLOCK, &[addr]);
     let mut private = sender.member(0);
     let mut frames = Vec::new();
-    let offer = ToReceiver::Offer { name: b"data".to_vec(), len: 2 * BLOCK };
+    let offer = ToReceiver::Offer { name: b"data".to_vec(), len: 2 * BLOCK, to: Vec::new() };
     encode(&offer, &mut frames).unwrap();
     encode(&ToReceiver::Digests { first_block: 1, values: vec![[1; 32]] }, &mut frames).unwrap();
     private.write_all(&frames).unwrap();

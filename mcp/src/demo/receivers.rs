@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use tcpxm::api::{Closer, ListenOptions, Listener};
 use tcpxm::stats::Sent;
 use tempfile::TempDir;
+use transfer::destination::Root;
 
 /// Their addresses; all of 127.0.0.0/8 is loopback (RFC 6890, section 2.2.2).
 const ADDRS: [Ipv4Addr; 3] =
@@ -56,10 +57,10 @@ impl Receivers {
         watch.guard_listener(listener.closer(), folder.path());
         self.addrs.push(listener.local_addr());
         self.closers.push(listener.closer());
-        let path = folder.path().to_owned();
+        let root = Root::open(folder.path()).context("cannot open a temporary folder")?;
         let work = move || match listener.accept() {
             Ok(session) => {
-                let received = transfer::receive_file(&session, &path);
+                let received = transfer::receive_file(&session, &root);
                 let copy = received.map(|received| received.path);
                 (copy.map_err(|error| error.to_string()), session.sent())
             }

@@ -79,7 +79,7 @@ impl Incoming for Fake {
 }
 
 fn offer(len: u64) -> ToReceiver {
-    ToReceiver::Offer { name: b"out".to_vec(), len }
+    ToReceiver::Offer { name: b"out".to_vec(), len, to: Vec::new() }
 }
 
 fn said(messages: &[ToReceiver]) -> Vec<u8> {
@@ -117,9 +117,9 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
     for len in [0, 1, BLOCK, 2 * BLOCK + 9] {
         let (dir, data) = (tempfile::tempdir().unwrap(), sample(len));
         let fake = Fake::new(backwards(&data), Ok(len), said(&honest(&data)));
-        let received = receive_over(&fake, dir.path()).unwrap();
+        let received = receive_over(&fake, &Root::open(dir.path()).unwrap()).unwrap();
         assert_eq!((received.digest, received.len), (blake3::hash(&data), len));
-        assert_eq!((received.arrived.multicast, received.name), (5, b"out".to_vec()));
+        assert_eq!((received.arrived.multicast, &received.path), (5, &dir.path().join("out")));
         assert!(fs::read(received.path).unwrap() == data);
         assert_eq!((fake.verdict(), fake.answers()), (Ok(()), vec![ToSender::Ready]));
     }
@@ -129,7 +129,7 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
 fn fails(data: Vec<(u64, Vec<u8>)>, end: Result<u64, io::ErrorKind>, said: Vec<u8>) -> String {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::new(data, end, said);
-    let error = receive_over(&fake, dir.path()).unwrap_err().to_string();
+    let error = receive_over(&fake, &Root::open(dir.path()).unwrap()).unwrap_err().to_string();
     assert_eq!(fake.verdict(), Err(error.clone()));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     error
@@ -170,13 +170,14 @@ fn each_way_to_break_off_has_its_reason() {
 fn a_destination_that_cannot_take_it_refuses_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::new(vec![], Ok(1), said(&honest(b"x")));
-    let error = receive_over(&fake, &dir.path().join("absent")).unwrap_err().to_string();
-    assert!(error.starts_with("cannot create a file in "), "{error}");
+    std::fs::create_dir(dir.path().join("out")).unwrap();
+    let error = receive_over(&fake, &Root::open(dir.path()).unwrap()).unwrap_err().to_string();
+    assert_eq!(error, "out is refused: it is a folder");
     assert_eq!(fake.answers(), [ToSender::Refuse(error.clone())]);
     assert_eq!(fake.verdict(), Err(error));
 
     let name = b"../../etc/passwd".to_vec();
-    let evil = fails(vec![], Ok(1), said(&[ToReceiver::Offer { name, len: 1 }]));
+    let evil = fails(vec![], Ok(1), said(&[ToReceiver::Offer { name, len: 1, to: Vec::new() }]));
     assert_eq!(evil, "the name \"../../etc/passwd\" is refused: it contains a slash");
 }
 

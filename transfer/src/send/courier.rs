@@ -137,9 +137,10 @@ pub(super) struct Courier<W> {
 
 impl<W: PrivateStream> Courier<W> {
     /// Starts with the offer.
-    pub(super) fn new(stream: W, source: &Source) -> Result<Self, FrameError> {
+    pub(super) fn new(stream: W, source: &Source, to: &[u8]) -> Result<Self, FrameError> {
         let mut message = Vec::new();
-        let offer = ToReceiver::Offer { name: source.name().to_vec(), len: source.len() };
+        let (name, len) = (source.name().to_vec(), source.len());
+        let offer = ToReceiver::Offer { name, len, to: to.to_vec() };
         encode(&offer, &mut message)?;
         Ok(Self { stream, message, taken: 0, block: 0, rooted: false })
     }

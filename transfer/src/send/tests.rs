@@ -172,10 +172,15 @@ fn case(len: u64) -> Case {
     Case { _dir: dir, data, source }
 }
 
+/// The same path for more members than any test has.
+fn paths() -> Vec<Vec<u8>> {
+    vec![b"in/here".to_vec(); 16]
+}
+
 /// Checks that a member was told the whole file, in the right order.
 fn check_told(pipe: &Pipe, case: &Case) {
     let (messages, len) = (pipe.messages(), case.data.len() as u64);
-    let offer = ToReceiver::Offer { name: b"data".to_vec(), len };
+    let offer = ToReceiver::Offer { name: b"data".to_vec(), len, to: b"in/here".to_vec() };
     assert_eq!(messages.first(), Some(&offer));
     let root = ToReceiver::Root(*blake3::hash(&case.data).as_bytes());
     assert_eq!(messages.last(), Some(&root));
@@ -198,7 +203,9 @@ fn everybody_is_told_everything_in_order() {
     for len in [0, 1, BLOCK, 19 * BLOCK + 7] {
         let (case, session) = (case(len), Fake::whole(len, 3));
         let seen = Mutex::new(Vec::new());
-        let outcome = send_over(&session, &case.source, &|p| seen.lock().unwrap().push(p));
+        let outcome = send_over(&session, &case.source, &paths(), &|p| {
+            seen.lock().unwrap().push(p);
+        });
         assert_eq!(outcome.digest, Some(blake3::hash(&case.data)));
         assert!(outcome.failure.is_none() && *session.finished.lock().unwrap());
         session.pipes.iter().for_each(|pipe| check_told(pipe, &case));
@@ -214,7 +221,7 @@ fn needs_that_repeat_or_cut_blocks_are_served() {
     let case = case(3 * BLOCK);
     let needs = [0..BLOCK, BLOCK..2 * BLOCK, 2 * BLOCK..3 * BLOCK, 0..BLOCK, 100..2 * BLOCK + 5];
     let session = Fake::new(needs.clone(), 1);
-    let outcome = send_over(&session, &case.source, &|_| ());
+    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
     assert!(outcome.failure.is_none());
     for ((offset, bytes), need) in session.got.lock().unwrap().iter().zip(&needs) {
         assert_eq!(*offset, need.start);
@@ -242,7 +249,7 @@ fn a_slow_member_holds_nobody_up_and_gets_everything_late() {
             *flag.lock().unwrap() = true;
         }
     });
-    send_over(&session, &case.source, &|_| ());
+    send_over(&session, &case.source, &paths(), &|_| ());
     assert!(*opened.lock().unwrap());
     session.pipes.iter().for_each(|pipe| check_told(pipe, &case));
 }
@@ -259,7 +266,7 @@ fn a_dead_member_costs_the_others_nothing() {
             blocked.change(|p| p.broken = true); // as when it is found to be silent
         }
     });
-    let outcome = send_over(&session, &case.source, &|_| ());
+    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
     assert_eq!(outcome.members.len(), 3);
     check_told(&session.pipes[2], &case);
     assert!(session.pipes[1].messages().is_empty());
@@ -275,7 +282,7 @@ fn a_source_that_changes_ends_the_session_for_all_and_is_named() {
             fs::write(&path, vec![9; 2 * BLOCK as usize]).unwrap();
         }
     });
-    let outcome = send_over(&session, &case.source, &|_| ());
+    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
     assert!(matches!(outcome.failure, Some(SourceError::Rewritten { block: 0, .. })));
     let aborted = session.aborted.lock().unwrap().clone().unwrap();
     assert!(aborted.contains("data changed while it was read"), "{aborted}");
@@ -294,7 +301,7 @@ fn a_source_that_grows_at_its_end_is_noticed() {
             fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
         }
     });
-    let outcome = send_over(&session, &case.source, &|_| ());
+    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
     assert!(matches!(outcome.failure, Some(SourceError::Resized { .. })));
 }
 
@@ -309,7 +316,7 @@ fn answers_are_heard() {
     frame.clear();
     encode(&ToSender::Ready, &mut frame).unwrap();
     say(1, &frame);
-    let outcome = send_over(&session, &case.source, &|_| ());
+    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
     assert_eq!(outcome.members[0].failure(), Some("no room".to_owned()));
     assert_eq!((&outcome.members[1].answer, outcome.members[1].failure()), (&Answer::Ready, None));
     assert_eq!(outcome.members[2].answer, Answer::None);

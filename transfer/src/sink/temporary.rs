@@ -1,52 +1,52 @@
 //! The file under its temporary name, and the step to its own.
 
 use super::SinkError;
-use rustix::fs::FallocateFlags;
+use crate::destination::Place;
+use rustix::fs::{
+    AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, fchmod, flock, fsync, openat, renameat,
+    unlinkat,
+};
 use rustix::io::Errno;
-use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
 
-/// Longest base name in bytes (`NAME_MAX` of Linux's file systems).
-const NAME_MAX: usize = 255;
+/// Begin and end of a temporary file's name; between them stand the process and 64 random bits.
+const PREFIX: &str = ".mcp-";
+const SUFFIX: &str = ".part";
 
-/// Accepts plain base names only: nothing that leads out of a folder.
-pub(super) fn plain_name(name: &[u8]) -> Result<&OsStr, SinkError> {
-    let why = match name {
-        [] => "it is empty",
-        b"." | b".." => "it names a folder",
-        _ if name.len() > NAME_MAX => "it is longer than 255 bytes",
-        _ if name.contains(&b'/') => "it contains a slash",
-        _ if name.contains(&0) => "it contains a zero byte",
-        _ => return Ok(OsStr::from_bytes(name)),
-    };
-    Err(SinkError::Name { name: String::from_utf8_lossy(name).into_owned(), why })
+/// Names tried: another one is only needed when a sweep took the file before it was locked, or 64
+/// random bits were drawn twice.
+const TRIES: usize = 8;
+
+/// Whether a name is one that a temporary file has.
+pub(crate) fn is_temporary(name: &[u8]) -> bool {
+    let inner = name
+        .strip_prefix(PREFIX.as_bytes())
+        .and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()))
+        .map(|rest| rest.split(|byte| *byte == b'-').collect::<Vec<_>>());
+    matches!(inner.as_deref(), Some([pid, random])
+        if !pid.is_empty() && pid.iter().all(u8::is_ascii_digit)
+            && random.len() == 16 && random.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// A file that is removed again unless it was given its name.
+/// A file that is removed again unless it was given its name. As long as it lives it is locked
+/// (flock(2)), which is how a sweep knows it from one whose process is gone.
 #[derive(Debug)]
 pub(super) struct Temporary {
     pub(super) file: File,
-    folder: PathBuf,
-    path: PathBuf,
+    place: Place,
+    name: OsString,
     kept: bool,
 }
 
 impl Temporary {
-    /// Creates it in `folder`, with room for `len` bytes.
-    pub(super) fn create(folder: &Path, len: u64) -> Result<Self, SinkError> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|e| SinkError::Folder {
-            folder: folder.to_owned(),
-            cause: io::Error::other(e),
-        })?;
-        let (id, random) = (std::process::id(), u64::from_be_bytes(random));
-        let path = folder.join(format!(".mcp-{id}-{random:016x}.part"));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let file = file.map_err(|cause| SinkError::Folder { folder: folder.to_owned(), cause })?;
-        let this = Self { file, folder: folder.to_owned(), path, kept: false };
+    /// Creates it in the place's folder, with room for `len` bytes.
+    pub(super) fn create(place: Place, len: u64) -> Result<Self, SinkError> {
+        let failed = |cause| SinkError::Folder { folder: place.shown.parent(), cause };
+        let (file, name) = create_locked(&place).map_err(failed)?;
+        let this = Self { file, place, name, kept: false };
         this.reserve(len)?;
         Ok(this)
     }
@@ -69,25 +69,30 @@ impl Temporary {
 
     /// Sorts an error of writing to this file: `len` is the length of the whole file.
     pub(super) fn failed(&self, len: u64, cause: io::Error) -> SinkError {
+        let folder = self.place.shown.parent();
         match cause.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => {
-                SinkError::Full { folder: self.folder.clone(), len, cause }
-            }
-            _ => SinkError::Write { folder: self.folder.clone(), cause },
+            | io::ErrorKind::FileTooLarge => SinkError::Full { folder, len, cause },
+            _ => SinkError::Write { folder, cause },
         }
     }
 
-    /// Makes its bytes durable, then gives it its name in one step, and makes that durable too.
-    pub(super) fn keep(mut self, name: &OsStr, len: u64) -> Result<PathBuf, SinkError> {
-        self.file.sync_all().map_err(|e| self.failed(len, e))?;
-        let path = self.folder.join(name);
-        let named = |cause| SinkError::Rename { path: path.clone(), cause };
-        fs::rename(&self.path, &path).map_err(named)?;
+    /// Makes its bytes durable, then gives it its name in one step. The name is made durable as
+    /// well; should the system fail in that, the file stands all the same, and the error is given
+    /// beside the place.
+    pub(super) fn keep(
+        mut self,
+        len: u64,
+    ) -> Result<(std::path::PathBuf, Option<io::Error>), SinkError> {
+        let done = fchmod(&self.file, self.place.mode).and_then(|()| fsync(&self.file));
+        done.map_err(|e| self.failed(len, e.into()))?;
+        let folders = self
+            .place
+            .settle(|folder| renameat(&self.place.folder, &self.name, folder, self.place.name()))?;
         self.kept = true;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(named)?;
-        Ok(path)
+        let durable = folders.iter().rev().try_for_each(fsync);
+        Ok((self.place.path().to_owned(), durable.err().map(io::Error::from)))
     }
 }
 
@@ -95,7 +100,58 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.kept {
             // Nobody is left to tell: the folder may be gone as a whole.
-            let _ = fs::remove_file(&self.path);
+            let _ = unlinkat(&self.place.folder, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+fn create_locked(place: &Place) -> io::Result<(File, OsString)> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for _ in 0..TRIES {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let (id, random) = (std::process::id(), u64::from_be_bytes(random));
+        let name = OsString::from(format!("{PREFIX}{id}-{random:016x}{SUFFIX}"));
+        // Nobody else reads it before it is whole.
+        let file = match openat(&place.folder, &name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => File::from(file),
+            Err(Errno::EXIST) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if file.metadata()?.nlink() > 0 => return Ok((file, name)),
+            // A sweep was there between the two calls, and takes it for a leftover.
+            Ok(()) | Err(Errno::AGAIN) => {}
+            // Not every file system has locks; then no sweep can take it either.
+            Err(Errno::OPNOTSUPP | Errno::NOLCK | Errno::INVAL) => return Ok((file, name)),
+            Err(errno) => {
+                let _ = unlinkat(&place.folder, &name, AtFlags::empty());
+                return Err(errno.into());
+            }
+        }
+    }
+    Err(io::Error::other("no temporary file could be created and locked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_temporary() {
+        for name in [".mcp-1-0123456789abcdef.part", ".mcp-4194304-ffffffffffffffff.part"] {
+            assert!(is_temporary(name.as_bytes()), "{name}");
+        }
+        for name in [
+            ".mcp-.part",
+            ".mcp-1-0123.part",
+            "mcp-1-0123456789abcdef.part",
+            ".mcp-1-0123456789abcdeg.part",
+            ".mcp-x-0123456789abcdef.part",
+            ".mcp-1-0123456789abcdef.part2",
+            ".mcp-1-2-0123456789abcdef.part",
+        ] {
+            assert!(!is_temporary(name.as_bytes()), "{name}");
         }
     }
 }

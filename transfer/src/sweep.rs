@@ -1,0 +1,108 @@
+//! Removes what a killed process left behind below a root.
+
+use crate::destination::Root;
+use crate::sink::is_temporary;
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, openat, unlinkat};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Leftovers removed.
+    pub removed: u64,
+    /// Leftovers, or folders, that the system did not let it remove or look into.
+    pub failed: u64,
+}
+
+/// Folders open at a time, at most, on the way down; a deeper tree is not looked into any further,
+/// and counts as failed.
+const MAX_DEPTH: usize = 256;
+
+/// Removes every temporary file below the root that no living process holds. No symbolic link is
+/// followed. Files of other processes that are still receiving are locked, and stay.
+pub fn sweep(root: &Root) -> Swept {
+    let mut swept = Swept::default();
+    let here = openat(root.dir(), c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let mut way: Vec<Level> = Vec::new();
+    match here.and_then(Level::new) {
+        Ok(level) => way.push(level),
+        Err(_) => swept.failed += 1,
+    }
+    while let Some(level) = way.last_mut() {
+        let Some(name) = level.below.pop() else {
+            swept.removed += level.removed;
+            swept.failed += level.failed;
+            way.pop();
+            continue;
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&level.fd, &name, flags, Mode::empty()).and_then(Level::new) {
+            Ok(next) if way.len() < MAX_DEPTH => way.push(next),
+            Err(Errno::NOENT) => {}
+            _ => swept.failed += 1,
+        }
+    }
+    swept
+}
+
+/// One folder, with its leftovers removed and the folders below it still to be visited.
+struct Level {
+    fd: OwnedFd,
+    below: Vec<CString>,
+    removed: u64,
+    failed: u64,
+}
+
+impl Level {
+    fn new(fd: OwnedFd) -> Result<Self, Errno> {
+        let mut level = Self { fd, below: Vec::new(), removed: 0, failed: 0 };
+        let entries = Dir::read_from(&level.fd)?;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            match entry.file_type() {
+                FileType::Directory if name != c"." && name != c".." => {
+                    level.below.push(name.to_owned());
+                }
+                // Some file systems do not say what it is without being asked again.
+                FileType::Unknown if name != c"." && name != c".." && !is_ours(name) => {
+                    level.below.push(name.to_owned());
+                }
+                FileType::RegularFile | FileType::Unknown if is_ours(name) => {
+                    match remove(level.fd.as_fd(), name) {
+                        Ok(true) => level.removed += 1,
+                        Ok(false) => {}
+                        Err(_) => level.failed += 1,
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(level)
+    }
+}
+
+fn is_ours(name: &CStr) -> bool {
+    is_temporary(name.to_bytes())
+}
+
+/// Removes one, unless somebody holds it.
+fn remove(folder: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(folder, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(false), // its owner has just finished with it
+        Err(errno) => return Err(errno),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::AGAIN) => Ok(false),
+        Err(errno) => Err(errno),
+        Ok(()) => match unlinkat(folder, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        },
+    }
+}
