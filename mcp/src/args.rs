@@ -1,18 +1,31 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use std::net::{IpAddr, SocketAddr};
+use mcp_cli::{Common, parse::parse};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Port of the daemon, and of a group for which no other is given.
-pub(crate) const PORT: u16 = 8737;
+/// Begins the names of the variables.
+const PREFIX: &str = "MCP";
 
 /// Copies a file to many hosts in the time of one.
+///
+/// HOST is a name, an IPv4 address or an [IPv6 address], with ranges: node[01-16,20]. PATH is below
+/// the folder that the host's daemon receives into; a trailing slash means into that folder.
+/// Another port than the daemon's stands between two colons: HOST:PORT:PATH.
 #[derive(Debug, Parser)]
-#[command(name = "mcp", version, arg_required_else_help = true)]
+#[command(
+    name = "mcp",
+    version,
+    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true,
+    override_usage = "mcp [OPTIONS] SOURCE HOST[:PATH]...\n       mcp demo [OPTIONS] [FILE]"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) copy: Copy,
 }
 
 #[derive(Debug, Subcommand)]
@@ -22,32 +35,47 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Copy {
+    /// The file to copy, then the hosts that get it.
+    #[arg(value_name = "SOURCE HOST[:PATH]")]
+    pub(crate) words: Vec<OsString>,
+    /// The file to copy; then all other words are hosts.
+    #[arg(short, long, value_name = "SOURCE")]
+    pub(crate) source: Vec<PathBuf>,
+    /// Hosts that get no copy; ranges as above.
+    #[arg(short = 'x', long, value_name = "HOST", value_delimiter = None)]
+    pub(crate) exclude: Vec<String>,
+    /// Read more hosts from this file, one a line; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hosts: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// The file to copy [default: this program itself].
     pub(crate) file: Option<PathBuf>,
-    /// Multicast group to copy through [default: a random one in 239.255.0.0/16].
-    #[arg(long, env = "MCP_GROUP", value_name = "ADDR[:PORT]", value_parser = group)]
-    pub(crate) group: Option<SocketAddr>,
-    /// Print JSON lines instead of a table: one object per host, then one summary.
-    #[arg(long, env = "MCP_JSON", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
-/// Reads `ADDR` or `ADDR:PORT`; an IPv6 address with a port stands in brackets.
-fn group(text: &str) -> Result<SocketAddr, String> {
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    let addr = bare
-        .parse::<IpAddr>()
-        .map(|ip| SocketAddr::new(ip, PORT))
-        .or_else(|_| text.parse::<SocketAddr>())
-        .map_err(|_| "not an address, nor an address and a port".to_owned())?;
-    if !addr.ip().is_multicast() {
-        return Err(format!("{} is not a multicast address", addr.ip()));
+/// Reads the command line.
+pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let cli: Cli = parse(PREFIX, args.iter().cloned())?;
+    // A subcommand's name wins over a file of that name, also behind options, where clap takes it
+    // for a word.
+    let first = cli.copy.words.first().filter(|_| cli.command.is_none());
+    if first.is_some_and(|word| word == "demo")
+        && cli.copy.source.is_empty()
+        && let Some(at) = args.iter().skip(1).position(|arg| arg == "demo")
+    {
+        let name = args.remove(at + 1);
+        args.insert(1, name);
+        return parse(PREFIX, args);
     }
-    if addr.port() == 0 {
-        return Err("port 0 cannot be sent to".to_owned());
-    }
-    Ok(addr)
+    Ok(cli)
 }
 
 #[cfg(test)]
@@ -55,29 +83,46 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
+    fn words(line: &str) -> Result<Cli, clap::Error> {
+        read(std::iter::once("mcp").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn demo(line: &str) -> Option<Demo> {
+        words(line).unwrap().command.map(|Command::Demo(demo)| demo)
+    }
+
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn groups_are_read_with_and_without_port() {
-        let read = |text| group(text).map(|g| g.to_string());
-        assert_eq!(read("239.255.1.2"), Ok("239.255.1.2:8737".to_owned()));
-        assert_eq!(read("232.1.2.3:9000"), Ok("232.1.2.3:9000".to_owned()));
-        assert_eq!(read("ff15::1"), Ok("[ff15::1]:8737".to_owned()));
-        assert_eq!(read("[ff15::1]"), Ok("[ff15::1]:8737".to_owned()));
-        assert_eq!(read("[ff15::1]:9"), Ok("[ff15::1]:9".to_owned()));
-        for bad in ["", "10.0.0.1", "::1", "239.255.1.2:", "239.255.1.2:0", "group", "[ff15::1"] {
-            assert!(group(bad).is_err(), "{bad}");
+    fn the_demo_takes_file_and_options_in_any_order() {
+        for line in [
+            "demo --json f --group 239.255.0.1",
+            "--json demo f --group 239.255.0.1",
+            "--group 239.255.0.1 --json demo f",
+        ] {
+            let demo = demo(line).unwrap();
+            assert!(demo.common.json && demo.common.group.is_some(), "{line}");
+            assert_eq!(demo.file, Some(PathBuf::from("f")), "{line}");
         }
     }
 
     #[test]
-    fn file_and_options_are_taken_in_any_order() {
-        let cli = Cli::try_parse_from(["mcp", "demo", "--json", "f", "--group", "239.255.0.1"]);
-        let Command::Demo(demo) = cli.unwrap().command;
-        assert!(demo.json && demo.group.is_some());
-        assert_eq!(demo.file, Some(PathBuf::from("f")));
+    fn a_file_or_a_host_may_be_called_demo() {
+        for line in ["./demo host", "file demo", "--json file demo", "-s demo demo", "-x demo f h"]
+        {
+            assert!(demo(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn sources_hosts_and_options_mix() {
+        let copy = words("--port 9000 file h1 --rate 10M h2:p").unwrap().copy;
+        assert_eq!(copy.words, ["file", "h1", "h2:p"]);
+        assert_eq!((copy.common.port, copy.common.rate), (9000, Some(10_000_000)));
+        assert!(words("--no-such-option f h").is_err());
+        assert!(words("f h --port 0").is_err());
     }
 }

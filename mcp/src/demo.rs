@@ -6,12 +6,12 @@
 mod interrupt;
 mod receivers;
 
-use crate::args::{self, PORT};
-use crate::exit::Exit;
+use crate::args;
 use crate::say::say;
 use crate::table::{self, HostRow, Summary};
 use anyhow::{Context, Result, bail};
 use interrupt::Watch;
+use mcp_cli::{Exit, values::PORT};
 use receivers::Receivers;
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,6 +23,7 @@ use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group, SessionConfig};
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
+use tcpxm::stats::Sent;
 use transfer::send::Outcome;
 use transfer::source::Source;
 
@@ -51,7 +52,7 @@ pub(crate) fn run(options: &args::Demo) -> Result<Exit> {
 fn copy_and_show(options: &args::Demo, source: &Source, watch: &Arc<Watch>) -> Result<Exit> {
     let start = Instant::now();
     let receivers = Receivers::start(watch)?;
-    let sender = connect(options.group, source.len(), receivers.addrs())?;
+    let sender = connect(options.common.group, source.len(), receivers.addrs())?;
     let sender = Arc::new(sender);
     watch.guard(&sender);
     // A name may hold what would steer a terminal.
@@ -65,15 +66,20 @@ fn copy_and_show(options: &args::Demo, source: &Source, watch: &Arc<Watch>) -> R
         return Err(failure.into());
     }
     let rows = verify(source, &outcome, &copies.paths, watch)?;
-    let summary = Summary::new(&rows, source.len(), seconds, outcome.sent, copies.answered);
-    let out = &mut io::stdout().lock();
-    let shown = if options.json {
-        table::json(out, &rows, &summary)
-    } else {
-        table::text(out, &rows, &summary)
-    };
+    let summary =
+        Summary::new(&rows, source.len(), seconds, both_ways(outcome.sent, copies.answered));
+    let shown = table::show(&mut io::stdout().lock(), &rows, &summary, &options.common);
     shown.context("cannot write the result")?;
     Ok(Exit::of(summary.ok, summary.hosts))
+}
+
+/// All datagrams of the demo: here the receivers' are known as well.
+fn both_ways(sent: Sent, answered: Sent) -> Sent {
+    Sent {
+        datagrams: sent.datagrams + answered.datagrams,
+        datagram_bytes: sent.datagram_bytes + answered.datagram_bytes,
+        ..sent
+    }
 }
 
 /// Opens the session. A group that the transport does not use at all (link-local, well known)
@@ -131,7 +137,8 @@ fn verify(
                 Err(error) => Err(format!("{error:#}")),
             },
         };
-        rows.push(HostRow::new(&member.report, result));
+        let host = member.report.addr.ip().to_string();
+        rows.push(HostRow::new(host, &member.report, result, false));
     }
     Ok(rows)
 }

@@ -1,21 +1,27 @@
 //! `mcp`: copies a file to many hosts in the time of one, by multicast where the network carries
 //! it, by unicast where it must.
+//!
+//! The way of a copy: [`args`] → [`plan`] (hosts, ranges) → [`resolve`] → [`copy`] (the session, with
+//! [`progress`] beside it) → [`table`].
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 mod args;
+mod copy;
 mod demo;
-mod exit;
+mod hosts;
+mod plan;
+mod progress;
+mod resolve;
 mod say;
 mod table;
 
 use args::{Cli, Command};
-use clap::Parser;
-use exit::Exit;
+use mcp_cli::Exit;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match args::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for and go to stdout; everything else is a usage error.
@@ -24,10 +30,22 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
-    let Command::Demo(options) = cli.command;
-    let exit = demo::run(&options).unwrap_or_else(|error| {
+    let exit = run(&cli).unwrap_or_else(|error| {
         say::say(format_args!("{error:#}"));
         Exit::Failed
     });
     exit.into()
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    match &cli.command {
+        Some(Command::Demo(options)) => {
+            mcp_cli::say::log(options.common.verbose);
+            demo::run(options)
+        }
+        None => {
+            mcp_cli::say::log(cli.copy.common.verbose);
+            copy::run(&cli.copy)
+        }
+    }
 }

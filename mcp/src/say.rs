@@ -1,9 +1,8 @@
-//! Messages for people: on standard error, one line each.
+//! Messages for people.
 
 use std::fmt::Display;
-use std::io::{self, Write};
 
-/// Says something. Who closed standard error does not want to hear it; the copy goes on.
+/// Says something on standard error.
 pub(crate) fn say(what: impl Display) {
-    let _ = writeln!(io::stderr(), "mcp: {what}");
+    mcp_cli::say::say("mcp", what);
 }

@@ -1,9 +1,9 @@
 //! What a copy looked like: a table for people, JSON lines for programs.
 
-use crate::exit::Exit;
+use mcp_cli::{Common, Exit};
 use serde::Serialize;
 use std::io::{self, Write};
-use tcpxm::stats::{MemberReport, Sent};
+use tcpxm::stats::{MemberReport, Mode, Sent, Transition};
 
 /// One host's result; in `--json` one line.
 #[derive(Debug, Clone, Serialize)]
@@ -18,18 +18,39 @@ pub(crate) struct HostRow {
     pub(crate) unicast_bytes: u64,
     pub(crate) repaired_bytes: u64,
     pub(crate) digest: Option<String>,
+    /// With `-v`: how it was served, change by change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) events: Option<Vec<Event>>,
+}
+
+/// A change of a host's mode.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Event {
+    seconds: f64,
+    mode: &'static str,
+    reason: &'static str,
 }
 
 impl HostRow {
     /// From the session's report, and what became of the copy: its digest, or why there is none.
-    pub(crate) fn new(report: &MemberReport, result: Result<String, String>) -> Self {
+    pub(crate) fn new(
+        host: String,
+        report: &MemberReport,
+        result: Result<String, String>,
+        events: bool,
+    ) -> Self {
         let arrived = report.arrived;
+        let event = |t: &Transition| Event {
+            seconds: t.at.as_secs_f64(),
+            mode: t.mode.name(),
+            reason: t.why,
+        };
         let (digest, reason) = match result {
             Ok(digest) => (Some(digest), None),
             Err(reason) => (None, Some(reason)),
         };
         Self {
-            host: report.addr.ip().to_string(),
+            host,
             status: if reason.is_none() { "ok" } else { "failed" },
             reason,
             bytes: arrived.total(),
@@ -39,6 +60,24 @@ impl HostRow {
             unicast_bytes: arrived.unicast,
             repaired_bytes: arrived.repaired,
             digest,
+            events: events.then(|| report.transitions.iter().map(event).collect()),
+        }
+    }
+
+    /// Of a host that no session was opened to.
+    pub(crate) fn without_session(host: String, why: String) -> Self {
+        Self {
+            host,
+            status: "failed",
+            reason: Some(why),
+            bytes: 0,
+            seconds: 0.0,
+            mode: Mode::Gone.name(),
+            multicast_bytes: 0,
+            unicast_bytes: 0,
+            repaired_bytes: 0,
+            digest: None,
+            events: None,
         }
     }
 }
@@ -55,20 +94,14 @@ pub(crate) struct Summary {
     pub(crate) group_bytes_sent: u64,
     pub(crate) unicast_bytes_sent: u64,
     pub(crate) retry_hosts: String,
-    /// UDP datagrams of this session, both ways, and their bytes without UDP and IP headers.
+    /// UDP datagrams that were sent, and their bytes without UDP and IP headers.
     pub(crate) datagrams: u64,
     pub(crate) datagram_bytes: u64,
 }
 
 impl Summary {
-    /// Of `rows`; `bytes` is the length of the file, `answered` what the receivers sent.
-    pub(crate) fn new(
-        rows: &[HostRow],
-        bytes: u64,
-        seconds: f64,
-        sent: Sent,
-        answered: Sent,
-    ) -> Self {
+    /// Of `rows`; `bytes` is the length of the file.
+    pub(crate) fn new(rows: &[HostRow], bytes: u64, seconds: f64, sent: Sent) -> Self {
         let failed: Vec<_> = rows.iter().filter(|row| row.reason.is_some()).collect();
         let ok = rows.len() - failed.len();
         let retry: Vec<_> = failed.iter().map(|row| row.host.as_str()).collect();
@@ -82,14 +115,29 @@ impl Summary {
             group_bytes_sent: sent.group_bytes,
             unicast_bytes_sent: sent.unicast_bytes,
             retry_hosts: retry.join(","),
-            datagrams: sent.datagrams + answered.datagrams,
-            datagram_bytes: sent.datagram_bytes + answered.datagram_bytes,
+            datagrams: sent.datagrams,
+            datagram_bytes: sent.datagram_bytes,
         }
     }
 }
 
+/// Writes what was asked for: JSON lines, the table, or with `--quiet` only what failed.
+pub(crate) fn show(
+    out: &mut impl Write,
+    rows: &[HostRow],
+    summary: &Summary,
+    common: &Common,
+) -> io::Result<()> {
+    match (common.json, common.quiet) {
+        (true, _) => json(out, rows, summary),
+        (false, false) => text(out, rows, summary),
+        (false, true) => Ok(()), // failures were told as they happened
+    }?;
+    out.flush()
+}
+
 /// Writes JSON lines: the hosts, then the summary.
-pub(crate) fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
+fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
     for row in rows {
         writeln!(out, "{}", serde_json::to_string(row)?)?;
     }
@@ -97,17 +145,19 @@ pub(crate) fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) ->
 }
 
 /// Writes a table, numbers of bytes in full so that they can be added up.
-pub(crate) fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
+fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
     let titles = ["host", "mode", "multicast", "unicast", "repaired", "seconds", "verdict"];
     let cells = rows.iter().map(|row| {
         [
-            row.host.clone(),
+            row.host.escape_debug().to_string(),
             row.mode.to_owned(),
             row.multicast_bytes.to_string(),
             row.unicast_bytes.to_string(),
             row.repaired_bytes.to_string(),
             format!("{:.3}", row.seconds),
-            row.reason.as_ref().map_or("verified".to_owned(), |why| format!("failed: {why}")),
+            row.reason
+                .as_ref()
+                .map_or("verified".to_owned(), |why| format!("failed: {}", why.escape_debug())),
         ]
     });
     let lines: Vec<[String; 7]> = std::iter::once(titles.map(str::to_owned)).chain(cells).collect();
@@ -141,7 +191,7 @@ pub(crate) fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) ->
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tcpxm::stats::{Arrived, Mode};
+    use tcpxm::stats::Arrived;
 
     fn rows() -> Vec<HostRow> {
         let report = |host: u8, mode| MemberReport {
@@ -154,8 +204,18 @@ mod tests {
             transitions: Vec::new(),
         };
         vec![
-            HostRow::new(&report(2, Mode::Multicast), Ok("ab".repeat(32))),
-            HostRow::new(&report(10, Mode::Gone), Err("no room".to_owned())),
+            HostRow::new(
+                "127.0.0.2".to_owned(),
+                &report(2, Mode::Multicast),
+                Ok("ab".repeat(32)),
+                false,
+            ),
+            HostRow::new(
+                "127.0.0.10".to_owned(),
+                &report(10, Mode::Gone),
+                Err("no room".to_owned()),
+                false,
+            ),
         ]
     }
 
@@ -167,8 +227,7 @@ mod tests {
             datagram_bytes: 1200,
             ..Sent::default()
         };
-        let answered = Sent { datagrams: 3, datagram_bytes: 300, ..Sent::default() };
-        Summary::new(&rows(), 1000, 0.5, sent, answered)
+        Summary::new(&rows(), 1000, 0.5, sent)
     }
 
     #[test]
@@ -198,6 +257,6 @@ in 0.500 seconds: 1 of 2 hosts have it
         assert_eq!((&lines[1]["status"], &lines[1]["digest"]), (&"failed".into(), &().into()));
         assert_eq!((&lines[2]["status"], &lines[2]["ok"]), (&"partial".into(), &1.into()));
         assert_eq!(lines[2]["retry_hosts"], "127.0.0.10");
-        assert_eq!(lines[2]["datagram_bytes"], 1500);
+        assert_eq!(lines[2]["datagram_bytes"], 1200);
     }
 }

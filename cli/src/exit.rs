@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Exit codes, a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Every host has it, verified.
     Ok,
     /// No host has it, or a failure on this side.
@@ -19,7 +19,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// For a copy that `ok` of `hosts` hosts have.
-    pub(crate) fn of(ok: usize, hosts: usize) -> Self {
+    pub fn of(ok: usize, hosts: usize) -> Self {
         match ok {
             0 => Self::Failed,
             _ if ok < hosts => Self::Partial,
@@ -28,7 +28,7 @@ impl Exit {
     }
 
     /// The number that the shell sees.
-    pub(crate) fn code(self) -> u8 {
+    pub fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::Failed => 1,
@@ -39,7 +39,7 @@ impl Exit {
     }
 
     /// The word for it in `--json`.
-    pub(crate) fn status(self) -> &'static str {
+    pub fn status(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Partial => "partial",

@@ -1,0 +1,15 @@
+//! What the command-line tools share: their common [`options`], the environment and the
+//! configuration file behind them ([`parse`]), how they speak ([`say`]), what they do when they
+//! are interrupted ([`signals`]), and their [`exit`] codes.
+
+#![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
+
+pub mod exit;
+pub mod options;
+pub mod parse;
+pub mod say;
+pub mod signals;
+pub mod values;
+
+pub use exit::Exit;
+pub use options::Common;

@@ -1,0 +1,214 @@
+//! From the command line, the environment and the configuration file to a tool's options, in this
+//! order of precedence.
+
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, error::ErrorKind};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Reads a tool's options. `prefix` begins the name of each option's variable: with `MCP` the
+/// option `--connect-timeout` is also `MCP_CONNECT_TIMEOUT`. What is wrong in the file named by
+/// `--config` is an error of usage that names file and key.
+pub fn parse<P: CommandFactory + FromArgMatches>(
+    prefix: &str,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<P, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let mut command = with_variables(P::command(), prefix);
+    if let Some(path) = config_path(&args, prefix) {
+        command = with_file(command, &path)?;
+    }
+    let mut matches = command.clone().try_get_matches_from(args)?;
+    P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// Gives every long option its variable, also in subcommands.
+fn with_variables(command: Command, prefix: &str) -> Command {
+    let variable = |name: &str| format!("{prefix}_{}", name.replace('-', "_").to_uppercase());
+    command
+        .mut_args(|arg| match arg.get_long().map(variable) {
+            Some(name) if has_value(&arg) => arg.env(name),
+            _ => arg,
+        })
+        .mut_subcommands(|sub| with_variables(sub, prefix))
+}
+
+/// Whether the environment and the file may set it: all but `--help` and `--version`.
+fn has_value(arg: &Arg) -> bool {
+    matches!(
+        arg.get_action(),
+        ArgAction::Set | ArgAction::Append | ArgAction::SetTrue | ArgAction::Count
+    )
+}
+
+/// The configuration file's name, which is needed before anything else can be read.
+fn config_path(args: &[OsString], prefix: &str) -> Option<PathBuf> {
+    let mut args = args.iter().skip(1).take_while(|arg| *arg != "--");
+    while let Some(arg) = args.next() {
+        if arg == "--config" {
+            return args.next().map(PathBuf::from);
+        }
+        let joined = arg.to_str().and_then(|arg| arg.strip_prefix("--config="));
+        if let Some(path) = joined {
+            return Some(path.into());
+        }
+    }
+    std::env::var_os(format!("{prefix}_CONFIG")).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Puts a file's values below everything else that may set them.
+fn with_file(mut command: Command, path: &PathBuf) -> Result<Command, clap::Error> {
+    let wrong = |command: &mut Command, what: String| {
+        let text = format!("{}: {what}", path.display());
+        command.error(ErrorKind::ValueValidation, text)
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return Err(wrong(&mut command, format!("cannot be read: {error}"))),
+    };
+    let table: toml::Table = match toml::from_str(&text) {
+        Ok(table) => table,
+        Err(error) => return Err(wrong(&mut command, error.to_string())),
+    };
+    for (key, value) in table {
+        let found = command
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(&key) && has_value(arg) && key != "config");
+        let Some(arg) = found else {
+            return Err(wrong(&mut command, format!("{key} is not an option that it can set")));
+        };
+        let (id, flag) = (arg.get_id().clone(), !arg.get_action().takes_values());
+        let values = match (value, flag) {
+            (toml::Value::Boolean(value), true) => vec![value.to_string()],
+            (toml::Value::Array(values), false) => match values.iter().map(plain).collect() {
+                Some(values) => values,
+                None => return Err(wrong(&mut command, format!("{key} is a list of lists"))),
+            },
+            (value, _) => match plain(&value) {
+                Some(value) => vec![value],
+                None => return Err(wrong(&mut command, format!("{key} has no plain value"))),
+            },
+        };
+        if let Err(error) = check(&command, &key, &values, flag) {
+            return Err(wrong(&mut command, format!("{key}: {error}")));
+        }
+        command = command.mut_arg(id, |arg| arg.default_values(values));
+    }
+    Ok(command)
+}
+
+fn plain(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// Reads the values as if they stood on the command line, alone, so that what is wrong is known
+/// before it is a default, which clap trusts.
+fn check(command: &Command, key: &str, values: &[String], flag: bool) -> Result<(), String> {
+    let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(key)) else {
+        return Ok(());
+    };
+    let arg =
+        arg.clone().required(false).action(if flag { ArgAction::Set } else { ArgAction::Append });
+    let alone = Command::new("value").arg(arg.num_args(1));
+    let words = values.iter().map(|value| format!("--{key}={value}"));
+    let read = alone.try_get_matches_from(std::iter::once("value".to_owned()).chain(words));
+    read.map(drop).map_err(|error| {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Common;
+    use clap::Parser;
+    use std::time::Duration;
+
+    #[derive(Debug, Parser)]
+    struct Tool {
+        #[arg(long)]
+        root: Option<String>,
+        #[arg(long, short)]
+        many: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    }
+
+    fn read(args: &[&str]) -> Result<Tool, String> {
+        let args = std::iter::once("tool").chain(args.iter().copied()).map(OsString::from);
+        // A prefix that nobody's environment has.
+        parse("MCP_CLI_TEST_NO_SUCH", args).map_err(|error| error.to_string())
+    }
+
+    fn with_config(text: &str, args: &[&str]) -> Result<Tool, String> {
+        let path = std::env::temp_dir().join(format!(
+            "mcp-cli-{}-{:?}.toml",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let tool = read(&[args, &["--config", path]].concat());
+        std::fs::remove_file(path).unwrap();
+        tool
+    }
+
+    #[test]
+    fn defaults_are_the_published_ones() {
+        let common = read(&[]).unwrap().common;
+        assert_eq!((common.port, common.ttl), (8737, 1));
+        assert_eq!(common.connect_timeout, Duration::from_secs(10));
+        assert!(common.rate.is_none() && !common.json && !common.insecure_plaintext);
+    }
+
+    #[test]
+    fn the_file_stands_below_the_command_line() {
+        let file = "port = 9000\nrate = \"10M\"\njson = true\nverbose = 2\nmany = [\"a\", \"b\"]\nconnect-timeout = 1.5";
+        let tool = with_config(file, &["--port", "9001"]).unwrap();
+        let common = tool.common;
+        assert_eq!((common.port, common.rate, common.verbose), (9001, Some(10_000_000), 2));
+        assert_eq!(common.connect_timeout, Duration::from_millis(1500));
+        assert!(common.json && tool.many == ["a", "b"] && tool.root.is_none());
+        assert!(!with_config("json = false", &[]).unwrap().common.json);
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_named() {
+        for (text, what) in [
+            ("prot = 1", "prot is not an option"),
+            ("port = 0", "port: "),
+            ("rate = \"fast\"", "rate: "),
+            ("port = { a = 1 }", "port has no plain value"),
+            ("port = ", "expected"),
+            ("config = \"other\"", "config is not an option"),
+            ("help = true", "help is not an option"),
+            ("ttl = 256", "ttl: "),
+            ("json = \"maybe\"", ""),
+        ] {
+            match with_config(text, &[]) {
+                Err(error) => assert!(error.contains(what) && error.contains(".toml"), "{error}"),
+                Ok(tool) => assert!(what.is_empty() && tool.common.json, "{text}"),
+            }
+        }
+        assert!(read(&["--config", "/no/such/file"]).unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn every_option_has_a_variable() {
+        let command = with_variables(Tool::command(), "MCP");
+        let variable = |long: &str| {
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+            arg.unwrap().get_env().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(variable("connect-timeout"), "MCP_CONNECT_TIMEOUT");
+        assert_eq!([variable("json"), variable("verbose")], ["MCP_JSON", "MCP_VERBOSE"]);
+        command.debug_assert();
+    }
+}

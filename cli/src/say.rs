@@ -1,0 +1,23 @@
+//! Messages for people: on standard error, one line each.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+/// Says something, with the tool's name before it. Who closed standard error does not want to hear
+/// it; the work goes on.
+pub fn say(tool: &str, what: impl Display) {
+    let _ = writeln!(io::stderr(), "{tool}: {what}");
+}
+
+/// Sends what the transport reports to standard error: nothing but its errors, or with `-v` what
+/// it does, and with `-vv` every join and every datagram that was lost here.
+pub fn log(verbose: u8) {
+    let level = match verbose {
+        0 => tracing_subscriber::filter::LevelFilter::ERROR,
+        1 => tracing_subscriber::filter::LevelFilter::INFO,
+        _ => tracing_subscriber::filter::LevelFilter::DEBUG,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+    // Set once in a process; a second time it stays as it is.
+    let _ = log.with_target(false).try_init();
+}

@@ -1,0 +1,265 @@
+//! `mcp FILE HOST…`: one copy, from the plan to the table.
+
+use crate::args;
+use crate::hosts::Target;
+use crate::plan::{Plan, PlanError, plan};
+use crate::progress::{self, Progress};
+use crate::resolve::resolve;
+use crate::say::say;
+use crate::table::{self, HostRow, Summary};
+use anyhow::{Context, Result};
+use mcp_cli::signals::Watch;
+use mcp_cli::{Common, Exit};
+use std::collections::HashMap;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tcpxm::api::{Sender, SenderOptions};
+use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+use tcpxm::net::interface::index_of;
+use tcpxm::net::{Family, draw_group};
+use tcpxm::stats::Sent;
+use transfer::send::Outcome;
+use transfer::source::Source;
+
+/// Runs a copy; an error is one of this side.
+pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
+    let plan = match plan(options) {
+        Ok(plan) => plan,
+        Err(error) => {
+            say(&error);
+            return Ok(match error {
+                PlanError::Usage(_) => Exit::Usage,
+                PlanError::Here(_) => Exit::Failed,
+            });
+        }
+    };
+    let begin = Instant::now();
+    let source = Source::open(&plan.source)?;
+    let common = &options.common;
+    let interface = common
+        .interface
+        .as_deref()
+        .map(|name| index_of(name).with_context(|| format!("there is no interface {name}")));
+    let interface = interface.transpose()?;
+    let watch = Watch::start().context("cannot watch for signals")?;
+    mention(common);
+    let seats = seat(&plan.targets, common);
+    let addrs: Vec<SocketAddr> = seats.addrs();
+    let outcome = if addrs.is_empty() {
+        Outcome { members: Vec::new(), sent: Sent::default(), digest: None, failure: None }
+    } else {
+        let sender = Arc::new(connect(common, interface, source.len(), &addrs)?);
+        send(&sender, &source, &seats, &plan, common, &watch)
+    };
+    show(&plan, &seats, &source, outcome, begin.elapsed(), common, &watch)
+}
+
+/// What is worth saying before anything is sent.
+fn mention(common: &Common) {
+    if common.secret_file.is_some() {
+        say("the secret is not yet in force: nothing is encrypted or authenticated");
+    } else if !common.insecure_plaintext && !common.quiet {
+        say(
+            "nothing is encrypted or authenticated; --insecure-plaintext says that this is intended",
+        );
+    }
+}
+
+/// Where each host of the plan is served: its place in the session, or why it has none.
+pub(crate) struct Seats {
+    of: Vec<Result<usize, String>>,
+    members: Vec<Seat>,
+}
+
+/// A member of the session: the first of the plan's hosts with this address.
+struct Seat {
+    addr: SocketAddr,
+    target: usize,
+}
+
+impl Seats {
+    fn addrs(&self) -> Vec<SocketAddr> {
+        self.members.iter().map(|seat| seat.addr).collect()
+    }
+
+    /// The plan's host that a member of the session is.
+    pub(crate) fn target<'a>(&self, plan: &'a Plan, member: usize) -> Option<&'a Target> {
+        plan.targets.get(self.members.get(member)?.target)
+    }
+}
+
+/// Gives every host a place in the session. Two names of one address share a copy; they cannot
+/// have two.
+fn seat(targets: &[Target], common: &Common) -> Seats {
+    let found = resolve(targets, common.port, common.connect_timeout);
+    let seats = place(targets, found);
+    for (target, seat) in targets.iter().zip(&seats.of) {
+        if let Err(why) = seat {
+            say(format_args!("{}: {why}", target.text.escape_debug()));
+        }
+    }
+    seats
+}
+
+fn place(targets: &[Target], found: Vec<Result<SocketAddr, String>>) -> Seats {
+    let mut seats = Seats { of: Vec::new(), members: Vec::new() };
+    let mut taken: HashMap<SocketAddr, usize> = HashMap::new();
+    for (index, found) in found.into_iter().enumerate() {
+        let seat = found.and_then(|addr| match taken.get(&addr) {
+            None => {
+                taken.insert(addr, seats.members.len());
+                seats.members.push(Seat { addr, target: index });
+                Ok(seats.members.len() - 1)
+            }
+            Some(&member) => {
+                let first = &targets[seats.members[member].target];
+                if first.path == targets[index].path {
+                    return Ok(member);
+                }
+                Err(format!("{addr} already gets {}: copy once more for this path", first.text))
+            }
+        });
+        seats.of.push(seat);
+    }
+    seats
+}
+
+/// Opens the session. A group that cannot be used at all is no reason not to copy.
+fn connect(
+    common: &Common,
+    interface: Option<u32>,
+    len: u64,
+    addrs: &[SocketAddr],
+) -> Result<Sender> {
+    let v6 = addrs.iter().filter(|addr| addr.is_ipv6()).count() * 2 > addrs.len();
+    let family = if v6 { Family::V6 } else { Family::V4 };
+    let addr = match common.group {
+        Some(group) => group,
+        None => (draw_group(family, true).context("cannot draw a group")?, common.port).into(),
+    };
+    let options = |group| SenderOptions {
+        session: SessionConfig {
+            group,
+            delivery: Delivery::Unordered,
+            content: Content::Source { len },
+            rate: common.rate,
+            connect_timeout: common.connect_timeout,
+            ..SessionConfig::default()
+        },
+        interface,
+        ttl: common.ttl,
+        ..SenderOptions::default()
+    };
+    match Sender::connect(options(Some(Group { addr, source: None })), addrs) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            say(format_args!("{error}; going on by unicast"));
+            Sender::connect(options(None), addrs)
+        }
+        Ok(sender) if sender.group().is_none() => {
+            say(format_args!("multicast to {addr} cannot leave this host; going on by unicast"));
+            Ok(sender)
+        }
+        connected => connected,
+    }
+    .context("cannot open the session")
+}
+
+/// Sends, and shows how it goes.
+fn send(
+    sender: &Arc<Sender>,
+    source: &Source,
+    seats: &Seats,
+    plan: &Plan,
+    common: &Common,
+    watch: &Arc<Watch>,
+) -> Outcome {
+    let weak = Arc::downgrade(sender);
+    watch.on_end(move || {
+        if let Some(sender) = weak.upgrade() {
+            sender.abort("interrupted");
+        }
+    });
+    let names: Vec<String> = (0..seats.members.len())
+        .map(|member| seats.target(plan, member).map_or_else(String::new, |t| t.text.clone()))
+        .collect();
+    let to: Vec<Vec<u8>> = (0..seats.members.len())
+        .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
+        .collect();
+    let progress = Progress::start(sender, names, source.len(), common, watch);
+    if io::stdin().is_terminal() && !plan.stdin_used {
+        progress::status_on_enter(watch);
+    }
+    let outcome = transfer::send_file(sender, source, &to, &|_| ());
+    progress.finish();
+    outcome
+}
+
+/// The rows, the summary, and the exit that follows from them.
+fn show(
+    plan: &Plan,
+    seats: &Seats,
+    source: &Source,
+    outcome: Outcome,
+    took: Duration,
+    common: &Common,
+    watch: &Watch,
+) -> Result<Exit> {
+    let digest = outcome.digest.map(|digest| digest.to_hex().to_string());
+    let rows: Vec<HostRow> = plan
+        .targets
+        .iter()
+        .zip(&seats.of)
+        .map(|(target, seat)| match seat {
+            Err(why) => HostRow::without_session(target.text.clone(), why.clone()),
+            Ok(member) => {
+                let member = &outcome.members[*member];
+                let result = match (member.failure(), &digest) {
+                    (None, Some(digest)) => Ok(digest.clone()),
+                    (None, None) => Err("the source was not read to its end".to_owned()),
+                    (Some(why), _) => Err(why),
+                };
+                let events = common.verbose > 0;
+                HostRow::new(target.text.clone(), &member.report, result, events)
+            }
+        })
+        .collect();
+    let seconds = took.as_secs_f64();
+    let summary = Summary::new(&rows, source.len(), seconds, outcome.sent);
+    table::show(&mut io::stdout().lock(), &rows, &summary, common)
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(()), // who closed it has seen enough
+            _ => Err(error),
+        })
+        .context("cannot write the result")?;
+    if watch.is_ended() && summary.ok < summary.hosts {
+        say("interrupted");
+        return Ok(Exit::Interrupted);
+    }
+    if let Some(failure) = outcome.failure {
+        return Err(failure.into());
+    }
+    Ok(Exit::of(summary.ok, summary.hosts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_gets_one_copy() {
+        let targets: Vec<Target> = ["a", "b", "c:x", "d"]
+            .iter()
+            .flat_map(|text| crate::hosts::parse(text).unwrap())
+            .collect();
+        let same: SocketAddr = "10.0.0.1:8737".parse().unwrap();
+        let found = vec![Ok(same), Ok(same), Ok(same), Err("no such name".to_owned())];
+        let seats = place(&targets, found);
+        assert_eq!((&seats.of[0], &seats.of[1]), (&Ok(0), &Ok(0)));
+        let why = seats.of[2].as_ref().unwrap_err();
+        assert!(why.contains("already gets a"), "{why}");
+        assert_eq!(seats.of[3], Err("no such name".to_owned()));
+        assert_eq!(seats.addrs(), [same]);
+    }
+}

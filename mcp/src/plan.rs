@@ -1,0 +1,121 @@
+//! From the command line to what is to be done: one source, and whom it goes to.
+
+use crate::args::Copy;
+use crate::hosts::{self, Target};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Bytes of a list of hosts, at most.
+const MAX_LIST: u64 = 4 << 20;
+
+/// What is to be copied, and to whom.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) source: PathBuf,
+    pub(crate) targets: Vec<Target>,
+    /// Standard input was read for hosts, so it says nothing else.
+    pub(crate) stdin_used: bool,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Error)]
+pub(crate) enum PlanError {
+    /// The command line makes no sense.
+    #[error("{0}; see mcp --help")]
+    Usage(String),
+    /// It does, but cannot be done here.
+    #[error("{0}")]
+    Here(String),
+}
+
+/// Makes the plan.
+pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
+    let usage = |what: &str| PlanError::Usage(what.to_owned());
+    let (source, words) = match (&copy.source[..], &copy.words[..]) {
+        ([], []) => return Err(usage("no source is given")),
+        ([], [source, hosts @ ..]) => (PathBuf::from(source), hosts),
+        ([source], hosts) => (source.clone(), hosts),
+        _ => return Err(usage("several sources are given: only one file can be copied yet")),
+    };
+    let list_on_stdin = copy.hosts.as_deref() == Some(Path::new("-"));
+    if source == Path::new("-") {
+        return Err(if list_on_stdin {
+            usage("standard input cannot be both the source and the list of hosts")
+        } else {
+            PlanError::Here("standard input cannot be copied yet: give a file".to_owned())
+        });
+    }
+    let list = copy.hosts.as_deref().map(read_list).transpose()?.unwrap_or_default();
+    let words = words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
+    let hosts = words.into_iter().chain(hosts::lines(&list));
+    let targets = hosts::collect(hosts, copy.exclude.iter().map(String::as_str));
+    let targets = targets.map_err(|error| PlanError::Usage(error.to_string()))?;
+    if targets.is_empty() {
+        return Err(usage("no host is given"));
+    }
+    Ok(Plan { source, targets, stdin_used: list_on_stdin })
+}
+
+fn text(word: &OsStr) -> Result<&str, PlanError> {
+    let bad = || PlanError::Usage(format!("{} is not UTF-8", word.to_string_lossy()));
+    word.to_str().ok_or_else(bad)
+}
+
+fn read_list(path: &Path) -> Result<String, PlanError> {
+    let mut list = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_LIST + 1).read_to_string(&mut list)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_LIST + 1).read_to_string(&mut list))
+    };
+    let name = path.display();
+    match read {
+        Err(error) => Err(PlanError::Here(format!("cannot read the hosts in {name}: {error}"))),
+        Ok(read) if read as u64 > MAX_LIST => {
+            Err(PlanError::Here(format!("the list of hosts in {name} is longer than 4 MiB")))
+        }
+        Ok(_) => Ok(list),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn of(line: &str) -> Result<Plan, PlanError> {
+        let args = std::iter::once("mcp").chain(line.split_whitespace()).map(OsString::from);
+        plan(&crate::args::read(args).unwrap().copy)
+    }
+
+    #[test]
+    fn the_first_word_is_the_source_unless_an_option_says_it() {
+        for line in ["f h1 h2", "-s f h1 h2", "f h[1-2]", "f h[1-3] -x h3"] {
+            let plan = of(line).unwrap();
+            assert_eq!((plan.source, plan.targets.len()), (PathBuf::from("f"), 2), "{line}");
+        }
+    }
+
+    #[test]
+    fn hosts_come_from_a_file_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        std::fs::write(&path, "h1\nh2:x # comment\n").unwrap();
+        let plan = of(&format!("f h3 --hosts {}", path.display())).unwrap();
+        let texts: Vec<_> = plan.targets.iter().map(|target| target.text.as_str()).collect();
+        assert_eq!(texts, ["h3", "h1", "h2:x"]);
+        let absent = of(&format!("f --hosts {}/no", dir.path().display())).unwrap_err();
+        assert!(matches!(absent, PlanError::Here(_)), "{absent}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_usage_and_what_cannot_be_done_is_not() {
+        for line in ["f", "-s f", "-s a -s b h", "f h:..", "f h[3-1]", "- h --hosts -", "f h -x h"]
+        {
+            assert!(matches!(of(line), Err(PlanError::Usage(_))), "{line}");
+        }
+        assert!(matches!(of("- h"), Err(PlanError::Here(_))));
+    }
+}

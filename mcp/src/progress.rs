@@ -1,0 +1,218 @@
+//! How a copy goes: a bar on a terminal, a line for each host that fails as soon as it does, and
+//! the status of all when it is asked for.
+
+use crate::say::say;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mcp_cli::Common;
+use mcp_cli::signals::Watch;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tcpxm::api::Sender;
+use tcpxm::stats::{MemberReport, Mode};
+
+/// How often the session is looked at: often enough for a bar, too seldom to be felt.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Standard input is looked at so often.
+const KEYBOARD: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+
+/// What is shown while a session runs.
+pub(crate) struct Progress {
+    end: mpsc::Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Begins to watch a session to the hosts called `names`.
+    pub(crate) fn start(
+        sender: &Arc<Sender>,
+        names: Vec<String>,
+        len: u64,
+        common: &Common,
+        watch: &Watch,
+    ) -> Self {
+        let shown = io::stderr().is_terminal() && !common.quiet && !common.no_progress;
+        let asked = Arc::new(AtomicBool::new(false));
+        let ask = asked.clone();
+        watch.on_status(move || ask.store(true, Ordering::SeqCst));
+        let (end, ended) = mpsc::channel();
+        let sender = Arc::downgrade(sender);
+        let work = move || {
+            let view = View { bar: bar(len, shown), told: vec![false; names.len()], names, len };
+            view.run(&sender, &asked, &ended);
+        };
+        // Without the thread nothing is shown, and the copy goes on.
+        let thread = thread::Builder::new().name("progress".to_owned()).spawn(work).ok();
+        Self { end, thread }
+    }
+
+    /// The session is over: failures that were not told yet are, and the bar goes.
+    pub(crate) fn finish(mut self) {
+        let _ = self.end.send(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn bar(len: u64, shown: bool) -> ProgressBar {
+    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let template = "{bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left, {msg}";
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::with_draw_target(Some(len), target)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+struct View {
+    bar: ProgressBar,
+    names: Vec<String>,
+    told: Vec<bool>,
+    len: u64,
+}
+
+impl View {
+    fn run(mut self, sender: &Weak<Sender>, asked: &AtomicBool, ended: &mpsc::Receiver<()>) {
+        loop {
+            let over = ended.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout);
+            let Some(sender) = sender.upgrade() else { break };
+            let reports = sender.reports();
+            self.failures(&reports);
+            self.bar.set_position(least(&reports, self.len));
+            self.bar.set_message(counts(&reports));
+            if asked.swap(false, Ordering::SeqCst) {
+                self.status(&reports);
+            }
+            if over {
+                break;
+            }
+        }
+        self.bar.finish_and_clear();
+    }
+
+    fn failures(&mut self, reports: &[MemberReport]) {
+        for ((report, name), told) in reports.iter().zip(&self.names).zip(&mut self.told) {
+            if let Some(Err(reason)) = &report.outcome
+                && !*told
+            {
+                *told = true;
+                let reason = reason.to_string();
+                self.bar.suspend(|| {
+                    say(format_args!("{}: {}", name.escape_debug(), reason.escape_debug()));
+                });
+            }
+        }
+    }
+
+    fn status(&self, reports: &[MemberReport]) {
+        self.bar.suspend(|| {
+            for (report, name) in reports.iter().zip(&self.names) {
+                say(format_args!("{}: {}", name.escape_debug(), describe(report, self.len)));
+            }
+        });
+    }
+}
+
+/// One host's status in a few words.
+fn describe(report: &MemberReport, len: u64) -> String {
+    let percent = if len == 0 { 100.0 } else { report.acked as f64 * 100.0 / len as f64 };
+    match &report.outcome {
+        Some(Ok(())) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
+        Some(Err(reason)) => format!("failed: {}", reason.to_string().escape_debug()),
+        None => format!("{percent:.0} %, {}", report.mode.name()),
+    }
+}
+
+/// The bytes that everybody has who is still served or done.
+fn least(reports: &[MemberReport], len: u64) -> u64 {
+    let alive = reports.iter().filter(|report| !matches!(report.outcome, Some(Err(_))));
+    alive.map(|report| report.acked.min(len)).min().unwrap_or(0)
+}
+
+fn counts(reports: &[MemberReport]) -> String {
+    let count = |what: fn(&MemberReport) -> bool| reports.iter().filter(|r| what(r)).count();
+    let done = count(|report| report.outcome == Some(Ok(())));
+    let failed = count(|report| matches!(report.outcome, Some(Err(_))));
+    let unicast = count(|report| report.outcome.is_none() && report.mode == Mode::Unicast);
+    let mut text = format!("{done} of {} done", reports.len());
+    if failed > 0 {
+        let _ = write!(text, ", {failed} failed"); // to a string it cannot fail
+    }
+    if unicast > 0 {
+        let _ = write!(text, ", {unicast} by unicast");
+    }
+    text
+}
+
+/// Tells the status whenever Enter is pressed. Only while this process is in the terminal's
+/// foreground: a read in the background would stop it.
+pub(crate) fn status_on_enter(watch: &Arc<Watch>) {
+    let watch = watch.clone();
+    let work = move || {
+        let stdin = io::stdin();
+        let mut byte = [0; 256];
+        loop {
+            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+            let ready = poll(&mut fds, Some(&KEYBOARD));
+            if watch.is_ended() {
+                return;
+            }
+            if !matches!(ready, Ok(1)) {
+                continue;
+            }
+            if tcgetpgrp(&stdin).ok() != Some(getpgrp()) {
+                thread::sleep(INTERVAL); // in the background: what is typed is somebody else's
+                continue;
+            }
+            match stdin.lock().read(&mut byte) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => watch.status(),
+            }
+        }
+    };
+    // Without the thread there is still SIGUSR1.
+    let _ = thread::Builder::new().name("keyboard".to_owned()).spawn(work);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tcpxm::error::Reason;
+    use tcpxm::stats::Arrived;
+
+    fn report(acked: u64, mode: Mode, outcome: Option<Result<(), Reason>>) -> MemberReport {
+        MemberReport {
+            addr: ([127, 0, 0, 1], 1).into(),
+            outcome,
+            mode,
+            arrived: Arrived::default(),
+            acked,
+            duration: Duration::from_millis(1500),
+            transitions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_slowest_that_lives_is_the_measure() {
+        let dead = || Some(Err(Reason::Refused("no\u{1b}[31m".to_owned())));
+        let reports = [
+            report(50, Mode::Multicast, None),
+            report(40, Mode::Unicast, None),
+            report(0, Mode::Gone, dead()),
+            report(100, Mode::Multicast, Some(Ok(()))),
+        ];
+        assert_eq!((least(&reports, 100), least(&[], 100)), (40, 0));
+        assert_eq!(counts(&reports), "1 of 4 done, 1 failed, 1 by unicast");
+        let all: Vec<_> = reports.iter().map(|r| describe(r, 100)).collect();
+        assert_eq!(all[0], "50 %, multicast");
+        assert_eq!(all[2], "failed: refused: no\\u{1b}[31m");
+        assert_eq!(all[3], "done in 1.5 seconds");
+    }
+}

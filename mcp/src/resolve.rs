@@ -1,0 +1,126 @@
+//! From names to addresses: all at the same time, and for no longer than a host may take to answer.
+
+use crate::hosts::Target;
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Names that are looked up at a time, at most.
+const WORKERS: usize = 32;
+
+/// A host's addresses, or why there are none.
+type Found = Result<Vec<SocketAddr>, String>;
+
+/// Finds an address for each host, or the reason why there is none. `port` is for those that name
+/// none of their own.
+pub(crate) fn resolve(
+    targets: &[Target],
+    port: u16,
+    limit: Duration,
+) -> Vec<Result<SocketAddr, String>> {
+    let found = look_up(targets, port, limit);
+    let v6 = prefers_v6(&found);
+    found.into_iter().map(|found| found.and_then(|addrs| choose(&addrs, v6))).collect()
+}
+
+fn look_up(targets: &[Target], port: u16, limit: Duration) -> Vec<Found> {
+    let late = || Err(format!("its name was not resolved within {limit:?}"));
+    let mut found: Vec<Found> = targets.iter().map(|_| late()).collect();
+    let mut queue = VecDeque::new();
+    for (index, target) in targets.iter().enumerate() {
+        let port = target.port.unwrap_or(port);
+        match target.host.parse::<IpAddr>() {
+            Ok(ip) => found[index] = Ok(vec![(ip, port).into()]),
+            Err(_) => queue.push_back((index, target.host.clone(), port)),
+        }
+    }
+    let mut waiting = queue.len();
+    let queue = Arc::new(Mutex::new(queue));
+    let (sender, receiver) = mpsc::channel();
+    for _ in 0..waiting.min(WORKERS) {
+        let (queue, sender) = (queue.clone(), sender.clone());
+        let work = move || {
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            while let Some((index, host, port)) = next() {
+                // After the limit nobody listens; a lookup cannot be broken off.
+                if sender.send((index, addresses(&host, port))).is_err() {
+                    return;
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("resolver".to_owned()).spawn(work) {
+            return targets
+                .iter()
+                .map(|_| Err(format!("cannot start a thread: {error}")))
+                .collect();
+        }
+    }
+    let until = Instant::now() + limit;
+    while waiting > 0 {
+        let left = until.saturating_duration_since(Instant::now());
+        let Ok((index, addrs)) = receiver.recv_timeout(left) else { break };
+        found[index] = addrs;
+        waiting -= 1;
+    }
+    found
+}
+
+fn addresses(host: &str, port: u16) -> Found {
+    let name = |error: io::Error| {
+        let text = error.to_string();
+        let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+        format!("its name cannot be resolved: {text}")
+    };
+    (host, port).to_socket_addrs().map(Iterator::collect).map_err(name)
+}
+
+/// Whether more hosts can be reached by IPv6 than by IPv4: a group has one family.
+fn prefers_v6(found: &[Found]) -> bool {
+    let having = |v6: bool| {
+        let has = |found: &&Found| {
+            found.as_ref().is_ok_and(|addrs| addrs.iter().any(|addr| addr.is_ipv6() == v6))
+        };
+        found.iter().filter(has).count()
+    };
+    having(true) > having(false)
+}
+
+fn choose(addrs: &[SocketAddr], v6: bool) -> Result<SocketAddr, String> {
+    let preferred = addrs.iter().find(|addr| addr.is_ipv6() == v6);
+    preferred.or(addrs.first()).copied().ok_or_else(|| "its name has no address".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(texts: &[&str]) -> Vec<Target> {
+        texts.iter().flat_map(|text| crate::hosts::parse(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn addresses_are_taken_as_they_are_and_names_fail_alone() {
+        let all = targets(&["127.0.0.2", "[::1]:9:x", "no-such-host.invalid", "127.0.0.3:7:"]);
+        let found = resolve(&all, 8737, Duration::from_secs(20));
+        assert_eq!(found[0], Ok("127.0.0.2:8737".parse().unwrap()));
+        assert_eq!(found[1], Ok("[::1]:9".parse().unwrap()));
+        assert!(found[2].as_ref().unwrap_err().starts_with("its name "), "{found:?}");
+        assert_eq!(found[3], Ok("127.0.0.3:7".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_family_of_most_is_chosen() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (v4, v6) = (addr("10.0.0.1:1"), addr("[fd00::1]:1"));
+        let both = || Ok(vec![v6, v4]);
+        assert!(!prefers_v6(&[both(), both()]));
+        assert!(prefers_v6(&[both(), Ok(vec![v6])]));
+        assert!(!prefers_v6(&[both(), Ok(vec![v4]), Err(String::new())]));
+        assert_eq!((choose(&[v6, v4], false), choose(&[v6], false)), (Ok(v4), Ok(v6)));
+        assert!(choose(&[], true).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! The command line.
+
+use clap::Parser;
+use mcp_cli::{Common, values};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Receives files below a folder.
+#[derive(Debug, Parser)]
+#[command(name = "mcpd", version)]
+pub(crate) struct Cli {
+    /// The folder below which everything is received.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: PathBuf,
+    /// Listen on this address only [default: every address of this host].
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen)]
+    pub(crate) listen: Option<Listen>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// An address, and perhaps a port of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listen {
+    ip: IpAddr,
+    port: Option<u16>,
+}
+
+impl Listen {
+    /// With `port` where it has none.
+    pub(crate) fn addr(self, port: u16) -> SocketAddr {
+        (self.ip, self.port.unwrap_or(port)).into()
+    }
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    // Whatever port is assumed, an address with its own keeps it.
+    let (one, two) = (values::addr(text, 1)?, values::addr(text, 2)?);
+    let port = (one == two).then(|| one.port());
+    if one.ip().is_multicast() {
+        return Err(format!("{} is a group, not an address of this host", one.ip()));
+    }
+    Ok(Listen { ip: one.ip(), port })
+}
+
+impl Cli {
+    /// Options that say how to send, and that were given to a program that only receives.
+    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
+        let Common { ttl, rate, connect_timeout, .. } = &self.common;
+        let given = [
+            ("--ttl", *ttl != 1),
+            ("--rate", rate.is_some()),
+            ("--connect-timeout", connect_timeout.as_secs() != 10),
+        ];
+        given.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_of_its_own_is_kept() {
+        let addr = |text| listen(text).map(|listen| listen.addr(7).to_string());
+        assert_eq!(addr("10.0.0.1"), Ok("10.0.0.1:7".to_owned()));
+        assert_eq!(addr("10.0.0.1:1"), Ok("10.0.0.1:1".to_owned()));
+        assert_eq!(addr("127.0.0.1:0"), Ok("127.0.0.1:0".to_owned()));
+        assert_eq!(addr("::"), Ok("[::]:7".to_owned()));
+        assert_eq!(addr("[::1]:9"), Ok("[::1]:9".to_owned()));
+        for bad in ["", "host", "239.255.0.1", "10.0.0.1:", "10.0.0.1:65536"] {
+            assert!(listen(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_says_how_to_send_is_named() {
+        let cli = Cli::try_parse_from(["mcpd", "--root", "/", "--ttl", "2", "--rate", "1M"]);
+        assert_eq!(cli.unwrap().without_effect(), ["--ttl", "--rate"]);
+    }
+}

@@ -1,0 +1,34 @@
+//! `mcpd`: receives files below a folder, from as many senders at a time as come, through one UDP
+//! port.
+//!
+//! One thread waits for sessions ([`serve`]); each session has its own ([`session`]), so that a
+//! slow disk or a slow sender holds nobody else up.
+
+#![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
+
+mod args;
+mod report;
+mod serve;
+mod session;
+
+use args::Cli;
+use mcp_cli::{Exit, say};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli: Cli = match mcp_cli::parse::parse("MCPD", std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for and go to stdout; everything else is a usage error.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    say::log(cli.common.verbose);
+    let exit = serve::run(&cli).unwrap_or_else(|error| {
+        report::say(format_args!("{error:#}"));
+        Exit::Failed
+    });
+    exit.into()
+}

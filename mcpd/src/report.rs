@@ -1,0 +1,95 @@
+//! What the daemon says: a line a session for people, a JSON object a session for programs.
+
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+use transfer::destination::Root;
+use transfer::receive::{ReceiveError, Received};
+
+/// Says something on standard error.
+pub(crate) fn say(what: impl Display) {
+    mcp_cli::say::say("mcpd", what);
+}
+
+/// One finished session.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    from: String,
+    status: &'static str,
+    /// Below the root.
+    path: Option<String>,
+    reason: Option<String>,
+    bytes: u64,
+    seconds: f64,
+    multicast_bytes: u64,
+    unicast_bytes: u64,
+    repaired_bytes: u64,
+    digest: Option<String>,
+}
+
+impl Line {
+    /// Of what became of a session.
+    pub(crate) fn new(
+        peer: SocketAddr,
+        root: &Root,
+        took: Duration,
+        outcome: &Result<Received, ReceiveError>,
+    ) -> Self {
+        let mut line = Self {
+            from: peer.to_string(),
+            status: "failed",
+            path: None,
+            reason: None,
+            bytes: 0,
+            seconds: took.as_secs_f64(),
+            multicast_bytes: 0,
+            unicast_bytes: 0,
+            repaired_bytes: 0,
+            digest: None,
+        };
+        match outcome {
+            Err(error) => line.reason = Some(error.to_string()),
+            Ok(received) => {
+                let path = received.path.strip_prefix(root.path()).unwrap_or(&received.path);
+                line.status = "ok";
+                line.path = Some(path.to_string_lossy().into_owned());
+                line.bytes = received.len;
+                line.multicast_bytes = received.arrived.multicast;
+                line.unicast_bytes = received.arrived.unicast;
+                line.repaired_bytes = received.arrived.repaired;
+                line.digest = Some(received.digest.to_hex().to_string());
+            }
+        }
+        line
+    }
+
+    /// Shows it: as JSON on standard output, or in words on standard error unless it is to be
+    /// quiet about what went well.
+    pub(crate) fn show(&self, json: bool, quiet: bool) {
+        if json && let Ok(text) = serde_json::to_string(self) {
+            // Who closed standard output does not want to hear it.
+            let _ = writeln!(io::stdout().lock(), "{text}");
+        }
+        if !quiet || self.status != "ok" {
+            say(self.words());
+        }
+    }
+
+    fn words(&self) -> String {
+        let Self { from, bytes, seconds, .. } = self;
+        match (&self.path, &self.reason) {
+            (Some(path), _) => format!(
+                "{}: {bytes} bytes from {from} in {seconds:.2} seconds, {:.0} Mbit/s, {:.0} % by multicast",
+                path.escape_debug(),
+                *bytes as f64 * 8e-6 / seconds.max(1e-6),
+                self.multicast_bytes as f64 * 100.0 / (*bytes).max(1) as f64,
+            ),
+            (None, reason) => {
+                let reason = reason.as_deref().unwrap_or("no reason was given");
+                format!("session from {from} failed after {seconds:.2} seconds: {reason}")
+            }
+        }
+    }
+}

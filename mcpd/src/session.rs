@@ -1,0 +1,24 @@
+//! One session: a file from a sender to its place.
+
+use crate::report::{self, Line};
+use crate::serve::Shared;
+use std::time::Instant;
+use tcpxm::api::Receiver;
+
+/// Receives the session's file and says what became of it.
+pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
+    let (peer, begin) = (receiver.peer(), Instant::now());
+    let outcome = transfer::receive_file(receiver, &shared.root);
+    Line::new(peer, &shared.root, begin.elapsed(), &outcome).show(shared.json, shared.quiet);
+    if let Ok(received) = &outcome {
+        if let Some(error) = &received.undurable {
+            report::say(format_args!(
+                "{}: the file is verified, but a power failure may still take its name: {error}",
+                received.path.display().to_string().escape_debug()
+            ));
+        }
+        if let Err(reason) = &received.confirmed {
+            report::say(format_args!("{peer} may not know that it has arrived: {reason}"));
+        }
+    }
+}
