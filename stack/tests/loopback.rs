@@ -320,3 +320,32 @@ fn a_host_that_joins_one_group_only_is_served_by_unicast() {
     assert_eq!([reports[0].mode, reports[1].mode], [Mode::Multicast, Mode::Unicast]);
     assert_eq!(reports[1].arrived.multicast, 0);
 }
+
+/// As a daemon does: every address of the host, and groups on the daemon's own port.
+#[test]
+fn the_groups_port_may_be_the_listeners_own() {
+    for unspecified in ["0.0.0.0:0", "[::]:0"] {
+        let listener = Listener::bind(ListenOptions::new(unspecified.parse().unwrap())).unwrap();
+        let port = listener.local_addr().port();
+        let bytes = content(4 << 20);
+        let thread = serve(listener, move |receiver| {
+            // The port is the listener's alone, also after the join.
+            let mut byte = [0; 1];
+            let mut control = receiver.control();
+            control.read_exact(&mut byte).unwrap();
+            let second = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
+            assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+            read_all(receiver)
+        });
+        let sender = Sender::connect(
+            options(group(port, [239, 255, 71, 92])),
+            &[(Ipv4Addr::new(127, 0, 0, 2), port).into()],
+        )
+        .unwrap();
+        send_all(&sender, &bytes);
+        sender.member(0).write_all(b"x").unwrap();
+        let reports = sender.wait();
+        assert!(thread.join().unwrap() == bytes);
+        assert_eq!(reports[0].mode, Mode::Multicast, "{unspecified}: {:?}", reports[0]);
+    }
+}

@@ -259,7 +259,12 @@ impl Driver {
                 let ifindex = self.joins.interface.unwrap_or(ifindex);
                 let mut result = match self.joins.only {
                     Some(only) if only != group => Err(format!("this host joins only {only}")),
-                    _ => self.groups.join(receiver, group, source, ifindex),
+                    _ => {
+                        self.sockets.iter().for_each(|socket| socket.share_port(true));
+                        let joined = self.groups.join(receiver, group, source, ifindex);
+                        self.sockets.iter().for_each(|socket| socket.share_port(false));
+                        joined
+                    }
                 };
                 if let (Ok(true), Some(socket)) = (&result, self.groups.socket(&group)) {
                     let fd = socket.fd();

@@ -184,6 +184,15 @@ impl UdpSocket {
         }
     }
 
+    /// Lets a group's socket be bound to the same port, or nobody any more (socket(7),
+    /// `SO_REUSEADDR`, which both must have). Not for longer than that bind takes: any process
+    /// could bind this very address as well, and take its datagrams.
+    pub(crate) fn share_port(&self, shared: bool) {
+        if let Err(e) = self.io.set_reuse_address(shared) {
+            tracing::debug!("sharing the port: {e}"); // the bind will say so as well
+        }
+    }
+
     /// The socket itself, for options and memberships.
     pub(crate) fn io(&self) -> &Socket {
         &self.io

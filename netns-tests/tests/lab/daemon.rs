@@ -1,0 +1,84 @@
+//! An `mcpd` in a receiver's namespace.
+
+use crate::network::Lab;
+use crate::programs;
+use crate::shell::{find, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A daemon is ready, or gone, within this.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A running daemon; killed when it is dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+    pub(crate) root: PathBuf,
+}
+
+impl Daemon {
+    /// Starts one on a host and waits until it listens.
+    pub(crate) fn start(lab: &Lab, host: usize, root: &Path) -> Self {
+        Self::start_by(lab, host, root, &[])
+    }
+
+    /// Likewise through another program, such as strace, which gets the daemon's command line.
+    pub(crate) fn start_by(lab: &Lab, host: usize, root: &Path, by: &[&str]) -> Self {
+        let log = lab.dir.path().join(format!("mcpd{host}.log"));
+        let file = File::create(&log).unwrap();
+        let child = Command::new(find("ip").unwrap())
+            .args(["netns", "exec", &lab.ns(host)])
+            .args(by)
+            .arg(programs::path("mcpd"))
+            .args(["--insecure-plaintext", "--root"])
+            .arg(root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        let mut daemon = Self { child, log, root: root.to_owned() };
+        wait_for("the daemon listens", LIMIT, || {
+            let ended = daemon.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", daemon.log());
+            daemon.log().contains("listening on")
+        });
+        daemon
+    }
+
+    /// What it has said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// SIGKILL, and its end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        let mut status = None;
+        wait_for("the daemon ends", LIMIT, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- {}\n{}", self.log.display(), self.log());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! A switch and its hosts.
+
+use crate::daemon::Daemon;
+use crate::shell::{run, try_run};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use tempfile::TempDir;
+
+/// Bytes of the file that most scenarios copy.
+pub(crate) const LEN: u64 = 64 << 20;
+
+/// A network with its own folder for everything that is written.
+pub(crate) struct Lab {
+    pub(crate) dir: TempDir,
+    hosts: usize,
+}
+
+impl Lab {
+    /// A sender (host 0) and so many receivers (hosts 1 and up) on a switch that floods multicast.
+    pub(crate) fn bridge(receivers: usize) -> Self {
+        Self::switch(receivers + 1, "mcast_snooping 0")
+    }
+
+    /// Likewise, on a switch that learns from IGMP and MLD who wants which group.
+    pub(crate) fn snooping(receivers: usize, querier: bool) -> Self {
+        let querier = u8::from(querier);
+        Self::switch(receivers + 1, &format!("mcast_snooping 1 mcast_querier {querier}"))
+    }
+
+    fn switch(hosts: usize, how: &str) -> Self {
+        prepare();
+        let lab = Self { dir: tempfile::tempdir().unwrap(), hosts };
+        run(&format!("ip link add br0 type bridge {how}"));
+        run("ip link set br0 up");
+        for host in 0..hosts {
+            lab.plug(host);
+        }
+        lab
+    }
+
+    fn plug(&self, host: usize) {
+        let ns = self.ns(host);
+        run(&format!("ip netns add {ns}"));
+        run(&format!("ip link add p{host} type veth peer name eth0 netns {ns}"));
+        run(&format!("ip link set p{host} master br0 up"));
+        run(&format!("ip -n {ns} link set lo up"));
+        run(&format!("ip -n {ns} addr add {}/24 dev eth0", self.v4(host)));
+        run(&format!("ip -n {ns} addr add {}/64 dev eth0 nodad", self.v6(host)));
+        run(&format!("ip -n {ns} link set eth0 up"));
+        run(&format!("ip -n {ns} route add 224.0.0.0/4 dev eth0"));
+    }
+
+    /// The namespace of a host; named after this process, as everything that others might see.
+    #[expect(clippy::unused_self, reason = "a host belongs to a lab")]
+    pub(crate) fn ns(&self, host: usize) -> String {
+        format!("mcp{}-{host}", std::process::id())
+    }
+
+    #[expect(clippy::unused_self, reason = "a host belongs to a lab")]
+    pub(crate) fn v4(&self, host: usize) -> String {
+        format!("10.77.0.{}", host + 1)
+    }
+
+    #[expect(clippy::unused_self, reason = "a host belongs to a lab")]
+    pub(crate) fn v6(&self, host: usize) -> String {
+        format!("fd77::{:x}", host + 1)
+    }
+
+    /// A host's own folder, created when it is first asked for.
+    pub(crate) fn folder(&self, host: usize) -> PathBuf {
+        let folder = self.dir.path().join(format!("host{host}"));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// A daemon on each receiver.
+    pub(crate) fn daemons(&self) -> Vec<Daemon> {
+        (1..self.hosts).map(|host| Daemon::start(self, host, &self.folder(host))).collect()
+    }
+
+    /// Every receiver's IPv4 address, as arguments for a copy.
+    pub(crate) fn all(&self) -> Vec<String> {
+        (1..self.hosts).map(|host| self.v4(host)).collect()
+    }
+
+    /// Runs nft in a host's namespace.
+    pub(crate) fn nft(&self, host: usize, rule: &str) {
+        run(&format!("ip netns exec {} nft {rule}", self.ns(host)));
+    }
+
+    /// A host hears no group any more; joining and unicast go on.
+    pub(crate) fn deafen(&self, host: usize) {
+        self.nft(host, "add table inet deaf");
+        self.nft(host, "add chain inet deaf in { type filter hook prerouting priority 0 ; }");
+        self.nft(host, "add rule inet deaf in ip daddr 224.0.0.0/4 udp dport 8737 drop");
+        self.nft(host, "add rule inet deaf in ip6 daddr ff00::/8 udp dport 8737 drop");
+    }
+
+    /// It hears them again.
+    pub(crate) fn undeafen(&self, host: usize) {
+        self.nft(host, "delete table inet deaf");
+    }
+
+    /// Bytes that a host's interface has sent and received.
+    pub(crate) fn bytes(&self, host: usize) -> (u64, u64) {
+        let text = run(&format!("ip -n {} -j -s link show dev eth0", self.ns(host)));
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let of = |way: &str| json[0]["stats64"][way]["bytes"].as_u64().unwrap();
+        (of("tx"), of("rx"))
+    }
+
+    /// A file of `len` bytes without a period, at the sender.
+    pub(crate) fn source(&self, len: u64) -> PathBuf {
+        let path = self.dir.path().join(format!("source-{len}"));
+        fs::write(&path, content(len)).unwrap();
+        path
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for host in 0..self.hosts {
+            // First: the namespace's end would remove the cable some time later.
+            let _ = try_run(&format!("ip link delete p{host}"));
+            let _ = try_run(&format!("ip netns delete {}", self.ns(host)));
+        }
+        // What is left of a lab that could not be built goes with the namespace.
+        let _ = try_run("ip link delete br0");
+    }
+}
+
+/// A private /run, where `ip netns` keeps its names.
+fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        run("mount -t tmpfs tmpfs /run");
+        fs::create_dir("/run/netns").unwrap();
+        run("ip link set lo up");
+    });
+}
+
+/// Bytes that differ from one place to every other.
+pub(crate) fn content(len: u64) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut out = Vec::with_capacity(len as usize + 8);
+    while (out.len() as u64) < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        out.extend_from_slice(&state.to_le_bytes());
+    }
+    out.truncate(len as usize);
+    out
+}
+
+/// Every file and folder below, relative, sorted.
+pub(crate) fn tree(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            found.push(path.strip_prefix(dir).unwrap_or(&path).display().to_string());
+            if path.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,105 @@
+//! Whoever dies, nothing is left behind.
+
+use crate::copy::{Copy, copy};
+use crate::daemon::Daemon;
+use crate::network::{LEN, Lab, content, tree};
+use crate::shell::wait_for;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Receivers know within this that their sender is gone.
+const CLEAN: Duration = Duration::from_secs(30);
+
+fn slow(lab: &Lab) -> Vec<String> {
+    let source = lab.source(LEN).display().to_string();
+    let mut args = vec!["--rate".to_owned(), "100M".to_owned(), source];
+    args.extend(lab.all());
+    args
+}
+
+fn temporary(lab: &Lab, host: usize) -> bool {
+    tree(&lab.folder(host)).iter().any(|name| name.contains(".mcp-"))
+}
+
+pub(super) fn a_killed_daemon_sweeps_at_its_next_start() {
+    let lab = Lab::bridge(1);
+    let mut daemon = lab.daemons().remove(0);
+    let running = Copy::start(&lab, &slow(&lab));
+    wait_for("a part has arrived", CLEAN, || lab.bytes(1).1 > LEN / 8);
+    assert!(temporary(&lab, 1));
+    daemon.kill();
+    assert!(temporary(&lab, 1), "a killed process cannot clean up");
+    let daemon = Daemon::start(&lab, 1, &lab.folder(1));
+    assert!(tree(&lab.folder(1)).is_empty());
+    assert!(daemon.log().contains("removed 1 unfinished file"), "{}", daemon.log());
+    running.kill();
+    copy(&lab, &[lab.source(1).display().to_string(), lab.v4(1)]).assert_ok();
+}
+
+pub(super) fn a_daemon_that_is_told_to_end_says_so() {
+    let lab = Lab::bridge(2);
+    let mut daemons = lab.daemons();
+    let running = Copy::start(&lab, &slow(&lab));
+    wait_for("a part has arrived", CLEAN, || lab.bytes(1).1 > LEN / 8);
+    let begin = Instant::now();
+    assert_eq!(daemons[0].terminate().code(), Some(0), "{}", daemons[0].log());
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(tree(&lab.folder(1)).is_empty());
+    let done = running.wait();
+    assert_eq!(done.code, Some(3), "{done:#?}");
+    assert!(done.text(0, "reason").contains("shutting down"), "{done:#?}");
+    assert_eq!(done.text(1, "status"), "ok");
+}
+
+pub(super) fn an_interrupted_copy() {
+    let lab = Lab::bridge(2);
+    let daemons = lab.daemons();
+    let running = Copy::start(&lab, &slow(&lab));
+    wait_for("a part has arrived", CLEAN, || lab.bytes(1).1 > LEN / 8);
+    running.signal(Signal::INT);
+    let done = running.wait();
+    assert_eq!(done.code, Some(130), "{done:#?}");
+    wait_for("the receivers are clean", Duration::from_secs(5), || {
+        (1..=2).all(|host| tree(&lab.folder(host)).is_empty())
+    });
+    assert!(daemons[0].log().contains("interrupted"), "{}", daemons[0].log());
+}
+
+/// The senders die one after another, the receivers notice in their own time.
+pub(super) fn senders_are_killed_at_random_moments() {
+    let lab = Lab::bridge(3);
+    let daemons = lab.daemons();
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let seed = clock.as_nanos() as u64;
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    eprintln!("seed of the moments: {seed}");
+    for _ in 0..20 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // Between its start and most of its way.
+        let moment = Duration::from_millis(state % 700);
+        let running = Copy::start(&lab, &slow(&lab));
+        std::thread::sleep(moment); // a random moment is what is tried
+        running.kill();
+    }
+    let last = Instant::now();
+    wait_for("the receivers are clean", CLEAN, || {
+        (1..=3).all(|host| tree(&lab.folder(host)).is_empty())
+    });
+    eprintln!("clean {:?} after the last", last.elapsed());
+    let mut args = vec![lab.source(LEN).display().to_string()];
+    args.extend(lab.all());
+    copy(&lab, &args).assert_ok();
+    for daemon in &daemons {
+        let file = daemon.root.join(format!("source-{LEN}"));
+        assert!(fs::read(file).unwrap() == content(LEN));
+    }
+}
+
+impl Copy {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.id()).unwrap(), signal).unwrap();
+    }
+}

@@ -1,0 +1,131 @@
+//! Systems that fail in the middle: a clear failure or a verified file, and nothing in between.
+
+use crate::copy::copy;
+use crate::daemon::Daemon;
+use crate::network::{LEN, Lab, content, tree};
+use crate::shell::{find, run};
+use std::fs;
+use std::path::Path;
+
+/// Length of the files that the injected errors are tried with: several blocks, quickly copied.
+const SMALL: u64 = (3 << 20) + 17;
+
+pub(super) fn disks_that_cannot_take_it() {
+    let lab = Lab::bridge(4);
+    let roots: Vec<_> = (1..=4).map(|host| lab.folder(host)).collect();
+    run(&format!("mount -t tmpfs -o size=8m tmpfs {}", roots[0].display()));
+    run(&format!("mount --bind {0} {0}", roots[1].display()));
+    run(&format!("mount -o remount,bind,ro {}", roots[1].display()));
+    let locked = roots[2].join("locked");
+    fs::create_dir(&locked).unwrap();
+    run(&format!("chmod 500 {}", locked.display()));
+    // Root may write everywhere, unless it gives that right up.
+    let setpriv = find("setpriv").unwrap().display().to_string();
+    let humble = [&setpriv[..], "--bounding-set", "-dac_override,-dac_read_search"];
+    let daemons = [
+        Daemon::start(&lab, 1, &roots[0]),
+        Daemon::start(&lab, 2, &roots[1]),
+        Daemon::start_by(&lab, 3, &roots[2], &humble),
+        Daemon::start(&lab, 4, &roots[3]),
+    ];
+    let mut args = vec![lab.source(LEN).display().to_string()];
+    args.extend(lab.all());
+    args[3].push_str(":locked/");
+    let done = copy(&lab, &args);
+    assert_eq!(done.code, Some(3), "{done:#?}");
+    for (host, why) in
+        [(0, "No space left on device"), (1, "Read-only file system"), (2, "Permission denied")]
+    {
+        assert!(done.text(host, "reason").contains(why), "{done:#?}");
+    }
+    assert_eq!(done.text(3, "status"), "ok");
+    assert!(fs::read(roots[3].join(format!("source-{LEN}"))).unwrap() == content(LEN));
+    assert_eq!((tree(&roots[0]).len(), tree(&roots[1]).len()), (0, 0));
+    assert_eq!(tree(&roots[2]), ["locked"]);
+    drop(daemons);
+    run(&format!("umount {} {}", roots[0].display(), roots[1].display()));
+}
+
+pub(super) fn an_old_file_survives_a_failure() {
+    let lab = Lab::bridge(1);
+    let root = lab.folder(1);
+    run(&format!("mount -t tmpfs -o size=8m tmpfs {}", root.display()));
+    let name = format!("source-{LEN}");
+    fs::write(root.join(&name), b"old").unwrap();
+    let daemon = Daemon::start(&lab, 1, &root);
+    let done = copy(&lab, &[lab.source(LEN).display().to_string(), lab.v4(1)]);
+    assert_eq!(done.code, Some(1), "{done:#?}");
+    assert_eq!((tree(&root), fs::read(root.join(&name)).unwrap()), (vec![name], b"old".to_vec()));
+    drop(daemon);
+    run(&format!("umount {}", root.display()));
+}
+
+/// Lets the n-th call of one kind fail in the daemon, n = 1, 2, … until none is left to fail.
+fn sweep(calls: &str, error: &str, most: usize) {
+    let lab = Lab::bridge(1);
+    let strace = find("strace").unwrap().display().to_string();
+    let (name, expected) = (format!("source-{SMALL}"), content(SMALL));
+    let source = lab.source(SMALL).display().to_string();
+    let mut failures = 0;
+    for n in 1..=most {
+        let root = lab.folder(n + 100);
+        fs::write(root.join(&name), b"old").unwrap();
+        let trace = lab.dir.path().join(format!("strace{n}"));
+        let trace_text = trace.display().to_string();
+        let inject = format!("inject={calls}:error={error}:when={n}");
+        let by = [
+            &strace[..],
+            "-f",
+            "-qq",
+            "-o",
+            &trace_text,
+            "-e",
+            &format!("trace={calls}"),
+            "-e",
+            &inject,
+        ];
+        // The listener's own calls are over when it is ready: n counts from its start, so the
+        // daemon may also not come up, which is as clear.
+        let Some(mut daemon) = start(&lab, &root, &by) else { continue };
+        let done = copy(&lab, &[source.clone(), lab.v4(1)]);
+        daemon.terminate();
+        let injected = fs::read_to_string(&trace).unwrap().contains("INJECTED");
+        let bytes = fs::read(root.join(&name)).unwrap();
+        assert_eq!(tree(&root), [name.as_str()], "n = {n}: {done:#?}");
+        if done.code == Some(0) {
+            assert!(bytes == expected, "n = {n}: success, and a wrong file");
+        } else {
+            assert!(bytes == b"old", "n = {n}: failure, and the old file is gone");
+            assert!(!done.text(0, "reason").is_empty(), "n = {n}: {done:#?}");
+            failures += 1;
+        }
+        if !injected {
+            assert_eq!(done.code, Some(0), "{done:#?}");
+            assert!(failures > 0, "no call of {calls} failed a copy");
+            return;
+        }
+    }
+    panic!("after {most} calls of {calls} there are still more");
+}
+
+/// A traced daemon; `None` if the injected error ended it before it listened.
+fn start(lab: &Lab, root: &Path, by: &[&str]) -> Option<Daemon> {
+    let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        Daemon::start_by(lab, 1, root, by)
+    }));
+    started.ok()
+}
+
+pub(super) fn every_write_fails_once() {
+    // Blocks are written by pwrite64; write is what its messages and its wake-ups go through.
+    sweep("pwrite64", "ENOSPC", 12);
+    sweep("pwrite64", "EIO", 12);
+}
+
+pub(super) fn every_fsync_fails_once() {
+    sweep("fsync", "EIO", 12);
+}
+
+pub(super) fn every_rename_fails_once() {
+    sweep("rename,renameat,renameat2", "EIO", 12);
+}

@@ -1,0 +1,78 @@
+//! Hosts that are not as they should be.
+
+use crate::copy::{Copy, copy};
+use crate::network::{LEN, Lab, content};
+use crate::shell::wait_for;
+use std::fs;
+use std::time::Duration;
+
+/// What is wrong with a host is known within this.
+const SOON: Duration = Duration::from_secs(15);
+
+/// An address of the network that nobody has.
+const NOBODY: &str = "10.77.0.200";
+
+pub(super) fn one_is_killed_midway() {
+    let lab = Lab::bridge(3);
+    let mut daemons = lab.daemons();
+    let mut args = vec!["--rate".to_owned(), "100M".to_owned()];
+    args.push(lab.source(LEN).display().to_string());
+    args.extend(lab.all());
+    let running = Copy::start(&lab, &args);
+    wait_for("a third has arrived", SOON, || lab.bytes(2).1 > LEN / 3);
+    daemons[1].kill();
+    let done = running.wait();
+    assert_eq!(done.code, Some(3), "{done:#?}");
+    assert_eq!(done.text(1, "status"), "failed");
+    assert!(done.text(1, "reason").contains("nothing heard"), "{done:#?}");
+    assert_eq!(done.summary["retry_hosts"], lab.v4(2));
+    // The copy itself takes 5.6 seconds at this rate.
+    assert!(done.took < SOON + Duration::from_secs(6), "{:?}", done.took);
+    for host in [0, 2] {
+        assert_eq!(done.text(host, "status"), "ok");
+        let seconds = done.hosts[host]["seconds"].as_f64().unwrap();
+        assert!(seconds < 9.0, "held up for {seconds} seconds");
+        let file = daemons[host].root.join(format!("source-{LEN}"));
+        assert!(fs::read(file).unwrap() == content(LEN));
+    }
+}
+
+pub(super) fn nobody_listens_and_nobody_is_there() {
+    let lab = Lab::bridge(3);
+    let mut daemons = lab.daemons();
+    daemons[2].kill();
+    let source = lab.source(LEN).display().to_string();
+    let args = [source, lab.v4(1), lab.v4(2), lab.v4(3), NOBODY.to_owned()];
+    let done = copy(&lab, &args);
+    assert_eq!(done.code, Some(3), "{done:#?}");
+    assert!(done.took < SOON, "{:?}", done.took);
+    assert_eq!(done.text(2, "reason"), "nobody listens on that port");
+    assert!(!done.text(3, "reason").is_empty());
+    for host in [0, 1] {
+        assert_eq!(done.text(host, "status"), "ok", "{done:#?}");
+        // A copy takes a fraction of a second; the start waits a second at most for the others.
+        let seconds = done.hosts[host]["seconds"].as_f64().unwrap();
+        assert!(seconds < 4.0, "held up for {seconds} seconds");
+    }
+}
+
+pub(super) fn all_are_bad() {
+    let lab = Lab::bridge(1);
+    let source = lab.source(1).display().to_string();
+    let done = copy(&lab, &[source, lab.v4(1), NOBODY.to_owned(), "no-such.invalid".to_owned()]);
+    assert_eq!(done.code, Some(1), "{done:#?}");
+    assert!(done.took < SOON, "{:?}", done.took);
+    assert!(done.hosts.iter().all(|host| host["status"] == "failed" && !host["reason"].is_null()));
+    assert_eq!(done.summary["status"], "failed");
+}
+
+pub(super) fn a_name_that_does_not_resolve() {
+    let lab = Lab::bridge(1);
+    let _daemons = lab.daemons();
+    let source = lab.source(1).display().to_string();
+    let done = copy(&lab, &[source, "no-such.invalid".to_owned(), lab.v4(1)]);
+    assert_eq!(done.code, Some(3), "{done:#?}");
+    assert!(done.text(0, "reason").contains("its name"), "{done:#?}");
+    assert_eq!(done.text(1, "status"), "ok");
+    assert_eq!(done.summary["retry_hosts"], "no-such.invalid");
+}

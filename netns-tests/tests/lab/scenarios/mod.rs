@@ -1,0 +1,42 @@
+//! What is tried, and what must come of it.
+
+mod clean;
+mod faults;
+mod hosts;
+mod many;
+mod multicast;
+mod usage;
+
+/// Every scenario by name.
+pub(crate) const ALL: &[(&str, fn())] = &[
+    ("multicast::three_for_the_price_of_one", multicast::three_for_the_price_of_one),
+    ("multicast::one_that_hears_no_group", multicast::one_that_hears_no_group),
+    (
+        "multicast::the_group_dies_midway_and_comes_back",
+        multicast::the_group_dies_midway_and_comes_back,
+    ),
+    ("multicast::a_snooping_switch_with_a_querier", multicast::a_snooping_switch_with_a_querier),
+    ("multicast::a_snooping_switch_without_one", multicast::a_snooping_switch_without_one),
+    ("multicast::any_source_and_source_specific_v4", multicast::any_source_and_source_specific_v4),
+    ("multicast::any_source_and_source_specific_v6", multicast::any_source_and_source_specific_v6),
+    ("multicast::a_rate_is_kept", multicast::a_rate_is_kept),
+    ("hosts::one_is_killed_midway", hosts::one_is_killed_midway),
+    ("hosts::nobody_listens_and_nobody_is_there", hosts::nobody_listens_and_nobody_is_there),
+    ("hosts::all_are_bad", hosts::all_are_bad),
+    ("hosts::a_name_that_does_not_resolve", hosts::a_name_that_does_not_resolve),
+    ("faults::disks_that_cannot_take_it", faults::disks_that_cannot_take_it),
+    ("faults::an_old_file_survives_a_failure", faults::an_old_file_survives_a_failure),
+    ("faults::every_write_fails_once", faults::every_write_fails_once),
+    ("faults::every_fsync_fails_once", faults::every_fsync_fails_once),
+    ("faults::every_rename_fails_once", faults::every_rename_fails_once),
+    (
+        "clean::a_killed_daemon_sweeps_at_its_next_start",
+        clean::a_killed_daemon_sweeps_at_its_next_start,
+    ),
+    ("clean::a_daemon_that_is_told_to_end_says_so", clean::a_daemon_that_is_told_to_end_says_so),
+    ("clean::senders_are_killed_at_random_moments", clean::senders_are_killed_at_random_moments),
+    ("clean::an_interrupted_copy", clean::an_interrupted_copy),
+    ("many::forty_sessions_with_their_own_groups", many::forty_sessions_with_their_own_groups),
+    ("many::forty_sessions_on_one_group", many::forty_sessions_on_one_group),
+    ("usage::exit_codes", usage::exit_codes),
+];
