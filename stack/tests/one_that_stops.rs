@@ -100,3 +100,35 @@ fn the_others_end_and_it_can_be_given_up() {
         drop(stop);
     });
 }
+
+/// A daemon that shuts down closes its sessions while their threads read.
+#[test]
+fn a_close_in_another_thread_ends_a_read() {
+    let (listener, addr) = listener(5);
+    let sender = Sender::connect(SenderOptions::default(), &[addr]).unwrap();
+    let receiver = listener.accept_timeout(LIMIT).unwrap();
+    let (told, results) = mpsc::channel();
+    thread::scope(|scope| {
+        let (data, control) = (told.clone(), told);
+        let reader = &receiver;
+        scope.spawn(move || {
+            let result = reader.read_at(&mut [0; 100]).map(drop);
+            data.send(result).unwrap();
+        });
+        let mut private = receiver.control();
+        scope.spawn(move || {
+            // It may also end in good order, if the sender was told first.
+            let read = std::io::Read::read(&mut private, &mut [0; 100]);
+            let none = |read| assert_eq!(read, 0);
+            control.send(read.map(none).and(Err(std::io::Error::other("shutting down")))).unwrap();
+        });
+        receiver.close(Err("shutting down".to_owned())).unwrap();
+        for _ in 0..2 {
+            let error = results.recv_timeout(LIMIT).unwrap().unwrap_err();
+            assert!(error.to_string().contains("shutting down"), "{error}");
+        }
+    });
+    sender.finish();
+    let outcome = sender.wait().remove(0).outcome;
+    assert_eq!(outcome, Some(Err(Reason::Verdict("shutting down".to_owned()))));
+}

@@ -75,6 +75,7 @@ fn sweep(calls: &str, error: &str, most: usize) {
         let inject = format!("inject={calls}:error={error}:when={n}");
         let by = [
             &strace[..],
+            "-D",
             "-f",
             "-qq",
             "-o",

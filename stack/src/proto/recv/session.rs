@@ -45,6 +45,8 @@ pub(crate) struct Receiving {
     pub(crate) arrived: Arrived,
     pub(crate) sent: Sent,
     verdict_given: bool,
+    /// What this side's application said when it closed before the end.
+    given_up: Option<Reason>,
     pub(crate) ended: Option<Reason>,
     pub(crate) released: bool,
     /// The group is to be left.
@@ -75,6 +77,7 @@ impl Receiving {
             arrived: Arrived::default(),
             sent: Sent::default(),
             verdict_given: false,
+            given_up: None,
             ended: None,
             released: false,
             leave_due: false,
@@ -293,13 +296,14 @@ impl Receiving {
         match (self.buffer.end(), &self.ended) {
             (Some(len), _) if self.buffer.drained() => Ok(ReadOutcome::End { len }),
             (_, Some(reason)) => Err(reason.clone()),
-            _ => Ok(ReadOutcome::Empty),
+            _ => self.given_up.clone().map_or(Ok(ReadOutcome::Empty), Err),
         }
     }
 
     pub(crate) fn control_read(&mut self, buf: &mut [u8]) -> Result<ControlRead, Reason> {
         match (self.conn.control.app_read(buf), &self.ended) {
             (ControlRead::Empty, Some(reason)) => Err(reason.clone()),
+            (ControlRead::Empty, None) => self.given_up.clone().map_or(Ok(ControlRead::Empty), Err),
             (read, _) => Ok(read),
         }
     }
@@ -326,6 +330,11 @@ impl Receiving {
         self.verdict_given = true;
         let reason = verdict.as_ref().err().map_or("", String::as_str);
         let (ok, arrived) = (verdict.is_ok(), self.arrived);
+        if !ok {
+            // Who reads in another thread must not wait for what does not come any more.
+            self.given_up = Some(Reason::Cancelled(reason.to_owned()));
+            self.changed = true;
+        }
         self.conn.control.push(&Record::Verdict { ok, arrived, reason });
         self.conn.close();
         self.leave_due = self.group.is_some();
