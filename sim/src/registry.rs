@@ -139,6 +139,21 @@ fn members() -> Vec<Named> {
                 .min_share(0.5),
         ),
         (
+            "group-lost-one-by-one",
+            "each loses the group at another time, and all hear it again",
+            // they are served by unicast from different places, and must meet again
+            three()
+                .bytes(64 << 20)
+                .link(Link::lan().rate(1_000_000_000).queue(4 << 20))
+                .session(|session| session.rate = Some(100_000_000))
+                .at(ms(700), Fault::CutGroup(Who::Receiver(0)))
+                .at(ms(1300), Fault::CutGroup(Who::Receiver(1)))
+                .at(ms(2000), Fault::CutGroup(Who::Receiver(2)))
+                .at(ms(4000), Fault::RestoreGroup(Who::All))
+                .costing(Duration::from_secs(12))
+                .min_share(0.2),
+        ),
+        (
             "group-lost-for-all",
             "nobody hears the group for two seconds",
             three()

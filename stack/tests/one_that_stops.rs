@@ -130,5 +130,8 @@ fn a_close_in_another_thread_ends_a_read() {
     });
     sender.finish();
     let outcome = sender.wait().remove(0).outcome;
-    assert_eq!(outcome, Some(Err(Reason::Verdict("shutting down".to_owned()))));
+    assert!(
+        outcome.clone().unwrap().unwrap_err().to_string().contains("shutting down"),
+        "{outcome:?}"
+    );
 }

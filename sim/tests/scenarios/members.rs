@@ -43,6 +43,16 @@ fn one_that_loses_the_group_goes_to_unicast_and_comes_back() {
 }
 
 #[test]
+fn members_that_are_far_apart_take_the_group_up_again() {
+    verify("group-lost-one-by-one", |outcome| {
+        for r in &outcome.receivers {
+            assert!(r.went_through(&[Mode::Multicast, Mode::Unicast, Mode::Multicast]));
+            assert_eq!(r.report.mode, Mode::Multicast, "{:?}", r.report.transitions);
+        }
+    });
+}
+
+#[test]
 fn a_group_lost_for_all_is_taken_up_again() {
     verify("group-lost-for-all", |outcome| {
         for r in &outcome.receivers {

@@ -53,13 +53,24 @@ impl Session {
         transmit
     }
 
-    /// While nobody follows the group it carries what no member in trial has been sent yet.
+    /// While nobody follows the group it carries what no member in trial has been sent yet. Where
+    /// one of them has no room for that, since it is far behind, it carries what that one is sent
+    /// next: the others hear it as well, and once they follow they meet there.
     fn lead_group(&mut self) {
         if self.trial.allowance() == 0 || self.members.iter().any(Member::is_multicast) {
             return;
         }
-        let high = self.members.iter().filter(|m| m.is_tried()).map(|m| m.high).max();
-        self.frontier = self.frontier.max(high.unwrap_or(0));
+        let (mut first, mut last, mut edge) = (u64::MAX, self.frontier, u64::MAX);
+        for m in self.members.iter().filter(|m| m.is_tried()) {
+            (first, last, edge) = (first.min(m.high), last.max(m.high), edge.min(m.edge));
+        }
+        self.frontier = if last.saturating_add(self.segment) <= edge || first == u64::MAX {
+            last
+        } else if (first..edge.saturating_sub(self.segment)).contains(&self.frontier) {
+            self.frontier // on its way from the hindmost to what it has room for
+        } else {
+            first
+        };
     }
 
     fn poll_control(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
