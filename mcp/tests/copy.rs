@@ -1,0 +1,195 @@
+//! The program on loopback, with receivers in this process: what it prints, and how it ends.
+
+use serde_json::Value;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use tcpxm::api::{Closer, ListenOptions, Listener};
+use tempfile::TempDir;
+use transfer::destination::Root;
+
+/// A receiver that takes every session, one after another, until it is dropped.
+struct Receiver {
+    addr: SocketAddr,
+    folder: TempDir,
+    closer: Closer,
+}
+
+impl Receiver {
+    fn new(last: u8) -> Self {
+        let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
+        let listener = Listener::bind(ListenOptions::new(addr)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (addr, closer) = (listener.local_addr(), listener.closer());
+        let root = Root::open(folder.path()).unwrap();
+        thread::spawn(move || {
+            while let Ok(session) = listener.accept() {
+                let _ = transfer::receive_file(&session, &root); // the sender reports it
+            }
+        });
+        Self { addr, folder, closer }
+    }
+
+    /// As it is typed, with a path.
+    fn host(&self, path: &str) -> String {
+        format!("{}:{}:{path}", self.addr.ip(), self.addr.port())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.closer.close();
+    }
+}
+
+fn source(bytes: &[u8]) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    fs::write(&path, bytes).unwrap();
+    (dir, path)
+}
+
+fn mcp() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp"));
+    // Loopback has no IPv4 route for groups by itself on every system, but always its interface.
+    command.args(["--interface", "lo", "--insecure-plaintext"]).stdin(Stdio::null());
+    command
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn messages(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Waits until something is so, for a generous while.
+fn wait_until(what: &str, so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !so() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "not so after 20 seconds: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn every_host_gets_it_where_it_was_told() {
+    let receivers = [2, 3, 4].map(Receiver::new);
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|i| ((i * 7) >> 3) as u8).collect();
+    let (_dir, path) = source(&bytes);
+    let hosts = [receivers[0].host(""), receivers[1].host("a/b"), receivers[2].host("c/")];
+    let output = mcp().args(["--json", "-v"]).arg(&path).args(&hosts).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", messages(&output));
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 4);
+    for ((line, host), (receiver, at)) in
+        lines.iter().zip(&hosts).zip(receivers.iter().zip(["file", "a/b", "c/file"]))
+    {
+        assert_eq!((&line["host"], &line["status"]), (&host.as_str().into(), &"ok".into()));
+        assert_eq!(line["digest"], blake3::hash(&bytes).to_hex().to_string());
+        assert_eq!(line["bytes"], bytes.len());
+        let parts = ["multicast_bytes", "unicast_bytes"].map(|part| line[part].as_u64().unwrap());
+        assert_eq!(parts.iter().sum::<u64>(), bytes.len() as u64);
+        assert!(line["events"].is_array() && line["reason"].is_null());
+        assert!(fs::read(receiver.folder.path().join(at)).unwrap() == bytes, "{host}");
+    }
+    let summary = &lines[3];
+    assert_eq!((&summary["status"], &summary["ok"]), (&"ok".into(), &3.into()));
+    assert_eq!((&summary["bytes"], &summary["retry_hosts"]), (&bytes.len().into(), &"".into()));
+}
+
+#[test]
+fn who_fails_is_named_and_the_others_have_it() {
+    let receiver = Receiver::new(2);
+    let gone = Receiver::new(3).host("x"); // nobody listens there any more
+    let (_dir, path) = source(b"bytes");
+    let hosts = [receiver.host(""), gone.clone(), "no-such-host.invalid".to_owned()];
+    let output = mcp().arg("--json").arg(&path).args(&hosts).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", messages(&output));
+    let lines = lines(&output);
+    assert_eq!(lines[1]["reason"], "nobody listens on that port");
+    assert!(lines[2]["reason"].as_str().unwrap().starts_with("its name "));
+    assert_eq!(lines[3]["retry_hosts"], format!("{gone},no-such-host.invalid"));
+    assert_eq!(lines[3]["status"], "partial");
+    let said = messages(&output);
+    for host in &hosts[1..] {
+        assert_eq!(said.lines().filter(|line| line.contains(host.as_str())).count(), 1, "{said}");
+    }
+    let none = mcp().arg(&path).args(&hosts[1..]).output().unwrap();
+    assert_eq!(none.status.code(), Some(1), "{}", messages(&none));
+}
+
+#[test]
+fn variables_and_a_file_stand_behind_the_options() {
+    let receiver = Receiver::new(2);
+    let (dir, path) = source(b"bytes");
+    let config = dir.path().join("mcp.toml");
+    fs::write(&config, "json = true\nrate = \"50M\"\n").unwrap();
+    let host = receiver.host("");
+    let output = mcp().env("MCP_CONFIG", &config).arg(&path).arg(&host).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", messages(&output));
+    assert_eq!(lines(&output).len(), 2, "JSON, as the file says");
+    let output = mcp().env("MCP_JSON", "1").arg(&path).arg(&host).output().unwrap();
+    assert_eq!(lines(&output).len(), 2, "JSON, as the variable says");
+    fs::write(&config, "no-such-key = 1\n").unwrap();
+    let output = mcp().arg("--config").arg(&config).arg(&path).arg(&host).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(messages(&output).contains("no-such-key"), "{}", messages(&output));
+}
+
+#[test]
+fn what_is_wrong_here_ends_it_before_anything_is_sent() {
+    let (dir, path) = source(b"bytes");
+    let dir = dir.path().display().to_string();
+    let path = path.display().to_string();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["/no/such/file", "127.0.0.2"], 1, "No such file"),
+        (&[&dir, "127.0.0.2"], 1, "not a regular file"),
+        (&["-", "127.0.0.2"], 1, "standard input"),
+        (&[&path, "127.0.0.2:../x"], 2, ".."),
+        (&[&path], 2, "no host"),
+        (&[&path, "n[2-1]"], 2, "range"),
+        (&["--bad", &path, "127.0.0.2"], 2, "--bad"),
+        (&["--interface", "none0", &path, "127.0.0.2"], 1, "none0"),
+    ];
+    for (args, code, what) in cases {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_mcp")).args(*args).stdin(Stdio::null()).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(*code), "{args:?}: {}", messages(&output));
+        assert!(messages(&output).contains(what), "{args:?}: {}", messages(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn the_status_is_told_and_an_interrupt_ends_it_with_130() {
+    use std::io::{BufRead, BufReader};
+    let receiver = Receiver::new(2);
+    let (_dir, path) = source(&vec![7; 32 << 20]);
+    let mut child = mcp()
+        .args(["--rate", "20M"])
+        .arg(&path)
+        .arg(receiver.host(""))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let pid = rustix::process::Pid::from_child(&child);
+    let signal = |signal| rustix::process::kill_process(pid, signal).unwrap();
+    wait_until("the copy has begun", || fs::read_dir(receiver.folder.path()).unwrap().count() > 0);
+    signal(rustix::process::Signal::USR1);
+    let status = said.by_ref().map_while(Result::ok).find(|line| line.contains(" %"));
+    assert!(status.is_some_and(|line| line.contains("127.0.0.2")));
+    signal(rustix::process::Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    wait_until("the receiver is clean", || {
+        fs::read_dir(receiver.folder.path()).unwrap().count() == 0
+    });
+}
