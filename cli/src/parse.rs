@@ -91,9 +91,20 @@ fn with_file(mut command: Command, path: &PathBuf) -> Result<Command, clap::Erro
         if let Err(error) = check(&command, &key, &values, flag) {
             return Err(wrong(&mut command, format!("{key}: {error}")));
         }
-        command = command.mut_arg(id, |arg| arg.default_values(values));
+        command = with_default(command, id.as_str(), &values);
     }
     Ok(command)
+}
+
+/// Gives an option its default, also in every subcommand that has it.
+fn with_default(command: Command, id: &str, values: &[String]) -> Command {
+    let has = command.get_arguments().any(|arg| arg.get_id() == id);
+    let command = if has {
+        command.mut_arg(id, |arg| arg.default_values(values.iter().cloned()))
+    } else {
+        command
+    };
+    command.mut_subcommands(|sub| with_default(sub, id, values))
 }
 
 fn plain(value: &toml::Value) -> Option<String> {

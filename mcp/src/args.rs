@@ -110,6 +110,20 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_file_holds_for_the_demo_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mcp.toml");
+        std::fs::write(&path, "json = true\nport = 9000\n").unwrap();
+        for line in [
+            format!("demo --config {}", path.display()),
+            format!("--config {} demo", path.display()),
+        ] {
+            let demo = demo(&line).unwrap();
+            assert!(demo.common.json && demo.common.port == 9000, "{line}");
+        }
+    }
+
+    #[test]
     fn a_file_or_a_host_may_be_called_demo() {
         for line in ["./demo host", "file demo", "--json file demo", "-s demo demo", "-x demo f h"]
         {

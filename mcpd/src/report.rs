@@ -88,7 +88,10 @@ impl Line {
             ),
             (None, reason) => {
                 let reason = reason.as_deref().unwrap_or("no reason was given");
-                format!("session from {from} failed after {seconds:.2} seconds: {reason}")
+                format!(
+                    "session from {from} failed after {seconds:.2} seconds: {}",
+                    reason.escape_debug()
+                )
             }
         }
     }
