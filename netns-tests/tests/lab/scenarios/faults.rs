@@ -130,3 +130,9 @@ pub(super) fn every_fsync_fails_once() {
 pub(super) fn every_rename_fails_once() {
     sweep("rename,renameat,renameat2", "EIO", 12);
 }
+
+pub(super) fn every_step_of_the_temporary_file_fails_once() {
+    sweep("fallocate", "ENOSPC", 4);
+    sweep("flock", "EIO", 4);
+    sweep("fchmod", "EPERM", 4);
+}

@@ -30,6 +30,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("faults::every_fsync_fails_once", faults::every_fsync_fails_once),
     ("faults::every_rename_fails_once", faults::every_rename_fails_once),
     (
+        "faults::every_step_of_the_temporary_file_fails_once",
+        faults::every_step_of_the_temporary_file_fails_once,
+    ),
+    (
         "clean::a_killed_daemon_sweeps_at_its_next_start",
         clean::a_killed_daemon_sweeps_at_its_next_start,
     ),
