@@ -17,6 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tcpxm::api::Sender;
 use tcpxm::stats::{MemberReport, Mode};
+use transfer::send::in_own_words;
 
 /// How often the session is looked at: often enough for a bar, too seldom to be felt.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -103,7 +104,7 @@ impl View {
                 && !*told
             {
                 *told = true;
-                let reason = reason.to_string();
+                let reason = in_own_words(reason);
                 self.bar.suspend(|| {
                     say(format_args!("{}: {}", name.escape_debug(), reason.escape_debug()));
                 });
@@ -125,7 +126,7 @@ fn describe(report: &MemberReport, len: u64) -> String {
     let percent = if len == 0 { 100.0 } else { report.acked as f64 * 100.0 / len as f64 };
     match &report.outcome {
         Some(Ok(())) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
-        Some(Err(reason)) => format!("failed: {}", reason.to_string().escape_debug()),
+        Some(Err(reason)) => format!("failed: {}", in_own_words(reason).escape_debug()),
         None => format!("{percent:.0} %, {}", report.mode.name()),
     }
 }

@@ -5,7 +5,7 @@
 //! the root is reached. Parents that are missing are created at the very end only, so that a copy
 //! that fails leaves no empty folders.
 
-use crate::sink::SinkError;
+use crate::sink::{SinkError, is_temporary};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -236,6 +236,8 @@ pub(crate) fn plain_name(name: &[u8]) -> Result<&OsStr, SinkError> {
         _ if name.len() > NAME_MAX => "it is longer than 255 bytes",
         _ if name.contains(&b'/') => "it contains a slash",
         _ if name.contains(&0) => "it contains a zero byte",
+        // The next sweep would take it for a leftover.
+        _ if is_temporary(name) => "unfinished files have such names",
         _ => return Ok(OsStr::from_bytes(name)),
     };
     Err(SinkError::Name { name: String::from_utf8_lossy(name).into_owned(), why })

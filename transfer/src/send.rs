@@ -13,6 +13,7 @@ use std::sync::mpsc;
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 use tcpxm::api::Sender;
+use tcpxm::error::Reason;
 use tcpxm::stats::{MemberReport, Sent};
 
 /// How long, once nothing is needed of the file any more, members that do not take their digests
@@ -55,9 +56,18 @@ impl Delivered {
         match (&self.answer, &self.report.outcome) {
             (Answer::Refused(why), _) => Some(why.clone()),
             (_, Some(Ok(()))) => None,
-            (_, Some(Err(reason))) => Some(reason.to_string()),
+            (_, Some(Err(reason))) => Some(in_own_words(reason)),
             (_, None) => Some("the session ended without its verdict".to_owned()),
         }
+    }
+}
+
+/// Why a member failed, as it is said beside the member's name: what the receiver itself gave as
+/// its reason needs no word about who said it.
+pub fn in_own_words(reason: &Reason) -> String {
+    match reason {
+        Reason::Aborted(why) | Reason::Refused(why) if !why.is_empty() => why.clone(),
+        other => other.to_string(),
     }
 }
 

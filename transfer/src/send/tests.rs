@@ -6,6 +6,18 @@ use std::io::{self, Write};
 use std::sync::{Condvar, Mutex};
 use tcpxm::stats::{Arrived, Mode};
 
+fn report(outcome: Result<(), Reason>) -> MemberReport {
+    MemberReport {
+        addr: ([127, 0, 0, 1], 1).into(),
+        outcome: Some(outcome),
+        mode: Mode::Multicast,
+        arrived: Arrived::default(),
+        acked: 0,
+        duration: Duration::ZERO,
+        transitions: Vec::new(),
+    }
+}
+
 /// A member's private stream in memory, with as much room as a test gives it.
 #[derive(Debug, Clone, Default)]
 struct Pipe(Arc<(Mutex<PipeState>, Condvar)>);
@@ -129,16 +141,7 @@ impl Outgoing for Fake {
     }
 
     fn wait(&self) -> Vec<MemberReport> {
-        let report = || MemberReport {
-            addr: ([127, 0, 0, 1], 1).into(),
-            outcome: Some(Ok(())),
-            mode: Mode::Multicast,
-            arrived: Arrived::default(),
-            acked: 0,
-            duration: Duration::ZERO,
-            transitions: Vec::new(),
-        };
-        self.pipes.iter().map(|_| report()).collect()
+        self.pipes.iter().map(|_| report(Ok(()))).collect()
     }
 
     fn sent(&self) -> Sent {
@@ -303,6 +306,23 @@ fn a_source_that_grows_at_its_end_is_noticed() {
     });
     let outcome = send_over(&session, &case.source, &paths(), &|_| ());
     assert!(matches!(outcome.failure, Some(SourceError::Resized { .. })));
+}
+
+/// A receiver that refuses ends its session at once, and the end may overtake the answer.
+#[test]
+fn a_receivers_own_reason_reads_the_same_by_whatever_way_it_came() {
+    let why = "no room for 5 bytes in the root folder".to_owned();
+    let by = |answer, reason| Delivered { answer, report: report(Err(reason)) }.failure();
+    for (answer, reason) in [
+        (Answer::Refused(why.clone()), Reason::Aborted("other words".to_owned())),
+        (Answer::None, Reason::Aborted(why.clone())),
+        (Answer::Ready, Reason::Verdict(why.clone())),
+        (Answer::None, Reason::Refused(why.clone())),
+    ] {
+        assert_eq!(by(answer, reason), Some(why.clone()));
+    }
+    let nothing = by(Answer::None, Reason::Aborted(String::new()));
+    assert_eq!(nothing.as_deref(), Some("aborted by the peer: "));
 }
 
 #[test]
