@@ -32,6 +32,7 @@ mod outcome;
 mod pool;
 pub mod registry;
 mod scenario;
+pub mod throughput;
 pub mod trace;
 pub mod verify;
 mod world;

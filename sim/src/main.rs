@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use sim::registry::{self, Entry};
+use sim::throughput::grid;
 use sim::trace::Writer;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -29,6 +30,15 @@ enum Command {
         #[arg(long)]
         trace: bool,
     },
+    /// Measures what share of a line sessions fill, cell by cell of a grid.
+    Grid {
+        /// Only cells whose name contains this, such as `100M/20ms` or `/8/cubic`.
+        #[arg(long, default_value = "")]
+        only: String,
+        /// Seed of every cell.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Runs one scenario with many seeds and prints those that fail.
     Sweep {
         /// Its name.
@@ -44,6 +54,13 @@ fn main() -> ExitCode {
         Command::List => {
             for entry in registry::all() {
                 println!("{:<36} {}", entry.name, entry.about);
+            }
+            ExitCode::SUCCESS
+        }
+        Command::Grid { only, seed } => {
+            for cell in grid().into_iter().filter(|cell| cell.to_string().contains(&only)) {
+                let (share, law) = (cell.measure(seed), cell.square_root_law());
+                println!("{cell}\t{share:.3}\t{law:.3}");
             }
             ExitCode::SUCCESS
         }

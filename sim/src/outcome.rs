@@ -1,5 +1,6 @@
 //! What became of a run.
 
+use crate::host::MARKS;
 use core::fmt;
 use core::time::Duration;
 use tcpxm::error::Reason;
@@ -35,6 +36,8 @@ pub struct ReceiverOutcome {
     pub complaint: Option<String>,
     /// When the whole stream had been read and the verdict was given.
     pub drained: Option<Duration>,
+    /// When 40 % and 90 % of the stream had been read.
+    pub marks: [Option<Duration>; 2],
     /// How its session ended; `None` if it did not.
     pub closed: Option<Result<(), Reason>>,
     /// How its bytes arrived, as it counted them; `None` if it has accepted no session.
@@ -44,6 +47,14 @@ pub struct ReceiverOutcome {
 }
 
 impl ReceiverOutcome {
+    /// Bytes per second between its two marks, of a stream of `bytes` bytes: what it gets when the
+    /// session is neither at its beginning nor at its end. 0 if it never got so far.
+    pub fn steady_rate(&self, bytes: u64) -> f64 {
+        let [Some(early), Some(late)] = self.marks else { return 0.0 };
+        let share = (MARKS[1] - MARKS[0]) as f64 / 100.0;
+        bytes as f64 * share / (late - early).as_secs_f64()
+    }
+
     /// The modes it went through, in order.
     pub fn modes(&self) -> Vec<Mode> {
         self.report.transitions.iter().map(|t| t.mode).collect()

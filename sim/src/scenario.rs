@@ -217,6 +217,12 @@ impl Scenario {
         Self { stall, ..self }
     }
 
+    /// The run is broken off after so long.
+    #[must_use]
+    pub fn horizon(self, horizon: Duration) -> Self {
+        Self { horizon, ..self }
+    }
+
     /// The least group share to accept, where the model's own expectation does not hold.
     #[must_use]
     pub fn min_share(self, share: f64) -> Self {

@@ -112,6 +112,7 @@ mod tests {
             intact: true,
             complaint: None,
             drained: Some(Duration::from_millis(100)),
+            marks: [None; 2],
             closed: Some(Ok(())),
             arrived: Some(arrived),
             report: MemberReport {

@@ -113,6 +113,7 @@ impl<'a> World<'a> {
             intact: end.intact,
             complaint: end.complaint,
             drained: end.drained.map(since_start),
+            marks: end.marks.map(|mark| mark.map(since_start)),
             closed: end.closed,
             arrived: end.arrived,
             report,

@@ -4,7 +4,7 @@ mod coverage;
 mod receiver;
 mod sender;
 
-pub(crate) use receiver::{Receiver, ReceiverEnd};
+pub(crate) use receiver::{MARKS, Receiver, ReceiverEnd};
 pub(crate) use sender::{Sender, SenderEnd};
 
 use crate::net::Net;

@@ -16,6 +16,10 @@ const READ: usize = 64 << 10;
 /// Bytes that a slow reader takes at once.
 const SLOW_READ: usize = 16 << 10;
 
+/// Percentages of the stream whose arrival is noted: between them the session is neither at its
+/// beginning nor at its end.
+pub(crate) const MARKS: [u64; 2] = [40, 90];
+
 /// A receiving application.
 #[derive(Debug)]
 pub(crate) struct Receiver {
@@ -40,6 +44,7 @@ pub(crate) struct ReceiverEnd {
     pub(crate) intact: bool,
     pub(crate) complaint: Option<String>,
     pub(crate) drained: Option<Instant>,
+    pub(crate) marks: [Option<Instant>; 2],
     pub(crate) closed: Option<Result<(), Reason>>,
     pub(crate) arrived: Option<Arrived>,
 }
@@ -143,6 +148,11 @@ impl Receiver {
             return self.complain(|| format!("{offset}..{} came twice", offset + len as u64));
         }
         self.end.verified += len as u64;
+        for (at, mark) in self.end.marks.iter_mut().zip(MARKS) {
+            if at.is_none() && self.end.verified * 100 >= self.bytes * mark {
+                *at = Some(now);
+            }
+        }
     }
 
     /// Everything has been read: the verdict.
