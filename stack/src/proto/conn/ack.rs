@@ -14,7 +14,7 @@ const DEFAULT_EVERY: u32 = 2;
 /// more often than half the delay (an eighth of the round trip, as the sender sets delays).
 const GAP_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// What a sender may ask for is cut to this, or its own timers would go off.
-const LONGEST_DELAY: Duration = Duration::from_millis(25);
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_millis(25);
 
 /// How often to acknowledge. Packets that arrive together are counted together, so a train costs
 /// one ACK.

@@ -12,7 +12,7 @@ pub(crate) mod incoming;
 pub(crate) mod state;
 
 use super::recv::pns::PnTracker;
-use super::send::space::{Content, SendSpace};
+use super::send::space::{Content, Fired, SendSpace};
 use super::time::Instant;
 use crate::config::Algorithm;
 use crate::error::Reason;
@@ -248,11 +248,11 @@ impl Conn {
     pub(crate) fn settle(&mut self, now: Instant) {
         let closed = self.is_over() && self.aborted.is_none();
         if closed && self.linger_until.is_none() && self.keys.is_some() {
-            let mut linger = self.tx.rtt.expected() * LINGER_PTO;
+            let mut linger = self.tx.path.rtt.expected() * LINGER_PTO;
             // A receiver serves on anyway, so it also waits for the sender's repeated FIN; a sender
             // that leaves early costs its receivers nothing but an entry that times out.
             if self.role == Role::Responder {
-                linger += self.tx.rtt.rto();
+                linger += self.tx.path.rtt.rto();
             }
             self.linger_until = Some(now + linger);
         }
@@ -282,16 +282,16 @@ impl Conn {
 
     /// Fires what is due. Lost contents stand in `tx.news`, for the owner; an error means that the
     /// peer has been silent for too long.
-    pub(crate) fn on_timer(&mut self, now: Instant) -> Result<bool, Reason> {
+    pub(crate) fn on_timer(&mut self, now: Instant) -> Result<Fired, Reason> {
         self.acks.on_timer(now);
         if self.linger_until.is_some_and(|at| at <= now) {
             self.step(Input::Quiet);
             self.linger_until = None;
             self.drop_dead();
-            return Ok(false);
+            return Ok(Fired::Nothing);
         }
         if !self.is_open() {
-            return Ok(false);
+            return Ok(Fired::Nothing);
         }
         let quiet = now.since(self.last_heard);
         let closing = self.control_fin.wanted.then(|| now.since(*self.closing.get_or_insert(now)));
@@ -303,8 +303,8 @@ impl Conn {
             self.keepalive_at = now + self.idle_timeout / KEEPALIVES;
             self.ping_due = true;
         }
-        let fired = self.tx.on_timeout(now);
-        if fired {
+        let fired = self.tx.on_timer(now);
+        if matches!(fired, Fired::Probe | Fired::Timeout) {
             self.third_due = self.third.is_some() && !self.proven;
         }
         Ok(fired)

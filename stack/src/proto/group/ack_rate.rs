@@ -36,8 +36,8 @@ impl Session {
             return;
         }
         let (window, rtt) = match group {
-            Some(window) if m.is_multicast() => (window, &m.board.rtt),
-            _ => (m.conn.tx.congestion.window(), &m.conn.tx.rtt),
+            Some(window) if m.is_multicast() => (window, &m.board.path.rtt),
+            _ => (m.conn.tx.path.congestion.window(), &m.conn.tx.path.rtt),
         };
         let Some(srtt) = rtt.smoothed() else { return };
         let policy = wanted(window, self.segment, srtt);

@@ -82,10 +82,10 @@ impl Session {
     fn growth_cap(&self, index: usize) -> Option<u64> {
         let m = &self.members[index];
         let window = plan::group_window(&self.members)?;
-        (m.is_multicast() && m.board.congestion.window() > window).then_some(window * 2)
+        (m.is_multicast() && m.board.path.congestion.window() > window).then_some(window * 2)
     }
 
-    fn apply_board(&mut self, now: Instant, index: usize) {
+    pub(super) fn apply_board(&mut self, now: Instant, index: usize) {
         let missed = !self.members[index].board.missed.is_empty();
         let wait = if missed { repair::wait(&self.members) } else { Duration::ZERO };
         let Self { members, log, repairs, .. } = self;
@@ -104,8 +104,8 @@ impl Session {
         }
     }
 
-    /// Contents that a time-out gave up for lost.
-    pub(crate) fn on_timeout_losses(&mut self, index: usize) {
+    /// Contents that a timer gave up for lost.
+    pub(crate) fn on_timer_losses(&mut self, index: usize) {
         apply_news(&mut self.members[index]);
     }
 
@@ -152,7 +152,7 @@ impl Session {
             timed_out: m.conn.tx.often_timed_out(now),
             closed_for,
             silent_for,
-            patience: (m.conn.tx.rtt.rto() + m.ack_delay()) * 2,
+            patience: (m.conn.tx.path.rtt.rto() + m.ack_delay()) * 2,
             period,
             published,
         }
@@ -195,7 +195,7 @@ impl Session {
 
 /// The least length of a judgement of this member.
 fn period(m: &Member) -> Duration {
-    (m.board.rtt.smoothed().unwrap_or_default() * PERIOD_RTTS).max(PERIOD_MIN)
+    (m.board.path.rtt.smoothed().unwrap_or_default() * PERIOD_RTTS).max(PERIOD_MIN)
 }
 
 fn lasting(since: &mut Option<Instant>, now: Instant, holds: bool) -> Duration {

@@ -53,8 +53,8 @@ impl Session {
         m.conn.step(Input::SynAck);
         m.edge = hello.edge.unwrap_or(0);
         if let Some(rtt) = opened.rtt {
-            m.conn.tx.rtt.sample(rtt);
-            m.board.rtt.sample(rtt);
+            m.conn.tx.path.rtt.sample(rtt);
+            m.board.path.rtt.sample(rtt);
         }
         m.watch.period = now;
         self.first_answer.get_or_insert(now);

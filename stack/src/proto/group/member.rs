@@ -240,17 +240,31 @@ impl Member {
         Some(at)
     }
 
+    /// Nothing has been heard for two round trips of what was sent to it by unicast: something is
+    /// sent that must be answered, whatever the window says (RFC 8985, 7.3). That is new data if
+    /// there is any, else the newest again; a control datagram if there is no data at all.
+    pub(crate) fn probe_tail(&mut self, end: u64) {
+        let limit = end.min(self.edge);
+        if self.todo.first().is_none_or(|next| next.start >= limit) {
+            let Some(tail) = self.conn.tx.tail() else { return self.conn.ping() };
+            for gap in self.acked.gaps(tail) {
+                self.todo.insert(gap);
+            }
+        }
+        self.conn.tx.allow_probe();
+    }
+
     /// When the member must be asked what it heard of the group's packets in flight to it.
     pub(crate) fn probe_at(&self, log: &GroupLog) -> Option<Instant> {
         let oldest = log.get(self.board.oldest_out()?)?;
-        let due = oldest.at + self.board.rtt.expected() + self.ack_delay();
+        let due = oldest.at + self.board.path.rtt.expected() + self.ack_delay();
         Some(due.max(self.probed_at + self.probe_after))
     }
 
     pub(crate) fn probe(&mut self, now: Instant) {
         self.conn.ping();
         self.probed_at = now;
-        let least = self.board.rtt.expected() + self.ack_delay();
+        let least = self.board.path.rtt.expected() + self.ack_delay();
         self.probe_after = (self.probe_after * 2).clamp(least, PROBE_MAX.max(least));
     }
 

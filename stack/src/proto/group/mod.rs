@@ -140,7 +140,7 @@ impl Session {
         let opening = Opening::new(now, &names, &self.descriptor, rng.bytes32());
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::new(Role::Initiator, names, algorithm, idle, now);
-        conn.tx.congestion.set_mss(self.segment);
+        conn.tx.path.congestion.set_mss(self.segment);
         let base = self.log.next_pn();
         let board = Scoreboard::new(algorithm, self.segment, INITIAL_RTO, base);
         Member::new(peer, conn, opening, &self.config, board)
@@ -258,8 +258,8 @@ impl Session {
     pub(crate) fn shorten(&mut self) {
         self.segment = self.segment.min(PAYLOAD_SHORT as u64);
         for m in &mut self.members {
-            m.conn.tx.congestion.set_mss(self.segment);
-            m.board.congestion.set_mss(self.segment);
+            m.conn.tx.path.congestion.set_mss(self.segment);
+            m.board.path.congestion.set_mss(self.segment);
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn step(s: &Session, now: Instant, target: Target) -> Option<Step> {
 
 /// The group window: the least of the multicast members' congestion windows, in bytes.
 pub(crate) fn group_window(members: &[Member]) -> Option<u64> {
-    members.iter().filter(|m| m.is_multicast()).map(|m| m.board.congestion.window()).min()
+    members.iter().filter(|m| m.is_multicast()).map(|m| m.board.path.congestion.window()).min()
 }
 
 fn group_permits(s: &Session, bytes: u64) -> bool {
@@ -56,7 +56,7 @@ fn group_permits(s: &Session, bytes: u64) -> bool {
         && s.members
             .iter()
             .filter(|m| m.is_multicast())
-            .all(|m| m.board.flight() + bytes <= m.board.congestion.window())
+            .all(|m| m.board.flight() + bytes <= m.board.path.congestion.window())
 }
 
 fn group_step(s: &Session) -> Option<Step> {

@@ -44,8 +44,8 @@ fn session(n: usize) -> Session {
         m.opening = None;
         m.group_status = GroupStatus::Joined;
         m.edge = 1 << 30;
-        m.conn.tx.rtt.sample(Duration::from_millis(10));
-        m.board.rtt.sample(Duration::from_millis(10));
+        m.conn.tx.path.rtt.sample(Duration::from_millis(10));
+        m.board.path.rtt.sample(Duration::from_millis(10));
     }
     s.store.want(&(0..LEN));
     while let Some(need) = s.store.next_need() {
@@ -119,14 +119,14 @@ fn nothing_is_sent_before_the_start_and_the_group_carries_what_is_new_after_it()
 fn the_group_window_is_the_least_of_its_members_windows() {
     let mut s = session(3);
     all_multicast(&mut s);
-    s.members[1].board.congestion.raise_to(1 << 20);
-    let window = s.members[0].board.congestion.window();
+    s.members[1].board.path.congestion.raise_to(1 << 20);
+    let window = s.members[0].board.path.congestion.window();
     assert_eq!(plan::group_window(&s.members), Some(window));
     assert_eq!(drain_group(&mut s, at(1)) as u64, window / SEGMENT);
     // A demoted member limits it no more.
     s.members[0].edge = s.frontier;
     s.change(at(2), 0, Cause::Closed);
-    s.members[2].board.congestion.raise_to(1 << 20);
+    s.members[2].board.path.congestion.raise_to(1 << 20);
     assert_eq!(plan::group_window(&s.members), Some(1 << 20));
 }
 
@@ -187,7 +187,7 @@ fn while_the_group_is_tried_all_together_get_little_by_unicast() {
     for n in [1, 4, 32] {
         let mut s = session(n);
         for m in &mut s.members {
-            m.conn.tx.congestion.raise_to(1 << 20);
+            m.conn.tx.path.congestion.raise_to(1 << 20);
         }
         let mut segments = 0;
         while let Some((to, datagrams)) = train(&mut s, at(1)) {

@@ -5,6 +5,7 @@ use super::member::Member;
 use super::mode::Cause;
 use crate::error::Reason;
 use crate::proto::send::log::LIMIT;
+use crate::proto::send::space::Fired;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
 use core::time::Duration;
@@ -34,6 +35,7 @@ impl Session {
                 consider(m.stalled.map(|since| since + self.config.idle_timeout));
                 consider(m.retry_at);
                 consider(m.probe_at(&self.log));
+                consider(m.board.deadline());
             }
         }
         if !self.started && self.members.iter().any(Member::is_served) {
@@ -90,12 +92,14 @@ impl Session {
             return;
         }
         match m.conn.on_timer(now) {
-            Ok(false) => {}
-            Ok(true) => {
+            Ok(Fired::Nothing) => {}
+            Ok(Fired::Probe) => m.probe_tail(self.store.end()),
+            Ok(Fired::Reordering) => self.on_timer_losses(index),
+            Ok(Fired::Timeout) => {
                 if m.conn.tx.long_ones_time_out() {
                     m.conn.ping(); // is it there at all?
                 }
-                self.on_timeout_losses(index);
+                self.on_timer_losses(index);
             }
             Err(reason) => {
                 if m.outcome.is_none() {
@@ -122,6 +126,9 @@ impl Session {
             }
         } else {
             m.stalled = None;
+        }
+        if self.members[index].board.on_timer(now, &self.log) {
+            self.apply_board(now, index);
         }
         let m = &mut self.members[index];
         if m.probe_at(&self.log).is_some_and(|at| at <= now) {

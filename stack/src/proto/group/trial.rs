@@ -107,5 +107,5 @@ impl Trial {
 }
 
 fn longest_rtt(members: &[Member]) -> Duration {
-    members.iter().filter_map(|m| m.conn.tx.rtt.smoothed()).max().unwrap_or_default()
+    members.iter().filter_map(|m| m.conn.tx.path.rtt.smoothed()).max().unwrap_or_default()
 }

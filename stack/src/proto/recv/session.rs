@@ -11,6 +11,7 @@ use crate::proto::conn::emit::Report;
 use crate::proto::conn::incoming::{Incoming, dissect, gap_urgency};
 use crate::proto::conn::state::Input;
 use crate::proto::event::{ControlRead, ReadOutcome};
+use crate::proto::send::space::Fired;
 use crate::proto::time::Instant;
 use crate::seal::SealKey;
 use crate::stats::{Arrived, Sent};
@@ -360,8 +361,9 @@ impl Receiving {
     /// Fires what is due.
     pub(crate) fn on_timer(&mut self, now: Instant) {
         match self.conn.on_timer(now) {
-            Ok(false) => {}
-            Ok(true) => self.apply_news(),
+            Ok(Fired::Nothing) => {}
+            Ok(Fired::Probe) => self.conn.ping(),
+            Ok(Fired::Reordering | Fired::Timeout) => self.apply_news(),
             Err(reason) => {
                 if self.verdict_given {
                     self.conn.drop_dead();

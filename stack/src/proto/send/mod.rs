@@ -4,6 +4,8 @@
 pub(crate) mod congestion;
 pub(crate) mod log;
 pub(crate) mod pace;
+pub(crate) mod path;
+pub(crate) mod rack;
 pub(crate) mod rtt;
 pub(crate) mod scoreboard;
 mod source;

@@ -9,6 +9,8 @@ pub(crate) const RTO_FLOOR: Duration = Duration::from_millis(200);
 pub(crate) const RTO_CAP: Duration = Duration::from_mins(1);
 /// Granularity of the timers, G of RFC 6298; the value of RFC 9002, 6.1.2.
 const GRANULARITY: u64 = 1_000_000;
+/// Samples of one period of the least round trip: with eight ACKs a window, some sixty round trips.
+const LEAST_SAMPLES: u32 = 512;
 
 /// Estimator of one path. Feed it with samples of datagrams that were sent once (RFC 6298, 3);
 /// packet numbers, which never repeat, give only such.
@@ -18,18 +20,28 @@ pub(crate) struct Rtt {
     /// Nanoseconds, like all below.
     smoothed: Option<u64>,
     variation: u64,
+    /// The least of this period, and of the one before: together they look back over one to two
+    /// periods of [`LEAST_SAMPLES`] samples.
+    least: [u64; 2],
+    samples: u32,
 }
 
 impl Rtt {
     /// An estimator without samples, whose RTO is `initial_rto` within the bounds.
     pub(crate) fn new(initial_rto: Duration) -> Self {
         let initial = initial_rto.clamp(RTO_FLOOR, RTO_CAP);
-        Self { initial, smoothed: None, variation: 0 }
+        Self { initial, smoothed: None, variation: 0, least: [u64::MAX; 2], samples: 0 }
     }
 
     /// Takes one measurement. Anything above [`RTO_CAP`] counts as that.
     pub(crate) fn sample(&mut self, rtt: Duration) {
         let rtt = nanos(rtt.min(RTO_CAP));
+        if self.samples == LEAST_SAMPLES {
+            self.least = [u64::MAX, self.least[0]];
+            self.samples = 0;
+        }
+        self.samples += 1;
+        self.least[0] = self.least[0].min(rtt);
         match self.smoothed {
             None => {
                 self.smoothed = Some(rtt); // RFC 6298 (2.2): SRTT = R
@@ -46,6 +58,13 @@ impl Rtt {
     /// SRTT, `None` before the first sample.
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.smoothed.map(Duration::from_nanos)
+    }
+
+    /// The least of the last samples, some hundreds, `None` before the first: what the path takes
+    /// without a queue (RFC 8985, 6.2, step 1, wants a windowed minimum, so that a path that has
+    /// become longer is noticed).
+    pub(crate) fn least(&self) -> Option<Duration> {
+        self.smoothed.map(|_| Duration::from_nanos(self.least[0].min(self.least[1])))
     }
 
     /// RTTVAR, zero before the first sample.
@@ -101,6 +120,21 @@ mod tests {
         rtt.sample(ms(310));
         assert_eq!((rtt.smoothed(), rtt.variation()), (Some(ms(170)), ms(100)));
         assert_eq!(rtt.rto(), ms(570));
+    }
+
+    #[test]
+    fn the_least_is_forgotten_in_the_end() {
+        let mut rtt = Rtt::new(ms(1000));
+        assert_eq!(rtt.least(), None);
+        rtt.sample(ms(10));
+        for _ in 0..LEAST_SAMPLES {
+            rtt.sample(ms(50));
+        }
+        assert_eq!(rtt.least(), Some(ms(10)));
+        for _ in 0..LEAST_SAMPLES {
+            rtt.sample(ms(50));
+        }
+        assert_eq!(rtt.least(), Some(ms(50)));
     }
 
     #[test]

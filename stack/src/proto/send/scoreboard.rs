@@ -1,10 +1,9 @@
 //! One member's view of the group's transmissions: which it reported, which are in flight to it,
 //! which it missed (a scoreboard in the sense of RFC 6675, by packet number).
 
-use super::congestion::Congestion;
 use super::log::GroupLog;
-use super::rtt::Rtt;
-use super::space::DUP_THRESH;
+use super::path::Path;
+use super::rack::Verdict;
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
 use crate::wire::SpaceAck;
@@ -12,8 +11,6 @@ use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-/// As in `space`: reordering makes the threshold grow, up to this.
-const MAX_DUP_THRESH: u64 = 300;
 /// TCP-XM slides 17 and 20: the last 128 segments are what a member is judged by.
 pub(crate) const JUDGED: u32 = 128;
 /// A group packet may arrive later than a unicast packet sent after it, by so much at least: they
@@ -55,19 +52,12 @@ pub(crate) struct Scoreboard {
     /// All packets below have been heard: no report of them is news.
     heard_below: u64,
     first_out: u64,
-    flight: u64,
     outstanding: usize,
-    largest: Option<u64>,
-    recover: u64,
-    /// The packet whose loss made the last reduction.
-    cut_by: Option<u64>,
-    threshold: u64,
     /// Last outcomes, newest in bit 0: 1 = heard.
     outcomes: u128,
     counted: u32,
     pub(crate) period: Period,
-    pub(crate) rtt: Rtt,
-    pub(crate) congestion: Congestion,
+    pub(crate) path: Path,
     /// Packet numbers newly heard and newly missed, after [`Self::on_ack`] or [`Self::find_silent`].
     pub(crate) heard: Vec<u64>,
     pub(crate) missed: Vec<u64>,
@@ -80,17 +70,11 @@ impl Scoreboard {
             fates: VecDeque::new(),
             heard_below: base,
             first_out: base,
-            flight: 0,
             outstanding: 0,
-            largest: None,
-            recover: 0,
-            cut_by: None,
-            threshold: DUP_THRESH,
             outcomes: 0,
             counted: 0,
             period: Period::default(),
-            rtt: Rtt::new(initial_rto),
-            congestion: Congestion::new(algorithm, mss),
+            path: Path::new(algorithm, mss, initial_rto),
             heard: Vec::new(),
             missed: Vec::new(),
         }
@@ -102,7 +86,7 @@ impl Scoreboard {
 
     /// Bytes of the group's transmissions in flight to this member.
     pub(crate) fn flight(&self) -> u64 {
-        self.flight
+        self.path.flight()
     }
 
     pub(crate) fn waits(&self) -> bool {
@@ -114,7 +98,7 @@ impl Scoreboard {
         debug_assert_eq!(pn, self.next());
         self.fates.push_back(if addressed { Fate::Outstanding } else { Fate::Unaddressed });
         if addressed {
-            self.flight += size;
+            self.path.on_sent(size);
             self.outstanding += 1;
         }
     }
@@ -145,70 +129,82 @@ impl Scoreboard {
         if ack.largest >= self.next() {
             return; // reports what was never sent
         }
-        let flight_before = self.flight;
-        let (mut bytes, mut newest, mut late, mut undo) = (0, None, None, false);
+        self.path.begin();
         for (low, high) in &ack.ranges {
             if high < self.base.max(self.heard_below) {
                 break;
             }
             for pn in low.max(self.base).max(self.heard_below)..=high {
-                let fate = self.fates[(pn - self.base) as usize];
-                if fate == Fate::Heard {
-                    continue;
-                }
-                let size = log.get(pn).map_or(0, |e| e.range.end - e.range.start);
-                match fate {
-                    Fate::Outstanding => {
-                        self.flight -= size;
-                        self.outstanding -= 1;
-                        bytes += size;
-                        self.count(true);
-                    }
-                    Fate::Missed => {
-                        late = late.max(Some(ack.largest - pn));
-                        undo |= self.cut_by == Some(pn);
-                    }
-                    Fate::Unaddressed | Fate::Heard => {}
-                }
-                self.fates[(pn - self.base) as usize] = Fate::Heard;
-                newest = newest.max(Some(pn));
-                self.heard.push(pn);
+                self.hear(now, pn, log);
             }
         }
-        if newest == Some(ack.largest)
-            && let Some(entry) = log.get(ack.largest)
-        {
-            let delay = Duration::from_micros(u64::from(ack.delay_us));
-            self.rtt.sample(now.since(entry.at).saturating_sub(delay));
-        }
-        // Growth only while the window is what limits (RFC 9438, 5.8; RFC 7661).
-        if bytes > 0 && flight_before * 2 >= self.congestion.window() {
-            let srtt = self.rtt.smoothed().unwrap_or_else(|| self.rtt.expected());
-            self.congestion.on_ack(now, bytes, srtt, cap);
-        }
-        if let Some(distance) = late {
-            self.threshold = (distance + 1).clamp(self.threshold, MAX_DUP_THRESH);
-        }
-        if undo {
-            self.congestion.undo();
-            self.cut_by = None;
-        }
-        self.largest = self.largest.max(Some(ack.largest));
+        self.path.reported(now, ack.largest, ack.delay_us, self.next());
         self.heard_below = self.heard_below.max(self.base);
         while self.fates.get((self.heard_below - self.base) as usize) == Some(&Fate::Heard) {
             self.heard_below += 1;
         }
         self.find_lost(now, log);
+        self.path.conclude(now, cap);
+    }
+
+    fn hear(&mut self, now: Instant, pn: u64, log: &GroupLog) {
+        let fate = core::mem::replace(&mut self.fates[(pn - self.base) as usize], Fate::Heard);
+        if fate == Fate::Heard {
+            return;
+        }
+        self.heard.push(pn);
+        let Some(entry) = log.get(pn) else { return };
+        let size = entry.range.end - entry.range.start;
+        match fate {
+            Fate::Outstanding => {
+                self.outstanding -= 1;
+                self.path.acked(now, pn, entry.at, size);
+                self.count(true);
+            }
+            Fate::Missed => self.path.acked_late(now, pn, entry.at, size),
+            // Not in flight to it, and yet it shows how long the way takes.
+            Fate::Unaddressed | Fate::Heard => self.path.overheard(now, pn, entry.at),
+        }
+    }
+
+    /// When a packet that was overtaken will count as missed.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.path.reordering_deadline()
+    }
+
+    /// Gives up what was overtaken long enough ago, when it is time to.
+    pub(crate) fn on_timer(&mut self, now: Instant, log: &GroupLog) -> bool {
+        if self.deadline().is_none_or(|at| now < at) {
+            return false;
+        }
+        self.heard.clear();
+        self.missed.clear();
+        self.path.begin();
+        self.find_lost(now, log);
+        self.path.conclude(now, None);
+        true
     }
 
     fn find_lost(&mut self, now: Instant, log: &GroupLog) {
-        let Some(largest) = self.largest else { return };
+        let Some(newest) = self.path.newest() else { return };
+        let mut deadline = None;
         let mut pn = self.first_out.max(self.base);
-        while pn + self.threshold <= largest {
-            self.miss(now, pn, log);
+        while pn < newest.min(self.next()) {
+            if self.fates[(pn - self.base) as usize] == Fate::Outstanding
+                && let Some(entry) = log.get(pn)
+            {
+                match self.path.judge(now, pn, entry.at) {
+                    Verdict::Lost => self.miss(pn, log),
+                    Verdict::Until(at) => {
+                        deadline = Some(at); // what was sent later has still longer
+                        break;
+                    }
+                }
+            }
             pn += 1;
         }
         self.first_out = pn;
+        self.path.wait_until(deadline);
     }
 
     /// The member answered something sent by unicast at `asked`, so what went to the group well
@@ -216,34 +212,32 @@ impl Scoreboard {
     pub(crate) fn find_silent(&mut self, now: Instant, asked: Instant, log: &GroupLog) {
         self.heard.clear();
         self.missed.clear();
-        let skew = MIN_SKEW.max(self.rtt.variation() * 4);
+        self.path.begin();
+        let skew = MIN_SKEW.max(self.path.rtt.variation() * 4);
         let mut pn = self.first_out.max(self.base);
         while let Some(entry) = log.get(pn)
             && pn < self.next()
             && entry.at + skew < asked
         {
-            self.miss(now, pn, log);
+            self.miss(pn, log);
             pn += 1;
         }
         self.first_out = self.first_out.max(pn);
+        self.path.conclude(now, None);
     }
 
-    fn miss(&mut self, now: Instant, pn: u64, log: &GroupLog) {
+    fn miss(&mut self, pn: u64, log: &GroupLog) {
         let next = self.next();
         let fate = &mut self.fates[(pn - self.base) as usize];
         if *fate != Fate::Outstanding {
             return;
         }
         *fate = Fate::Missed;
-        self.flight -= log.get(pn).map_or(0, |e| e.range.end - e.range.start);
         self.outstanding -= 1;
         self.count(false);
         self.missed.push(pn);
-        if pn >= self.recover {
-            self.recover = next;
-            self.cut_by = Some(pn);
-            self.congestion.on_loss(now);
-        }
+        let size = log.get(pn).map_or(0, |e| e.range.end - e.range.start);
+        self.path.lost(pn, size, next);
     }
 
     fn count(&mut self, heard: bool) {
@@ -275,7 +269,7 @@ impl Scoreboard {
         &'a mut self,
         log: &'a GroupLog,
     ) -> impl Iterator<Item = Range<u64>> + 'a {
-        self.flight = 0;
+        self.path.abandon();
         self.outstanding = 0;
         let base = self.base;
         self.first_out = self.next();

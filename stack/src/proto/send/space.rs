@@ -2,8 +2,8 @@
 //! acknowledged, what is lost. Loss and round trips go by packet number, never by sequence number,
 //! so a retransmission is never mistaken for its original.
 
-use super::congestion::Congestion;
-use super::rtt::Rtt;
+use super::path::Path;
+use super::rack::Verdict;
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
 use crate::wire::{PAYLOAD_SHORT, SpaceAck};
@@ -11,18 +11,18 @@ use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-/// A packet is lost when one sent so many later has arrived: the three duplicate ACKs of RFC 5681
-/// (3.2) and RFC 6675, told by packet number (RFC 9002, 6.1.1).
-pub(crate) const DUP_THRESH: u64 = 3;
-/// The threshold grows with the reordering seen, but not beyond this (as Linux's default limit).
-const MAX_DUP_THRESH: u64 = 300;
 /// Records of lost packets kept to recognise a spurious loss; bounds each ACK's work.
-const LOST_MEMORY: usize = 256;
+const LOST_MEMORY: usize = 1024;
 /// Before the first sample. RFC 6298 (2.1) asks for 1 s; a SYN here is answered from a cache and
 /// the start rule waits 1 s, so an early repetition costs 1,200 bytes and saves a second.
 pub(crate) const INITIAL_RTO: Duration = Duration::from_millis(250);
 /// RFC 6298 (5.5): back-off doubles; at this many doublings the RTO's cap is long reached.
 const MAX_BACKOFF: u32 = 8;
+/// A tail is probed after so many smoothed round trips (RFC 8985, 7.2) …
+const PROBE_RTTS: u32 = 2;
+/// … and the longest that the peer may hold an acknowledgement back (in place of RFC 8985's 200
+/// ms, since here the sender says how long it may be).
+const PROBE_ACK_DELAY: Duration = crate::proto::conn::ack::LONGEST_DELAY;
 
 /// Time-outs in a row after which a path is suspected to swallow long packets.
 const LONG_TIMEOUTS: u32 = 2;
@@ -94,6 +94,19 @@ impl News {
     }
 }
 
+/// What a timer did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fired {
+    /// None was due.
+    Nothing,
+    /// Packets that were overtaken count as lost now.
+    Reordering,
+    /// The tail is to be probed: something must be sent that is answered (RFC 8985, 7.3).
+    Probe,
+    /// Everything outstanding counts as lost (RFC 6298, 5.4 to 5.6).
+    Timeout,
+}
+
 /// The unicast send space of one association.
 #[derive(Debug)]
 pub(crate) struct SendSpace {
@@ -101,26 +114,26 @@ pub(crate) struct SendSpace {
     packets: VecDeque<Packet>,
     /// No packet below is outstanding.
     first_out: u64,
-    largest_acked: Option<u64>,
-    flight: u64,
     eliciting_out: usize,
     /// Packets out that carry bytes of the data conversation.
     data_out: usize,
-    /// A loss at or below belongs to a reduction already made (RFC 6675, `RecoveryPoint`).
-    recover: u64,
-    /// The packet whose loss made the last reduction.
-    cut_by: Option<u64>,
-    threshold: u64,
     backoff: u32,
     rto_base: Instant,
+    /// The tail has been probed; what comes next is the time-out.
+    probed: bool,
+    /// One data segment may leave whatever the window says: a probe.
+    probe_allowed: bool,
+    /// Packets that the last time-out gave up and that have not arrived since.
+    given_up: u64,
+    /// The last time-out was for packets below this number.
+    timed_out_below: u64,
     timeouts: VecDeque<Instant>,
     /// Time-outs that lost long packets, since the last long packet arrived.
     long_timeouts: u32,
     /// Their number when, for the first time since, a short packet arrived all the same.
     answered_at: Option<u32>,
     vanish: bool,
-    pub(crate) rtt: Rtt,
-    pub(crate) congestion: Congestion,
+    pub(crate) path: Path,
     pub(crate) news: News,
 }
 
@@ -130,21 +143,19 @@ impl SendSpace {
             base: 0,
             packets: VecDeque::new(),
             first_out: 0,
-            largest_acked: None,
-            flight: 0,
             eliciting_out: 0,
             data_out: 0,
-            recover: 0,
-            cut_by: None,
-            threshold: DUP_THRESH,
             backoff: 0,
             rto_base: Instant::ZERO,
+            probed: false,
+            probe_allowed: false,
+            given_up: 0,
+            timed_out_below: 0,
             timeouts: VecDeque::new(),
             long_timeouts: 0,
             answered_at: None,
             vanish: false,
-            rtt: Rtt::new(INITIAL_RTO),
-            congestion: Congestion::new(algorithm, mss),
+            path: Path::new(algorithm, mss, INITIAL_RTO),
             news: News::default(),
         }
     }
@@ -156,7 +167,7 @@ impl SendSpace {
 
     /// Bytes of both conversations in flight.
     pub(crate) fn flight(&self) -> u64 {
-        self.flight
+        self.path.flight()
     }
 
     /// Whether bytes of the data conversation are in flight.
@@ -164,9 +175,9 @@ impl SendSpace {
         self.data_out > 0
     }
 
-    /// Whether the congestion window has room for so many more bytes.
+    /// Whether so many more bytes may leave: the congestion window has room, or the tail is probed.
     pub(crate) fn permits(&self, bytes: u64) -> bool {
-        self.flight + bytes <= self.congestion.window()
+        self.probe_allowed || self.path.permits(bytes)
     }
 
     /// Records a packet that is about to leave with the number [`Self::next_pn`].
@@ -181,7 +192,8 @@ impl SendSpace {
             }
             self.eliciting_out += 1;
             self.data_out += usize::from(!content.data.is_empty());
-            self.flight += u64::from(size);
+            self.path.on_sent(u64::from(size));
+            self.probe_allowed &= content.data.is_empty();
         }
         let fate = if eliciting { Fate::Outstanding } else { Fate::Settled };
         self.packets.push_back(Packet { at: now, size, fate, content });
@@ -190,108 +202,104 @@ impl SendSpace {
     /// Takes the peer's report; the outcome stands in [`Self::news`].
     pub(crate) fn on_ack(&mut self, now: Instant, ack: &SpaceAck<'_>) {
         self.news.clear();
-        let next = self.next_pn();
-        if ack.largest >= next {
+        if ack.largest >= self.next_pn() {
             return; // an ACK of something never sent (RFC 9293, 3.10.7.4): dropped
         }
-        let flight_before = self.flight;
-        let mut newest = None;
-        let mut acked_bytes = 0;
-        let (mut spurious, mut undo) = (None, false);
+        self.path.begin();
         for (low, high) in &ack.ranges {
             if high < self.base {
                 break; // newest first: all further ones are older still
             }
             for pn in low.max(self.base)..=high {
-                let packet = &mut self.packets[(pn - self.base) as usize];
-                match packet.fate {
-                    Fate::Settled => continue,
-                    Fate::Outstanding => {
-                        self.eliciting_out -= 1;
-                        self.data_out -= usize::from(!packet.content.data.is_empty());
-                        self.flight -= u64::from(packet.size);
-                    }
-                    Fate::Lost => {
-                        spurious = spurious.max(Some(ack.largest - pn));
-                        undo |= self.cut_by == Some(pn);
-                    }
-                }
-                packet.fate = Fate::Settled;
-                if packet.is_long() {
-                    self.long_timeouts = 0;
-                    self.answered_at = None;
-                }
-                acked_bytes += u64::from(packet.size);
-                newest = newest.max(Some(pn));
-                self.news.latest_sent = self.news.latest_sent.max(Some(packet.at));
-                self.news.acked.push(core::mem::take(&mut packet.content));
+                self.acked(now, pn);
             }
         }
-        if let Some(pn) = newest {
+        if self.news.latest_sent.is_some() {
+            self.backoff = 0;
+            self.probed = false;
+            self.rto_base = now; // RFC 6298 (5.3)
             self.suspect_black_hole();
-            self.progress(now, ack, pn, acked_bytes, flight_before);
         }
-        if let Some(distance) = spurious {
-            // Given up for lost, and only late: wait longer next time.
-            self.threshold = (distance + 1).clamp(self.threshold, MAX_DUP_THRESH);
-        }
-        if undo {
-            self.congestion.undo();
-            self.cut_by = None;
-        }
-        self.largest_acked = self.largest_acked.max(Some(ack.largest));
+        self.path.reported(now, ack.largest, ack.delay_us, self.next_pn());
         self.find_lost(now);
+        self.path.conclude(now, None);
         self.trim();
     }
 
-    fn progress(
-        &mut self,
-        now: Instant,
-        ack: &SpaceAck<'_>,
-        newest: u64,
-        bytes: u64,
-        flight_before: u64,
-    ) {
-        self.backoff = 0;
-        self.rto_base = now; // RFC 6298 (5.3)
-        if newest == ack.largest {
-            let sent = self.packets[(newest - self.base) as usize].at;
-            let delay = Duration::from_micros(u64::from(ack.delay_us));
-            self.rtt.sample(now.since(sent).saturating_sub(delay));
+    fn acked(&mut self, now: Instant, pn: u64) {
+        let packet = &mut self.packets[(pn - self.base) as usize];
+        let (at, size) = (packet.at, u64::from(packet.size));
+        let fate = core::mem::replace(&mut packet.fate, Fate::Settled);
+        if fate == Fate::Settled {
+            return;
         }
-        // Growth only while the window is what limits (RFC 9438, 5.8; RFC 7661).
-        if bytes > 0 && flight_before * 2 >= self.congestion.window() {
-            let srtt = self.rtt.smoothed().unwrap_or(INITIAL_RTO);
-            self.congestion.on_ack(now, bytes, srtt, None);
+        if packet.is_long() {
+            self.long_timeouts = 0;
+            self.answered_at = None;
+        }
+        self.news.latest_sent = self.news.latest_sent.max(Some(at));
+        let content = core::mem::take(&mut packet.content);
+        if fate == Fate::Outstanding {
+            self.eliciting_out -= 1;
+            self.data_out -= usize::from(!content.data.is_empty());
+            self.path.acked(now, pn, at, size);
+        } else {
+            self.path.acked_late(now, pn, at, size);
+            self.arrived_after_timeout(pn);
+        }
+        self.news.acked.push(content);
+    }
+
+    /// Only when everything that a time-out gave up has arrived was there nothing to it.
+    fn arrived_after_timeout(&mut self, pn: u64) {
+        if pn < self.timed_out_below && self.given_up > 0 {
+            self.given_up -= 1;
+            if self.given_up == 0 {
+                self.path.undo_timeout();
+            }
         }
     }
 
+    /// Gives up what was overtaken long enough ago.
     fn find_lost(&mut self, now: Instant) {
-        let Some(largest) = self.largest_acked else { return };
+        let Some(newest) = self.path.newest() else { return };
+        let mut deadline = None;
         let mut pn = self.first_out.max(self.base);
-        while pn + self.threshold <= largest {
-            self.lose(now, pn, true);
+        while pn < newest {
+            let packet = &self.packets[(pn - self.base) as usize];
+            if packet.fate == Fate::Outstanding {
+                match self.path.judge(now, pn, packet.at) {
+                    Verdict::Lost => self.lose(pn),
+                    Verdict::Until(at) => {
+                        deadline = Some(at); // what was sent later has still longer
+                        break;
+                    }
+                }
+            }
             pn += 1;
         }
         self.first_out = pn;
+        self.path.wait_until(deadline);
     }
 
-    fn lose(&mut self, now: Instant, pn: u64, congestion: bool) {
+    fn lose(&mut self, pn: u64) {
         let next = self.next_pn();
+        if let Some(size) = self.take_lost(pn) {
+            self.path.lost(pn, size, next);
+        }
+    }
+
+    /// Marks a packet as lost and tells its content; its size, if it was in flight.
+    fn take_lost(&mut self, pn: u64) -> Option<u64> {
         let packet = &mut self.packets[(pn - self.base) as usize];
         if packet.fate != Fate::Outstanding {
-            return;
+            return None;
         }
         packet.fate = Fate::Lost;
         self.eliciting_out -= 1;
         self.data_out -= usize::from(!packet.content.data.is_empty());
-        self.flight -= u64::from(packet.size);
         self.news.lost.push(packet.content.clone());
-        if congestion && packet.size > 0 && pn >= self.recover {
-            self.recover = next;
-            self.cut_by = Some(pn);
-            self.congestion.on_loss(now);
-        }
+        Some(u64::from(packet.size))
     }
 
     fn trim(&mut self) {
@@ -309,36 +317,66 @@ impl SendSpace {
         }
     }
 
-    /// When the retransmission timer fires (RFC 6298, 5), if it runs.
+    /// The next moment at which [`Self::on_timer`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        (self.eliciting_out > 0).then(|| self.rto_base + self.rto())
+        let timeout = (self.eliciting_out > 0).then(|| self.rto_base + self.rto());
+        [timeout, self.probe_at(), self.path.reordering_deadline()].into_iter().flatten().min()
+    }
+
+    /// When the tail is to be probed (RFC 8985, 7.2), if it is.
+    fn probe_at(&self) -> Option<Instant> {
+        let srtt = self.path.rtt.smoothed()?;
+        let due = self.eliciting_out > 0 && !self.probed && self.backoff == 0;
+        due.then(|| self.rto_base + srtt * PROBE_RTTS + PROBE_ACK_DELAY)
     }
 
     /// The present time-out, back-off included.
     pub(crate) fn rto(&self) -> Duration {
-        self.rtt.rto() * (1 << self.backoff)
+        self.path.rtt.rto() * (1 << self.backoff)
     }
 
-    /// Fires the timer if it is due: everything outstanding counts as lost (RFC 6298, 5.4 to 5.6).
-    pub(crate) fn on_timeout(&mut self, now: Instant) -> bool {
+    /// Fires what is due.
+    pub(crate) fn on_timer(&mut self, now: Instant) -> Fired {
         self.news.clear();
-        if self.deadline().is_none_or(|at| now < at) {
-            return false;
+        if self.eliciting_out > 0 && self.rto_base + self.rto() <= now {
+            self.time_out(now);
+            return Fired::Timeout;
         }
-        let flight = self.flight;
+        if self.path.reordering_deadline().is_some_and(|at| at <= now) {
+            self.path.begin();
+            self.find_lost(now);
+            self.path.conclude(now, None);
+            return Fired::Reordering;
+        }
+        if self.probe_at().is_some_and(|at| at <= now) {
+            self.probed = true;
+            self.rto_base = now; // RFC 8985, 7.3: the time-out begins anew
+            return Fired::Probe;
+        }
+        Fired::Nothing
+    }
+
+    /// The newest bytes of the data conversation that are in flight: what a probe repeats.
+    pub(crate) fn tail(&self) -> Option<Range<u64>> {
+        let out = self.packets.iter().rev().filter(|p| p.fate == Fate::Outstanding);
+        out.map(|p| p.content.data.clone()).find(|data| !data.is_empty())
+    }
+
+    /// One data segment may leave whatever the window says.
+    pub(crate) fn allow_probe(&mut self) {
+        self.probe_allowed = true;
+    }
+
+    fn time_out(&mut self, now: Instant) {
         let next = self.next_pn();
+        let from = self.first_out.max(self.base);
         let out = self.packets.iter().filter(|p| p.fate == Fate::Outstanding);
         self.long_timeouts += u32::from(out.into_iter().any(Packet::is_long));
-        for pn in self.first_out.max(self.base)..next {
-            self.lose(now, pn, false);
-        }
+        self.given_up = (from..next).filter(|pn| self.take_lost(*pn).is_some()).count() as u64;
+        self.timed_out_below = next;
         self.first_out = next;
-        self.recover = next;
-        self.cut_by = None;
-        if flight > 0 {
-            self.congestion.on_timeout(flight);
-        }
-        // A lone lost packet times out as well; only when its repetition does, the path is ill.
+        self.path.timed_out(next);
+        // A lone lost packet may time out as well; only when its repetition does, the path is ill.
         if self.backoff > 0 {
             self.timeouts.push_back(now);
             if self.timeouts.len() > 3 {
@@ -346,9 +384,9 @@ impl SendSpace {
             }
         }
         self.backoff = (self.backoff + 1).min(MAX_BACKOFF);
+        self.probed = false;
         self.rto_base = now;
         self.trim();
-        true
     }
 
     /// A packet arrived. Long ones that still time out again and again while short ones arrive are

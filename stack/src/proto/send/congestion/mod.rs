@@ -1,15 +1,19 @@
 //! How much may be in flight to one member: CUBIC (RFC 9438) or Reno (RFC 5681).
 //!
-//! What the two share stands here: slow start, timeouts, the floor, and taking a reduction back.
-//! Windows are bytes.
+//! What the two share stands here: slow start ([`hystart`] ends it), the way down after a loss
+//! ([`prr`]), timeouts, the floor, pacing, and taking a reduction back. Windows are bytes.
 
 mod cubic;
+mod hystart;
+mod prr;
 mod reno;
 
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
 use core::time::Duration;
 use cubic::Cubic;
+use hystart::{CONSERVATIVE, HyStart};
+use prr::Prr;
 use reno::Reno;
 
 /// Initial window: so many segments, or bytes if the segments are long (RFC 6928, 2).
@@ -20,8 +24,37 @@ const INITIAL_BYTES: u64 = 14_600;
 const FLOOR_SEGMENTS: u64 = 2;
 /// Window after a timeout, in segments: the loss window (RFC 5681, 3.1).
 const LOSS_SEGMENTS: u64 = 1;
+/// A window is spread over less than a round trip, so that pacing never is what limits: by so much
+/// while it doubles, and after that, as common kernels have it (`tcp_pacing_ss_ratio` and
+/// `tcp_pacing_ca_ratio` of ip-sysctl).
+const PACING_SLOW_START: f64 = 2.0;
+/// See [`PACING_SLOW_START`].
+const PACING_AVOIDANCE: f64 = 1.2;
 
-/// Congestion state of one member.
+/// What a report, or the reordering timer, has shown of a path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) now: Instant,
+    /// Bytes newly acknowledged, and newly given up for lost.
+    pub(crate) acked: u64,
+    pub(crate) lost: u64,
+    /// Bytes in flight before and after.
+    pub(crate) flight_before: u64,
+    pub(crate) flight: u64,
+    /// A sample of the round trip, if there was one.
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) srtt: Duration,
+    /// The first loss that belongs to no earlier reduction: one round trip's losses are one event.
+    pub(crate) congested: bool,
+    /// Something sent after the last reduction has arrived.
+    pub(crate) recovered: bool,
+    /// Something sent after the last round trip's end has arrived.
+    pub(crate) round: bool,
+    /// The window does not grow beyond this.
+    pub(crate) cap: Option<u64>,
+}
+
+/// Congestion state of one path.
 #[derive(Debug, Clone)]
 pub(crate) struct Congestion {
     window: u64,
@@ -29,6 +62,10 @@ pub(crate) struct Congestion {
     threshold: u64,
     mss: u64,
     rule: Rule,
+    /// The first slow start, while it lasts.
+    hystart: Option<HyStart>,
+    /// The way down to the threshold after a loss, while it lasts.
+    recovery: Option<Prr>,
     /// The state before the last reduction, until it is taken back.
     before: Option<Before>,
 }
@@ -63,6 +100,8 @@ impl Congestion {
             threshold: u64::MAX, // RFC 5681, 3.1: arbitrarily high
             mss,
             rule,
+            hystart: Some(HyStart::new()),
+            recovery: None,
             before: None,
         }
     }
@@ -74,12 +113,67 @@ impl Congestion {
 
     /// Whether the window still doubles every round trip.
     pub(crate) fn in_slow_start(&self) -> bool {
-        self.window < self.threshold
+        self.recovery.is_none() && self.window < self.threshold
+    }
+
+    /// Bytes per second at which a window is spread over a round trip of `srtt`.
+    pub(crate) fn pacing_rate(&self, srtt: Duration) -> f64 {
+        let gain = if self.in_slow_start() { PACING_SLOW_START } else { PACING_AVOIDANCE };
+        gain * self.window as f64 / srtt.as_secs_f64()
+    }
+
+    /// So many bytes leave.
+    pub(crate) fn on_sent(&mut self, bytes: u64) {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.on_sent(bytes);
+        }
+    }
+
+    /// Takes what a report has shown.
+    pub(crate) fn on_report(&mut self, shown: &Shown) {
+        self.sense_queue(shown);
+        if self.recovery.is_some() && (shown.recovered || shown.congested) {
+            self.recovery = None;
+            self.window = self.threshold;
+        }
+        if shown.congested {
+            self.on_loss(shown.now);
+            // RFC 9937 is about windows that are full. One that the group's pace has kept half
+            // empty is below its threshold already, and must not hold the group.
+            if shown.flight_before > self.threshold {
+                self.recovery = Some(Prr::new(shown.flight_before));
+            }
+        }
+        if let Some(recovery) = &mut self.recovery {
+            let more = shown.lost > 0;
+            self.window =
+                recovery.on_ack(shown.acked, more, shown.flight, self.threshold, self.mss);
+            return;
+        }
+        // Growth only while the window is what limits (RFC 9438, 5.8; RFC 7661).
+        if shown.acked > 0 && shown.flight_before * 2 >= self.window && !shown.congested {
+            self.on_ack(shown.now, shown.acked, shown.srtt, shown.cap);
+        }
+    }
+
+    /// The first slow start ends when the round trips rise (RFC 9406).
+    fn sense_queue(&mut self, shown: &Shown) {
+        if !self.in_slow_start() {
+            return;
+        }
+        let Some(hystart) = &mut self.hystart else { return };
+        if let Some(rtt) = shown.rtt {
+            hystart.sample(rtt);
+        }
+        if shown.round && hystart.on_round() {
+            self.threshold = self.window;
+            self.hystart = None;
+        }
     }
 
     /// Counts `acked` newly acknowledged bytes and grows the window, never above `cap`. A window
     /// that is above it already stays as it is, and that time does not count for CUBIC's curve.
-    pub(crate) fn on_ack(&mut self, now: Instant, acked: u64, srtt: Duration, cap: Option<u64>) {
+    fn on_ack(&mut self, now: Instant, acked: u64, srtt: Duration, cap: Option<u64>) {
         let cap = cap.unwrap_or(u64::MAX);
         if self.window >= cap {
             if let Rule::Cubic(cubic) = &mut self.rule {
@@ -92,11 +186,11 @@ impl Congestion {
         let mut window = self.window;
         if self.in_slow_start() {
             // Appropriate byte counting (RFC 3465, 2.2) with L unlimited, as RFC 9406, 4.2 has it
-            // for senders whose bursts are bounded otherwise: here one ACK covers many segments,
-            // and trains are short.
-            let step = left.min(self.threshold - window);
+            // for senders that pace: here one ACK covers many segments.
+            let part = if self.hystart.is_some_and(|h| h.is_conservative()) { CONSERVATIVE } else { 1 };
+            let step = (left / part).min(self.threshold - window);
             window = window.saturating_add(step);
-            left -= step;
+            left = if part == 1 { left - step } else { 0 };
         }
         if left > 0 {
             window = match &mut self.rule {
@@ -109,8 +203,7 @@ impl Congestion {
 
     /// One congestion event: multiplies the window, its own and not the bytes in flight, since
     /// the group's pace may keep a member's flight far below what its path has shown to carry.
-    /// The caller sees to it that one round trip's losses are one event.
-    pub(crate) fn on_loss(&mut self, now: Instant) {
+    fn on_loss(&mut self, now: Instant) {
         self.save();
         let reduced = match &mut self.rule {
             Rule::Reno(reno) => reno.lose(self.window),
@@ -118,12 +211,17 @@ impl Congestion {
         };
         self.window = reduced.max(self.floor());
         self.threshold = self.window;
+        self.hystart = None;
     }
 
     /// The retransmission timer fired with `flight` bytes unacknowledged: slow start from one
     /// segment. A timeout of what was sent again after another one holds the threshold (RFC 5681,
     /// 3.1).
     pub(crate) fn on_timeout(&mut self, flight: u64) {
+        if self.recovery.take().is_some() {
+            self.window = self.threshold;
+        }
+        self.hystart = None;
         let loss_window = self.mss.saturating_mul(LOSS_SEGMENTS);
         if self.window <= loss_window {
             return;
@@ -142,6 +240,9 @@ impl Congestion {
     /// there was no reduction, or it was taken back already.
     pub(crate) fn undo(&mut self) {
         if let Some(before) = self.before.take() {
+            if self.recovery.take().is_some() {
+                self.window = self.threshold;
+            }
             self.window = self.window.max(before.window);
             self.threshold = self.threshold.max(before.threshold);
             self.rule = before.rule;

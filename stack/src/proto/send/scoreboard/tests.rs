@@ -52,7 +52,7 @@ fn what_is_reported_is_heard_and_what_lies_far_below_is_missed() {
     assert_eq!(bench.board.missed, [2]);
     assert_eq!(bench.board.flight(), 2 * MSS);
     assert_eq!(bench.board.oldest_out(), Some(6));
-    assert_eq!(bench.board.rtt.smoothed(), Some(Duration::from_millis(10)));
+    assert_eq!(bench.board.path.rtt.smoothed(), Some(Duration::from_millis(10)));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-use super::{Content, DUP_THRESH, INITIAL_RTO, SendSpace};
+use super::{Content, Fired, INITIAL_RTO, PROBE_ACK_DELAY, SendSpace};
+use crate::proto::send::rack::DUP_THRESH;
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
 use crate::wire::{RangeList, SpaceAck};
@@ -34,36 +35,101 @@ fn three_later_arrivals_make_a_loss_and_one_cut() {
     for _ in 0..10 {
         send(&mut space, at(0));
     }
-    let window = space.congestion.window();
-    ack(&mut space, at(10), &[(2, DUP_THRESH)]);
+    let window = space.path.congestion.window();
+    ack(&mut space, at(10), &[(1, DUP_THRESH)]);
     let lost: Vec<_> = space.news.lost.iter().map(|c| c.data.start / MSS).collect();
     assert_eq!(lost, [0]);
-    ack(&mut space, at(11), &[(2, DUP_THRESH + 1)]);
+    ack(&mut space, at(11), &[(6, 6), (1, DUP_THRESH)]);
     let lost: Vec<_> = space.news.lost.iter().map(|c| c.data.start / MSS).collect();
-    assert_eq!(lost, [1], "each loss is told once");
-    let cut = space.congestion.window();
+    assert_eq!(lost, [4, 5], "in recovery nothing is waited for, and each loss is told once");
+    assert_eq!(space.flight(), 3 * MSS);
+    for pn in 7..10 {
+        ack(&mut space, at(12), &[(pn, pn)]);
+    }
+    let pn = send(&mut space, at(12));
+    ack(&mut space, at(22), &[(pn, pn)]);
+    let cut = space.path.congestion.window();
     assert!(cut < window && cut > window / 2, "one reduction for one window: {cut} of {window}");
-    assert_eq!(space.flight(), 5 * MSS);
 }
 
 #[test]
-fn a_loss_that_was_none_raises_the_threshold_and_is_undone() {
+fn a_loss_that_was_none_is_undone_and_the_next_waits_longer() {
     let mut space = space();
     for _ in 0..10 {
         send(&mut space, at(0));
     }
     ack(&mut space, at(10), &[(1, 6)]);
     assert_eq!(space.news.lost.len(), 1);
-    let cut = space.congestion.window();
+    let cut = space.path.congestion.window();
     ack(&mut space, at(12), &[(0, 6)]);
     assert_eq!(space.news.acked.len(), 1);
-    assert!(space.congestion.window() as f64 > cut as f64 * 1.3, "the cut to 0.7 is taken back");
-    // The same distance is not taken for a loss again.
+    assert!(space.path.congestion.window() as f64 > cut as f64 * 1.3, "the cut is taken back");
+    // The same distance is not taken for a loss again, until half a round trip has passed.
     for _ in 0..10 {
         send(&mut space, at(20));
     }
     ack(&mut space, at(30), &[(11, 16), (0, 9)]);
     assert!(space.news.lost.is_empty());
+    let due = space.deadline().unwrap();
+    assert!(due > at(33) && due < at(40), "{due:?}");
+    assert_eq!(space.on_timer(due), Fired::Reordering);
+    assert_eq!(space.news.lost.len(), 1);
+}
+
+#[test]
+fn two_later_arrivals_make_a_loss_a_quarter_of_a_round_trip_later() {
+    let mut space = space();
+    for _ in 0..4 {
+        send(&mut space, at(0));
+    }
+    ack(&mut space, at(40), &[(1, 2)]);
+    assert!(space.news.lost.is_empty());
+    assert_eq!(space.deadline(), Some(at(50)));
+    assert_eq!(space.on_timer(at(50)), Fired::Reordering);
+    assert_eq!(space.news.lost.len(), 1);
+}
+
+#[test]
+fn a_lost_tail_is_probed_before_the_timer_gives_everything_up() {
+    let mut space = space();
+    for _ in 0..4 {
+        send(&mut space, at(0));
+    }
+    ack(&mut space, at(10), &[(0, 1)]);
+    let probe = at(10) + Duration::from_millis(20) + PROBE_ACK_DELAY;
+    assert_eq!(space.deadline(), Some(probe));
+    assert_eq!(space.on_timer(probe), Fired::Probe);
+    assert_eq!(space.tail(), Some(3 * MSS..4 * MSS));
+    let window = space.path.congestion.window();
+    assert!(!space.permits(window));
+    space.allow_probe();
+    assert!(space.permits(window), "a probe waits for no window");
+    space.on_sent(probe, Content { data: 3 * MSS..4 * MSS, ..Content::default() });
+    assert!(!space.permits(window), "once");
+    assert_eq!(space.deadline(), Some(probe + space.rto()), "and then the time-out");
+    // The probe's answer shows what was lost: 3 by time, 2 by time as well.
+    ack(&mut space, at(70), &[(4, 4), (0, 1)]);
+    assert_eq!(space.news.lost.len(), 2);
+    assert!(space.path.congestion.window() < window, "a lost tail is a loss");
+}
+
+#[test]
+fn a_time_out_for_nothing_is_taken_back_when_all_has_arrived() {
+    let mut space = space();
+    for _ in 0..8 {
+        send(&mut space, at(0));
+    }
+    let window = space.path.congestion.window();
+    let mut now = space.deadline().unwrap();
+    while space.on_timer(now) != Fired::Timeout {
+        now = space.deadline().unwrap();
+    }
+    assert_eq!((space.path.congestion.window(), space.flight()), (MSS, 0));
+    send(&mut space, now);
+    ack(&mut space, now + Duration::from_millis(5), &[(0, 6)]);
+    assert!(space.path.congestion.window() < window, "one is still missing");
+    ack(&mut space, now + Duration::from_millis(6), &[(0, 7)]);
+    assert!(space.path.congestion.window() >= window);
 }
 
 #[test]
@@ -80,9 +146,9 @@ fn the_timer_backs_off_until_something_arrives() {
     let mut space = space();
     send(&mut space, at(0));
     assert_eq!(space.deadline(), Some(at(0) + INITIAL_RTO));
-    assert!(!space.on_timeout(at(1)), "not yet");
+    assert_eq!(space.on_timer(at(1)), Fired::Nothing, "not yet");
     let first = space.deadline().unwrap();
-    assert!(space.on_timeout(first));
+    assert_eq!(space.on_timer(first), Fired::Timeout);
     assert_eq!(space.news.lost.len(), 1);
     assert_eq!(space.deadline(), None, "nothing is out");
     send(&mut space, first);
@@ -100,7 +166,7 @@ fn only_repeated_time_outs_count_as_trouble() {
         assert!(!space.often_timed_out(now), "after {n}");
         send(&mut space, now);
         now = space.deadline().unwrap();
-        assert!(space.on_timeout(now));
+        assert_eq!(space.on_timer(now), Fired::Timeout);
     }
     assert!(space.often_timed_out(now));
     assert!(!space.often_timed_out(now + Duration::from_secs(11)));
@@ -161,7 +227,7 @@ proptest! {
                 Op::Timeout => {
                     let Some(due) = space.deadline() else { continue };
                     now = now.max(due);
-                    prop_assert!(space.on_timeout(now));
+                    prop_assert!(space.on_timer(now) != Fired::Nothing);
                 }
             }
             for content in &space.news.acked {

@@ -1,0 +1,212 @@
+//! What one way to a member has shown of itself: its round trips, its reordering, its losses, and
+//! the window that follows from them. A member has two: by unicast, and by the group.
+//!
+//! A report is taken in four steps: [`Path::begin`]; [`Path::acked`] for each packet newly
+//! reported; [`Path::reported`], after which [`Path::judge`] says of each older packet whether it
+//! is lost, to be told back by [`Path::lost`]; and [`Path::conclude`], which moves the window.
+
+use super::congestion::{Congestion, Shown};
+use super::rack::{Rack, Verdict};
+use super::rtt::Rtt;
+use crate::config::Algorithm;
+use crate::proto::time::Instant;
+use core::time::Duration;
+
+/// One path.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) rtt: Rtt,
+    pub(crate) congestion: Congestion,
+    rack: Rack,
+    flight: u64,
+    /// A loss below belongs to a reduction already made (RFC 6675, `RecoveryPoint`).
+    recover: u64,
+    recovering: bool,
+    /// The packet whose loss made the last reduction.
+    cut_by: Option<u64>,
+    /// A round trip ends when this packet has arrived.
+    round_end: u64,
+    tally: Tally,
+}
+
+/// What one report comes to.
+#[derive(Debug, Default)]
+struct Tally {
+    flight_before: u64,
+    /// The newest packet that had arrived before.
+    arrived: Option<u64>,
+    newest: Option<(u64, Instant)>,
+    acked: u64,
+    lost: u64,
+    rtt: Option<Duration>,
+    undo: bool,
+    congested: bool,
+    recovered: bool,
+    round: bool,
+}
+
+impl Path {
+    pub(crate) fn new(algorithm: Algorithm, mss: u64, initial_rto: Duration) -> Self {
+        Self {
+            rtt: Rtt::new(initial_rto),
+            congestion: Congestion::new(algorithm, mss),
+            rack: Rack::new(),
+            flight: 0,
+            recover: 0,
+            recovering: false,
+            cut_by: None,
+            round_end: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Bytes in flight.
+    pub(crate) fn flight(&self) -> u64 {
+        self.flight
+    }
+
+    /// Whether the congestion window has room for so many more bytes.
+    pub(crate) fn permits(&self, bytes: u64) -> bool {
+        self.flight + bytes <= self.congestion.window()
+    }
+
+    /// When a packet that was overtaken will count as lost.
+    pub(crate) fn reordering_deadline(&self) -> Option<Instant> {
+        self.rack.deadline
+    }
+
+    /// The newest packet that has arrived: only older ones can have been overtaken.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.rack.newest()
+    }
+
+    /// A packet leaves.
+    pub(crate) fn on_sent(&mut self, bytes: u64) {
+        self.flight += bytes;
+        self.congestion.on_sent(bytes);
+    }
+
+    /// Nothing is in flight any more, nor expected.
+    pub(crate) fn abandon(&mut self) {
+        self.flight = 0;
+        self.rack.deadline = None;
+    }
+
+    /// A report begins, or the reordering timer has fired.
+    pub(crate) fn begin(&mut self) {
+        self.tally =
+            Tally { flight_before: self.flight, arrived: self.rack.newest(), ..Tally::default() };
+    }
+
+    /// A packet in flight has arrived.
+    pub(crate) fn acked(&mut self, now: Instant, pn: u64, sent: Instant, bytes: u64) {
+        self.flight -= bytes;
+        if self.tally.arrived.is_some_and(|newest| pn < newest) {
+            self.rack.on_reordered();
+        }
+        self.arrived(now, pn, sent, bytes);
+    }
+
+    /// A packet that counted as lost has arrived all the same.
+    pub(crate) fn acked_late(&mut self, now: Instant, pn: u64, sent: Instant, bytes: u64) {
+        self.rack.on_spurious();
+        self.tally.undo |= self.cut_by == Some(pn);
+        self.arrived(now, pn, sent, bytes);
+    }
+
+    /// A packet that was not meant for this path's end has arrived there.
+    pub(crate) fn overheard(&mut self, now: Instant, pn: u64, sent: Instant) {
+        self.arrived(now, pn, sent, 0);
+    }
+
+    fn arrived(&mut self, now: Instant, pn: u64, sent: Instant, bytes: u64) {
+        self.rack.on_acked(now, pn, sent);
+        self.tally.acked += bytes;
+        self.tally.newest = self.tally.newest.max(Some((pn, sent)));
+    }
+
+    /// All packets of a report have been named: its `largest` was acknowledged after `delay_us`
+    /// microseconds; `next` is the number of the packet that will be sent next.
+    pub(crate) fn reported(&mut self, now: Instant, largest: u64, delay_us: u32, next: u64) {
+        if let Some((pn, sent)) = self.tally.newest
+            && pn == largest
+        {
+            let delay = Duration::from_micros(u64::from(delay_us));
+            let rtt = now.since(sent).saturating_sub(delay);
+            self.rtt.sample(rtt);
+            self.tally.rtt = Some(rtt);
+        }
+        let newest = self.tally.newest.map(|(pn, _)| pn);
+        if self.recovering && newest >= Some(self.recover) {
+            self.recovering = false;
+            self.tally.recovered = true;
+            self.rack.on_recovered();
+        }
+        if newest >= Some(self.round_end) {
+            self.round_end = next;
+            self.tally.round = true;
+        }
+    }
+
+    /// Whether an older packet is lost.
+    pub(crate) fn judge(&self, now: Instant, pn: u64, sent: Instant) -> Verdict {
+        self.rack.judge(now, &self.rtt, self.recovering, pn, sent)
+    }
+
+    /// Until when nothing overtaken has to be judged again.
+    pub(crate) fn wait_until(&mut self, deadline: Option<Instant>) {
+        self.rack.deadline = deadline;
+    }
+
+    /// A packet in flight is lost. Losses of packets without bytes are no sign of congestion.
+    pub(crate) fn lost(&mut self, pn: u64, bytes: u64, next: u64) {
+        self.flight -= bytes;
+        self.tally.lost += bytes;
+        if bytes > 0 && pn >= self.recover {
+            self.recover = next;
+            self.recovering = true;
+            self.cut_by = Some(pn);
+            self.tally.congested = true;
+        }
+    }
+
+    /// Everything in flight is lost, as the retransmission timer says; `next` as above.
+    pub(crate) fn timed_out(&mut self, next: u64) {
+        let flight = core::mem::take(&mut self.flight);
+        self.rack.deadline = None;
+        self.recover = next;
+        self.recovering = false;
+        self.cut_by = None;
+        if flight > 0 {
+            self.congestion.on_timeout(flight);
+        }
+    }
+
+    /// The report has been taken: the window moves, growing to `cap` bytes at most.
+    pub(crate) fn conclude(&mut self, now: Instant, cap: Option<u64>) {
+        let tally = core::mem::take(&mut self.tally);
+        if tally.undo {
+            self.congestion.undo();
+            self.cut_by = None;
+        }
+        self.congestion.on_report(&Shown {
+            now,
+            acked: tally.acked,
+            lost: tally.lost,
+            flight_before: tally.flight_before,
+            flight: self.flight,
+            rtt: tally.rtt,
+            srtt: self.rtt.smoothed().unwrap_or_else(|| self.rtt.expected()),
+            congested: tally.congested,
+            recovered: tally.recovered,
+            round: tally.round,
+            cap,
+        });
+    }
+
+    /// What a time-out gave up has all arrived: it was only late (RFC 3522 tells it by time
+    /// stamps, packet numbers by themselves).
+    pub(crate) fn undo_timeout(&mut self) {
+        self.congestion.undo();
+    }
+}
