@@ -61,6 +61,9 @@ fn main() -> ExitCode {
             for cell in grid().into_iter().filter(|cell| cell.to_string().contains(&only)) {
                 let (share, law) = (cell.measure(seed), cell.square_root_law());
                 println!("{cell}\t{share:.3}\t{law:.3}");
+                if std::env::var_os("SHOW").is_some() {
+                    println!("{}", cell.scenario(seed).run());
+                }
             }
             ExitCode::SUCCESS
         }

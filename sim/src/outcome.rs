@@ -52,7 +52,7 @@ impl ReceiverOutcome {
     pub fn steady_rate(&self, bytes: u64) -> f64 {
         let [Some(early), Some(late)] = self.marks else { return 0.0 };
         let share = (MARKS[1] - MARKS[0]) as f64 / 100.0;
-        bytes as f64 * share / (late - early).as_secs_f64()
+        bytes as f64 * share / late.saturating_sub(early).as_secs_f64()
     }
 
     /// The modes it went through, in order.

@@ -27,6 +27,8 @@ const ALGORITHMS: [(Algorithm, &str); 1] = [(Algorithm::Cubic, "cubic")];
 const LASTS: Duration = Duration::from_secs(8);
 /// Or so many round trips, if that is longer.
 const ROUND_TRIPS: u32 = 200;
+/// Or until so many packets have been lost, lest slow start and chance be what is measured.
+const LOST: f64 = 200.0;
 /// Streams are not shorter, so that there is a middle; nor longer, so that a cell ends.
 const BYTES: (f64, f64) = (2e6, 768e6);
 /// The queue before each line has room for one product of rate and round trip, at least for so
@@ -118,7 +120,9 @@ impl Cell {
     pub fn scenario(&self, seed: u64) -> Scenario {
         let expected = self.capacity() * self.square_root_law();
         let lasts = LASTS.max(self.rtt * ROUND_TRIPS).as_secs_f64();
-        let bytes = (expected * lasts).clamp(BYTES.0, BYTES.1) as u64;
+        let enough = if self.loss == 0 { 0.0 } else { LOST / self.p() * FULL.1 as f64 };
+        #[expect(clippy::cast_sign_loss, reason = "it lies between positive bounds")]
+        let bytes = (expected * lasts).max(enough).clamp(BYTES.0, BYTES.1) as u64;
         let loss = if self.loss == 0 { Loss::None } else { Loss::Random(self.p()) };
         let algorithm = self.algorithm;
         Scenario::new(seed)
@@ -127,7 +131,7 @@ impl Cell {
             .link(self.line())
             .downlink_loss(loss)
             .session(|session| session.algorithm = algorithm)
-            .horizon(Duration::from_secs(600))
+            .horizon(Duration::from_secs(7200))
     }
 
     /// Runs it; gives the share of the line, 0 to 1.

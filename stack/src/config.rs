@@ -106,9 +106,11 @@ pub struct EndpointConfig {
     pub listen: bool,
     /// The UDP port written into the inner TCP headers as the source (never compared by a peer).
     pub port: u16,
-    /// Receive buffer of one session's data, in bytes; also bounds what the peer may have in
-    /// flight, so it must not exceed what the socket's own buffer can hold.
+    /// Receive buffer of one session's data at its beginning, in bytes; also bounds what the peer
+    /// may have in flight, so it must not exceed what the socket's own buffer can hold.
     pub recv_buffer: usize,
+    /// The buffer grows to what arrives in a few round trips, at most to so many bytes.
+    pub recv_buffer_max: usize,
     /// Established receivers that wait to be accepted, at most; further ones are refused.
     pub backlog: usize,
     /// A sender from which nothing was heard for so long is gone.
@@ -121,6 +123,7 @@ impl Default for EndpointConfig {
             listen: false,
             port: 0,
             recv_buffer: 2 << 20,
+            recv_buffer_max: 32 << 20, // 1 Gbit/s over 100 ms is 12.5 MB
             backlog: 128,
             idle_timeout: Duration::from_secs(10),
         }

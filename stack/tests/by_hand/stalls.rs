@@ -118,12 +118,12 @@ fn an_outage_does_not_shorten_segments() {
                 _ => {}
             }
             let lost = n == 2 && now >= start && now < up;
-            // 20 Mbit/s: the outage falls into the session.
-            let delay = DELAY + Duration::from_nanos(packet.bytes.len() as u64 * 400);
-            if lost { Vec::new() } else { vec![(delay, packet)] }
+            if lost { Vec::new() } else { vec![(DELAY, packet)] }
         };
         let mut net = Net::new(2, 0, Box::new(path));
-        let config = source(20 << 20, Delivery::Unordered, None);
+        // At this rate the outage falls into the session.
+        let rate = Some(40_000_000);
+        let config = SessionConfig { rate, ..source(20 << 20, Delivery::Unordered, None) };
         let mut app = App::new(&mut net, config, 20 << 20);
         assert!(app.finish(&mut net, SECOND * 120));
         let (long, short) = late.get();
@@ -160,7 +160,10 @@ fn who_was_given_up_as_silent_learns_it() {
         if lost { Vec::new() } else { vec![(DELAY, packet)] }
     };
     let mut net = Net::new(2, 0, Box::new(path));
-    let mut app = App::new(&mut net, source(60 << 20, Delivery::Unordered, None), 60 << 20);
+    // At this rate the silence falls into the session.
+    let config =
+        SessionConfig { rate: Some(200_000_000), ..source(60 << 20, Delivery::Unordered, None) };
+    let mut app = App::new(&mut net, config, 60 << 20);
     let told = net.run(SECOND * 60, |net| {
         app.serve(net);
         app.ids[1].is_none_or(|id| net.nodes[2].endpoint.closed(id).is_none())

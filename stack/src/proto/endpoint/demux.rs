@@ -81,7 +81,7 @@ impl Endpoint {
     ) {
         let payload = &datagram[header_len..datagram.len() - TAG_LEN];
         match (header.segment.syn, header.segment.ack) {
-            (true, None) => self.on_syn(arrival, header, payload, datagram.len()),
+            (true, None) => self.on_syn(now, arrival, header, payload, datagram.len()),
             (true, Some(_)) => {
                 if let Some(Owner::Member(id, index)) = self.owners.get(&header.encap.cid)
                     && let Some(session) = self.sessions.get_mut(id)
@@ -93,7 +93,14 @@ impl Endpoint {
         }
     }
 
-    fn on_syn(&mut self, arrival: &Arrival, header: &Header, payload: &[u8], len: usize) {
+    fn on_syn(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        header: &Header,
+        payload: &[u8],
+        len: usize,
+    ) {
         // A short SYN would make the answer an amplification.
         if !self.config.listen || len < SYN_LEN {
             return;
@@ -113,7 +120,7 @@ impl Endpoint {
             return;
         }
         let local = Local { port: self.config.port, edge: self.config.recv_buffer as u64 };
-        self.listener.on_syn(arrival, &hello, &local, &mut self.rng);
+        self.listener.on_syn(now, arrival, &hello, &local, &mut self.rng);
     }
 
     fn on_third(&mut self, now: Instant, arrival: &Arrival, header: &Header, payload: &[u8]) {
@@ -139,7 +146,8 @@ impl Endpoint {
         self.next_id += 1;
         self.owners.insert(conn.names.local_cid, Owner::Receiver(id));
         let ifindex = conn.names.ifindex;
-        let receiver = Receiving::new(conn, descriptor, self.config.recv_buffer);
+        let capacity = (self.config.recv_buffer, self.config.recv_buffer_max);
+        let receiver = Receiving::new(conn, descriptor, capacity);
         // Only a proven sender makes us join anything.
         if let Some(group) = &receiver.group {
             self.groups.entry(group.cid).or_default().push(id);

@@ -34,6 +34,8 @@ struct HalfOpen {
     descriptor: Descriptor,
     responder: Responder,
     answer: Arc<[u8]>,
+    /// When it was answered, if only once (Karn's rule, RFC 6298, 3).
+    answered: Option<Instant>,
 }
 
 /// SYNs answered and not yet proven.
@@ -56,13 +58,16 @@ impl Listener {
     /// Answers a SYN, with the same bytes if it is a repeated one.
     pub(crate) fn on_syn(
         &mut self,
+        now: Instant,
         arrival: &Arrival,
         hello: &Hello<'_>,
         local: &Local,
         rng: &mut Rng,
     ) {
         let source = (arrival.from, hello.cid);
-        if let Some(half) = self.by_source.get(&source).and_then(|cid| self.by_cid.get(cid)) {
+        let known = self.by_source.get(&source);
+        if let Some(half) = known.and_then(|cid| self.by_cid.get_mut(cid)) {
+            half.answered = None;
             let answer = half.answer.clone();
             self.reply(arrival, answer);
             return;
@@ -83,8 +88,8 @@ impl Listener {
         self.evict();
         self.order.push_back(names.local_cid);
         self.by_source.insert(source, names.local_cid);
-        let half =
-            HalfOpen { names, descriptor: hello.descriptor, responder, answer: answer.clone() };
+        let (descriptor, answered) = (hello.descriptor, Some(now));
+        let half = HalfOpen { names, descriptor, responder, answer: answer.clone(), answered };
         self.by_cid.insert(half.names.local_cid, half);
         self.reply(arrival, answer);
     }
@@ -136,6 +141,9 @@ impl Listener {
         let algorithm = crate::config::Algorithm::default();
         let mut conn = Conn::new(Role::Responder, half.names, algorithm, idle_timeout, now);
         conn.keys = Some(keys);
+        if let Some(answered) = half.answered {
+            conn.tx.path.rtt.sample(now.since(answered));
+        }
         conn.step(Input::Proof);
         conn.heard(now);
         conn.acks.demand(); // the first sealed datagram tells the initiator that we are there
@@ -165,6 +173,7 @@ mod tests {
     use crate::proto::conn::handshake::Hello;
     use crate::proto::event::Arrival;
     use crate::proto::rng::Rng;
+    use crate::proto::time::Instant;
     use crate::wire::{Descriptor, Features, Seq};
 
     fn syn(listener: &mut Listener, rng: &mut Rng, cid: u64) {
@@ -178,7 +187,7 @@ mod tests {
         let hello = Hello { message: &[7; 32], cid, descriptor, seq: Seq(1), edge: None };
         let from = "10.0.0.1:1".parse().unwrap();
         let arrival = Arrival { from, to: None, ifindex: 0, ecn: 0, stride: 0 };
-        listener.on_syn(&arrival, &hello, &Local { port: 1, edge: 1 }, rng);
+        listener.on_syn(Instant::ZERO, &arrival, &hello, &Local { port: 1, edge: 1 }, rng);
     }
 
     #[test]

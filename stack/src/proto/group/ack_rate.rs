@@ -9,8 +9,9 @@ use core::time::Duration;
 
 /// Eight ACKs a window at the least, as with TCP's own thinning (RFC 3449, 5.1 warns of fewer) …
 const ACKS_PER_WINDOW: u64 = 8;
-/// … every second packet at the most (RFC 5681, 4.2), every 64th at the least.
-const EVERY: (u64, u64) = (2, 64);
+/// … every packet at the most: a window of few segments is clocked by every one of its ACKs (RFC
+/// 5681, 4.2, asks for every second at least), every 64th at the least.
+const EVERY: (u64, u64) = (1, 64);
 /// A quarter of a round trip, within these bounds.
 const DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(25));
 
@@ -65,7 +66,8 @@ mod tests {
     fn a_policy_follows_the_window_within_bounds() {
         let ms = Duration::from_millis;
         let policy = |every, delay| AckPolicy { every, delay };
-        assert_eq!(wanted(10 * 1420, 1420, ms(100)), policy(2, ms(25)));
+        assert_eq!(wanted(10 * 1420, 1420, ms(100)), policy(1, ms(25)));
+        assert_eq!(wanted(16 * 1420, 1420, ms(100)), policy(2, ms(25)));
         assert_eq!(wanted(160 * 1420, 1420, ms(20)), policy(20, ms(5)));
         assert_eq!(wanted(1 << 30, 1420, Duration::ZERO), policy(64, ms(1)));
         assert!(!differs(policy(20, ms(5)), policy(16, ms(5))));

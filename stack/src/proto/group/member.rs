@@ -8,6 +8,7 @@ use crate::proto::conn::ack::AckPolicy;
 use crate::proto::conn::handshake::Opening;
 use crate::proto::ranges::RangeSet;
 use crate::proto::send::log::GroupLog;
+use crate::proto::send::pace::Pacer;
 use crate::proto::send::scoreboard::Scoreboard;
 use crate::proto::time::Instant;
 use crate::stats::{Arrived, Mode, Transition};
@@ -54,6 +55,8 @@ pub(crate) struct Member {
     /// Absolute flow-control edge of the data.
     pub(crate) edge: u64,
     pub(crate) board: Scoreboard,
+    /// Of what it gets by unicast.
+    pub(crate) pacer: Pacer,
     pub(crate) group_status: GroupStatus,
     /// The newest unicast packet that a report named, so that reports are taken in order.
     pub(crate) last_report: u64,
@@ -103,6 +106,7 @@ impl Member {
             unicast_sent: 0,
             edge: 0,
             board,
+            pacer: Pacer::default(),
             group_status: GroupStatus::None,
             last_report: 0,
             stalled: None,

@@ -20,7 +20,7 @@ use super::conn::{Conn, Role};
 use super::event::SessionState;
 use super::rng::Rng;
 use super::send::log::GroupLog;
-use super::send::pace::Pace;
+use super::send::pace::{Pace, Pacer};
 use super::send::scoreboard::Scoreboard;
 use super::send::space::INITIAL_RTO;
 use super::send::store::Store;
@@ -59,6 +59,9 @@ pub(crate) struct Session {
     pub(crate) repairs: RepairQueue,
     pub(crate) trial: Trial,
     pub(crate) pace: Pace,
+    pub(crate) group_pacer: Pacer,
+    /// When the next train may leave that nothing but its pace holds back.
+    pub(crate) paced_until: Option<Instant>,
     pub(crate) group: Option<GroupTx>,
     /// One initial sequence number for all members: a group segment has but one sequence field.
     pub(crate) iss: Seq,
@@ -110,6 +113,8 @@ impl Session {
             repairs: RepairQueue::default(),
             trial: Trial::default(),
             pace: Pace::new(config.rate),
+            group_pacer: Pacer::default(),
+            paced_until: None,
             group,
             iss: Seq(rng.u32()),
             port,

@@ -27,15 +27,43 @@ pub(crate) fn choose(s: &Session, now: Instant) -> Option<Target> {
     if !s.started {
         return None;
     }
-    let group = || group_step(s).map(|_| Target::Group);
+    let group = || {
+        let permitted = s.group_pacer.permits(now) && group_step(s).is_some();
+        permitted.then_some(Target::Group)
+    };
     let member = || {
         let n = s.members.len();
         (0..n)
             .map(|k| (s.cursor + k) % n)
-            .find(|&i| member_step(s, now, i).is_some())
+            .find(|&i| s.members[i].pacer.permits(now) && member_step(s, now, i).is_some())
             .map(Target::Member)
     };
     if s.group_turn { group().or_else(member) } else { member().or_else(group) }
+}
+
+/// When the next train may leave that nothing but its pace holds back.
+pub(crate) fn paced_until(s: &Session, now: Instant) -> Option<Instant> {
+    if !s.started {
+        return None;
+    }
+    let group =
+        (!s.group_pacer.permits(now) && group_step(s).is_some()).then(|| s.group_pacer.next());
+    let held = |(i, m): (usize, &Member)| {
+        let held = !m.pacer.permits(now) && member_step(s, now, i).is_some();
+        held.then(|| m.pacer.next())
+    };
+    s.members.iter().enumerate().filter_map(held).chain(group).min()
+}
+
+/// Bytes per second at which a target is sent to; `None`: at once.
+pub(crate) fn pacing_rate(s: &Session, target: Target) -> Option<f64> {
+    match target {
+        Target::Group => {
+            let following = s.members.iter().filter(|m| m.is_multicast());
+            following.filter_map(|m| m.board.path.pacing_rate()).min_by(f64::total_cmp)
+        }
+        Target::Member(index) => s.members[index].conn.tx.path.pacing_rate(),
+    }
 }
 
 /// The next segment for a target, or `None` if its window, its credit or the data says wait.

@@ -103,7 +103,9 @@ pub(crate) fn serve_alone(member: &mut Member, range: Range<u64>) {
 pub(crate) fn wait(members: &[Member]) -> Duration {
     let mut least = Duration::MAX;
     let mut most = Duration::ZERO;
-    for rtt in members.iter().filter(|m| m.is_multicast()).filter_map(|m| m.board.path.rtt.smoothed()) {
+    for rtt in
+        members.iter().filter(|m| m.is_multicast()).filter_map(|m| m.board.path.rtt.smoothed())
+    {
         least = least.min(rtt);
         most = most.max(rtt);
     }

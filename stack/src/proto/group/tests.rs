@@ -7,6 +7,7 @@ use crate::config::{Content, Delivery, Group, SessionConfig};
 use crate::error::ConfigError;
 use crate::proto::conn::emit::Report;
 use crate::proto::rng::Rng;
+use crate::proto::send::pace::Pacer;
 use crate::proto::time::Instant;
 use crate::seal::{Keys, SealKey};
 use crate::stats::Mode;
@@ -67,6 +68,8 @@ fn all_multicast(s: &mut Session) {
 /// Sends one train and gives the number of its datagrams, and where it went.
 fn train(s: &mut Session, now: Instant) -> Option<(std::net::SocketAddr, usize)> {
     let mut buf = vec![0; 1 << 16];
+    s.group_pacer = Pacer::default(); // how much, not when, is the matter here
+    s.members.iter_mut().for_each(|m| m.pacer = Pacer::default());
     s.poll_transmit(now, &mut buf).map(|t| (t.to, t.datagrams))
 }
 

@@ -48,6 +48,7 @@ impl Session {
         }
         consider(self.repairs.deadline());
         consider(self.pace.deadline(now));
+        consider(self.paced_until);
         if self.started {
             consider(self.trial.deadline(now));
         }

@@ -5,6 +5,7 @@ use super::member::Member;
 use super::plan::{self, Step, Target};
 use crate::proto::conn::emit::{Report, assemble};
 use crate::proto::event::Transmit;
+use crate::proto::send::pace::Pacer;
 use crate::proto::time::Instant;
 use crate::wire::{Encap, Header, Kind, OVERHEAD, Options, Segment, Seq, offset_high};
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ impl Session {
             self.store.want(&range);
         }
         let target = plan::choose(self, now);
+        self.paced_until = if target.is_none() { plan::paced_until(self, now) } else { None };
         if let Some(Target::Member(index)) = target
             && let Some(len) = self.members[index].conn.lead_flight(buf)
         {
@@ -110,7 +112,9 @@ impl Session {
 
     fn train(&mut self, now: Instant, buf: &mut [u8], target: Target) -> Transmit {
         let (mut len, mut datagrams, mut size) = (0, 0, 0);
-        let most = MAX_TRAIN.min(self.pace.train(self.segment as usize + OVERHEAD));
+        let rate = plan::pacing_rate(self, target);
+        let short = rate.map_or(MAX_TRAIN, |rate| Pacer::train(rate, self.segment));
+        let most = MAX_TRAIN.min(self.pace.train(self.segment as usize + OVERHEAD)).min(short);
         while let Some(step) = plan::step(self, now, target) {
             let full = (step.range.end - step.range.start) as usize + OVERHEAD;
             // A train is datagrams of one length; only the last may be shorter.
@@ -130,6 +134,13 @@ impl Session {
             if full < size {
                 break;
             }
+        }
+        if let Some(rate) = rate {
+            let pacer = match target {
+                Target::Group => &mut self.group_pacer,
+                Target::Member(index) => &mut self.members[index].pacer,
+            };
+            pacer.spend(now, rate, (len - datagrams * OVERHEAD) as u64);
         }
         match (target, &self.group) {
             (Target::Member(index), _) => unicast(&self.members[index], len, size, datagrams),

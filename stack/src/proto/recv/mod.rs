@@ -1,6 +1,7 @@
 //! The receiving half: the bytes on their way to the application, and what is told to the sender
 //! about the datagrams that brought them.
 
+pub(crate) mod autotune;
 pub(crate) mod buffer;
 pub(crate) mod heard;
 mod ordered;

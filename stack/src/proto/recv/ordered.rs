@@ -79,6 +79,22 @@ impl Ordered {
         self.read_at.saturating_add(self.ring.capacity() as u64)
     }
 
+    pub(super) fn grow(&mut self, capacity: usize) {
+        if capacity <= self.ring.capacity() {
+            return;
+        }
+        // All of it moves, also what waits in the window beyond holes, each byte to its place.
+        let (held, window) = (self.ring.len(), self.ring.window());
+        self.ring.enqueue_unallocated(window);
+        let mut all = vec![0; held + window];
+        let mut moved = self.ring.dequeue_slice(&mut all);
+        let mut larger = RingBuffer::new(vec![0; capacity]);
+        moved -= larger.enqueue_slice(&all[..held]);
+        moved -= larger.write_unallocated(0, &all[held..]);
+        debug_assert_eq!(moved, 0);
+        self.ring = larger;
+    }
+
     pub(super) fn read(&mut self, buf: &mut [u8]) -> Option<(u64, usize)> {
         let (offset, n) = (self.read_at, self.ring.dequeue_slice(buf));
         self.read_at += n as u64;

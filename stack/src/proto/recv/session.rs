@@ -1,5 +1,6 @@
 //! A receiving session: data from two directions, the group and unicast, into one buffer.
 
+use super::autotune::Autotune;
 use super::buffer::{Accepted, RecvBuffer};
 use super::heard::Heard;
 use super::pns::PnTracker;
@@ -39,7 +40,7 @@ pub(crate) struct Receiving {
     pub(crate) conn: Conn,
     pub(crate) delivery: Delivery,
     buffer: RecvBuffer,
-    capacity: u64,
+    tune: Autotune,
     told_edge: u64,
     pub(crate) group: Option<GroupRx>,
     heard: Heard,
@@ -56,7 +57,11 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    pub(crate) fn new(conn: Conn, descriptor: &Descriptor, capacity: usize) -> Self {
+    pub(crate) fn new(
+        conn: Conn,
+        descriptor: &Descriptor,
+        (capacity, most): (usize, usize),
+    ) -> Self {
         let unordered = descriptor.features.contains(Features::UNORDERED);
         let delivery = if unordered { Delivery::Unordered } else { Delivery::Ordered };
         let group = descriptor.group.map(|group| GroupRx {
@@ -71,7 +76,7 @@ impl Receiving {
             conn,
             delivery,
             buffer: RecvBuffer::new(delivery, capacity),
-            capacity: capacity as u64,
+            tune: Autotune::new(capacity, most),
             told_edge: capacity as u64,
             group,
             heard: Heard::new(),
@@ -99,7 +104,7 @@ impl Receiving {
         }
         let taken = match incoming.header.encap.kind {
             Kind::Control => self.conn.accept_control(incoming),
-            _ => self.accept_data(incoming, false),
+            _ => self.accept_data(now, incoming, false),
         };
         if !taken {
             return;
@@ -136,7 +141,7 @@ impl Receiving {
         }
         let irs = self.conn.names.irs;
         let Some(incoming) = dissect(header, header_len, pn, irs, datagram) else { return };
-        if !self.accept_data(&incoming, true) {
+        if !self.accept_data(now, &incoming, true) {
             return;
         }
         self.heard.record(true);
@@ -148,7 +153,7 @@ impl Receiving {
     }
 
     /// Stores data and counts it where it first arrived; `false`: not to be acknowledged.
-    fn accept_data(&mut self, incoming: &Incoming<'_>, by_group: bool) -> bool {
+    fn accept_data(&mut self, now: Instant, incoming: &Incoming<'_>, by_group: bool) -> bool {
         if self.verdict_given {
             // Nobody reads it any more; only the end still matters.
             if incoming.header.segment.fin && !by_group {
@@ -173,6 +178,10 @@ impl Receiving {
             self.arrived.repaired += fresh;
         }
         self.arrived.duplicate += incoming.body.len() as u64 - fresh;
+        let round_trip = self.conn.tx.path.rtt.least();
+        if let Some(capacity) = self.tune.on_data(now, incoming.body.len(), round_trip) {
+            self.buffer.grow(capacity);
+        }
         true
     }
 
@@ -288,7 +297,7 @@ impl Receiving {
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<ReadOutcome, Reason> {
         if let Some((offset, len)) = self.buffer.read(buf) {
             if self.buffer.edge() - self.told_edge.min(self.buffer.edge())
-                >= self.capacity / EDGE_STEPS
+                >= self.tune.capacity() as u64 / EDGE_STEPS
             {
                 self.conn.acks.demand();
             }

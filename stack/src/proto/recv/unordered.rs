@@ -105,6 +105,20 @@ impl Unordered {
         self.edge
     }
 
+    pub(super) fn grow(&mut self, capacity: usize) {
+        if capacity <= self.queue.capacity() {
+            return;
+        }
+        let mut all = vec![0; self.queue.len()];
+        let mut moved = self.queue.dequeue_slice(&mut all);
+        let mut larger = RingBuffer::new(vec![0; capacity]);
+        moved -= larger.enqueue_slice(&all);
+        debug_assert_eq!(moved, 0);
+        self.queue = larger;
+        self.max_entries = MAX_HOLES.max(capacity / BYTES_PER_ENTRY);
+        self.advance_edge();
+    }
+
     pub(super) fn read(&mut self, buf: &mut [u8]) -> Option<(u64, usize)> {
         let entry = self.entries.front_mut()?;
         let offset = entry.offset;

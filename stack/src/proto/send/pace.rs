@@ -1,4 +1,5 @@
-//! A limit on the rate of everything that a session sends.
+//! When the next train may leave: a limit on the rate of everything that a session sends, and the
+//! pace at which a window is spread over its round trip.
 //!
 //! Virtual scheduling (ITU-T I.371, the generic cell rate algorithm): each datagram moves the
 //! moment from which the next may leave. What was not used in the past is not saved up, so that a
@@ -16,6 +17,13 @@ const TRAIN_TIME: Duration = Duration::from_micros(500);
 const HEADERS_V4: usize = 28;
 /// Headers of UDP over IPv6 (RFC 8200), in bytes.
 const HEADERS_V6: usize = 48;
+/// A paced train covers so much time at most: what the kernels' own pacing does (`fq` and TSO
+/// autosizing: at most a millisecond at a time).
+const PACED_TIME: Duration = Duration::from_millis(1);
+/// A wake that comes late is caught up with, by so much at most.
+const CATCH_UP: Duration = Duration::from_millis(1);
+/// No rate, however small, makes anybody wait longer for the next train.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Bits of a byte times nanoseconds of a second.
 const BIT_NANOS: u128 = 8 * 1_000_000_000;
 
@@ -58,6 +66,42 @@ impl Pace {
     }
 }
 
+/// The pace of one window: the datagrams of each train are spread over the time that they take at
+/// the path's own rate, which the caller knows.
+#[derive(Debug, Default)]
+pub(crate) struct Pacer {
+    next: Instant,
+}
+
+impl Pacer {
+    /// Whether a train may begin.
+    pub(crate) fn permits(&self, now: Instant) -> bool {
+        self.next <= now
+    }
+
+    /// When [`Self::permits`] holds again.
+    pub(crate) fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Segments of `bytes` bytes that a train may have at `rate` bytes per second, at least one.
+    pub(crate) fn train(rate: f64, bytes: u64) -> usize {
+        let nanos = bytes.max(1) as f64 / rate * 1e9;
+        // `as` saturates: a rate of nothing gives no segment more.
+        #[expect(clippy::cast_sign_loss, reason = "neither is negative")]
+        let segments = (PACED_TIME.as_nanos() as f64 / nanos) as usize;
+        segments.max(1)
+    }
+
+    /// So many bytes are leaving at `rate` bytes per second.
+    pub(crate) fn spend(&mut self, now: Instant, rate: f64, bytes: u64) {
+        let takes = Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(LONGEST_WAIT);
+        let late = now.since(self.next).min(CATCH_UP);
+        let from = Instant::from_nanos(now.as_nanos() - late.as_nanos() as u64);
+        self.next = self.next.max(from) + takes.min(LONGEST_WAIT);
+    }
+}
+
 /// How long `bytes` bytes take at `rate` bits per second.
 fn time_of(rate: u64, bytes: usize) -> Duration {
     let nanos = bytes as u128 * BIT_NANOS / u128::from(rate);
@@ -92,6 +136,23 @@ mod tests {
     fn trains_are_as_long_as_their_time_allows() {
         let train = |rate| Pace::new(Some(rate)).train(1472);
         assert_eq!([train(1), train(12_000_000), train(120_000_000)], [1, 1, 5]);
+    }
+
+    #[test]
+    fn a_late_wake_is_caught_up_with_and_a_pause_is_not() {
+        let at = |micros: u64| Instant::from_nanos(micros * 1000);
+        let mut pacer = Pacer::default();
+        pacer.spend(at(10_000), 1e6, 2_000);
+        assert_eq!(pacer.next(), at(11_000), "a millisecond is caught up with at the start");
+        pacer.spend(at(11_300), 1e6, 2_000);
+        assert_eq!(pacer.next(), at(13_000), "300 us late");
+        assert!(!pacer.permits(at(12_999)) && pacer.permits(at(13_000)));
+        pacer.spend(at(60_000), 1e6, 2_000);
+        assert_eq!(pacer.next(), at(61_000), "a long pause counts for a millisecond");
+        pacer.spend(at(60_000), 0.0, 2_000);
+        assert_eq!(pacer.next(), at(61_000) + LONGEST_WAIT);
+        assert_eq!((Pacer::train(1e6, 1000), Pacer::train(1e3, 1000)), (1, 1));
+        assert_eq!(Pacer::train(12.5e6, 1420), 8);
     }
 
     proptest! {

@@ -70,6 +70,12 @@ impl Path {
         self.flight + bytes <= self.congestion.window()
     }
 
+    /// Bytes per second at which to spread what the window lets go; `None` before the first round
+    /// trip, whose initial window leaves at once (RFC 6928).
+    pub(crate) fn pacing_rate(&self) -> Option<f64> {
+        self.rtt.smoothed().map(|srtt| self.congestion.pacing_rate(srtt))
+    }
+
     /// When a packet that was overtaken will count as lost.
     pub(crate) fn reordering_deadline(&self) -> Option<Instant> {
         self.rack.deadline

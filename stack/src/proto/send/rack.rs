@@ -145,7 +145,11 @@ mod tests {
         for _ in 0..100 {
             rack.on_spurious();
         }
-        assert_eq!(rack.judge(at(41), &rtt, true, 0, at(0)), Verdict::Until(at(80)), "one round trip");
+        assert_eq!(
+            rack.judge(at(41), &rtt, true, 0, at(0)),
+            Verdict::Until(at(80)),
+            "one round trip"
+        );
         for _ in 0..PERSIST {
             rack.on_recovered();
         }

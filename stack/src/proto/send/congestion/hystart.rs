@@ -1,4 +1,4 @@
-//! The end of slow start by rising round trips, before a queue overflows: HyStart++ (RFC 9406).
+//! The end of slow start by rising round trips, before a queue overflows: `HyStart++` (RFC 9406).
 
 use core::time::Duration;
 

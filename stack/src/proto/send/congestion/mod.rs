@@ -187,7 +187,8 @@ impl Congestion {
         if self.in_slow_start() {
             // Appropriate byte counting (RFC 3465, 2.2) with L unlimited, as RFC 9406, 4.2 has it
             // for senders that pace: here one ACK covers many segments.
-            let part = if self.hystart.is_some_and(|h| h.is_conservative()) { CONSERVATIVE } else { 1 };
+            let part =
+                if self.hystart.is_some_and(|h| h.is_conservative()) { CONSERVATIVE } else { 1 };
             let step = (left / part).min(self.threshold - window);
             window = window.saturating_add(step);
             left = if part == 1 { left - step } else { 0 };

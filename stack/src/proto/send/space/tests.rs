@@ -1,6 +1,6 @@
 use super::{Content, Fired, INITIAL_RTO, PROBE_ACK_DELAY, SendSpace};
-use crate::proto::send::rack::DUP_THRESH;
 use crate::config::Algorithm;
+use crate::proto::send::rack::DUP_THRESH;
 use crate::proto::time::Instant;
 use crate::wire::{RangeList, SpaceAck};
 use core::time::Duration;
