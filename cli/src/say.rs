@@ -9,6 +9,18 @@ pub fn say(tool: &str, what: impl Display) {
     let _ = writeln!(io::stderr(), "{tool}: {what}");
 }
 
+/// Text that may come from elsewhere, with everything that would steer a terminal escaped.
+pub fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Sends what the transport reports to standard error: nothing but its errors, or with `-v` what
 /// it does, and with `-vv` every join and every datagram that was lost here.
 pub fn log(verbose: u8) {
@@ -20,4 +32,15 @@ pub fn log(verbose: u8) {
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
     // Set once in a process; a second time it stays as it is.
     let _ = log.with_target(false).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn nothing_steers_a_terminal_and_quotes_stay() {
+        assert_eq!(plain("the name \"ä\" is refused"), "the name \"ä\" is refused");
+        assert_eq!(plain("a\nb\u{1b}[31m\u{9b}c"), "a\\nb\\u{1b}[31m\\u{9b}c");
+    }
 }

@@ -8,6 +8,7 @@ use crate::resolve::resolve;
 use crate::say::say;
 use crate::table::{self, HostRow, Summary};
 use anyhow::{Context, Result};
+use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
 use mcp_cli::{Common, Exit};
 use std::collections::HashMap;
@@ -97,7 +98,7 @@ fn seat(targets: &[Target], common: &Common) -> Seats {
     let seats = place(targets, found);
     for (target, seat) in targets.iter().zip(&seats.of) {
         if let Err(why) = seat {
-            say(format_args!("{}: {why}", target.text.escape_debug()));
+            say(format_args!("{}: {why}", plain(&target.text)));
         }
     }
     seats

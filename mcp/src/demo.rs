@@ -11,6 +11,7 @@ use crate::say::say;
 use crate::table::{self, HostRow, Summary};
 use anyhow::{Context, Result, bail};
 use interrupt::Watch;
+use mcp_cli::say::plain;
 use mcp_cli::{Exit, values::PORT};
 use receivers::Receivers;
 use std::fs::File;
@@ -57,7 +58,7 @@ fn copy_and_show(options: &args::Demo, source: &Source, watch: &Arc<Watch>) -> R
     watch.guard(&sender);
     // A name may hold what would steer a terminal.
     let name = source.path().display().to_string();
-    say(format_args!("copying {} to {} receivers", name.escape_debug(), sender.members()));
+    say(format_args!("copying {} to {} receivers", plain(&name), sender.members()));
     let outcome = transfer::send_file(&sender, source, &[], &|_| ());
     let seconds = start.elapsed().as_secs_f64();
     let copies = receivers.finish();

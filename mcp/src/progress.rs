@@ -4,6 +4,7 @@
 use crate::say::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mcp_cli::Common;
+use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::getpgrp;
@@ -106,7 +107,7 @@ impl View {
                 *told = true;
                 let reason = in_own_words(reason);
                 self.bar.suspend(|| {
-                    say(format_args!("{}: {}", name.escape_debug(), reason.escape_debug()));
+                    say(format_args!("{}: {}", plain(name), plain(&reason)));
                 });
             }
         }
@@ -115,7 +116,7 @@ impl View {
     fn status(&self, reports: &[MemberReport]) {
         self.bar.suspend(|| {
             for (report, name) in reports.iter().zip(&self.names) {
-                say(format_args!("{}: {}", name.escape_debug(), describe(report, self.len)));
+                say(format_args!("{}: {}", plain(name), describe(report, self.len)));
             }
         });
     }
@@ -126,7 +127,7 @@ fn describe(report: &MemberReport, len: u64) -> String {
     let percent = if len == 0 { 100.0 } else { report.acked as f64 * 100.0 / len as f64 };
     match &report.outcome {
         Some(Ok(())) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
-        Some(Err(reason)) => format!("failed: {}", in_own_words(reason).escape_debug()),
+        Some(Err(reason)) => format!("failed: {}", plain(&in_own_words(reason))),
         None => format!("{percent:.0} %, {}", report.mode.name()),
     }
 }

@@ -1,5 +1,6 @@
 //! What a copy looked like: a table for people, JSON lines for programs.
 
+use mcp_cli::say::plain;
 use mcp_cli::{Common, Exit};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -149,7 +150,7 @@ fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
     let titles = ["host", "mode", "multicast", "unicast", "repaired", "seconds", "verdict"];
     let cells = rows.iter().map(|row| {
         [
-            row.host.escape_debug().to_string(),
+            plain(&row.host),
             row.mode.to_owned(),
             row.multicast_bytes.to_string(),
             row.unicast_bytes.to_string(),
@@ -157,7 +158,7 @@ fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
             format!("{:.3}", row.seconds),
             row.reason
                 .as_ref()
-                .map_or("verified".to_owned(), |why| format!("failed: {}", why.escape_debug())),
+                .map_or("verified".to_owned(), |why| format!("failed: {}", plain(why))),
         ]
     });
     let lines: Vec<[String; 7]> = std::iter::once(titles.map(str::to_owned)).chain(cells).collect();

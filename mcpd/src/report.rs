@@ -1,5 +1,6 @@
 //! What the daemon says: a line a session for people, a JSON object a session for programs.
 
+use mcp_cli::say::plain;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -82,16 +83,13 @@ impl Line {
         match (&self.path, &self.reason) {
             (Some(path), _) => format!(
                 "{}: {bytes} bytes from {from} in {seconds:.2} seconds, {:.0} Mbit/s, {:.0} % by multicast",
-                path.escape_debug(),
+                plain(path),
                 *bytes as f64 * 8e-6 / seconds.max(1e-6),
                 self.multicast_bytes as f64 * 100.0 / (*bytes).max(1) as f64,
             ),
             (None, reason) => {
                 let reason = reason.as_deref().unwrap_or("no reason was given");
-                format!(
-                    "session from {from} failed after {seconds:.2} seconds: {}",
-                    reason.escape_debug()
-                )
+                format!("session from {from} failed after {seconds:.2} seconds: {}", plain(reason))
             }
         }
     }

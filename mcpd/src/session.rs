@@ -2,6 +2,7 @@
 
 use crate::report::{self, Line};
 use crate::serve::Shared;
+use mcp_cli::say::plain;
 use std::time::Instant;
 use tcpxm::api::Receiver;
 
@@ -14,7 +15,7 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
         if let Some(error) = &received.undurable {
             report::say(format_args!(
                 "{}: the file is verified, but a power failure may still take its name: {error}",
-                received.path.display().to_string().escape_debug()
+                plain(&received.path.display().to_string())
             ));
         }
         if let Err(reason) = &received.confirmed {
