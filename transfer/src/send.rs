@@ -66,7 +66,7 @@ impl Delivered {
 /// its reason needs no word about who said it.
 pub fn in_own_words(reason: &Reason) -> String {
     match reason {
-        Reason::Aborted(why) | Reason::Refused(why) if !why.is_empty() => why.clone(),
+        Reason::Aborted(why) if !why.is_empty() => why.clone(),
         other => other.to_string(),
     }
 }

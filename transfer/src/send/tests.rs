@@ -317,7 +317,6 @@ fn a_receivers_own_reason_reads_the_same_by_whatever_way_it_came() {
         (Answer::Refused(why.clone()), Reason::Aborted("other words".to_owned())),
         (Answer::None, Reason::Aborted(why.clone())),
         (Answer::Ready, Reason::Verdict(why.clone())),
-        (Answer::None, Reason::Refused(why.clone())),
     ] {
         assert_eq!(by(answer, reason), Some(why.clone()));
     }
