@@ -21,6 +21,8 @@ pub enum Algorithm {
     Cubic,
     /// Reno (RFC 5681).
     Reno,
+    /// BBR, version 3 (draft-ietf-ccwg-bbr).
+    Bbr,
 }
 
 /// What it takes for a member in trial to be served by the group.

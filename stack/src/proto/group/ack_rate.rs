@@ -31,7 +31,7 @@ pub(crate) fn differs(a: AckPolicy, b: AckPolicy) -> bool {
 impl Session {
     /// Tells a member how to acknowledge, when that has changed.
     pub(crate) fn tune_acks(&mut self, index: usize) {
-        let group = plan::group_window(&self.members);
+        let group = plan::group_window(self);
         let m = &mut self.members[index];
         if !m.is_served() || !m.conn.control.all_sent() {
             return;

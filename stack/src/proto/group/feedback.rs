@@ -81,15 +81,21 @@ impl Session {
     /// A member that does not limit the group may grow to twice the group window, no further.
     fn growth_cap(&self, index: usize) -> Option<u64> {
         let m = &self.members[index];
-        let window = plan::group_window(&self.members)?;
+        let window = plan::group_window(self)?;
         (m.is_multicast() && m.board.path.congestion.window() > window).then_some(window * 2)
     }
 
     pub(super) fn apply_board(&mut self, now: Instant, index: usize) {
         let missed = !self.members[index].board.missed.is_empty();
         let wait = if missed { repair::wait(&self.members) } else { Duration::ZERO };
-        let Self { members, log, repairs, .. } = self;
+        let Self { members, log, repairs, group_bbr, .. } = self;
         let m = &mut members[index];
+        if let Some(shown) = m.board.shown.take() {
+            match group_bbr {
+                Some(bbr) => bbr.on_report(index, &shown),
+                None => m.board.path.congestion.on_report(&shown),
+            }
+        }
         for n in 0..m.board.heard.len() {
             if let Some(entry) = log.get(m.board.heard[n]) {
                 m.on_acked(entry.range.clone());
@@ -127,7 +133,15 @@ impl Session {
     pub(crate) fn change(&mut self, now: Instant, index: usize, cause: Cause) {
         let view = GroupView { log: &self.log, frontier: self.frontier };
         self.members[index].change(now, self.began, cause, &view);
+        self.follow(index);
         self.changed = true;
+    }
+
+    /// Tells the group's machine whether a member counts.
+    pub(crate) fn follow(&mut self, index: usize) {
+        if let Some(bbr) = &mut self.group_bbr {
+            bbr.set_active(index, self.members[index].is_multicast());
+        }
     }
 
     fn evidence(&mut self, now: Instant, index: usize) -> Evidence {

@@ -19,13 +19,14 @@ use super::conn::handshake::{Opening, blank_names};
 use super::conn::{Conn, Role};
 use super::event::SessionState;
 use super::rng::Rng;
+use super::send::congestion::bbr::Bbr;
 use super::send::log::GroupLog;
 use super::send::pace::{Pace, Pacer};
 use super::send::scoreboard::Scoreboard;
 use super::send::space::INITIAL_RTO;
 use super::send::store::Store;
 use super::time::Instant;
-use crate::config::{Content, Delivery, Group, SessionConfig};
+use crate::config::{Algorithm, Content, Delivery, Group, SessionConfig};
 use crate::error::{ConfigError, Reason};
 use crate::seal::SealKey;
 use crate::stats::{MemberReport, Mode, Sent};
@@ -60,6 +61,8 @@ pub(crate) struct Session {
     pub(crate) trial: Trial,
     pub(crate) pace: Pace,
     pub(crate) group_pacer: Pacer,
+    /// The one machine that sets the group's rate, if the algorithm is BBR.
+    pub(crate) group_bbr: Option<Bbr>,
     /// When the next train may leave that nothing but its pace holds back.
     pub(crate) paced_until: Option<Instant>,
     pub(crate) group: Option<GroupTx>,
@@ -105,6 +108,8 @@ impl Session {
             let key = SealKey::from_bytes(&key_bytes);
             GroupTx { group, cid: rng.u64(), key_id: 1, key_bytes, key }
         });
+        let group_bbr = (config.algorithm == Algorithm::Bbr && group.is_some())
+            .then(|| Bbr::for_group(peers.len(), segment as u64, rng.u64()));
         let mut session = Self {
             descriptor: describe(&config, segment, group.as_ref()),
             members: Vec::with_capacity(peers.len()),
@@ -114,6 +119,7 @@ impl Session {
             trial: Trial::default(),
             pace: Pace::new(config.rate),
             group_pacer: Pacer::default(),
+            group_bbr,
             paced_until: None,
             group,
             iss: Seq(rng.u32()),
@@ -146,6 +152,7 @@ impl Session {
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::new(Role::Initiator, names, algorithm, idle, now);
         conn.tx.path.congestion.set_mss(self.segment);
+        conn.tx.path.congestion.seed(rng.u64());
         let base = self.log.next_pn();
         let board = Scoreboard::new(algorithm, self.segment, INITIAL_RTO, base);
         Member::new(peer, conn, opening, &self.config, board)
@@ -195,6 +202,7 @@ impl Session {
     pub(crate) fn end_member(&mut self, now: Instant, index: usize, outcome: Result<(), Reason>) {
         let view = GroupView { log: &self.log, frontier: self.frontier };
         self.members[index].end(now, self.began, outcome, &view);
+        self.follow(index);
         self.release();
         self.changed = true;
     }
@@ -265,6 +273,9 @@ impl Session {
         for m in &mut self.members {
             m.conn.tx.path.congestion.set_mss(self.segment);
             m.board.path.congestion.set_mss(self.segment);
+        }
+        if let Some(bbr) = &mut self.group_bbr {
+            bbr.set_mss(self.segment);
         }
     }
 }

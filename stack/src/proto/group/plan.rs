@@ -59,8 +59,14 @@ pub(crate) fn paced_until(s: &Session, now: Instant) -> Option<Instant> {
 pub(crate) fn pacing_rate(s: &Session, target: Target) -> Option<f64> {
     match target {
         Target::Group => {
-            let following = s.members.iter().filter(|m| m.is_multicast());
-            following.filter_map(|m| m.board.path.pacing_rate()).min_by(f64::total_cmp)
+            let following = || s.members.iter().filter(|m| m.is_multicast());
+            let Some(bbr) = &s.group_bbr else {
+                return following()
+                    .filter_map(|m| m.board.path.pacing_rate())
+                    .min_by(f64::total_cmp);
+            };
+            let srtt = following().filter_map(|m| m.board.path.rtt.smoothed()).max()?;
+            Some(bbr.pacing_rate(srtt))
         }
         Target::Member(index) => s.members[index].conn.tx.path.pacing_rate(),
     }
@@ -74,17 +80,30 @@ pub(crate) fn step(s: &Session, now: Instant, target: Target) -> Option<Step> {
     }
 }
 
+/// A member's congestion window for what the group carries, in bytes: its own, or its part of what
+/// the group's one machine says.
+fn window(s: &Session, index: usize) -> u64 {
+    match &s.group_bbr {
+        Some(bbr) => bbr.window(index),
+        None => s.members[index].board.path.congestion.window(),
+    }
+}
+
 /// The group window: the least of the multicast members' congestion windows, in bytes.
-pub(crate) fn group_window(members: &[Member]) -> Option<u64> {
-    members.iter().filter(|m| m.is_multicast()).map(|m| m.board.path.congestion.window()).min()
+pub(crate) fn group_window(s: &Session) -> Option<u64> {
+    let following = (0..s.members.len()).filter(|&index| s.members[index].is_multicast());
+    following.map(|index| window(s, index)).min()
+}
+
+/// Whether a member's window has room for so many more bytes of what the group carries.
+pub(crate) fn has_room(s: &Session, index: usize, bytes: u64) -> bool {
+    s.members[index].board.flight() + bytes <= window(s, index)
 }
 
 fn group_permits(s: &Session, bytes: u64) -> bool {
+    let following = |index: &usize| s.members[*index].is_multicast();
     !s.log.is_full()
-        && s.members
-            .iter()
-            .filter(|m| m.is_multicast())
-            .all(|m| m.board.flight() + bytes <= m.board.path.congestion.window())
+        && (0..s.members.len()).filter(following).all(|index| has_room(s, index, bytes))
 }
 
 fn group_step(s: &Session) -> Option<Step> {

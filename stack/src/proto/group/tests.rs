@@ -124,13 +124,13 @@ fn the_group_window_is_the_least_of_its_members_windows() {
     all_multicast(&mut s);
     s.members[1].board.path.congestion.raise_to(1 << 20);
     let window = s.members[0].board.path.congestion.window();
-    assert_eq!(plan::group_window(&s.members), Some(window));
+    assert_eq!(plan::group_window(&s), Some(window));
     assert_eq!(drain_group(&mut s, at(1)) as u64, window / SEGMENT);
     // A demoted member limits it no more.
     s.members[0].edge = s.frontier;
     s.change(at(2), 0, Cause::Closed);
     s.members[2].board.path.congestion.raise_to(1 << 20);
-    assert_eq!(plan::group_window(&s.members), Some(1 << 20));
+    assert_eq!(plan::group_window(&s), Some(1 << 20));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::Session;
 use super::member::Member;
 use super::plan::{self, Step, Target};
+use crate::config::Algorithm;
 use crate::proto::conn::emit::{Report, assemble};
 use crate::proto::event::Transmit;
 use crate::proto::send::pace::Pacer;
@@ -27,7 +28,11 @@ impl Session {
             self.store.want(&range);
         }
         let target = plan::choose(self, now);
-        self.paced_until = if target.is_none() { plan::paced_until(self, now) } else { None };
+        self.paced_until = None;
+        if target.is_none() {
+            self.paced_until = plan::paced_until(self, now);
+            self.note_idle();
+        }
         if let Some(Target::Member(index)) = target
             && let Some(len) = self.members[index].conn.lead_flight(buf)
         {
@@ -45,6 +50,23 @@ impl Session {
             }
         }
         Some(self.count(now, transmit))
+    }
+
+    /// Nothing holds the next segment back but that there is none: rates that are measured from
+    /// here on say nothing of the paths.
+    fn note_idle(&mut self) {
+        if self.paced_until.is_some() || self.config.algorithm != Algorithm::Bbr {
+            return;
+        }
+        for index in 0..self.members.len() {
+            if plan::has_room(self, index, self.segment) {
+                self.members[index].board.path.app_limited();
+            }
+            let tx = &mut self.members[index].conn.tx;
+            if tx.permits(self.segment) {
+                tx.path.app_limited();
+            }
+        }
     }
 
     fn count(&mut self, now: Instant, transmit: Transmit) -> Transmit {
@@ -175,7 +197,7 @@ impl Session {
             } else {
                 m.is_multicast() || m.is_tried()
             };
-            m.board.on_sent(pn, bytes, addressed);
+            m.board.on_sent(now, pn, bytes, addressed);
             m.missing.remove(range.clone());
         }
         if step.repair {

@@ -2,6 +2,7 @@
 //! be sent to.
 
 pub(crate) mod congestion;
+pub(crate) mod delivery;
 pub(crate) mod log;
 pub(crate) mod pace;
 pub(crate) mod path;

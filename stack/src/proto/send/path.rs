@@ -6,6 +6,7 @@
 //! is lost, to be told back by [`Path::lost`]; and [`Path::conclude`], which moves the window.
 
 use super::congestion::{Congestion, Shown};
+use super::delivery::Delivery;
 use super::rack::{Rack, Verdict};
 use super::rtt::Rtt;
 use crate::config::Algorithm;
@@ -18,6 +19,8 @@ pub(crate) struct Path {
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
     rack: Rack,
+    /// Measured if the algorithm goes by it.
+    delivery: Option<Delivery>,
     flight: u64,
     /// A loss below belongs to a reduction already made (RFC 6675, `RecoveryPoint`).
     recover: u64,
@@ -51,6 +54,7 @@ impl Path {
             rtt: Rtt::new(initial_rto),
             congestion: Congestion::new(algorithm, mss),
             rack: Rack::new(),
+            delivery: (algorithm == Algorithm::Bbr).then(Delivery::default),
             flight: 0,
             recover: 0,
             recovering: false,
@@ -86,15 +90,26 @@ impl Path {
         self.rack.newest()
     }
 
-    /// A packet leaves.
-    pub(crate) fn on_sent(&mut self, bytes: u64) {
+    /// The packet `pn` leaves.
+    pub(crate) fn on_sent(&mut self, now: Instant, pn: u64, bytes: u64) {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.on_sent(now, pn, self.flight);
+        }
         self.flight += bytes;
         self.congestion.on_sent(bytes);
+    }
+
+    /// There is room in the window and nothing to send.
+    pub(crate) fn app_limited(&mut self) {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.app_limited(self.flight);
+        }
     }
 
     /// Nothing is in flight any more, nor expected.
     pub(crate) fn abandon(&mut self) {
         self.flight = 0;
+        self.delivery = self.delivery.take().map(|_| Delivery::default());
         self.rack.deadline = None;
     }
 
@@ -188,14 +203,19 @@ impl Path {
         }
     }
 
-    /// The report has been taken: the window moves, growing to `cap` bytes at most.
-    pub(crate) fn conclude(&mut self, now: Instant, cap: Option<u64>) {
+    /// The report has been taken: what it comes to, for whoever controls the window, which grows
+    /// to `cap` bytes at most.
+    pub(crate) fn conclude(&mut self, now: Instant, cap: Option<u64>) -> Shown {
         let tally = core::mem::take(&mut self.tally);
         if tally.undo {
             self.congestion.undo();
             self.cut_by = None;
         }
-        self.congestion.on_report(&Shown {
+        let least = self.rtt.least().unwrap_or_default();
+        let rate = self.delivery.as_mut().zip(tally.newest).and_then(|(delivery, newest)| {
+            delivery.on_acked(now, tally.acked, newest, least)
+        });
+        Shown {
             now,
             acked: tally.acked,
             lost: tally.lost,
@@ -206,8 +226,9 @@ impl Path {
             congested: tally.congested,
             recovered: tally.recovered,
             round: tally.round,
+            rate,
             cap,
-        });
+        }
     }
 
     /// What a time-out gave up has all arrived: it was only late (RFC 3522 tells it by time

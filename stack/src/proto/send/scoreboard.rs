@@ -1,6 +1,7 @@
 //! One member's view of the group's transmissions: which it reported, which are in flight to it,
 //! which it missed (a scoreboard in the sense of RFC 6675, by packet number).
 
+use super::congestion::Shown;
 use super::log::GroupLog;
 use super::path::Path;
 use super::rack::Verdict;
@@ -58,6 +59,8 @@ pub(crate) struct Scoreboard {
     counted: u32,
     pub(crate) period: Period,
     pub(crate) path: Path,
+    /// What the last report, or timer, comes to, until the window's owner has taken it.
+    pub(crate) shown: Option<Shown>,
     /// Packet numbers newly heard and newly missed, after [`Self::on_ack`] or [`Self::find_silent`].
     pub(crate) heard: Vec<u64>,
     pub(crate) missed: Vec<u64>,
@@ -75,6 +78,7 @@ impl Scoreboard {
             counted: 0,
             period: Period::default(),
             path: Path::new(algorithm, mss, initial_rto),
+            shown: None,
             heard: Vec::new(),
             missed: Vec::new(),
         }
@@ -94,11 +98,11 @@ impl Scoreboard {
     }
 
     /// A group packet leaves; `addressed` if it is to reach this member.
-    pub(crate) fn on_sent(&mut self, pn: u64, size: u64, addressed: bool) {
+    pub(crate) fn on_sent(&mut self, now: Instant, pn: u64, size: u64, addressed: bool) {
         debug_assert_eq!(pn, self.next());
         self.fates.push_back(if addressed { Fate::Outstanding } else { Fate::Unaddressed });
         if addressed {
-            self.path.on_sent(size);
+            self.path.on_sent(now, pn, size);
             self.outstanding += 1;
         }
     }
@@ -144,7 +148,7 @@ impl Scoreboard {
             self.heard_below += 1;
         }
         self.find_lost(now, log);
-        self.path.conclude(now, cap);
+        self.shown = Some(self.path.conclude(now, cap));
     }
 
     fn hear(&mut self, now: Instant, pn: u64, log: &GroupLog) {
@@ -181,7 +185,7 @@ impl Scoreboard {
         self.missed.clear();
         self.path.begin();
         self.find_lost(now, log);
-        self.path.conclude(now, None);
+        self.shown = Some(self.path.conclude(now, None));
         true
     }
 
@@ -223,7 +227,7 @@ impl Scoreboard {
             pn += 1;
         }
         self.first_out = self.first_out.max(pn);
-        self.path.conclude(now, None);
+        self.shown = Some(self.path.conclude(now, None));
     }
 
     fn miss(&mut self, pn: u64, log: &GroupLog) {

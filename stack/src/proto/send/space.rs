@@ -192,7 +192,7 @@ impl SendSpace {
             }
             self.eliciting_out += 1;
             self.data_out += usize::from(!content.data.is_empty());
-            self.path.on_sent(u64::from(size));
+            self.path.on_sent(now, self.base + self.packets.len() as u64, u64::from(size));
             self.probe_allowed &= content.data.is_empty();
         }
         let fate = if eliciting { Fate::Outstanding } else { Fate::Settled };
@@ -222,8 +222,13 @@ impl SendSpace {
         }
         self.path.reported(now, ack.largest, ack.delay_us, self.next_pn());
         self.find_lost(now);
-        self.path.conclude(now, None);
+        self.conclude(now);
         self.trim();
+    }
+
+    fn conclude(&mut self, now: Instant) {
+        let shown = self.path.conclude(now, None);
+        self.path.congestion.on_report(&shown);
     }
 
     fn acked(&mut self, now: Instant, pn: u64) {
@@ -345,7 +350,7 @@ impl SendSpace {
         if self.path.reordering_deadline().is_some_and(|at| at <= now) {
             self.path.begin();
             self.find_lost(now);
-            self.path.conclude(now, None);
+            self.conclude(now);
             return Fired::Reordering;
         }
         if self.probe_at().is_some_and(|at| at <= now) {

@@ -128,14 +128,13 @@ fn bytes(exact: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Algorithm;
-    use crate::proto::send::congestion::Congestion;
+    use crate::proto::send::congestion::window::Window;
 
     const MSS: u64 = 1420;
 
     /// Keeps the window used up, with an ACK for every second segment, until `until`.
     fn run(
-        c: &mut Congestion,
+        c: &mut Window,
         now: &mut Instant,
         until: Duration,
         rtt: Duration,
@@ -158,8 +157,8 @@ mod tests {
         assert!(off < 0.01, "{window} instead of {expected}");
     }
 
-    fn at_1000_after_loss() -> Congestion {
-        let mut c = Congestion::new(Algorithm::Cubic, MSS);
+    fn at_1000_after_loss() -> Window {
+        let mut c = Window::cubic(MSS);
         c.raise_to(1000 * MSS);
         c.on_loss(Instant::ZERO);
         assert_eq!(c.window(), 700 * MSS);
@@ -187,7 +186,7 @@ mod tests {
     #[test]
     fn is_at_least_reno_where_round_trips_are_short() {
         let rtt = Duration::from_millis(1);
-        let mut c = Congestion::new(Algorithm::Cubic, MSS);
+        let mut c = Window::cubic(MSS);
         c.raise_to(20 * MSS);
         c.on_loss(Instant::ZERO);
         let mut now = Instant::ZERO;

@@ -29,15 +29,14 @@ impl Reno {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Algorithm;
-    use crate::proto::send::congestion::Congestion;
+    use crate::proto::send::congestion::window::Window;
     use crate::proto::time::Instant;
     use core::time::Duration;
 
     #[test]
     fn one_segment_more_per_round_trip() {
         const MSS: u64 = 1000;
-        let mut c = Congestion::new(Algorithm::Reno, MSS);
+        let mut c = Window::reno(MSS);
         c.raise_to(100 * MSS);
         c.on_loss(Instant::ZERO);
         for round in 0..50 {

@@ -21,7 +21,7 @@ impl Bench {
     fn send(&mut self, ms: u64, addressed: bool) -> u64 {
         let start = self.log.next_pn() * MSS;
         let pn = self.log.push(at(ms), start..start + MSS);
-        self.board.on_sent(pn, MSS, addressed);
+        self.board.on_sent(at(ms), pn, MSS, addressed);
         pn
     }
 

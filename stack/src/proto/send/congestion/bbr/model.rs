@@ -1,0 +1,178 @@
+//! What BBR knows of one path: the most that it has carried, the least that it takes, and the
+//! bounds that its losses set (draft-ietf-ccwg-bbr, 4.5).
+
+use super::super::Shown;
+use crate::proto::time::Instant;
+use core::time::Duration;
+
+/// A round whose losses exceed this share is one too many (`BBRLossThresh`).
+const LOSS: f64 = 0.02;
+/// … if there were so many segments lost at least: as few as three duplicate ACKs would tell.
+const LOST_SEGMENTS: u64 = 3;
+/// By how much a bound is lowered (`BBRBeta`).
+pub(super) const BETA: f64 = 0.7;
+/// The least round trip is remembered for so long (`MinRTTFilterLen`).
+const LEAST_LASTS: Duration = Duration::from_secs(10);
+
+/// One path.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    /// Whether it counts.
+    pub(super) active: bool,
+    /// The highest delivery rates of this cycle and of the one before, in bytes per second.
+    rates: [f64; 2],
+    /// Least round trip, and when it was seen.
+    least: Option<(Duration, Instant)>,
+    /// Bounds that hold until the next probe (`bw_shortterm`, `inflight_shortterm`) …
+    rate_bound: f64,
+    flight_bound: f64,
+    /// … and that a probe may raise (`inflight_longterm`).
+    pub(super) flight_high: f64,
+    /// The present round: bytes arrived and lost, the best rate, the most bytes delivered at once.
+    arrived: u64,
+    lost: u64,
+    best: f64,
+    most: f64,
+    pub(super) flight: u64,
+    pub(super) window: u64,
+    /// The window before a time-out.
+    before: u64,
+}
+
+/// What a report means beyond its numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Signs {
+    /// A round trip of this path has passed.
+    pub(super) round: bool,
+    /// … and it lost more than is borne.
+    pub(super) lossy: bool,
+    /// The report's rate says less than the path could carry.
+    pub(super) app_limited: bool,
+}
+
+impl Model {
+    pub(super) fn new(window: u64) -> Self {
+        Self {
+            active: true,
+            rates: [0.0; 2],
+            least: None,
+            rate_bound: f64::INFINITY,
+            flight_bound: f64::INFINITY,
+            flight_high: f64::INFINITY,
+            arrived: 0,
+            lost: 0,
+            best: 0.0,
+            most: 0.0,
+            flight: 0,
+            window,
+            before: window,
+        }
+    }
+
+    /// The most that it has carried, bytes per second; 0 before the first sample.
+    pub(super) fn highest(&self) -> f64 {
+        self.rates[0].max(self.rates[1])
+    }
+
+    /// What it is taken to carry now.
+    pub(super) fn rate(&self) -> f64 {
+        self.highest().min(self.rate_bound)
+    }
+
+    /// Least round trip.
+    pub(super) fn least(&self) -> Option<Duration> {
+        self.least.map(|(least, _)| least)
+    }
+
+    /// Takes a report; `probing`: losses now are what probing for more costs, and lower no bound.
+    pub(super) fn take(&mut self, shown: &Shown, mss: u64, probing: bool) -> Signs {
+        self.flight = shown.flight;
+        self.arrived += shown.acked;
+        self.lost += shown.lost;
+        if let Some(rtt) = shown.rtt {
+            let expired = |at: Instant| shown.now.since(at) > LEAST_LASTS;
+            if self.least.is_none_or(|(least, at)| rtt <= least || expired(at)) {
+                self.least = Some((rtt, shown.now));
+            }
+        }
+        let mut signs = Signs::default();
+        if let Some(sample) = shown.rate {
+            signs.app_limited = sample.app_limited;
+            self.best = self.best.max(sample.rate);
+            self.most = self.most.max(sample.delivered as f64);
+            if !sample.app_limited || sample.rate >= self.highest() {
+                self.rates[0] = self.rates[0].max(sample.rate);
+            }
+        }
+        if shown.round {
+            signs.round = true;
+            signs.lossy = self.is_lossy(mss);
+            if signs.lossy && !probing {
+                self.lower();
+            }
+            (self.arrived, self.lost, self.best, self.most) = (0, 0, 0.0, 0.0);
+        }
+        signs
+    }
+
+    /// The draft lowers its bounds after a round with any loss at all. A lone lost packet is no
+    /// sign of a full queue, and on a lossy line every round has one: here it takes as many as
+    /// would end a probe.
+    fn is_lossy(&self, mss: u64) -> bool {
+        let segments = (self.lost + self.arrived) as f64 / mss as f64;
+        // By more than chance: two standard deviations of a count of so many segments.
+        let borne = LOSS * segments + 2.0 * (LOSS * segments).sqrt();
+        self.lost >= LOST_SEGMENTS * mss && self.lost as f64 / mss as f64 > borne
+    }
+
+    /// After losses outside of a probe (`BBRLossLowerBounds`).
+    fn lower(&mut self) {
+        let rate = if self.rate_bound.is_finite() { self.rate_bound } else { self.highest() };
+        let flight =
+            if self.flight_bound.is_finite() { self.flight_bound } else { self.window as f64 };
+        self.rate_bound = self.best.max(rate * BETA);
+        self.flight_bound = self.most.max(flight * BETA);
+    }
+
+    /// A probe begins: the bounds that losses set do not hold for it.
+    pub(super) fn lift_bounds(&mut self) {
+        self.rate_bound = f64::INFINITY;
+        self.flight_bound = f64::INFINITY;
+    }
+
+    /// A probe has ended: the rates of the cycle before the last are forgotten.
+    pub(super) fn advance(&mut self) {
+        // A cycle without a sample says nothing.
+        if self.rates[0] > 0.0 {
+            self.rates = [0.0, self.rates[0]];
+        }
+    }
+
+    /// A probe lost too much: so much may be in flight, at most, until a later probe raises it.
+    /// `target` is what should have fitted.
+    pub(super) fn too_high(&mut self, target: f64) {
+        self.flight_high = (self.flight as f64).max(self.most).min(self.flight_high);
+        self.flight_high = self.flight_high.max(target * BETA);
+    }
+
+    /// Bytes in flight that its bounds allow.
+    pub(super) fn bound(&self) -> f64 {
+        self.flight_bound.min(self.flight_high)
+    }
+
+    /// Moves the window towards `most`, by what has arrived.
+    pub(super) fn move_window(&mut self, acked: u64, most: u64, growing: bool) {
+        let grown = self.window.saturating_add(acked);
+        self.window = if growing { grown.max(self.window) } else { grown.min(most) };
+    }
+
+    pub(super) fn on_timeout(&mut self, least: u64) {
+        self.before = self.window;
+        self.window = least;
+        self.flight = 0;
+    }
+
+    pub(super) fn undo(&mut self) {
+        self.window = self.window.max(self.before);
+    }
+}
