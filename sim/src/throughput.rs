@@ -21,8 +21,7 @@ const LOSSES: [u32; 5] = [0, 1, 10, 100, 500];
 /// Numbers of receivers.
 const RECEIVERS: [usize; 2] = [1, 8];
 /// Algorithms, with the names they have in the table.
-const ALGORITHMS: [(Algorithm, &str); 2] =
-    [(Algorithm::Cubic, "cubic"), (Algorithm::Bbr, "bbr")];
+const ALGORITHMS: [(Algorithm, &str); 2] = [(Algorithm::Cubic, "cubic"), (Algorithm::Bbr, "bbr")];
 
 /// A cell lasts about so long at the rate that is to be expected.
 const LASTS: Duration = Duration::from_secs(8);

@@ -10,15 +10,22 @@ use core::time::Duration;
 /// Eight ACKs a window at the least, as with TCP's own thinning (RFC 3449, 5.1 warns of fewer) …
 const ACKS_PER_WINDOW: u64 = 8;
 /// … every packet at the most: a window of few segments is clocked by every one of its ACKs (RFC
-/// 5681, 4.2, asks for every second at least), every 64th at the least.
+/// 5681, 4.2, asks for every second at least); every 64th at the least.
 const EVERY: (u64, u64) = (1, 64);
-/// A quarter of a round trip, within these bounds.
+/// With so many members an ACK each costs the sender's downlink half of what a full segment costs
+/// its uplink (an ACK is some 200 bytes with all headers). More members acknowledge the less
+/// often, down to twice a window.
+const FULL_RATE: u64 = 4;
+/// A quarter of a round trip, or what so many packets take, within these bounds.
 const DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(25));
 
-/// The policy for a window of so many bytes.
-pub(crate) fn wanted(window: u64, segment: u64, srtt: Duration) -> AckPolicy {
-    let every = (window / segment.max(1) / ACKS_PER_WINDOW).clamp(EVERY.0, EVERY.1) as u32;
-    AckPolicy { every, delay: (srtt / 4).clamp(DELAY.0, DELAY.1) }
+/// The policy for a window of so many bytes, of which so many members report.
+pub(crate) fn wanted(window: u64, segment: u64, srtt: Duration, members: u64) -> AckPolicy {
+    let segments = (window / segment.max(1)).max(1);
+    let crowd = (members / FULL_RATE).min(segments / 2);
+    let every = (segments / ACKS_PER_WINDOW).max(crowd).clamp(EVERY.0, EVERY.1);
+    let share = (every as f64 / segments as f64).clamp(0.25, 1.0);
+    AckPolicy { every: every as u32, delay: srtt.mul_f64(share).clamp(DELAY.0, DELAY.1) }
 }
 
 /// Whether a policy differs from the one in force by more than a quarter, so that it is worth a
@@ -32,16 +39,17 @@ impl Session {
     /// Tells a member how to acknowledge, when that has changed.
     pub(crate) fn tune_acks(&mut self, index: usize) {
         let group = plan::group_window(self);
+        let members = self.members.iter().filter(|m| m.is_multicast()).count() as u64;
         let m = &mut self.members[index];
         if !m.is_served() || !m.conn.control.all_sent() {
             return;
         }
-        let (window, rtt) = match group {
-            Some(window) if m.is_multicast() => (window, &m.board.path.rtt),
-            _ => (m.conn.tx.path.congestion.window(), &m.conn.tx.path.rtt),
+        let (window, rtt, members) = match group {
+            Some(window) if m.is_multicast() => (window, &m.board.path.rtt, members),
+            _ => (m.conn.tx.path.congestion.window(), &m.conn.tx.path.rtt, 1),
         };
         let Some(srtt) = rtt.smoothed() else { return };
-        let policy = wanted(window, self.segment, srtt);
+        let policy = wanted(window, self.segment, srtt, members);
         if differs(policy, m.ack_policy) {
             m.ack_policy = policy;
             let (every, delay_us) = (policy.every as u16, policy.delay.as_micros() as u32);
@@ -66,10 +74,15 @@ mod tests {
     fn a_policy_follows_the_window_within_bounds() {
         let ms = Duration::from_millis;
         let policy = |every, delay| AckPolicy { every, delay };
-        assert_eq!(wanted(10 * 1420, 1420, ms(100)), policy(1, ms(25)));
-        assert_eq!(wanted(16 * 1420, 1420, ms(100)), policy(2, ms(25)));
-        assert_eq!(wanted(160 * 1420, 1420, ms(20)), policy(20, ms(5)));
-        assert_eq!(wanted(1 << 30, 1420, Duration::ZERO), policy(64, ms(1)));
+        let wanted = |segments: u64, rtt, members| wanted(segments * 1420, 1420, rtt, members);
+        assert_eq!(wanted(10, ms(100), 1), policy(1, ms(25)));
+        assert_eq!(wanted(16, ms(100), 1), policy(2, ms(25)));
+        assert_eq!(wanted(160, ms(20), 1), policy(20, ms(5)));
+        assert_eq!(wanted(1 << 20, Duration::ZERO, 1), policy(64, ms(1)));
+        assert_eq!(wanted(160, ms(20), 8), policy(20, ms(5)), "that is seldom enough");
+        assert_eq!(wanted(10, ms(20), 8), policy(2, ms(5)), "these would drown the downlink");
+        assert_eq!(wanted(10, ms(20), 100), policy(5, ms(10)), "twice a window at the least");
+        assert_eq!(wanted(0, ms(20), 100).every, 1);
         assert!(!differs(policy(20, ms(5)), policy(16, ms(5))));
         assert!(differs(policy(21, ms(5)), policy(16, ms(5))));
         assert!(differs(policy(16, ms(4)), policy(16, ms(8))));

@@ -39,8 +39,8 @@ pub(crate) struct Delivery {
     delivered_at: Instant,
     /// When the packet left whose arrival was reported last.
     first_sent: Instant,
-    /// Samples of packets that leave until so much has arrived say nothing of the path.
-    app_limited_until: u64,
+    /// Samples of packets that leave until more than this has arrived say nothing of the path.
+    app_limited_until: Option<u64>,
     marks: VecDeque<Mark>,
     /// Something has arrived since the last mark.
     changed: bool,
@@ -59,7 +59,7 @@ impl Delivery {
                 self.marks.pop_front();
             }
             let Self { delivered, delivered_at, first_sent, .. } = *self;
-            let app_limited = delivered < self.app_limited_until;
+            let app_limited = self.app_limited_until.is_some_and(|until| delivered <= until);
             self.marks.push_back(Mark { pn, delivered, delivered_at, first_sent, app_limited });
         }
     }
@@ -93,7 +93,7 @@ impl Delivery {
     /// There is room in the window and nothing to send: what leaves before everything that is out
     /// now, `flight` bytes, has arrived shows less than the path could carry.
     pub(crate) fn app_limited(&mut self, flight: u64) {
-        self.app_limited_until = (self.delivered + flight).max(1);
+        self.app_limited_until = Some(self.delivered + flight);
         self.changed = true;
     }
 }
@@ -137,9 +137,9 @@ mod tests {
         for pn in 10..20 {
             delivery.on_sent(at(20 + pn - 10), pn, 9);
         }
-        // Everything at once, long after: 19,000 bytes since packet 10 left, over 20 ms at least.
+        // Everything at once: what arrived since packet 19 left was sent over 29 ms.
         let sample = delivery.on_acked(at(40), 19_000, (19, at(29)), 10 * MS).unwrap();
-        assert!((sample.rate - 950_000.0).abs() < 1.0, "{sample:?}");
+        assert!((sample.rate - 19_000.0 / 0.029).abs() < 1.0, "{sample:?}");
     }
 
     #[test]

@@ -212,9 +212,11 @@ impl Path {
             self.cut_by = None;
         }
         let least = self.rtt.least().unwrap_or_default();
-        let rate = self.delivery.as_mut().zip(tally.newest).and_then(|(delivery, newest)| {
-            delivery.on_acked(now, tally.acked, newest, least)
-        });
+        let rate = self
+            .delivery
+            .as_mut()
+            .zip(tally.newest)
+            .and_then(|(delivery, newest)| delivery.on_acked(now, tally.acked, newest, least));
         Shown {
             now,
             acked: tally.acked,

@@ -1,5 +1,6 @@
 //! Congestion avoidance of CUBIC (RFC 9438), in bytes instead of segments.
 
+use super::bytes;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
@@ -119,27 +120,15 @@ fn part(of: u64) -> u64 {
     bytes((of as f64 * BETA).round())
 }
 
-/// Whole bytes, rounded down.
-#[expect(clippy::cast_sign_loss, reason = "`as` saturates: below zero and NaN are 0 bytes")]
-fn bytes(exact: f64) -> u64 {
-    exact as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::send::congestion::window::Window;
+    use crate::proto::send::congestion::loss_based::LossBased;
 
     const MSS: u64 = 1420;
 
     /// Keeps the window used up, with an ACK for every second segment, until `until`.
-    fn run(
-        c: &mut Window,
-        now: &mut Instant,
-        until: Duration,
-        rtt: Duration,
-        cap: Option<u64>,
-    ) {
+    fn run(c: &mut LossBased, now: &mut Instant, until: Duration, rtt: Duration, cap: Option<u64>) {
         while now.since(Instant::ZERO) < until {
             *now += rtt.mul_f64(2.0 * MSS as f64 / c.window() as f64);
             c.on_ack(*now, 2 * MSS, rtt, cap);
@@ -157,8 +146,8 @@ mod tests {
         assert!(off < 0.01, "{window} instead of {expected}");
     }
 
-    fn at_1000_after_loss() -> Window {
-        let mut c = Window::cubic(MSS);
+    fn at_1000_after_loss() -> LossBased {
+        let mut c = LossBased::cubic(MSS);
         c.raise_to(1000 * MSS);
         c.on_loss(Instant::ZERO);
         assert_eq!(c.window(), 700 * MSS);
@@ -186,7 +175,7 @@ mod tests {
     #[test]
     fn is_at_least_reno_where_round_trips_are_short() {
         let rtt = Duration::from_millis(1);
-        let mut c = Window::cubic(MSS);
+        let mut c = LossBased::cubic(MSS);
         c.raise_to(20 * MSS);
         c.on_loss(Instant::ZERO);
         let mut now = Instant::ZERO;

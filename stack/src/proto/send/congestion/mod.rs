@@ -1,19 +1,19 @@
 //! How much may be in flight on one path, and how fast it leaves: by a window that losses cut
-//! ([`window`]), or by the rate at which data arrive ([`bbr`]).
+//! ([`loss_based`]), or by the rate at which data arrive ([`bbr`]).
 
 pub(crate) mod bbr;
 mod cubic;
 mod hystart;
+pub(crate) mod loss_based;
 mod prr;
 mod reno;
-pub(crate) mod window;
 
 use super::delivery::RateSample;
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
 use bbr::Bbr;
 use core::time::Duration;
-use window::Window;
+use loss_based::LossBased;
 
 /// What a report, or the reordering timer, has shown of a path.
 #[derive(Debug, Clone, Copy)]
@@ -40,11 +40,17 @@ pub(crate) struct Shown {
     pub(crate) cap: Option<u64>,
 }
 
+/// Whole bytes, rounded down.
+#[expect(clippy::cast_sign_loss, reason = "`as` saturates: below zero and NaN are 0 bytes")]
+fn bytes(exact: f64) -> u64 {
+    exact as u64
+}
+
 /// Congestion state of one path.
 #[derive(Debug)]
 pub(crate) enum Congestion {
     /// CUBIC or Reno.
-    Window(Window),
+    Loss(Box<LossBased>),
     /// BBR for this path alone.
     Rate(Box<Bbr>),
 }
@@ -53,8 +59,8 @@ impl Congestion {
     /// The state of a new path; `mss` in payload bytes.
     pub(crate) fn new(algorithm: Algorithm, mss: u64) -> Self {
         match algorithm {
-            Algorithm::Reno => Self::Window(Window::reno(mss)),
-            Algorithm::Cubic => Self::Window(Window::cubic(mss)),
+            Algorithm::Reno => Self::Loss(Box::new(LossBased::reno(mss))),
+            Algorithm::Cubic => Self::Loss(Box::new(LossBased::cubic(mss))),
             Algorithm::Bbr => Self::Rate(Box::new(Bbr::new(1, mss, 0))),
         }
     }
@@ -69,7 +75,7 @@ impl Congestion {
     /// Bytes that may be in flight.
     pub(crate) fn window(&self) -> u64 {
         match self {
-            Self::Window(window) => window.window(),
+            Self::Loss(window) => window.window(),
             Self::Rate(bbr) => bbr.window(0),
         }
     }
@@ -77,14 +83,14 @@ impl Congestion {
     /// Bytes per second at which to send, on a path of this round trip.
     pub(crate) fn pacing_rate(&self, srtt: Duration) -> f64 {
         match self {
-            Self::Window(window) => window.pacing_rate(srtt),
+            Self::Loss(window) => window.pacing_rate(srtt),
             Self::Rate(bbr) => bbr.pacing_rate(srtt),
         }
     }
 
     /// So many bytes leave.
     pub(crate) fn on_sent(&mut self, bytes: u64) {
-        if let Self::Window(window) = self {
+        if let Self::Loss(window) = self {
             window.on_sent(bytes);
         }
     }
@@ -92,7 +98,7 @@ impl Congestion {
     /// Takes what a report has shown.
     pub(crate) fn on_report(&mut self, shown: &Shown) {
         match self {
-            Self::Window(window) => window.on_report(shown),
+            Self::Loss(window) => window.on_report(shown),
             Self::Rate(bbr) => bbr.on_report(0, shown),
         }
     }
@@ -100,7 +106,7 @@ impl Congestion {
     /// The retransmission timer fired with `flight` bytes unacknowledged.
     pub(crate) fn on_timeout(&mut self, flight: u64) {
         match self {
-            Self::Window(window) => window.on_timeout(flight),
+            Self::Loss(window) => window.on_timeout(flight),
             Self::Rate(bbr) => bbr.on_timeout(0),
         }
     }
@@ -108,7 +114,7 @@ impl Congestion {
     /// The last reduction, or time-out, was for nothing.
     pub(crate) fn undo(&mut self) {
         match self {
-            Self::Window(window) => window.undo(),
+            Self::Loss(window) => window.undo(),
             Self::Rate(bbr) => bbr.undo(0),
         }
     }
@@ -116,7 +122,7 @@ impl Congestion {
     /// The segments have another length from now on.
     pub(crate) fn set_mss(&mut self, mss: u64) {
         match self {
-            Self::Window(window) => window.set_mss(mss),
+            Self::Loss(window) => window.set_mss(mss),
             Self::Rate(bbr) => bbr.set_mss(mss),
         }
     }
@@ -124,7 +130,7 @@ impl Congestion {
     /// Lifts the window to at least `bytes`.
     #[cfg(test)]
     pub(crate) fn raise_to(&mut self, bytes: u64) {
-        if let Self::Window(window) = self {
+        if let Self::Loss(window) = self {
             window.raise_to(bytes);
         }
     }

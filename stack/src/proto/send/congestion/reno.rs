@@ -29,14 +29,14 @@ impl Reno {
 
 #[cfg(test)]
 mod tests {
-    use crate::proto::send::congestion::window::Window;
+    use crate::proto::send::congestion::loss_based::LossBased;
     use crate::proto::time::Instant;
     use core::time::Duration;
 
     #[test]
     fn one_segment_more_per_round_trip() {
         const MSS: u64 = 1000;
-        let mut c = Window::reno(MSS);
+        let mut c = LossBased::reno(MSS);
         c.raise_to(100 * MSS);
         c.on_loss(Instant::ZERO);
         for round in 0..50 {

@@ -10,8 +10,8 @@
 
 mod model;
 
-use super::Shown;
-use super::window::initial;
+use super::loss_based::initial;
+use super::{Shown, bytes};
 use crate::proto::time::Instant;
 use core::time::Duration;
 use model::{Model, Signs};
@@ -163,12 +163,11 @@ impl Bbr {
         let model = &self.models[path];
         let least = LEAST_SEGMENTS * self.mss;
         let bound = match self.phase {
-            Phase::Startup | Phase::Drain => model.bound(),
             Phase::Cruise => model.bound().min(model.flight_high * (1.0 - HEADROOM)),
             Phase::ProbeRtt => self.product(path, PROBE_RTT.1),
-            Phase::Down | Phase::Refill | Phase::Up => model.bound(),
+            _ => model.bound(),
         };
-        (model.window as f64).min(bound.max(least as f64)) as u64
+        bytes((model.window as f64).min(bound.max(least as f64)))
     }
 
     /// Bytes per second, given a round trip for the time before the first sample.
@@ -316,7 +315,9 @@ impl Bbr {
                 }
             }
             // The bound holds the probe up: it is raised, ever faster (`BBRProbeInflightLong…`).
-            Phase::Up if high.is_finite() && flight + self.mss as f64 >= self.window(path) as f64 => {
+            Phase::Up
+                if high.is_finite() && flight + self.mss as f64 >= self.window(path) as f64 =>
+            {
                 self.models[path].flight_high += shown.acked as f64;
             }
             // A queue stands, as long as a quarter of a round trip: that was enough.
@@ -359,7 +360,9 @@ impl Bbr {
             return;
         }
         match self.until {
-            None if shown.flight as f64 <= self.product(path, PROBE_RTT.1).max((LEAST_SEGMENTS * self.mss) as f64) => {
+            None if shown.flight as f64
+                <= self.product(path, PROBE_RTT.1).max((LEAST_SEGMENTS * self.mss) as f64) =>
+            {
                 let round = self.models[path].least().unwrap_or_default();
                 self.until = Some(now + PROBE_RTT_LASTS.max(round));
             }
@@ -376,8 +379,9 @@ impl Bbr {
     fn move_window(&mut self, path: usize, acked: u64) {
         let gain = self.phase.gains().1.max(DOWN.1);
         let product = self.product(path, gain);
-        let room = product * ACK_PART + (TRAINS.min((product / self.mss as f64) as u64) * self.mss) as f64;
-        let most = (product + room).max((LEAST_SEGMENTS * self.mss) as f64) as u64;
+        let trains = product.min((TRAINS * self.mss) as f64);
+        let most = product * (1.0 + ACK_PART) + trains;
+        let most = bytes(most.max((LEAST_SEGMENTS * self.mss) as f64));
         let growing = !self.filled || self.rate() <= 0.0;
         self.models[path].move_window(acked, most, growing);
     }

@@ -172,6 +172,11 @@ impl Model {
         self.flight = 0;
     }
 
+    #[cfg(test)]
+    pub(super) fn rate_for_test(&mut self, rate: f64) {
+        self.rates = [rate; 2];
+    }
+
     pub(super) fn undo(&mut self) {
         self.window = self.window.max(self.before);
     }

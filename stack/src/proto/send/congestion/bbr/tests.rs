@@ -1,1 +1,147 @@
 use super::*;
+use crate::proto::send::delivery::RateSample;
+
+const MSS: u64 = 1420;
+
+/// A path of 12,500,000 bytes a second and 20 ms, in which each round trip is one report.
+struct Line {
+    bbr: Bbr,
+    now: Instant,
+    rate: f64,
+    least: Duration,
+    queue: f64,
+}
+
+impl Line {
+    fn new(members: usize) -> Self {
+        let mut bbr = Bbr::for_group(members, MSS, 7);
+        (0..members).for_each(|path| bbr.set_active(path, true));
+        let least = Duration::from_millis(20);
+        Self { bbr, now: Instant::from_nanos(1), rate: 12.5e6, least, queue: 0.0 }
+    }
+
+    fn product(&self) -> f64 {
+        self.rate * self.least.as_secs_f64()
+    }
+
+    /// A round trip: what is paced in, as far as the window lets it; what the line carries comes
+    /// back, the rest waits in its queue.
+    fn round(&mut self, loss: f64) {
+        for path in 0..self.bbr.models.len() {
+            let rtt = self.least + Duration::from_secs_f64(self.queue / self.rate);
+            let paced = self.bbr.pacing_rate(rtt) * rtt.as_secs_f64();
+            let sent = paced.min(self.bbr.window(path) as f64);
+            let carried = sent.min(self.rate * rtt.as_secs_f64());
+            if path == 0 {
+                self.now += rtt;
+                self.queue = (sent - self.product()).max(0.0);
+            }
+            let gone = bytes(carried * loss);
+            let acked = bytes(carried) - gone;
+            let rate = carried / rtt.as_secs_f64();
+            self.bbr.on_report(
+                path,
+                &Shown {
+                    now: self.now,
+                    acked,
+                    lost: gone,
+                    flight_before: bytes(sent),
+                    flight: bytes(sent),
+                    rtt: Some(rtt),
+                    srtt: rtt,
+                    congested: gone > 0,
+                    recovered: false,
+                    round: true,
+                    rate: Some(RateSample { rate, delivered: acked, app_limited: false }),
+                    cap: None,
+                },
+            );
+        }
+    }
+
+    fn rounds(&mut self, count: usize, loss: f64) -> Vec<Phase> {
+        let mut phases = Vec::new();
+        for _ in 0..count {
+            self.round(loss);
+            if phases.last() != Some(&self.bbr.phase) {
+                phases.push(self.bbr.phase);
+            }
+        }
+        phases
+    }
+}
+
+#[test]
+fn startup_finds_the_rate_and_drains_its_queue() {
+    let mut line = Line::new(1);
+    let phases = line.rounds(40, 0.0);
+    assert_eq!(phases[..3], [Phase::Startup, Phase::Drain, Phase::Down], "{phases:?}");
+    assert!((line.bbr.rate() / line.rate - 1.0).abs() < 0.01, "{}", line.bbr.rate());
+    assert!(line.queue < line.product() / 2.0, "{}", line.queue);
+}
+
+#[test]
+fn a_cycle_probes_and_gives_back() {
+    let mut line = Line::new(1);
+    line.rounds(40, 0.0);
+    let phases = line.rounds(400, 0.0);
+    let cycle = [Phase::Cruise, Phase::Refill, Phase::Up, Phase::Down];
+    let at = phases.iter().position(|phase| *phase == Phase::Cruise).unwrap();
+    assert_eq!(phases[at..at + 4], cycle, "{phases:?}");
+}
+
+#[test]
+fn one_in_a_hundred_lost_at_random_slows_nothing_and_one_in_ten_does() {
+    let mut line = Line::new(1);
+    line.rounds(200, 0.01);
+    assert!(line.bbr.rate() > 0.95 * line.rate, "{}", line.bbr.rate());
+    line.rounds(20, 0.1);
+    let bound = line.bbr.models[0].bound();
+    assert!(bound < 1.6 * line.product(), "{bound} of {}", line.product());
+}
+
+#[test]
+fn a_faster_line_is_found_and_a_slower_one_believed() {
+    let mut line = Line::new(1);
+    line.rounds(60, 0.0);
+    line.rate *= 4.0;
+    line.rounds(300, 0.0);
+    assert!(line.bbr.rate() > 0.9 * line.rate, "{} of {}", line.bbr.rate(), line.rate);
+    line.rate /= 4.0;
+    line.rounds(400, 0.0);
+    assert!(line.bbr.rate() < 1.3 * line.rate, "{} of {}", line.bbr.rate(), line.rate);
+}
+
+#[test]
+fn the_slowest_that_follows_sets_the_rate_and_one_that_leaves_does_not() {
+    let mut line = Line::new(3);
+    line.rounds(60, 0.0);
+    line.bbr.models[1].rate_for_test(1e6);
+    assert_eq!(line.bbr.limiting(), Some(1));
+    assert!((line.bbr.rate() - 1e6).abs() < 1.0);
+    line.bbr.set_active(1, false);
+    assert!(line.bbr.rate() > 0.9 * line.rate);
+    line.bbr.set_active(1, true);
+    assert!(line.bbr.rate() > 0.9 * line.rate, "of who comes back nothing is known");
+}
+
+#[test]
+fn a_time_out_leaves_four_segments_until_it_is_taken_back() {
+    let mut line = Line::new(1);
+    line.rounds(60, 0.0);
+    let window = line.bbr.window(0);
+    line.bbr.on_timeout(0);
+    assert_eq!(line.bbr.window(0), 4 * MSS);
+    line.bbr.undo(0);
+    assert_eq!(line.bbr.window(0), window);
+}
+
+#[test]
+fn the_least_round_trip_is_looked_for_when_it_is_never_seen() {
+    let mut line = Line::new(1);
+    line.rounds(60, 0.0);
+    // Somebody else fills the queue for good: every round trip is longer than the one remembered.
+    line.least += Duration::from_millis(10);
+    let phases = line.rounds(300, 0.0);
+    assert!(phases.contains(&Phase::ProbeRtt), "{phases:?}");
+}

@@ -28,7 +28,7 @@ const PACING_AVOIDANCE: f64 = 1.2;
 
 /// State of one path.
 #[derive(Debug, Clone)]
-pub(crate) struct Window {
+pub(crate) struct LossBased {
     window: u64,
     /// Slow start ends here: `ssthresh` of RFC 5681.
     threshold: u64,
@@ -61,7 +61,7 @@ struct Before {
     rule: Rule,
 }
 
-impl Window {
+impl LossBased {
     /// The state of a new path that follows CUBIC's rule, in slow start at the initial window;
     /// `mss` in payload bytes.
     pub(crate) fn cubic(mss: u64) -> Self {
@@ -274,14 +274,14 @@ mod tests {
     const RTT: Duration = Duration::from_millis(100);
     const T0: Instant = Instant::ZERO;
 
-    fn both() -> [Window; 2] {
-        [Window::reno(MSS), Window::cubic(MSS)]
+    fn both() -> [LossBased; 2] {
+        [LossBased::reno(MSS), LossBased::cubic(MSS)]
     }
 
     #[test]
     fn initial_window() {
         for (mss, window) in [(1420, 14_200), (1460, 14_600), (1148, 11_480), (9000, 18_000)] {
-            assert_eq!(Window::cubic(mss).window(), window);
+            assert_eq!(LossBased::cubic(mss).window(), window);
         }
     }
 
@@ -354,7 +354,7 @@ mod tests {
             cubic: bool,
             ops in prop::collection::vec((0..6u8, any::<u32>(), 0..200u64), 1..200),
         ) {
-            let (mut c, mut now) = (if cubic { Window::cubic(MSS) } else { Window::reno(MSS) }, T0);
+            let (mut c, mut now) = (if cubic { LossBased::cubic(MSS) } else { LossBased::reno(MSS) }, T0);
             for (op, n, cap) in ops {
                 let (n, before) = (u64::from(n), c.window());
                 now += Duration::from_nanos(n);
@@ -376,7 +376,7 @@ mod tests {
 
         #[test]
         fn no_input_panics(a: u64, b: u64, mss: u64, cubic: bool) {
-            let mut c = if cubic { Window::cubic(mss) } else { Window::reno(mss) };
+            let mut c = if cubic { LossBased::cubic(mss) } else { LossBased::reno(mss) };
             c.raise_to(a);
             for _ in 0..3 {
                 c.on_ack(Instant::from_nanos(b), a, Duration::MAX, None);
