@@ -6,10 +6,11 @@ use rand_core::{Rng as _, SeedableRng};
 
 /// `ChaCha8`, because its stream is the same on every platform and in every version of the crate.
 #[derive(Debug)]
-pub(crate) struct Dice(ChaCha8Rng);
+pub struct Dice(ChaCha8Rng);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A generator; one seed gives one sequence.
+    pub fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 

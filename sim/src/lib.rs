@@ -37,7 +37,8 @@ pub mod trace;
 pub mod verify;
 mod world;
 
-pub use link::Link;
+pub use dice::Dice;
+pub use link::{Line, Link, Passage};
 pub use loss::Loss;
 pub use outcome::{Outcome, ReceiverOutcome, Traffic};
 pub use scenario::Scenario;

@@ -116,7 +116,7 @@ impl Link {
 
 /// What became of a datagram that was put on a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passage {
+pub enum Passage {
     /// It arrives then, and perhaps once more.
     Arrives(Instant, Option<Instant>),
     /// The queue was full.
@@ -128,7 +128,7 @@ pub(crate) enum Passage {
 /// A link in use. The queue is kept as the time at which it will be empty, which says the same as
 /// a list of the datagrams in it and costs nothing per datagram.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub struct Line {
     link: Link,
     losing: Losing,
     idle_at: Instant,
@@ -137,7 +137,8 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(link: Link) -> Self {
+    /// An idle line.
+    pub fn new(link: Link) -> Self {
         Self {
             link,
             losing: Losing::new(link.loss),
@@ -152,18 +153,18 @@ impl Line {
     }
 
     /// The most bytes that ever waited, the one on the line included.
-    pub(crate) fn max_queue(&self) -> usize {
+    pub fn max_queue(&self) -> usize {
         self.max_queue
     }
 
     /// Bytes that wait at `now`.
-    fn queued(&self, now: Instant) -> usize {
+    pub fn queued(&self, now: Instant) -> usize {
         let nanos = self.idle_at.since(now).as_nanos();
         (nanos * u128::from(self.link.rate_bps) / 8_000_000_000) as usize
     }
 
     /// Puts a datagram that takes `frame` bytes of line time on the line.
-    pub(crate) fn send(&mut self, now: Instant, frame: usize, dice: &mut Dice) -> Passage {
+    pub fn send(&mut self, now: Instant, frame: usize, dice: &mut Dice) -> Passage {
         let queued = self.queued(now) + frame;
         if queued > self.link.queue_bytes {
             return Passage::TailDropped;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use sim::registry::{self, Entry};
-use sim::throughput::grid;
+use sim::throughput::{grid, measure_all};
 use sim::trace::Writer;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -38,6 +38,9 @@ enum Command {
         /// Seed of every cell.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Print what became of each run as well.
+        #[arg(long)]
+        details: bool,
     },
     /// Runs one scenario with many seeds and prints those that fail.
     Sweep {
@@ -57,14 +60,8 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Command::Grid { only, seed } => {
-            for cell in grid().into_iter().filter(|cell| cell.to_string().contains(&only)) {
-                let (share, law) = (cell.measure(seed), cell.square_root_law());
-                println!("{cell}\t{share:.3}\t{law:.3}");
-                if std::env::var_os("SHOW").is_some() {
-                    println!("{}", cell.scenario(seed).run());
-                }
-            }
+        Command::Grid { only, seed, details } => {
+            measure_grid(&only, seed, details);
             ExitCode::SUCCESS
         }
         Command::Replay { name, seed, trace } => with(&name, |entry| replay(&entry, seed, trace)),
@@ -79,6 +76,17 @@ fn with(name: &str, run: impl FnOnce(Entry) -> bool) -> ExitCode {
         None => {
             eprintln!("no scenario is called {name}; `sim list` lists them");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints the table of the cells whose names contain `only`.
+fn measure_grid(only: &str, seed: u64, details: bool) {
+    let cells: Vec<_> = grid().into_iter().filter(|c| c.to_string().contains(only)).collect();
+    for (cell, share) in cells.iter().zip(measure_all(&cells, seed)) {
+        println!("{cell}\t{share:.3}");
+        if details {
+            println!("{}", cell.scenario(seed).run());
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::loss::Loss;
 use crate::scenario::Scenario;
 use core::fmt;
 use core::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use tcpxm::config::Algorithm;
 
 /// Link rates in bits per second.
@@ -27,8 +29,9 @@ const ALGORITHMS: [(Algorithm, &str); 2] = [(Algorithm::Cubic, "cubic"), (Algori
 const LASTS: Duration = Duration::from_secs(8);
 /// Or so many round trips, if that is longer.
 const ROUND_TRIPS: u32 = 200;
-/// Or until so many packets have been lost, lest slow start and chance be what is measured.
-const LOST: f64 = 200.0;
+/// Or, where losses are what limits, until so many packets have been lost, lest slow start and
+/// chance be what is measured.
+const LOST: f64 = 500.0;
 /// Streams are not shorter, so that there is a middle; nor longer, so that a cell ends.
 const BYTES: (f64, f64) = (2e6, 768e6);
 /// The queue before each line has room for one product of rate and round trip, at least for so
@@ -116,11 +119,17 @@ impl Cell {
         (rate / self.capacity()).min(1.0)
     }
 
+    /// What losses leave of the line: BBR goes by the rate.
+    fn limit(&self) -> f64 {
+        if self.algorithm == Algorithm::Bbr { 1.0 } else { self.square_root_law() }
+    }
+
     /// The scenario that measures it.
     pub fn scenario(&self, seed: u64) -> Scenario {
-        let expected = self.capacity() * self.square_root_law();
+        let limit = self.limit();
+        let expected = self.capacity() * limit;
         let lasts = LASTS.max(self.rtt * ROUND_TRIPS).as_secs_f64();
-        let enough = if self.loss == 0 { 0.0 } else { LOST / self.p() * FULL.1 as f64 };
+        let enough = if limit < 1.0 { LOST / self.p() * FULL.1 as f64 } else { 0.0 };
         #[expect(clippy::cast_sign_loss, reason = "it lies between positive bounds")]
         let bytes = (expected * lasts).max(enough).clamp(BYTES.0, BYTES.1) as u64;
         let loss = if self.loss == 0 { Loss::None } else { Loss::Random(self.p()) };
@@ -141,4 +150,33 @@ impl Cell {
         let rates = outcome.receivers.iter().map(|r| r.steady_rate(scenario.bytes));
         rates.fold(f64::INFINITY, f64::min) / self.capacity()
     }
+}
+
+/// A grid that was measured before: the name of each cell and its share, as a table.
+const SNAPSHOT: &str = include_str!("../snapshots/throughput.tsv");
+
+/// What the committed table says of a cell.
+pub fn recorded(cell: &Cell) -> Option<f64> {
+    let name = cell.to_string();
+    let mut rows = SNAPSHOT.lines().filter_map(|line| line.split_once('\t'));
+    rows.find(|(cell, _)| *cell == name)?.1.parse().ok()
+}
+
+/// Measures many cells on all processors; gives their shares in the same order.
+pub fn measure_all(cells: &[Cell], seed: u64) -> Vec<f64> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut own = Vec::new();
+        while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+            own.push((*cell, cell.measure(seed)));
+        }
+        own
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let found: Vec<(Cell, f64)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|w| w.join().unwrap_or_default()).collect()
+    });
+    let share = |cell| found.iter().find(|(c, _)| c == cell).map_or(0.0, |(_, share)| *share);
+    cells.iter().map(share).collect()
 }

@@ -31,7 +31,7 @@ impl Session {
         self.paced_until = None;
         if target.is_none() {
             self.paced_until = plan::paced_until(self, now);
-            self.note_idle();
+            self.note_idle(now);
         }
         if let Some(Target::Member(index)) = target
             && let Some(len) = self.members[index].conn.lead_flight(buf)
@@ -52,18 +52,20 @@ impl Session {
         Some(self.count(now, transmit))
     }
 
-    /// Nothing holds the next segment back but that there is none: rates that are measured from
-    /// here on say nothing of the paths.
-    fn note_idle(&mut self) {
-        if self.paced_until.is_some() || self.config.algorithm != Algorithm::Bbr {
+    /// Where nothing holds the next segment back but that there is none, rates that are measured
+    /// from here on say nothing of the path.
+    fn note_idle(&mut self, now: Instant) {
+        if self.config.algorithm != Algorithm::Bbr {
             return;
         }
+        let group_idle = plan::step(self, now, Target::Group).is_none();
         for index in 0..self.members.len() {
-            if plan::has_room(self, index, self.segment) {
+            if group_idle && plan::has_room(self, index, self.segment) {
                 self.members[index].board.path.app_limited();
             }
+            let idle = plan::step(self, now, Target::Member(index)).is_none();
             let tx = &mut self.members[index].conn.tx;
-            if tx.permits(self.segment) {
+            if idle && tx.permits(self.segment) {
                 tx.path.app_limited();
             }
         }

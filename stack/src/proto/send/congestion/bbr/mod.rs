@@ -381,9 +381,9 @@ impl Bbr {
         let product = self.product(path, gain);
         let trains = product.min((TRAINS * self.mss) as f64);
         let most = product * (1.0 + ACK_PART) + trains;
-        let most = bytes(most.max((LEAST_SEGMENTS * self.mss) as f64));
-        let growing = !self.filled || self.rate() <= 0.0;
-        self.models[path].move_window(acked, most, growing);
+        let known = self.rate() > 0.0;
+        let most = if known { bytes(most).max(LEAST_SEGMENTS * self.mss) } else { u64::MAX };
+        self.models[path].move_window(acked, most, self.filled && known);
     }
 
     /// The retransmission timer fired.

@@ -160,10 +160,15 @@ impl Model {
         self.flight_bound.min(self.flight_high)
     }
 
-    /// Moves the window towards `most`, by what has arrived.
-    pub(super) fn move_window(&mut self, acked: u64, most: u64, growing: bool) {
+    /// Moves the window towards `most`, by what has arrived. Until Startup has `filled` the line
+    /// it does not shrink: what is known of the rate is less than the truth.
+    pub(super) fn move_window(&mut self, acked: u64, most: u64, filled: bool) {
         let grown = self.window.saturating_add(acked);
-        self.window = if growing { grown.max(self.window) } else { grown.min(most) };
+        if filled {
+            self.window = grown.min(most);
+        } else if self.window < most {
+            self.window = grown;
+        }
     }
 
     pub(super) fn on_timeout(&mut self, least: u64) {
