@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use mcp_cli::{Common, parse::parse};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use tcpxm::config::Algorithm;
 
 /// Begins the names of the variables.
 const PREFIX: &str = "MCP";
@@ -48,8 +49,30 @@ pub(crate) struct Copy {
     /// Read more hosts from this file, one a line; - is standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) hosts: Option<PathBuf>,
+    /// How the rate is found: by losses, as most do, or by what arrives, which bears lossy lines.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) congestion: Congestion,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// Congestion control.
+#[derive(Debug, Clone, core::marker::Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Congestion {
+    #[default]
+    Cubic,
+    Reno,
+    Bbr,
+}
+
+impl From<Congestion> for Algorithm {
+    fn from(congestion: Congestion) -> Self {
+        match congestion {
+            Congestion::Cubic => Self::Cubic,
+            Congestion::Reno => Self::Reno,
+            Congestion::Bbr => Self::Bbr,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -51,7 +51,7 @@ pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
     let outcome = if addrs.is_empty() {
         Outcome { members: Vec::new(), sent: Sent::default(), digest: None, failure: None }
     } else {
-        let sender = Arc::new(connect(common, interface, source.len(), &addrs)?);
+        let sender = Arc::new(connect(options, interface, source.len(), &addrs)?);
         send(&sender, &source, &seats, &plan, common, &watch)
     };
     show(&plan, &seats, &source, outcome, begin.elapsed(), common, &watch)
@@ -129,23 +129,26 @@ fn place(targets: &[Target], found: Vec<Result<SocketAddr, String>>) -> Seats {
 
 /// Opens the session. A group that cannot be used at all is no reason not to copy.
 fn connect(
-    common: &Common,
+    options: &args::Copy,
     interface: Option<u32>,
     len: u64,
     addrs: &[SocketAddr],
 ) -> Result<Sender> {
+    let common = &options.common;
     let v6 = addrs.iter().filter(|addr| addr.is_ipv6()).count() * 2 > addrs.len();
     let family = if v6 { Family::V6 } else { Family::V4 };
     let addr = match common.group {
         Some(group) => group,
         None => (draw_group(family, true).context("cannot draw a group")?, common.port).into(),
     };
+    let algorithm = options.congestion.into();
     let options = |group| SenderOptions {
         session: SessionConfig {
             group,
             delivery: Delivery::Unordered,
             content: Content::Source { len },
             rate: common.rate,
+            algorithm,
             connect_timeout: common.connect_timeout,
             ..SessionConfig::default()
         },

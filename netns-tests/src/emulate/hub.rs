@@ -306,7 +306,7 @@ mod tests {
         for _ in 0..2 {
             hub.send(at(0), 2, &frame(0xff, 9));
         }
-        hub.send(at(1_500), 0, &bytes);
+        hub.send(at(1_200), 0, &bytes);
         let mut ecn = Vec::new();
         while hub.deliver(at(1 << 40), |port, frame, _| ecn.push((port, frame[15] & 3))) {}
         assert!(ecn.contains(&(1, 3)) && ecn.contains(&(2, 2)), "{ecn:?}");
