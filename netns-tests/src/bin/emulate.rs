@@ -77,6 +77,7 @@ fn run(args: &Args) -> Result<()> {
         "ports": ports.collect::<Vec<_>>(),
         "unasked": {
             "dropped": unasked.dropped + hub.exhausted(),
+            "to_nobody": unasked.to_nobody,
             "late": unasked.late,
             "latest_us": unasked.latest_us,
         },

@@ -29,6 +29,8 @@ const TIMER: Token = Token(usize::MAX);
 pub struct Unasked {
     /// Frames that a device did not take.
     pub dropped: u64,
+    /// Frames to a device whose interface was down: as to a host that is switched off.
+    pub to_nobody: u64,
     /// Frames that left more than a millisecond late.
     pub late: u64,
     /// The latest one's delay beyond its time, in microseconds.
@@ -124,7 +126,11 @@ impl Taps {
             let late = now().since(at);
             unasked.late += u64::from(late > LATE);
             unasked.latest_us = unasked.latest_us.max(late.as_micros() as u64);
-            unasked.dropped += u64::from(devices[port].send(bytes).is_err());
+            match devices[port].send(bytes) {
+                Ok(_) => {}
+                Err(error) if is_down(&error) => unasked.to_nobody += 1,
+                Err(_) => unasked.dropped += 1,
+            }
         }) {}
     }
 

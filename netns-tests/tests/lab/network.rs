@@ -1,6 +1,7 @@
 //! A switch and its hosts.
 
 use crate::daemon::Daemon;
+use crate::emulator::Emulator;
 use crate::shell::{run, try_run};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ pub(crate) const LEN: u64 = 64 << 20;
 pub(crate) struct Lab {
     pub(crate) dir: TempDir,
     hosts: usize,
+    /// What stands in the bridge's place.
+    emulator: Option<Emulator>,
 }
 
 impl Lab {
@@ -30,11 +33,31 @@ impl Lab {
 
     fn switch(hosts: usize, how: &str) -> Self {
         prepare();
-        let lab = Self { dir: tempfile::tempdir().unwrap(), hosts };
+        let lab = Self { dir: tempfile::tempdir().unwrap(), hosts, emulator: None };
         run(&format!("ip link add br0 type bridge {how}"));
         run("ip link set br0 up");
         for host in 0..hosts {
             lab.plug(host);
+        }
+        lab
+    }
+
+    /// Likewise, on a switch whose cables are as slow, long and faulty as `lines` say (see
+    /// `emulate --help`).
+    pub(crate) fn lines<S: AsRef<str>>(receivers: usize, lines: &[S]) -> Self {
+        prepare();
+        let hosts = receivers + 1;
+        let dir = tempfile::tempdir().unwrap();
+        let emulator = Some(Emulator::start(dir.path(), hosts, lines));
+        let lab = Self { dir, hosts, emulator };
+        for host in 0..hosts {
+            let ns = lab.ns(host);
+            run(&format!("ip netns add {ns}"));
+            run(&format!("ip link set {} netns {ns}", Emulator::tap(host)));
+            run(&format!("ip -n {ns} link set {} name eth0", Emulator::tap(host)));
+            // The queue that counts is the emulator's.
+            run(&format!("ip -n {ns} link set eth0 txqueuelen 20000"));
+            lab.address(host);
         }
         lab
     }
@@ -44,6 +67,11 @@ impl Lab {
         run(&format!("ip netns add {ns}"));
         run(&format!("ip link add p{host} type veth peer name eth0 netns {ns}"));
         run(&format!("ip link set p{host} master br0 up"));
+        self.address(host);
+    }
+
+    fn address(&self, host: usize) {
+        let ns = self.ns(host);
         run(&format!("ip -n {ns} link set lo up"));
         run(&format!("ip -n {ns} addr add {}/24 dev eth0", self.v4(host)));
         run(&format!("ip -n {ns} addr add {}/64 dev eth0 nodad", self.v6(host)));
@@ -110,6 +138,23 @@ impl Lab {
         (of("tx"), of("rx"))
     }
 
+    /// Frames that a host's interface dropped before they reached the emulator.
+    pub(crate) fn dropped_on_the_way_out(&self, host: usize) -> u64 {
+        let text = run(&format!("ip -n {} -j -s link show dev eth0", self.ns(host)));
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        json[0]["stats64"]["tx"]["dropped"].as_u64().unwrap()
+    }
+
+    /// Ends the emulator and gives its counters. Nothing may have been dropped unasked, here or in
+    /// an interface's own queue: else what was measured was another network.
+    pub(crate) fn counters(&mut self) -> serde_json::Value {
+        let unasked: u64 = (0..self.hosts).map(|host| self.dropped_on_the_way_out(host)).sum();
+        let counters = self.emulator.take().unwrap().end();
+        assert_eq!(unasked, 0, "dropped on the way to the emulator: {counters}");
+        assert_eq!(counters["unasked"]["dropped"], 0, "void: {counters}");
+        counters
+    }
+
     /// A file of `len` bytes without a period, at the sender.
     pub(crate) fn source(&self, len: u64) -> PathBuf {
         let path = self.dir.path().join(format!("source-{len}"));
@@ -120,6 +165,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        drop(self.emulator.take()); // its devices go with it
         for host in 0..self.hosts {
             // First: the namespace's end would remove the cable some time later.
             let _ = try_run(&format!("ip link delete p{host}"));

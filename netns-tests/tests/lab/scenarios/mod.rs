@@ -3,9 +3,13 @@
 mod clean;
 mod faults;
 mod hosts;
+mod lines;
 mod many;
 mod multicast;
 mod usage;
+
+/// Begins the names of those that need TAP devices.
+pub(crate) const ON_LINES: &str = "lines::";
 
 /// Every scenario by name.
 pub(crate) const ALL: &[(&str, fn())] = &[
@@ -43,4 +47,6 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("many::forty_sessions_with_their_own_groups", many::forty_sessions_with_their_own_groups),
     ("many::forty_sessions_on_one_group", many::forty_sessions_on_one_group),
     ("usage::exit_codes", usage::exit_codes),
+    ("lines::faults_of_every_kind", lines::faults_of_every_kind),
+    ("lines::a_short_queue", lines::a_short_queue),
 ];
