@@ -31,6 +31,7 @@ mod net;
 mod outcome;
 mod pool;
 pub mod registry;
+pub mod rival;
 mod scenario;
 pub mod throughput;
 pub mod trace;

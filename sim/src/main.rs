@@ -42,6 +42,8 @@ enum Command {
         #[arg(long)]
         details: bool,
     },
+    /// Measures smoltcp's own TCP over the same lines, beside ours: 100 Mbit/s, 20 ms.
+    Rival,
     /// Runs one scenario with many seeds and prints those that fail.
     Sweep {
         /// Its name.
@@ -64,6 +66,10 @@ fn main() -> ExitCode {
             measure_grid(&only, seed, details);
             ExitCode::SUCCESS
         }
+        Command::Rival => {
+            rival();
+            ExitCode::SUCCESS
+        }
         Command::Replay { name, seed, trace } => with(&name, |entry| replay(&entry, seed, trace)),
         Command::Sweep { name, count } => with(&name, |entry| sweep(&entry, count)),
     }
@@ -77,6 +83,21 @@ fn with(name: &str, run: impl FnOnce(Entry) -> bool) -> ExitCode {
             eprintln!("no scenario is called {name}; `sim list` lists them");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Prints shares of the line: smoltcp's, and ours by each algorithm.
+fn rival() {
+    println!("loss\tsmoltcp\tcubic\tbbr");
+    let cells: Vec<_> =
+        grid().into_iter().filter(|c| c.to_string().starts_with("100M/20ms/")).collect();
+    for cubic in cells.iter().filter(|c| c.to_string().ends_with("/1/cubic")) {
+        let bbr = cells
+            .iter()
+            .find(|c| c.loss == cubic.loss && c.receivers == 1 && c.algorithm != cubic.algorithm);
+        let theirs = sim::rival::measure(cubic, 1);
+        let (ours, bbr) = (cubic.measure(1), bbr.map_or(0.0, |c| c.measure(1)));
+        println!("{}%\t{theirs:.3}\t{ours:.3}\t{bbr:.3}", f64::from(cubic.loss) / 100.0);
     }
 }
 

@@ -95,11 +95,13 @@ pub fn grid() -> Vec<Cell> {
 }
 
 impl Cell {
-    fn p(&self) -> f64 {
+    /// Probability that a packet is lost.
+    pub(crate) fn p(&self) -> f64 {
         f64::from(self.loss) / 10_000.0
     }
 
-    fn line(&self) -> Link {
+    /// Every line's properties.
+    pub(crate) fn line(&self) -> Link {
         let product = self.rate / 8 * self.rtt.as_micros() as u64 / 1_000_000;
         let queue = product.max(QUEUE_LEAST) as usize;
         Link::lan().rate(self.rate).delay(self.rtt / 4).queue(queue)
