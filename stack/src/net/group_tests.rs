@@ -79,8 +79,15 @@ fn send(on: Route, group: SocketAddr, bytes: &[u8]) -> SocketAddr {
     let mut train = Train::new();
     train.buf[..bytes.len()].copy_from_slice(bytes);
     let len = bytes.len();
-    let transmit =
-        Transmit { to: group, from: None, ifindex: 0, len, segment_size: len, datagrams: 1 };
+    let transmit = Transmit {
+        to: group,
+        from: None,
+        ifindex: 0,
+        len,
+        segment_size: len,
+        datagrams: 1,
+        ecn: 0,
+    };
     train.load(transmit);
     assert_eq!(socket.send(&mut train), Sending::Done);
     assert_eq!(socket.lost(), 0);

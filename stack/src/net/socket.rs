@@ -68,7 +68,7 @@ impl Train {
     pub(crate) fn new() -> Self {
         let to = SocketAddr::from(([0, 0, 0, 0], 0));
         let transmit =
-            Transmit { to, from: None, ifindex: 0, len: 0, segment_size: 0, datagrams: 0 };
+            Transmit { to, from: None, ifindex: 0, len: 0, segment_size: 0, datagrams: 0, ecn: 0 };
         Self { transmit, buf: vec![0; BUFFER].into_boxed_slice(), sent: 0 }
     }
 
@@ -254,7 +254,7 @@ impl UdpSocket {
         };
         let out = quinn_udp::Transmit {
             destination: scoped(transmit.to, transmit.ifindex),
-            ecn: None,
+            ecn: quinn_udp::EcnCodepoint::from_bits(transmit.ecn),
             contents: &train.buf[train.sent..train.sent + piece],
             segment_size: Some(transmit.segment_size),
             src_ip,

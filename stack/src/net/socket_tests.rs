@@ -13,7 +13,7 @@ fn train(to: SocketAddr, len: usize, segment_size: usize) -> Train {
         *byte = (i / segment_size) as u8;
     }
     let datagrams = len.div_ceil(segment_size);
-    train.load(Transmit { to, from: None, ifindex: 0, len, segment_size, datagrams });
+    train.load(Transmit { to, from: None, ifindex: 0, len, segment_size, datagrams, ecn: 0b10 });
     train
 }
 

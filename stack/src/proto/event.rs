@@ -49,6 +49,8 @@ pub struct Transmit {
     pub segment_size: usize,
     /// Number of datagrams.
     pub datagrams: usize,
+    /// ECN bits of the IP header (RFC 3168, 5): ECT(0) for data, else 0.
+    pub ecn: u8,
 }
 
 /// What the driver must do for a receiving session.

@@ -3,6 +3,7 @@
 use super::Conn;
 use super::ack::Urgency;
 use super::state::Input;
+use crate::proto::recv::pns::Recorded;
 use crate::proto::time::Instant;
 use crate::wire::{Ack, Header, Kind, TAG_LEN, Tlv, offset_of, split};
 
@@ -27,8 +28,12 @@ impl Incoming<'_> {
 }
 
 /// How urgent a packet is that is nothing but data.
-pub(crate) fn gap_urgency(gap: bool) -> Urgency {
-    if gap { Urgency::Gap } else { Urgency::Usual }
+pub(crate) fn urgency(recorded: Recorded) -> Urgency {
+    match recorded {
+        Recorded { marked: true, .. } => Urgency::AtOnce,
+        Recorded { gap: true, .. } => Urgency::Gap,
+        Recorded { .. } => Urgency::Usual,
+    }
 }
 
 /// Takes the plaintext of a datagram apart. `None`: malformed, to be dropped.
@@ -95,7 +100,7 @@ impl Conn {
             let urgency = if incoming.ping || incoming.header.segment.fin {
                 Urgency::AtOnce
             } else {
-                gap_urgency(recorded.gap)
+                urgency(recorded)
             };
             self.acks.on_packet(now, urgency);
         }

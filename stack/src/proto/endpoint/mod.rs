@@ -237,5 +237,5 @@ fn forget_group(groups: &mut BTreeMap<u64, Vec<ReceiverId>>, cid: u64, id: Recei
 }
 
 fn single(to: SocketAddr, from: Option<std::net::IpAddr>, ifindex: u32, len: usize) -> Transmit {
-    Transmit { to, from, ifindex, len, segment_size: len, datagrams: 1 }
+    Transmit { to, from, ifindex, len, segment_size: len, datagrams: 1, ecn: 0 }
 }

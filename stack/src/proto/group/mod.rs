@@ -61,6 +61,8 @@ pub(crate) struct Session {
     pub(crate) trial: Trial,
     pub(crate) pace: Pace,
     pub(crate) group_pacer: Pacer,
+    /// Data may be marked on the way instead of dropped.
+    pub(crate) ecn: bool,
     /// The one machine that sets the group's rate, if the algorithm is BBR.
     pub(crate) group_bbr: Option<Bbr>,
     /// When the next train may leave that nothing but its pace holds back.
@@ -119,6 +121,7 @@ impl Session {
             trial: Trial::default(),
             pace: Pace::new(config.rate),
             group_pacer: Pacer::default(),
+            ecn: true,
             group_bbr,
             paced_until: None,
             group,

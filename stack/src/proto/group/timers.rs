@@ -100,6 +100,9 @@ impl Session {
                 if m.conn.tx.long_ones_time_out() {
                     m.conn.ping(); // is it there at all?
                 }
+                // Some filters drop what they do not know: of a path that has never carried data
+                // nothing is asked but to carry it (RFC 8311, 4.2.2, and 9000, 13.4.2).
+                self.ecn &= !m.acked.is_empty();
                 self.on_timer_losses(index);
             }
             Err(reason) => {

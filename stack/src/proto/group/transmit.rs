@@ -14,6 +14,9 @@ use std::net::SocketAddr;
 /// Segments of a train, at most: 32 full ones stay below the 64 KiB of one UDP GSO send.
 const MAX_TRAIN: usize = 32;
 
+/// A packet that may be marked instead of dropped (RFC 3168, 5).
+const ECT_0: u8 = 0b10;
+
 impl Session {
     /// The next train, if there is anything to send now.
     pub(crate) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
@@ -166,11 +169,13 @@ impl Session {
             };
             pacer.spend(now, rate, (len - datagrams * OVERHEAD) as u64);
         }
-        match (target, &self.group) {
+        let mut transmit = match (target, &self.group) {
             (Target::Member(index), _) => unicast(&self.members[index], len, size, datagrams),
             (Target::Group, Some(tx)) => train_to(tx.group.addr, len, size, datagrams),
             (Target::Group, None) => train_to(self.members[0].addr, len, size, datagrams),
-        }
+        };
+        transmit.ecn = if self.ecn { ECT_0 } else { 0 };
+        transmit
     }
 
     fn emit_unicast(&mut self, now: Instant, buf: &mut [u8], index: usize, step: &Step) {
@@ -281,9 +286,10 @@ fn unicast(m: &Member, len: usize, segment_size: usize, datagrams: usize) -> Tra
         len,
         segment_size,
         datagrams,
+        ecn: 0,
     }
 }
 
 fn train_to(to: SocketAddr, len: usize, segment_size: usize, datagrams: usize) -> Transmit {
-    Transmit { to, from: None, ifindex: 0, len, segment_size, datagrams }
+    Transmit { to, from: None, ifindex: 0, len, segment_size, datagrams, ecn: 0 }
 }

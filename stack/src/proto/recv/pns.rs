@@ -14,6 +14,9 @@ pub(crate) struct Recorded {
     /// packet that elicits no ACK never says so itself; a hole that it opens is told by the next
     /// one that does, so that ACKs are not answered by ACKs.
     pub(crate) gap: bool,
+    /// It is the first that arrived marked after one that was not: the sender is to know at once
+    /// (RFC 9000, 13.2.1).
+    pub(crate) marked: bool,
 }
 
 /// The packets of one space, as far as they are remembered.
@@ -29,6 +32,8 @@ pub(crate) struct PnTracker {
     largest: Option<u64>,
     largest_at: Instant,
     ce: u32,
+    /// The last packet was marked.
+    marked: bool,
     /// A packet that elicits no ACK opened or filled a hole, and none that does came since.
     owed: bool,
 }
@@ -52,7 +57,7 @@ impl PnTracker {
     /// an ACK. One that is not new changes nothing.
     pub(crate) fn record(&mut self, now: Instant, pn: u64, ce: bool, eliciting: bool) -> Recorded {
         if !self.is_new(pn) {
-            return Recorded { gap: false };
+            return Recorded { gap: false, marked: false };
         }
         let next = self.largest.map(|l| l + 1).max(self.start);
         self.owed |= next.is_some_and(|next| pn != next);
@@ -60,6 +65,7 @@ impl PnTracker {
         if pn >= *self.start.get_or_insert(pn) {
             self.counted += 1;
         }
+        let marked = !core::mem::replace(&mut self.marked, ce) && ce;
         self.ce = self.ce.saturating_add(u32::from(ce));
         if self.largest.is_none_or(|largest| pn > largest) {
             self.largest = Some(pn);
@@ -71,7 +77,7 @@ impl PnTracker {
         {
             self.floor = oldest.end;
         }
-        Recorded { gap }
+        Recorded { gap, marked }
     }
 
     /// The largest number seen.

@@ -9,7 +9,7 @@ use crate::error::Reason;
 use crate::proto::conn::Conn;
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::emit::Report;
-use crate::proto::conn::incoming::{Incoming, dissect, gap_urgency};
+use crate::proto::conn::incoming::{Incoming, dissect, urgency};
 use crate::proto::conn::state::Input;
 use crate::proto::event::{ControlRead, ReadOutcome};
 use crate::proto::send::space::Fired;
@@ -147,7 +147,7 @@ impl Receiving {
         self.heard.record(true);
         if let Some(group) = &mut self.group {
             let recorded = group.tracker.record(now, pn, ce, true);
-            self.conn.acks.on_packet(now, gap_urgency(recorded.gap));
+            self.conn.acks.on_packet(now, urgency(recorded));
         }
         self.after_data();
     }

@@ -11,6 +11,7 @@ use super::rack::{Rack, Verdict};
 use super::rtt::Rtt;
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
+use crate::wire::SpaceAck;
 use core::time::Duration;
 
 /// One path.
@@ -27,6 +28,8 @@ pub(crate) struct Path {
     recovering: bool,
     /// The packet whose loss made the last reduction.
     cut_by: Option<u64>,
+    /// Packets that arrived marked, as last reported.
+    marked: u32,
     /// A round trip ends when this packet has arrived.
     round_end: u64,
     tally: Tally,
@@ -59,6 +62,7 @@ impl Path {
             recover: 0,
             recovering: false,
             cut_by: None,
+            marked: 0,
             round_end: 0,
             tally: Tally::default(),
         }
@@ -146,9 +150,10 @@ impl Path {
         self.tally.newest = self.tally.newest.max(Some((pn, sent)));
     }
 
-    /// All packets of a report have been named: its `largest` was acknowledged after `delay_us`
-    /// microseconds; `next` is the number of the packet that will be sent next.
-    pub(crate) fn reported(&mut self, now: Instant, largest: u64, delay_us: u32, next: u64) {
+    /// All packets of a report have been named; `next` is the number of the packet that will be
+    /// sent next.
+    pub(crate) fn reported(&mut self, now: Instant, ack: &SpaceAck<'_>, next: u64) {
+        let SpaceAck { largest, delay_us, ce, .. } = *ack;
         if let Some((pn, sent)) = self.tally.newest
             && pn == largest
         {
@@ -163,6 +168,14 @@ impl Path {
             self.tally.recovered = true;
             self.rack.on_recovered();
         }
+        // A mark is a sign of congestion as a loss is, once a round trip (RFC 3168, 6.1.2).
+        if ce > self.marked && largest >= self.recover {
+            self.recover = next;
+            self.recovering = true;
+            self.cut_by = None;
+            self.tally.congested = true;
+        }
+        self.marked = self.marked.max(ce);
         if newest >= Some(self.round_end) {
             self.round_end = next;
             self.tally.round = true;

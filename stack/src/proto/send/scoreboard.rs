@@ -142,7 +142,7 @@ impl Scoreboard {
                 self.hear(now, pn, log);
             }
         }
-        self.path.reported(now, ack.largest, ack.delay_us, self.next());
+        self.path.reported(now, ack, self.next());
         self.heard_below = self.heard_below.max(self.base);
         while self.fates.get((self.heard_below - self.base) as usize) == Some(&Fate::Heard) {
             self.heard_below += 1;

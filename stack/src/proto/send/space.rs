@@ -220,7 +220,7 @@ impl SendSpace {
             self.rto_base = now; // RFC 6298 (5.3)
             self.suspect_black_hole();
         }
-        self.path.reported(now, ack.largest, ack.delay_us, self.next_pn());
+        self.path.reported(now, ack, self.next_pn());
         self.find_lost(now);
         self.conclude(now);
         self.trim();

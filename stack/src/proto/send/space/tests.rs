@@ -90,6 +90,28 @@ fn two_later_arrivals_make_a_loss_a_quarter_of_a_round_trip_later() {
 }
 
 #[test]
+fn a_mark_cuts_the_window_once_a_round_trip_and_loses_nothing() {
+    let mut space = space();
+    let report = |space: &mut SendSpace, ms, pn, ce| {
+        let ranges = [(0, pn)];
+        let ranges = RangeList::Listed(&ranges);
+        space.on_ack(at(ms), &SpaceAck { largest: pn, delay_us: 0, missed: 0, ce, ranges });
+    };
+    for _ in 0..10 {
+        send(&mut space, at(0));
+    }
+    report(&mut space, 10, 3, 0);
+    let window = space.path.congestion.window();
+    report(&mut space, 11, 5, 1);
+    report(&mut space, 12, 9, 4);
+    assert!(space.news.lost.is_empty());
+    let pn = send(&mut space, at(12));
+    report(&mut space, 22, pn, 4);
+    let cut = space.path.congestion.window();
+    assert!(cut < window && cut > window / 2, "one reduction: {cut} of {window}");
+}
+
+#[test]
 fn a_lost_tail_is_probed_before_the_timer_gives_everything_up() {
     let mut space = space();
     for _ in 0..4 {
