@@ -106,6 +106,16 @@ fn lines() -> Vec<Named> {
                 .independent_loss(0.001),
         ),
         (
+            "satellite",
+            "12 receivers, 10 Mbit/s out, 64 kbit/s back from each, 560 ms",
+            satellite().bytes(24 << 20),
+        ),
+        (
+            "satellite-bbr",
+            "the same by BBR",
+            satellite().bytes(24 << 20).session(|s| s.algorithm = Algorithm::Bbr),
+        ),
+        (
             "everything-at-once",
             "loss, reordering, duplication and jitter together",
             three()
@@ -114,6 +124,13 @@ fn lines() -> Vec<Named> {
                 .independent_loss(0.005),
         ),
     ]
+}
+
+/// As MTM had it (the seed `MTM`): ISDN back from each of twelve receivers. The queues hold what
+/// comes in a round trip, and two seconds of the way back.
+fn satellite() -> Scenario {
+    let out = Link::lan().rate(10_000_000).delay(ms(140)).queue(700 << 10);
+    Scenario::new(SEED).receivers(12).link(out).back(out.rate(64_000).queue(16 << 10))
 }
 
 /// Members that are not like the others.

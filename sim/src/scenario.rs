@@ -23,6 +23,7 @@ pub struct Scenario {
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) bytes: u64,
     pub(crate) link: Link,
+    pub(crate) back: Option<Link>,
     pub(crate) shared_loss: Loss,
     pub(crate) independent_loss: Loss,
     pub(crate) v6: bool,
@@ -59,6 +60,7 @@ impl Scenario {
             receivers: vec![Receiver::default()],
             bytes: 8 << 20,
             link: Link::lan(),
+            back: None,
             shared_loss: Loss::None,
             independent_loss: Loss::None,
             v6: false,
@@ -100,6 +102,12 @@ impl Scenario {
     #[must_use]
     pub fn link(self, link: Link) -> Self {
         Self { link, ..self }
+    }
+
+    /// Every receiver's uplink, if it is not like the other lines.
+    #[must_use]
+    pub fn back(self, link: Link) -> Self {
+        Self { back: Some(link), ..self }
     }
 
     /// Random loss on the sender's uplink: a group datagram is lost to all.
@@ -258,7 +266,7 @@ impl Scenario {
             let addr = self.addr(i + 1, PORT);
             seats.push(Seat {
                 addr,
-                up: self.link,
+                up: self.back.unwrap_or(self.link),
                 down: self.down(receiver),
                 deaf: receiver.deaf,
             });

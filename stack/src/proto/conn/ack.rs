@@ -13,8 +13,8 @@ const DEFAULT_EVERY: u32 = 2;
 /// A gap is told at once, but no more often than this; at a larger delay than four times this, no
 /// more often than half the delay (an eighth of the round trip, as the sender sets delays).
 const GAP_INTERVAL_MIN: Duration = Duration::from_millis(1);
-/// What a sender may ask for is cut to this, or its own timers would go off.
-pub(crate) const LONGEST_DELAY: Duration = Duration::from_millis(25);
+/// What a sender may ask for is cut to this: half of what RFC 9293 (3.8.6.3) allows.
+const LONGEST_DELAY: Duration = Duration::from_millis(250);
 
 /// How often to acknowledge. Packets that arrive together are counted together, so a train costs
 /// one ACK.

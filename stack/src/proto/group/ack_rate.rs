@@ -16,8 +16,11 @@ const EVERY: (u64, u64) = (1, 64);
 /// its uplink (an ACK is some 200 bytes with all headers). More members acknowledge the less
 /// often, down to twice a window.
 const FULL_RATE: u64 = 4;
-/// A quarter of a round trip, or what so many packets take, within these bounds.
+/// A quarter of a round trip, or what so many packets take, within these bounds …
 const DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(25));
+/// … but an eighth of a round trip at least: a long path has nothing of ACKs at short intervals,
+/// and its way back may be narrow (on 64 kbit/s pass forty a second).
+const DELAY_PART: u32 = 8;
 
 /// The policy for a window of so many bytes, of which so many members report.
 pub(crate) fn wanted(window: u64, segment: u64, srtt: Duration, members: u64) -> AckPolicy {
@@ -25,7 +28,8 @@ pub(crate) fn wanted(window: u64, segment: u64, srtt: Duration, members: u64) ->
     let crowd = (members / FULL_RATE).min(segments / 2);
     let every = (segments / ACKS_PER_WINDOW).max(crowd).clamp(EVERY.0, EVERY.1);
     let share = (every as f64 / segments as f64).clamp(0.25, 1.0);
-    AckPolicy { every: every as u32, delay: srtt.mul_f64(share).clamp(DELAY.0, DELAY.1) }
+    let delay = srtt.mul_f64(share).clamp(DELAY.0, DELAY.1.max(srtt / DELAY_PART));
+    AckPolicy { every: every as u32, delay }
 }
 
 /// Whether a policy differs from the one in force by more than a quarter, so that it is worth a
@@ -52,6 +56,7 @@ impl Session {
         let policy = wanted(window, self.segment, srtt, members);
         if differs(policy, m.ack_policy) {
             m.ack_policy = policy;
+            m.conn.tx.expect_delay(policy.delay);
             let (every, delay_us) = (policy.every as u16, policy.delay.as_micros() as u32);
             m.conn.control.push(&Record::AckPolicy { every, delay_us });
         }
@@ -82,6 +87,7 @@ mod tests {
         assert_eq!(wanted(160, ms(20), 8), policy(20, ms(5)), "that is seldom enough");
         assert_eq!(wanted(10, ms(20), 8), policy(2, ms(5)), "these would drown the downlink");
         assert_eq!(wanted(10, ms(20), 100), policy(5, ms(10)), "twice a window at the least");
+        assert_eq!(wanted(800, ms(560), 1), policy(64, ms(70)));
         assert_eq!(wanted(0, ms(20), 100).every, 1);
         assert!(!differs(policy(20, ms(5)), policy(16, ms(5))));
         assert!(differs(policy(21, ms(5)), policy(16, ms(5))));

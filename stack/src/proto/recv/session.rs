@@ -145,6 +145,7 @@ impl Receiving {
             return;
         }
         self.heard.record(true);
+        self.conn.last_heard = now; // the sender lives, though it has nothing to say to us alone
         if let Some(group) = &mut self.group {
             let recorded = group.tracker.record(now, pn, ce, true);
             self.conn.acks.on_packet(now, urgency(recorded));

@@ -20,9 +20,9 @@ pub(crate) const INITIAL_RTO: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: u32 = 8;
 /// A tail is probed after so many smoothed round trips (RFC 8985, 7.2) …
 const PROBE_RTTS: u32 = 2;
-/// … and the longest that the peer may hold an acknowledgement back (in place of RFC 8985's 200
-/// ms, since here the sender says how long it may be).
-const PROBE_ACK_DELAY: Duration = crate::proto::conn::ack::LONGEST_DELAY;
+/// … and as long as the peer may hold an acknowledgement back: so long, unless it was told to wait
+/// longer (in place of RFC 8985's 200 ms, since here the sender says it).
+const PROBE_ACK_DELAY: Duration = Duration::from_millis(25);
 
 /// Time-outs in a row after which a path is suspected to swallow long packets.
 const LONG_TIMEOUTS: u32 = 2;
@@ -133,6 +133,8 @@ pub(crate) struct SendSpace {
     /// Their number when, for the first time since, a short packet arrived all the same.
     answered_at: Option<u32>,
     vanish: bool,
+    /// The longest that the peer holds an acknowledgement back.
+    ack_delay: Duration,
     pub(crate) path: Path,
     pub(crate) news: News,
 }
@@ -155,6 +157,7 @@ impl SendSpace {
             long_timeouts: 0,
             answered_at: None,
             vanish: false,
+            ack_delay: PROBE_ACK_DELAY,
             path: Path::new(algorithm, mss, INITIAL_RTO),
             news: News::default(),
         }
@@ -332,7 +335,7 @@ impl SendSpace {
     fn probe_at(&self) -> Option<Instant> {
         let srtt = self.path.rtt.smoothed()?;
         let due = self.eliciting_out > 0 && !self.probed && self.backoff == 0;
-        due.then(|| self.rto_base + srtt * PROBE_RTTS + PROBE_ACK_DELAY)
+        due.then(|| self.rto_base + srtt * PROBE_RTTS + self.ack_delay)
     }
 
     /// The present time-out, back-off included.
@@ -365,6 +368,11 @@ impl SendSpace {
     pub(crate) fn tail(&self) -> Option<Range<u64>> {
         let out = self.packets.iter().rev().filter(|p| p.fate == Fate::Outstanding);
         out.map(|p| p.content.data.clone()).find(|data| !data.is_empty())
+    }
+
+    /// The peer was told to hold acknowledgements back for so long at most.
+    pub(crate) fn expect_delay(&mut self, delay: Duration) {
+        self.ack_delay = delay.max(PROBE_ACK_DELAY);
     }
 
     /// One data segment may leave whatever the window says.
