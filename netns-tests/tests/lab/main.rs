@@ -31,9 +31,9 @@ fn main() -> ExitCode {
     if tcp::play() {
         return ExitCode::SUCCESS;
     }
-    if std::env::args().any(|word| word == rivals::ASKED) {
+    if let Some(only) = rivals::asked() {
         if enter::is_inside() {
-            rivals::run();
+            rivals::run(&only);
             return ExitCode::SUCCESS;
         }
         let Err(why) = enter::again() else { return ExitCode::SUCCESS };

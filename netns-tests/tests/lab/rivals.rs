@@ -1,7 +1,8 @@
 //! Beside the kernel's TCP on the same lines: no test, since what it says depends on the machine;
 //! figures to read, each with its ratio from one run.
 //!
-//! `cargo test --release -p netns-tests --test lab -- --rivals`
+//! `cargo test --release -p netns-tests --test lab -- --rivals`, or with one of them only, such as
+//! `--rivals=fairness`.
 
 use crate::copy::Copy;
 use crate::network::Lab;
@@ -9,7 +10,7 @@ use crate::tcp::Flow;
 use std::time::{Duration, Instant};
 
 /// The word that asks for this.
-pub(crate) const ASKED: &str = "--rivals";
+const ASKED: &str = "--rivals";
 
 /// A path of 20 ms and 100 Mbit/s, with a queue of one product of the two.
 const LONG: &str = "delay=5ms,rate=100M,queue=250K";
@@ -18,11 +19,21 @@ const LASTS: Duration = Duration::from_secs(15);
 /// A fair share shows after so long.
 const FAIR: Duration = Duration::from_secs(60);
 
-/// Everything, one after the other.
-pub(crate) fn run() {
-    one_receiver();
-    satellite();
-    fairness();
+/// Whether this is asked for; then which, empty for all.
+pub(crate) fn asked() -> Option<String> {
+    std::env::args().find_map(|word| {
+        let rest = word.strip_prefix(ASKED)?;
+        Some(rest.trim_start_matches('=').to_owned())
+    })
+}
+
+/// Runs those whose name contains `only`, one after the other.
+pub(crate) fn run(only: &str) {
+    let all: [(&str, fn()); 3] =
+        [("losses", one_receiver), ("satellite", satellite), ("fairness", fairness)];
+    for (_, compare) in all.iter().filter(|(name, _)| name.contains(only)) {
+        compare();
+    }
 }
 
 fn mbit(bytes_per_second: f64) -> f64 {

@@ -96,11 +96,12 @@ pub(crate) fn group_window(s: &Session) -> Option<u64> {
 }
 
 /// Whether a member's window has room for so many more bytes of what the group carries.
-pub(crate) fn has_room(s: &Session, index: usize, bytes: u64) -> bool {
+fn has_room(s: &Session, index: usize, bytes: u64) -> bool {
     s.members[index].board.flight() + bytes <= window(s, index)
 }
 
-fn group_permits(s: &Session, bytes: u64) -> bool {
+/// Whether every member that follows has room for so many more bytes, and the log as well.
+pub(crate) fn group_permits(s: &Session, bytes: u64) -> bool {
     let following = |index: &usize| s.members[*index].is_multicast();
     !s.log.is_full()
         && (0..s.members.len()).filter(following).all(|index| has_room(s, index, bytes))

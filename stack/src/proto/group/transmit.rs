@@ -61,9 +61,10 @@ impl Session {
         if self.config.algorithm != Algorithm::Bbr {
             return;
         }
-        let group_idle = plan::step(self, now, Target::Group).is_none();
+        let group_idle = plan::step(self, now, Target::Group).is_none()
+            && plan::group_permits(self, self.segment);
         for index in 0..self.members.len() {
-            if group_idle && plan::has_room(self, index, self.segment) {
+            if group_idle {
                 self.members[index].board.path.app_limited();
             }
             let idle = plan::step(self, now, Target::Member(index)).is_none();
