@@ -98,7 +98,7 @@ fn satellite() {
     for congestion in ["cubic", "bbr"] {
         let mut lab = Lab::lines(12, &all);
         let _daemons = lab.daemons();
-        let len = 48 << 20;
+        let len = 64 << 20;
         let rate = copy_rate(&lab, congestion, len);
         println!(
             "satellite, 12 receivers, 10 Mbit/s out, 64 kbit/s back, 560 ms, {congestion}: {:.2} Mbit/s, {:.0} % of the line's payload, from the first SYN to the last verdict of {len} bytes",

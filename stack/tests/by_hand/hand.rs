@@ -215,6 +215,12 @@ impl App {
 
     /// Writes, supplies and reads all that can be.
     pub(crate) fn serve(&mut self, net: &mut Net) {
+        self.feed(net);
+        self.take(net);
+    }
+
+    /// The sending side's part of that.
+    pub(crate) fn feed(&mut self, net: &mut Net) {
         let now = net.now;
         let sender = &mut net.nodes[0].endpoint;
         while let Some(need) = sender.next_need(self.session) {
@@ -229,6 +235,10 @@ impl App {
                 sender.finish(now, self.session);
             }
         }
+    }
+
+    fn take(&mut self, net: &mut Net) {
+        let now = net.now;
         for n in 0..self.ids.len() {
             let endpoint = &mut net.nodes[n + 1].endpoint;
             self.ids[n] = self.ids[n].or_else(|| endpoint.accept());

@@ -131,6 +131,53 @@ fn an_outage_does_not_shorten_segments() {
     }
 }
 
+/// The window opens again, and the sender is not told: it asks.
+#[test]
+fn a_lost_window_update_costs_a_time_out_and_no_more() {
+    for group in [None, Some(group())] {
+        let losing = Rc::new(Cell::new(false));
+        let lost = losing.clone();
+        let path = move |_, n, packet: hand::Packet| {
+            if n == 0 && lost.get() { Vec::new() } else { vec![(DELAY, packet)] }
+        };
+        let mut net = Net::new(1, 0, Box::new(path));
+        let buffer = 1 << 18;
+        let config = EndpointConfig {
+            listen: true,
+            port: 8737,
+            recv_buffer: buffer,
+            recv_buffer_max: buffer,
+            ..Default::default()
+        };
+        net.nodes[1].endpoint = Endpoint::new(config, [1; 32]);
+        let len = 16 << 20;
+        let mut app = App::new(&mut net, source(len, Delivery::Ordered, group), len);
+        // Nobody reads until the window is closed and all is quiet.
+        net.run(SECOND / 2, |net| {
+            app.feed(net);
+            true
+        });
+        assert!(app.got[0] == 0);
+        losing.set(true);
+        let closed = net.now;
+        app.serve(&mut net);
+        net.run(Duration::from_millis(100), |_| true);
+        losing.set(false);
+        let mut opened = None;
+        net.run(SECOND * 20, |net| {
+            let before = app.got[0];
+            app.serve(net);
+            if app.got[0] > before && opened.is_none() {
+                opened = Some(net.now);
+            }
+            !app.done(net)
+        });
+        let waited = opened.unwrap().since(closed);
+        assert!(waited < SECOND, "{waited:?}, group {}", group.is_some());
+        assert_eq!(app.got[0], len);
+    }
+}
+
 /// Control passes, data never does: that is found, and does not take for ever.
 #[test]
 fn a_member_that_gets_no_byte_is_given_up() {

@@ -22,6 +22,17 @@ const MAX_TRANSITIONS: usize = 64;
 /// Unanswered probes of the group space space out up to this.
 const PROBE_MAX: Duration = Duration::from_millis(500);
 
+/// Unanswered probes of a closed window space out up to this (RFC 9293, 3.8.6.1, sets no bound;
+/// RFC 6298, 2.5, has a minute for all timers).
+const PERSIST_MAX: Duration = Duration::from_mins(1);
+
+/// A closed window is asked about: when next, and how long after that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Persist {
+    pub(crate) at: Instant,
+    after: Duration,
+}
+
 /// Since when a trouble lasts.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -60,6 +71,8 @@ pub(crate) struct Member {
     pub(crate) group_status: GroupStatus,
     /// The newest unicast packet that a report named, so that reports are taken in order.
     pub(crate) last_report: u64,
+    /// Its window is closed, and nothing is on its way that would be answered.
+    pub(crate) persist: Option<Persist>,
     /// Since when bytes are on their way to it and none arrives.
     pub(crate) stalled: Option<Instant>,
     /// Option 51, as last reported.
@@ -109,6 +122,7 @@ impl Member {
             pacer: Pacer::default(),
             group_status: GroupStatus::None,
             last_report: 0,
+            persist: None,
             stalled: None,
             heard_percent: 0,
             ack_policy: AckPolicy::default(),
@@ -256,6 +270,36 @@ impl Member {
             }
         }
         self.conn.tx.allow_probe();
+    }
+
+    /// Whether its window, and nothing else, holds back what it is to get next; `next` is where
+    /// the group goes on if it follows that.
+    fn is_shut(&self, next: u64, segment: u64, end: u64) -> bool {
+        let own = self.todo.first().map_or(u64::MAX, |range| range.start);
+        let next = if self.is_multicast() { own.min(next) } else { own };
+        let quiet = self.conn.tx.flight() == 0 && !self.board.waits();
+        self.is_served() && quiet && next < end && self.edge < end.min(next.saturating_add(segment))
+    }
+
+    /// Looks whether its window is shut: the update that opens it may be lost, so it is asked about
+    /// now and then (RFC 9293, 3.8.6.1: the first time after a retransmission time-out, then ever
+    /// more seldom).
+    pub(crate) fn watch_window(&mut self, now: Instant, next: u64, segment: u64, end: u64) {
+        if !self.is_shut(next, segment, end) {
+            self.persist = None;
+        } else if self.persist.is_none() {
+            let after = self.conn.tx.path.rtt.rto();
+            self.persist = Some(Persist { at: now + after, after });
+        }
+    }
+
+    /// Asks about a shut window when it is time to.
+    pub(crate) fn probe_window(&mut self, now: Instant) {
+        if let Some(persist) = self.persist.as_mut().filter(|persist| persist.at <= now) {
+            persist.after = (persist.after * 2).min(PERSIST_MAX);
+            persist.at = now + persist.after;
+            self.conn.ping();
+        }
     }
 
     /// When the member must be asked what it heard of the group's packets in flight to it.

@@ -34,6 +34,7 @@ impl Session {
             if m.is_served() {
                 consider(m.stalled.map(|since| since + self.config.idle_timeout));
                 consider(m.retry_at);
+                consider(m.persist.map(|persist| persist.at));
                 consider(m.probe_at(&self.log));
                 consider(m.board.deadline());
             }
@@ -135,6 +136,7 @@ impl Session {
             self.apply_board(now, index);
         }
         let m = &mut self.members[index];
+        m.probe_window(now);
         if m.probe_at(&self.log).is_some_and(|at| at <= now) {
             m.probe(now);
         }

@@ -35,6 +35,8 @@ impl Session {
         if target.is_none() {
             self.paced_until = plan::paced_until(self, now);
             self.note_idle(now);
+            let (next, segment, end) = (self.frontier, self.segment, self.store.end());
+            self.members.iter_mut().for_each(|m| m.watch_window(now, next, segment, end));
         }
         if let Some(Target::Member(index)) = target
             && let Some(len) = self.members[index].conn.lead_flight(buf)
