@@ -238,8 +238,13 @@ impl App {
     }
 
     fn take(&mut self, net: &mut Net) {
+        (0..self.ids.len()).for_each(|n| self.take_at(net, n));
+    }
+
+    /// One receiving side's part.
+    pub(crate) fn take_at(&mut self, net: &mut Net, n: usize) {
         let now = net.now;
-        for n in 0..self.ids.len() {
+        {
             let endpoint = &mut net.nodes[n + 1].endpoint;
             self.ids[n] = self.ids[n].or_else(|| endpoint.accept());
             if let Some(id) = self.ids[n]

@@ -12,6 +12,23 @@ use tcpxm::proto::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Gives a receiver a buffer of so many bytes.
+fn small(net: &mut Net, n: usize, buffer: usize) {
+    let config = EndpointConfig {
+        listen: true,
+        port: 8737,
+        recv_buffer: buffer,
+        recv_buffer_max: buffer,
+        ..Default::default()
+    };
+    net.nodes[n].endpoint = Endpoint::new(config, [n as u8; 32]);
+}
+
+fn outcome(net: &Net, app: &App, index: usize) -> Option<Result<(), Reason>> {
+    let member = MemberId { session: app.session, index };
+    net.nodes[0].endpoint.report(net.now, member)?.outcome
+}
+
 /// A stream whose group packets come late to all, now and then one of them by a round trip: what
 /// was to be repaired arrives, and is given up by the ring, before its repair may leave.
 #[test]
@@ -141,15 +158,7 @@ fn a_lost_window_update_costs_a_time_out_and_no_more() {
             if n == 0 && lost.get() { Vec::new() } else { vec![(DELAY, packet)] }
         };
         let mut net = Net::new(1, 0, Box::new(path));
-        let buffer = 1 << 18;
-        let config = EndpointConfig {
-            listen: true,
-            port: 8737,
-            recv_buffer: buffer,
-            recv_buffer_max: buffer,
-            ..Default::default()
-        };
-        net.nodes[1].endpoint = Endpoint::new(config, [1; 32]);
+        small(&mut net, 1, 1 << 18);
         let len = 16 << 20;
         let mut app = App::new(&mut net, source(len, Delivery::Ordered, group), len);
         // Nobody reads until the window is closed and all is quiet.
@@ -218,4 +227,106 @@ fn who_was_given_up_as_silent_learns_it() {
     assert!(told, "{:?} at {:?}", app.got, net.now);
     let closed = net.nodes[2].endpoint.closed(app.ids[1].unwrap());
     assert!(matches!(closed, Some(Err(Reason::Aborted(_)))), "{closed:?}");
+}
+
+/// A receiver chooses its buffer: one that holds less than the trial's burst hangs nobody.
+#[test]
+fn a_buffer_smaller_than_the_first_burst_is_enough() {
+    for receivers in [1, 2] {
+        for kib in [48, 88] {
+            let mut net = Net::new(receivers, 0, straight());
+            (1..=receivers).for_each(|n| small(&mut net, n, kib << 10));
+            let content = Content::Stream { ring: 1 << 20 };
+            let config = SessionConfig { content, group: Some(group()), ..Default::default() };
+            let mut app = App::new(&mut net, config, 8 << 20);
+            assert!(app.finish(&mut net, SECOND * 60), "{receivers}, {kib} KiB: {:?}", app.got);
+        }
+    }
+}
+
+/// Both follow the group where the hindmost stands, and the hindmost leaves.
+#[test]
+fn the_leader_goes_on_when_the_hindmost_is_dropped() {
+    let start = Instant::from_nanos(1);
+    let (cut, back) = (start + SECOND * 3 / 10, start + SECOND * 3);
+    let path = move |now: Instant, _, packet: hand::Packet| {
+        let lost = packet.kind() == GROUP && now >= cut && now < back;
+        if lost { Vec::new() } else { vec![(DELAY, packet)] }
+    };
+    let mut net = Net::new(2, 0, Box::new(path));
+    (1..=2).for_each(|n| small(&mut net, n, 256 << 10));
+    let content = Content::Stream { ring: 4 << 20 };
+    let rate = Some(20_000_000);
+    let config = SessionConfig { content, group: Some(group()), rate, ..Default::default() };
+    let len = 16 << 20;
+    let mut app = App::new(&mut net, config, len);
+    let mut dropped = false;
+    let done = net.run(SECOND * 60, |net| {
+        app.feed(net);
+        app.take_at(net, 0);
+        // The second one's application reads nothing from the cut until the group is back.
+        if net.now < cut + SECOND / 10 || net.now > back + SECOND * 3 / 10 {
+            app.take_at(net, 1);
+        }
+        if !dropped && net.now > back + SECOND {
+            dropped = true;
+            let second = MemberId { session: app.session, index: 1 };
+            net.nodes[0].endpoint.drop_member(net.now, second, "slow");
+        }
+        !app.done(net)
+    });
+    assert!(done, "{:?}", app.got);
+    assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
+}
+
+/// A receiver whose application rests, with a hole that it has no room to fill, is only slow.
+#[test]
+fn who_reads_slowly_is_not_given_up() {
+    for group in [None, Some(group())] {
+        let mut count = 0;
+        let path = move |_, n, packet: hand::Packet| {
+            if n == 2 && packet.bytes.len() > 1300 {
+                count += 1;
+                if count % 37 == 0 {
+                    return Vec::new();
+                }
+            }
+            vec![(DELAY, packet)]
+        };
+        let mut net = Net::new(2, 0, Box::new(path));
+        (1..=2).for_each(|n| small(&mut net, n, 1 << 20));
+        let len = 16 << 20;
+        let mut app = App::new(&mut net, source(len, Delivery::Unordered, group), len);
+        let rest = Instant::from_nanos(1) + SECOND * 3 / 50;
+        let done = net.run(SECOND * 90, |net| {
+            app.feed(net);
+            app.take_at(net, 0);
+            if net.now < rest || net.now > rest + SECOND * 25 {
+                app.take_at(net, 1);
+            }
+            !app.done(net)
+        });
+        assert!(done);
+        assert_eq!(outcome(&net, &app, 1), Some(Ok(())), "group {}", group.is_some());
+    }
+}
+
+/// A session's own slowness ends nobody.
+#[test]
+fn what_waits_for_a_low_rate_is_not_stalled() {
+    let mut lost = false;
+    let path = move |_, n, packet: hand::Packet| {
+        if n == 2 && packet.bytes.len() > 1300 && !lost {
+            lost = true;
+            return Vec::new();
+        }
+        vec![(DELAY, packet)]
+    };
+    let mut net = Net::new(60, 0, Box::new(path));
+    let len = 8 << 10;
+    let config = SessionConfig { rate: Some(60_000), ..source(len, Delivery::Unordered, None) };
+    let mut app = App::new(&mut net, config, len);
+    assert!(app.finish(&mut net, SECOND * 600));
+    let bad: Vec<_> = (0..60).filter(|i| outcome(&net, &app, *i) != Some(Ok(()))).collect();
+    assert!(bad.is_empty(), "{bad:?}: {:?}", outcome(&net, &app, bad[0]));
 }

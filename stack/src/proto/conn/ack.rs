@@ -52,9 +52,14 @@ pub(crate) struct Acks {
 }
 
 impl Acks {
-    pub(crate) fn set_policy(&mut self, every: u32, delay: Duration) {
-        let delay = delay.min(LONGEST_DELAY);
-        self.policy = AckPolicy { every: every.max(1), delay };
+    /// Takes the sender's policy. `phase` is random: receivers that count the same packets of a
+    /// group would all acknowledge the same ones, so each begins somewhere else in its count.
+    pub(crate) fn set_policy(&mut self, every: u32, delay: Duration, phase: u32) {
+        let (every, delay) = (every.max(1), delay.min(LONGEST_DELAY));
+        if every != self.policy.every && self.at.is_some() {
+            self.pending = phase % every;
+        }
+        self.policy = AckPolicy { every, delay };
     }
 
     /// A packet that wants an answer arrived.
@@ -120,7 +125,7 @@ mod tests {
     fn gaps_are_told_at_once_but_not_too_often() {
         let t = Instant::from_nanos(1_000_000_000);
         let mut acks = Acks::default();
-        acks.set_policy(64, Duration::from_millis(2));
+        acks.set_policy(64, Duration::from_millis(2), 0);
         acks.on_packet(t, Urgency::Gap);
         assert!(acks.due(), "the first at once");
         acks.sent(t);
@@ -130,13 +135,34 @@ mod tests {
     }
 
     #[test]
+    fn a_phase_moves_the_next_acknowledgement_forward_once() {
+        let t = Instant::from_nanos(1_000_000_000);
+        let mut acks = Acks::default();
+        acks.set_policy(8, Duration::from_millis(5), 0);
+        acks.on_packet(t, Urgency::Usual);
+        acks.set_policy(10, Duration::from_millis(5), 23);
+        let counts: Vec<u32> = (0..2)
+            .map(|_| {
+                let mut count = 0;
+                while !acks.due() {
+                    acks.on_packet(t, Urgency::Usual);
+                    count += 1;
+                }
+                acks.sent(t);
+                count
+            })
+            .collect();
+        assert_eq!(counts, [7, 10]);
+    }
+
+    #[test]
     fn a_sender_cannot_ask_for_silence() {
         let t = Instant::from_nanos(1_000_000_000);
         let mut acks = Acks::default();
-        acks.set_policy(u32::MAX, Duration::from_secs(3600));
+        acks.set_policy(u32::MAX, Duration::from_secs(3600), 0);
         acks.on_packet(t, Urgency::Usual);
         assert_eq!(acks.deadline(), Some(t + super::LONGEST_DELAY));
-        acks.set_policy(0, Duration::ZERO);
+        acks.set_policy(0, Duration::ZERO, 0);
         acks.on_packet(t, Urgency::Usual);
         assert!(acks.due());
     }

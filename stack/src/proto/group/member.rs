@@ -75,6 +75,8 @@ pub(crate) struct Member {
     pub(crate) persist: Option<Persist>,
     /// Since when bytes are on their way to it and none arrives.
     pub(crate) stalled: Option<Instant>,
+    /// When bytes last left for it, by whichever way.
+    pub(crate) served: Instant,
     /// Option 51, as last reported.
     pub(crate) heard_percent: u8,
     /// How it was told to acknowledge.
@@ -124,6 +126,7 @@ impl Member {
             last_report: 0,
             persist: None,
             stalled: None,
+            served: Instant::ZERO,
             heard_percent: 0,
             ack_policy: AckPolicy::default(),
             watch: Watch::default(),
@@ -170,11 +173,14 @@ impl Member {
 
     /// Whether bytes of the stream have been sent to it that it has not acknowledged, though its
     /// window is open. `end` is that of the bytes there are.
-    pub(crate) fn is_owed(&self, end: u64) -> bool {
+    pub(crate) fn is_owed(&self, end: u64, segment: u64, frontier: u64) -> bool {
+        let high = if self.is_multicast() { self.high.max(frontier) } else { self.high };
         let sent = self.conn.tx.carries_data() || self.board.waits();
         let again = self.todo.first().is_some_and(|r| r.start < self.high);
-        // With a closed window a receiver may have refused them: then it is only slow.
-        (sent || again) && (self.edge > self.high || self.high >= end && self.edge > end)
+        // With a closed window a receiver may have refused them: then it is only slow. A window
+        // with room for less than a segment is closed as well.
+        let open = self.edge >= high.saturating_add(segment) || high >= end && self.edge > end;
+        (sent || again) && open
     }
 
     /// Bytes sent to it alone were lost.

@@ -220,6 +220,8 @@ impl Session {
             && least > self.store.base()
         {
             self.store.release(least);
+            // What everybody has the group need not carry, and cannot any more.
+            self.frontier = self.frontier.max(self.store.base());
             self.changed = true;
         }
     }

@@ -122,9 +122,13 @@ impl Session {
         }
         // RFC 9293, 3.8.3: data that is not acknowledged at all ends the connection, even if the
         // peer answers otherwise. A closed window is no such case: nothing is on its way then.
-        if m.is_owed(self.store.end()) {
+        if m.is_owed(self.store.end(), self.segment, self.frontier) {
             let since = *m.stalled.get_or_insert(now);
-            if now.since(since) >= self.config.idle_timeout {
+            // Bytes that waited for their turn here, for a rate or a source, are not its fault.
+            let asked = now.since(m.served) < self.config.idle_timeout / 2;
+            if now.since(since) >= self.config.idle_timeout && !asked {
+                m.stalled = Some(now);
+            } else if now.since(since) >= self.config.idle_timeout {
                 m.conn.abort("no byte was acknowledged");
                 self.end_member(now, index, Err(Reason::Stalled(self.config.idle_timeout)));
                 return;

@@ -21,8 +21,10 @@ impl Session {
     /// The next train, if there is anything to send now.
     pub(crate) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         if let Some(transmit) = self.poll_control(now, buf) {
-            return Some(self.count(now, transmit)); // little, and never held back
+            self.pace.spend_on_control(now, transmit.to, transmit.len);
+            return Some(self.tally(transmit)); // little, and never held back
         }
+        self.paced_until = None;
         if !self.pace.permits(now) {
             return None;
         }
@@ -31,7 +33,6 @@ impl Session {
             self.store.want(&range);
         }
         let target = plan::choose(self, now);
-        self.paced_until = None;
         if target.is_none() {
             self.paced_until = plan::paced_until(self, now);
             self.note_idle(now);
@@ -42,7 +43,8 @@ impl Session {
             && let Some(len) = self.members[index].conn.lead_flight(buf)
         {
             let transmit = unicast(&self.members[index], len, len, 1);
-            return Some(self.count(now, transmit));
+            self.pace.spend_on_control(now, transmit.to, transmit.len);
+            return Some(self.tally(transmit));
         }
         let transmit = target.map(|target| self.train(now, buf, target));
         self.changed |= self.store.has_need();
@@ -54,7 +56,9 @@ impl Session {
                 self.cursor = (index + 1) % self.members.len();
             }
         }
-        Some(self.count(now, transmit))
+        let Transmit { to, len, datagrams, .. } = transmit;
+        self.pace.spend(now, to, len, datagrams);
+        Some(self.tally(transmit))
     }
 
     /// Where nothing holds the next segment back but that there is none, rates that are measured
@@ -77,11 +81,9 @@ impl Session {
         }
     }
 
-    fn count(&mut self, now: Instant, transmit: Transmit) -> Transmit {
-        let Transmit { to, len, datagrams, .. } = transmit;
-        self.sent.datagrams += datagrams as u64;
-        self.sent.datagram_bytes += len as u64;
-        self.pace.spend(now, to, len, datagrams);
+    fn tally(&mut self, transmit: Transmit) -> Transmit {
+        self.sent.datagrams += transmit.datagrams as u64;
+        self.sent.datagram_bytes += transmit.len as u64;
         transmit
     }
 
@@ -95,6 +97,9 @@ impl Session {
         let (mut first, mut last, mut edge) = (u64::MAX, self.frontier, u64::MAX);
         for m in self.members.iter().filter(|m| m.is_tried()) {
             (first, last, edge) = (first.min(m.high), last.max(m.high), edge.min(m.edge));
+        }
+        if first != u64::MAX {
+            first = first.max(self.store.base()); // what lies below is nowhere any more
         }
         self.frontier = if last.saturating_add(self.segment) <= edge || first == u64::MAX {
             last
@@ -188,6 +193,7 @@ impl Session {
         m.conn.emit_data(now, buf, range.clone(), step.repair, |to| {
             store.read(range.start, to);
         });
+        m.served = now;
         m.todo.remove(range.clone());
         m.high = m.high.max(range.end);
         m.unicast_sent += range.end - range.start;
@@ -207,6 +213,9 @@ impl Session {
             } else {
                 m.is_multicast() || m.is_tried()
             };
+            if addressed {
+                m.served = now;
+            }
             m.board.on_sent(now, pn, bytes, addressed);
             m.missing.remove(range.clone());
         }

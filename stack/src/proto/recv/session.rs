@@ -236,7 +236,8 @@ impl Receiving {
                 }
                 Notice::AckPolicy { every, delay_us } => {
                     let delay = Duration::from_micros(u64::from(delay_us));
-                    self.conn.acks.set_policy(u32::from(every), delay);
+                    let phase = self.conn.names.local_cid as u32; // drawn at random
+                    self.conn.acks.set_policy(u32::from(every), delay, phase);
                 }
                 // A sender reports nothing of this kind.
                 Notice::Joined | Notice::CannotJoin(_) | Notice::Verdict { .. } => {}

@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 /// A train may run ahead of its time by so much: one datagram per wake would cost more than
 /// sending it, and a train of this length is still short to every queue on the way.
 const TRAIN_TIME: Duration = Duration::from_micros(500);
+/// Data makes up for control that has gone before by so much at most.
+const CONTROL_DEBT: Duration = Duration::from_secs(1);
 /// Headers of UDP (RFC 768) over IPv4 without options (RFC 791), in bytes; they take their part
 /// of the rate.
 const HEADERS_V4: usize = 28;
@@ -33,17 +35,20 @@ pub(crate) struct Pace {
     /// Bits per second; `None`: no limit.
     rate: Option<u64>,
     next: Instant,
+    /// From when data may leave whatever control has taken: half of the rate is theirs.
+    data_next: Instant,
 }
 
 impl Pace {
     /// A limit in bits per second; 0 counts as 1.
     pub(crate) fn new(rate: Option<u64>) -> Self {
-        Self { rate: rate.map(|rate| rate.max(1)), next: Instant::ZERO }
+        let (next, data_next) = (Instant::ZERO, Instant::ZERO);
+        Self { rate: rate.map(|rate| rate.max(1)), next, data_next }
     }
 
     /// Whether a train may begin.
     pub(crate) fn permits(&self, now: Instant) -> bool {
-        self.rate.is_none() || self.next <= now
+        self.rate.is_none() || self.next.min(self.data_next) <= now
     }
 
     /// Datagrams of `bytes` bytes that a train may have, at least one.
@@ -53,16 +58,30 @@ impl Pace {
         ((TRAIN_TIME.as_nanos() / one.as_nanos()) as usize).max(1)
     }
 
-    /// Datagrams of `bytes` bytes together are leaving.
+    /// Datagrams of `bytes` bytes of data together are leaving.
     pub(crate) fn spend(&mut self, now: Instant, to: SocketAddr, bytes: usize, datagrams: usize) {
-        let Some(rate) = self.rate else { return };
+        let takes = self.time(to, bytes, datagrams);
+        self.next = self.next.max(now) + takes;
+        self.data_next = now + takes * 2;
+    }
+
+    /// A datagram of control is leaving, which is never held back. Others decide how many there
+    /// are, by what they ask: they take half of the rate from the data at most, and what is
+    /// beyond is forgotten after [`CONTROL_DEBT`].
+    pub(crate) fn spend_on_control(&mut self, now: Instant, to: SocketAddr, bytes: usize) {
+        let next = self.next.max(now) + self.time(to, bytes, 1);
+        self.next = next.min(self.next.max(now + CONTROL_DEBT));
+    }
+
+    fn time(&self, to: SocketAddr, bytes: usize, datagrams: usize) -> Duration {
+        let Some(rate) = self.rate else { return Duration::ZERO };
         let headers = if to.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-        self.next = self.next.max(now) + time_of(rate, bytes + datagrams * headers);
+        time_of(rate, bytes + datagrams * headers)
     }
 
     /// When [`Self::permits`] will hold, if it does not now.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
-        (!self.permits(now)).then_some(self.next)
+        (!self.permits(now)).then_some(self.next.min(self.data_next))
     }
 }
 
@@ -130,6 +149,25 @@ mod tests {
         let late = Instant::ZERO + Duration::from_secs(60);
         pace.spend(late, TO, 972, 1); // 1,000 bytes with headers: a second
         assert_eq!(pace.deadline(late), Some(late + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn control_leaves_half_of_the_rate_to_the_data() {
+        let mut pace = Pace::new(Some(8_000_000)); // a byte a microsecond
+        let (mut now, mut data, mut control) = (Instant::ZERO, 0, 0);
+        let end = now + Duration::from_secs(10);
+        while now < end {
+            pace.spend_on_control(now, TO, 972);
+            control += 1000;
+            if pace.permits(now) {
+                pace.spend(now, TO, 972, 1);
+                data += 1000;
+            }
+            now += Duration::from_micros(500); // control alone takes twice the rate
+        }
+        assert!((4_500_000..5_500_000).contains(&data), "{data} beside {control}");
+        let calm = pace.deadline(now).unwrap_or(now).since(now);
+        assert!(calm <= Duration::from_millis(2), "{calm:?}");
     }
 
     #[test]
