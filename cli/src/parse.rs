@@ -100,7 +100,8 @@ fn with_file(mut command: Command, path: &PathBuf) -> Result<Command, clap::Erro
 fn with_default(command: Command, id: &str, values: &[String]) -> Command {
     let has = command.get_arguments().any(|arg| arg.get_id() == id);
     let command = if has {
-        command.mut_arg(id, |arg| arg.default_values(values.iter().cloned()))
+        // A default does not count as given, and a required option would still be missing.
+        command.mut_arg(id, |arg| arg.required(false).default_values(values.iter().cloned()))
     } else {
         command
     };
@@ -188,6 +189,29 @@ mod tests {
         assert_eq!(common.connect_timeout, Duration::from_millis(1500));
         assert!(common.json && tool.many == ["a", "b"] && tool.root.is_none());
         assert!(!with_config("json = false", &[]).unwrap().common.json);
+    }
+
+    #[derive(Debug, Parser)]
+    struct Demanding {
+        #[arg(long)]
+        root: String,
+        #[arg(long)]
+        config: Option<String>,
+    }
+
+    #[test]
+    fn the_file_gives_what_is_required() {
+        let path = std::env::temp_dir().join(format!("mcp-cli-{}-required", std::process::id()));
+        std::fs::write(&path, "root = \"/srv\"").unwrap();
+        let config = path.to_str().unwrap().to_owned();
+        let read = |args: &[&str]| {
+            let args = [&["tool", "--config", &config], args].concat();
+            parse::<Demanding>("MCP_CLI_TEST_NO_SUCH", args.into_iter().map(OsString::from))
+        };
+        assert_eq!(read(&[]).unwrap().root, "/srv");
+        assert_eq!(read(&["--root", "/other"]).unwrap().root, "/other");
+        assert!(read(&[]).unwrap().config.is_some());
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
     let interface = interface.transpose()?;
     let watch = Watch::start().context("cannot watch for signals")?;
     mention(common);
-    let seats = seat(&plan.targets, common);
+    let seats = seat(&plan.targets, common, &|| watch.is_ended());
     let addrs: Vec<SocketAddr> = seats.addrs();
     let outcome = if addrs.is_empty() {
         Outcome { members: Vec::new(), sent: Sent::default(), digest: None, failure: None }
@@ -93,8 +93,8 @@ impl Seats {
 
 /// Gives every host a place in the session. Two names of one address share a copy; they cannot
 /// have two.
-fn seat(targets: &[Target], common: &Common) -> Seats {
-    let found = resolve(targets, common.port, common.connect_timeout);
+fn seat(targets: &[Target], common: &Common, ended: &dyn Fn() -> bool) -> Seats {
+    let found = resolve(targets, common.port, common.connect_timeout, ended);
     let seats = place(targets, found);
     for (target, seat) in targets.iter().zip(&seats.of) {
         if let Err(why) = seat {
@@ -216,7 +216,9 @@ fn show(
         .iter()
         .zip(&seats.of)
         .map(|(target, seat)| match seat {
-            Err(why) => HostRow::without_session(target.text.clone(), why.clone()),
+            Err(why) => {
+                HostRow::without_session(target.text.clone(), why.clone(), common.verbose > 0)
+            }
             Ok(member) => {
                 let member = &outcome.members[*member];
                 let result = match (member.failure(), &digest) {

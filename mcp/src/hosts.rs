@@ -8,6 +8,11 @@ use thiserror::Error;
 /// Hosts of one copy, at most (as many as a session can have); also bounds what a range expands to.
 pub(crate) const MAX_HOSTS: usize = 1024;
 
+/// Longest path, and part of one, in bytes, as Linux has them at the other end.
+const PATH_MAX: usize = 4096;
+/// See [`PATH_MAX`].
+const NAME_MAX: usize = 255;
+
 /// Opens the next alternative of a range.
 const RANGE: char = '[';
 
@@ -36,6 +41,8 @@ pub(crate) enum HostError {
     Port(String, String),
     #[error("{0}: .. would lead out of the receiver's root")]
     Up(String),
+    #[error("{0}: the path is longer than 4096 bytes, or a part of it than 255")]
+    LongPath(String),
     #[error("{0}: {1} is not a range such as [01-16,20] or [0-6/2]")]
     Range(String, String),
     #[error("{0}: more than {MAX_HOSTS} hosts")]
@@ -54,6 +61,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Target>, HostError> {
     }
     if path.split('/').any(|part| part == "..") {
         return Err(HostError::Up(text.to_owned()));
+    }
+    if path.len() > PATH_MAX || path.split('/').any(|part| part.len() > NAME_MAX) {
+        return Err(HostError::LongPath(text.to_owned()));
     }
     let hosts = if literal { vec![pattern.to_owned()] } else { expand(text, pattern)? };
     let targets = hosts.into_iter().map(|host| {
@@ -170,15 +180,23 @@ pub(crate) fn collect<'a>(
     hosts: impl IntoIterator<Item = &'a str>,
     exclude: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<Target>, HostError> {
-    let mut out = HashSet::new();
+    let mut out = Vec::new();
     for text in exclude {
-        out.extend(parse(text)?.into_iter().map(|target| target.host));
+        out.extend(parse(text)?);
     }
+    // What an exclusion does not say, port or path, may be any.
+    let is_out = |target: &Target| {
+        out.iter().any(|ex: &Target| {
+            ex.host == target.host
+                && (ex.port.is_none() || ex.port == target.port)
+                && (ex.path.is_empty() || ex.path == target.path)
+        })
+    };
     let mut seen = HashSet::new();
     let mut all = Vec::new();
     for text in hosts {
         for target in parse(text)? {
-            if !out.contains(&target.host) && seen.insert(target.text.clone()) {
+            if !is_out(&target) && seen.insert(target.text.clone()) {
                 all.push(target);
             }
         }
@@ -265,6 +283,8 @@ mod tests {
             "n[99999999999999999999]",
             "n[1-2]]",
             "n[-1]",
+            &format!("n:{}", "x/".repeat(3000)),
+            &format!("n:{}", "x".repeat(256)),
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
@@ -276,6 +296,18 @@ mod tests {
         let all = collect(lines(list), ["n3"]).unwrap();
         let texts: Vec<_> = all.iter().map(|target| target.text.as_str()).collect();
         assert_eq!(texts, ["n1", "n2:x", "n2"]);
+    }
+
+    #[test]
+    fn an_exclusion_means_no_more_than_it_says() {
+        let hosts = ["a:1:", "a:2:", "a:x", "b"];
+        let left = |out| {
+            let all = collect(hosts, [out]).unwrap();
+            all.into_iter().map(|target| target.text).collect::<Vec<_>>()
+        };
+        assert_eq!(left("a"), ["b"]);
+        assert_eq!(left("a:2:"), ["a:1:", "a:x", "b"]);
+        assert_eq!(left("a:x"), ["a:1:", "a:2:", "b"]);
     }
 
     proptest! {

@@ -12,6 +12,12 @@ use std::time::{Duration, Instant};
 /// Names that are looked up at a time, at most.
 const WORKERS: usize = 32;
 
+/// Names that take longer hold up nobody whose address is known; a resolver that answers at all has
+/// asked its second server by then.
+const OTHERS_WAIT: Duration = Duration::from_secs(3);
+/// It is looked so often whether the user has had enough.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// A host's addresses, or why there are none.
 type Found = Result<Vec<SocketAddr>, String>;
 
@@ -21,14 +27,15 @@ pub(crate) fn resolve(
     targets: &[Target],
     port: u16,
     limit: Duration,
+    ended: &dyn Fn() -> bool,
 ) -> Vec<Result<SocketAddr, String>> {
-    let found = look_up(targets, port, limit);
+    let found = look_up(targets, port, limit, ended);
     let v6 = prefers_v6(&found);
     found.into_iter().map(|found| found.and_then(|addrs| choose(&addrs, v6))).collect()
 }
 
-fn look_up(targets: &[Target], port: u16, limit: Duration) -> Vec<Found> {
-    let late = || Err(format!("its name was not resolved within {limit:?}"));
+fn look_up(targets: &[Target], port: u16, limit: Duration, ended: &dyn Fn() -> bool) -> Vec<Found> {
+    let late = || Err("its name was not resolved in time".to_owned());
     let mut found: Vec<Found> = targets.iter().map(|_| late()).collect();
     let mut queue = VecDeque::new();
     for (index, target) in targets.iter().enumerate() {
@@ -59,12 +66,19 @@ fn look_up(targets: &[Target], port: u16, limit: Duration) -> Vec<Found> {
                 .collect();
         }
     }
-    let until = Instant::now() + limit;
-    while waiting > 0 {
-        let left = until.saturating_duration_since(Instant::now());
-        let Ok((index, addrs)) = receiver.recv_timeout(left) else { break };
-        found[index] = addrs;
-        waiting -= 1;
+    let begin = Instant::now();
+    while waiting > 0 && !ended() {
+        // Who is found already is not held up for long by who is not.
+        let limit = if found.iter().any(Result::is_ok) { limit.min(OTHERS_WAIT) } else { limit };
+        let left = limit.saturating_sub(begin.elapsed());
+        match receiver.recv_timeout(left.min(LOOK)) {
+            Ok((index, addrs)) => {
+                found[index] = addrs;
+                waiting -= 1;
+            }
+            Err(_) if left.is_zero() => break,
+            Err(_) => {}
+        }
     }
     found
 }
@@ -105,7 +119,7 @@ mod tests {
     #[test]
     fn addresses_are_taken_as_they_are_and_names_fail_alone() {
         let all = targets(&["127.0.0.2", "[::1]:9:x", "no-such-host.invalid", "127.0.0.3:7:"]);
-        let found = resolve(&all, 8737, Duration::from_secs(20));
+        let found = resolve(&all, 8737, Duration::from_secs(20), &|| false);
         assert_eq!(found[0], Ok("127.0.0.2:8737".parse().unwrap()));
         assert_eq!(found[1], Ok("[::1]:9".parse().unwrap()));
         assert!(found[2].as_ref().unwrap_err().starts_with("its name "), "{found:?}");

@@ -66,7 +66,7 @@ impl HostRow {
     }
 
     /// Of a host that no session was opened to.
-    pub(crate) fn without_session(host: String, why: String) -> Self {
+    pub(crate) fn without_session(host: String, why: String, events: bool) -> Self {
         Self {
             host,
             status: "failed",
@@ -78,7 +78,7 @@ impl HostRow {
             unicast_bytes: 0,
             repaired_bytes: 0,
             digest: None,
-            events: None,
+            events: events.then(Vec::new),
         }
     }
 }
@@ -145,6 +145,9 @@ fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
     writeln!(out, "{}", serde_json::to_string(summary)?)
 }
 
+/// Characters of the widest column: a name of DNS has 253, a path may follow.
+const WIDEST: usize = 300;
+
 /// Writes a table, numbers of bytes in full so that they can be added up.
 fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
     let titles = ["host", "mode", "multicast", "unicast", "repaired", "seconds", "verdict"];
@@ -162,7 +165,11 @@ fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
         ]
     });
     let lines: Vec<[String; 7]> = std::iter::once(titles.map(str::to_owned)).chain(cells).collect();
-    let width = |column: usize| lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0);
+    // What is longer than any name stands out of line; nothing pads to what somebody made up.
+    let width = |column: usize| {
+        let longest = lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0);
+        longest.min(WIDEST)
+    };
     let widths: [usize; 7] = std::array::from_fn(width);
     for line in &lines {
         for (column, cell) in line.iter().enumerate() {

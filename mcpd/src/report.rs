@@ -5,6 +5,9 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 use transfer::destination::Root;
 use transfer::receive::{ReceiveError, Received};
@@ -12,6 +15,51 @@ use transfer::receive::{ReceiveError, Received};
 /// Says something on standard error.
 pub(crate) fn say(what: impl Display) {
     mcp_cli::say::say("mcpd", what);
+}
+
+/// Lines that wait for a reader of standard output, at most.
+const WAITING: usize = 1024;
+/// At the end a reader gets so long to take what waits.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Standard output, written by a thread of its own: whoever does not read it holds up no session.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    sender: mpsc::SyncSender<String>,
+    lost: AtomicU64,
+}
+
+/// The writer's end: it has written everything, or nobody reads.
+#[derive(Debug)]
+pub(crate) struct Written(mpsc::Receiver<()>);
+
+impl Lines {
+    /// Starts the thread.
+    pub(crate) fn start() -> io::Result<(Self, Written)> {
+        let (sender, lines) = mpsc::sync_channel::<String>(WAITING);
+        let (done, written) = mpsc::channel();
+        thread::Builder::new().name("output".to_owned()).spawn(move || {
+            for line in lines {
+                // Who closed standard output does not want to hear it.
+                let _ = writeln!(io::stdout().lock(), "{line}");
+            }
+            let _ = done.send(());
+        })?;
+        Ok((Self { sender, lost: AtomicU64::new(0) }, Written(written)))
+    }
+
+    fn print(&self, line: String) {
+        if self.sender.try_send(line).is_err() && self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+            say("nobody reads standard output: lines are left out");
+        }
+    }
+}
+
+impl Written {
+    /// Waits until everything is written, for [`FLUSH`] at most. The lines must have been dropped.
+    pub(crate) fn wait(&self) {
+        let _ = self.0.recv_timeout(FLUSH);
+    }
 }
 
 /// One finished session.
@@ -66,12 +114,11 @@ impl Line {
         line
     }
 
-    /// Shows it: as JSON on standard output, or in words on standard error unless it is to be
-    /// quiet about what went well.
-    pub(crate) fn show(&self, json: bool, quiet: bool) {
-        if json && let Ok(text) = serde_json::to_string(self) {
-            // Who closed standard output does not want to hear it.
-            let _ = writeln!(io::stdout().lock(), "{text}");
+    /// Shows it: as JSON on standard output if there are `lines`, and in words on standard error
+    /// unless it is to be quiet about what went well.
+    pub(crate) fn show(&self, lines: Option<&Lines>, quiet: bool) {
+        if let (Some(lines), Ok(text)) = (lines, serde_json::to_string(self)) {
+            lines.print(text);
         }
         if !quiet || self.status != "ok" {
             say(self.words());

@@ -1,7 +1,7 @@
 //! The daemon: from its options to the loop that accepts sessions.
 
 use crate::args::Cli;
-use crate::report::say;
+use crate::report::{Lines, say};
 use crate::session;
 use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) root: Root,
-    pub(crate) json: bool,
+    pub(crate) lines: Option<Lines>,
     pub(crate) quiet: bool,
     running: Mutex<Running>,
     changed: Condvar,
@@ -47,7 +47,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
     let watch = Watch::start().context("cannot watch for signals")?;
     let listener = listen(cli)?;
     warn(cli, &root);
-    let swept = sweep(&root);
+    let swept = sweep(&root, &|| watch.is_ended());
     if swept.removed > 0 {
         say(format_args!("removed {} unfinished files that an earlier run left", swept.removed));
     }
@@ -59,17 +59,25 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         listener.local_addr(),
         root.path().display()
     ));
-    let (json, quiet) = (cli.common.json, cli.common.quiet);
+    let quiet = cli.common.quiet;
+    let output = if cli.common.json { Some(Lines::start().context("cannot print")?) } else { None };
+    let (lines, written) = output.unzip();
     let (running, changed) = (Mutex::default(), Condvar::new());
-    let shared = Arc::new(Shared { root, json, quiet, running, changed });
+    let shared = Arc::new(Shared { root, lines, quiet, running, changed });
     let closer = listener.closer();
     watch.on_end(move || closer.close());
-    let state = shared.clone();
+    let state = Arc::downgrade(&shared);
     watch.on_status(move || {
-        say(format_args!("{} sessions are running", state.lock().sessions.len()));
+        if let Some(state) = state.upgrade() {
+            say(format_args!("{} sessions are running", state.lock().sessions.len()));
+        }
     });
     accept(&listener, &shared);
     shared.end();
+    drop(shared);
+    if let Some(written) = written {
+        written.wait();
+    }
     match watch.is_ended() {
         true if watch.is_terminated() => Ok(Exit::Ok),
         true => Ok(Exit::Interrupted),

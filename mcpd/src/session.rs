@@ -10,7 +10,8 @@ use tcpxm::api::Receiver;
 pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
     let (peer, begin) = (receiver.peer(), Instant::now());
     let outcome = transfer::receive_file(receiver, &shared.root);
-    Line::new(peer, &shared.root, begin.elapsed(), &outcome).show(shared.json, shared.quiet);
+    Line::new(peer, &shared.root, begin.elapsed(), &outcome)
+        .show(shared.lines.as_ref(), shared.quiet);
     if let Ok(received) = &outcome {
         if let Some(error) = &received.undurable {
             report::say(format_args!(

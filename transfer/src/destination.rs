@@ -6,7 +6,7 @@
 //! that fails leaves no empty folders.
 
 use crate::sink::{SinkError, is_temporary};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -20,6 +20,9 @@ use std::sync::Arc;
 const NAME_MAX: usize = 255;
 /// Longest path in bytes (`PATH_MAX` of Linux).
 const PATH_MAX: usize = 4096;
+/// Folders of a path, at most: fewer than a sweep goes down into, and than descriptors that a
+/// process may have.
+const MAX_FOLDERS: usize = 128;
 /// Opens a folder, and no symbolic link to one.
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -38,6 +41,9 @@ pub struct Root {
 pub struct Place {
     /// The deepest folder on the way that exists.
     pub(crate) folder: OwnedFd,
+    pub(crate) root: Arc<OwnedFd>,
+    /// The way to it from the root.
+    way: Vec<OsString>,
     /// The folders below it that do not.
     missing: Vec<OsString>,
     name: OsString,
@@ -101,6 +107,7 @@ impl Root {
         };
         let mut way = Way {
             at: self.dir.try_clone().map_err(|cause| folder_error(&Shown::default(), cause))?,
+            taken: Vec::new(),
             missing: Vec::new(),
             shown: Shown::default(),
         };
@@ -119,6 +126,8 @@ impl Root {
         let path = self.path.join(&shown.0);
         let place = Place {
             folder: way.at,
+            root: self.dir.clone(),
+            way: way.taken,
             missing: way.missing,
             name: last.to_owned(),
             shown,
@@ -135,6 +144,7 @@ impl Root {
 /// A way down from the root, as far as it has been taken.
 struct Way {
     at: OwnedFd,
+    taken: Vec<OsString>,
     missing: Vec<OsString>,
     shown: Shown,
 }
@@ -149,7 +159,10 @@ impl Way {
         let shown = self.shown.join(name);
         if self.missing.is_empty() {
             match openat(&self.at, name, FOLDER, Mode::empty()) {
-                Ok(folder) => self.at = folder,
+                Ok(folder) => {
+                    self.at = folder;
+                    self.taken.push(name.to_owned());
+                }
                 Err(Errno::NOENT) => self.missing.push(name.to_owned()),
                 Err(errno) => return Err(not_entered(self.at.as_fd(), name, &shown, errno)),
             }
@@ -172,6 +185,22 @@ impl Place {
         &self.name
     }
 
+    /// Whether the folder is still where it was found: who moves it out of the root meanwhile moves
+    /// what is open in it as well.
+    fn check_in_place(&self, shown: &Shown) -> Result<(), SinkError> {
+        let mut at = self.root.try_clone().map_err(|e| folder_error(shown, e))?;
+        for name in &self.way {
+            let next = openat(&at, name, FOLDER, Mode::empty());
+            at = next.map_err(|errno| folder_error(shown, errno.into()))?;
+        }
+        let id = |fd: &OwnedFd| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+        match (id(&at), id(&self.folder)) {
+            (Ok(there), Ok(ours)) if there == ours => Ok(()),
+            (Err(errno), _) | (_, Err(errno)) => Err(folder_error(shown, errno.into())),
+            _ => Err(refused(shown, "it was moved or replaced meanwhile")),
+        }
+    }
+
     /// Creates the folders that are missing and lets `rename` give the file its name in the last of
     /// them; what was created goes again if that fails. Gives the folders whose entries are new.
     pub(crate) fn settle(
@@ -183,13 +212,15 @@ impl Place {
         for _ in 0..=self.missing.len() {
             shown = shown.parent();
         }
+        self.check_in_place(&shown)?;
         let again = |fd: &OwnedFd| fd.try_clone().map_err(|cause| folder_error(&shown, cause));
         let mut at = again(&self.folder)?;
         let mut changed = vec![again(&self.folder)?];
         for name in &self.missing {
             let below = shown.join(name);
+            let parent = at.try_clone().map_err(|e| folder_error(&below, e))?;
             match mkdirat(&at, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) => made.0.push((at.try_clone().map_err(|e| folder_error(&below, e))?, name)),
+                Ok(()) => made.0.push((parent, name)),
                 Err(Errno::EXIST) => {} // somebody else was quicker
                 Err(errno) => return Err(folder_error(&below, errno.into())),
             }
@@ -222,10 +253,14 @@ impl Drop for Made<'_> {
 /// The components of a path; `.` and empty ones say nothing.
 fn components(to: &[u8]) -> Result<Vec<&OsStr>, SinkError> {
     if to.len() > PATH_MAX {
-        return Err(refused(&Shown::default(), "its path is longer than 4096 bytes"));
+        return Err(SinkError::Path("longer than 4096 bytes"));
     }
     let parts = to.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
-    parts.map(plain_name).collect()
+    let parts = parts.map(plain_name).collect::<Result<Vec<_>, _>>()?;
+    if parts.len() > MAX_FOLDERS {
+        return Err(SinkError::Path("deeper than 128 folders"));
+    }
+    Ok(parts)
 }
 
 /// Accepts plain names only: nothing that leads out of a folder.

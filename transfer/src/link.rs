@@ -19,6 +19,8 @@ pub(crate) trait Outgoing {
     fn wait(&self) -> Vec<MemberReport>;
     fn sent(&self) -> Sent;
     fn abort(&self, why: &str);
+    /// Ends the session for one member.
+    fn drop_member(&self, index: usize, why: &str);
     fn members(&self) -> usize;
     fn member(&self, index: usize) -> Self::Stream;
 }
@@ -34,6 +36,8 @@ pub(crate) trait Incoming {
     type Control: Read + Write + Clone + Send + 'static;
     fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome>;
     fn control(&self) -> Self::Control;
+    /// Why it is over before its end, if it is.
+    fn over(&self) -> Option<Reason>;
     fn arrived(&self) -> Arrived;
     fn close(&self, verdict: Result<(), String>) -> Result<(), Reason>;
 }
@@ -65,6 +69,10 @@ impl Outgoing for Sender {
         Self::abort(self, why);
     }
 
+    fn drop_member(&self, index: usize, why: &str) {
+        Self::drop_member(self, index, why);
+    }
+
     fn members(&self) -> usize {
         Self::members(self)
     }
@@ -93,6 +101,10 @@ impl Incoming for Receiver {
 
     fn control(&self) -> ControlStream {
         Self::control(self)
+    }
+
+    fn over(&self) -> Option<Reason> {
+        Self::over(self)
     }
 
     fn arrived(&self) -> Arrived {

@@ -7,8 +7,9 @@ use crate::sink::{FileSink, Finished, SinkError};
 use blake3::Hash;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::sync::mpsc::{self, TryRecvError};
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread;
+use std::time::Duration;
 use tcpxm::api::Receiver;
 use tcpxm::error::Reason;
 use tcpxm::proto::event::ReadOutcome;
@@ -21,6 +22,10 @@ const BUFFER: usize = 256 << 10;
 /// Messages that wait for the data's thread at most; more wait in the session, which then gives
 /// the sender no more credit.
 const WAITING: usize = 64;
+
+/// A sender that has begun says what it must within this: its offer first, and the file's digest
+/// once all data is here.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a file was not received. Its text is what the sender is told.
 #[derive(Debug, Error)]
@@ -45,6 +50,9 @@ pub enum ReceiveError {
     /// The session ended before the file had: the sender cancelled, or is gone.
     #[error("the session broke off: {0}")]
     Session(io::Error),
+    /// The sender is there and does not say what it must.
+    #[error("the sender did not say {0} within {PATIENCE:?}")]
+    Quiet(&'static str),
     /// The thread for the private stream could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -68,7 +76,8 @@ pub struct Received {
 }
 
 /// Receives the session's file below `root` and gives the verdict: success only once the file
-/// stands there under its name and is durable. The file appears under its name whole or not at
+/// stands there under its name and its bytes are durable ([`Received::undurable`] says if its name
+/// may not be). The file appears under its name whole or not at
 /// all. Every failure is told to the sender in its own words.
 pub fn receive_file(receiver: &Receiver, root: &Root) -> Result<Received, ReceiveError> {
     receive_over(receiver, root)
@@ -134,7 +143,7 @@ fn take<R: Incoming>(
     messages: &mpsc::Receiver<Heard>,
     root: &Root,
 ) -> Result<(u64, Finished), ReceiveError> {
-    let ToReceiver::Offer { name, len, to } = messages.recv().map_err(|_| ended_early())?? else {
+    let ToReceiver::Offer { name, len, to } = next(messages, "what it sends")? else {
         return Err(ReceiveError::Protocol("the first message is not an offer"));
     };
     let mut control = receiver.control();
@@ -170,10 +179,21 @@ fn take<R: Incoming>(
     let digest = loop {
         match file.root {
             Some(digest) => break digest,
-            None => file.apply(messages.recv().map_err(|_| ended_early())??)?,
+            None => file.apply(next(messages, "the file's digest")?)?,
         }
     };
-    Ok((len, file.sink.finish(digest)?))
+    // Syncing may take its time: who has given up meanwhile was told that nothing has changed here.
+    let wanted = || receiver.over().map_or(Ok(()), |reason| Err(reason.to_string()));
+    Ok((len, file.sink.finish_if(digest, wanted)?))
+}
+
+/// The next message, which must come soon.
+fn next(messages: &mpsc::Receiver<Heard>, what: &'static str) -> Result<ToReceiver, ReceiveError> {
+    match messages.recv_timeout(PATIENCE) {
+        Ok(message) => message,
+        Err(RecvTimeoutError::Timeout) => Err(ReceiveError::Quiet(what)),
+        Err(RecvTimeoutError::Disconnected) => Err(ended_early()),
+    }
 }
 
 fn answer<C: Write>(control: &mut C, answer: &ToSender) -> Result<(), ReceiveError> {

@@ -115,10 +115,13 @@ fn send_over<S: Outgoing>(
     session.finish();
     let (failure, reports) = thread::scope(|scope| {
         let mut couriers = Couriers::new(scope, &board);
-        couriers.quick.extend((0..members).filter_map(|i| {
+        for i in 0..members {
             let to = to.get(i).map_or(&[][..], Vec::as_slice);
-            Courier::new(session.member(i), source, to).ok()
-        }));
+            match Courier::new(session.member(i), source, to) {
+                Ok(courier) => couriers.quick.push(courier),
+                Err(error) => session.drop_member(i, &error.to_string()),
+            }
+        }
         let failure = pump(session, source, &board, &mut couriers, &mut listeners, progress).err();
         if let Some(failure) = &failure {
             session.abort(&failure.to_string());
@@ -145,10 +148,13 @@ fn pump<S: Outgoing>(
 ) -> Result<(), SourceError> {
     // The offer goes first; data may follow at once.
     couriers.advance();
+    if board.is_complete() {
+        source.check_end()?; // no block will be read
+    }
     while let Some(need) = session.next_need() {
         let bytes = read_need(source, board, &need)?;
         if board.is_complete() {
-            source.check_len()?;
+            source.check_end()?;
         }
         session.supply(need.start, bytes);
         couriers.advance();

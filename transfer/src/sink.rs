@@ -45,6 +45,9 @@ pub enum SinkError {
         /// What it is.
         why: &'static str,
     },
+    /// The path that the sender names cannot be one.
+    #[error("its path is refused: it is {0}")]
+    Path(&'static str),
     /// Longer than a session can carry.
     #[error("a file of {0} bytes is longer than a session can carry, {MAX_LEN}")]
     TooLong(u64),
@@ -82,6 +85,9 @@ pub enum SinkError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The session ended while the file was made durable.
+    #[error("not wanted any more: {0}")]
+    Unwanted(String),
     /// Bytes or a digest beyond the end of the file.
     #[error("the sender went beyond the end of the file, {len} bytes")]
     Beyond {
@@ -286,6 +292,16 @@ impl FileSink {
     /// Ends the file: every block there and equal to what was expected, the whole equal to `root`;
     /// then it is made durable and gets its name.
     pub fn finish(self, root: Hash) -> Result<Finished, SinkError> {
+        self.finish_if(root, || Ok(()))
+    }
+
+    /// As [`Self::finish`], if the file is still `wanted` when nothing but its name is missing;
+    /// else the reason why not is given.
+    pub fn finish_if(
+        self,
+        root: Hash,
+        wanted: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Finished, SinkError> {
         let Some(own) = self.own.root() else {
             return Err(SinkError::Missing {
                 missing: self.own.count() - self.own.known(),
@@ -296,7 +312,7 @@ impl FileSink {
         if own != root {
             return Err(SinkError::Root);
         }
-        let (path, undurable) = self.temporary.keep(self.len)?;
+        let (path, undurable) = self.temporary.keep(self.len, wanted)?;
         Ok(Finished { digest: own, path, undurable })
     }
 }

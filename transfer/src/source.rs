@@ -4,7 +4,7 @@ use crate::blocks;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -43,6 +43,9 @@ pub enum SourceError {
         /// Bytes now.
         is: u64,
     },
+    /// It was written to since it was opened.
+    #[error("{} changed while it was read: it was written to", .0.display())]
+    Modified(PathBuf),
     /// A block that was read again is not what it was.
     #[error("{} changed while it was read: block {block} has other bytes than before", path.display())]
     Rewritten {
@@ -60,6 +63,8 @@ pub struct Source {
     path: PathBuf,
     name: Vec<u8>,
     len: u64,
+    /// Seconds and nanoseconds of its last modification.
+    modified: (i64, i64),
 }
 
 impl Source {
@@ -75,7 +80,8 @@ impl Source {
         let name = path.file_name().filter(|_| meta.is_file());
         let name = name.ok_or_else(|| SourceError::NotRegular(path.to_owned()))?;
         let name = name.as_bytes().to_vec();
-        Ok(Self { file, path: path.to_owned(), name, len: meta.len() })
+        let modified = (meta.mtime(), meta.mtime_nsec());
+        Ok(Self { file, path: path.to_owned(), name, len: meta.len(), modified })
     }
 
     /// Where it was opened.
@@ -118,11 +124,27 @@ impl Source {
     /// a file that grows does so at its end.
     pub fn check_len(&self) -> Result<(), SourceError> {
         let failed = |cause| SourceError::Read { path: self.path.clone(), offset: 0, cause };
-        let is = self.file.metadata().map_err(failed)?.len();
-        if is == self.len {
-            return Ok(());
+        let meta = self.file.metadata().map_err(failed)?;
+        let (path, is) = (self.path.clone(), meta.len());
+        if is != self.len {
+            return Err(SourceError::Resized { path, was: self.len, is });
         }
-        Err(SourceError::Resized { path: self.path.clone(), was: self.len, is })
+        if (meta.mtime(), meta.mtime_nsec()) != self.modified {
+            return Err(SourceError::Modified(path));
+        }
+        Ok(())
+    }
+
+    /// The same at the end, and that nothing follows: some files of the system do not tell their
+    /// length.
+    pub fn check_end(&self) -> Result<(), SourceError> {
+        self.check_len()?;
+        let path = || self.path.clone();
+        match self.file.read_at(&mut [0], self.len) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(SourceError::Resized { path: path(), was: self.len, is: self.len + 1 }),
+            Err(cause) => Err(SourceError::Read { path: path(), offset: self.len, cause }),
+        }
     }
 }
 
@@ -171,6 +193,14 @@ mod tests {
             matches!(source.check_len(), Err(SourceError::Resized { is, .. }) if is == 3 * BLOCK)
         );
         file.set_len(2 * BLOCK).unwrap();
-        source.read_block(1).unwrap();
+        let modified = source.read_block(1).unwrap_err().to_string();
+        assert!(modified.contains("log changed while it was read"), "{modified}");
+    }
+
+    #[test]
+    fn a_length_that_is_a_lie_is_noticed() {
+        let source = Source::open(Path::new("/proc/version")).unwrap();
+        assert_eq!(source.len(), 0);
+        assert!(matches!(source.check_end(), Err(SourceError::Resized { .. })));
     }
 }

@@ -22,7 +22,8 @@ const MAX_DEPTH: usize = 256;
 
 /// Removes every temporary file below the root that no living process holds. No symbolic link is
 /// followed. Files of other processes that are still receiving are locked, and stay.
-pub fn sweep(root: &Root) -> Swept {
+/// Breaks off when `stop` says so.
+pub fn sweep(root: &Root, stop: &dyn Fn() -> bool) -> Swept {
     let mut swept = Swept::default();
     let here = openat(root.dir(), c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let mut way: Vec<Level> = Vec::new();
@@ -30,7 +31,7 @@ pub fn sweep(root: &Root) -> Swept {
         Ok(level) => way.push(level),
         Err(_) => swept.failed += 1,
     }
-    while let Some(level) = way.last_mut() {
+    while let Some(level) = way.last_mut().filter(|_| !stop()) {
         let Some(name) = level.below.pop() else {
             swept.removed += level.removed;
             swept.failed += level.failed;
@@ -40,7 +41,8 @@ pub fn sweep(root: &Root) -> Swept {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(&level.fd, &name, flags, Mode::empty()).and_then(Level::new) {
             Ok(next) if way.len() < MAX_DEPTH => way.push(next),
-            Err(Errno::NOENT) => {}
+            // Gone, or no folder at all: some file systems do not say before.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
             _ => swept.failed += 1,
         }
     }
@@ -90,7 +92,8 @@ fn is_ours(name: &CStr) -> bool {
 
 /// Removes one, unless somebody holds it.
 fn remove(folder: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // For writing: on NFS an exclusive lock needs it (flock(2)).
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match openat(folder, name, flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(false), // its owner has just finished with it

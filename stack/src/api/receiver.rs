@@ -122,6 +122,12 @@ impl Receiver {
         ControlStream::new(self.handle.clone(), self.id, Arc::clone(&self.released))
     }
 
+    /// Why the session is over before its end, if it is: what has been received is not wanted any
+    /// more. For looking at between long steps; reads say the same.
+    pub fn over(&self) -> Option<Reason> {
+        self.handle.ask(|engine, _| engine.over(self.id))
+    }
+
     /// How the bytes have arrived so far.
     pub fn arrived(&self) -> Arrived {
         self.handle.ask(|engine, _| engine.arrived(self.id))

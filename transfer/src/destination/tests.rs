@@ -73,8 +73,9 @@ fn nothing_leads_out_of_the_root() {
         let error = root.place(to.as_bytes(), b"name").unwrap_err();
         assert!(matches!(error, SinkError::Name { .. }), "{to:?}: {error}");
     }
-    let long = "x/".repeat(PATH_MAX);
-    assert!(matches!(root.place(long.as_bytes(), b"n"), Err(SinkError::Refused { .. })));
+    for long in ["x/".repeat(PATH_MAX), "x/".repeat(MAX_FOLDERS + 1)] {
+        assert!(matches!(root.place(long.as_bytes(), b"n"), Err(SinkError::Path(_))));
+    }
     assert!(tree(dir.path()).is_empty());
 }
 
@@ -146,6 +147,36 @@ fn folders_are_created_at_the_end_and_only_for_a_file() {
     assert_eq!(tree(dir.path()), ["a", "a/b", "a/b/c"]);
 }
 
+/// Whoever moves the folder takes what is open in it along: it is neither reached nor reported.
+#[test]
+fn a_folder_that_is_moved_away_gets_no_file() {
+    let (dir, root) = root();
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("dir")).unwrap();
+    let sink = FileSink::create(root.place(b"dir/out", b"n").unwrap(), 0).unwrap();
+    fs::rename(dir.path().join("dir"), outside.path().join("dir")).unwrap();
+    fs::create_dir(dir.path().join("dir")).unwrap();
+    let error = sink.finish(blake3::hash(b"")).unwrap_err().to_string();
+    assert!(error.contains("moved or replaced"), "{error}");
+    assert_eq!(
+        (tree(dir.path()), tree(outside.path())),
+        (vec!["dir".to_owned()], vec!["dir".to_owned()])
+    );
+}
+
+/// The sender was told that it has failed: the old file stays.
+#[test]
+fn what_is_not_wanted_any_more_replaces_nothing() {
+    let (dir, root) = root();
+    fs::write(dir.path().join("out"), b"old").unwrap();
+    let sink = FileSink::create(root.place(b"out", b"n").unwrap(), 0).unwrap();
+    let unwanted = || Err("the daemon is shutting down".to_owned());
+    let error = sink.finish_if(blake3::hash(b""), unwanted).unwrap_err().to_string();
+    assert!(error.contains("shutting down"), "{error}");
+    assert_eq!(fs::read(dir.path().join("out")).unwrap(), b"old");
+    assert_eq!(tree(dir.path()), ["out"]);
+}
+
 #[test]
 fn two_to_the_same_path_are_never_mixed() {
     let (dir, root) = root();
@@ -186,8 +217,8 @@ fn a_sweep_takes_what_nobody_holds() {
     }
     fs::create_dir(dir.path().join("a/.mcp-9-0123456789abcdef.part")).unwrap();
     let sink = FileSink::create(root.place(b"a/out2", b"n").unwrap(), 5).unwrap();
-    assert_eq!(sweep(&root), Swept { removed: 3, failed: 0 });
-    assert_eq!(sweep(&root), Swept::default());
+    assert_eq!(sweep(&root, &|| false), Swept { removed: 3, failed: 0 });
+    assert_eq!(sweep(&root, &|| false), Swept::default());
     drop(sink);
     let rest = [
         ".mcp-notes.part",
@@ -211,5 +242,5 @@ fn a_sweep_bears_a_deep_tree() {
         at = openat(&at, "d", FOLDER, Mode::empty()).unwrap();
     }
     fs::write(dir.path().join("d/.mcp-2-0123456789abcdef.part"), b"x").unwrap();
-    assert_eq!(sweep(&root), Swept { removed: 1, failed: 1 });
+    assert_eq!(sweep(&root, &|| false), Swept { removed: 1, failed: 1 });
 }

@@ -51,6 +51,10 @@ impl Fake {
 }
 
 impl Incoming for Fake {
+    fn over(&self) -> Option<Reason> {
+        None
+    }
+
     type Control = Script;
 
     fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {

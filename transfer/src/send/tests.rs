@@ -152,6 +152,10 @@ impl Outgoing for Fake {
         *self.aborted.lock().unwrap() = Some(why.to_owned());
     }
 
+    fn drop_member(&self, index: usize, _: &str) {
+        self.pipes[index].change(|state| state.broken = true);
+    }
+
     fn members(&self) -> usize {
         self.pipes.len()
     }
@@ -282,7 +286,10 @@ fn a_source_that_changes_ends_the_session_for_all_and_is_named() {
     let path = case.source.path().to_owned();
     session.before_need = Box::new(move |left| {
         if left == 2 {
+            // Even where the time of the change does not show it.
+            let before = fs::metadata(&path).unwrap().modified().unwrap();
             fs::write(&path, vec![9; 2 * BLOCK as usize]).unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
         }
     });
     let outcome = send_over(&session, &case.source, &paths(), &|_| ());

@@ -53,6 +53,12 @@ impl Temporary {
 
     /// Takes the room now, so that a full disk is told before anything is sent.
     fn reserve(&self, len: u64) -> Result<(), SinkError> {
+        // Where there is too little, allocating would take all of it before it says so.
+        let room =
+            rustix::fs::fstatvfs(&self.file).map(|fs| fs.f_bfree.saturating_mul(fs.f_frsize));
+        if room.is_ok_and(|room| room < len) {
+            return Err(self.failed(len, Errno::NOSPC.into()));
+        }
         let allocated = match len {
             0 => Ok(()),
             _ => rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len),
@@ -84,9 +90,11 @@ impl Temporary {
     pub(super) fn keep(
         mut self,
         len: u64,
+        wanted: impl FnOnce() -> Result<(), String>,
     ) -> Result<(std::path::PathBuf, Option<io::Error>), SinkError> {
         let done = fchmod(&self.file, self.place.mode).and_then(|()| fsync(&self.file));
         done.map_err(|e| self.failed(len, e.into()))?;
+        wanted().map_err(SinkError::Unwanted)?;
         let folders = self
             .place
             .settle(|folder| renameat(&self.place.folder, &self.name, folder, self.place.name()))?;

@@ -74,6 +74,12 @@ impl Endpoint {
         }
     }
 
+    /// Why a receiving session is over before its end: the sender's reason, the network's, or what
+    /// this side said when it closed early. `None` while it goes on, and after a good end.
+    pub fn over(&self, receiver: ReceiverId) -> Option<Reason> {
+        self.receivers.get(&receiver).and_then(Receiving::over)
+    }
+
     /// Whether the sender has acknowledged the verdict, or cannot any more (then with the reason).
     pub fn closed(&self, receiver: ReceiverId) -> Option<Result<(), Reason>> {
         self.receivers.get(&receiver).map_or(Some(Err(unknown())), Receiving::closed)

@@ -360,6 +360,11 @@ impl Receiving {
         self.ended.clone().map(Err)
     }
 
+    /// Why nobody wants what is received any more, if that is so.
+    pub(crate) fn over(&self) -> Option<Reason> {
+        self.ended.clone().or_else(|| self.given_up.clone())
+    }
+
     /// The session is over for a reason of the other side's, or of the network's.
     pub(crate) fn end(&mut self, reason: Reason) {
         if self.ended.is_none() && self.closed().is_none() {
