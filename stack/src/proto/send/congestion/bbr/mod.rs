@@ -46,8 +46,11 @@ const AS_SHORT: u32 = 32;
 const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// … or after as many rounds as Reno would take to win one window, at most so many.
 const PROBE_ROUNDS: u32 = 63;
-/// Segments beyond the product, for trains under way at both ends.
-const TRAINS: u64 = 3 * 32;
+/// Room beyond the product: three trains, of which one is being sent, one is on its way and one is
+/// being acknowledged (`BBRQuantizationBudget`). A train is so many segments, and so long, at most.
+const TRAINS: f64 = 3.0;
+const TRAIN: u64 = 32;
+const TRAIN_TIME: Duration = Duration::from_millis(1);
 /// Part of the window that one acknowledgement may cover, as the sender sets it.
 const ACK_PART: f64 = 1.0 / 8.0;
 
@@ -379,7 +382,8 @@ impl Bbr {
     fn move_window(&mut self, path: usize, acked: u64) {
         let gain = self.phase.gains().1.max(DOWN.1);
         let product = self.product(path, gain);
-        let trains = product.min((TRAINS * self.mss) as f64);
+        let train = (self.rate() * TRAIN_TIME.as_secs_f64()).min((TRAIN * self.mss) as f64);
+        let trains = TRAINS * train.max(self.mss as f64);
         let most = product * (1.0 + ACK_PART) + trains;
         let known = self.rate() > 0.0;
         let most = if known { bytes(most).max(LEAST_SEGMENTS * self.mss) } else { u64::MAX };
