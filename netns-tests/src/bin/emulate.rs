@@ -20,9 +20,10 @@ use std::time::Duration;
 /// output; whoever wants them elsewhere moves them (ip link set NAME netns NS). At its end, by
 /// SIGINT, SIGTERM or --for, it prints what happened on every line as JSON.
 ///
-/// A line is described by --line [PORT.][up|down:]KEY=VALUE,… as often as needed; later ones
-/// override earlier ones. Ports are counted from 0 in the order of --tap; without a number all are
-/// meant, without up (from the device to the switch) or down (from the switch to the device) both.
+/// A line is described by --line KEY=VALUE,… as often as needed; later ones override earlier ones.
+/// Before the keys may stand which lines are meant, as in 2.up:rate=1M or down:loss=1%: ports are
+/// counted from 0 in the order of --tap, and without a number all are meant; without up (from the
+/// device to the switch) or down (from the switch to the device) both.
 /// Keys: rate (100M), delay (10ms), jitter (500us), queue (256K), loss (1%), burst (ENTER/LEAVE:
 /// the probabilities of a burst of losses to begin and to end), duplicate (1%), reorder
 /// (1%/3ms: so many are held up, and for how long), mark (30000: frames that find more bytes in
