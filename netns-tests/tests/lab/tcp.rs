@@ -2,9 +2,9 @@
 
 use crate::network::Lab;
 use crate::shell::find;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Port of the receiving end.
@@ -12,12 +12,16 @@ const PORT: u16 = 5001;
 /// Bytes written or read at once.
 const CHUNK: usize = 64 << 10;
 
+/// What the receiving end says when it listens.
+const READY: &str = "ready\n";
+
 /// The first word of the command line of such a process.
 const ROLE: &str = "--tcp";
 
 /// A process that sends, and the one that it sends to.
 pub(crate) struct Flow {
     receiver: Child,
+    said: BufReader<ChildStdout>,
     sender: Child,
 }
 
@@ -35,17 +39,21 @@ impl Flow {
                 .unwrap()
         };
         let addr = format!("{}:{PORT}", lab.v4(to));
-        let receiver = role(to, &["receive", &addr]);
+        let mut receiver = role(to, &["receive", &addr]);
+        let mut said = BufReader::new(receiver.stdout.take().unwrap());
+        let mut ready = String::new();
+        said.read_line(&mut ready).unwrap();
+        assert_eq!(ready, READY, "the receiver listens");
         let seconds = lasts.as_secs_f64().to_string();
         let sender = role(0, &["send", &addr, algorithm, &seconds]);
-        Self { receiver, sender }
+        Self { receiver, said, sender }
     }
 
     /// Waits for the end; bytes per second that arrived.
     pub(crate) fn rate(mut self) -> f64 {
         self.sender.wait().unwrap();
         let mut text = String::new();
-        self.receiver.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        self.said.read_to_string(&mut text).unwrap();
         self.receiver.wait().unwrap();
         text.trim().parse().unwrap()
     }
@@ -65,9 +73,12 @@ pub(crate) fn play() -> bool {
     true
 }
 
-/// Prints bytes per second, from the first byte to the last.
+/// Says that it listens, then prints bytes per second, from the first byte to the last.
 fn receive(addr: &str) -> io::Result<()> {
-    let (mut stream, _) = TcpListener::bind(addr)?.accept()?;
+    let listener = TcpListener::bind(addr)?;
+    print!("{READY}");
+    io::stdout().flush()?;
+    let (mut stream, _) = listener.accept()?;
     let (mut buf, mut bytes) = (vec![0; CHUNK], 0_u64);
     let mut begin = None;
     loop {
@@ -83,14 +94,7 @@ fn receive(addr: &str) -> io::Result<()> {
 }
 
 fn send(addr: &str, algorithm: &str, lasts: Duration) -> io::Result<()> {
-    let until = Instant::now() + Duration::from_secs(10);
-    let stream = loop {
-        match TcpStream::connect(addr) {
-            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
-            connected => break connected?,
-        }
-    };
-    let socket = socket2::Socket::from(stream);
+    let socket = socket2::Socket::from(TcpStream::connect(addr)?);
     socket.set_tcp_congestion(algorithm.as_bytes())?;
     let mut stream = TcpStream::from(socket);
     let (begin, chunk) = (Instant::now(), vec![0; CHUNK]);
