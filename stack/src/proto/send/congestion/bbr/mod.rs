@@ -95,6 +95,9 @@ pub(crate) struct Bbr {
     /// When the last probe ended.
     cycle: Instant,
     models: Vec<Model>,
+    /// The path that has carried least of those that are known and count, and its rate: what all
+    /// can take. Kept, since every segment asks for it and only reports change it.
+    limit: Option<(usize, f64)>,
     /// The best rate of Startup, or of this probe, and rounds without a better one.
     full: (f64, u32),
     /// Startup has found the line's rate.
@@ -124,6 +127,7 @@ impl Bbr {
             since: Instant::ZERO,
             cycle: Instant::ZERO,
             models: vec![Model::new(initial(mss)); paths],
+            limit: None,
             full: (0.0, 0),
             filled: false,
             rounds: 0,
@@ -159,6 +163,7 @@ impl Bbr {
             *model = Model::new(model.window);
         }
         model.active = active;
+        self.find_limit();
     }
 
     /// Bytes that may be in flight on a path.
@@ -188,15 +193,19 @@ impl Bbr {
         self.models.iter().enumerate().filter(|(_, m)| m.active)
     }
 
-    /// The path that has carried least of those that are known.
-    fn limiting(&self) -> Option<usize> {
+    /// Must follow every change of what a model knows.
+    fn find_limit(&mut self) {
         let known = self.active().filter(|(_, m)| m.highest() > 0.0);
-        known.min_by(|a, b| a.1.rate().total_cmp(&b.1.rate())).map(|(i, _)| i)
+        self.limit = known.map(|(path, m)| (path, m.rate())).min_by(|a, b| a.1.total_cmp(&b.1));
+    }
+
+    fn limiting(&self) -> Option<usize> {
+        self.limit.map(|(path, _)| path)
     }
 
     /// What all can take, bytes per second; 0 before the first sample.
     fn rate(&self) -> f64 {
-        self.limiting().map_or(0.0, |path| self.models[path].rate())
+        self.limit.map_or(0.0, |(_, rate)| rate)
     }
 
     /// So many products of the common rate and a path's own least round trip, in bytes.
@@ -209,6 +218,7 @@ impl Bbr {
     pub(crate) fn on_report(&mut self, path: usize, shown: &Shown) {
         let probing = self.phase.probes();
         let signs = self.models[path].take(shown, self.mss, probing);
+        self.find_limit();
         if !self.models[path].active {
             return;
         }
@@ -254,6 +264,7 @@ impl Bbr {
             self.judged = true;
             if !signs.app_limited {
                 self.models.iter_mut().for_each(Model::advance);
+                self.find_limit();
             }
         }
         let best = self.limiting().map_or(0.0, |path| self.models[path].highest());
@@ -308,7 +319,7 @@ impl Bbr {
         match self.phase {
             Phase::Drain if flight <= self.product(path, 1.0) => self.enter_down(now),
             Phase::Down | Phase::Cruise if self.is_time_to_probe(path, now) => {
-                self.models.iter_mut().for_each(Model::lift_bounds);
+                self.lift_bounds();
                 self.enter(Phase::Refill, now);
             }
             Phase::Down => {
@@ -335,6 +346,11 @@ impl Bbr {
             }
             _ => {}
         }
+    }
+
+    fn lift_bounds(&mut self) {
+        self.models.iter_mut().for_each(Model::lift_bounds);
+        self.find_limit();
     }
 
     fn is_time_to_probe(&self, path: usize, now: Instant) -> bool {
@@ -371,7 +387,7 @@ impl Bbr {
             }
             Some(until) if now >= until => {
                 self.short_at = Some(now);
-                self.models.iter_mut().for_each(Model::lift_bounds);
+                self.lift_bounds();
                 self.enter_down(now);
                 self.enter(Phase::Cruise, now);
             }

@@ -117,6 +117,7 @@ fn the_slowest_that_follows_sets_the_rate_and_one_that_leaves_does_not() {
     let mut line = Line::new(3);
     line.rounds(60, 0.0);
     line.bbr.models[1].rate_for_test(1e6);
+    line.bbr.find_limit();
     assert_eq!(line.bbr.limiting(), Some(1));
     assert!((line.bbr.rate() - 1e6).abs() < 1.0);
     line.bbr.set_active(1, false);
