@@ -26,6 +26,8 @@ pub(crate) struct Path {
     /// A loss below belongs to a reduction already made (RFC 6675, `RecoveryPoint`).
     recover: u64,
     recovering: bool,
+    /// False losses widen the reordering window once a round trip: again when this has arrived.
+    widened: u64,
     /// The packet whose loss made the last reduction.
     cut_by: Option<u64>,
     /// Packets that arrived marked, as last reported.
@@ -45,6 +47,7 @@ struct Tally {
     acked: u64,
     lost: u64,
     rtt: Option<Duration>,
+    spurious: bool,
     undo: bool,
     congested: bool,
     recovered: bool,
@@ -61,6 +64,7 @@ impl Path {
             flight: 0,
             recover: 0,
             recovering: false,
+            widened: 0,
             cut_by: None,
             marked: 0,
             round_end: 0,
@@ -134,7 +138,7 @@ impl Path {
 
     /// A packet that counted as lost has arrived all the same.
     pub(crate) fn acked_late(&mut self, now: Instant, pn: u64, sent: Instant, bytes: u64) {
-        self.rack.on_spurious();
+        self.tally.spurious = true;
         self.tally.undo |= self.cut_by == Some(pn);
         self.arrived(now, pn, sent, bytes);
     }
@@ -176,6 +180,10 @@ impl Path {
             self.tally.congested = true;
         }
         self.marked = self.marked.max(ce);
+        if self.tally.spurious && largest >= self.widened {
+            self.rack.on_spurious();
+            self.widened = next;
+        }
         if newest >= Some(self.round_end) {
             self.round_end = next;
             self.tally.round = true;

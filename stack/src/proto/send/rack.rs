@@ -66,8 +66,8 @@ impl Rack {
         self.reordered = true;
     }
 
-    /// A packet that counted as lost has arrived: wait longer (RFC 8985, 6.2, step 4; there it is
-    /// a D-SACK that says so).
+    /// Packets that counted as lost have arrived: wait longer. Once a round trip (RFC 8985, 6.2,
+    /// step 4; there it is a D-SACK that says so), or one burst that was late would count for many.
     pub(crate) fn on_spurious(&mut self) {
         self.reordered = true;
         self.mult = (self.mult + 1).min(MAX_MULT);

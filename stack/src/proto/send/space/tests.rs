@@ -76,6 +76,28 @@ fn a_loss_that_was_none_is_undone_and_the_next_waits_longer() {
     assert_eq!(space.news.lost.len(), 1);
 }
 
+/// Of a burst that was only late, all counts once: the window is half a round trip after it, not a
+/// whole one.
+#[test]
+fn many_false_losses_of_one_round_trip_widen_the_window_once() {
+    let mut space = space();
+    for _ in 0..20 {
+        send(&mut space, at(0));
+    }
+    ack(&mut space, at(40), &[(12, 15)]);
+    assert_eq!(space.news.lost.len(), 12);
+    for pn in 0..11 {
+        ack(&mut space, at(41), &[(12, 15), (pn, pn)]);
+    }
+    ack(&mut space, at(41), &[(11, 15)]);
+    for _ in 0..10 {
+        send(&mut space, at(50));
+    }
+    ack(&mut space, at(90), &[(21, 29), (0, 19)]);
+    let due = space.path.reordering_deadline().unwrap();
+    assert!(due > at(109) && due <= at(110), "20 ms are half of 40: {due:?}");
+}
+
 #[test]
 fn two_later_arrivals_make_a_loss_a_quarter_of_a_round_trip_later() {
     let mut space = space();
