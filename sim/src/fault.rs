@@ -18,6 +18,8 @@ pub enum Fault {
     CutGroup(Who),
     /// They do again.
     RestoreGroup(Who),
+    /// The way to it carries IP packets of at most so many bytes from now on, without a word.
+    Narrow(Who, usize),
     /// The receiver dies: nothing goes in or out any more, its engine stands still.
     Kill(usize),
 }
@@ -64,10 +66,19 @@ impl DropRule {
         Self { what: "SYN-ACK", matches: is_syn_ack, skip: 0, count }
     }
 
+    /// Every datagram to the group that makes an IP packet of more than 1400 bytes.
+    pub const fn long_to_group() -> Self {
+        Self { what: "long to the group", matches: is_long_to_group, skip: 0, count: u32::MAX }
+    }
+
     /// The first `count` handshake ACKs to the first receiver: the third handshake message.
     pub const fn third(count: u32) -> Self {
         Self { what: "third message", matches: is_third, skip: 0, count }
     }
+}
+
+fn is_long_to_group(p: &Passing<'_>) -> bool {
+    p.to.is_none() && p.bytes.len() > 1400 - 28
 }
 
 /// Whether it is a handshake datagram between those nodes, and with which SYN and ACK flags.

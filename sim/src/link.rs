@@ -152,6 +152,11 @@ impl Line {
         self.link.mtu
     }
 
+    /// From now on it carries IP packets of at most `mtu` bytes.
+    pub(crate) fn narrow(&mut self, mtu: usize) {
+        self.link.mtu = mtu;
+    }
+
     /// The most bytes that ever waited, the one on the line included.
     pub fn max_queue(&self) -> usize {
         self.max_queue

@@ -169,6 +169,10 @@ impl Net {
             Fault::RestoreGroup(Who::All) => self.fabric.cut_all(false),
             Fault::CutGroup(Who::Receiver(i)) => self.fabric.cut(i + 1, true),
             Fault::RestoreGroup(Who::Receiver(i)) => self.fabric.cut(i + 1, false),
+            Fault::Narrow(Who::All, mtu) => {
+                self.ports.iter_mut().skip(1).for_each(|port| port.down.narrow(mtu));
+            }
+            Fault::Narrow(Who::Receiver(i), mtu) => self.ports[i + 1].down.narrow(mtu),
             Fault::Kill(i) => self.ports[i + 1].dead = true,
         }
     }

@@ -96,6 +96,41 @@ fn lines() -> Vec<Named> {
         ("burst-loss", "loss in bursts on the downlinks", three().downlink_loss(burst)),
         ("short-path", "an MTU of 1400 at the hosts", three().link(lan.mtu(1400))),
         (
+            "narrow-receivers",
+            "datagrams above 1400 vanish before the receivers",
+            (0..3).fold(three(), |s, i| s.downlink(i, lan.mtu(1400))),
+        ),
+        (
+            "narrow-one-of-group",
+            "datagrams above 1400 vanish before one of three",
+            three().downlink(1, lan.mtu(1400)),
+        ),
+        (
+            "narrow-group",
+            "datagrams above 1400 to the group vanish, others do not",
+            three().losing(DropRule::long_to_group()),
+        ),
+        (
+            "narrow-one",
+            "one of three carries 1280, by unicast to all",
+            three().downlink(1, lan.mtu(1280)).without_group(),
+        ),
+        (
+            "narrowing",
+            "the ways to all carry 1400 after 300 ms, 1500 before",
+            three().bytes(16 << 20).at(ms(300), Fault::Narrow(Who::All, 1400)).costing(ms(100)),
+        ),
+        (
+            "narrowing-unicast",
+            "the same without a group",
+            three()
+                .bytes(16 << 20)
+                .without_group()
+                .at(ms(300), Fault::Narrow(Who::All, 1400))
+                .costing(ms(100)),
+        ),
+        ("jumbo", "an MTU of 9000 everywhere", three().bytes(32 << 20).link(lan.mtu(9000))),
+        (
             "unequal-paths",
             "1 Gbit/s, one of three 40 ms further away, 0.1 % independent loss",
             // a repair waits for the far one's report while thousands of packets pass

@@ -77,6 +77,9 @@ pub struct SessionConfig {
     /// Most that the session sends, to the group and to all members together, in bits per second
     /// with the headers of UDP and IP; `None`: what the receivers and the network can take.
     pub rate: Option<u64>,
+    /// Longest IP packet to send, in bytes. Longer ones than 1228 (IPv4) or 1248 (IPv6) are sent only
+    /// where probes of their length have passed (RFC 8899, `MAX_PLPMTU`).
+    pub mtu: usize,
     /// A receiver that has not answered for so long fails.
     pub connect_timeout: Duration,
     /// Sending begins when all have answered, or so long after the first did.
@@ -94,6 +97,7 @@ impl Default for SessionConfig {
             algorithm: Algorithm::default(),
             promotion: Promotion::default(),
             rate: None,
+            mtu: 9000, // jumbo frames
             connect_timeout: Duration::from_secs(10),
             start_wait: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(10),

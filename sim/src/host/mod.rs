@@ -134,7 +134,8 @@ impl Host {
             assert_eq!(t.datagrams, t.len.div_ceil(t.segment_size), "datagrams of {t:?}");
             assert!(t.from.is_none_or(|ip| ip == own.ip()), "{t:?} does not leave from {own}");
             if net.send(self.node, t.to, &scratch.0[..t.len], t.segment_size).is_err() {
-                self.engine.handle_oversize(net.now(), t.to);
+                let len = t.segment_size.min(t.len);
+                self.engine.handle_oversize(net.now(), t.to, len);
             }
         }
     }

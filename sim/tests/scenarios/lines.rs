@@ -28,10 +28,38 @@ fn bursts_of_loss_are_repaired() {
 
 #[test]
 fn a_short_path_gets_short_datagrams() {
-    verify("short-path", |outcome| {
-        // 1200-byte datagrams with 52 bytes of headers
-        let least = (8 << 20) / (1200 - 52);
-        assert!(outcome.sent.datagrams >= least, "{} datagrams", outcome.sent.datagrams);
+    for name in ["short-path", "narrow-receivers", "narrow-one-of-group", "narrow-group"] {
+        verify(name, |outcome| {
+            // 28 bytes of IP and UDP and 52 of our own; a few short ones at first, and the repairs.
+            let least = (8 << 20) / (1400 - 28 - 52);
+            let sent = outcome.sent.datagrams;
+            assert!((least..least * 6 / 5).contains(&sent), "{sent} datagrams of {least}");
+        });
+    }
+}
+
+#[test]
+fn the_others_have_long_datagrams_when_one_has_a_narrow_way() {
+    verify("narrow-one", |outcome| {
+        let len = 8 << 20;
+        let least = len / (1280 - 80) + 2 * len / (1500 - 80);
+        let sent = outcome.sent.datagrams;
+        assert!((least..least * 21 / 20).contains(&sent), "{sent} datagrams of {least}");
+    });
+}
+
+#[test]
+fn a_way_that_becomes_narrow_holds_nothing_up() {
+    verify("narrowing", |_| ());
+    verify("narrowing-unicast", |_| ());
+}
+
+#[test]
+fn long_frames_are_used_where_they_pass() {
+    verify("jumbo", |outcome| {
+        let least = (32 << 20) / (9000 - 80);
+        let sent = outcome.sent.datagrams;
+        assert!((least..least * 5 / 4).contains(&sent), "{sent} datagrams of {least}");
     });
 }
 

@@ -319,8 +319,8 @@ impl Driver {
                         blocked = Some(index);
                         break;
                     }
-                    Sending::Oversize => {
-                        self.shared.ask(|engine, now| engine.handle_oversize(now, to));
+                    Sending::Oversize(len) => {
+                        self.shared.ask(|engine, now| engine.handle_oversize(now, to, len));
                     }
                     Sending::Unreachable(why) => {
                         self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));

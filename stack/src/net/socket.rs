@@ -46,8 +46,8 @@ pub(crate) enum Sending {
     Done,
     /// The socket's buffer is full: call again with the same train when it is writable.
     Blocked,
-    /// A datagram is too long for the path; what was left of the train was dropped.
-    Oversize,
+    /// A datagram of this length is too long for the path; what was left of the train was dropped.
+    Oversize(usize),
     /// There is no way to the receiver, and why; what was left of the train was dropped.
     Unreachable(&'static str),
 }
@@ -298,7 +298,7 @@ impl Offload {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Sending::Blocked,
                 Err(e) => match e.raw_os_error() {
-                    Some(libc::EMSGSIZE) => return Sending::Oversize,
+                    Some(libc::EMSGSIZE) => return Sending::Oversize(size.min(left)),
                     // It may be what ICMP said about an earlier datagram, to somebody else: then
                     // telling it was all that went wrong.
                     Some(errno) if unreachable(errno).is_some() && pending => pending = false,

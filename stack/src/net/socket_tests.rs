@@ -110,7 +110,7 @@ fn a_datagram_longer_than_the_path_is_reported() {
     // Longer than loopback's MTU can carry in one datagram.
     let (mut a, b) = pair(Ipv4Addr::LOCALHOST.into());
     let len = 65_530;
-    assert_eq!(a.send(&mut train(b.local(), len, len)), Sending::Oversize);
+    assert_eq!(a.send(&mut train(b.local(), len, len)), Sending::Oversize(len));
     assert_eq!(drain(&b).len(), 0);
     assert_eq!(a.send(&mut train(b.local(), 100, 100)), Sending::Done);
     assert_eq!(drain(&b).len(), 1);

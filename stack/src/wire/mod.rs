@@ -27,7 +27,7 @@ pub use ranges::RangeList;
 pub use record::{Parsed, Record};
 pub use segment::Segment;
 pub use seq::{MAX_OFFSET, MAX_PN, Seq, expand_pn, offset_high, offset_of};
-pub use tlv::{Tlv, TlvWriter, Tlvs, split};
+pub use tlv::{AREA_HEAD, TLV_HEAD, Tlv, TlvWriter, Tlvs, split};
 
 use thiserror::Error;
 
@@ -48,18 +48,22 @@ pub const TCP_LEN: usize = 20;
 pub const TAG_LEN: usize = 16;
 /// Bytes of a full segment beside its payload: it has neither options nor TLVs.
 pub const OVERHEAD: usize = ENCAP_LEN + TCP_LEN + TAG_LEN;
-/// Ethernet's MTU, in bytes (RFC 894; RFC 2464, 2): a full datagram fills it.
-const MTU: usize = 1500;
+/// Ethernet's MTU, in bytes (RFC 894; RFC 2464, 2).
+pub(crate) const MTU: usize = 1500;
 /// Length of a UDP header, in bytes (RFC 768).
-const UDP_LEN: usize = 8;
-/// Payload of a full segment over IPv4, whose header has 20 bytes (RFC 791, 3.1).
-pub const PAYLOAD_V4: usize = MTU - 20 - UDP_LEN - OVERHEAD;
-/// Payload of a full segment over IPv6, whose header has 40 bytes (RFC 8200, 3).
-pub const PAYLOAD_V6: usize = MTU - 40 - UDP_LEN - OVERHEAD;
+pub(crate) const UDP_LEN: usize = 8;
+/// Length of an IPv4 header without options, in bytes (RFC 791, 3.1).
+pub(crate) const IPV4_LEN: usize = 20;
+/// Length of an IPv6 header, in bytes (RFC 8200, 3).
+pub(crate) const IPV6_LEN: usize = 40;
+/// Payload of a segment that fills an Ethernet frame over IPv4.
+pub const PAYLOAD_V4: usize = MTU - IPV4_LEN - UDP_LEN - OVERHEAD;
+/// Payload of a segment that fills an Ethernet frame over IPv6.
+pub const PAYLOAD_V6: usize = MTU - IPV6_LEN - UDP_LEN - OVERHEAD;
 /// Length of a datagram that every path is taken to carry, in bytes (`BASE_PLPMTU`, RFC 8899,
 /// 5.1.2).
 pub const SHORT_LEN: usize = 1200;
-/// Payload of a segment where full ones proved too long.
+/// Payload of a segment on a path of which no more is known.
 pub const PAYLOAD_SHORT: usize = SHORT_LEN - OVERHEAD;
 /// A SYN's datagram is padded to this length, in bytes, so that an answer to a forged source never
 /// amplifies (as RFC 9000, 8.1 and 14.1).

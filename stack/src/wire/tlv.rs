@@ -4,7 +4,7 @@ use super::bytes::{Reader, Writer, clip, reason};
 use super::{Ack, Descriptor, WireError};
 
 /// Length field of the whole area.
-const AREA_HEAD: usize = 2;
+pub const AREA_HEAD: usize = 2;
 /// Type and length of one TLV.
 pub const TLV_HEAD: usize = 3;
 /// TLVs of one area. Seven types are known; a bound on the work that one datagram can cause.

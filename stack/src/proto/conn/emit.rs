@@ -8,8 +8,8 @@ use crate::proto::send::space::Content;
 use crate::proto::time::Instant;
 use crate::seal::SealKey;
 use crate::wire::{
-    Ack, Encap, GroupStatus, Header, Kind, MAX_RANGES, Options, RangeList, Segment, Seq, SpaceAck,
-    TAG_LEN, Tlv, TlvWriter, offset_high,
+    AREA_HEAD, Ack, Encap, GroupStatus, Header, Kind, MAX_RANGES, Options, RangeList, Segment, Seq,
+    SpaceAck, TAG_LEN, TLV_HEAD, Tlv, TlvWriter, offset_high,
 };
 use core::ops::Range;
 
@@ -64,6 +64,18 @@ pub(crate) fn assemble(
     len
 }
 
+/// Writes a probe: a datagram as long as a segment with `payload` bytes, which carries nothing but
+/// the wish for an answer (RFC 8899, 4.1: probing with padding alone).
+pub(crate) fn assemble_probe(
+    buf: &mut [u8],
+    header: Header,
+    payload: u64,
+    seal: Option<(&SealKey, u64)>,
+) -> usize {
+    let pad = payload as usize - AREA_HEAD - 2 * TLV_HEAD;
+    assemble(buf, header, &[Tlv::Ping, Tlv::Pad(pad)], 0, |_| (), seal)
+}
+
 impl Conn {
     fn header(&self, kind: Kind, offset: u64, ack: Option<Seq>, report: &Report<'_>) -> Header {
         let window = report.data_edge.saturating_sub(report.data_next) >> WINDOW_SHIFT;
@@ -110,6 +122,18 @@ impl Conn {
         let seal = Some((&keys.tx, self.tx.next_pn()));
         let len = assemble(buf, header, &[], body, fill, seal);
         self.tx.on_sent(now, Content { data: range, ..Content::default() });
+        len
+    }
+
+    /// A probe of the path, as long as a segment with `payload` bytes.
+    pub(crate) fn emit_probe(&mut self, now: Instant, buf: &mut [u8], payload: u64) -> usize {
+        let ack = Seq::of_offset(self.names.irs, 0);
+        let header = self.header(Kind::Data, 0, Some(ack), &Report::default());
+        let Some(keys) = &self.keys else { return 0 };
+        let seal = Some((&keys.tx, self.tx.next_pn()));
+        let len = assemble_probe(buf, header, payload, seal);
+        self.tx.on_sent(now, Content { probe: payload, ..Content::default() });
+        self.tx.path.mtu.on_probe();
         len
     }
 
@@ -211,6 +235,7 @@ impl Conn {
             data_fin: fin && kind == Kind::Data,
             control_fin: fin && kind == Kind::Control,
             ping: self.ping_due,
+            probe: 0,
         };
         let tlvs = [Tlv::Ack(ack), Tlv::Ping];
         let tlvs = if self.ping_due { &tlvs[..] } else { &tlvs[..1] };

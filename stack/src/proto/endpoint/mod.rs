@@ -83,7 +83,7 @@ impl Endpoint {
     }
 
     /// Fills `buf` with the next train to send; `None` when there is nothing to send now. `buf`
-    /// must hold at least one full datagram; a train is never longer than 48 KiB.
+    /// must hold at least one full datagram; a train is never longer than 64 KiB.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         self.now = now;
         if let Some(reply) = self.listener.pop_reply() {
@@ -177,15 +177,11 @@ impl Endpoint {
         }
     }
 
-    /// A datagram to `to` was too long for the path (EMSGSIZE): fall back to short ones.
-    pub fn handle_oversize(&mut self, now: Instant, to: SocketAddr) {
+    /// The system refused datagrams of `len` bytes to `to` as too long (EMSGSIZE): they are lost,
+    /// and shorter ones follow.
+    pub fn handle_oversize(&mut self, now: Instant, to: SocketAddr, len: usize) {
         self.now = now;
-        for session in self.sessions.values_mut() {
-            let group = session.group.as_ref().is_some_and(|g| g.group.addr == to);
-            if group || session.members.iter().any(|m| m.addr == to) {
-                session.shorten();
-            }
-        }
+        self.sessions.values_mut().for_each(|session| session.on_oversize(to, len));
     }
 
     /// A datagram to `to` could not be delivered, the system or the network says (ICMP), and why.

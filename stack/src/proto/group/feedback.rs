@@ -47,9 +47,6 @@ impl Session {
             m.conn.tx.on_ack(now, space);
             asked = m.conn.tx.news.latest_sent;
             apply_news(m);
-            if asked.is_some() && m.conn.tx.long_ones_vanish() {
-                self.shorten(); // it answers, but not to long datagrams
-            }
         }
         let m = &mut self.members[index];
         if let Some(space) = &ack.group {
@@ -64,6 +61,7 @@ impl Session {
             m.board.find_silent(now, asked, &self.log);
             self.apply_board(now, index);
         }
+        self.fit(index);
         self.release();
         self.changed |= self.store.is_source() && self.is_satisfied();
         // Promotion is judged at each report; what lasts, at each check.
@@ -113,6 +111,7 @@ impl Session {
     /// Contents that a timer gave up for lost.
     pub(crate) fn on_timer_losses(&mut self, index: usize) {
         apply_news(&mut self.members[index]);
+        self.fit(index);
     }
 
     /// Judges one member's mode.
@@ -134,6 +133,7 @@ impl Session {
         let view = GroupView { log: &self.log, frontier: self.frontier };
         self.members[index].change(now, self.began, cause, &view);
         self.follow(index);
+        self.fit(index);
         self.changed = true;
     }
 

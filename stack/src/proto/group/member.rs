@@ -12,7 +12,7 @@ use crate::proto::send::pace::Pacer;
 use crate::proto::send::scoreboard::Scoreboard;
 use crate::proto::time::Instant;
 use crate::stats::{Arrived, Mode, Transition};
-use crate::wire::GroupStatus;
+use crate::wire::{GroupStatus, PAYLOAD_SHORT};
 use core::ops::Range;
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -151,6 +151,16 @@ impl Member {
 
     pub(crate) fn is_multicast(&self) -> bool {
         self.mode == Mode::Multicast
+    }
+
+    /// Payload of a full segment to it alone. Its tail is probed with a short one: that long ones
+    /// vanish may be why nothing is heard.
+    pub(crate) fn segment(&self) -> u64 {
+        if self.conn.tx.probes_tail() {
+            PAYLOAD_SHORT as u64
+        } else {
+            self.conn.tx.path.mtu.segment()
+        }
     }
 
     /// In trial, and in the group.

@@ -11,6 +11,7 @@ pub(crate) mod member;
 pub(crate) mod mode;
 pub(crate) mod plan;
 pub(crate) mod repair;
+pub(crate) mod size;
 pub(crate) mod timers;
 pub(crate) mod transmit;
 pub(crate) mod trial;
@@ -21,6 +22,7 @@ use super::event::SessionState;
 use super::rng::Rng;
 use super::send::congestion::bbr::Bbr;
 use super::send::log::GroupLog;
+use super::send::mtu::PathMtu;
 use super::send::pace::{Pace, Pacer};
 use super::send::scoreboard::Scoreboard;
 use super::send::space::INITIAL_RTO;
@@ -72,7 +74,7 @@ pub(crate) struct Session {
     pub(crate) iss: Seq,
     pub(crate) port: u16,
     pub(crate) descriptor: Descriptor,
-    /// Payload bytes of a full segment.
+    /// Payload bytes of a full segment to the group.
     pub(crate) segment: u64,
     /// The next new byte that the group will carry.
     pub(crate) frontier: u64,
@@ -127,7 +129,7 @@ impl Session {
             group,
             iss: Seq(rng.u32()),
             port,
-            segment: segment as u64,
+            segment: PAYLOAD_SHORT as u64,
             frontier: 0,
             began: now,
             first_answer: None,
@@ -154,10 +156,12 @@ impl Session {
         let opening = Opening::new(now, &names, &self.descriptor, rng.bytes32());
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::new(Role::Initiator, names, algorithm, idle, now);
-        conn.tx.path.congestion.set_mss(self.segment);
+        let v6 = peer.is_ipv6();
+        conn.tx.path.mtu = PathMtu::unicast(v6, self.longest_segment(v6));
         conn.tx.path.congestion.seed(rng.u64());
-        let base = self.log.next_pn();
-        let board = Scoreboard::new(algorithm, self.segment, INITIAL_RTO, base);
+        let mut board = Scoreboard::new(algorithm, self.segment, INITIAL_RTO, self.log.next_pn());
+        let v6 = self.group.as_ref().is_some_and(|tx| tx.group.addr.is_ipv6());
+        board.path.mtu = PathMtu::group(v6, self.longest_segment(v6));
         Member::new(peer, conn, opening, &self.config, board)
     }
 
@@ -267,21 +271,6 @@ fn describe(config: &SessionConfig, segment: usize, group: Option<&GroupTx>) -> 
         segment_size: segment as u16,
         group_cid: group.map_or(0, |g| g.cid),
         group: group.map(|g| g.group),
-    }
-}
-
-impl Session {
-    /// A datagram was too long for a path: all segments become short ones. What is in flight is
-    /// recorded by range, so nothing needs to be cut again by hand.
-    pub(crate) fn shorten(&mut self) {
-        self.segment = self.segment.min(PAYLOAD_SHORT as u64);
-        for m in &mut self.members {
-            m.conn.tx.path.congestion.set_mss(self.segment);
-            m.board.path.congestion.set_mss(self.segment);
-        }
-        if let Some(bbr) = &mut self.group_bbr {
-            bbr.set_mss(self.segment);
-        }
     }
 }
 

@@ -72,6 +72,14 @@ pub(crate) fn pacing_rate(s: &Session, target: Target) -> Option<f64> {
     }
 }
 
+/// Payload of a target's full segments, in bytes.
+pub(crate) fn segment(s: &Session, target: Target) -> u64 {
+    match target {
+        Target::Group => s.segment,
+        Target::Member(index) => s.members[index].segment(),
+    }
+}
+
 /// The next segment for a target, or `None` if its window, its credit or the data says wait.
 pub(crate) fn step(s: &Session, now: Instant, target: Target) -> Option<Step> {
     match target {
@@ -97,7 +105,7 @@ pub(crate) fn group_window(s: &Session) -> Option<u64> {
 
 /// Whether a member's window has room for so many more bytes of what the group carries.
 fn has_room(s: &Session, index: usize, bytes: u64) -> bool {
-    s.members[index].board.flight() + bytes <= window(s, index)
+    s.members[index].board.path.has_room(bytes, window(s, index))
 }
 
 /// Whether every member that follows has room for so many more bytes, and the log as well.
@@ -125,7 +133,7 @@ fn group_step(s: &Session) -> Option<Step> {
         .map(|m| m.edge)
         .min()?;
     let flying = s.members.iter().any(|m| m.is_multicast() && m.board.flight() > 0);
-    let range = segment_at(s, s.frontier, s.store.end().min(edge), flying)?;
+    let range = segment_at(s, s.segment, s.frontier, s.store.end().min(edge), flying)?;
     let permitted = !led || group_permits(s, range.end - range.start);
     (permitted && s.store.has(&range)).then_some(Step { range, repair: false })
 }
@@ -137,7 +145,8 @@ fn member_step(s: &Session, now: Instant, index: usize) -> Option<Step> {
     }
     let first = m.todo.first()?;
     let limit = first.end.min(s.store.end()).min(m.edge);
-    let range = segment_at(s, first.start, limit, m.conn.tx.flight() > 0 && first.end > limit)?;
+    let flying = m.conn.tx.flight() > 0 && first.end > limit;
+    let range = segment_at(s, m.segment(), first.start, limit, flying)?;
     let len = range.end - range.start;
     if m.mode == Mode::Trial && range.end > m.high {
         let len = s.store.is_source().then(|| s.store.end());
@@ -156,12 +165,18 @@ fn member_step(s: &Session, now: Instant, index: usize) -> Option<Step> {
 
 /// A full segment at `start`, or what there is up to `limit`: a short one only at the end of the
 /// stream, or when nothing is in flight (the sender's side of RFC 9293, 3.8.6.2.1).
-fn segment_at(s: &Session, start: u64, limit: u64, flying: bool) -> Option<Range<u64>> {
-    let end = limit.min(start.saturating_add(s.segment));
+fn segment_at(
+    s: &Session,
+    segment: u64,
+    start: u64,
+    limit: u64,
+    flying: bool,
+) -> Option<Range<u64>> {
+    let end = limit.min(start.saturating_add(segment));
     if end <= start {
         return None;
     }
-    let short = end - start < s.segment;
+    let short = end - start < segment;
     let last = s.finishing && end == s.store.end() || s.store.is_source() && end == s.store.end();
     if short && flying && !last {
         return None;
@@ -174,13 +189,13 @@ pub(crate) fn wanted(s: &Session) -> Option<Range<u64>> {
     if !s.started || !s.store.is_source() {
         return None;
     }
-    let lacks = |start: u64| {
-        let range = start..s.store.end().min(start.saturating_add(s.segment));
+    let lacks = |start: u64, segment: u64| {
+        let range = start..s.store.end().min(start.saturating_add(segment));
         (!range.is_empty() && !s.store.has(&range)).then_some(range)
     };
-    let repair = s.repairs.ready.front().and_then(|r| lacks(r.start));
-    let ahead = || s.group.as_ref().and_then(|_| lacks(s.frontier));
-    let behind =
-        || s.members.iter().filter(|m| m.is_served()).find_map(|m| lacks(m.todo.first()?.start));
+    let repair = s.repairs.ready.front().and_then(|r| lacks(r.start, s.segment));
+    let ahead = || s.group.as_ref().and_then(|_| lacks(s.frontier, s.segment));
+    let served = || s.members.iter().filter(|m| m.is_served());
+    let behind = || served().find_map(|m| lacks(m.todo.first()?.start, m.segment()));
     repair.or_else(ahead).or_else(behind)
 }

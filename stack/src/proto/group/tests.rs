@@ -11,11 +11,12 @@ use crate::proto::send::pace::Pacer;
 use crate::proto::time::Instant;
 use crate::seal::{Keys, SealKey};
 use crate::stats::Mode;
-use crate::wire::{Ack, GroupStatus, RangeList, SpaceAck};
+use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT, RangeList, SpaceAck};
 use core::time::Duration;
 
 const LEN: u64 = 4 << 20;
-const SEGMENT: u64 = 1420;
+/// Segments that need no probe.
+const SEGMENT: u64 = PAYLOAD_SHORT as u64;
 
 fn at(ms: u64) -> Instant {
     Instant::from_nanos(1 + ms * 1_000_000)
@@ -27,6 +28,7 @@ fn config() -> SessionConfig {
         group: Some(Group { addr, source: None }),
         delivery: Delivery::Unordered,
         content: Content::Source { len: LEN },
+        mtu: 0,
         ..SessionConfig::default()
     }
 }

@@ -98,9 +98,6 @@ impl Session {
             Ok(Fired::Probe) => m.probe_tail(self.store.end()),
             Ok(Fired::Reordering) => self.on_timer_losses(index),
             Ok(Fired::Timeout) => {
-                if m.conn.tx.long_ones_time_out() {
-                    m.conn.ping(); // is it there at all?
-                }
                 // Some filters drop what they do not know: of a path that has never carried data
                 // nothing is asked but to carry it (RFC 8311, 4.2.2, and 9000, 13.4.2).
                 self.ecn &= !m.acked.is_empty();
@@ -122,7 +119,7 @@ impl Session {
         }
         // RFC 9293, 3.8.3: data that is not acknowledged at all ends the connection, even if the
         // peer answers otherwise. A closed window is no such case: nothing is on its way then.
-        if m.is_owed(self.store.end(), self.segment, self.frontier) {
+        if m.is_owed(self.store.end(), self.segment.max(m.segment()), self.frontier) {
             let since = *m.stalled.get_or_insert(now);
             // Bytes that waited for their turn here, for a rate or a source, are not its fault.
             let asked = now.since(m.served) < self.config.idle_timeout / 2;

@@ -1,8 +1,8 @@
 //! A session's datagrams: first what each association owes, then trains of data segments.
 
-use super::Session;
 use super::member::Member;
 use super::plan::{self, Step, Target};
+use super::{GroupTx, Session};
 use crate::config::Algorithm;
 use crate::proto::conn::emit::{Report, assemble};
 use crate::proto::event::Transmit;
@@ -24,6 +24,10 @@ impl Session {
             self.pace.spend_on_control(now, transmit.to, transmit.len);
             return Some(self.tally(transmit)); // little, and never held back
         }
+        if let Some(probe) = self.poll_probe(now, buf) {
+            self.pace.spend_on_control(now, probe.to, probe.len);
+            return Some(self.tally(probe));
+        }
         self.paced_until = None;
         if !self.pace.permits(now) {
             return None;
@@ -37,7 +41,9 @@ impl Session {
             self.paced_until = plan::paced_until(self, now);
             self.note_idle(now);
             let (next, segment, end) = (self.frontier, self.segment, self.store.end());
-            self.members.iter_mut().for_each(|m| m.watch_window(now, next, segment, end));
+            for m in &mut self.members {
+                m.watch_window(now, next, segment.max(m.segment()), end);
+            }
         }
         if let Some(Target::Member(index)) = target
             && let Some(len) = self.members[index].conn.lead_flight(buf)
@@ -74,8 +80,9 @@ impl Session {
                 self.members[index].board.path.app_limited();
             }
             let idle = plan::step(self, now, Target::Member(index)).is_none();
+            let segment = self.members[index].segment();
             let tx = &mut self.members[index].conn.tx;
-            if idle && tx.permits(self.segment) {
+            if idle && tx.permits(segment) {
                 tx.path.app_limited();
             }
         }
@@ -148,8 +155,9 @@ impl Session {
     fn train(&mut self, now: Instant, buf: &mut [u8], target: Target) -> Transmit {
         let (mut len, mut datagrams, mut size) = (0, 0, 0);
         let rate = plan::pacing_rate(self, target);
-        let short = rate.map_or(MAX_TRAIN, |rate| Pacer::train(rate, self.segment));
-        let most = MAX_TRAIN.min(self.pace.train(self.segment as usize + OVERHEAD)).min(short);
+        let segment = plan::segment(self, target);
+        let short = rate.map_or(MAX_TRAIN, |rate| Pacer::train(rate, segment));
+        let most = MAX_TRAIN.min(self.pace.train(segment as usize + OVERHEAD)).min(short);
         while let Some(step) = plan::step(self, now, target) {
             let full = (step.range.end - step.range.start) as usize + OVERHEAD;
             // A train is datagrams of one length; only the last may be shorter.
@@ -230,7 +238,8 @@ impl Session {
             self.sent.repaired_bytes += bytes;
         }
         let Some(tx) = &self.group else { return };
-        let header = group_header(tx.cid, tx.key_id, pn, self.iss, step, self.port, tx.group.addr);
+        let segment = GroupSegment { pn, offset: range.start, repair: step.repair };
+        let header = group_header(tx, &segment, self.iss, self.port);
         let store = &mut self.store;
         assemble(
             buf,
@@ -255,29 +264,28 @@ impl Session {
     }
 }
 
-fn group_header(
-    cid: u64,
-    key_id: u8,
-    pn: u64,
-    iss: Seq,
-    step: &Step,
-    port: u16,
-    group: SocketAddr,
-) -> Header {
-    let offset = step.range.start;
+/// What makes one datagram to the group differ from the others.
+pub(super) struct GroupSegment {
+    pub(super) pn: u64,
+    pub(super) offset: u64,
+    pub(super) repair: bool,
+}
+
+pub(super) fn group_header(tx: &GroupTx, segment: &GroupSegment, iss: Seq, port: u16) -> Header {
+    let &GroupSegment { pn, offset, repair } = segment;
     Header {
         encap: Encap {
             kind: Kind::Group,
             tlvs: false,
-            repair: step.repair,
-            key_id,
+            repair,
+            key_id: tx.key_id,
             offset_high: offset_high(offset),
-            cid,
+            cid: tx.cid,
             pn: pn as u32,
         },
         segment: Segment {
             src_port: port,
-            dst_port: group.port(),
+            dst_port: tx.group.addr.port(),
             seq: Seq::of_offset(iss, offset),
             ack: None, // means nothing towards many: each member has its own (slide 12)
             window: 0,
@@ -290,7 +298,7 @@ fn group_header(
     }
 }
 
-fn unicast(m: &Member, len: usize, segment_size: usize, datagrams: usize) -> Transmit {
+pub(super) fn unicast(m: &Member, len: usize, segment_size: usize, datagrams: usize) -> Transmit {
     Transmit {
         to: m.addr,
         from: m.conn.names.local,
@@ -302,6 +310,11 @@ fn unicast(m: &Member, len: usize, segment_size: usize, datagrams: usize) -> Tra
     }
 }
 
-fn train_to(to: SocketAddr, len: usize, segment_size: usize, datagrams: usize) -> Transmit {
+pub(super) fn train_to(
+    to: SocketAddr,
+    len: usize,
+    segment_size: usize,
+    datagrams: usize,
+) -> Transmit {
     Transmit { to, from: None, ifindex: 0, len, segment_size, datagrams, ecn: 0 }
 }

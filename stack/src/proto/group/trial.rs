@@ -44,11 +44,16 @@ impl Trial {
         len: Option<u64>,
         members: usize,
     ) -> Option<u64> {
-        if self.hold_until.is_none_or(|until| now >= until) {
+        if !self.is_held(now) {
             return None;
         }
         let all = len.map_or(u64::MAX, |len| len / HOLD_SHARE).min(HOLD_SEGMENTS * segment);
         Some((all / (members as u64).max(1)).max(HOLD_LEAST * segment))
+    }
+
+    /// Whether unicast holds back.
+    pub(crate) fn is_held(&self, now: Instant) -> bool {
+        self.hold_until.is_some_and(|until| now < until)
     }
 
     /// Segments that may go to the group now though nobody is promoted yet.

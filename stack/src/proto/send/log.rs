@@ -15,8 +15,22 @@ const MEMORY: u64 = 512;
 pub(crate) struct Entry {
     pub(crate) range: Range<u64>,
     pub(crate) at: Instant,
+    /// A probe, as long as a segment with so much payload; 0 if it is none.
+    pub(crate) probe: u64,
     /// It is in the repair queue.
     pub(crate) queued: bool,
+}
+
+impl Entry {
+    /// Bytes of the stream.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Its length, as the payload of a data segment, and whether it is a probe of it.
+    pub(crate) fn len(&self) -> (u64, bool) {
+        (self.bytes().max(self.probe), self.probe > 0)
+    }
 }
 
 /// Transmissions to the group, by packet number.
@@ -41,7 +55,13 @@ impl GroupLog {
     }
 
     pub(crate) fn push(&mut self, now: Instant, range: Range<u64>) -> u64 {
-        self.entries.push_back(Entry { range, at: now, queued: false });
+        self.entries.push_back(Entry { range, at: now, probe: 0, queued: false });
+        self.next_pn() - 1
+    }
+
+    /// A probe of the group's path: it carries nothing.
+    pub(crate) fn push_probe(&mut self, now: Instant, len: u64) -> u64 {
+        self.entries.push_back(Entry { range: 0..0, at: now, probe: len, queued: false });
         self.next_pn() - 1
     }
 

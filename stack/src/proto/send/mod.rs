@@ -4,6 +4,7 @@
 pub(crate) mod congestion;
 pub(crate) mod delivery;
 pub(crate) mod log;
+pub(crate) mod mtu;
 pub(crate) mod pace;
 pub(crate) mod path;
 pub(crate) mod rack;

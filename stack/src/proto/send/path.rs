@@ -7,6 +7,7 @@
 
 use super::congestion::{Congestion, Shown};
 use super::delivery::Delivery;
+use super::mtu::PathMtu;
 use super::rack::{Rack, Verdict};
 use super::rtt::Rtt;
 use crate::config::Algorithm;
@@ -19,6 +20,10 @@ use core::time::Duration;
 pub(crate) struct Path {
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
+    /// How long its segments may be.
+    pub(crate) mtu: PathMtu,
+    /// Payload of a full segment, as the window's owner was told.
+    segment: u64,
     rack: Rack,
     /// Measured if the algorithm goes by it.
     delivery: Option<Delivery>,
@@ -59,6 +64,8 @@ impl Path {
         Self {
             rtt: Rtt::new(initial_rto),
             congestion: Congestion::new(algorithm, mss),
+            mtu: PathMtu::unsearched(),
+            segment: mss,
             rack: Rack::new(),
             delivery: (algorithm == Algorithm::Bbr).then(Delivery::default),
             flight: 0,
@@ -77,9 +84,23 @@ impl Path {
         self.flight
     }
 
+    /// The segments have this length from now on.
+    pub(crate) fn fit(&mut self, segment: u64) {
+        if segment != self.segment {
+            self.segment = segment;
+            self.congestion.set_mss(segment);
+        }
+    }
+
     /// Whether the congestion window has room for so many more bytes.
     pub(crate) fn permits(&self, bytes: u64) -> bool {
-        self.flight + bytes <= self.congestion.window()
+        self.has_room(bytes, self.congestion.window())
+    }
+
+    /// Whether a window has room for so many more bytes. One packet may always be in flight: the
+    /// window was cut when segments were shorter, maybe.
+    pub(crate) fn has_room(&self, bytes: u64, window: u64) -> bool {
+        self.flight == 0 || self.flight + bytes <= window
     }
 
     /// Bytes per second at which to spread what the window lets go; `None` before the first round
@@ -117,6 +138,7 @@ impl Path {
     /// Nothing is in flight any more, nor expected.
     pub(crate) fn abandon(&mut self) {
         self.flight = 0;
+        self.mtu.timed_out(0);
         self.delivery = self.delivery.take().map(|_| Delivery::default());
         self.rack.deadline = None;
     }

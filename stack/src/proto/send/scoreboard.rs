@@ -158,12 +158,13 @@ impl Scoreboard {
         }
         self.heard.push(pn);
         let Some(entry) = log.get(pn) else { return };
-        let size = entry.range.end - entry.range.start;
+        let (size, (len, probe)) = (entry.bytes(), entry.len());
+        self.path.mtu.passed(len, probe);
         match fate {
             Fate::Outstanding => {
                 self.outstanding -= 1;
                 self.path.acked(now, pn, entry.at, size);
-                self.count(true);
+                self.count(true, probe);
             }
             Fate::Missed => self.path.acked_late(now, pn, entry.at, size),
             // Not in flight to it, and yet it shows how long the way takes.
@@ -238,13 +239,18 @@ impl Scoreboard {
         }
         *fate = Fate::Missed;
         self.outstanding -= 1;
-        self.count(false);
+        let (size, (len, probe)) = log.get(pn).map_or((0, (0, false)), |e| (e.bytes(), e.len()));
+        self.count(false, probe);
         self.missed.push(pn);
-        let size = log.get(pn).map_or(0, |e| e.range.end - e.range.start);
         self.path.lost(pn, size, next);
+        self.path.mtu.lost(len, probe);
     }
 
-    fn count(&mut self, heard: bool) {
+    /// Counts an outcome; not a probe's, which may have been too long for the way.
+    fn count(&mut self, heard: bool, probe: bool) {
+        if probe {
+            return;
+        }
         self.outcomes = self.outcomes << 1 | u128::from(heard);
         self.counted = (self.counted + 1).min(JUDGED);
         if heard {

@@ -6,7 +6,7 @@ use super::path::Path;
 use super::rack::Verdict;
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
-use crate::wire::{PAYLOAD_SHORT, SpaceAck};
+use crate::wire::SpaceAck;
 use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -24,9 +24,6 @@ const PROBE_RTTS: u32 = 2;
 /// longer (in place of RFC 8985's 200 ms, since here the sender says it).
 const PROBE_ACK_DELAY: Duration = Duration::from_millis(25);
 
-/// Time-outs in a row after which a path is suspected to swallow long packets.
-const LONG_TIMEOUTS: u32 = 2;
-
 /// What a packet carried, as far as its loss or arrival matters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Content {
@@ -40,6 +37,8 @@ pub(crate) struct Content {
     pub(crate) control_fin: bool,
     /// Nothing but the wish for an answer.
     pub(crate) ping: bool,
+    /// A probe, as long as a segment with so much payload; 0 if it is none.
+    pub(crate) probe: u64,
 }
 
 impl Content {
@@ -50,6 +49,7 @@ impl Content {
             || self.data_fin
             || self.control_fin
             || self.ping
+            || self.probe > 0
     }
 }
 
@@ -69,9 +69,10 @@ struct Packet {
 }
 
 impl Packet {
-    /// Longer than what the handshake has shown to pass.
-    fn is_long(&self) -> bool {
-        self.content.data.end - self.content.data.start > PAYLOAD_SHORT as u64
+    /// Its length, as the payload of a data segment, and whether it is a probe of it.
+    fn len(&self) -> (u64, bool) {
+        let Content { data, probe, .. } = &self.content;
+        ((data.end - data.start).max(*probe), *probe > 0)
     }
 }
 
@@ -128,11 +129,6 @@ pub(crate) struct SendSpace {
     /// The last time-out was for packets below this number.
     timed_out_below: u64,
     timeouts: VecDeque<Instant>,
-    /// Time-outs that lost long packets, since the last long packet arrived.
-    long_timeouts: u32,
-    /// Their number when, for the first time since, a short packet arrived all the same.
-    answered_at: Option<u32>,
-    vanish: bool,
     /// The longest that the peer holds an acknowledgement back.
     ack_delay: Duration,
     pub(crate) path: Path,
@@ -154,9 +150,6 @@ impl SendSpace {
             given_up: 0,
             timed_out_below: 0,
             timeouts: VecDeque::new(),
-            long_timeouts: 0,
-            answered_at: None,
-            vanish: false,
             ack_delay: PROBE_ACK_DELAY,
             path: Path::new(algorithm, mss, INITIAL_RTO),
             news: News::default(),
@@ -221,7 +214,6 @@ impl SendSpace {
             self.backoff = 0;
             self.probed = false;
             self.rto_base = now; // RFC 6298 (5.3)
-            self.suspect_black_hole();
         }
         self.path.reported(now, ack, self.next_pn());
         self.find_lost(now);
@@ -241,10 +233,8 @@ impl SendSpace {
         if fate == Fate::Settled {
             return;
         }
-        if packet.is_long() {
-            self.long_timeouts = 0;
-            self.answered_at = None;
-        }
+        let (len, probe) = packet.len();
+        self.path.mtu.passed(len, probe);
         self.news.latest_sent = self.news.latest_sent.max(Some(at));
         let content = core::mem::take(&mut packet.content);
         if fate == Fate::Outstanding {
@@ -292,8 +282,10 @@ impl SendSpace {
 
     fn lose(&mut self, pn: u64) {
         let next = self.next_pn();
+        let (len, probe) = self.packets[(pn - self.base) as usize].len();
         if let Some(size) = self.take_lost(pn) {
             self.path.lost(pn, size, next);
+            self.path.mtu.lost(len, probe);
         }
     }
 
@@ -375,6 +367,11 @@ impl SendSpace {
         self.ack_delay = delay.max(PROBE_ACK_DELAY);
     }
 
+    /// Whether the next data segment probes the tail.
+    pub(crate) fn probes_tail(&self) -> bool {
+        self.probe_allowed
+    }
+
     /// One data segment may leave whatever the window says.
     pub(crate) fn allow_probe(&mut self) {
         self.probe_allowed = true;
@@ -384,7 +381,8 @@ impl SendSpace {
         let next = self.next_pn();
         let from = self.first_out.max(self.base);
         let out = self.packets.iter().filter(|p| p.fate == Fate::Outstanding);
-        self.long_timeouts += u32::from(out.into_iter().any(Packet::is_long));
+        let longest = out.into_iter().map(|p| p.content.data.end - p.content.data.start).max();
+        self.path.mtu.timed_out(longest.unwrap_or(0));
         self.given_up = (from..next).filter(|pn| self.take_lost(*pn).is_some()).count() as u64;
         self.timed_out_below = next;
         self.first_out = next;
@@ -400,25 +398,6 @@ impl SendSpace {
         self.probed = false;
         self.rto_base = now;
         self.trim();
-    }
-
-    /// A packet arrived. Long ones that still time out again and again while short ones arrive are
-    /// swallowed by the path; time-outs before the first short one may have been an outage.
-    fn suspect_black_hole(&mut self) {
-        if self.long_ones_time_out() {
-            let since = *self.answered_at.get_or_insert(self.long_timeouts);
-            self.vanish = self.long_timeouts >= since + LONG_TIMEOUTS;
-        }
-    }
-
-    /// Whether long packets time out again and again: it is time to ask with a short one.
-    pub(crate) fn long_ones_time_out(&self) -> bool {
-        self.long_timeouts >= LONG_TIMEOUTS
-    }
-
-    /// Whether the path swallows long packets (RFC 8899, 4.3: a black hole).
-    pub(crate) fn long_ones_vanish(&self) -> bool {
-        self.vanish && self.long_ones_time_out()
     }
 
     /// Whether three repeated time-outs fell into the last ten seconds.
