@@ -40,7 +40,8 @@ pub fn all() -> Vec<Entry> {
     for receivers in RECEIVERS {
         entries.extend(grid(receivers));
     }
-    for (name, about, scenario) in [lines(), members(), handshake(), sessions()].concat() {
+    for (name, about, scenario) in [lines(), widths(), members(), handshake(), sessions()].concat()
+    {
         entries.push(Entry { name: name.to_owned(), about: about.to_owned(), scenario });
     }
     entries
@@ -94,6 +95,41 @@ fn lines() -> Vec<Named> {
         ("duplication", "every line duplicates 5 %", three().link(lan.duplicating(0.05))),
         ("jitter", "every line delays by up to 2 ms more", three().link(lan.jittering(ms(2)))),
         ("burst-loss", "loss in bursts on the downlinks", three().downlink_loss(burst)),
+        (
+            "unequal-paths",
+            "1 Gbit/s, one of three 40 ms further away, 0.1 % independent loss",
+            // a repair waits for the far one's report while thousands of packets pass
+            three()
+                .bytes(32 << 20)
+                .link(lan.rate(1_000_000_000).queue(4 << 20))
+                .downlink(2, lan.rate(1_000_000_000).queue(4 << 20).delay(ms(40)))
+                .independent_loss(0.001),
+        ),
+        (
+            "satellite",
+            "12 receivers, 10 Mbit/s out, 64 kbit/s back from each, 560 ms",
+            satellite().bytes(24 << 20),
+        ),
+        (
+            "satellite-bbr",
+            "the same by BBR",
+            satellite().bytes(24 << 20).session(|s| s.algorithm = Algorithm::Bbr),
+        ),
+        (
+            "everything-at-once",
+            "loss, reordering, duplication and jitter together",
+            three()
+                .link(lan.reordering(0.01, ms(2)).duplicating(0.01).jittering(ms(1)))
+                .shared_loss(0.005)
+                .independent_loss(0.005),
+        ),
+    ]
+}
+
+/// Ways that carry datagrams of other lengths than Ethernet's.
+fn widths() -> Vec<Named> {
+    let lan = Link::lan();
+    vec![
         ("short-path", "an MTU of 1400 at the hosts", three().link(lan.mtu(1400))),
         (
             "narrow-receivers",
@@ -130,34 +166,6 @@ fn lines() -> Vec<Named> {
                 .costing(ms(100)),
         ),
         ("jumbo", "an MTU of 9000 everywhere", three().bytes(32 << 20).link(lan.mtu(9000))),
-        (
-            "unequal-paths",
-            "1 Gbit/s, one of three 40 ms further away, 0.1 % independent loss",
-            // a repair waits for the far one's report while thousands of packets pass
-            three()
-                .bytes(32 << 20)
-                .link(lan.rate(1_000_000_000).queue(4 << 20))
-                .downlink(2, lan.rate(1_000_000_000).queue(4 << 20).delay(ms(40)))
-                .independent_loss(0.001),
-        ),
-        (
-            "satellite",
-            "12 receivers, 10 Mbit/s out, 64 kbit/s back from each, 560 ms",
-            satellite().bytes(24 << 20),
-        ),
-        (
-            "satellite-bbr",
-            "the same by BBR",
-            satellite().bytes(24 << 20).session(|s| s.algorithm = Algorithm::Bbr),
-        ),
-        (
-            "everything-at-once",
-            "loss, reordering, duplication and jitter together",
-            three()
-                .link(lan.reordering(0.01, ms(2)).duplicating(0.01).jittering(ms(1)))
-                .shared_loss(0.005)
-                .independent_loss(0.005),
-        ),
     ]
 }
 
