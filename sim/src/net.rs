@@ -328,6 +328,17 @@ impl Net {
         (self.ports[from].addr, to, len)
     }
 
+    /// Bytes of a datagram that has arrived.
+    pub(crate) fn len(&self, slot: Slot) -> usize {
+        self.pool.get(slot).bytes.len()
+    }
+
+    /// A datagram that has arrived finds no room in its socket.
+    pub(crate) fn overflow(&mut self, slot: Slot) {
+        self.traffic.overflown += 1;
+        self.pool.release(slot);
+    }
+
     #[cfg(test)]
     fn under_way(&self) -> usize {
         self.pool.in_use()

@@ -17,6 +17,8 @@ pub struct Traffic {
     pub lost: u64,
     /// Dropped by a full queue.
     pub tail_dropped: u64,
+    /// Found no room in a receiver's socket.
+    pub overflown: u64,
     /// Copies that a line made.
     pub duplicated: u64,
     /// Went where nobody was.
@@ -144,8 +146,15 @@ impl fmt::Display for Outcome {
         let t = self.traffic;
         writeln!(
             f,
-            "network: {} sent, {} delivered, {} lost, {} tail-dropped, {} duplicated, {} vanished; longest queue {} B",
-            t.sent, t.delivered, t.lost, t.tail_dropped, t.duplicated, t.vanished, t.max_queue
+            "network: {} sent, {} delivered, {} lost, {} tail-dropped, {} overflown, {} duplicated, {} vanished; longest queue {} B",
+            t.sent,
+            t.delivered,
+            t.lost,
+            t.tail_dropped,
+            t.overflown,
+            t.duplicated,
+            t.vanished,
+            t.max_queue
         )?;
         let (completed, done) = (seconds(self.completed), seconds(self.done));
         writeln!(f, "completed {completed} s, done {done} s")?;

@@ -180,6 +180,15 @@ fn satellite() -> Scenario {
 fn members() -> Vec<Named> {
     let slow = Link::lan().rate(20_000_000);
     vec![
+        (
+            "slow-host",
+            "the socket of one of three, 128 KiB, is emptied at 200 Mbit/s of 1 Gbit/s",
+            three()
+                .bytes(96 << 20)
+                .link(Link::lan().rate(1_000_000_000).queue(1 << 20))
+                .slow_host(1, 25_000_000, 128 << 10)
+                .costing(ms(3000)),
+        ),
         ("deaf", "one of four hears no group", Scenario::new(SEED).receivers(4).deaf(2)),
         (
             "cannot-join",

@@ -48,6 +48,8 @@ pub(crate) struct Receiver {
     pub(crate) cannot_join: bool,
     /// Its application reads so many bytes a second, at most.
     pub(crate) reads: Option<u64>,
+    /// Its host takes so many bytes a second from its socket, whose buffer holds so many.
+    pub(crate) host: Option<(u64, usize)>,
     /// Its downlink, if it is not like the others'.
     pub(crate) downlink: Option<Link>,
 }
@@ -189,6 +191,14 @@ impl Scenario {
     #[must_use]
     pub fn slow_reader(mut self, receiver: usize, bytes_per_second: u64) -> Self {
         self.receivers[receiver].reads = Some(bytes_per_second);
+        self
+    }
+
+    /// This receiver's host takes at most so many bytes a second from its socket, whose buffer holds
+    /// so many; what finds no room is dropped.
+    #[must_use]
+    pub fn slow_host(mut self, receiver: usize, bytes_per_second: u64, buffer: usize) -> Self {
+        self.receivers[receiver].host = Some((bytes_per_second, buffer));
         self
     }
 

@@ -1,7 +1,7 @@
 //! The run: hosts on the network, and the one loop.
 
 use crate::fault::Fault;
-use crate::host::{App, Host, Joins, Receiver, ReceiverEnd, Scratch, Sender, SenderEnd};
+use crate::host::{App, Host, Inbox, Joins, Receiver, ReceiverEnd, Scratch, Sender, SenderEnd};
 use crate::net::{Happening, Net, Watcher};
 use crate::outcome::{Outcome, ReceiverOutcome};
 use crate::scenario::Scenario;
@@ -153,5 +153,6 @@ fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {
     let engine = Endpoint::new(config, net.dice().seed());
     let app = Receiver::new(scenario, plan.reads);
     let joins = Joins { refused: plan.cannot_join, delay: scenario.join_result_delay };
-    Some(Host::new(node, engine, App::Receiver(app), joins))
+    let inbox = plan.host.map(|(rate, buffer)| Inbox::new(rate, buffer));
+    Some(Host::new(node, engine, App::Receiver(app), joins).with_inbox(inbox))
 }

@@ -1,9 +1,11 @@
 //! Hosts: each an engine, driven as its contract says, and an application on top.
 
 mod coverage;
+mod inbox;
 mod receiver;
 mod sender;
 
+pub(crate) use inbox::Inbox;
 pub(crate) use receiver::{MARKS, Receiver, ReceiverEnd};
 pub(crate) use sender::{Sender, SenderEnd};
 
@@ -41,6 +43,8 @@ pub(crate) struct Host {
     pub(crate) app: App,
     joins: Joins,
     joined: Vec<(ReceiverId, SocketAddr)>,
+    /// What waits in its socket, if it is slow to take it.
+    inbox: Option<Inbox>,
     /// The timer event that counts; others in the queue are stale.
     armed: Option<Instant>,
     /// Rounds at the moment `round.0`.
@@ -59,17 +63,32 @@ impl Scratch {
 impl Host {
     pub(crate) fn new(node: usize, engine: Endpoint, app: App, joins: Joins) -> Self {
         let rounds = (Instant::ZERO, 0);
-        Self { node, engine, app, joins, joined: Vec::new(), armed: None, rounds }
+        Self { node, engine, app, joins, joined: Vec::new(), inbox: None, armed: None, rounds }
+    }
+
+    /// The same with a socket that is emptied slowly.
+    pub(crate) fn with_inbox(self, inbox: Option<Inbox>) -> Self {
+        Self { inbox, ..self }
     }
 
     /// A datagram has arrived.
     pub(crate) fn arrival(&mut self, net: &mut Net, slot: Slot, scratch: &mut Scratch) {
+        if let Some(inbox) = &mut self.inbox {
+            if !inbox.put(net.now(), slot, net.len(slot)) {
+                net.overflow(slot);
+            }
+            return self.arm(net);
+        }
+        self.take(net, slot, scratch);
+        self.fire_if_due(net.now());
+        self.settle(net, scratch);
+    }
+
+    fn take(&mut self, net: &mut Net, slot: Slot, scratch: &mut Scratch) {
         let (from, to, len) = net.open(slot, &mut scratch.0);
         // interface 1: a host has one; ECN is not modelled
         let arrival = Arrival { from, to: Some(to.ip()), ifindex: 1, ecn: 0, stride: len };
         self.engine.handle_datagram(net.now(), &arrival, &mut scratch.0[..len]);
-        self.fire_if_due(net.now());
-        self.settle(net, scratch);
     }
 
     /// A timer event has come up. It may be stale: the deadline has moved since.
@@ -79,6 +98,12 @@ impl Host {
             return;
         }
         self.armed = None;
+        while let Some(slot) = self.inbox.as_mut().and_then(|inbox| inbox.next(now)) {
+            self.take(net, slot, scratch);
+        }
+        if let Some(load) = self.inbox.as_mut().and_then(Inbox::load) {
+            self.engine.handle_load(now, &load);
+        }
         self.fire_if_due(now);
         if let App::Receiver(receiver) = &mut self.app {
             receiver.wake(now, &mut self.engine);
@@ -176,7 +201,8 @@ impl Host {
             App::Sender(_) => None,
             App::Receiver(receiver) => receiver.wakes_at(),
         };
-        let deadline = [self.engine.poll_timeout(), app].into_iter().flatten().min();
+        let inbox = self.inbox.as_ref().and_then(Inbox::due);
+        let deadline = [self.engine.poll_timeout(), app, inbox].into_iter().flatten().min();
         let Some(deadline) = deadline.map(|at| at.max(net.now())) else { return };
         if self.armed.is_none_or(|armed| deadline < armed) {
             self.armed = Some(deadline);

@@ -89,3 +89,12 @@ fn one_that_never_answers_fails_alone() {
         assert!(done >= connect_timeout && done <= connect_timeout + Duration::from_millis(100));
     });
 }
+
+#[test]
+fn a_host_that_is_slow_to_empty_its_socket_loses_nothing_there() {
+    verify("slow-host", |outcome| {
+        assert_eq!(outcome.traffic.overflown, 0);
+        let modes = outcome.receivers.iter().map(sim::ReceiverOutcome::modes);
+        assert!(modes.into_iter().all(|m| m == [Mode::Multicast, Mode::Gone]));
+    });
+}

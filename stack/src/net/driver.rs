@@ -169,6 +169,7 @@ impl Driver {
         let sources: Vec<(Token, Source)> = self.readable.iter().map(|(t, s)| (*t, *s)).collect();
         for (token, source) in sources {
             self.errors(source);
+            let mut emptied = false;
             for _ in 0..READS_PER_TURN {
                 let socket = match source {
                     Source::Main(index) => self.sockets.get(index),
@@ -189,10 +190,25 @@ impl Driver {
                     }
                     _ => {
                         self.readable.remove(&token);
+                        emptied = true;
                         break;
                     }
                 }
             }
+            if !emptied {
+                self.report_load(source);
+            }
+        }
+    }
+
+    /// A turn's reads have not emptied the socket: tells the engine how much is left.
+    fn report_load(&self, source: Source) {
+        let socket = match source {
+            Source::Main(index) => self.sockets.get(index),
+            Source::Group(group) => self.groups.socket(&group),
+        };
+        if let Some(load) = socket.and_then(UdpSocket::load) {
+            self.shared.ask(|engine, now| engine.handle_load(now, &load));
         }
     }
 

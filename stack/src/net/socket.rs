@@ -3,7 +3,8 @@
 
 use super::group::Family;
 use super::sys;
-use crate::proto::event::{Arrival, Transmit};
+use crate::proto::event::{Arrival, SocketLoad, Transmit};
+use core::cell::Cell;
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSliceMut};
@@ -35,6 +36,8 @@ pub(crate) struct UdpSocket {
     local: SocketAddr,
     offload: Offload,
     granted: usize,
+    /// Datagrams that found no room, when the load was last read.
+    drops: Cell<u32>,
     /// Where multicast is sent from; `None` for the system's choice.
     multicast_source: Option<IpAddr>,
 }
@@ -130,7 +133,7 @@ impl UdpSocket {
         }
         let granted = ask_recv_buffer(&io)?;
         let offload = Offload { gso: state.max_gso_segments() > 1, lost: 0 };
-        Ok(Self { io, state, local, offload, granted, multicast_source: None })
+        Ok(Self { io, state, local, offload, granted, drops: Cell::new(0), multicast_source: None })
     }
 
     /// Binds one. An IPv6 socket never takes IPv4: a driver has one socket per family.
@@ -217,6 +220,13 @@ impl UdpSocket {
     /// for its own bookkeeping (socket(7), `SO_RCVBUF`).
     pub(crate) fn granted(&self) -> usize {
         self.granted
+    }
+
+    /// How full its receive buffer is, in the same sense; `None` where the kernel does not say.
+    pub(crate) fn load(&self) -> Option<SocketLoad> {
+        let memory = sys::memory(self.io.as_fd()).ok()?;
+        let dropped = self.drops.replace(memory.drops) != memory.drops;
+        Some(SocketLoad { queued: memory.used / 2, capacity: memory.limit / 2, dropped })
     }
 
     /// Datagrams that the system would not send: no buffer, no route, a filter.

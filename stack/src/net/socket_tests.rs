@@ -236,3 +236,24 @@ fn link_local_destinations_get_their_interface() {
     let global: SocketAddr = "[2001:db8::1]:9".parse().unwrap();
     assert_eq!(scoped(global, 7), global);
 }
+
+#[test]
+fn a_socket_tells_what_waits_in_it_and_what_found_no_room() {
+    let (mut a, b) = pair(Ipv4Addr::LOCALHOST.into());
+    let load = b.load().unwrap();
+    assert_eq!((load.queued, load.dropped), (0, false));
+    assert_eq!(load.capacity, b.granted());
+    for _ in 0..10 {
+        assert_eq!(a.send(&mut train(b.local(), 1000, 1000)), Sending::Done);
+    }
+    let load = b.load().unwrap();
+    assert!(load.queued >= 5_000 && !load.dropped, "{load:?}");
+    b.io().set_recv_buffer_size(4096).unwrap();
+    for _ in 0..100 {
+        assert_eq!(a.send(&mut train(b.local(), 1000, 1000)), Sending::Done);
+    }
+    assert!(b.load().unwrap().dropped);
+    assert!(!b.load().unwrap().dropped, "told once");
+    drain(&b);
+    assert_eq!(b.load().unwrap().queued, 0);
+}

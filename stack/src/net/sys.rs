@@ -50,6 +50,36 @@ pub(super) fn force_recv_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<
     set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
 }
 
+/// What a socket's receive buffer holds, what it can hold, and how many datagrams found no room
+/// (`SO_MEMINFO`, as ss(8) reads it). `SIOCINQ` tells a UDP socket's next datagram only (udp(7)).
+pub(super) fn memory(fd: BorrowedFd<'_>) -> io::Result<Memory> {
+    // include/uapi/linux/sock_diag.h: SK_MEMINFO_RMEM_ALLOC, _RCVBUF and _DROPS of nine.
+    const WORDS: usize = 9;
+    let mut info = [0u32; WORDS];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed; the kernel writes at most `len` bytes
+    // into `info`, which lives until the call returns.
+    let rc = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            info.as_mut_ptr().cast::<c_void>(),
+            &raw mut len,
+        )
+    };
+    check(rc)?;
+    Ok(Memory { used: info[0] as usize, limit: info[1] as usize, drops: info[WORDS - 1] })
+}
+
+/// A socket's receive buffer, in the kernel's own count, which includes its bookkeeping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) used: usize,
+    pub(super) limit: usize,
+    pub(super) drops: u32,
+}
+
 /// Has ICMP messages about datagrams of this socket kept in its error queue (`IP_RECVERR` in ip(7)).
 pub(super) fn keep_errors(fd: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
     if v6 {

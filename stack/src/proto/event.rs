@@ -34,6 +34,17 @@ pub struct Arrival {
     pub stride: usize,
 }
 
+/// How full a socket's own receive buffer is, after as much was read as a turn allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketLoad {
+    /// Bytes that wait.
+    pub queued: usize,
+    /// Bytes that can wait.
+    pub capacity: usize,
+    /// Datagrams found no room since this was last told.
+    pub dropped: bool,
+}
+
 /// One train: datagrams of one length, but for the last, to one destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {

@@ -10,8 +10,9 @@ pub(crate) mod listen;
 mod receiving;
 mod sending;
 
-use super::event::{Action, Arrival, Event, ReceiverId, SessionId, Transmit};
+use super::event::{Action, Arrival, Event, ReceiverId, SessionId, SocketLoad, Transmit};
 use super::group::Session;
+use super::recv::pressure::Pressure;
 use super::recv::session::Receiving;
 use super::rng::Rng;
 use super::time::Instant;
@@ -48,6 +49,8 @@ pub struct Endpoint {
     incoming_changed: bool,
     /// Joins to be made; at most one per receiver.
     joins: VecDeque<Action>,
+    /// On the sockets that the receivers are heard through.
+    pressure: Pressure,
     /// Receivers served last in this turn, so that none starves.
     receiver_cursor: u32,
 }
@@ -68,6 +71,7 @@ impl Endpoint {
             incoming: VecDeque::new(),
             incoming_changed: false,
             joins: VecDeque::new(),
+            pressure: Pressure::default(),
             receiver_cursor: 0,
         }
     }
@@ -123,7 +127,7 @@ impl Endpoint {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().filter_map(|s| s.deadline(self.now));
         let receivers = self.receivers.values().filter_map(|r| r.conn.deadline());
-        sessions.chain(receivers).min()
+        sessions.chain(receivers).chain(self.pressure.deadline()).min()
     }
 
     /// Lets every timer that is due at `now` fire.
@@ -135,7 +139,24 @@ impl Endpoint {
         for receiver in self.receivers.values_mut() {
             receiver.on_timer(now);
         }
+        if self.pressure.on_timer(now) {
+            self.share_credit();
+        }
         self.reap(now);
+    }
+
+    /// A socket still has more than one turn reads. Where that is too much, the peers get less
+    /// credit, until it is over.
+    pub fn handle_load(&mut self, now: Instant, load: &SocketLoad) {
+        self.now = now;
+        if self.pressure.on_load(now, load) {
+            self.share_credit();
+        }
+    }
+
+    fn share_credit(&mut self) {
+        let share = self.pressure.share(self.receivers.len());
+        self.receivers.values_mut().for_each(|receiver| receiver.bound_credit(share));
     }
 
     /// The next thing the driver must do.

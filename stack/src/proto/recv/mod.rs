@@ -6,5 +6,6 @@ pub(crate) mod buffer;
 pub(crate) mod heard;
 mod ordered;
 pub(crate) mod pns;
+pub(crate) mod pressure;
 pub(crate) mod session;
 mod unordered;

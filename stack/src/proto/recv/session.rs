@@ -42,6 +42,10 @@ pub(crate) struct Receiving {
     buffer: RecvBuffer,
     tune: Autotune,
     told_edge: u64,
+    /// End of the highest byte that has arrived.
+    highest: u64,
+    /// Bytes that may be on their way to here, if the sockets bound that.
+    credit: Option<u64>,
     pub(crate) group: Option<GroupRx>,
     heard: Heard,
     pub(crate) arrived: Arrived,
@@ -78,6 +82,8 @@ impl Receiving {
             buffer: RecvBuffer::new(delivery, capacity),
             tune: Autotune::new(capacity, most),
             told_edge: capacity as u64,
+            highest: 0,
+            credit: None,
             group,
             heard: Heard::new(),
             arrived: Arrived::default(),
@@ -175,6 +181,7 @@ impl Receiving {
         };
         let count = if by_group { &mut self.arrived.multicast } else { &mut self.arrived.unicast };
         *count += fresh;
+        self.highest = self.highest.max(end);
         if incoming.header.encap.repair {
             self.arrived.repaired += fresh;
         }
@@ -278,13 +285,14 @@ impl Receiving {
 
     /// Writes the next datagram that is owed to the sender; `None` when there is none.
     pub(crate) fn emit(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
+        let data_edge = self.edge();
         let Self { conn, buffer, group, heard, verdict_given, sent, .. } = self;
         if !conn.wants_control() {
             return None;
         }
         let report = Report {
             data_next: buffer.next(),
-            data_edge: buffer.edge(),
+            data_edge,
             group_status: group.as_ref().map_or(GroupStatus::None, |g| g.status),
             group: group.as_ref().map(|g| &g.tracker),
             heard: Some(heard.percent()), // TCP-XM slide 17: option 51 in every ACK
@@ -298,11 +306,7 @@ impl Receiving {
 
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<ReadOutcome, Reason> {
         if let Some((offset, len)) = self.buffer.read(buf) {
-            if self.buffer.edge() - self.told_edge.min(self.buffer.edge())
-                >= self.tune.capacity() as u64 / EDGE_STEPS
-            {
-                self.conn.acks.demand();
-            }
+            self.tell_edge();
             return Ok(ReadOutcome::Data { offset, len });
         }
         match (self.buffer.end(), &self.ended) {
@@ -310,6 +314,30 @@ impl Receiving {
             (_, Some(reason)) => Err(reason.clone()),
             _ => self.given_up.clone().map_or(Ok(ReadOutcome::Empty), Err),
         }
+    }
+
+    /// The edge to tell: what the buffer can take, and the sockets before it. What was told once
+    /// stays (RFC 9293, 3.8.6: a receiver should not shrink the window).
+    fn edge(&self) -> u64 {
+        let edge = self.buffer.edge();
+        let bound = self.credit.map_or(u64::MAX, |credit| self.highest.saturating_add(credit));
+        edge.min(bound).max(self.told_edge.min(edge))
+    }
+
+    /// Tells the edge unasked when it has moved far enough.
+    fn tell_edge(&mut self) {
+        let moved = self.edge().saturating_sub(self.told_edge);
+        let window = self.credit.map_or(u64::MAX, |credit| credit).min(self.tune.capacity() as u64);
+        if moved > 0 && moved >= window / EDGE_STEPS {
+            self.conn.acks.demand();
+        }
+    }
+
+    /// No more than so many bytes are to be on their way to here; `None`: as many as there is room
+    /// for.
+    pub(crate) fn bound_credit(&mut self, credit: Option<u64>) {
+        self.credit = credit;
+        self.tell_edge();
     }
 
     pub(crate) fn control_read(&mut self, buf: &mut [u8]) -> Result<ControlRead, Reason> {

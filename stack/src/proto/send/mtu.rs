@@ -251,9 +251,9 @@ mod tests {
             mtu.on_probe();
             assert_eq!(mtu.wanted(NOW), None, "one at a time");
             if len <= carries {
-                mtu.passed(len, true)
+                mtu.passed(len, true);
             } else {
-                mtu.lost(len, true)
+                mtu.lost(len, true);
             }
             probes += 1;
             assert!(probes < 50);
