@@ -5,7 +5,7 @@ use crate::link::Link;
 use crate::loss::Loss;
 use crate::scenario::Scenario;
 use core::time::Duration;
-use tcpxm::config::{Algorithm, Promotion};
+use tcpxm::config::{Algorithm, GroupWindow, Promotion};
 
 /// Unicast holds back so long at the start of a session, unless the group is promoted before.
 const HOLD: Duration = Duration::from_millis(250);
@@ -176,10 +176,31 @@ fn satellite() -> Scenario {
     Scenario::new(SEED).receivers(12).link(out).back(out.rate(64_000).queue(16 << 10))
 }
 
+/// 100 Mbit/s and 20 ms, where losses and not the line bound the window.
+fn eight() -> Scenario {
+    let line = Link::lan().delay(ms(5)).queue(512 << 10);
+    Scenario::new(SEED).receivers(8).bytes(16 << 20).link(line).independent_loss(0.01)
+}
+
 /// Members that are not like the others.
 fn members() -> Vec<Named> {
     let slow = Link::lan().rate(20_000_000);
     vec![
+        ("least-of-eight", "8 receivers, each losing 1 %, the least window", eight()),
+        (
+            "acker-of-eight",
+            "the same, following one of them",
+            eight().session(|s| s.group_window = GroupWindow::Acker),
+        ),
+        (
+            "in-rounds",
+            "250 receivers on 1 Gbit/s, each losing 0.5 %",
+            Scenario::new(SEED)
+                .receivers(250)
+                .bytes(6 << 20)
+                .link(Link::lan().rate(1_000_000_000).queue(1 << 20))
+                .independent_loss(0.005),
+        ),
         (
             "slow-host",
             "the socket of one of three, 128 KiB, is emptied at 200 Mbit/s of 1 Gbit/s",

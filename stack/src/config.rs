@@ -25,6 +25,18 @@ pub enum Algorithm {
     Bbr,
 }
 
+/// Whose congestion windows bound what goes to the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupWindow {
+    /// Every member's: the least of them counts. Of more than 200 members, those of the sixteen that
+    /// would get the least by themselves.
+    #[default]
+    Least,
+    /// That of the one member that would get the least by itself, as pgmcc does. Faster where members
+    /// lose independently of each other, harder on those who are not followed.
+    Acker,
+}
+
 /// What it takes for a member in trial to be served by the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Promotion {
@@ -72,6 +84,8 @@ pub struct SessionConfig {
     pub content: Content,
     /// Congestion control.
     pub algorithm: Algorithm,
+    /// Whose windows bound the group's.
+    pub group_window: GroupWindow,
     /// Rule for the step from trial to multicast.
     pub promotion: Promotion,
     /// Most that the session sends, to the group and to all members together, in bits per second
@@ -95,6 +109,7 @@ impl Default for SessionConfig {
             delivery: Delivery::default(),
             content: Content::Stream { ring: 4 << 20 },
             algorithm: Algorithm::default(),
+            group_window: GroupWindow::default(),
             promotion: Promotion::default(),
             rate: None,
             mtu: 9000, // jumbo frames

@@ -11,6 +11,7 @@ pub(crate) mod bytes;
 pub mod datagram;
 pub mod descriptor;
 pub mod encap;
+pub mod map;
 pub mod option;
 pub mod ranges;
 pub mod record;
@@ -22,12 +23,13 @@ pub use ack::{Ack, GroupStatus, MAX_RANGES, SpaceAck};
 pub use datagram::Header;
 pub use descriptor::{Descriptor, Features};
 pub use encap::{Encap, Kind};
+pub use map::PnMap;
 pub use option::Options;
 pub use ranges::RangeList;
 pub use record::{Parsed, Record};
 pub use segment::Segment;
 pub use seq::{MAX_OFFSET, MAX_PN, Seq, expand_pn, offset_high, offset_of};
-pub use tlv::{AREA_HEAD, TLV_HEAD, Tlv, TlvWriter, Tlvs, split};
+pub use tlv::{AREA_HEAD, MAX_MAP, TLV_HEAD, Tlv, TlvWriter, Tlvs, split};
 
 use thiserror::Error;
 

@@ -5,8 +5,8 @@
 //! before, less one, and the number of packets in it, less one. Both are unsigned LEB128 varints:
 //! seven bits a byte, lowest first, the top bit set on all but the last, in the shortest form.
 
-use super::WireError;
 use super::bytes::Writer;
+use super::{PnMap, WireError};
 
 /// Bytes of the longest varint of 64 bits.
 const MAX_VARINT: usize = 10;
@@ -26,6 +26,8 @@ pub enum RangeList<'a> {
         /// The varints.
         bytes: &'a [u8],
     },
+    /// As bits.
+    Map(PnMap<'a>),
 }
 
 impl<'a> RangeList<'a> {
@@ -119,6 +121,7 @@ impl Ranges<'_> {
                 *bytes = rest;
                 Some(range)
             }
+            RangeList::Map(map) => map.range_below(self.before),
         }
     }
 }

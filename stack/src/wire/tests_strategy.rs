@@ -182,6 +182,7 @@ pub(crate) enum OwnedTlv {
     Ack(OwnedAck),
     Ping,
     Abort(String),
+    Map(u64, Vec<u8>),
 }
 
 impl OwnedTlv {
@@ -194,6 +195,7 @@ impl OwnedTlv {
             Self::Ack(ack) => Tlv::Ack(ack.borrow()),
             Self::Ping => Tlv::Ping,
             Self::Abort(why) => Tlv::Abort(why),
+            Self::Map(first, bits) => Tlv::Map(PnMap { first: *first, bits }),
         }
     }
 }
@@ -207,6 +209,8 @@ pub(crate) fn tlv() -> impl Strategy<Value = OwnedTlv> {
         ack(MAX_RANGES / 2).prop_map(OwnedTlv::Ack),
         Just(OwnedTlv::Ping),
         text(tlv::MAX_REASON).prop_map(OwnedTlv::Abort),
+        (0..1_u64 << 59, vec(any::<u8>(), 0..=tlv::MAX_MAP))
+            .prop_map(|(first, bits)| OwnedTlv::Map(first, bits)),
     ]
 }
 

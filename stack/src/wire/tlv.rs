@@ -1,13 +1,13 @@
 //! TLVs: the typed values that may stand before the stream bytes in a payload.
 
 use super::bytes::{Reader, Writer, clip, reason};
-use super::{Ack, Descriptor, WireError};
+use super::{Ack, Descriptor, PnMap, WireError};
 
 /// Length field of the whole area.
 pub const AREA_HEAD: usize = 2;
 /// Type and length of one TLV.
 pub const TLV_HEAD: usize = 3;
-/// TLVs of one area. Seven types are known; a bound on the work that one datagram can cause.
+/// TLVs of one area. Eight types are known; a bound on the work that one datagram can cause.
 pub const MAX_TLVS: usize = 32;
 /// Longest reason of an [`Tlv::Abort`], in bytes of UTF-8.
 pub const MAX_REASON: usize = 256;
@@ -19,6 +19,10 @@ const DESCRIPTOR: u8 = 4;
 const ACK: u8 = 5;
 const PING: u8 = 6;
 const ABORT: u8 = 7;
+const MAP: u8 = 8;
+
+/// Longest map of a [`Tlv::Map`], in bytes: beside it an ACK block has room in a short datagram.
+pub const MAX_MAP: usize = 768;
 
 /// Longest handshake message, in bytes: the second of Noise XX with its two keys of 32 bytes and
 /// two tags of 16 (Noise Protocol Framework, revision 34, 7.5).
@@ -42,6 +46,8 @@ pub enum Tlv<'a> {
     /// The association is over; the reason is for people. It is the peer's text, so what shows it
     /// must escape control characters.
     Abort(&'a str),
+    /// Which of the group's packet numbers arrived, where they are too many for ranges.
+    Map(PnMap<'a>),
 }
 
 impl<'a> Tlv<'a> {
@@ -58,6 +64,7 @@ impl<'a> Tlv<'a> {
             ACK => Self::Ack(Ack::parse(value)?),
             PING => Self::Ping,
             ABORT => Self::Abort(reason(value, MAX_REASON)),
+            MAP => Self::Map(PnMap::parse(value)?),
             _ => return Ok(None),
         }))
     }
@@ -71,6 +78,7 @@ impl<'a> Tlv<'a> {
             Self::Ack(_) => ACK,
             Self::Ping => PING,
             Self::Abort(_) => ABORT,
+            Self::Map(_) => MAP,
         }
     }
 
@@ -86,6 +94,7 @@ impl<'a> Tlv<'a> {
             Self::Cid(_) => 8,
             Self::Descriptor(d) => d.emit_len(),
             Self::Abort(text) => clip(text, MAX_REASON).len(),
+            Self::Map(map) => 8 + map.bits.len(),
             Self::Ping | Self::Ack(_) => 0,
         };
         let mut w = Writer::new(buf.get_mut(..len)?);
@@ -95,6 +104,7 @@ impl<'a> Tlv<'a> {
             Self::Cid(cid) => w.u64(*cid),
             Self::Descriptor(d) => d.emit(&mut w),
             Self::Abort(text) => w.put(clip(text, MAX_REASON).as_bytes()),
+            Self::Map(map) => map.emit(&mut w),
             Self::Ping | Self::Ack(_) => {}
         }
         Some(len)

@@ -14,7 +14,11 @@ const DEFAULT_EVERY: u32 = 2;
 /// more often than half the delay (an eighth of the round trip, as the sender sets delays).
 const GAP_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// What a sender may ask for is cut to this: half of what RFC 9293 (3.8.6.3) allows.
-const LONGEST_DELAY: Duration = Duration::from_millis(250);
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_millis(250);
+
+/// Who is to acknowledge so many packets at once is one of many that report in rounds: gaps and marks
+/// wait for the round, lest hundreds tell of the same one at once.
+const ROUND: u32 = 1024;
 
 /// How often to acknowledge. Packets that arrive together are counted together, so a train costs
 /// one ACK.
@@ -37,6 +41,8 @@ pub(crate) enum Urgency {
     Usual,
     /// It opened or filled a gap.
     Gap,
+    /// The first of several that arrived marked (RFC 3168).
+    Mark,
     /// A ping or a FIN.
     AtOnce,
 }
@@ -53,11 +59,17 @@ pub(crate) struct Acks {
 
 impl Acks {
     /// Takes the sender's policy. `phase` is random: receivers that count the same packets of a
-    /// group would all acknowledge the same ones, so each begins somewhere else in its count.
-    pub(crate) fn set_policy(&mut self, every: u32, delay: Duration, phase: u32) {
+    /// group would all acknowledge the same ones, so each begins somewhere else in its count, and
+    /// in its wait.
+    pub(crate) fn set_policy(&mut self, now: Instant, every: u32, delay: Duration, phase: u32) {
         let (every, delay) = (every.max(1), delay.min(LONGEST_DELAY));
-        if every != self.policy.every && self.at.is_some() {
+        self.due |= self.pending >= every;
+        if every != self.policy.every
+            && let Some(at) = self.at
+        {
             self.pending = phase % every;
+            let phased = now + delay.mul_f64(f64::from(phase) / f64::from(u32::MAX));
+            self.at = Some(if delay > self.policy.delay { phased } else { at.min(phased) });
         }
         self.policy = AckPolicy { every, delay };
     }
@@ -66,12 +78,17 @@ impl Acks {
     pub(crate) fn on_packet(&mut self, now: Instant, urgency: Urgency) {
         self.pending += 1;
         let mut at = now + self.policy.delay;
-        if urgency == Urgency::Gap {
+        if urgency == Urgency::Gap && self.policy.every < ROUND {
             at = at.min(self.last_sent + GAP_INTERVAL_MIN.max(self.policy.delay / 2));
         }
         let at = self.at.map_or(at, |earlier| earlier.min(at));
         self.at = Some(at);
-        self.due |= urgency == Urgency::AtOnce || self.pending >= self.policy.every || at <= now;
+        let at_once = match urgency {
+            Urgency::AtOnce => true,
+            Urgency::Mark => self.policy.every < ROUND,
+            Urgency::Gap | Urgency::Usual => false,
+        };
+        self.due |= at_once || self.pending >= self.policy.every || at <= now;
     }
 
     /// Something changed that the peer should know without being asked (a window that opened).
@@ -125,7 +142,7 @@ mod tests {
     fn gaps_are_told_at_once_but_not_too_often() {
         let t = Instant::from_nanos(1_000_000_000);
         let mut acks = Acks::default();
-        acks.set_policy(64, Duration::from_millis(2), 0);
+        acks.set_policy(t, 64, Duration::from_millis(2), 0);
         acks.on_packet(t, Urgency::Gap);
         assert!(acks.due(), "the first at once");
         acks.sent(t);
@@ -138,9 +155,9 @@ mod tests {
     fn a_phase_moves_the_next_acknowledgement_forward_once() {
         let t = Instant::from_nanos(1_000_000_000);
         let mut acks = Acks::default();
-        acks.set_policy(8, Duration::from_millis(5), 0);
+        acks.set_policy(t, 8, Duration::from_millis(5), 0);
         acks.on_packet(t, Urgency::Usual);
-        acks.set_policy(10, Duration::from_millis(5), 23);
+        acks.set_policy(t, 10, Duration::from_millis(5), 4_000_000_003);
         let counts: Vec<u32> = (0..2)
             .map(|_| {
                 let mut count = 0;
@@ -156,13 +173,43 @@ mod tests {
     }
 
     #[test]
+    fn a_quicker_policy_holds_for_what_waits() {
+        let t = Instant::from_nanos(1_000_000_000);
+        let ms = Duration::from_millis;
+        let mut acks = Acks::default();
+        acks.set_policy(t, 64, ms(25), 0);
+        (0..30).for_each(|_| acks.on_packet(t, Urgency::Usual));
+        acks.set_policy(t, 40, ms(1), 4);
+        assert!(!acks.due() && acks.deadline() <= Some(t + ms(1)));
+        let mut acks = Acks::default();
+        acks.set_policy(t, 64, ms(25), 0);
+        (0..30).for_each(|_| acks.on_packet(t, Urgency::Usual));
+        acks.set_policy(t, 2, ms(1), 4);
+        assert!(acks.due());
+    }
+
+    #[test]
+    fn rounds_are_spread_and_kept() {
+        let t = Instant::from_nanos(1_000_000_000);
+        let mut acks = Acks::default();
+        acks.on_packet(t, Urgency::Usual);
+        acks.set_policy(t, 3000, Duration::from_millis(200), u32::MAX / 2);
+        assert!(acks.deadline() > Some(t + Duration::from_millis(99)));
+        acks.on_packet(t, Urgency::Gap);
+        acks.on_packet(t, Urgency::Mark);
+        assert!(!acks.due());
+        acks.on_packet(t, Urgency::AtOnce);
+        assert!(acks.due());
+    }
+
+    #[test]
     fn a_sender_cannot_ask_for_silence() {
         let t = Instant::from_nanos(1_000_000_000);
         let mut acks = Acks::default();
-        acks.set_policy(u32::MAX, Duration::from_secs(3600), 0);
+        acks.set_policy(t, u32::MAX, Duration::from_secs(3600), 0);
         acks.on_packet(t, Urgency::Usual);
         assert_eq!(acks.deadline(), Some(t + super::LONGEST_DELAY));
-        acks.set_policy(0, Duration::ZERO, 0);
+        acks.set_policy(t, 0, Duration::ZERO, 0);
         acks.on_packet(t, Urgency::Usual);
         assert!(acks.due());
     }

@@ -8,8 +8,8 @@ use crate::proto::send::space::Content;
 use crate::proto::time::Instant;
 use crate::seal::SealKey;
 use crate::wire::{
-    AREA_HEAD, Ack, Encap, GroupStatus, Header, Kind, MAX_RANGES, Options, RangeList, Segment, Seq,
-    SpaceAck, TAG_LEN, TLV_HEAD, Tlv, TlvWriter, offset_high,
+    AREA_HEAD, Ack, Encap, GroupStatus, Header, Kind, MAX_MAP, MAX_RANGES, Options, RangeList,
+    Segment, Seq, SpaceAck, TAG_LEN, TLV_HEAD, Tlv, TlvWriter, offset_high,
 };
 use core::ops::Range;
 
@@ -28,6 +28,8 @@ pub(crate) struct Report<'a> {
     pub(crate) data_edge: u64,
     pub(crate) group_status: GroupStatus,
     pub(crate) group: Option<&'a PnTracker>,
+    /// Its news has more gaps than ranges can say: as bits as well.
+    pub(crate) map: bool,
     /// Option 51.
     pub(crate) heard: Option<u8>,
 }
@@ -237,8 +239,13 @@ impl Conn {
             ping: self.ping_due,
             probe: 0,
         };
-        let tlvs = [Tlv::Ack(ack), Tlv::Ping];
-        let tlvs = if self.ping_due { &tlvs[..] } else { &tlvs[..1] };
+        let mut bits = [0; MAX_MAP];
+        let map = report.group.filter(|_| report.map && range.is_empty());
+        let map = map.map_or(Tlv::Pad(0), |tracker| Tlv::Map(tracker.map(&mut bits)));
+        // The map first: the ACK leaves ranges out where it finds no room.
+        let tlvs = [map, Tlv::Ack(ack), Tlv::Ping];
+        let from = usize::from(matches!(map, Tlv::Pad(_)));
+        let tlvs = &tlvs[from..if self.ping_due { 3 } else { 2 }];
         let body = if kind == Kind::Control { (range.end - range.start) as usize } else { 0 };
         let keys = self.keys.as_ref()?;
         let seal = Some((&keys.tx, self.tx.next_pn()));

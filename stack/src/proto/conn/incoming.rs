@@ -5,7 +5,7 @@ use super::ack::Urgency;
 use super::state::Input;
 use crate::proto::recv::pns::Recorded;
 use crate::proto::time::Instant;
-use crate::wire::{Ack, Header, Kind, TAG_LEN, Tlv, offset_of, split};
+use crate::wire::{Ack, Header, Kind, RangeList, TAG_LEN, Tlv, offset_of, split};
 
 /// One opened datagram. Everything borrows from the receive buffer.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Incoming<'_> {
 /// How urgent a packet is that is nothing but data.
 pub(crate) fn urgency(recorded: Recorded) -> Urgency {
     match recorded {
-        Recorded { marked: true, .. } => Urgency::AtOnce,
+        Recorded { marked: true, .. } => Urgency::Mark,
         Recorded { gap: true, .. } => Urgency::Gap,
         Recorded { .. } => Urgency::Usual,
     }
@@ -49,14 +49,23 @@ pub(crate) fn dissect(
     let mut incoming =
         Incoming { header, pn, ack: None, ping: false, abort: None, offset, body: payload };
     if header.encap.tlvs {
+        let mut map = None;
         let (tlvs, body) = split(payload).ok()?;
         for tlv in tlvs {
             match tlv.ok()? {
                 Tlv::Ack(ack) => incoming.ack = Some(ack),
                 Tlv::Ping => incoming.ping = true,
                 Tlv::Abort(why) => incoming.abort = Some(why),
+                Tlv::Map(bits) => map = Some(bits),
                 _ => {}
             }
+        }
+        // The map says what the ranges beside it have no room for.
+        if let (Some(map), Some(space)) =
+            (map, incoming.ack.as_mut().and_then(|a| a.group.as_mut()))
+            && map.range_below(None).is_some_and(|(_, high)| high == space.largest)
+        {
+            space.ranges = RangeList::Map(map);
         }
         incoming.body = body;
     }

@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::plan;
-use crate::proto::conn::ack::{AckPolicy, DEFAULT_DELAY};
+use crate::proto::conn::ack::{AckPolicy, DEFAULT_DELAY, LONGEST_DELAY};
 use crate::wire::Record;
 use core::time::Duration;
 
@@ -22,6 +22,15 @@ const DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 /// and its way back may be narrow (on 64 kbit/s pass forty a second).
 const DELAY_PART: u32 = 8;
 
+/// Up to so many members all report at the group's pace, though not all bound its window.
+const MANY: u64 = 200;
+/// A round is so many round trips (as TFMCC's feedback round, RFC 4654, 6.5) …
+const ROUND_RTTS: u32 = 6;
+/// … but long enough for everybody's report: 4,000 a second are 10 Mbit/s at the sender …
+const ROUND_MEMBER: Duration = Duration::from_micros(250);
+/// … or so many packets, of which one map tells twice as many, so that a lost one costs nothing.
+const ROUND_PACKETS: u32 = crate::wire::MAX_MAP as u32 * 8 / 2;
+
 /// The policy for a window of so many bytes, of which so many members report.
 pub(crate) fn wanted(window: u64, segment: u64, srtt: Duration, members: u64) -> AckPolicy {
     let segments = (window / segment.max(1)).max(1);
@@ -30,6 +39,12 @@ pub(crate) fn wanted(window: u64, segment: u64, srtt: Duration, members: u64) ->
     let share = (every as f64 / segments as f64).clamp(0.25, 1.0);
     let delay = srtt.mul_f64(share).clamp(DELAY.0, DELAY.1.max(srtt / DELAY_PART));
     AckPolicy { every: every as u32, delay }
+}
+
+/// The policy of a member whose window bounds nothing, one of so many: it reports in rounds.
+fn round(srtt: Duration, members: u64) -> AckPolicy {
+    let delay = (srtt * ROUND_RTTS).max(ROUND_MEMBER * members as u32).min(LONGEST_DELAY);
+    AckPolicy { every: ROUND_PACKETS, delay }
 }
 
 /// Whether a policy differs from the one in force by more than a quarter, so that it is worth a
@@ -44,16 +59,22 @@ impl Session {
     pub(crate) fn tune_acks(&mut self, index: usize) {
         let group = plan::group_window(self);
         let members = self.members.iter().filter(|m| m.is_multicast()).count() as u64;
+        let limiting = self.members.iter().filter(|m| m.is_limiting()).count() as u64;
         let m = &mut self.members[index];
         if !m.is_served() || !m.conn.control.all_sent() {
             return;
         }
-        let (window, rtt, members) = match group {
-            Some(window) if m.is_multicast() => (window, &m.board.path.rtt, members),
+        let (window, rtt, reporters) = match group {
+            Some(window) if m.is_multicast() => (window, &m.board.path.rtt, limiting),
             _ => (m.conn.tx.path.congestion.window(), &m.conn.tx.path.rtt, 1),
         };
         let Some(srtt) = rtt.smoothed() else { return };
-        let policy = wanted(window, self.segment, srtt, members);
+        let policy = if m.is_multicast() && !m.limits && members > MANY {
+            round(srtt, members)
+        } else {
+            let segment = if m.is_multicast() { self.segment } else { m.segment() };
+            wanted(window, segment, srtt, reporters)
+        };
         if differs(policy, m.ack_policy) {
             m.ack_policy = policy;
             m.conn.tx.expect_delay(policy.delay);

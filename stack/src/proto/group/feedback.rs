@@ -133,6 +133,7 @@ impl Session {
         let view = GroupView { log: &self.log, frontier: self.frontier };
         self.members[index].change(now, self.began, cause, &view);
         self.follow(index);
+        self.elect();
         self.fit(index);
         self.changed = true;
     }
@@ -140,7 +141,7 @@ impl Session {
     /// Tells the group's machine whether a member counts.
     pub(crate) fn follow(&mut self, index: usize) {
         if let Some(bbr) = &mut self.group_bbr {
-            bbr.set_active(index, self.members[index].is_multicast());
+            bbr.set_active(index, self.members[index].is_limiting());
         }
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct Member {
     /// Absolute flow-control edge of the data.
     pub(crate) edge: u64,
     pub(crate) board: Scoreboard,
+    /// While it follows the group: its window bounds the group's, and it reports at its pace.
+    pub(crate) limits: bool,
     /// Of what it gets by unicast.
     pub(crate) pacer: Pacer,
     pub(crate) group_status: GroupStatus,
@@ -121,6 +123,7 @@ impl Member {
             unicast_sent: 0,
             edge: 0,
             board,
+            limits: true,
             pacer: Pacer::default(),
             group_status: GroupStatus::None,
             last_report: 0,
@@ -161,6 +164,11 @@ impl Member {
         } else {
             self.conn.tx.path.mtu.segment()
         }
+    }
+
+    /// Follows the group, and bounds its window.
+    pub(crate) fn is_limiting(&self) -> bool {
+        self.is_multicast() && self.limits
     }
 
     /// In trial, and in the group.

@@ -7,6 +7,7 @@
 pub(crate) mod ack_rate;
 pub(crate) mod feedback;
 pub(crate) mod lifecycle;
+pub(crate) mod limiting;
 pub(crate) mod member;
 pub(crate) mod mode;
 pub(crate) mod plan;
@@ -210,6 +211,7 @@ impl Session {
         let view = GroupView { log: &self.log, frontier: self.frontier };
         self.members[index].end(now, self.began, outcome, &view);
         self.follow(index);
+        self.elect();
         self.release();
         self.changed = true;
     }

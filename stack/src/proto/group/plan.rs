@@ -59,7 +59,7 @@ pub(crate) fn paced_until(s: &Session, now: Instant) -> Option<Instant> {
 pub(crate) fn pacing_rate(s: &Session, target: Target) -> Option<f64> {
     match target {
         Target::Group => {
-            let following = || s.members.iter().filter(|m| m.is_multicast());
+            let following = || s.members.iter().filter(|m| m.is_limiting());
             let Some(bbr) = &s.group_bbr else {
                 return following()
                     .filter_map(|m| m.board.path.pacing_rate())
@@ -97,10 +97,10 @@ fn window(s: &Session, index: usize) -> u64 {
     }
 }
 
-/// The group window: the least of the multicast members' congestion windows, in bytes.
+/// The group window: the least congestion window of those who bound it, in bytes.
 pub(crate) fn group_window(s: &Session) -> Option<u64> {
-    let following = (0..s.members.len()).filter(|&index| s.members[index].is_multicast());
-    following.map(|index| window(s, index)).min()
+    let limiting = (0..s.members.len()).filter(|&index| s.members[index].is_limiting());
+    limiting.map(|index| window(s, index)).min()
 }
 
 /// Whether a member's window has room for so many more bytes of what the group carries.
@@ -108,11 +108,10 @@ fn has_room(s: &Session, index: usize, bytes: u64) -> bool {
     s.members[index].board.path.has_room(bytes, window(s, index))
 }
 
-/// Whether every member that follows has room for so many more bytes, and the log as well.
+/// Whether every member that bounds the group has room for so many more bytes, and the log as well.
 pub(crate) fn group_permits(s: &Session, bytes: u64) -> bool {
-    let following = |index: &usize| s.members[*index].is_multicast();
-    !s.log.is_full()
-        && (0..s.members.len()).filter(following).all(|index| has_room(s, index, bytes))
+    let limiting = |index: &usize| s.members[*index].is_limiting();
+    !s.log.is_full() && (0..s.members.len()).filter(limiting).all(|index| has_room(s, index, bytes))
 }
 
 fn group_step(s: &Session) -> Option<Step> {

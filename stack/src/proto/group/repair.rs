@@ -99,17 +99,20 @@ pub(crate) fn serve_alone(member: &mut Member, range: Range<u64>) {
 }
 
 /// How long to wait for other members' reports of the same loss: the spread of their round trips
-/// and a part of one for their ACKs' rhythm.
+/// and a part of one for their ACKs' rhythm; where most report in rounds, a round.
 pub(crate) fn wait(members: &[Member]) -> Duration {
     let mut least = Duration::MAX;
-    let mut most = Duration::ZERO;
-    for rtt in
-        members.iter().filter(|m| m.is_multicast()).filter_map(|m| m.board.path.rtt.smoothed())
-    {
-        least = least.min(rtt);
-        most = most.max(rtt);
+    let (mut most, mut round) = (Duration::ZERO, Duration::ZERO);
+    for m in members.iter().filter(|m| m.is_multicast()) {
+        if let Some(rtt) = m.board.path.rtt.smoothed() {
+            least = least.min(rtt);
+            most = most.max(rtt);
+        }
+        if !m.limits {
+            round = round.max(m.ack_policy.delay);
+        }
     }
-    (most.saturating_sub(least) + most / 4).clamp(MIN_WAIT, MAX_WAIT)
+    (most.saturating_sub(least) + most / 4).clamp(MIN_WAIT, MAX_WAIT).max(round)
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ impl Session {
             for index in 0..self.members.len() {
                 self.judge(now, index);
             }
+            self.elect();
             self.trim_log();
         }
         self.refresh(now);

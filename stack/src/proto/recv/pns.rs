@@ -2,6 +2,7 @@
 
 use crate::proto::ranges::RangeSet;
 use crate::proto::time::Instant;
+use crate::wire::PnMap;
 
 /// Ranges of packet numbers remembered at most. Sixteen times what one ACK reports (64), so that a
 /// duplicate is known for one even when the path reorders and loses heavily.
@@ -99,6 +100,23 @@ impl PnTracker {
             written += 1;
         }
         written
+    }
+
+    /// How many ranges reach above `pn`.
+    pub(crate) fn ranges_above(&self, pn: u64) -> usize {
+        self.seen.overlap(pn + 1..u64::MAX).count()
+    }
+
+    /// What was seen of the newest numbers, as bits.
+    pub(crate) fn map<'a>(&self, bits: &'a mut [u8]) -> PnMap<'a> {
+        let end = self.largest.map_or(0, |largest| largest + 1);
+        let first = end.saturating_sub(bits.len() as u64 * 8);
+        for piece in self.seen.overlap(first..end) {
+            for n in piece.start - first..piece.end - first {
+                bits[(n / 8) as usize] |= 1 << (n % 8);
+            }
+        }
+        PnMap { first, bits }
     }
 
     /// Numbers not seen between the beginning of the count (the first packet that came, or

@@ -23,6 +23,10 @@ use core::time::Duration;
 /// RFC 9293, 3.8.6.2.2).
 const EDGE_STEPS: u64 = 4;
 
+/// More ranges than this that are news in a report are told as bits: the ACK block has room for so
+/// many of each space (docs/wire.md, ACK).
+const SAYABLE: usize = crate::wire::MAX_RANGES / 2;
+
 /// The group of a session, as its receiver sees it.
 #[derive(Debug)]
 pub(crate) struct GroupRx {
@@ -32,6 +36,8 @@ pub(crate) struct GroupRx {
     joined: bool,
     status: GroupStatus,
     tracker: PnTracker,
+    /// Largest packet number in the last report.
+    told: u64,
 }
 
 /// One receiving session.
@@ -75,6 +81,7 @@ impl Receiving {
             joined: false,
             status: GroupStatus::Joining,
             tracker: PnTracker::new(),
+            told: 0,
         });
         Self {
             conn,
@@ -122,7 +129,7 @@ impl Receiving {
         if let Some(ack) = &incoming.ack {
             self.on_ack(now, ack);
         }
-        self.on_control();
+        self.on_control(now);
         self.after_data();
         self.conn.settle(now);
     }
@@ -223,7 +230,7 @@ impl Receiving {
         self.changed |= self.verdict_given;
     }
 
-    fn on_control(&mut self) {
+    fn on_control(&mut self, now: Instant) {
         let mut notices = Vec::new();
         if let Err(reason) = self.conn.decode(&mut notices) {
             self.end(reason);
@@ -244,7 +251,7 @@ impl Receiving {
                 Notice::AckPolicy { every, delay_us } => {
                     let delay = Duration::from_micros(u64::from(delay_us));
                     let phase = self.conn.names.local_cid as u32; // drawn at random
-                    self.conn.acks.set_policy(u32::from(every), delay, phase);
+                    self.conn.acks.set_policy(now, u32::from(every), delay, phase);
                 }
                 // A sender reports nothing of this kind.
                 Notice::Joined | Notice::CannotJoin(_) | Notice::Verdict { .. } => {}
@@ -295,10 +302,14 @@ impl Receiving {
             data_edge,
             group_status: group.as_ref().map_or(GroupStatus::None, |g| g.status),
             group: group.as_ref().map(|g| &g.tracker),
+            map: group.as_ref().is_some_and(|g| g.tracker.ranges_above(g.told) > SAYABLE),
             heard: Some(heard.percent()), // TCP-XM slide 17: option 51 in every ACK
         };
         self.told_edge = report.data_edge;
         let len = conn.emit_control(now, buf, &report, verdict_given.then_some(0))?;
+        if let Some(group) = group {
+            group.told = group.tracker.largest().unwrap_or(0);
+        }
         sent.datagrams += 1;
         sent.datagram_bytes += len as u64;
         Some(len)

@@ -14,6 +14,9 @@ use std::collections::VecDeque;
 
 /// TCP-XM slides 17 and 20: the last 128 segments are what a member is judged by.
 pub(crate) const JUDGED: u32 = 128;
+/// The share missed is filtered over about so many packets. pgmcc (3.2) takes 122, by which chance
+/// alone elects another acker of many again and again, each of which has just cut its window.
+const LOSS_MEMORY: f64 = 2048.0;
 /// A group packet may arrive later than a unicast packet sent after it, by so much at least: they
 /// come through different sockets, and maybe different trees.
 const MIN_SKEW: Duration = Duration::from_millis(3);
@@ -58,6 +61,8 @@ pub(crate) struct Scoreboard {
     outcomes: u128,
     counted: u32,
     pub(crate) period: Period,
+    /// Share missed of late, 0 to 1.
+    loss: f64,
     pub(crate) path: Path,
     /// What the last report, or timer, comes to, until the window's owner has taken it.
     pub(crate) shown: Option<Shown>,
@@ -77,6 +82,7 @@ impl Scoreboard {
             outcomes: 0,
             counted: 0,
             period: Period::default(),
+            loss: 0.0,
             path: Path::new(algorithm, mss, initial_rto),
             shown: None,
             heard: Vec::new(),
@@ -253,11 +259,17 @@ impl Scoreboard {
         }
         self.outcomes = self.outcomes << 1 | u128::from(heard);
         self.counted = (self.counted + 1).min(JUDGED);
+        self.loss += (f64::from(u8::from(!heard)) - self.loss) / LOSS_MEMORY;
         if heard {
             self.period.heard += 1;
         } else {
             self.period.missed += 1;
         }
+    }
+
+    /// Share of packets missed of late, 0 to 1.
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss
     }
 
     /// Outcomes known of the last [`JUDGED`] packets, and the share heard, 0 to 1.
