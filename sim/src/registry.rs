@@ -40,7 +40,8 @@ pub fn all() -> Vec<Entry> {
     for receivers in RECEIVERS {
         entries.extend(grid(receivers));
     }
-    for (name, about, scenario) in [lines(), widths(), members(), handshake(), sessions()].concat()
+    for (name, about, scenario) in
+        [lines(), widths(), members(), crowds(), handshake(), sessions()].concat()
     {
         entries.push(Entry { name: name.to_owned(), about: about.to_owned(), scenario });
     }
@@ -182,9 +183,8 @@ fn eight() -> Scenario {
     Scenario::new(SEED).receivers(8).bytes(16 << 20).link(line).independent_loss(0.01)
 }
 
-/// Members that are not like the others.
-fn members() -> Vec<Named> {
-    let slow = Link::lan().rate(20_000_000);
+/// Whose windows bound the group's, and how often many report.
+fn crowds() -> Vec<Named> {
     vec![
         ("least-of-eight", "8 receivers, each losing 1 %, the least window", eight()),
         (
@@ -201,6 +201,13 @@ fn members() -> Vec<Named> {
                 .link(Link::lan().rate(1_000_000_000).queue(1 << 20))
                 .independent_loss(0.005),
         ),
+    ]
+}
+
+/// Members that are not like the others.
+fn members() -> Vec<Named> {
+    let slow = Link::lan().rate(20_000_000);
+    vec![
         (
             "slow-host",
             "the socket of one of three, 128 KiB, is emptied at 200 Mbit/s of 1 Gbit/s",

@@ -144,6 +144,7 @@ impl PnTracker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::RangeList;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -152,6 +153,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn bits_and_ranges_say_the_same(pns in prop::collection::btree_set(0..9000u64, 1..400)) {
+            let mut tracker = PnTracker::new();
+            pns.iter().for_each(|pn| drop(tracker.record(at(0), *pn, false, true)));
+            let mut bits = [0; 768];
+            let map = tracker.map(&mut bits);
+            let told: Vec<_> = RangeList::Map(map).iter().flat_map(|(low, high)| low..=high).collect();
+            let first = (pns.last().unwrap() + 1).saturating_sub(768 * 8);
+            let told: BTreeSet<u64> = told.into_iter().collect();
+            prop_assert_eq!(told, pns.range(first..).copied().collect::<BTreeSet<u64>>());
+        }
+
         #[test]
         fn agrees_with_a_plain_set(pns in prop::collection::vec((0..200u64, any::<bool>()), 1..150)) {
             let (mut tracker, mut model) = (PnTracker::new(), BTreeSet::new());
