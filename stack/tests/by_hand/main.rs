@@ -6,4 +6,5 @@ mod ends;
 mod hand;
 mod hostile;
 mod opening;
+mod paths;
 mod stalls;

@@ -78,6 +78,7 @@ impl Session {
         if differs(policy, m.ack_policy) {
             m.ack_policy = policy;
             m.conn.tx.expect_delay(policy.delay);
+            m.board.path.expect_delay(policy.delay);
             let (every, delay_us) = (policy.every as u16, policy.delay.as_micros() as u32);
             m.conn.control.push(&Record::AckPolicy { every, delay_us });
         }

@@ -58,7 +58,8 @@ impl Session {
         }
         if let Some(asked) = asked {
             let m = &mut self.members[index];
-            m.board.find_silent(now, asked, &self.log);
+            let delay = m.ack_delay();
+            m.board.find_silent(now, asked, delay, &self.log);
             self.apply_board(now, index);
         }
         self.fit(index);
@@ -98,6 +99,9 @@ impl Session {
             if let Some(entry) = log.get(m.board.heard[n]) {
                 m.on_acked(entry.range.clone());
             }
+        }
+        for n in 0..m.board.late_heard.len() {
+            m.on_acked(m.board.late_heard[n].clone());
         }
         for n in 0..m.board.missed.len() {
             let pn = m.board.missed[n];

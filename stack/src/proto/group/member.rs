@@ -287,9 +287,15 @@ impl Member {
     /// there is any, else the newest again; a control datagram if there is no data at all.
     pub(crate) fn probe_tail(&mut self, end: u64) {
         let limit = end.min(self.edge);
-        if self.todo.first().is_none_or(|next| next.start >= limit) {
+        // What is short waits for what is in flight (RFC 9293, 3.8.6.2.1): it is no probe.
+        let whole = |next: Range<u64>| next.end.min(limit) >= next.start + PAYLOAD_SHORT as u64;
+        if !self.todo.first().is_some_and(whole) {
             let Some(tail) = self.conn.tx.tail() else { return self.conn.ping() };
-            for gap in self.acked.gaps(tail) {
+            let lacking: Vec<_> = self.acked.gaps(tail).collect();
+            if lacking.is_empty() {
+                return self.conn.ping(); // it came by the other way
+            }
+            for gap in lacking {
                 self.todo.insert(gap);
             }
         }

@@ -69,7 +69,7 @@ impl Session {
                 self.judge(now, index);
             }
             self.elect();
-            self.trim_log();
+            self.trim_log(now);
         }
         self.refresh(now);
     }
@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// Gives up log entries that every member has settled.
-    pub(crate) fn trim_log(&mut self) {
+    pub(crate) fn trim_log(&mut self, now: Instant) {
         let next = self.log.next_pn();
         let alone = self.members.iter_mut().filter(|m| !m.is_multicast());
         for m in alone.filter(|m| next - m.board.settled() > LIMIT as u64 / 4) {
@@ -157,10 +157,10 @@ impl Session {
         }
         let served = self.members.iter().filter(|m| m.mode != Mode::Gone);
         let settled = served.map(|m| m.board.settled()).min().unwrap_or(self.log.next_pn());
-        self.log.trim(settled);
-        let base = self.log.base();
+        let base = self.log.keep_from(settled);
         for m in self.members.iter_mut().filter(|m| m.mode != Mode::Gone) {
-            m.board.trim(base);
+            m.board.trim(now, base, &self.log);
         }
+        self.log.trim(base);
     }
 }

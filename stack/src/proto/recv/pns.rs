@@ -156,7 +156,9 @@ mod tests {
         #[test]
         fn bits_and_ranges_say_the_same(pns in prop::collection::btree_set(0..9000u64, 1..400)) {
             let mut tracker = PnTracker::new();
-            pns.iter().for_each(|pn| drop(tracker.record(at(0), *pn, false, true)));
+            for pn in &pns {
+                tracker.record(at(0), *pn, false, true);
+            }
             let mut bits = [0; 768];
             let map = tracker.map(&mut bits);
             let told: Vec<_> = RangeList::Map(map).iter().flat_map(|(low, high)| low..=high).collect();

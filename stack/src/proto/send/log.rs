@@ -41,10 +41,6 @@ pub(crate) struct GroupLog {
 }
 
 impl GroupLog {
-    pub(crate) fn base(&self) -> u64 {
-        self.base
-    }
-
     /// The number that the next group packet gets.
     pub(crate) fn next_pn(&self) -> u64 {
         self.base + self.entries.len() as u64
@@ -73,10 +69,15 @@ impl GroupLog {
         self.entries.get_mut(usize::try_from(pn.checked_sub(self.base)?).ok()?)
     }
 
-    /// Forgets what every member settled: all below `settled`, but for the last few.
-    pub(crate) fn trim(&mut self, settled: u64) {
-        let keep_from = settled.saturating_sub(MEMORY);
-        while self.base < keep_from && self.entries.pop_front().is_some() {
+    /// Where the log would begin that forgets what every member settled: all below `settled`, but
+    /// for the last few.
+    pub(crate) fn keep_from(&self, settled: u64) -> u64 {
+        settled.saturating_sub(MEMORY).max(self.base)
+    }
+
+    /// Forgets all below.
+    pub(crate) fn trim(&mut self, base: u64) {
+        while self.base < base && self.entries.pop_front().is_some() {
             self.base += 1;
         }
     }

@@ -15,6 +15,9 @@ use crate::proto::time::Instant;
 use crate::wire::SpaceAck;
 use core::time::Duration;
 
+/// The longest that an acknowledgement is held back by who was told nothing, with some reserve.
+const ACK_DELAY: Duration = Duration::from_millis(25);
+
 /// One path.
 #[derive(Debug)]
 pub(crate) struct Path {
@@ -33,8 +36,11 @@ pub(crate) struct Path {
     recovering: bool,
     /// False losses widen the reordering window once a round trip: again when this has arrived.
     widened: u64,
-    /// The packet whose loss made the last reduction.
+    /// The packet whose loss made the last reduction, and `recover` before it.
     cut_by: Option<u64>,
+    recover_before: u64,
+    /// The peer was never told to hold an acknowledgement back for longer.
+    longest_delay: Duration,
     /// Packets that arrived marked, as last reported.
     marked: u32,
     /// A round trip ends when this packet has arrived.
@@ -73,6 +79,8 @@ impl Path {
             recovering: false,
             widened: 0,
             cut_by: None,
+            recover_before: 0,
+            longest_delay: ACK_DELAY,
             marked: 0,
             round_end: 0,
             tally: Tally::default(),
@@ -82,6 +90,11 @@ impl Path {
     /// Bytes in flight.
     pub(crate) fn flight(&self) -> u64 {
         self.flight
+    }
+
+    /// The peer is told to hold an acknowledgement back for so long at most.
+    pub(crate) fn expect_delay(&mut self, delay: Duration) {
+        self.longest_delay = self.longest_delay.max(delay);
     }
 
     /// The segments have this length from now on.
@@ -124,8 +137,8 @@ impl Path {
         if let Some(delivery) = &mut self.delivery {
             delivery.on_sent(now, pn, self.flight);
         }
+        self.congestion.on_sent(now, self.flight, bytes, self.rtt.rto());
         self.flight += bytes;
-        self.congestion.on_sent(bytes);
     }
 
     /// There is room in the window and nothing to send.
@@ -138,6 +151,8 @@ impl Path {
     /// Nothing is in flight any more, nor expected.
     pub(crate) fn abandon(&mut self) {
         self.flight = 0;
+        self.recovering = false;
+        self.congestion.end_recovery();
         self.mtu.timed_out(0);
         self.delivery = self.delivery.take().map(|_| Delivery::default());
         self.rack.deadline = None;
@@ -183,7 +198,8 @@ impl Path {
         if let Some((pn, sent)) = self.tally.newest
             && pn == largest
         {
-            let delay = Duration::from_micros(u64::from(delay_us));
+            // No more than it was asked for (RFC 9002, 5.3).
+            let delay = Duration::from_micros(u64::from(delay_us)).min(self.longest_delay);
             let rtt = now.since(sent).saturating_sub(delay);
             self.rtt.sample(rtt);
             self.tally.rtt = Some(rtt);
@@ -227,7 +243,7 @@ impl Path {
         self.flight -= bytes;
         self.tally.lost += bytes;
         if bytes > 0 && pn >= self.recover {
-            self.recover = next;
+            self.recover_before = core::mem::replace(&mut self.recover, next);
             self.recovering = true;
             self.cut_by = Some(pn);
             self.tally.congested = true;
@@ -251,8 +267,11 @@ impl Path {
     pub(crate) fn conclude(&mut self, now: Instant, cap: Option<u64>) -> Shown {
         let tally = core::mem::take(&mut self.tally);
         if tally.undo {
+            // Other losses of the same flight may be real, and then cut.
             self.congestion.undo();
             self.cut_by = None;
+            self.recover = self.recover_before;
+            self.recovering = false;
         }
         let least = self.rtt.least().unwrap_or_default();
         let rate = self

@@ -9,6 +9,8 @@ pub(crate) const RTO_FLOOR: Duration = Duration::from_millis(200);
 pub(crate) const RTO_CAP: Duration = Duration::from_mins(1);
 /// Granularity of the timers, G of RFC 6298; the value of RFC 9002, 6.1.2.
 const GRANULARITY: u64 = 1_000_000;
+/// No path is shorter, whatever a peer says of its delay: rates are divided by it.
+const SHORTEST: Duration = Duration::from_micros(1);
 /// Samples of one period of the least round trip: with eight ACKs a window, some sixty round trips.
 const LEAST_SAMPLES: u32 = 512;
 
@@ -35,7 +37,7 @@ impl Rtt {
 
     /// Takes one measurement. Anything above [`RTO_CAP`] counts as that.
     pub(crate) fn sample(&mut self, rtt: Duration) {
-        let rtt = nanos(rtt.min(RTO_CAP));
+        let rtt = nanos(rtt.clamp(SHORTEST, RTO_CAP));
         if self.samples == LEAST_SAMPLES {
             self.least = [u64::MAX, self.least[0]];
             self.samples = 0;

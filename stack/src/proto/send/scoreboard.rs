@@ -5,6 +5,7 @@ use super::congestion::Shown;
 use super::log::GroupLog;
 use super::path::Path;
 use super::rack::Verdict;
+use super::space::{LATE_MEMORY, LATE_ROUND_TRIPS};
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
 use crate::wire::SpaceAck;
@@ -17,6 +18,8 @@ pub(crate) const JUDGED: u32 = 128;
 /// The share missed is filtered over about so many packets. pgmcc (3.2) takes 122, by which chance
 /// alone elects another acker of many again and again, each of which has just cut its window.
 const LOSS_MEMORY: f64 = 2048.0;
+/// Missed packets are remembered for so long at least: rounds of reports are as long.
+const LATE_LEAST: Duration = Duration::from_millis(250);
 /// A group packet may arrive later than a unicast packet sent after it, by so much at least: they
 /// come through different sockets, and maybe different trees.
 const MIN_SKEW: Duration = Duration::from_millis(3);
@@ -66,6 +69,10 @@ pub(crate) struct Scoreboard {
     pub(crate) path: Path,
     /// What the last report, or timer, comes to, until the window's owner has taken it.
     pub(crate) shown: Option<Shown>,
+    /// Missed packets that the log has forgotten, in order: number, when they left, their range.
+    late: VecDeque<(u64, Instant, Range<u64>)>,
+    /// Ranges of those that have arrived all the same, after [`Self::on_ack`].
+    pub(crate) late_heard: Vec<Range<u64>>,
     /// Packet numbers newly heard and newly missed, after [`Self::on_ack`] or [`Self::find_silent`].
     pub(crate) heard: Vec<u64>,
     pub(crate) missed: Vec<u64>,
@@ -85,9 +92,17 @@ impl Scoreboard {
             loss: 0.0,
             path: Path::new(algorithm, mss, initial_rto),
             shown: None,
+            late: VecDeque::new(),
+            late_heard: Vec::new(),
             heard: Vec::new(),
             missed: Vec::new(),
         }
+    }
+
+    fn forget_news(&mut self) {
+        self.late_heard.clear();
+        self.heard.clear();
+        self.missed.clear();
     }
 
     fn next(&self) -> u64 {
@@ -134,16 +149,13 @@ impl Scoreboard {
         log: &GroupLog,
         cap: Option<u64>,
     ) {
-        self.heard.clear();
-        self.missed.clear();
+        self.forget_news();
         if ack.largest >= self.next() {
             return; // reports what was never sent
         }
         self.path.begin();
         for (low, high) in &ack.ranges {
-            if high < self.base.max(self.heard_below) {
-                break;
-            }
+            self.hear_late(now, low, high);
             for pn in low.max(self.base).max(self.heard_below)..=high {
                 self.hear(now, pn, log);
             }
@@ -155,6 +167,17 @@ impl Scoreboard {
         }
         self.find_lost(now, log);
         self.shown = Some(self.path.conclude(now, cap));
+    }
+
+    /// Takes a range of the report for packets that are remembered only as missed.
+    fn hear_late(&mut self, now: Instant, low: u64, high: u64) {
+        let from = self.late.partition_point(|(pn, ..)| *pn < low);
+        while self.late.get(from).is_some_and(|(pn, ..)| *pn <= high) {
+            if let Some((pn, at, range)) = self.late.remove(from) {
+                self.path.acked_late(now, pn, at, range.end - range.start);
+                self.late_heard.push(range);
+            }
+        }
     }
 
     fn hear(&mut self, now: Instant, pn: u64, log: &GroupLog) {
@@ -188,8 +211,7 @@ impl Scoreboard {
         if self.deadline().is_none_or(|at| now < at) {
             return false;
         }
-        self.heard.clear();
-        self.missed.clear();
+        self.forget_news();
         self.path.begin();
         self.find_lost(now, log);
         self.shown = Some(self.path.conclude(now, None));
@@ -219,16 +241,25 @@ impl Scoreboard {
     }
 
     /// The member answered something sent by unicast at `asked`, so what went to the group well
-    /// before that, and is not reported, has been missed: a dead group shows at once.
-    pub(crate) fn find_silent(&mut self, now: Instant, asked: Instant, log: &GroupLog) {
-        self.heard.clear();
-        self.missed.clear();
+    /// before that, is not reported, and should have been, has been missed: a dead group shows at
+    /// once. `delay`: how long the member may hold a report back.
+    pub(crate) fn find_silent(
+        &mut self,
+        now: Instant,
+        asked: Instant,
+        delay: Duration,
+        log: &GroupLog,
+    ) {
+        self.forget_news();
         self.path.begin();
         let skew = MIN_SKEW.max(self.path.rtt.variation() * 4);
+        // The group's way may be the longer one.
+        let due = self.path.rtt.expected() + delay;
         let mut pn = self.first_out.max(self.base);
         while let Some(entry) = log.get(pn)
             && pn < self.next()
             && entry.at + skew < asked
+            && entry.at + due <= now
         {
             self.miss(pn, log);
             pn += 1;
@@ -320,10 +351,24 @@ impl Scoreboard {
         self.oldest_out().unwrap_or(self.next())
     }
 
-    /// Follows the log's trimming.
-    pub(crate) fn trim(&mut self, base: u64) {
-        while self.base < base && self.fates.pop_front().is_some() {
+    /// Lets go of what the log is about to forget below `base`; what was missed there is remembered
+    /// for a while, to be known if it was only late.
+    pub(crate) fn trim(&mut self, now: Instant, base: u64, log: &GroupLog) {
+        while self.base < base
+            && let Some(fate) = self.fates.pop_front()
+        {
+            if fate == Fate::Missed
+                && let Some(entry) = log.get(self.base)
+            {
+                self.late.push_back((self.base, entry.at, entry.range.clone()));
+            }
             self.base += 1;
+        }
+        let memory = self.path.rtt.expected() * LATE_ROUND_TRIPS + LATE_LEAST;
+        let old = |at: Instant| now.since(at) > memory;
+        while self.late.len() > LATE_MEMORY || self.late.front().is_some_and(|(_, at, _)| old(*at))
+        {
+            self.late.pop_front();
         }
         self.first_out = self.first_out.max(self.base);
     }

@@ -4,6 +4,7 @@
 
 use super::path::Path;
 use super::rack::Verdict;
+use super::rtt::RTO_CAP;
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
 use crate::wire::SpaceAck;
@@ -11,8 +12,10 @@ use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-/// Records of lost packets kept to recognise a spurious loss; bounds each ACK's work.
-const LOST_MEMORY: usize = 1024;
+/// Records of lost packets kept to recognise those that were only late, each for so many expected
+/// round trips; both bound each ACK's work.
+pub(crate) const LATE_MEMORY: usize = 1024;
+pub(crate) const LATE_ROUND_TRIPS: u32 = 4;
 /// Before the first sample. RFC 6298 (2.1) asks for 1 s; a SYN here is answered from a cache and
 /// the start rule waits 1 s, so an early repetition costs 1,200 bytes and saves a second.
 pub(crate) const INITIAL_RTO: Duration = Duration::from_millis(250);
@@ -57,7 +60,10 @@ impl Content {
 enum Fate {
     Outstanding,
     Settled,
+    /// Overtaken.
     Lost,
+    /// A time-out's victim.
+    GivenUp,
 }
 
 #[derive(Debug)]
@@ -113,6 +119,8 @@ pub(crate) enum Fired {
 pub(crate) struct SendSpace {
     base: u64,
     packets: VecDeque<Packet>,
+    /// Lost packets with numbers below `base`, in order.
+    late: VecDeque<(u64, Packet)>,
     /// No packet below is outstanding.
     first_out: u64,
     eliciting_out: usize,
@@ -124,10 +132,8 @@ pub(crate) struct SendSpace {
     probed: bool,
     /// One data segment may leave whatever the window says: a probe.
     probe_allowed: bool,
-    /// Packets that the last time-out gave up and that have not arrived since.
+    /// Packets that the last time-outs in a row gave up and that have not arrived since.
     given_up: u64,
-    /// The last time-out was for packets below this number.
-    timed_out_below: u64,
     timeouts: VecDeque<Instant>,
     /// The longest that the peer holds an acknowledgement back.
     ack_delay: Duration,
@@ -140,6 +146,7 @@ impl SendSpace {
         Self {
             base: 0,
             packets: VecDeque::new(),
+            late: VecDeque::new(),
             first_out: 0,
             eliciting_out: 0,
             data_out: 0,
@@ -148,7 +155,6 @@ impl SendSpace {
             probed: false,
             probe_allowed: false,
             given_up: 0,
-            timed_out_below: 0,
             timeouts: VecDeque::new(),
             ack_delay: PROBE_ACK_DELAY,
             path: Path::new(algorithm, mss, INITIAL_RTO),
@@ -178,7 +184,7 @@ impl SendSpace {
 
     /// Records a packet that is about to leave with the number [`Self::next_pn`].
     pub(crate) fn on_sent(&mut self, now: Instant, content: Content) {
-        self.trim(); // a side that only answers gets few ACKs that would do it
+        self.trim(now); // a side that only answers gets few ACKs that would do it
         let eliciting = content.eliciting();
         let len = |range: &Range<u64>| (range.end - range.start) as u32;
         let size = len(&content.data) + len(&content.control);
@@ -203,9 +209,7 @@ impl SendSpace {
         }
         self.path.begin();
         for (low, high) in &ack.ranges {
-            if high < self.base {
-                break; // newest first: all further ones are older still
-            }
+            self.acked_late(now, low, high);
             for pn in low.max(self.base)..=high {
                 self.acked(now, pn);
             }
@@ -218,7 +222,7 @@ impl SendSpace {
         self.path.reported(now, ack, self.next_pn());
         self.find_lost(now);
         self.conclude(now);
-        self.trim();
+        self.trim(now);
     }
 
     fn conclude(&mut self, now: Instant) {
@@ -228,29 +232,49 @@ impl SendSpace {
 
     fn acked(&mut self, now: Instant, pn: u64) {
         let packet = &mut self.packets[(pn - self.base) as usize];
-        let (at, size) = (packet.at, u64::from(packet.size));
         let fate = core::mem::replace(&mut packet.fate, Fate::Settled);
         if fate == Fate::Settled {
             return;
         }
-        let (len, probe) = packet.len();
-        self.path.mtu.passed(len, probe);
-        self.news.latest_sent = self.news.latest_sent.max(Some(at));
+        let (at, size, (len, probe)) = (packet.at, u64::from(packet.size), packet.len());
         let content = core::mem::take(&mut packet.content);
         if fate == Fate::Outstanding {
+            self.path.mtu.passed(len, probe);
             self.eliciting_out -= 1;
             self.data_out -= usize::from(!content.data.is_empty());
             self.path.acked(now, pn, at, size);
+            self.news.latest_sent = self.news.latest_sent.max(Some(at));
+            self.news.acked.push(content);
         } else {
-            self.path.acked_late(now, pn, at, size);
-            self.arrived_after_timeout(pn);
+            self.arrived_late(now, pn, Packet { at, size: size as u32, fate, content });
         }
-        self.news.acked.push(content);
+    }
+
+    /// Takes a range of the peer's report for packets that are remembered only as lost.
+    fn acked_late(&mut self, now: Instant, low: u64, high: u64) {
+        let from = self.late.partition_point(|(pn, _)| *pn < low);
+        while self.late.get(from).is_some_and(|(pn, _)| *pn <= high) {
+            if let Some((pn, packet)) = self.late.remove(from) {
+                self.arrived_late(now, pn, packet);
+            }
+        }
+    }
+
+    /// A packet that counted as lost has arrived all the same.
+    fn arrived_late(&mut self, now: Instant, pn: u64, packet: Packet) {
+        let (len, probe) = packet.len();
+        self.path.mtu.passed(len, probe);
+        self.path.acked_late(now, pn, packet.at, u64::from(packet.size));
+        if packet.fate == Fate::GivenUp {
+            self.arrived_after_timeout();
+        }
+        self.news.latest_sent = self.news.latest_sent.max(Some(packet.at));
+        self.news.acked.push(packet.content);
     }
 
     /// Only when everything that a time-out gave up has arrived was there nothing to it.
-    fn arrived_after_timeout(&mut self, pn: u64) {
-        if pn < self.timed_out_below && self.given_up > 0 {
+    fn arrived_after_timeout(&mut self) {
+        if self.given_up > 0 {
             self.given_up -= 1;
             if self.given_up == 0 {
                 self.path.undo_timeout();
@@ -302,18 +326,21 @@ impl SendSpace {
         Some(u64::from(packet.size))
     }
 
-    fn trim(&mut self) {
-        while let Some(front) = self.packets.front() {
-            let keep = match front.fate {
-                Fate::Outstanding => true,
-                Fate::Lost => self.packets.len() <= LOST_MEMORY,
-                Fate::Settled => false,
-            };
-            if keep {
-                break;
+    /// Lets go of what is settled in front; what is lost there is remembered for a while by itself,
+    /// so that it does not hold the rest.
+    fn trim(&mut self, now: Instant) {
+        while self.packets.front().is_some_and(|p| p.fate != Fate::Outstanding) {
+            if let Some(packet) = self.packets.pop_front()
+                && packet.fate != Fate::Settled
+            {
+                self.late.push_back((self.base, packet));
             }
-            self.packets.pop_front();
             self.base += 1;
+        }
+        let memory = self.path.rtt.expected() * LATE_ROUND_TRIPS + self.rto();
+        let old = |packet: &Packet| now.since(packet.at) > memory;
+        while self.late.len() > LATE_MEMORY || self.late.front().is_some_and(|(_, p)| old(p)) {
+            self.late.pop_front();
         }
     }
 
@@ -327,21 +354,21 @@ impl SendSpace {
     fn probe_at(&self) -> Option<Instant> {
         let srtt = self.path.rtt.smoothed()?;
         let due = self.eliciting_out > 0 && !self.probed && self.backoff == 0;
-        due.then(|| self.rto_base + srtt * PROBE_RTTS + self.ack_delay)
+        // The probe comes first (RFC 8985, 7.2).
+        due.then(|| self.rto_base + (srtt * PROBE_RTTS + self.ack_delay).min(self.rto()))
     }
 
-    /// The present time-out, back-off included.
+    /// The present time-out, back-off included. The samples leave out how long the peer held its
+    /// acknowledgements back, which it was told to; the time-out must not.
     pub(crate) fn rto(&self) -> Duration {
-        self.path.rtt.rto() * (1 << self.backoff)
+        let rtt = &self.path.rtt;
+        let held = rtt.smoothed().map_or(Duration::ZERO, |_| rtt.expected() + self.ack_delay);
+        (rtt.rto().max(held) * (1 << self.backoff)).min(RTO_CAP)
     }
 
     /// Fires what is due.
     pub(crate) fn on_timer(&mut self, now: Instant) -> Fired {
         self.news.clear();
-        if self.eliciting_out > 0 && self.rto_base + self.rto() <= now {
-            self.time_out(now);
-            return Fired::Timeout;
-        }
         if self.path.reordering_deadline().is_some_and(|at| at <= now) {
             self.path.begin();
             self.find_lost(now);
@@ -352,6 +379,10 @@ impl SendSpace {
             self.probed = true;
             self.rto_base = now; // RFC 8985, 7.3: the time-out begins anew
             return Fired::Probe;
+        }
+        if self.eliciting_out > 0 && self.rto_base + self.rto() <= now {
+            self.time_out(now);
+            return Fired::Timeout;
         }
         Fired::Nothing
     }
@@ -365,6 +396,7 @@ impl SendSpace {
     /// The peer was told to hold acknowledgements back for so long at most.
     pub(crate) fn expect_delay(&mut self, delay: Duration) {
         self.ack_delay = delay.max(PROBE_ACK_DELAY);
+        self.path.expect_delay(delay);
     }
 
     /// Whether the next data segment probes the tail.
@@ -383,8 +415,15 @@ impl SendSpace {
         let out = self.packets.iter().filter(|p| p.fate == Fate::Outstanding);
         let longest = out.into_iter().map(|p| p.content.data.end - p.content.data.start).max();
         self.path.mtu.timed_out(longest.unwrap_or(0));
-        self.given_up = (from..next).filter(|pn| self.take_lost(*pn).is_some()).count() as u64;
-        self.timed_out_below = next;
+        if self.backoff == 0 {
+            self.given_up = 0;
+        }
+        for pn in from..next {
+            if self.take_lost(pn).is_some() {
+                self.packets[(pn - self.base) as usize].fate = Fate::GivenUp;
+                self.given_up += 1;
+            }
+        }
         self.first_out = next;
         self.path.timed_out(next);
         // A lone lost packet may time out as well; only when its repetition does, the path is ill.
@@ -397,7 +436,7 @@ impl SendSpace {
         self.backoff = (self.backoff + 1).min(MAX_BACKOFF);
         self.probed = false;
         self.rto_base = now;
-        self.trim();
+        self.trim(now);
     }
 
     /// Whether three repeated time-outs fell into the last ten seconds.

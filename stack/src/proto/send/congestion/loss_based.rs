@@ -40,6 +40,8 @@ pub(crate) struct LossBased {
     recovery: Option<Prr>,
     /// The state before the last reduction, until it is taken back.
     before: Option<Before>,
+    /// When bytes last left.
+    last_sent: Instant,
 }
 
 /// RFC 6928, 2: min (10*MSS, max (2*MSS, 14600)).
@@ -59,6 +61,7 @@ struct Before {
     window: u64,
     threshold: u64,
     rule: Rule,
+    hystart: Option<HyStart>,
 }
 
 impl LossBased {
@@ -82,6 +85,7 @@ impl LossBased {
             hystart: Some(HyStart::new()),
             recovery: None,
             before: None,
+            last_sent: Instant::ZERO,
         }
     }
 
@@ -101,10 +105,41 @@ impl LossBased {
         gain * self.window as f64 / srtt.as_secs_f64()
     }
 
-    /// So many bytes leave.
-    pub(crate) fn on_sent(&mut self, bytes: u64) {
+    /// So many bytes leave after `flight` others.
+    pub(crate) fn on_sent(&mut self, now: Instant, flight: u64, bytes: u64, rto: Duration) {
+        if flight == 0 {
+            self.hold(now);
+            self.restart_after_idle(now.since(self.last_sent), rto);
+        }
+        self.last_sent = now;
         if let Some(recovery) = &mut self.recovery {
             recovery.on_sent(bytes);
+        }
+    }
+
+    /// A window that was not used for a time-out says less and less of the path: half for each, down
+    /// to the initial one (RFC 5681, 4.1; by halves as RFC 2861, 3.1, with its threshold).
+    fn restart_after_idle(&mut self, idle: Duration, rto: Duration) {
+        let times = idle.as_nanos() / rto.as_nanos().max(1);
+        let least = initial(self.mss).min(self.window);
+        if times == 0 || self.window <= least {
+            return;
+        }
+        self.threshold = self.threshold.max(self.window / 4 * 3);
+        self.window = (self.window >> times.min(63)).max(least);
+    }
+
+    /// Time in which the window is not what limits does not count (RFC 9438, 4.2 and 5.8).
+    fn hold(&mut self, now: Instant) {
+        if let Rule::Cubic(cubic) = &mut self.rule {
+            cubic.hold(now);
+        }
+    }
+
+    /// The recovery ends where it stands: what was in flight is not waited for any more.
+    pub(crate) fn end_recovery(&mut self) {
+        if self.recovery.take().is_some() {
+            self.window = self.threshold;
         }
     }
 
@@ -132,6 +167,8 @@ impl LossBased {
         // Growth only while the window is what limits (RFC 9438, 5.8; RFC 7661).
         if shown.acked > 0 && shown.flight_before * 2 >= self.window && !shown.congested {
             self.on_ack(shown.now, shown.acked, shown.srtt, shown.cap);
+        } else if shown.acked > 0 {
+            self.hold(shown.now);
         }
     }
 
@@ -155,9 +192,7 @@ impl LossBased {
     pub(super) fn on_ack(&mut self, now: Instant, acked: u64, srtt: Duration, cap: Option<u64>) {
         let cap = cap.unwrap_or(u64::MAX);
         if self.window >= cap {
-            if let Rule::Cubic(cubic) = &mut self.rule {
-                cubic.hold(now);
-            }
+            self.hold(now);
             return;
         }
         // No ACK can be for more than was in flight.
@@ -198,9 +233,7 @@ impl LossBased {
     /// segment. A timeout of what was sent again after another one holds the threshold (RFC 5681,
     /// 3.1).
     pub(crate) fn on_timeout(&mut self, flight: u64) {
-        if self.recovery.take().is_some() {
-            self.window = self.threshold;
-        }
+        self.end_recovery();
         self.hystart = None;
         let loss_window = self.mss.saturating_mul(LOSS_SEGMENTS);
         if self.window <= loss_window {
@@ -220,12 +253,11 @@ impl LossBased {
     /// there was no reduction, or it was taken back already.
     pub(crate) fn undo(&mut self) {
         if let Some(before) = self.before.take() {
-            if self.recovery.take().is_some() {
-                self.window = self.threshold;
-            }
+            self.end_recovery();
             self.window = self.window.max(before.window);
             self.threshold = self.threshold.max(before.threshold);
             self.rule = before.rule;
+            self.hystart = before.hystart;
         }
     }
 
@@ -253,8 +285,8 @@ impl LossBased {
     }
 
     fn save(&mut self) {
-        self.before =
-            Some(Before { window: self.window, threshold: self.threshold, rule: self.rule });
+        let Self { window, threshold, rule, hystart, .. } = *self;
+        self.before = Some(Before { window, threshold, rule, hystart });
     }
 
     /// The curve no longer fits the window.
@@ -346,6 +378,67 @@ mod tests {
             c.undo();
             assert_eq!(c.window(), 500 * MSS);
         }
+    }
+
+    fn used(now: Instant, acked: u64, flight: u64) -> Shown {
+        Shown {
+            now,
+            acked,
+            lost: 0,
+            flight_before: flight,
+            flight: flight - acked,
+            rtt: Some(RTT),
+            srtt: RTT,
+            congested: false,
+            recovered: true,
+            round: true,
+            rate: None,
+            cap: None,
+        }
+    }
+
+    #[test]
+    fn time_in_which_the_window_is_not_used_does_not_move_the_curve() {
+        let grown = |seconds: u32| {
+            let mut c = LossBased::cubic(MSS);
+            c.raise_to(100 * MSS);
+            c.on_loss(T0);
+            let mut now = T0;
+            for _ in 0..seconds {
+                now += Duration::from_secs(1);
+                c.on_report(&used(now, MSS, MSS));
+            }
+            for _ in 0..10 {
+                now += RTT;
+                let window = c.window();
+                c.on_report(&used(now, window, window));
+            }
+            c.window()
+        };
+        assert!(grown(60) < 2 * grown(0), "{} {}", grown(60), grown(0));
+    }
+
+    #[test]
+    fn an_unused_window_falls_to_the_initial_one() {
+        let mut c = LossBased::cubic(MSS);
+        c.raise_to(1000 * MSS);
+        let rto = Duration::from_millis(200);
+        c.on_sent(T0, 0, MSS, rto);
+        c.on_sent(T0 + rto / 2, 0, MSS, rto);
+        assert_eq!(c.window(), 1000 * MSS);
+        c.on_sent(T0 + rto * 3, 0, MSS, rto);
+        assert_eq!(c.window(), 250 * MSS);
+        c.on_sent(T0 + rto * 300, 0, MSS, rto);
+        assert_eq!(c.window(), initial(MSS));
+        assert!(c.in_slow_start(), "what was known to pass is soon reached again");
+    }
+
+    #[test]
+    fn a_loss_taken_back_leaves_the_first_slow_start_as_it_was() {
+        let mut c = LossBased::cubic(MSS);
+        c.on_loss(T0);
+        c.undo();
+        assert!(c.in_slow_start() && c.hystart.is_some());
     }
 
     proptest! {

@@ -88,10 +88,17 @@ impl Congestion {
         }
     }
 
-    /// So many bytes leave.
-    pub(crate) fn on_sent(&mut self, bytes: u64) {
+    /// So many bytes leave after `flight` others; `rto` is the path's retransmission time-out.
+    pub(crate) fn on_sent(&mut self, now: Instant, flight: u64, bytes: u64, rto: Duration) {
         if let Self::Loss(window) = self {
-            window.on_sent(bytes);
+            window.on_sent(now, flight, bytes, rto);
+        }
+    }
+
+    /// What was in flight is none of this path's business any more, nor its losses.
+    pub(crate) fn end_recovery(&mut self) {
+        if let Self::Loss(window) = self {
+            window.end_recovery();
         }
     }
 

@@ -75,10 +75,10 @@ fn an_answer_to_a_later_question_shows_a_dead_group() {
         bench.send(0, true);
     }
     bench.send(50, true);
-    bench.board.find_silent(at(60), at(52), &bench.log);
+    bench.board.find_silent(at(260), at(52), Duration::ZERO, &bench.log);
     assert_eq!(bench.board.missed, [0, 1, 2, 3], "the last may still be on its way");
     assert_eq!(bench.board.flight(), MSS);
-    bench.board.find_silent(at(80), at(70), &bench.log);
+    bench.board.find_silent(at(310), at(70), Duration::ZERO, &bench.log);
     assert_eq!(bench.board.missed, [4]);
     assert!(!bench.board.waits());
 }
@@ -89,7 +89,7 @@ fn hearing_is_judged_over_the_last_packets_only() {
     for n in 0..u64::from(JUDGED) {
         bench.send(n, true);
     }
-    bench.board.find_silent(at(1000), at(1000), &bench.log);
+    bench.board.find_silent(at(1000), at(1000), Duration::ZERO, &bench.log);
     assert_eq!(bench.board.hearing(), (JUDGED, 0.0));
     for n in 0..u64::from(JUDGED) / 2 {
         let pn = bench.send(2000 + n, true);
@@ -123,9 +123,62 @@ fn a_trimmed_log_takes_the_scoreboard_along() {
         let pn = bench.send(0, true);
         bench.ack(1, &[(pn, pn)]);
     }
-    bench.log.trim(bench.board.settled());
-    bench.board.trim(bench.log.base());
-    assert!(bench.log.base() > 4000);
+    let base = bench.log.keep_from(bench.board.settled());
+    assert!(base > 4000);
+    bench.board.trim(at(1), base, &bench.log);
+    bench.log.trim(base);
     bench.ack(2, &[(0, 4999)]);
     assert!(bench.board.heard.is_empty(), "all of it is known");
+}
+
+#[test]
+fn a_way_from_the_group_that_is_the_longer_one_loses_nothing() {
+    let mut bench = Bench::new();
+    let mut ms = 0;
+    for _ in 0..60 {
+        let pn = bench.send(ms, true);
+        ms += 60;
+        bench.ack(ms, &[(pn, pn)]); // the group's round trip
+    }
+    for _ in 0..20 {
+        let first = bench.send(ms, true);
+        bench.send(ms, true);
+        // A unicast packet leaves 10 ms later, and is answered after 20 ms.
+        bench.board.find_silent(at(ms + 30), at(ms + 10), Duration::ZERO, &bench.log);
+        assert!(bench.board.missed.is_empty(), "their round trip is not over");
+        ms += 60;
+        bench.ack(ms, &[(first, first + 1)]);
+        ms += 10;
+    }
+}
+
+#[test]
+fn what_was_missed_and_forgotten_is_known_when_it_arrives() {
+    let mut bench = Bench::new();
+    for _ in 0..5000 {
+        bench.send(0, true);
+    }
+    bench.ack(40, &[(10, 4999)]);
+    assert_eq!(bench.board.missed.len(), 10);
+    let base = bench.log.keep_from(bench.board.settled());
+    assert!(base > 10);
+    bench.board.trim(at(40), base, &bench.log);
+    bench.log.trim(base);
+    bench.ack(60, &[(0, 4999)]);
+    assert_eq!(bench.board.late_heard, (0..10).map(|n| n * MSS..(n + 1) * MSS).collect::<Vec<_>>());
+    bench.ack(61, &[(0, 4999)]);
+    assert!(bench.board.late_heard.is_empty(), "told once");
+    bench.board.trim(at(100_000), base, &bench.log);
+}
+
+#[test]
+fn an_abandoned_recovery_leaves_a_window() {
+    let mut bench = Bench::new();
+    for _ in 0..8 {
+        bench.send(0, true);
+    }
+    bench.ack(10, &[(5, 7)]);
+    bench.board.abandon(&bench.log).for_each(drop);
+    bench.ack(20, &[(5, 7)]);
+    assert!(bench.board.path.congestion.window() >= MSS);
 }

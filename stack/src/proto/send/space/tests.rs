@@ -288,3 +288,129 @@ proptest! {
         }
     }
 }
+
+fn delayed_ack(space: &mut SendSpace, now: Instant, pn: u64, delay_us: u32) {
+    let ranges = [(pn, pn)];
+    let ranges = RangeList::Listed(&ranges);
+    space.on_ack(now, &SpaceAck { largest: pn, delay_us, missed: 0, ce: 0, ranges });
+}
+
+#[test]
+fn a_long_path_waits_for_the_acknowledgement_it_asked_to_be_late() {
+    let mut space = space();
+    let mut now = at(0);
+    space.expect_delay(Duration::from_millis(37)); // an eighth of the round trip
+    for n in 0..40 {
+        let pn = send(&mut space, now);
+        now += Duration::from_millis(337);
+        let due = space.deadline().unwrap();
+        let fired = if due <= now { space.on_timer(due) } else { Fired::Nothing };
+        assert!(n < 10 || fired == Fired::Nothing, "packet {n}: {fired:?}");
+        delayed_ack(&mut space, now, pn, 37_000);
+    }
+    send(&mut space, now);
+    let due = space.deadline().unwrap();
+    assert_eq!(space.on_timer(due), Fired::Probe, "the probe comes before the time-out");
+}
+
+#[test]
+fn a_real_loss_after_one_taken_back_still_cuts() {
+    let mut space = space();
+    for _ in 0..20 {
+        send(&mut space, at(0));
+    }
+    let window = space.path.congestion.window();
+    ack(&mut space, at(10), &[(1, 6)]);
+    ack(&mut space, at(11), &[(0, 6)]);
+    let before = space.path.congestion.window();
+    assert!(before >= window, "it was only late");
+    ack(&mut space, at(12), &[(17, 19), (0, 6)]);
+    let mut now = at(12);
+    while let Some(due) = space.path.reordering_deadline() {
+        now = due;
+        space.on_timer(now);
+    }
+    let pn = send(&mut space, now);
+    ack(&mut space, now + Duration::from_millis(10), &[(pn, pn), (17, 19), (0, 6)]);
+    assert!(space.path.congestion.window() < before, "half of the flight was lost");
+}
+
+#[test]
+fn a_time_out_is_taken_back_by_its_own_victims_only() {
+    let mut space = space();
+    for _ in 0..20 {
+        send(&mut space, at(0));
+    }
+    ack(&mut space, at(10), &[(5, 14)]);
+    assert_eq!(space.news.lost.len(), 5, "by the order of arrival");
+    let mut now = at(10);
+    while space.on_timer(now) != Fired::Timeout {
+        now = space.deadline().unwrap();
+    }
+    assert_eq!(space.news.lost.len(), 5, "by the time-out");
+    ack(&mut space, now + Duration::from_millis(1), &[(0, 14)]);
+    assert!(space.path.congestion.window() <= 6 * MSS, "none of the latter has arrived");
+    ack(&mut space, now + Duration::from_millis(2), &[(0, 19)]);
+    assert!(space.path.congestion.window() > 6 * MSS);
+}
+
+#[test]
+fn two_time_outs_are_taken_back_when_the_victims_of_both_have_arrived() {
+    let mut space = space();
+    for _ in 0..10 {
+        send(&mut space, at(0));
+    }
+    let mut now = space.deadline().unwrap();
+    assert_eq!(space.on_timer(now), Fired::Timeout);
+    send(&mut space, now);
+    now = space.deadline().unwrap();
+    assert_eq!(space.on_timer(now), Fired::Timeout);
+    ack(&mut space, now + Duration::from_millis(1), &[(3, 3)]);
+    assert!(space.path.congestion.window() <= 3 * MSS, "one of eleven");
+}
+
+#[test]
+fn the_backed_off_time_out_has_a_bound() {
+    let mut space = space();
+    let pn = send(&mut space, at(0));
+    ack(&mut space, at(1000), &[(pn, pn)]);
+    let mut now = at(1000);
+    for _ in 0..10 {
+        send(&mut space, now);
+        while space.flight() > 0 {
+            now = space.deadline().unwrap();
+            space.on_timer(now);
+        }
+    }
+    assert!(space.rto() <= Duration::from_secs(60), "{:?}", space.rto());
+}
+
+#[test]
+fn a_delay_that_was_not_asked_for_is_not_believed() {
+    let mut space = space();
+    let mut now = at(0);
+    for _ in 0..100 {
+        let pn = send(&mut space, now);
+        now += Duration::from_millis(40);
+        delayed_ack(&mut space, now, pn, u32::MAX);
+    }
+    assert!(space.path.rtt.least() >= Some(Duration::from_millis(15)));
+    assert!(space.path.pacing_rate().unwrap().is_finite());
+}
+
+#[test]
+fn reordering_is_seen_however_much_is_in_flight() {
+    for count in [900, 3000] {
+        let mut space = space();
+        space.path.congestion.raise_to(count * MSS);
+        for _ in 0..count {
+            send(&mut space, at(0));
+        }
+        ack(&mut space, at(40), &[(10, count / 2)]);
+        assert_eq!(space.news.lost.len(), 10);
+        let cut = space.path.congestion.window();
+        ack(&mut space, at(41), &[(0, count / 2)]);
+        assert_eq!(space.news.acked.len(), 10, "{count} in flight");
+        assert!(space.path.congestion.window() > cut, "{count} in flight");
+    }
+}
