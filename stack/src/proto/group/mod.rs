@@ -124,7 +124,8 @@ impl Session {
             trial: Trial::default(),
             pace: Pace::new(config.rate),
             group_pacer: Pacer::default(),
-            ecn: true,
+            // BBR does not go by marks, so it does not ask for any (RFC 3168, 6.1).
+            ecn: config.algorithm != Algorithm::Bbr,
             group_bbr,
             paced_until: None,
             group,

@@ -268,7 +268,6 @@ impl Path {
         let tally = core::mem::take(&mut self.tally);
         if tally.undo {
             // Other losses of the same flight may be real, and then cut.
-            self.congestion.undo();
             self.cut_by = None;
             self.recover = self.recover_before;
             self.recovering = false;
@@ -288,6 +287,7 @@ impl Path {
             rtt: tally.rtt,
             srtt: self.rtt.smoothed().unwrap_or_else(|| self.rtt.expected()),
             congested: tally.congested,
+            undone: tally.undo,
             recovered: tally.recovered,
             round: tally.round,
             rate,

@@ -145,6 +145,9 @@ impl LossBased {
 
     /// Takes what a report has shown.
     pub(crate) fn on_report(&mut self, shown: &Shown) {
+        if shown.undone {
+            self.undo();
+        }
         self.sense_queue(shown);
         if self.recovery.is_some() && (shown.recovered || shown.congested) {
             self.recovery = None;
@@ -390,6 +393,7 @@ mod tests {
             rtt: Some(RTT),
             srtt: RTT,
             congested: false,
+            undone: false,
             recovered: true,
             round: true,
             rate: None,

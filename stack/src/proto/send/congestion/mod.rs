@@ -30,6 +30,8 @@ pub(crate) struct Shown {
     pub(crate) srtt: Duration,
     /// The first loss that belongs to no earlier reduction: one round trip's losses are one event.
     pub(crate) congested: bool,
+    /// The last reduction was for nothing: what made it has arrived.
+    pub(crate) undone: bool,
     /// Something sent after the last reduction has arrived.
     pub(crate) recovered: bool,
     /// Something sent after the last round trip's end has arrived.

@@ -14,7 +14,7 @@ use super::loss_based::initial;
 use super::{Shown, bytes};
 use crate::proto::time::Instant;
 use core::time::Duration;
-use model::{Model, Signs};
+use model::{BETA, Model, Signs};
 
 /// Pacing and window gains in Startup: 4 ln 2 and 2 (`BBRStartupPacingGain`).
 const STARTUP: (f64, f64) = (2.77, 2.0);
@@ -156,8 +156,16 @@ impl Bbr {
         self.mss = mss;
     }
 
+    /// The same paths, from Startup on.
+    fn anew(&self) -> Self {
+        Self { models: self.models.clone(), ..Self::new(0, self.mss, self.dice) }
+    }
+
     /// A path counts, or does not any more. One that begins to count is not known.
     pub(crate) fn set_active(&mut self, path: usize, active: bool) {
+        if active && !self.models.iter().any(|model| model.active) {
+            *self = self.anew(); // nobody knows what this way carries
+        }
         let model = &mut self.models[path];
         if active && !model.active {
             *model = Model::new(model.window);
@@ -182,11 +190,13 @@ impl Bbr {
     pub(crate) fn pacing_rate(&self, srtt: Duration) -> f64 {
         let gain = self.phase.gains().0;
         let rate = self.rate();
-        if rate > 0.0 {
+        if rate > 0.0 && self.filled {
             return gain * rate * MARGIN;
         }
+        // In Startup a small sample slows nothing down (`BBRSetPacingRateWithGain`).
         let window = self.active().map(|(_, m)| m.window).min().unwrap_or(self.mss);
-        gain * window as f64 / srtt.as_secs_f64()
+        let window = if rate > 0.0 { window.min(initial(self.mss)) } else { window };
+        gain * (rate * MARGIN).max(window as f64 / srtt.as_secs_f64())
     }
 
     fn active(&self) -> impl Iterator<Item = (usize, &Model)> {
@@ -195,8 +205,11 @@ impl Bbr {
 
     /// Must follow every change of what a model knows.
     fn find_limit(&mut self) {
-        let known = self.active().filter(|(_, m)| m.highest() > 0.0);
-        self.limit = known.map(|(path, m)| (path, m.rate())).min_by(|a, b| a.1.total_cmp(&b.1));
+        let least = |counts: fn(&Model) -> bool| {
+            let known = self.active().filter(|(_, m)| m.highest() > 0.0 && counts(m));
+            known.map(|(path, m)| (path, m.rate())).min_by(|a, b| a.1.total_cmp(&b.1))
+        };
+        self.limit = least(|m| m.known).or_else(|| least(|_| true));
     }
 
     fn limiting(&self) -> Option<usize> {
@@ -216,6 +229,9 @@ impl Bbr {
 
     /// Takes what a report has shown of a path.
     pub(crate) fn on_report(&mut self, path: usize, shown: &Shown) {
+        if shown.undone {
+            self.models[path].undo();
+        }
         let probing = self.phase.probes();
         let signs = self.models[path].take(shown, self.mss, probing);
         self.find_limit();
@@ -225,6 +241,7 @@ impl Bbr {
         let leads = self.limiting().is_none_or(|limiting| limiting == path);
         let round = leads && signs.round;
         self.judge_losses(path, signs, shown.now);
+        self.raise_bound(path, shown);
         if round {
             self.on_round(signs, shown.now);
         }
@@ -243,17 +260,26 @@ impl Bbr {
         let target = self.product(path, 1.0);
         match self.phase {
             Phase::Startup => {
-                self.models[path].too_high(target);
+                self.models[path].too_high(signs.reached, target);
                 self.fill(now);
             }
             Phase::Up | Phase::Refill | Phase::Down if !self.judged => {
                 self.judged = true;
-                self.models[path].too_high(target);
+                self.models[path].too_high(signs.reached, target * BETA);
                 if self.phase == Phase::Up {
                     self.enter_down(now);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The bound of a path, not only of the one that limits the rate, holds a probe up: it is raised
+    /// by what arrives (`BBRProbeInflightLongtermUpward`).
+    fn raise_bound(&mut self, path: usize, shown: &Shown) {
+        let full = shown.flight_before + self.mss >= self.window(path);
+        if self.phase == Phase::Up && full && self.models[path].flight_high.is_finite() {
+            self.models[path].flight_high += shown.acked as f64;
         }
     }
 
@@ -327,12 +353,6 @@ impl Bbr {
                 if flight <= room.min(self.product(path, 1.0)) {
                     self.enter(Phase::Cruise, now);
                 }
-            }
-            // The bound holds the probe up: it is raised, ever faster (`BBRProbeInflightLong…`).
-            Phase::Up
-                if high.is_finite() && flight + self.mss as f64 >= self.window(path) as f64 =>
-            {
-                self.models[path].flight_high += shown.acked as f64;
             }
             // A queue stands, as long as a quarter of a round trip: that was enough.
             Phase::Up => {

@@ -19,6 +19,8 @@ const LEAST_LASTS: Duration = Duration::from_secs(10);
 pub(crate) struct Model {
     /// Whether it counts.
     pub(super) active: bool,
+    /// A sample has said what the path carries, and not only what there was to send.
+    pub(super) known: bool,
     /// The highest delivery rates of this cycle and of the one before, in bytes per second.
     rates: [f64; 2],
     /// Least round trip, and when it was seen.
@@ -35,8 +37,17 @@ pub(crate) struct Model {
     most: f64,
     pub(super) flight: u64,
     pub(super) window: u64,
-    /// The window before a time-out.
-    before: u64,
+    /// Before the last losses, or time-outs in a row.
+    before: Option<Before>,
+}
+
+/// What losses have changed, should they turn out to be none.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    window: u64,
+    rate_bound: f64,
+    flight_bound: f64,
+    flight_high: f64,
 }
 
 /// What a report means beyond its numbers.
@@ -48,12 +59,15 @@ pub(super) struct Signs {
     pub(super) lossy: bool,
     /// The report's rate says less than the path could carry.
     pub(super) app_limited: bool,
+    /// The most that was in flight, or was delivered in one round trip, during the round.
+    pub(super) reached: f64,
 }
 
 impl Model {
     pub(super) fn new(window: u64) -> Self {
         Self {
             active: true,
+            known: false,
             rates: [0.0; 2],
             least: None,
             rate_bound: f64::INFINITY,
@@ -65,7 +79,7 @@ impl Model {
             most: 0.0,
             flight: 0,
             window,
-            before: window,
+            before: None,
         }
     }
 
@@ -86,6 +100,9 @@ impl Model {
 
     /// Takes a report; `probing`: losses now are what probing for more costs, and lower no bound.
     pub(super) fn take(&mut self, shown: &Shown, mss: u64, probing: bool) -> Signs {
+        if shown.congested {
+            self.save();
+        }
         self.flight = shown.flight;
         self.arrived += shown.acked;
         self.lost += shown.lost;
@@ -100,12 +117,14 @@ impl Model {
             signs.app_limited = sample.app_limited;
             self.best = self.best.max(sample.rate);
             self.most = self.most.max(sample.delivered as f64);
+            self.known |= !sample.app_limited;
             if !sample.app_limited || sample.rate >= self.highest() {
                 self.rates[0] = self.rates[0].max(sample.rate);
             }
         }
         if shown.round {
             signs.round = true;
+            signs.reached = self.most.max(shown.flight_before as f64);
             signs.lossy = self.is_lossy(mss);
             if signs.lossy && !probing {
                 self.lower();
@@ -149,10 +168,9 @@ impl Model {
     }
 
     /// A probe lost too much: so much may be in flight, at most, until a later probe raises it.
-    /// `target` is what should have fitted.
-    pub(super) fn too_high(&mut self, target: f64) {
-        self.flight_high = (self.flight as f64).max(self.most).min(self.flight_high);
-        self.flight_high = self.flight_high.max(target * BETA);
+    /// `reached` is what was in flight, `target` what must fit.
+    pub(super) fn too_high(&mut self, reached: f64, target: f64) {
+        self.flight_high = reached.min(self.flight_high).max(target);
     }
 
     /// Bytes in flight that its bounds allow.
@@ -172,7 +190,9 @@ impl Model {
     }
 
     pub(super) fn on_timeout(&mut self, least: u64) {
-        self.before = self.window;
+        if self.window > least {
+            self.save();
+        }
         self.window = least;
         self.flight = 0;
     }
@@ -182,7 +202,18 @@ impl Model {
         self.rates = [rate; 2];
     }
 
+    fn save(&mut self) {
+        let Self { window, rate_bound, flight_bound, flight_high, .. } = *self;
+        self.before = Some(Before { window, rate_bound, flight_bound, flight_high });
+    }
+
+    /// The last losses were none (`BBRHandleSpuriousLossDetection`).
     pub(super) fn undo(&mut self) {
-        self.window = self.window.max(self.before);
+        if let Some(before) = self.before.take() {
+            self.window = self.window.max(before.window);
+            self.rate_bound = self.rate_bound.max(before.rate_bound);
+            self.flight_bound = self.flight_bound.max(before.flight_bound);
+            self.flight_high = self.flight_high.max(before.flight_high);
+        }
     }
 }

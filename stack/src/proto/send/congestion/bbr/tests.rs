@@ -50,6 +50,7 @@ impl Line {
                     rtt: Some(rtt),
                     srtt: rtt,
                     congested: gone > 0,
+                    undone: false,
                     recovered: false,
                     round: true,
                     rate: Some(RateSample { rate, delivered: acked, app_limited: false }),
@@ -145,4 +146,108 @@ fn the_least_round_trip_is_looked_for_when_it_is_never_seen() {
     line.least += Duration::from_millis(10);
     let phases = line.rounds(300, 0.0);
     assert!(phases.contains(&Phase::ProbeRtt), "{phases:?}");
+}
+
+/// A report of one round trip.
+fn shown(now: Instant, rtt: Duration, (acked, lost): (u64, u64), rate: f64, scant: bool) -> Shown {
+    Shown {
+        now,
+        acked,
+        lost,
+        flight_before: acked + lost,
+        flight: 0,
+        rtt: Some(rtt),
+        srtt: rtt,
+        congested: lost > 0,
+        undone: false,
+        recovered: false,
+        round: true,
+        rate: Some(RateSample { rate, delivered: acked, app_limited: scant }),
+        cap: None,
+    }
+}
+
+#[test]
+fn a_small_first_sample_does_not_slow_startup() {
+    let mut bbr = Bbr::new(1, MSS, 0);
+    let rtt = Duration::from_millis(100);
+    let before = bbr.pacing_rate(rtt);
+    bbr.on_report(0, &shown(Instant::from_nanos(1), rtt, (60, 0), 600.0, true));
+    assert!(bbr.pacing_rate(rtt) >= before * 0.9, "{before}, {}", bbr.pacing_rate(rtt));
+}
+
+#[test]
+fn a_startup_that_ends_by_loss_keeps_what_was_delivered() {
+    let mut bbr = Bbr::new(1, MSS, 0);
+    let rtt = Duration::from_millis(20);
+    let mut now = Instant::from_nanos(1);
+    for lost in [0, 0, 0, 60_000] {
+        now += rtt;
+        bbr.on_report(0, &shown(now, rtt, (250_000, lost), 12.5e6, false));
+    }
+    assert!(bbr.filled && bbr.models[0].flight_high >= 250_000.0);
+}
+
+#[test]
+fn bounds_of_false_losses_are_taken_back() {
+    let mut line = Line::new(1);
+    line.rounds(60, 0.0);
+    while line.bbr.phase != Phase::Cruise {
+        line.round(0.0);
+    }
+    let (rate, bound) = (line.bbr.models[0].rate(), line.bbr.models[0].bound());
+    line.bbr.on_report(0, &shown(line.now, line.least, (100_000, 150_000), 5e6, false));
+    assert!(line.bbr.models[0].rate() < rate);
+    let late = shown(line.now, line.least, (1420, 0), 5e6, false);
+    line.bbr.on_report(0, &Shown { undone: true, round: false, ..late });
+    let model = &line.bbr.models[0];
+    assert!(model.rate() >= rate && model.bound() >= bound, "{} {}", model.rate(), model.bound());
+}
+
+#[test]
+fn time_outs_in_a_row_are_taken_back_to_the_first_and_once() {
+    let mut bbr = Bbr::new(1, MSS, 0);
+    bbr.models[0].window = 10_000_000;
+    bbr.on_timeout(0);
+    bbr.on_timeout(0);
+    bbr.undo(0);
+    assert_eq!(bbr.window(0), 10_000_000);
+    bbr.models[0].window = 20_000;
+    bbr.undo(0);
+    assert_eq!(bbr.window(0), 20_000);
+}
+
+#[test]
+fn a_group_that_all_have_left_begins_anew() {
+    let mut line = Line::new(1);
+    line.rounds(60, 0.0);
+    line.bbr.set_active(0, false);
+    line.bbr.set_active(0, true);
+    line.now += line.least;
+    line.bbr.on_report(0, &shown(line.now, line.least, (11_360, 0), 568e3, false));
+    let phases = line.rounds(20, 0.0);
+    assert_eq!(phases[0], Phase::Startup);
+    assert!(line.bbr.rate() > 0.9 * line.rate, "{}", line.bbr.rate());
+}
+
+#[test]
+fn who_joins_while_little_is_sent_does_not_hold_the_group() {
+    let mut line = Line::new(2);
+    line.rounds(60, 0.0);
+    line.bbr.set_active(1, false);
+    line.rounds(60, 0.0);
+    line.bbr.set_active(1, true);
+    line.bbr.on_report(1, &shown(line.now, line.least, (1_420, 0), 71e3, true));
+    assert!(line.bbr.rate() > 0.9 * line.rate, "{}", line.bbr.rate());
+}
+
+/// The bound of one path holds the group's probe up while another has the least rate.
+#[test]
+fn a_bound_is_raised_whoever_has_the_least_rate() {
+    let mut line = Line::new(2);
+    line.rounds(60, 0.0);
+    line.bbr.models[1].flight_high = line.product() / 4.0;
+    line.rounds(600, 0.0);
+    let high = line.bbr.models[1].flight_high;
+    assert!(high > line.product(), "{high} of {}", line.product());
 }
