@@ -47,25 +47,30 @@ pub(crate) fn elect(candidates: &[(f64, bool)], seats: usize) -> Vec<bool> {
 impl Session {
     /// Elects anew whose windows bound the group's.
     pub(crate) fn elect(&mut self) {
+        let following = self.members.iter().filter(|m| m.is_multicast()).count();
+        let seats = seats(self.config.group_window, following);
+        if seats >= following {
+            (0..self.members.len()).for_each(|index| self.seat(index, true));
+            return;
+        }
         let members = &self.members;
         let following: Vec<usize> =
             (0..members.len()).filter(|index| members[*index].is_multicast()).collect();
-        let seats = seats(self.config.group_window, following.len());
-        let elected = if seats >= following.len() {
-            vec![true; following.len()]
-        } else {
-            let candidate = |index: &usize| {
-                let m = &members[*index];
-                (expected(m.board.path.rtt.expected(), m.board.loss()), m.limits)
-            };
-            elect(&following.iter().map(candidate).collect::<Vec<_>>(), seats)
+        let candidate = |index: &usize| {
+            let m = &members[*index];
+            (expected(m.board.path.rtt.expected(), m.board.loss()), m.limits)
         };
+        let elected = elect(&following.iter().map(candidate).collect::<Vec<_>>(), seats);
         for (index, limits) in following.into_iter().zip(elected) {
-            if self.members[index].limits != limits {
-                self.members[index].limits = limits;
-                self.follow(index);
-                self.tune_acks(index);
-            }
+            self.seat(index, limits);
+        }
+    }
+
+    fn seat(&mut self, index: usize, limits: bool) {
+        if self.members[index].limits != limits {
+            self.members[index].limits = limits;
+            self.follow(index);
+            self.tune_acks(index);
         }
     }
 }
