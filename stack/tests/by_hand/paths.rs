@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::cell::Cell;
 use std::rc::Rc;
 use tcpxm::config::{Content, Delivery, SessionConfig};
+use tcpxm::proto::event::MemberId;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -82,5 +83,24 @@ fn a_lost_tail_is_probed_while_a_short_rest_waits() {
             turn < 22
         });
         assert!(took < MS * 140, "{len} bytes: {took:?}");
+    }
+}
+
+#[test]
+fn the_last_of_what_there_is_is_acknowledged_at_once() {
+    let mut net = Net::new(1, 0, Box::new(|_, _, packet| vec![(MS * 10, packet)]));
+    let mut app = App::new(&mut net, stream(), 0);
+    let mut written = write(&mut net, &app, 0, 100);
+    let member = MemberId { session: app.session, index: 0 };
+    let acked = |net: &Net| net.nodes[0].endpoint.report(net.now, member).map_or(0, |r| r.acked);
+    for turn in 0..5 {
+        let began = net.now;
+        net.run(SECOND, |net| {
+            app.take_at(net, 0);
+            acked(net) < written
+        });
+        assert_eq!(acked(&net), written);
+        assert!(turn == 0 || net.now - began < MS * 21, "{:?}", net.now - began);
+        written = write(&mut net, &app, written, 100);
     }
 }

@@ -106,18 +106,19 @@ impl Conn {
         }
     }
 
-    /// One full or partial data segment of the session's sequence.
+    /// One full or partial data segment of the session's sequence: its range, whether it repeats what
+    /// was sent before, and whether it asks for an acknowledgement at once.
     pub(crate) fn emit_data(
         &mut self,
         now: Instant,
         buf: &mut [u8],
-        range: Range<u64>,
-        repair: bool,
+        (range, repair, push): (Range<u64>, bool, bool),
         fill: impl FnOnce(&mut [u8]),
     ) -> usize {
         let ack = Seq::of_offset(self.names.irs, 0);
         let mut header = self.header(Kind::Data, range.start, Some(ack), &Report::default());
         header.encap.repair = repair;
+        header.segment.psh = push;
         self.third_led = false;
         let Some(keys) = &self.keys else { return 0 };
         let body = (range.end - range.start) as usize;

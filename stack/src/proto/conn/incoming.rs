@@ -5,7 +5,7 @@ use super::ack::Urgency;
 use super::state::Input;
 use crate::proto::recv::pns::Recorded;
 use crate::proto::time::Instant;
-use crate::wire::{Ack, Header, Kind, RangeList, TAG_LEN, Tlv, offset_of, split};
+use crate::wire::{Ack, Header, Kind, RangeList, Segment, TAG_LEN, Tlv, offset_of, split};
 
 /// One opened datagram. Everything borrows from the receive buffer.
 #[derive(Debug)]
@@ -106,11 +106,10 @@ impl Conn {
         let eliciting = incoming.eliciting();
         let recorded = self.rx.record(now, incoming.pn, ce, eliciting);
         if eliciting {
-            let urgency = if incoming.ping || incoming.header.segment.fin {
-                Urgency::AtOnce
-            } else {
-                urgency(recorded)
-            };
+            let Segment { fin, psh, .. } = incoming.header.segment;
+            let pushed = psh && incoming.header.encap.kind == Kind::Data;
+            let urgency =
+                if incoming.ping || fin || pushed { Urgency::AtOnce } else { urgency(recorded) };
             self.acks.on_packet(now, urgency);
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Step {
     pub(crate) range: Range<u64>,
     /// Sent before, to the same receivers.
     pub(crate) repair: bool,
+    /// It is the last for now: to be acknowledged at once (PSH).
+    pub(crate) push: bool,
 }
 
 /// Whose turn it is, if anybody has something to send: the group and the members take turns, so
@@ -119,7 +121,7 @@ fn group_step(s: &Session) -> Option<Step> {
     if let Some(range) = s.repairs.ready.front() {
         let range = range.start..range.end.min(range.start + s.segment);
         let ready = s.store.has(&range) && group_permits(s, range.end - range.start);
-        return ready.then_some(Step { range, repair: true });
+        return ready.then_some(Step { range, repair: true, push: false });
     }
     let led = s.members.iter().any(Member::is_multicast);
     if !led && s.trial.allowance() == 0 {
@@ -134,7 +136,8 @@ fn group_step(s: &Session) -> Option<Step> {
     let flying = s.members.iter().any(|m| m.is_multicast() && m.board.flight() > 0);
     let range = segment_at(s, s.segment, s.frontier, s.store.end().min(edge), flying)?;
     let permitted = !led || group_permits(s, range.end - range.start);
-    (permitted && s.store.has(&range)).then_some(Step { range, repair: false })
+    // One group segment would have everybody answer at once.
+    (permitted && s.store.has(&range)).then_some(Step { range, repair: false, push: false })
 }
 
 fn member_step(s: &Session, now: Instant, index: usize) -> Option<Step> {
@@ -159,7 +162,8 @@ fn member_step(s: &Session, now: Instant, index: usize) -> Option<Step> {
     }
     let sent_to = if m.is_multicast() { m.high.max(s.frontier) } else { m.high };
     let repair = range.start < sent_to;
-    Some(Step { range, repair })
+    let push = range.end == s.store.end() || range.end == m.edge || m.conn.tx.probes_tail();
+    Some(Step { range, repair, push })
 }
 
 /// A full segment at `start`, or what there is up to `limit`: a short one only at the end of the

@@ -116,7 +116,7 @@ fn nothing_is_sent_before_the_start_and_the_group_carries_what_is_new_after_it()
     all_multicast(&mut s);
     assert_eq!(plan::choose(&s, at(0)), Some(Target::Group));
     let step = plan::step(&s, at(0), Target::Group).unwrap();
-    assert_eq!(step, Step { range: 0..SEGMENT, repair: false });
+    assert_eq!(step, Step { range: 0..SEGMENT, repair: false, push: false });
     assert!(s.members.iter().all(|m| m.todo.is_empty()));
 }
 
@@ -159,7 +159,7 @@ fn two_who_miss_the_same_get_it_by_the_group_and_one_alone_by_unicast() {
         assert!(plan::step(&s, at(11), Target::Member(0)).is_none(), "waits for others' reports");
         let due = s.repairs.deadline().unwrap();
         s.refresh(due);
-        let step = Some(Step { range: 0..SEGMENT, repair: true });
+        let step = Some(Step { range: 0..SEGMENT, repair: true, push: false });
         let (group, alone) = (plan::step(&s, due, Target::Group), s.members[0].todo.first());
         if missing == 2 {
             assert_eq!((group, alone), (step, None));

@@ -198,7 +198,7 @@ impl Session {
         let Self { members, store, sent, .. } = self;
         let m = &mut members[index];
         let range = step.range.clone();
-        m.conn.emit_data(now, buf, range.clone(), step.repair, |to| {
+        m.conn.emit_data(now, buf, (range.clone(), step.repair, step.push), |to| {
             store.read(range.start, to);
         });
         m.served = now;

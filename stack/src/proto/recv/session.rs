@@ -194,7 +194,7 @@ impl Receiving {
         }
         self.arrived.duplicate += incoming.body.len() as u64 - fresh;
         let round_trip = self.conn.tx.path.rtt.least();
-        if let Some(capacity) = self.tune.on_data(now, incoming.body.len(), round_trip) {
+        if let Some(capacity) = self.tune.on_data(now, fresh as usize, round_trip) {
             self.buffer.grow(capacity);
         }
         true
