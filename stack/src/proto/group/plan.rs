@@ -147,7 +147,7 @@ fn member_step(s: &Session, now: Instant, index: usize) -> Option<Step> {
     }
     let first = m.todo.first()?;
     let limit = first.end.min(s.store.end()).min(m.edge);
-    let flying = m.conn.tx.flight() > 0 && first.end > limit;
+    let flying = m.conn.tx.carries_data() && first.end > limit;
     let range = segment_at(s, m.segment(), first.start, limit, flying)?;
     let len = range.end - range.start;
     if m.mode == Mode::Trial && range.end > m.high {
