@@ -93,14 +93,15 @@ fn the_last_of_what_there_is_is_acknowledged_at_once() {
     let mut written = write(&mut net, &app, 0, 100);
     let member = MemberId { session: app.session, index: 0 };
     let acked = |net: &Net| net.nodes[0].endpoint.report(net.now, member).map_or(0, |r| r.acked);
-    for turn in 0..5 {
+    for turn in 0..20 {
         let began = net.now;
         net.run(SECOND, |net| {
             app.take_at(net, 0);
             acked(net) < written
         });
         assert_eq!(acked(&net), written);
-        assert!(turn == 0 || net.now - began < MS * 21, "{:?}", net.now - began);
+        // Probes of the path ask for an answer at once as well; they end.
+        assert!(turn < 15 || net.now - began < MS * 21, "{:?}", net.now - began);
         written = write(&mut net, &app, written, 100);
     }
 }
