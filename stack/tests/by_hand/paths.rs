@@ -90,7 +90,8 @@ fn a_lost_tail_is_probed_while_a_short_rest_waits() {
 fn the_last_of_what_there_is_is_acknowledged_at_once() {
     let mut net = Net::new(1, 0, Box::new(|_, _, packet| vec![(MS * 10, packet)]));
     let mut app = App::new(&mut net, stream(), 0);
-    let mut written = write(&mut net, &app, 0, 100);
+    // The window grows, and with it the number of packets that an acknowledgement is for.
+    let mut written = write(&mut net, &app, 0, 4_000_000);
     let member = MemberId { session: app.session, index: 0 };
     let acked = |net: &Net| net.nodes[0].endpoint.report(net.now, member).map_or(0, |r| r.acked);
     for turn in 0..20 {
