@@ -105,7 +105,7 @@ fn rival() {
 fn measure_grid(only: &str, seed: u64, details: bool) {
     let cells: Vec<_> = grid().into_iter().filter(|c| c.to_string().contains(only)).collect();
     for (cell, share) in cells.iter().zip(measure_all(&cells, seed)) {
-        println!("{cell}\t{share:.3}");
+        println!("{cell}\t{share:.5}");
         if details {
             println!("{}", cell.scenario(seed).run());
         }

@@ -7,6 +7,7 @@
 
 use crate::link::{Link, frame_len};
 use crate::loss::Loss;
+use crate::outcome::ReceiverOutcome;
 use crate::scenario::Scenario;
 use core::fmt;
 use core::time::Duration;
@@ -121,9 +122,13 @@ impl Cell {
         (rate / self.capacity()).min(1.0)
     }
 
-    /// What losses leave of the line: BBR goes by the rate.
+    /// What losses leave of the line, about: BBR goes by the rate, but 5 % are congestion to it.
     fn limit(&self) -> f64 {
-        if self.algorithm == Algorithm::Bbr { 1.0 } else { self.square_root_law() }
+        match self.algorithm {
+            Algorithm::Bbr if self.p() > 0.02 => 0.1,
+            Algorithm::Bbr => 1.0,
+            Algorithm::Cubic | Algorithm::Reno => self.square_root_law(),
+        }
     }
 
     /// The scenario that measures it.
@@ -146,9 +151,15 @@ impl Cell {
     }
 
     /// Runs it; gives the share of the line, 0 to 1.
+    ///
+    /// # Panics
+    ///
+    /// If a receiver did not get all of it, right: then there is no rate.
     pub fn measure(&self, seed: u64) -> f64 {
         let scenario = self.scenario(seed);
         let outcome = scenario.run();
+        let whole = |r: &ReceiverOutcome| r.intact && r.closed == Some(Ok(()));
+        assert!(outcome.receivers.iter().all(whole), "{self}, seed {seed}:\n{outcome}");
         let rates = outcome.receivers.iter().map(|r| r.steady_rate(scenario.bytes));
         rates.fold(f64::INFINITY, f64::min) / self.capacity()
     }
@@ -177,7 +188,10 @@ pub fn measure_all(cells: &[Cell], seed: u64) -> Vec<f64> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let found: Vec<(Cell, f64)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_default()).collect()
+        let joined = |worker: thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().flat_map(joined).collect()
     });
     let share = |cell| found.iter().find(|(c, _)| c == cell).map_or(0.0, |(_, share)| *share);
     cells.iter().map(share).collect()

@@ -8,11 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const PARTS: u64 = 10;
 /// A cell that is worse than the table by this part is a step back.
 const WORSE: f64 = 0.05;
-/// Shares are written with three digits.
-const ROUNDED: f64 = 0.0015;
-
-/// Short of the goal: a line of 1 Gbit/s and 0.2 ms, whose queue is but a few of BBR's trains long.
-const SHORT: (&str, f64) = ("1000M/0.2ms/0%/1/bbr", 0.95);
+/// Shares are written with five digits.
+const ROUNDED: f64 = 0.000_01;
+/// Seeds of which the middle one must meet a goal that chance has a part in.
+const SEEDS: u64 = 5;
 
 fn of(cell: &Cell) -> f64 {
     recorded(cell).unwrap_or_else(|| panic!("{cell} is not in the table"))
@@ -22,15 +21,28 @@ fn of(cell: &Cell) -> f64 {
 fn the_table_has_every_cell_and_meets_its_goals() {
     let cells = grid();
     assert_eq!(cells.len(), 180);
-    for cell in &cells {
-        let (share, name) = (of(cell), cell.to_string());
-        let goal = if name == SHORT.0 { SHORT.1 } else { 0.97 };
-        assert!(cell.loss > 0 || share >= goal, "{name}: {share} without loss");
-        match name.as_str() {
-            "100M/20ms/1%/1/cubic" => assert!(share >= cell.square_root_law(), "{name}: {share}"),
-            "100M/20ms/1%/1/bbr" => assert!(share >= 0.85, "{name}: {share}"),
-            _ => {}
-        }
+    for cell in cells.iter().filter(|cell| cell.loss == 0) {
+        let share = of(cell);
+        assert!(share >= 0.97, "{cell}: {share} without loss");
+    }
+}
+
+#[test]
+fn losses_leave_what_the_goals_say() {
+    type Goal = fn(&Cell) -> f64;
+    let goals: [(&str, Goal); 3] = [
+        ("100M/20ms/1%/1/cubic", Cell::square_root_law),
+        ("100M/20ms/1%/1/bbr", |_| 0.85),
+        ("100M/20ms/1%/8/bbr", |_| 0.85),
+    ];
+    let cells = grid();
+    for (name, goal) in goals {
+        let cell = cells.iter().find(|cell| cell.to_string() == name).expect("it is in the grid");
+        let mut shares: Vec<f64> =
+            (1..=SEEDS).flat_map(|seed| measure_all(&[*cell], seed)).collect();
+        shares.sort_by(f64::total_cmp);
+        let middle = shares[shares.len() / 2];
+        assert!(middle >= goal(cell), "{name}: {shares:.4?}, at least {:.4}", goal(cell));
     }
 }
 
@@ -45,7 +57,7 @@ fn a_tenth_of_the_grid_is_as_the_table_says() {
     assert_eq!(cells.len(), 18);
     for (cell, share) in cells.iter().zip(measure_all(&cells, 1)) {
         let table = of(cell);
-        println!("{cell}: {share:.3}, {table} in the table");
+        println!("{cell}: {share:.5}, {table} in the table");
         assert!(share > table * (1.0 - WORSE) - ROUNDED, "GRID_PART={part}, {cell}: {share}");
     }
 }
