@@ -148,7 +148,8 @@ impl Line {
         }
     }
 
-    pub(crate) fn mtu(&self) -> usize {
+    /// Longest IP packet that it carries, bytes.
+    pub fn mtu(&self) -> usize {
         self.link.mtu
     }
 

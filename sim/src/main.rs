@@ -62,10 +62,7 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Command::Grid { only, seed, details } => {
-            measure_grid(&only, seed, details);
-            ExitCode::SUCCESS
-        }
+        Command::Grid { only, seed, details } => measure_grid(&only, seed, details),
         Command::Rival => {
             rival();
             ExitCode::SUCCESS
@@ -102,14 +99,19 @@ fn rival() {
 }
 
 /// Prints the table of the cells whose names contain `only`.
-fn measure_grid(only: &str, seed: u64, details: bool) {
+fn measure_grid(only: &str, seed: u64, details: bool) -> ExitCode {
     let cells: Vec<_> = grid().into_iter().filter(|c| c.to_string().contains(only)).collect();
+    if cells.is_empty() {
+        eprintln!("no cell's name contains {only}");
+        return ExitCode::from(2);
+    }
     for (cell, share) in cells.iter().zip(measure_all(&cells, seed)) {
         println!("{cell}\t{share:.5}");
         if details {
             println!("{}", cell.scenario(seed).run());
         }
     }
+    ExitCode::SUCCESS
 }
 
 /// Gives whether nothing was wrong.

@@ -27,7 +27,9 @@ use std::time::Duration;
 /// Keys: rate (100M), delay (10ms), jitter (500us), queue (256K), loss (1%), burst (ENTER/LEAVE:
 /// the probabilities of a burst of losses to begin and to end), duplicate (1%), reorder
 /// (1%/3ms: so many are held up, and for how long), mark (30000: frames that find more bytes in
-/// the queue are marked, RFC 3168).
+/// the queue are marked, RFC 3168), mtu (1400: longer IP packets vanish, each by itself; 1500 is the
+/// most). What a device itself has no room for while this process is busy, the system counts: TX
+/// dropped of ip -s link, in the namespace where the device is; a longer txqueuelen helps.
 #[derive(Debug, Parser)]
 #[command(name = "emulate", version)]
 struct Args {
@@ -67,9 +69,9 @@ fn run(args: &Args) -> Result<()> {
     let end = Arc::new(AtomicBool::new(false));
     let ended = end.clone();
     watch.on_end(move || ended.store(true, Ordering::Relaxed));
-    say(&json!({ "ready": args.taps }))?;
+    say(&json!({ "ready": taps.names() }))?;
     taps.run(&mut hub, &end, args.lasts)?;
-    let ports = args.taps.iter().enumerate().map(|(port, name)| {
+    let ports = taps.names().into_iter().enumerate().map(|(port, name)| {
         let (up, down) = hub.counts(port);
         json!({ "tap": name, "up": shown(&up), "down": shown(&down) })
     });
@@ -91,6 +93,7 @@ fn shown(counts: &Counts) -> Value {
         "bytes": counts.bytes,
         "queue_dropped": counts.queue_dropped,
         "lost": counts.lost,
+        "too_long": counts.too_long,
         "duplicated": counts.duplicated,
         "marked": counts.marked,
     })

@@ -6,7 +6,7 @@ use etherparse::{Ethernet2HeaderSlice, IpEcn, Ipv4HeaderSlice, ether_type};
 pub type Mac = [u8; 6];
 
 /// Bytes of an Ethernet header.
-const HEADER: usize = 14;
+pub const HEADER: usize = 14;
 /// Longest frame that a TAP device of MTU 1500 gives.
 pub const MAX: usize = 2048;
 

@@ -8,6 +8,8 @@ use tcpxm::proto::time::Instant;
 
 /// Ethernet's preamble (8), check sequence (4) and gap (12) take line time as well (IEEE 802.3).
 const ON_THE_LINE: usize = 24;
+/// Hardware addresses remembered, at most: frames to others go to all ports.
+const KNOWN: usize = 4096;
 /// Frames under way, at most; more are dropped without having been asked for, and counted.
 const POOL: usize = 1 << 16;
 
@@ -31,6 +33,8 @@ pub struct Counts {
     pub queue_dropped: u64,
     /// Lost as asked for.
     pub lost: u64,
+    /// Longer than the line carries.
+    pub too_long: u64,
     /// Sent twice as asked for.
     pub duplicated: u64,
     /// Marked.
@@ -109,7 +113,8 @@ impl Hub {
     /// A host sends a frame.
     pub fn send(&mut self, now: Instant, port: usize, bytes: &[u8]) {
         let Some((_, source)) = frame::addresses(bytes) else { return };
-        if !frame::is_group(source) {
+        let room = self.known.len() < KNOWN || self.known.contains_key(&source);
+        if room && !frame::is_group(source) {
             self.known.insert(source, port);
         }
         let Some(slot) = self.take(bytes) else {
@@ -160,6 +165,10 @@ impl Hub {
         let cables = if stage == Stage::Switch { &mut self.up } else { &mut self.down };
         let cable = &mut cables[port];
         let len = self.lens[slot];
+        if len > frame::HEADER + cable.line.mtu() {
+            cable.counts.too_long += 1;
+            return;
+        }
         cable.counts.frames += 1;
         cable.counts.bytes += len as u64;
         let full = cable.mark_above.is_some_and(|above| cable.line.queued(now) > above);

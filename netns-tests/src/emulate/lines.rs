@@ -1,5 +1,6 @@
 //! Reads what lines are to be like.
 
+use super::frame;
 use super::hub::Way;
 use core::time::Duration;
 use mcp_cli::values;
@@ -7,9 +8,12 @@ use sim::{Link, Loss};
 
 /// A line about which nothing is said: 1 Gbit/s, no delay, a queue of 1 MiB, no faults.
 pub fn plain() -> Way {
-    let link = Link::lan().rate(1_000_000_000).delay(Duration::ZERO).queue(1 << 20);
+    let link = Link::lan().rate(1_000_000_000).delay(Duration::ZERO).queue(1 << 20).mtu(LONGEST);
     Way { link, mark_above: None }
 }
+
+/// Longest IP packet: what frames have room for beside their header.
+const LONGEST: usize = frame::MAX - frame::HEADER;
 
 /// Which lines a word is about, and what it says.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +33,7 @@ pub fn setting(text: &str) -> Result<Setting, String> {
     };
     let (port, way) = match place.split_once('.') {
         Some((port, way)) => (port, way),
-        None if place.bytes().all(|b| b.is_ascii_digit()) => (place, ""),
+        None if place == "*" || place.bytes().all(|b| b.is_ascii_digit()) => (place, ""),
         None => ("", place),
     };
     let port = match port {
@@ -47,6 +51,10 @@ pub fn setting(text: &str) -> Result<Setting, String> {
         let (key, value) = pair.split_once('=').ok_or(format!("{pair} is not KEY=VALUE"))?;
         apply(&mut plain(), key, value)?; // so that it is known to make sense
         what.push((key.to_owned(), value.to_owned()));
+    }
+    let has = |key: &str| what.iter().any(|(k, _)| k == key);
+    if has("loss") && has("burst") {
+        return Err("a line loses at random (loss) or in bursts (burst)".to_owned());
     }
     Ok(Setting { port, up, down, what })
 }
@@ -93,6 +101,7 @@ fn apply(way: &mut Way, key: &str, value: &str) -> Result<(), String> {
             link.reorder = (share(p)?, time(by)?);
         }
         "mark" => way.mark_above = Some(bytes(value)?),
+        "mtu" => link.mtu = bytes(value)?,
         _ => return Err(format!("{key} is not a property of a line")),
     }
     Ok(())
@@ -138,7 +147,7 @@ mod tests {
     fn settings_reach_the_lines_they_name() {
         let read = |text| setting(text).unwrap();
         let all =
-            ["rate=100M,delay=10ms", "down:loss=1%", "2.up:rate=64k,queue=16K", "1:mark=30000"];
+            ["*:rate=100M,delay=10ms", "down:loss=1%", "2.up:rate=64k,queue=16K", "1:mark=30000"];
         let ways = ways(3, &all.map(read)).unwrap();
         assert_eq!(ways[0].0.link.rate_bps, 100_000_000);
         assert_eq!((ways[0].0.link.loss, ways[0].1.link.loss), (Loss::None, Loss::Random(0.01)));
@@ -170,6 +179,7 @@ mod tests {
             "queue=lots",
             "delay=1parsec",
             "x.up:loss=1%",
+            "loss=1%,burst=1%/10%",
         ] {
             assert!(setting(text).is_err(), "{text}");
         }

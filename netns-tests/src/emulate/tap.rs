@@ -27,11 +27,11 @@ const TIMER: Token = Token(usize::MAX);
 /// What the loop did that nobody asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unasked {
-    /// Frames that a device did not take.
+    /// Frames that a device did not take, or that were too long to be read.
     pub dropped: u64,
     /// Frames to a device whose interface was down: as to a host that is switched off.
     pub to_nobody: u64,
-    /// Frames that left more than a millisecond late.
+    /// Frames that were read, or left, more than a millisecond late.
     pub late: u64,
     /// The latest one's delay beyond its time, in microseconds.
     pub latest_us: u64,
@@ -49,6 +49,11 @@ pub struct Taps {
 }
 
 impl Taps {
+    /// Their names, as the system took them.
+    pub fn names(&self) -> Vec<&str> {
+        self.devices.iter().map(Iface::name).collect()
+    }
+
     /// Creates the devices, in the network namespace of this thread. They vanish with this object.
     pub fn create(names: &[String]) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -76,16 +81,20 @@ impl Taps {
     /// Carries frames until `end` is set or the time is up.
     pub fn run(&mut self, hub: &mut Hub, end: &AtomicBool, lasts: Duration) -> io::Result<()> {
         let mut events = Events::with_capacity(64);
+        // When the loop should have come round at the latest.
+        let mut expected = self.origin.elapsed();
         // Devices say once that they have something: they are read until they say no.
         let mut readable = vec![true; self.devices.len()];
         while !end.load(Ordering::Relaxed) && self.origin.elapsed() < lasts {
-            self.read(hub, &mut readable)?;
+            let behind = self.origin.elapsed().saturating_sub(expected);
+            self.read(hub, &mut readable, behind)?;
             self.write(hub);
             let busy = readable.contains(&true);
             let timeout = if busy { Duration::ZERO } else { LOOK };
             if !busy {
                 self.arm(hub.due())?;
             }
+            expected = self.origin.elapsed() + timeout;
             match self.poll.poll(&mut events, Some(timeout)) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
@@ -99,12 +108,21 @@ impl Taps {
         Ok(())
     }
 
-    fn read(&self, hub: &mut Hub, readable: &mut [bool]) -> io::Result<()> {
-        let mut buf = [0; frame::MAX];
+    /// `behind`: for so long this process stood still, and the frames waited.
+    fn read(&mut self, hub: &mut Hub, readable: &mut [bool], behind: Duration) -> io::Result<()> {
+        let late = behind > LATE;
+        if late {
+            self.unasked.latest_us = self.unasked.latest_us.max(behind.as_micros() as u64);
+        }
+        let mut buf = [0; frame::MAX + 1];
         for (port, readable) in readable.iter_mut().enumerate().filter(|(_, r)| **r) {
             for _ in 0..BATCH {
                 match self.devices[port].recv(&mut buf) {
-                    Ok(len) => hub.send(self.now(), port, &buf[..len]),
+                    Ok(len) if len > frame::MAX => self.unasked.dropped += 1,
+                    Ok(len) => {
+                        self.unasked.late += u64::from(late);
+                        hub.send(self.now(), port, &buf[..len]);
+                    }
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     // A device that is down gives an error, and later frames again.
                     Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock) || is_down(&e) => {

@@ -19,6 +19,11 @@ const LASTS: Duration = Duration::from_secs(15);
 /// A fair share shows after so long.
 const FAIR: Duration = Duration::from_secs(60);
 
+/// Part of a full line, with what Ethernet adds to a frame, that a full segment's payload takes.
+const FULL: f64 = 1420.0 / 1538.0;
+/// Bytes of a full frame of the kernel's TCP for one of its payload: 1448 with time stamps.
+const TCP_FRAME: f64 = 1514.0 / 1448.0;
+
 /// Whether this is asked for; then which, empty for all.
 pub(crate) fn asked() -> Option<String> {
     std::env::args().find_map(|word| {
@@ -29,8 +34,13 @@ pub(crate) fn asked() -> Option<String> {
 
 /// Runs those whose name contains `only`, one after the other.
 pub(crate) fn run(only: &str) {
-    let all: [(&str, fn()); 3] =
-        [("losses", one_receiver), ("satellite", satellite), ("fairness", fairness)];
+    let all: [(&str, fn()); 4] = [
+        ("losses", one_receiver),
+        ("satellite", satellite),
+        ("fairness", fairness),
+        ("sessions", two_sessions),
+    ];
+    assert!(all.iter().any(|(name, _)| name.contains(only)), "none of them is called {only}");
     for (_, compare) in all.iter().filter(|(name, _)| name.contains(only)) {
         compare();
     }
@@ -100,12 +110,14 @@ fn satellite() {
         let _daemons = lab.daemons();
         let len = 64 << 20;
         let rate = copy_rate(&lab, congestion, len);
+        let share = mbit(rate) / (10.0 * FULL);
         println!(
             "satellite, 12 receivers, 10 Mbit/s out, 64 kbit/s back, 560 ms, {congestion}: {:.2} Mbit/s, {:.0} % of the line's payload, from the first SYN to the last verdict of {len} bytes",
             mbit(rate),
-            mbit(rate) / (10.0 * 1420.0 / 1514.0) * 100.0,
+            share * 100.0,
         );
         println!("{}", lab.counters()["unasked"]);
+        assert!(share >= 0.8, "80 % are to be reached");
     }
 }
 
@@ -132,13 +144,52 @@ fn fairness() {
             let theirs = flow.rate();
             let ours = (lab.bytes(1).1 - before) as f64 / begin.elapsed().as_secs_f64();
             copy.kill();
+            let theirs = theirs * TCP_FRAME; // both as frames
+            let share = 2.0 * ours / (ours + theirs);
             println!(
-                "{receivers} receivers, {congestion} beside the kernel's {rival}: {:.1} and {:.1} Mbit/s, {:.2} of a fair share",
+                "{receivers} receivers, {congestion} beside the kernel's {rival}: {:.1} and {:.1} Mbit/s, {share:.2} of a fair share",
                 mbit(ours),
                 mbit(theirs),
-                2.0 * ours / (ours + theirs),
             );
             lab.counters();
+            let bounded = congestion == "cubic" && rival != "bbr";
+            assert!(!bounded || (0.5..=1.5).contains(&share), "{share:.2} is no fair share");
         }
+    }
+}
+
+/// Two sessions of our own over one bottleneck of 50 Mbit/s and 20 ms: both copy as much; what the
+/// later one had when the earlier was done follows from how long it took for the rest, alone.
+fn two_sessions() {
+    println!("50 Mbit/s, 20 ms, two sessions of {FAIR:?} each; the first's part of a fair share:");
+    for (receivers, congestion) in [(1, "cubic"), (8, "cubic"), (1, "bbr"), (8, "bbr")] {
+        let mut lab = Lab::lines(2 * receivers, &["delay=5ms", "0.up:rate=50M,queue=125K"]);
+        let _daemons = lab.daemons();
+        let capacity = 50e6 / 8.0 * FULL;
+        #[expect(clippy::cast_sign_loss, reason = "all of it is positive")]
+        let len = (capacity / 2.0 * FAIR.as_secs_f64()) as u64;
+        let source = lab.source(len);
+        let sessions = [1..=receivers, receivers + 1..=2 * receivers].map(|hosts| {
+            let mut args = vec!["--congestion".to_owned(), congestion.to_owned()];
+            args.push(source.display().to_string());
+            args.extend(hosts.map(|host| lab.v4(host)));
+            Copy::start(&lab, &args)
+        });
+        let took = sessions.map(|session| {
+            let done = session.wait();
+            done.assert_ok();
+            done.took
+        });
+        let [first, last] = if took[0] < took[1] { took } else { [took[1], took[0]] };
+        let theirs = len as f64 - capacity * last.saturating_sub(first).as_secs_f64();
+        let share = 2.0 * len as f64 / (len as f64 + theirs);
+        println!(
+            "{receivers} receivers each, {congestion}: {:.1} s and {:.1} s, {share:.2} and {:.2} of a fair share",
+            first.as_secs_f64(),
+            last.as_secs_f64(),
+            2.0 - share,
+        );
+        lab.counters();
+        assert!((0.7..=1.3).contains(&share), "{share:.2} is no fair share");
     }
 }

@@ -51,7 +51,8 @@ impl Flow {
 
     /// Waits for the end; bytes per second that arrived.
     pub(crate) fn rate(mut self) -> f64 {
-        self.sender.wait().unwrap();
+        let sender = self.sender.wait().unwrap();
+        assert!(sender.success(), "the kernel's sender failed: has it this algorithm?");
         let mut text = String::new();
         self.said.read_to_string(&mut text).unwrap();
         self.receiver.wait().unwrap();

@@ -51,3 +51,33 @@ pub(crate) fn a_short_queue() {
     assert!(up["queue_dropped"].as_u64() > Some(0), "{counters}");
     assert!(up["bytes"].as_u64() < Some(24 * MIB), "no more than a third again: {counters}");
 }
+
+/// A queue that marks long before it is full drops nothing: the window heeds the marks.
+pub(crate) fn a_queue_that_marks() {
+    let mut lab = Lab::lines(2, &["delay=5ms", "0.up:rate=50M,queue=400K,mark=60K"]);
+    let _daemons = lab.daemons();
+    let source = lab.source(16 * MIB);
+    let mut args = vec![source.display().to_string()];
+    args.extend(lab.all());
+    copy(&lab, &args).assert_ok();
+    let counters = lab.counters();
+    let up = &counters["ports"][0]["up"];
+    assert!(up["marked"].as_u64() > Some(0), "{counters}");
+    assert_eq!(up["queue_dropped"].as_u64(), Some(0), "{counters}");
+}
+
+/// Long packets vanish before one receiver, as behind some tunnels: it is found out, and no
+/// datagram but a few probes is lost to that.
+pub(crate) fn a_narrow_way_to_one() {
+    let mut lab = Lab::lines(2, &["rate=200M,delay=2ms", "1.down:mtu=1400"]);
+    let _daemons = lab.daemons();
+    let source = lab.source(16 * MIB);
+    let mut args = vec![source.display().to_string()];
+    args.extend(lab.all());
+    let done = copy(&lab, &args);
+    done.assert_ok();
+    assert_eq!(done.modes(), ["multicast"; 2]);
+    let counters = lab.counters();
+    let too_long = counters["ports"][1]["down"]["too_long"].as_u64().unwrap();
+    assert!((1..100).contains(&too_long), "{counters}");
+}

@@ -49,4 +49,6 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("usage::exit_codes", usage::exit_codes),
     ("lines::faults_of_every_kind", lines::faults_of_every_kind),
     ("lines::a_short_queue", lines::a_short_queue),
+    ("lines::a_queue_that_marks", lines::a_queue_that_marks),
+    ("lines::a_narrow_way_to_one", lines::a_narrow_way_to_one),
 ];
