@@ -74,3 +74,15 @@ fn everything_at_once_is_borne() {
 fn repairs_that_wait_long_are_not_forgotten() {
     verify("unequal-paths", |outcome| assert!(outcome.sent.repaired_bytes > 0));
 }
+
+#[test]
+fn a_narrow_way_back_from_twelve_does_not_slow_the_way_out() {
+    for name in ["satellite", "satellite-bbr"] {
+        verify(name, |outcome| {
+            let line = 1_250_000.0 * 1420.0 / 1538.0;
+            let rates = outcome.receivers.iter().map(|r| r.steady_rate(24 << 20) / line);
+            let least = rates.fold(1.0, f64::min);
+            assert!(least > 0.9, "{name}: {least:.3} of the line");
+        });
+    }
+}

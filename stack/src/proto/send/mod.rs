@@ -13,3 +13,6 @@ pub(crate) mod scoreboard;
 mod source;
 pub(crate) mod space;
 pub(crate) mod store;
+
+#[cfg(test)]
+mod tests_hostile;

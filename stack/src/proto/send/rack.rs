@@ -9,8 +9,8 @@ use super::rtt::Rtt;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
-/// As long as no reordering was seen, so many later arrivals settle it (RFC 8985, 3.3; the three
-/// duplicate ACKs of RFC 5681, 3.2).
+/// As long as no reordering was seen, an arrival so many numbers later settles it: RFC 8985 (6.2)
+/// counts three arrivals, RFC 9002 (6.1.1) the distance, as here.
 pub(crate) const DUP_THRESH: u64 = 3;
 /// The reordering window grows with each loss that was none, up to so many quarters of a round
 /// trip; the round trip itself bounds it before (RFC 8985, 6.2, step 4).

@@ -5,8 +5,9 @@
 //! probed as one. What differs stands in the members' [`Model`]s; the one that has carried least
 //! limits the rate, and its rounds are the group's.
 //!
-//! Left out of the draft: ECN, idle restarts (trains are paced anyway), and the filter for ACK
-//! aggregation, in place of which the window has room for what one acknowledgement covers.
+//! Left out of the draft: ECN (data say that they cannot be marked), idle restarts (trains are paced
+//! anyway), and the filter for ACK aggregation, in place of which the window has room for what one
+//! acknowledgement covers.
 
 mod model;
 
