@@ -11,7 +11,7 @@ use crate::wire::{RangeList, SpaceAck};
 use core::time::Duration;
 
 const MSS: u64 = 1420;
-const SEEDS: u8 = 120;
+const SEEDS: u8 = 250;
 const STEPS: usize = 400;
 /// No window gets there by so few steps unless something is wrong.
 const ABSURD: u64 = 100 << 20;
@@ -122,7 +122,7 @@ fn a_scoreboard_bears_any_reports() {
                     board.on_ack(now, &dice.ack(&ranges), &log, cap);
                 }
                 9 => board.find_silent(now, now, Duration::from_millis(dice.roll(30)), &log),
-                10 if dice.roll(10) == 0 => board.abandon(&log).for_each(drop),
+                10 if dice.roll(3) == 0 => board.abandon(&log).for_each(drop),
                 11 => {
                     let pn = log.push_probe(now, 8920);
                     board.on_sent(now, pn, 0, true);
