@@ -8,6 +8,7 @@ use crate::config::Content;
 use crate::proto::conn::emit::assemble_probe;
 use crate::proto::event::Transmit;
 use crate::proto::time::Instant;
+use crate::stats::Mode;
 use crate::wire::{IPV4_LEN, IPV6_LEN, OVERHEAD, PAYLOAD_SHORT, UDP_LEN};
 use std::net::SocketAddr;
 
@@ -89,7 +90,7 @@ impl Session {
         if m.is_multicast() {
             return m.unicast_sent >= WORTH;
         }
-        let held = m.is_tried() && self.trial.is_held(now);
+        let held = m.mode == Mode::Trial && self.trial.is_held(now);
         !held && self.is_left_from(m.high)
     }
 
@@ -117,7 +118,7 @@ impl Session {
 
     fn emit_group_probe(&mut self, now: Instant, buf: &mut [u8], payload: u64) -> Transmit {
         let pn = self.log.push_probe(now, payload);
-        for m in self.members.iter_mut().filter(|m| m.mode != crate::stats::Mode::Gone) {
+        for m in self.members.iter_mut().filter(|m| m.mode != Mode::Gone) {
             let addressed = m.is_multicast() || m.is_tried();
             m.board.on_sent(now, pn, 0, addressed);
             if addressed {
