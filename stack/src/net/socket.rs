@@ -308,10 +308,10 @@ impl Offload {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Sending::Blocked,
                 Err(e) => match e.raw_os_error() {
-                    Some(libc::EMSGSIZE) => return Sending::Oversize(size.min(left)),
                     // It may be what ICMP said about an earlier datagram, to somebody else: then
                     // telling it was all that went wrong.
-                    Some(errno) if unreachable(errno).is_some() && pending => pending = false,
+                    Some(errno) if pending && is_icmp(errno) => pending = false,
+                    Some(libc::EMSGSIZE) => return Sending::Oversize(size.min(left)),
                     // Either GSO is at fault or the datagrams are: one alone will tell.
                     Some(libc::EIO | libc::EINVAL) if piece > size => single = true,
                     _ => {
@@ -334,6 +334,11 @@ impl Offload {
         self.lost += bytes.div_ceil(train.transmit.segment_size.max(1)) as u64;
         tracing::debug!(to = %train.transmit.to, lost = self.lost, "not sent: {why}");
     }
+}
+
+/// Whether an ICMP message can be behind an error (udp(7)).
+fn is_icmp(errno: i32) -> bool {
+    errno == libc::EMSGSIZE || unreachable(errno).is_some()
 }
 
 /// What it means to people that a receiver cannot be reached; `None` for other errors.

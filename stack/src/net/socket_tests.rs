@@ -257,3 +257,16 @@ fn a_socket_tells_what_waits_in_it_and_what_found_no_room() {
     drain(&b);
     assert_eq!(b.load().unwrap().queued, 0);
 }
+
+#[test]
+fn that_an_earlier_datagram_was_too_long_says_nothing_of_this() {
+    for (errors, expected) in [(1, Sending::Done), (2, Sending::Oversize(1000))] {
+        let mut offload = Offload { gso: true, lost: 0 };
+        let mut attempts = 0;
+        let sending = offload.send(&mut train(nowhere(), 3500, 1000), |_, _| {
+            attempts += 1;
+            if attempts <= errors { Err(errno(libc::EMSGSIZE)) } else { Ok(()) }
+        });
+        assert_eq!(sending, expected);
+    }
+}
