@@ -166,6 +166,7 @@ impl Session {
         Evidence {
             mode: m.mode,
             hearing,
+            unicast_loss: m.conn.tx.loss(),
             deaf_for,
             losses,
             timed_out: m.conn.tx.often_timed_out(now),

@@ -80,6 +80,8 @@ pub(crate) struct Evidence {
     pub(crate) mode: Mode,
     /// Outcomes known of the last 128 packets, and the share heard.
     pub(crate) hearing: (u32, f64),
+    /// Share of what it gets by unicast that is lost of late: a full line loses both alike.
+    pub(crate) unicast_loss: f64,
     /// The share heard has been below one half for so long.
     pub(crate) deaf_for: Duration,
     /// Loss over the present period, if that is long enough to judge by.
@@ -118,7 +120,11 @@ impl Losses {
     }
 }
 
-/// Packets that a promotion needs, and the share of them that must have been heard.
+/// So much loss that unicast shares is not held against the group, at most: below one half of the
+/// packets a member is not reached.
+const MOST_SHARED: f64 = 0.4;
+/// Packets that a promotion needs, and the share of them that must have been heard, of what arrives
+/// by unicast.
 pub(crate) const PROMOTE: (u32, f64) = (32, 0.9);
 /// Below this share a member does not count as reached.
 pub(crate) const DEMOTE_SHARE: f64 = 0.5;
@@ -131,7 +137,8 @@ pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
     let (counted, share) = e.hearing;
     match e.mode {
         Mode::Trial => {
-            let hears = e.published.unwrap_or(counted >= PROMOTE.0 && share >= PROMOTE.1);
+            let enough = PROMOTE.1 * (1.0 - e.unicast_loss.min(MOST_SHARED));
+            let hears = e.published.unwrap_or(counted >= PROMOTE.0 && share >= enough);
             if hears {
                 Some(Cause::Hears)
             } else if e.deaf_for >= e.period {
@@ -174,6 +181,7 @@ mod tests {
         Evidence {
             mode,
             hearing: (128, 1.0),
+            unicast_loss: 0.0,
             deaf_for: Duration::ZERO,
             losses: None,
             timed_out: false,
@@ -203,6 +211,9 @@ mod tests {
         assert_eq!(judge(&Evidence { hearing: (31, 1.0), ..e }), None);
         assert_eq!(judge(&Evidence { hearing: (32, 0.9), ..e }), Some(Cause::Hears));
         assert_eq!(judge(&Evidence { hearing: (128, 0.89), ..e }), None);
+        let full = Evidence { hearing: (128, 0.75), unicast_loss: 0.2, ..e };
+        assert_eq!(judge(&full), Some(Cause::Hears), "as well as unicast");
+        assert_eq!(judge(&Evidence { hearing: (128, 0.5), unicast_loss: 0.9, ..e }), None);
         let deaf_for = Duration::from_millis(500);
         assert_eq!(judge(&Evidence { hearing: (128, 0.4), ..e }), None);
         assert_eq!(

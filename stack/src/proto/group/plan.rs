@@ -60,6 +60,15 @@ pub(crate) fn paced_until(s: &Session, now: Instant) -> Option<Instant> {
 /// Bytes per second at which a target is sent to; `None`: at once.
 pub(crate) fn pacing_rate(s: &Session, target: Target) -> Option<f64> {
     match target {
+        // The trial's first burst leaves at once; its trains as what goes by unicast beside them, or
+        // they would find a full queue where the others find room.
+        Target::Group if !s.members.iter().any(Member::is_multicast) => {
+            if s.trial.is_bursting() {
+                return None;
+            }
+            let tried = s.members.iter().filter(|m| m.is_tried());
+            tried.filter_map(|m| m.conn.tx.path.pacing_rate()).min_by(f64::total_cmp)
+        }
         Target::Group => {
             let following = || s.members.iter().filter(|m| m.is_limiting());
             let Some(bbr) = &s.group_bbr else {

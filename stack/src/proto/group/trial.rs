@@ -25,6 +25,7 @@ const HOLD_TIME: Duration = Duration::from_millis(250);
 pub(crate) struct Trial {
     hold_until: Option<Instant>,
     begun: bool,
+    bursting: bool,
     left: u32,
     next_train: Option<Instant>,
 }
@@ -54,6 +55,11 @@ impl Trial {
     /// Whether unicast holds back.
     pub(crate) fn is_held(&self, now: Instant) -> bool {
         self.hold_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether what may go to the group is the first burst.
+    pub(crate) fn is_bursting(&self) -> bool {
+        self.bursting
     }
 
     /// Segments that may go to the group now though nobody is promoted yet.
@@ -95,6 +101,7 @@ impl Trial {
             }
         };
         if due {
+            self.bursting = !self.begun;
             self.left = if self.begun { TRAIN } else { BURST };
             self.begun = true;
             self.next_train = Some(now + interval);

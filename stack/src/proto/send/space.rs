@@ -27,6 +27,9 @@ const PROBE_RTTS: u32 = 2;
 /// longer (in place of RFC 8985's 200 ms, since here the sender says it).
 const PROBE_ACK_DELAY: Duration = Duration::from_millis(25);
 
+/// The share lost is filtered over about so many packets: those that a promotion takes, twice.
+const LOSS_MEMORY: f64 = 64.0;
+
 /// What a packet carried, as far as its loss or arrival matters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Content {
@@ -135,6 +138,8 @@ pub(crate) struct SendSpace {
     /// Packets that the last time-outs in a row gave up and that have not arrived since.
     given_up: u64,
     timeouts: VecDeque<Instant>,
+    /// Share of data packets lost of late, 0 to 1.
+    loss: f64,
     /// The longest that the peer holds an acknowledgement back.
     ack_delay: Duration,
     pub(crate) path: Path,
@@ -156,6 +161,7 @@ impl SendSpace {
             probe_allowed: false,
             given_up: 0,
             timeouts: VecDeque::new(),
+            loss: 0.0,
             ack_delay: PROBE_ACK_DELAY,
             path: Path::new(algorithm, mss, INITIAL_RTO),
             news: News::default(),
@@ -170,6 +176,17 @@ impl SendSpace {
     /// Bytes of both conversations in flight.
     pub(crate) fn flight(&self) -> u64 {
         self.path.flight()
+    }
+
+    /// Share of the data packets that were lost of late, 0 to 1.
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn count(&mut self, content: &Content, lost: bool) {
+        if !content.data.is_empty() {
+            self.loss += (f64::from(u8::from(lost)) - self.loss) / LOSS_MEMORY;
+        }
     }
 
     /// Whether bytes of the data conversation are in flight.
@@ -242,6 +259,7 @@ impl SendSpace {
             self.path.mtu.passed(len, probe);
             self.eliciting_out -= 1;
             self.data_out -= usize::from(!content.data.is_empty());
+            self.count(&content, false);
             self.path.acked(now, pn, at, size);
             self.news.latest_sent = self.news.latest_sent.max(Some(at));
             self.news.acked.push(content);
@@ -322,8 +340,10 @@ impl SendSpace {
         packet.fate = Fate::Lost;
         self.eliciting_out -= 1;
         self.data_out -= usize::from(!packet.content.data.is_empty());
-        self.news.lost.push(packet.content.clone());
-        Some(u64::from(packet.size))
+        let (size, content) = (u64::from(packet.size), packet.content.clone());
+        self.count(&content, true);
+        self.news.lost.push(content);
+        Some(size)
     }
 
     /// Lets go of what is settled in front; what is lost there is remembered for a while by itself,
