@@ -209,6 +209,16 @@ fn members() -> Vec<Named> {
     let slow = Link::lan().rate(20_000_000);
     vec![
         (
+            "full-line",
+            "four receivers; the sender's line loses 15 % of everything",
+            Scenario::new(SEED)
+                .receivers(4)
+                .link(Link::lan().rate(50_000_000))
+                .shared_loss(0.15)
+                .session(|s| s.algorithm = Algorithm::Bbr)
+                .min_share(0.8),
+        ),
+        (
             "slow-host",
             "the socket of one of three, 128 KiB, is emptied at 200 Mbit/s of 1 Gbit/s",
             three()

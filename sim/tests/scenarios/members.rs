@@ -118,3 +118,8 @@ fn of_many_members_most_report_in_rounds() {
         assert!(reports as f64 / seconds < 50_000.0, "{reports} reports in {seconds} s");
     });
 }
+
+#[test]
+fn a_full_line_that_loses_everybodys_packets_is_not_held_against_the_group() {
+    verify("full-line", |_| ());
+}
