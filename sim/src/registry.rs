@@ -186,6 +186,16 @@ fn eight() -> Scenario {
 /// Whose windows bound the group's, and how often many report.
 fn crowds() -> Vec<Named> {
     vec![
+        (
+            "full-line",
+            "four receivers; the sender's line loses 15 % of everything",
+            Scenario::new(SEED)
+                .receivers(4)
+                .link(Link::lan().rate(50_000_000))
+                .shared_loss(0.15)
+                .session(|s| s.algorithm = Algorithm::Bbr)
+                .min_share(0.8),
+        ),
         ("least-of-eight", "8 receivers, each losing 1 %, the least window", eight()),
         (
             "acker-of-eight",
@@ -208,16 +218,6 @@ fn crowds() -> Vec<Named> {
 fn members() -> Vec<Named> {
     let slow = Link::lan().rate(20_000_000);
     vec![
-        (
-            "full-line",
-            "four receivers; the sender's line loses 15 % of everything",
-            Scenario::new(SEED)
-                .receivers(4)
-                .link(Link::lan().rate(50_000_000))
-                .shared_loss(0.15)
-                .session(|s| s.algorithm = Algorithm::Bbr)
-                .min_share(0.8),
-        ),
         (
             "slow-host",
             "the socket of one of three, 128 KiB, is emptied at 200 Mbit/s of 1 Gbit/s",

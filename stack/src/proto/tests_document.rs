@@ -4,7 +4,7 @@
 use super::conn::state;
 use super::group::feedback::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT};
 use super::group::mode::{
-    self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, OWN_LOSS, PROMOTE, RETRY_FIRST, RETRY_MAX,
+    self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, MOST_SHARED, OWN_LOSS, PROMOTE, RETRY_FIRST, RETRY_MAX,
 };
 use super::send::scoreboard::JUDGED;
 use core::fmt::Write as _;
@@ -30,9 +30,11 @@ fn when(cause: Cause) -> String {
     let (least, share) = PROMOTE;
     match cause {
         Cause::Hears => format!(
-            "at least {} heard of at least {least} group packets, of the last {JUDGED}; with \
+            "at least {} heard of at least {least} group packets, of the last {JUDGED}, less \
+             the share that unicast loses as well (at most {}); with \
              `Promotion::After75K`: {} KiB sent by unicast, and option 51 at {PUBLISHED_PERCENT} %",
             percent(share),
+            percent(MOST_SHARED),
             PUBLISHED_BYTES >> 10
         ),
         Cause::HearsLittle => {

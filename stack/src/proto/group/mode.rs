@@ -122,7 +122,7 @@ impl Losses {
 
 /// So much loss that unicast shares is not held against the group, at most: below one half of the
 /// packets a member is not reached.
-const MOST_SHARED: f64 = 0.4;
+pub(crate) const MOST_SHARED: f64 = 0.4;
 /// Packets that a promotion needs, and the share of them that must have been heard, of what arrives
 /// by unicast.
 pub(crate) const PROMOTE: (u32, f64) = (32, 0.9);
