@@ -106,3 +106,26 @@ fn the_last_of_what_there_is_is_acknowledged_at_once() {
         written = write(&mut net, &app, written, 100);
     }
 }
+
+#[test]
+fn a_tree_that_takes_its_time_to_grow_does_not_shorten_segments() {
+    for dead in [0, 300] {
+        let longest = Rc::new(Cell::new(0));
+        let seen = longest.clone();
+        let path = move |now: tcpxm::proto::time::Instant, _, packet: hand::Packet| {
+            let by_group = packet.kind() == GROUP;
+            if by_group && now < tcpxm::proto::time::Instant::ZERO + MS * dead {
+                return Vec::new();
+            }
+            seen.set(if by_group { seen.get().max(packet.bytes.len()) } else { seen.get() });
+            vec![(MS * 2, packet)]
+        };
+        let mut net = Net::new(2, 0, Box::new(path));
+        let len = 40 << 20;
+        let rate = Some(200_000_000);
+        let config = SessionConfig { rate, ..source(len, Delivery::Unordered, Some(group())) };
+        let mut app = App::new(&mut net, config, len);
+        assert!(app.finish(&mut net, SECOND * 60));
+        assert_eq!(longest.get(), 8972, "dead for {dead} ms");
+    }
+}

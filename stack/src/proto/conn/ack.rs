@@ -51,6 +51,8 @@ pub(crate) enum Urgency {
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
     policy: AckPolicy,
+    /// Random: where in a round this end reports.
+    phase: u32,
     pending: u32,
     at: Option<Instant>,
     due: bool,
@@ -72,23 +74,40 @@ impl Acks {
             self.at = Some(if delay > self.policy.delay { phased } else { at.min(phased) });
         }
         self.policy = AckPolicy { every, delay };
+        self.phase = phase;
     }
 
     /// A packet that wants an answer arrived.
     pub(crate) fn on_packet(&mut self, now: Instant, urgency: Urgency) {
         self.pending += 1;
         let mut at = now + self.policy.delay;
-        if urgency == Urgency::Gap && self.policy.every < ROUND {
+        if self.is_round() {
+            at = self.round_after(now);
+        }
+        if urgency == Urgency::Gap && !self.is_round() {
             at = at.min(self.last_sent + GAP_INTERVAL_MIN.max(self.policy.delay / 2));
         }
         let at = self.at.map_or(at, |earlier| earlier.min(at));
         self.at = Some(at);
         let at_once = match urgency {
             Urgency::AtOnce => true,
-            Urgency::Mark => self.policy.every < ROUND,
+            Urgency::Mark => !self.is_round(),
             Urgency::Gap | Urgency::Usual => false,
         };
         self.due |= at_once || self.pending >= self.policy.every || at <= now;
+    }
+
+    fn is_round(&self) -> bool {
+        self.policy.every >= ROUND
+    }
+
+    /// The next of the moments at which this end reports: they lie a delay apart, and where they lie
+    /// is random, so that many do not report together after a pause either.
+    fn round_after(&self, now: Instant) -> Instant {
+        let delay = self.policy.delay.as_nanos().max(1) as u64;
+        let offset = ((u128::from(delay) * u128::from(self.phase)) >> 32) as u64;
+        let into = now.as_nanos().wrapping_sub(offset) % delay;
+        now + Duration::from_nanos(delay - into)
     }
 
     /// Something changed that the peer should know without being asked (a window that opened).
@@ -101,7 +120,8 @@ impl Acks {
     }
 
     pub(crate) fn sent(&mut self, now: Instant) {
-        *self = Self { policy: self.policy, last_sent: now, ..Self::default() };
+        let Self { policy, phase, .. } = *self;
+        *self = Self { policy, phase, last_sent: now, ..Self::default() };
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -200,6 +220,21 @@ mod tests {
         assert!(!acks.due());
         acks.on_packet(t, Urgency::AtOnce);
         assert!(acks.due());
+    }
+
+    #[test]
+    fn rounds_stay_apart_after_a_pause() {
+        let t = Instant::from_nanos(1_000_000_000);
+        let deadlines: std::collections::BTreeSet<_> = (0..8)
+            .map(|n: u32| {
+                let mut acks = Acks::default();
+                acks.set_policy(t, 3000, Duration::from_millis(200), n << 29);
+                acks.sent(t);
+                acks.on_packet(t + Duration::from_secs(1), Urgency::Usual);
+                acks.deadline()
+            })
+            .collect();
+        assert_eq!(deadlines.len(), 8);
     }
 
     #[test]

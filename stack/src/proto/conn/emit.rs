@@ -136,7 +136,7 @@ impl Conn {
         let seal = Some((&keys.tx, self.tx.next_pn()));
         let len = assemble_probe(buf, header, payload, seal);
         self.tx.on_sent(now, Content { probe: payload, ..Content::default() });
-        self.tx.path.mtu.on_probe();
+        self.tx.path.mtu.on_probe(payload);
         len
     }
 

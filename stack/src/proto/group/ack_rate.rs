@@ -65,7 +65,11 @@ impl Session {
             return;
         }
         let (window, rtt, reporters) = match group {
-            Some(window) if m.is_multicast() => (window, &m.board.path.rtt, limiting),
+            Some(window) if m.is_multicast() => {
+                // Whoever reports at the group's pace is one of the crowd.
+                let reporters = if members > MANY { limiting } else { members };
+                (window, &m.board.path.rtt, reporters)
+            }
             _ => (m.conn.tx.path.congestion.window(), &m.conn.tx.path.rtt, 1),
         };
         let Some(srtt) = rtt.smoothed() else { return };

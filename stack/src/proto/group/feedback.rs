@@ -136,8 +136,8 @@ impl Session {
     pub(crate) fn change(&mut self, now: Instant, index: usize, cause: Cause) {
         let view = GroupView { log: &self.log, frontier: self.frontier };
         self.members[index].change(now, self.began, cause, &view);
-        self.follow(index);
         self.elect();
+        self.follow(index);
         self.fit(index);
         self.changed = true;
     }

@@ -61,8 +61,10 @@ impl Session {
             (expected(m.board.path.rtt.expected(), m.board.loss()), m.limits)
         };
         let elected = elect(&following.iter().map(candidate).collect::<Vec<_>>(), seats);
-        for (index, limits) in following.into_iter().zip(elected) {
-            self.seat(index, limits);
+        // The newly elected first: the group is never without one.
+        for limits in [true, false] {
+            let these = following.iter().zip(&elected).filter(|(_, seat)| **seat == limits);
+            these.for_each(|(index, _)| self.seat(*index, limits));
         }
     }
 

@@ -123,7 +123,7 @@ impl Member {
             unicast_sent: 0,
             edge: 0,
             board,
-            limits: true,
+            limits: false,
             pacer: Pacer::default(),
             group_status: GroupStatus::None,
             last_report: 0,
@@ -241,6 +241,7 @@ impl Member {
             Mode::Gone => self.last_mode = self.mode,
             Mode::Trial => {}
         }
+        self.limits = false; // whoever joins is elected, or not
         self.mode = to;
         self.board.reset_judgement();
         self.watch = Watch { period: now, ..Watch::default() };

@@ -211,8 +211,8 @@ impl Session {
     pub(crate) fn end_member(&mut self, now: Instant, index: usize, outcome: Result<(), Reason>) {
         let view = GroupView { log: &self.log, frontier: self.frontier };
         self.members[index].end(now, self.began, outcome, &view);
-        self.follow(index);
         self.elect();
+        self.follow(index);
         self.release();
         self.changed = true;
     }

@@ -122,7 +122,7 @@ impl Session {
             let addressed = m.is_multicast() || m.is_tried();
             m.board.on_sent(now, pn, 0, addressed);
             if addressed {
-                m.board.path.mtu.on_probe();
+                m.board.path.mtu.on_probe(payload);
             }
         }
         let Some(tx) = &self.group else { return train_to(self.members[0].addr, 0, 0, 0) };

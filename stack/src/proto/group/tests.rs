@@ -1,6 +1,7 @@
 //! The session's decisions, on a session put into a state by hand.
 
 use super::Session;
+use super::member::Member;
 use super::mode::Cause;
 use super::plan::{self, Step, Target};
 use crate::config::{Content, Delivery, Group, SessionConfig};
@@ -258,4 +259,26 @@ fn a_session_that_cannot_be_is_refused() {
     assert_eq!(new(long, &peers(1)), Err(ConfigError::TooLong(1 << 48)));
     let small = SessionConfig { content: Content::Stream { ring: 10 }, ..config() };
     assert_eq!(new(small, &peers(1)), Err(ConfigError::SmallBuffer(10)));
+}
+
+#[test]
+fn an_acker_is_followed_by_one_that_is_clearly_worse_and_by_no_newcomer() {
+    let mut s = session(3);
+    s.config.group_window = crate::config::GroupWindow::Acker;
+    for m in &mut s.members {
+        (0..40).for_each(|_| m.board.path.rtt.sample(Duration::from_millis(10)));
+    }
+    all_multicast(&mut s);
+    let acker = |s: &Session| s.members.iter().position(Member::is_limiting);
+    assert_eq!(acker(&s), Some(0));
+    s.change(at(1), 1, Cause::HearsLittle);
+    s.change(at(1), 1, Cause::Retry);
+    s.members[1].board.path.rtt.sample(Duration::from_millis(12));
+    s.change(at(1), 1, Cause::Hears);
+    assert_eq!(acker(&s), Some(0), "a little worse");
+    (0..40).for_each(|_| s.members[2].board.path.rtt.sample(Duration::from_millis(30)));
+    s.elect();
+    assert_eq!(acker(&s), Some(2));
+    s.change(at(2), 2, Cause::Lossy);
+    assert_eq!(s.members.iter().filter(|m| m.is_limiting()).count(), 1, "another at once");
 }

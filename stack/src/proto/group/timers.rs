@@ -136,6 +136,7 @@ impl Session {
         }
         if self.members[index].board.on_timer(now, &self.log) {
             self.apply_board(now, index);
+            self.fit(index);
         }
         let m = &mut self.members[index];
         m.probe_window(now);

@@ -23,6 +23,9 @@ use core::time::Duration;
 /// RFC 9293, 3.8.6.2.2).
 const EDGE_STEPS: u64 = 4;
 
+/// The sockets bound no session to less than two segments: a smaller window would be a silly one.
+const LEAST_CREDIT: u64 = 2 * crate::wire::PAYLOAD_V4 as u64;
+
 /// More ranges than this that are news in a report are told as bits: the ACK block has room for so
 /// many of each space (docs/wire.md, ACK).
 const SAYABLE: usize = crate::wire::MAX_RANGES / 2;
@@ -204,6 +207,9 @@ impl Receiving {
         if self.buffer.readable() || self.buffer.complete() {
             self.changed = true;
         }
+        if self.credit.is_some() {
+            self.tell_edge(); // then it moves with what arrives
+        }
         if self.buffer.complete() {
             // Only now are all bytes before the FIN there (RFC 9293, 3.10.7.4, eighth step).
             self.conn.data.step(Input::Fin);
@@ -306,8 +312,12 @@ impl Receiving {
             heard: Some(heard.percent()), // TCP-XM slide 17: option 51 in every ACK
         };
         self.told_edge = report.data_edge;
+        // Control bytes that ride along leave no room for the map.
+        let told = !report.map || !conn.control.has_next();
         let len = conn.emit_control(now, buf, &report, verdict_given.then_some(0))?;
-        if let Some(group) = group {
+        if let Some(group) = group
+            && told
+        {
             group.told = group.tracker.largest().unwrap_or(0);
         }
         sent.datagrams += 1;
@@ -347,7 +357,7 @@ impl Receiving {
     /// No more than so many bytes are to be on their way to here; `None`: as many as there is room
     /// for.
     pub(crate) fn bound_credit(&mut self, credit: Option<u64>) {
-        self.credit = credit;
+        self.credit = credit.map(|credit| credit.max(LEAST_CREDIT));
         self.tell_edge();
     }
 

@@ -69,8 +69,12 @@ pub(crate) struct PathMtu {
     guess: usize,
     /// Probes of the present size that were lost, and that size.
     lost: (u8, usize),
-    /// A probe is on its way.
-    flying: bool,
+    /// A probe with so much payload is on its way.
+    flying: Option<u64>,
+    /// The system refuses even the base.
+    hopeless: bool,
+    /// The newest long packet that arrived.
+    long_heard: Option<u64>,
     /// Long packets lost in a row, and how many are too many.
     long_lost: u32,
     doubtful: u32,
@@ -101,7 +105,9 @@ impl PathMtu {
             limit,
             guess: ETHERNET,
             lost: (0, 0),
-            flying: false,
+            flying: None,
+            hopeless: false,
+            long_heard: None,
             long_lost: 0,
             doubtful: DOUBTFUL_GROUP,
             raise_at: None,
@@ -115,7 +121,7 @@ impl PathMtu {
 
     /// Whether there is nothing to do, nor will be soon.
     pub(crate) fn is_settled(&self) -> bool {
-        self.flying || self.fails <= 1
+        self.flying.is_some() || self.limit <= 1
     }
 
     /// Whether anything has arrived there.
@@ -141,7 +147,7 @@ impl PathMtu {
 
     /// Payload length of the probe that should leave now, if one should: one at a time.
     pub(crate) fn wanted(&mut self, now: Instant) -> Option<u64> {
-        if self.flying {
+        if self.flying.is_some() || self.hopeless {
             return None;
         }
         if let Some(place) = self.candidate() {
@@ -156,15 +162,26 @@ impl PathMtu {
     }
 
     /// A probe leaves.
-    pub(crate) fn on_probe(&mut self) {
-        self.flying = true;
+    pub(crate) fn on_probe(&mut self, len: u64) {
+        self.flying = Some(len);
     }
 
-    /// A packet with so much payload, or a probe as long, has arrived.
-    pub(crate) fn passed(&mut self, len: u64, probe: bool) {
-        self.flying &= !probe;
+    /// What became of a probe with so much payload is known.
+    fn landed(&mut self, len: u64) {
+        if self.flying == Some(len) {
+            self.flying = None;
+        }
+    }
+
+    /// The packet `pn` with so much payload, or a probe as long, has arrived.
+    pub(crate) fn passed(&mut self, pn: u64, len: u64, probe: bool) {
+        self.hopeless = false;
+        if probe {
+            self.landed(len);
+        }
         if len > PAYLOAD_SHORT as u64 {
             self.long_lost = 0;
+            self.long_heard = self.long_heard.max(Some(pn));
         }
         if self.passes.is_none() || len > self.segment() {
             let place = self.sizes.reached(len);
@@ -175,12 +192,12 @@ impl PathMtu {
         }
     }
 
-    /// A packet with so much payload, or a probe, was overtaken and is lost. Time-outs say nothing of
-    /// a probe: the path may be gone for all lengths.
-    pub(crate) fn lost(&mut self, len: u64, probe: bool) {
+    /// The packet `pn` with so much payload, or a probe, was overtaken and is lost. Time-outs say
+    /// nothing of a probe: the path may be gone for all lengths.
+    pub(crate) fn lost(&mut self, pn: u64, len: u64, probe: bool) {
         if probe {
             self.probe_lost(len);
-        } else if len > PAYLOAD_SHORT as u64 {
+        } else if len > PAYLOAD_SHORT as u64 && Some(pn) > self.long_heard {
             self.long_lost += 1;
             if self.long_lost >= self.doubtful {
                 self.doubt();
@@ -189,8 +206,10 @@ impl PathMtu {
     }
 
     fn probe_lost(&mut self, len: u64) {
-        self.flying = false;
-        let Some(place) = self.sizes.reached(len).filter(|place| Some(*place) > self.passes) else {
+        self.landed(len);
+        let open = |place: &usize| Some(*place) > self.passes && *place < self.fails;
+        // That the base is lost says nothing of lengths: the group does not reach there, or not yet.
+        let Some(place) = self.sizes.reached(len).filter(|place| *place > 0 && open(place)) else {
             return;
         };
         let before = if self.lost.1 == place { self.lost.0 } else { 0 };
@@ -203,7 +222,7 @@ impl PathMtu {
     /// Everything on its way is given up, the longest with so much payload: a probe among it is sent
     /// again.
     pub(crate) fn timed_out(&mut self, longest: u64) {
-        self.flying = false;
+        self.flying = None;
         if longest > PAYLOAD_SHORT as u64 {
             self.doubt();
         }
@@ -211,10 +230,10 @@ impl PathMtu {
 
     /// The system refuses datagrams with so much payload (EMSGSIZE): no probe is needed to know.
     pub(crate) fn refused(&mut self, len: u64) {
-        self.flying = false;
-        if let Some(place) = self.sizes.reached(len) {
-            self.fails_at(place);
-        }
+        self.landed(len);
+        let place = self.sizes.above(len.saturating_sub(1));
+        self.hopeless = place == 0 && self.passes.is_none();
+        self.fails_at(place);
     }
 
     fn fails_at(&mut self, place: usize) {
@@ -248,12 +267,12 @@ mod tests {
     fn search(mtu: &mut PathMtu, carries: u64) -> usize {
         let mut probes = 0;
         while let Some(len) = mtu.wanted(NOW) {
-            mtu.on_probe();
+            mtu.on_probe(len);
             assert_eq!(mtu.wanted(NOW), None, "one at a time");
             if len <= carries {
-                mtu.passed(len, true);
+                mtu.passed(0, len, true);
             } else {
-                mtu.lost(len, true);
+                mtu.lost(0, len, true);
             }
             probes += 1;
             assert!(probes < 50);
@@ -294,16 +313,16 @@ mod tests {
     fn a_lost_probe_is_repeated_and_a_time_out_says_nothing_of_it() {
         let mut mtu = path();
         for _ in 1..MAX_PROBES {
-            mtu.on_probe();
-            mtu.lost(1420, true);
+            mtu.on_probe(1420);
+            mtu.lost(0, 1420, true);
             assert_eq!(mtu.wanted(NOW), Some(1420));
         }
         for _ in 0..10 {
-            mtu.on_probe();
+            mtu.on_probe(1420);
             mtu.timed_out(0);
             assert_eq!(mtu.wanted(NOW), Some(1420));
         }
-        mtu.lost(1420, true);
+        mtu.lost(0, 1420, true);
         assert_ne!(mtu.wanted(NOW), Some(1420));
     }
 
@@ -311,14 +330,19 @@ mod tests {
     fn long_packets_that_vanish_make_way_for_short_ones_until_a_probe_has_passed() {
         let mut mtu = path();
         search(&mut mtu, 1420);
+        let mut next = 0;
+        let mut pn = || {
+            next += 1;
+            next
+        };
         for n in 0..7 {
-            mtu.lost(1420, false);
+            mtu.lost(pn(), 1420, false);
             assert_eq!(mtu.segment(), 1420, "{n}");
         }
-        mtu.passed(1420, false);
-        (0..7).for_each(|_| mtu.lost(1420, false));
+        mtu.passed(pn(), 1420, false);
+        (0..7).for_each(|_| mtu.lost(pn(), 1420, false));
         assert_eq!(mtu.segment(), 1420, "one has arrived in between");
-        mtu.lost(1420, false);
+        mtu.lost(pn(), 1420, false);
         assert_eq!(mtu.segment(), PAYLOAD_SHORT as u64);
         assert_eq!(mtu.wanted(NOW), Some(1420), "what was in use is tried first");
         assert!(search(&mut mtu, 1370) > 1);
@@ -353,8 +377,53 @@ mod tests {
     fn a_group_of_which_nothing_was_heard_is_tried_with_the_base() {
         let mut mtu = PathMtu::group(false, u64::MAX);
         assert!(!mtu.is_heard());
-        assert_eq!(mtu.wanted(NOW), Some(PAYLOAD_SHORT as u64));
-        mtu.passed(1420, false);
+        for _ in 0..5 {
+            assert_eq!(mtu.wanted(NOW), Some(PAYLOAD_SHORT as u64), "its tree may still grow");
+            mtu.on_probe(PAYLOAD_SHORT as u64);
+            mtu.lost(0, PAYLOAD_SHORT as u64, true);
+        }
+        mtu.passed(1, 1148, false);
+        assert_eq!(mtu.wanted(NOW), Some(1420));
+        mtu.passed(2, 1420, false);
         assert_eq!((mtu.is_heard(), mtu.segment()), (true, 1420), "long data are proof as well");
+    }
+
+    #[test]
+    fn losses_with_long_arrivals_after_them_put_nothing_in_doubt() {
+        let mut mtu = path();
+        search(&mut mtu, 1420);
+        mtu.passed(1000, 1420, false); // as a report is taken: arrivals first, then losses
+        (0..100).for_each(|n| mtu.lost(n * 10, 1420, false));
+        assert_eq!(mtu.segment(), 1420);
+    }
+
+    #[test]
+    fn a_path_that_ended_at_the_base_is_tried_again_as_well() {
+        let mut mtu = path();
+        search(&mut mtu, 1148);
+        assert!(!mtu.is_settled());
+        assert_eq!(mtu.wanted(NOW + RAISE_AFTER), None);
+        assert_eq!(mtu.wanted(NOW + RAISE_AFTER), Some(1420));
+        assert!(PathMtu::unsearched().is_settled());
+    }
+
+    #[test]
+    fn a_refused_probe_is_not_taken_for_the_next() {
+        let mut mtu = path();
+        mtu.on_probe(1420);
+        mtu.refused(1420);
+        let next = mtu.wanted(NOW).unwrap();
+        mtu.on_probe(next);
+        mtu.lost(0, 1420, true); // the one that never left
+        assert_eq!(mtu.wanted(NOW), None, "the next is still on its way");
+        mtu.passed(1, next, true);
+        assert_eq!(mtu.segment(), next);
+    }
+
+    #[test]
+    fn where_the_system_refuses_even_the_base_nothing_is_tried() {
+        let mut mtu = PathMtu::group(false, u64::MAX);
+        mtu.refused(PAYLOAD_SHORT as u64);
+        assert_eq!(mtu.wanted(NOW), None);
     }
 }

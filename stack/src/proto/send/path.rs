@@ -259,6 +259,8 @@ impl Path {
         self.cut_by = None;
         if flight > 0 {
             self.congestion.on_timeout(flight);
+        } else {
+            self.congestion.end_recovery();
         }
     }
 
@@ -266,7 +268,8 @@ impl Path {
     /// to `cap` bytes at most.
     pub(crate) fn conclude(&mut self, now: Instant, cap: Option<u64>) -> Shown {
         let tally = core::mem::take(&mut self.tally);
-        if tally.undo {
+        // A report that shows a new loss as well cuts anew: then that recovery is what counts.
+        if tally.undo && !tally.congested {
             // Other losses of the same flight may be real, and then cut.
             self.cut_by = None;
             self.recover = self.recover_before;

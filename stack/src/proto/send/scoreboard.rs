@@ -188,7 +188,7 @@ impl Scoreboard {
         self.heard.push(pn);
         let Some(entry) = log.get(pn) else { return };
         let (size, (len, probe)) = (entry.bytes(), entry.len());
-        self.path.mtu.passed(len, probe);
+        self.path.mtu.passed(pn, len, probe);
         match fate {
             Fate::Outstanding => {
                 self.outstanding -= 1;
@@ -280,7 +280,7 @@ impl Scoreboard {
         self.count(false, probe);
         self.missed.push(pn);
         self.path.lost(pn, size, next);
-        self.path.mtu.lost(len, probe);
+        self.path.mtu.lost(pn, len, probe);
     }
 
     /// Counts an outcome; not a probe's, which may have been too long for the way.

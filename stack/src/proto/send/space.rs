@@ -256,7 +256,7 @@ impl SendSpace {
         let (at, size, (len, probe)) = (packet.at, u64::from(packet.size), packet.len());
         let content = core::mem::take(&mut packet.content);
         if fate == Fate::Outstanding {
-            self.path.mtu.passed(len, probe);
+            self.path.mtu.passed(pn, len, probe);
             self.eliciting_out -= 1;
             self.data_out -= usize::from(!content.data.is_empty());
             self.count(&content, false);
@@ -281,7 +281,7 @@ impl SendSpace {
     /// A packet that counted as lost has arrived all the same.
     fn arrived_late(&mut self, now: Instant, pn: u64, packet: Packet) {
         let (len, probe) = packet.len();
-        self.path.mtu.passed(len, probe);
+        self.path.mtu.passed(pn, len, probe);
         self.path.acked_late(now, pn, packet.at, u64::from(packet.size));
         if packet.fate == Fate::GivenUp {
             self.arrived_after_timeout();
@@ -327,7 +327,7 @@ impl SendSpace {
         let (len, probe) = self.packets[(pn - self.base) as usize].len();
         if let Some(size) = self.take_lost(pn) {
             self.path.lost(pn, size, next);
-            self.path.mtu.lost(len, probe);
+            self.path.mtu.lost(pn, len, probe);
         }
     }
 

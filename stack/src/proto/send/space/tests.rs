@@ -414,3 +414,60 @@ fn reordering_is_seen_however_much_is_in_flight() {
         assert!(space.path.congestion.window() > cut, "{count} in flight");
     }
 }
+
+#[test]
+fn a_report_that_takes_a_cut_back_and_shows_a_loss_leaves_a_window_that_grows() {
+    let mut space = space();
+    space.path.congestion.raise_to(40 * MSS);
+    for _ in 0..40 {
+        send(&mut space, at(0));
+    }
+    ack(&mut space, at(40), &[(1, 10)]);
+    for _ in 0..10 {
+        send(&mut space, at(41));
+    }
+    // 0 was only late; 11 to 20 are lost.
+    ack(&mut space, at(81), &[(21, 49), (0, 10)]);
+    let mut now = at(81);
+    while let Some(due) = space.path.reordering_deadline() {
+        now = due;
+        space.on_timer(now);
+    }
+    let window = space.path.congestion.window();
+    for _ in 0..400 {
+        let first = space.next_pn();
+        while space.permits(MSS) {
+            send(&mut space, now);
+        }
+        now += Duration::from_millis(40);
+        let last = space.next_pn() - 1;
+        ack(&mut space, now, &[(first, last)]);
+    }
+    assert!(space.path.congestion.window() > 2 * window, "it stands at {window}");
+}
+
+#[test]
+fn a_time_out_without_bytes_in_flight_ends_the_recovery() {
+    let mut space = space();
+    space.path.congestion.raise_to(40 * MSS);
+    for _ in 0..40 {
+        send(&mut space, at(0));
+    }
+    ack(&mut space, at(40), &[(4, 39)]);
+    let mut now = at(41);
+    space.on_sent(now, Content { ping: true, ..Content::default() });
+    while space.on_timer(now) != Fired::Timeout {
+        now = space.deadline().unwrap();
+    }
+    let window = space.path.congestion.window();
+    for _ in 0..400 {
+        let first = space.next_pn();
+        while space.permits(MSS) {
+            send(&mut space, now);
+        }
+        now += Duration::from_millis(40);
+        let last = space.next_pn() - 1;
+        ack(&mut space, now, &[(first, last)]);
+    }
+    assert!(space.path.congestion.window() > 2 * window, "it stands at {window}");
+}
