@@ -155,6 +155,7 @@ impl Endpoint {
             self.joins.push_back(Action::Join { receiver: id, group, source, ifindex });
         }
         self.receivers.insert(id, receiver);
+        self.share_credit();
         self.incoming.push_back(id);
         self.incoming_changed = true;
     }

@@ -154,7 +154,8 @@ impl Endpoint {
         }
     }
 
-    fn share_credit(&mut self) {
+    /// Each session's part of what the sockets can hold, if they are under pressure.
+    pub(super) fn share_credit(&mut self) {
         let share = self.pressure.share(self.receivers.len());
         self.receivers.values_mut().for_each(|receiver| receiver.bound_credit(share));
     }
