@@ -207,7 +207,7 @@ fn crowds() -> Vec<Named> {
             "250 receivers on 1 Gbit/s, each losing 0.5 %",
             Scenario::new(SEED)
                 .receivers(250)
-                .bytes(6 << 20)
+                .bytes(8 << 20)
                 .link(Link::lan().rate(1_000_000_000).queue(1 << 20))
                 .independent_loss(0.005),
         ),
