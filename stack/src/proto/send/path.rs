@@ -195,6 +195,12 @@ impl Path {
     /// sent next.
     pub(crate) fn reported(&mut self, now: Instant, ack: &SpaceAck<'_>, next: u64) {
         let SpaceAck { largest, delay_us, ce, .. } = *ack;
+        if self.tally.undo {
+            // Other losses of the same flight may be real, and then cut, in this very report.
+            self.cut_by = None;
+            self.recover = self.recover_before;
+            self.recovering = false;
+        }
         if let Some((pn, sent)) = self.tally.newest
             && pn == largest
         {
@@ -268,13 +274,6 @@ impl Path {
     /// to `cap` bytes at most.
     pub(crate) fn conclude(&mut self, now: Instant, cap: Option<u64>) -> Shown {
         let tally = core::mem::take(&mut self.tally);
-        // A report that shows a new loss as well cuts anew: then that recovery is what counts.
-        if tally.undo && !tally.congested {
-            // Other losses of the same flight may be real, and then cut.
-            self.cut_by = None;
-            self.recover = self.recover_before;
-            self.recovering = false;
-        }
         let least = self.rtt.least().unwrap_or_default();
         let rate = self
             .delivery

@@ -442,6 +442,7 @@ fn a_report_that_takes_a_cut_back_and_shows_a_loss_leaves_a_window_that_grows() 
         now += Duration::from_millis(40);
         let last = space.next_pn() - 1;
         ack(&mut space, now, &[(first, last)]);
+        assert!(space.path.congestion.window() < 1 << 24, "as after a loss, not as in slow start");
     }
     assert!(space.path.congestion.window() > 2 * window, "it stands at {window}");
 }
@@ -468,6 +469,7 @@ fn a_time_out_without_bytes_in_flight_ends_the_recovery() {
         now += Duration::from_millis(40);
         let last = space.next_pn() - 1;
         ack(&mut space, now, &[(first, last)]);
+        assert!(space.path.congestion.window() < 1 << 24, "as after a loss, not as in slow start");
     }
     assert!(space.path.congestion.window() > 2 * window, "it stands at {window}");
 }
