@@ -23,6 +23,8 @@ struct Held {
     end: Vec<Callback>,
     at_once: Vec<Callback>,
     status: Vec<Callback>,
+    /// The status was asked for before there was anybody to tell it.
+    asked: bool,
 }
 
 impl Watch {
@@ -67,14 +69,20 @@ impl Watch {
         self.held().at_once.push(Box::new(callback));
     }
 
-    /// What tells the status.
+    /// What tells the status; called at once if it was asked for already.
     pub fn on_status(&self, callback: impl Fn() + Send + 'static) {
-        self.held().status.push(Box::new(callback));
+        let mut held = self.held();
+        if std::mem::take(&mut held.asked) {
+            callback();
+        }
+        held.status.push(Box::new(callback));
     }
 
     /// Tells the status now.
     pub fn status(&self) {
-        self.held().status.iter().for_each(|callback| callback());
+        let mut held = self.held();
+        held.asked = held.status.is_empty();
+        held.status.iter().for_each(|callback| callback());
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -111,4 +119,24 @@ fn ignored() -> u64 {
         u64::from_str_radix(line.trim(), 16).ok()
     };
     read().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, Watch};
+    use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn a_status_asked_for_too_early_is_told_once_somebody_can() {
+        let watch = Watch { ended: AtomicI32::new(0), held: Mutex::new(Held::default()) };
+        let told = Arc::new(AtomicU32::new(0));
+        let count = told.clone();
+        watch.status();
+        watch.on_status(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+        watch.status();
+        watch.on_status(|| panic!("nothing is open any more"));
+        assert_eq!(told.load(Ordering::SeqCst), 2);
+    }
 }
