@@ -415,6 +415,22 @@ fn reordering_is_seen_however_much_is_in_flight() {
     }
 }
 
+/// Full round trips without a loss: the window grows, and as after a loss.
+fn assert_grows(space: &mut SendSpace, mut now: Instant) {
+    let window = space.path.congestion.window();
+    for _ in 0..400 {
+        let first = space.next_pn();
+        while space.permits(MSS) {
+            send(space, now);
+        }
+        now += Duration::from_millis(40);
+        let last = space.next_pn() - 1;
+        ack(space, now, &[(first, last)]);
+        assert!(space.path.congestion.window() < 1 << 24, "as after a loss, not as in slow start");
+    }
+    assert!(space.path.congestion.window() > 2 * window, "it stands at {window}");
+}
+
 #[test]
 fn a_report_that_takes_a_cut_back_and_shows_a_loss_leaves_a_window_that_grows() {
     let mut space = space();
@@ -433,18 +449,7 @@ fn a_report_that_takes_a_cut_back_and_shows_a_loss_leaves_a_window_that_grows() 
         now = due;
         space.on_timer(now);
     }
-    let window = space.path.congestion.window();
-    for _ in 0..400 {
-        let first = space.next_pn();
-        while space.permits(MSS) {
-            send(&mut space, now);
-        }
-        now += Duration::from_millis(40);
-        let last = space.next_pn() - 1;
-        ack(&mut space, now, &[(first, last)]);
-        assert!(space.path.congestion.window() < 1 << 24, "as after a loss, not as in slow start");
-    }
-    assert!(space.path.congestion.window() > 2 * window, "it stands at {window}");
+    assert_grows(&mut space, now);
 }
 
 #[test]
@@ -460,16 +465,5 @@ fn a_time_out_without_bytes_in_flight_ends_the_recovery() {
     while space.on_timer(now) != Fired::Timeout {
         now = space.deadline().unwrap();
     }
-    let window = space.path.congestion.window();
-    for _ in 0..400 {
-        let first = space.next_pn();
-        while space.permits(MSS) {
-            send(&mut space, now);
-        }
-        now += Duration::from_millis(40);
-        let last = space.next_pn() - 1;
-        ack(&mut space, now, &[(first, last)]);
-        assert!(space.path.congestion.window() < 1 << 24, "as after a loss, not as in slow start");
-    }
-    assert!(space.path.congestion.window() > 2 * window, "it stands at {window}");
+    assert_grows(&mut space, now);
 }
