@@ -2,6 +2,7 @@
 //! ACKs of many members fit through the sender's downlink.
 
 use super::Session;
+use super::limiting::REPORTERS;
 use super::plan;
 use crate::proto::conn::ack::{AckPolicy, DEFAULT_DELAY, LONGEST_DELAY};
 use crate::wire::Record;
@@ -22,8 +23,6 @@ const DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 /// and its way back may be narrow (on 64 kbit/s pass forty a second).
 const DELAY_PART: u32 = 8;
 
-/// Up to so many members all report at the group's pace, though not all bound its window.
-const MANY: u64 = 200;
 /// A round is so many round trips (as TFMCC's feedback round, RFC 4654, 6.5) …
 const ROUND_RTTS: u32 = 6;
 /// … but long enough for everybody's report: 4,000 a second are 10 Mbit/s at the sender …
@@ -67,13 +66,13 @@ impl Session {
         let (window, rtt, reporters) = match group {
             Some(window) if m.is_multicast() => {
                 // Whoever reports at the group's pace is one of the crowd.
-                let reporters = if members > MANY { limiting } else { members };
+                let reporters = if members > REPORTERS as u64 { limiting } else { members };
                 (window, &m.board.path.rtt, reporters)
             }
             _ => (m.conn.tx.path.congestion.window(), &m.conn.tx.path.rtt, 1),
         };
         let Some(srtt) = rtt.smoothed() else { return };
-        let policy = if m.is_multicast() && !m.limits && members > MANY {
+        let policy = if m.is_multicast() && !m.limits && members > REPORTERS as u64 {
             round(srtt, members)
         } else {
             let segment = if m.is_multicast() { self.segment } else { m.segment() };

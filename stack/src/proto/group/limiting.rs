@@ -7,8 +7,8 @@ use super::Session;
 use crate::config::GroupWindow;
 use core::time::Duration;
 
-/// Members that all report at the group's pace.
-const REPORTERS: usize = 200;
+/// Up to so many members all report at the group's pace, whether or not all bound its window.
+pub(super) const REPORTERS: usize = 200;
 /// Of more than that so many do, and bound the window.
 const REPRESENTATIVES: usize = 16;
 /// Who is elected stays so until another's expected throughput is below this part of its own (pgmcc,
@@ -50,7 +50,9 @@ impl Session {
         let following = self.members.iter().filter(|m| m.is_multicast()).count();
         let seats = seats(self.config.group_window, following);
         if seats >= following {
-            (0..self.members.len()).for_each(|index| self.seat(index, true));
+            for index in 0..self.members.len() {
+                self.seat(index, self.members[index].is_multicast());
+            }
             return;
         }
         let members = &self.members;
