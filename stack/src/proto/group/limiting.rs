@@ -50,9 +50,7 @@ impl Session {
         let following = self.members.iter().filter(|m| m.is_multicast()).count();
         let seats = seats(self.config.group_window, following);
         if seats >= following {
-            for index in 0..self.members.len() {
-                self.seat(index, self.members[index].is_multicast());
-            }
+            (0..self.members.len()).for_each(|index| self.seat(index, true));
             return;
         }
         let members = &self.members;
