@@ -78,7 +78,7 @@ impl World {
         let config = SessionConfig {
             group: group.map(|addr| Group { addr, source: None }),
             delivery: Delivery::Unordered,
-            content: Content::Source { len },
+            content: Content::Source { len: Some(len) },
             mtu: 1500,
             rate,
             ..SessionConfig::default()

@@ -92,7 +92,7 @@ impl Run {
     fn options(&self, group: SocketAddr, interface: u32) -> SenderOptions {
         let content = match self.delivery {
             Delivery::Ordered => Content::Stream { ring: RING },
-            Delivery::Unordered => Content::Source { len: self.len },
+            Delivery::Unordered => Content::Source { len: Some(self.len) },
         };
         SenderOptions {
             session: SessionConfig {

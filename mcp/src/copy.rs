@@ -146,7 +146,7 @@ fn connect(
         session: SessionConfig {
             group,
             delivery: Delivery::Unordered,
-            content: Content::Source { len },
+            content: Content::Source { len: Some(len) },
             rate: common.rate,
             algorithm,
             connect_timeout: common.connect_timeout,

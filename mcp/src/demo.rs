@@ -95,7 +95,7 @@ fn connect(group: Option<SocketAddr>, len: u64, addrs: &[SocketAddr]) -> Result<
         session: SessionConfig {
             group,
             delivery: Delivery::Unordered,
-            content: Content::Source { len },
+            content: Content::Source { len: Some(len) },
             ..SessionConfig::default()
         },
         interface,

@@ -63,7 +63,7 @@ fn connect(addr: SocketAddr, len: u64, group: Option<SocketAddr>) -> Sender {
     let session = SessionConfig {
         group: group.map(|addr| Group { addr, source: None }),
         delivery: Delivery::Unordered,
-        content: Content::Source { len },
+        content: Content::Source { len: Some(len) },
         ..SessionConfig::default()
     };
     let interface = Some(index_of("lo").unwrap());

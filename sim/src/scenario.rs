@@ -69,7 +69,7 @@ impl Scenario {
             session: SessionConfig {
                 group: Some(Group { addr: group(false), source: None }),
                 delivery: Delivery::Unordered,
-                content: Content::Source { len: 0 },
+                content: Content::Source { len: Some(0) },
                 ..SessionConfig::default()
             },
             join_delay: Duration::from_millis(2),

@@ -68,8 +68,9 @@ pub enum Content {
     },
     /// Asked for by the engine, range by range, as often as it needs (a file).
     Source {
-        /// Length in bytes.
-        len: u64,
+        /// Length in bytes; `None` while it is not known
+        /// (`Sender::set_end`).
+        len: Option<u64>,
     },
 }
 
@@ -98,6 +99,12 @@ pub struct SessionConfig {
     pub connect_timeout: Duration,
     /// Sending begins when all have answered, or so long after the first did.
     pub start_wait: Duration,
+    /// Receivers are asked what they hold: nothing is sent to one that it has not declared to lack.
+    /// Of a source only.
+    pub declares: bool,
+    /// The group waits for undeclared bytes of a receiver for so long after its first answer, at
+    /// most; then it goes on without it, and what that lacks is sent once it says so.
+    pub declare_wait: Duration,
     /// A member from which nothing was heard for so long, though it was asked, is gone.
     pub idle_timeout: Duration,
 }
@@ -115,6 +122,8 @@ impl Default for SessionConfig {
             mtu: 9000, // jumbo frames
             connect_timeout: Duration::from_secs(10),
             start_wait: Duration::from_secs(1),
+            declares: false,
+            declare_wait: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(10),
         }
     }

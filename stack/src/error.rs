@@ -21,9 +21,35 @@ pub enum ConfigError {
     /// The stream would be longer than a 48-bit offset can say.
     #[error("{0} bytes are more than the 2^48 - 1 that one session can carry")]
     TooLong(u64),
+    /// Receivers are asked what they hold of a stream, which is read once: what they come to lack
+    /// late could not be sent.
+    #[error(
+        "receivers can declare what they hold of a source that can be read again, not of a stream"
+    )]
+    Declarations,
     /// A buffer too small for a single segment.
     #[error("a buffer of {0} bytes cannot hold one segment")]
     SmallBuffer(usize),
+}
+
+/// A source cannot end there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EndError {
+    /// The session carries a stream, which ends where it was finished.
+    #[error("a stream ends where it is finished: there is no other end to set")]
+    Stream,
+    /// Its end is known already.
+    #[error("the source ends after {0} bytes, as was said before")]
+    Known(u64),
+    /// Bytes beyond have been supplied.
+    #[error("{0} bytes of the source have been supplied: it cannot be shorter")]
+    Supplied(u64),
+    /// The source would be longer than a 48-bit offset can say.
+    #[error("{0} bytes are more than the 2^48 - 1 that one session can carry")]
+    TooLong(u64),
+    /// There is no such session.
+    #[error("the session has been given up")]
+    Session,
 }
 
 /// Why a member did not get everything, or a receiver not the whole session.
@@ -53,6 +79,9 @@ pub enum Reason {
     /// It answered after the stream's first bytes had been given up.
     #[error("answered too late: the beginning of the stream is gone")]
     TooLate,
+    /// It took bytes back, or lacked them late, that the stream has given up: it is read once.
+    #[error("asked again for bytes of a stream that is read once, and they are gone")]
+    CannotRepeat,
     /// It broke the protocol.
     #[error("protocol violation: {0}")]
     Protocol(&'static str),

@@ -265,7 +265,7 @@ fn a_source_is_asked_and_delivered_with_offsets() {
     }
     let mut options = options(group(47106, [239, 255, 71, 6]));
     options.session.delivery = Delivery::Unordered;
-    options.session.content = Content::Source { len: bytes.len() as u64 };
+    options.session.content = Content::Source { len: Some(bytes.len() as u64) };
     let sender = Sender::connect(options, &peers).unwrap();
     sender.finish();
     while let Some(need) = sender.next_need() {

@@ -57,7 +57,7 @@ fn the_others_end_and_it_can_be_given_up() {
     let mut options = SenderOptions::default();
     let addr = "239.255.71.9:47109".parse().unwrap();
     options.session.group = Some(Group { addr, source: None });
-    options.session.content = Content::Source { len: LEN };
+    options.session.content = Content::Source { len: Some(LEN) };
     options.session.delivery = Delivery::Unordered;
     let sender = Sender::connect(options, &peers).unwrap();
     sender.finish();

@@ -28,7 +28,7 @@ fn receiver(last: u8, folder: PathBuf) -> (SocketAddr, Receiving) {
 fn connect(len: u64, addrs: &[SocketAddr]) -> Sender {
     let session = SessionConfig {
         delivery: Delivery::Unordered,
-        content: Content::Source { len },
+        content: Content::Source { len: Some(len) },
         ..SessionConfig::default()
     };
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());

@@ -48,7 +48,7 @@ impl Sender {
         let mut config = scenario.session.clone();
         let stream = matches!(config.content, Content::Stream { .. });
         if !stream {
-            config.content = Content::Source { len: scenario.bytes };
+            config.content = Content::Source { len: Some(scenario.bytes) };
         }
         let session = engine.connect(now, config, peers)?;
         let (seed, bytes) = (scenario.seed, scenario.bytes);

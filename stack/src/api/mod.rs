@@ -73,7 +73,7 @@ fn kind_of(reason: &Reason) -> ErrorKind {
         Reason::Refused(_) | Reason::Unreachable(_) => ErrorKind::ConnectionRefused,
         Reason::Aborted(_) => ErrorKind::ConnectionAborted,
         Reason::Verdict(_) => ErrorKind::Other,
-        Reason::TooLate => ErrorKind::ConnectionReset,
+        Reason::TooLate | Reason::CannotRepeat => ErrorKind::ConnectionReset,
         Reason::Protocol(_) => ErrorKind::InvalidData,
         Reason::Cancelled(_) => ErrorKind::BrokenPipe,
     }

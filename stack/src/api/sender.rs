@@ -3,6 +3,7 @@
 use super::streams::MemberStream;
 use super::{COPY, NoMemberLeft, kind_of, misused, seed};
 use crate::config::{EndpointConfig, Group, SessionConfig};
+use crate::error::EndError;
 use crate::net::clock::Clock;
 use crate::net::driver::{Driver, Joins};
 use crate::net::group::{Family, check_group, is_source_specific};
@@ -126,6 +127,12 @@ impl Sender {
     /// Answers a need: `bytes` are all of the range that begins at `offset`.
     pub fn supply(&self, offset: u64, bytes: Arc<[u8]>) {
         self.handle.act(|engine, now| engine.supply(now, self.session, offset, bytes));
+    }
+
+    /// The length of the source becomes known, in bytes: needs beyond are taken back, and the one
+    /// that it falls into ends there. It cannot end before bytes that were supplied, nor twice.
+    pub fn set_end(&self, len: u64) -> Result<(), EndError> {
+        self.handle.act(|engine, now| engine.set_end(now, self.session, len))
     }
 
     /// Writes what there is room for (sessions with a stream), or gives `WouldBlock`; `BrokenPipe`

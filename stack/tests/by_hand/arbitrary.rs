@@ -15,12 +15,12 @@ const ROUNDS: usize = 24;
 /// What is done to a datagram: where, how, and with which value.
 type Change = (prop::sample::Index, u8, u8);
 
-/// A sender and a receiver, every datagram of which may be altered on its way.
+/// A sender and a host with two receivers, every datagram of which may be altered on its way.
 struct Pair {
     now: Instant,
     ends: [(SocketAddr, Endpoint); 2],
     session: SessionId,
-    receiver: Option<ReceiverId>,
+    receivers: Vec<ReceiverId>,
 }
 
 impl Pair {
@@ -37,8 +37,8 @@ impl Pair {
             content: Content::Stream { ring: 1 << 16 },
             ..SessionConfig::default()
         };
-        let session = ends[0].1.connect(now, config, &[addr(2)]).unwrap();
-        Self { now, ends, session, receiver: None }
+        let session = ends[0].1.connect(now, config, &[addr(2), addr(3)]).unwrap();
+        Self { now, ends, session, receivers: Vec::new() }
     }
 
     /// Lets both ends do what they have to, for one round; `alter` sees each datagram.
@@ -56,10 +56,9 @@ impl Pair {
                 }
             }
         }
-        let receiver = self.receiver.or_else(|| self.ends[1].1.accept());
-        self.receiver = receiver;
-        if let Some(receiver) = receiver {
-            let _ = self.ends[1].1.read(self.now, receiver, &mut [0; 4096]);
+        self.receivers.extend(self.ends[1].1.accept());
+        for receiver in &self.receivers {
+            let _ = self.ends[1].1.read(self.now, *receiver, &mut [0; 4096]);
         }
     }
 
@@ -110,7 +109,7 @@ proptest! {
         for _ in 0..ROUNDS {
             pair.round(&mut |_| ());
         }
-        prop_assert!(pair.receiver.is_some(), "established");
+        prop_assert_eq!(pair.receivers.len(), 2, "established");
         prop_assert!(pair.ends[0].1.sent(pair.session).group_bytes > 0, "the group is in use");
         for (from, mut bytes) in datagrams {
             // Of the right version, or nothing else of them is looked at.

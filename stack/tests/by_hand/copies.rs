@@ -150,7 +150,12 @@ fn copy(net: &mut Net, config: SessionConfig, len: u64) -> SessionId {
 }
 
 fn source(len: u64, delivery: Delivery, group: Option<Group>) -> SessionConfig {
-    SessionConfig { group, delivery, content: Content::Source { len }, ..SessionConfig::default() }
+    SessionConfig {
+        group,
+        delivery,
+        content: Content::Source { len: Some(len) },
+        ..SessionConfig::default()
+    }
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn private_bytes_may_be_read_after_the_verdict() {
 #[test]
 fn a_verdict_before_the_end_is_no_success() {
     let mut net = Net::new(
-        1,
+        2,
         0,
         Box::new(|_, n, mut packet| {
             let joined = [3, 0, 0];

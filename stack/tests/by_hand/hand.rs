@@ -183,7 +183,12 @@ pub(crate) fn group() -> Group {
 }
 
 pub(crate) fn source(len: u64, delivery: Delivery, group: Option<Group>) -> SessionConfig {
-    SessionConfig { group, delivery, content: Content::Source { len }, ..SessionConfig::default() }
+    SessionConfig {
+        group,
+        delivery,
+        content: Content::Source { len: Some(len) },
+        ..SessionConfig::default()
+    }
 }
 
 /// The application's side: a sender's bytes, and receivers that check each byte.

@@ -5,12 +5,14 @@ use super::state::Input;
 use super::{Conn, Role};
 use crate::proto::recv::pns::PnTracker;
 use crate::proto::send::space::Content;
+use crate::proto::send::store::NotAtHand;
 use crate::proto::time::Instant;
 use crate::seal::SealKey;
 use crate::wire::{
     AREA_HEAD, Ack, Encap, GroupStatus, Header, Kind, MAX_MAP, MAX_RANGES, Options, RangeList,
     Segment, Seq, SpaceAck, TAG_LEN, TLV_HEAD, Tlv, TlvWriter, offset_high,
 };
+use core::convert::Infallible;
 use core::ops::Range;
 
 /// The scale of the window field in every segment but SYNs (RFC 7323, 2.2: at most 14). The edge
@@ -34,15 +36,16 @@ pub(crate) struct Report<'a> {
     pub(crate) heard: Option<u8>,
 }
 
-/// Writes a datagram: header, TLVs, then `body_len` bytes by `fill`; sealed if there is a key.
-pub(crate) fn assemble(
+/// Writes a datagram: header, TLVs, then `body_len` bytes by `fill`; sealed if there is a key. If
+/// `fill` fails nothing is written.
+pub(crate) fn assemble<E>(
     buf: &mut [u8],
     mut header: Header,
     tlvs: &[Tlv<'_>],
     body_len: usize,
-    fill: impl FnOnce(&mut [u8]),
+    fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
     seal: Option<(&SealKey, u64)>,
-) -> usize {
+) -> Result<usize, E> {
     header.encap.tlvs = !tlvs.is_empty();
     let head = header.len();
     header.emit(buf);
@@ -56,13 +59,24 @@ pub(crate) fn assemble(
         }
         at += writer.finish();
     }
-    fill(&mut buf[at..at + body_len]);
+    fill(&mut buf[at..at + body_len])?;
     at += body_len;
     let len = at + TAG_LEN;
     buf[at..len].fill(0);
     if let Some((key, pn)) = seal {
         key.seal(pn, &mut buf[..len], head);
     }
+    Ok(len)
+}
+
+/// Writes a datagram of TLVs alone.
+pub(crate) fn assemble_bare(
+    buf: &mut [u8],
+    header: Header,
+    tlvs: &[Tlv<'_>],
+    seal: Option<(&SealKey, u64)>,
+) -> usize {
+    let Ok(len) = assemble(buf, header, tlvs, 0, |_| Ok::<_, Infallible>(()), seal);
     len
 }
 
@@ -75,7 +89,7 @@ pub(crate) fn assemble_probe(
     seal: Option<(&SealKey, u64)>,
 ) -> usize {
     let pad = payload as usize - AREA_HEAD - 2 * TLV_HEAD;
-    assemble(buf, header, &[Tlv::Ping, Tlv::Pad(pad)], 0, |_| (), seal)
+    assemble_bare(buf, header, &[Tlv::Ping, Tlv::Pad(pad)], seal)
 }
 
 impl Conn {
@@ -107,25 +121,26 @@ impl Conn {
     }
 
     /// One full or partial data segment of the session's sequence: its range, whether it repeats what
-    /// was sent before, and whether it asks for an acknowledgement at once.
+    /// was sent before, and whether it asks for an acknowledgement at once. Nothing is sent if `fill`
+    /// does not find the bytes.
     pub(crate) fn emit_data(
         &mut self,
         now: Instant,
         buf: &mut [u8],
         (range, repair, push): (Range<u64>, bool, bool),
-        fill: impl FnOnce(&mut [u8]),
-    ) -> usize {
+        fill: impl FnOnce(&mut [u8]) -> Result<(), NotAtHand>,
+    ) -> Result<usize, NotAtHand> {
         let ack = Seq::of_offset(self.names.irs, 0);
         let mut header = self.header(Kind::Data, range.start, Some(ack), &Report::default());
         header.encap.repair = repair;
         header.segment.psh = push;
-        self.third_led = false;
-        let Some(keys) = &self.keys else { return 0 };
+        let Some(keys) = &self.keys else { return Ok(0) };
         let body = (range.end - range.start) as usize;
         let seal = Some((&keys.tx, self.tx.next_pn()));
-        let len = assemble(buf, header, &[], body, fill, seal);
+        let len = assemble(buf, header, &[], body, fill, seal)?;
+        self.third_led = false;
         self.tx.on_sent(now, Content { data: range, ..Content::default() });
-        len
+        Ok(len)
     }
 
     /// A probe of the path, as long as a segment with `payload` bytes.
@@ -251,14 +266,11 @@ impl Conn {
         let keys = self.keys.as_ref()?;
         let seal = Some((&keys.tx, self.tx.next_pn()));
         let control = &self.control;
-        let len = assemble(
-            &mut buf[..CONTROL_DATAGRAM],
-            header,
-            tlvs,
-            body,
-            |to| control.copy(&range, to),
-            seal,
-        );
+        let fill = |to: &mut [u8]| {
+            control.copy(&range, to);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(len) = assemble(&mut buf[..CONTROL_DATAGRAM], header, tlvs, body, fill, seal);
         self.mark_fin(fin, kind);
         self.ping_due = false;
         self.acks.sent(now);
@@ -284,7 +296,7 @@ impl Conn {
         header.segment.rst = true;
         let keys = self.keys.as_ref()?;
         let seal = Some((&keys.tx, self.tx.next_pn()));
-        let len = assemble(buf, header, &[Tlv::Abort(why)], 0, |_| (), seal);
+        let len = assemble_bare(buf, header, &[Tlv::Abort(why)], seal);
         self.tx.on_sent(now, Content::default());
         Some(len)
     }
@@ -306,7 +318,7 @@ impl Conn {
         let mut header = self.header(Kind::Handshake, 0, Some(ack), &Report::default());
         header.encap.pn = 0;
         let tlvs = [Tlv::Handshake(&message[..len])];
-        Some(assemble(buf, header, &tlvs, 0, |_| (), None))
+        Some(assemble_bare(buf, header, &tlvs, None))
     }
 }
 

@@ -6,7 +6,7 @@
 //! keeps the bytes of its answer and repeats them for a repeated SYN; it has no timer.
 
 use super::Names;
-use super::emit::{WINDOW_SHIFT, assemble};
+use super::emit::{WINDOW_SHIFT, assemble_bare};
 use crate::proto::send::space::INITIAL_RTO;
 use crate::proto::time::Instant;
 use crate::seal::{Initiator, MAX_MESSAGE, Responder};
@@ -131,7 +131,7 @@ pub(crate) fn syn_ack(
         Tlv::Ack(edge_report(edge)),
     ];
     let mut buf = vec![0; ROOM];
-    let len = assemble(&mut buf, header, &tlvs, 0, |_| (), None);
+    let len = assemble_bare(&mut buf, header, &tlvs, None);
     debug_assert!(len <= SYN_LEN);
     buf.truncate(len);
     buf
@@ -214,10 +214,10 @@ fn syn(names: &Names, descriptor: &Descriptor, exchange: &Initiator) -> Vec<u8> 
         Tlv::Descriptor(*descriptor),
     ];
     let mut buf = vec![0; ROOM];
-    let bare = assemble(&mut buf, header, &tlvs, 0, |_| (), None);
+    let bare = assemble_bare(&mut buf, header, &tlvs, None);
     // Three bytes of type and length go with the padding.
     tlvs.push(Tlv::Pad(SYN_LEN.saturating_sub(bare + 3)));
-    let len = assemble(&mut buf, header, &tlvs, 0, |_| (), None);
+    let len = assemble_bare(&mut buf, header, &tlvs, None);
     buf.truncate(len);
     buf
 }

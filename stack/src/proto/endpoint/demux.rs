@@ -4,7 +4,7 @@
 use super::listen::Local;
 use super::{Endpoint, Owner};
 use crate::proto::conn::Conn;
-use crate::proto::conn::emit::assemble;
+use crate::proto::conn::emit::assemble_bare;
 use crate::proto::conn::handshake::parse_hello;
 use crate::proto::event::{Action, Arrival, ReceiverId};
 use crate::proto::recv::session::Receiving;
@@ -199,7 +199,7 @@ fn refusal(cid: u64, port: u16, arrival: &Arrival, why: &str) -> Vec<u8> {
         },
     };
     let mut buf = vec![0; SYN_LEN];
-    let len = assemble(&mut buf, header, &[Tlv::Abort(why)], 0, |_| (), None);
+    let len = assemble_bare(&mut buf, header, &[Tlv::Abort(why)], None);
     buf.truncate(len);
     buf
 }

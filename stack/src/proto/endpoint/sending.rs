@@ -2,7 +2,7 @@
 
 use super::{Endpoint, Owner};
 use crate::config::SessionConfig;
-use crate::error::{ConfigError, Reason};
+use crate::error::{ConfigError, EndError, Reason};
 use crate::proto::event::{ControlRead, MemberId, SessionId, SessionState};
 use crate::proto::group::Session;
 use crate::proto::time::Instant;
@@ -60,6 +60,12 @@ impl Endpoint {
         if let Some(s) = self.sessions.get_mut(&session) {
             s.store.supply(offset, bytes);
         }
+    }
+
+    /// The length of a source becomes known; nothing beyond is needed any more.
+    pub fn set_end(&mut self, now: Instant, session: SessionId, len: u64) -> Result<(), EndError> {
+        self.now = now;
+        self.sessions.get_mut(&session).ok_or(EndError::Session)?.set_end(len)
     }
 
     /// Nothing more will be written; members are completed, then closed.

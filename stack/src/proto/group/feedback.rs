@@ -3,8 +3,9 @@
 use super::Session;
 use super::member::{GroupView, Member};
 use super::mode::{self, Cause, Evidence, Losses};
+use super::need::{Proof, Way};
 use super::plan;
-use super::repair::{self, serve_alone};
+use super::repair;
 use crate::config::Promotion;
 use crate::proto::send::scoreboard::{JUDGED, Period};
 use crate::proto::send::space::News;
@@ -39,14 +40,15 @@ impl Session {
             m.group_status = ack.group_status; // a report that was overtaken says nothing new
         }
         // An acknowledgement of bytes never sent is ignored (RFC 9293, 3.10.7.4).
-        if ack.data_next > m.contiguous() && ack.data_next <= written {
-            m.on_acked(0..ack.data_next);
+        if ack.data_next > m.need.contiguous() && ack.data_next <= written {
+            m.on_acked(0..ack.data_next, Proof::Old);
+            self.cursor.touch(ack.data_next);
         }
         let mut asked = None;
         if let Some(space) = &ack.unicast {
             m.conn.tx.on_ack(now, space);
             asked = m.conn.tx.news.latest_sent;
-            apply_news(m);
+            self.cursor.touch(apply_news(m));
         }
         let m = &mut self.members[index];
         if let Some(space) = &ack.group {
@@ -72,9 +74,10 @@ impl Session {
         self.tune_acks(index);
     }
 
-    /// The end of what this member can have received of the stream.
+    /// The end of what this member can have of the stream: what was sent to it, and what it declared.
     fn high_water(&self, index: usize) -> u64 {
-        self.members[index].high.max(self.frontier)
+        let need = &self.members[index].need;
+        need.high().max(need.held_to()).max(self.cursor.at())
     }
 
     /// A member that does not limit the group may grow to twice the group window, no further.
@@ -87,7 +90,7 @@ impl Session {
     pub(super) fn apply_board(&mut self, now: Instant, index: usize) {
         let missed = !self.members[index].board.missed.is_empty();
         let wait = if missed { repair::wait(&self.members) } else { Duration::ZERO };
-        let Self { members, log, repairs, group_bbr, .. } = self;
+        let Self { members, log, repairs, group_bbr, cursor, .. } = self;
         let m = &mut members[index];
         if let Some(shown) = m.board.shown.take() {
             match group_bbr {
@@ -96,25 +99,28 @@ impl Session {
             }
         }
         for n in 0..m.board.heard.len() {
-            if let Some(entry) = log.get(m.board.heard[n]) {
-                m.on_acked(entry.range.clone());
+            let pn = m.board.heard[n];
+            if let Some(entry) = log.get(pn) {
+                m.on_acked(entry.range.clone(), Proof::Packet(Way::Group, pn));
+                cursor.touch(entry.range.end);
             }
         }
         for n in 0..m.board.late_heard.len() {
-            m.on_acked(m.board.late_heard[n].clone());
+            m.on_acked(m.board.late_heard[n].clone(), Proof::Old);
         }
         for n in 0..m.board.missed.len() {
             let pn = m.board.missed[n];
             let Some(range) = log.get(pn).map(|e| e.range.clone()) else { continue };
-            if m.on_group_missed(range.clone()) && !repairs.on_missed(now, pn, wait, log) {
-                serve_alone(m, range);
+            if m.on_group_missed(range.clone()) && !repairs.on_owed(now, &range, wait) {
+                m.need.serve_alone(range);
             }
         }
     }
 
     /// Contents that a timer gave up for lost.
     pub(crate) fn on_timer_losses(&mut self, index: usize) {
-        apply_news(&mut self.members[index]);
+        let highest = apply_news(&mut self.members[index]);
+        self.cursor.touch(highest);
         self.fit(index);
     }
 
@@ -134,8 +140,9 @@ impl Session {
     }
 
     pub(crate) fn change(&mut self, now: Instant, index: usize, cause: Cause) {
-        let view = GroupView { log: &self.log, frontier: self.frontier };
+        let view = GroupView { log: &self.log, cursor: self.cursor.at() };
         self.members[index].change(now, self.began, cause, &view);
+        self.cursor.reconsider();
         self.elect();
         self.follow(index);
         self.fit(index);
@@ -197,18 +204,19 @@ impl Session {
     /// Whether this member's closed window, and no other's, holds the group.
     fn is_blocking(&self, index: usize) -> bool {
         let m = &self.members[index];
+        let run = self.cursor.run();
+        let next = run.start..(run.start + self.segment).min(run.end).min(self.store.end());
         m.is_multicast()
-            && self.frontier < self.store.end()
-            && m.edge < (self.frontier + self.segment).min(self.store.end())
+            && !next.is_empty()
+            && m.edge < next.end
+            && m.need.lacks_from(next.start, true).is_some_and(|lacks| lacks.start < next.end)
             && self.members.iter().any(|o| o.is_multicast() && o.edge > m.edge)
     }
 
     fn published(&self, index: usize) -> Option<bool> {
         let m = &self.members[index];
         (self.config.promotion == Promotion::After75K).then(|| {
-            m.is_tried()
-                && m.unicast_sent >= PUBLISHED_BYTES
-                && m.heard_percent >= PUBLISHED_PERCENT
+            m.is_tried() && m.need.sent() >= PUBLISHED_BYTES && m.heard_percent >= PUBLISHED_PERCENT
         })
     }
 }
@@ -244,20 +252,23 @@ fn median_loss(members: &[Member], index: usize) -> Option<f64> {
     Some(*losses.select_nth_unstable_by(middle, f64::total_cmp).1)
 }
 
-/// Applies what the unicast space learnt to the member.
-fn apply_news(m: &mut Member) {
+/// Applies what the unicast space learnt to the member; the end of the highest bytes that arrived.
+fn apply_news(m: &mut Member) -> u64 {
     let news: News = core::mem::take(&mut m.conn.tx.news);
-    for content in &news.acked {
+    let mut highest = 0;
+    for (pn, content) in &news.acked {
         m.conn.content_acked(content);
         if !content.data.is_empty() {
-            m.on_acked(content.data.clone());
+            m.on_acked(content.data.clone(), Proof::Packet(Way::Unicast, *pn));
+            highest = highest.max(content.data.end);
         }
     }
     for content in &news.lost {
         m.conn.content_lost(content);
         if !content.data.is_empty() {
-            m.on_unicast_lost(content.data.clone());
+            m.need.lost_alone(content.data.clone());
         }
     }
     m.conn.tx.news = news; // its buffers are used again
+    highest
 }

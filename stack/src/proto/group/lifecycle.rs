@@ -57,6 +57,7 @@ impl Session {
             m.board.path.rtt.sample(rtt);
         }
         m.watch.period = now;
+        m.need.wait_until(now + self.config.declare_wait);
         self.first_answer.get_or_insert(now);
         self.admit(now, index, hello.descriptor.features);
     }
@@ -186,7 +187,9 @@ impl Session {
                 self.change(now, index, Cause::CannotJoin);
             }
             Notice::Verdict { ok, arrived, reason } => {
-                let whole = self.fin().is_some_and(|end| arrived.total() >= end);
+                let fin = self.fin();
+                let need = &self.members[index].need;
+                let whole = fin.is_some_and(|end| need.is_met_by(arrived.total(), end));
                 let m = &mut self.members[index];
                 m.arrived = arrived;
                 m.conn.close();

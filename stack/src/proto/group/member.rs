@@ -1,12 +1,12 @@
 //! The sender's control block for one receiver: what it still needs, and how it is served.
 
 use super::mode::{self, Cause};
+use super::need::{Need, Proof};
 use crate::config::SessionConfig;
 use crate::error::Reason;
 use crate::proto::conn::Conn;
 use crate::proto::conn::ack::AckPolicy;
 use crate::proto::conn::handshake::Opening;
-use crate::proto::ranges::RangeSet;
 use crate::proto::send::log::GroupLog;
 use crate::proto::send::pace::Pacer;
 use crate::proto::send::scoreboard::Scoreboard;
@@ -52,17 +52,8 @@ pub(crate) struct Member {
     pub(crate) mode: Mode,
     /// The mode it had before it was gone.
     pub(crate) last_mode: Mode,
-    /// Bytes it is known to have.
-    pub(crate) acked: RangeSet,
-    /// Bytes to send to it by unicast. A multicast member's end at the group's frontier; any
-    /// other's have no end.
-    pub(crate) todo: RangeSet,
-    /// Bytes that it missed of the group's, while the repair queue waits for who else did.
-    pub(crate) missing: RangeSet,
-    /// End of the highest byte sent to it by unicast.
-    pub(crate) high: u64,
-    /// Bytes sent to it by unicast, repetitions included.
-    pub(crate) unicast_sent: u64,
+    /// What it has, lacks, and is owed.
+    pub(crate) need: Need,
     /// Absolute flow-control edge of the data.
     pub(crate) edge: u64,
     pub(crate) board: Scoreboard,
@@ -116,11 +107,7 @@ impl Member {
             opening: Some(opening),
             mode,
             last_mode: mode,
-            acked: RangeSet::new(),
-            todo: RangeSet::from_range(0..u64::MAX),
-            missing: RangeSet::new(),
-            high: 0,
-            unicast_sent: 0,
+            need: Need::new(config.declares),
             edge: 0,
             board,
             limits: false,
@@ -176,49 +163,52 @@ impl Member {
         self.mode == Mode::Trial && self.group_status == GroupStatus::Joined
     }
 
-    /// Bytes that arrived at it without a hole from the start.
-    pub(crate) fn contiguous(&self) -> u64 {
-        self.acked.first().filter(|r| r.start == 0).map_or(0, |r| r.end)
-    }
-
     /// Bytes arrived there, by whichever way.
-    pub(crate) fn on_acked(&mut self, range: Range<u64>) {
-        self.todo.remove(range.clone());
-        self.missing.remove(range.clone());
-        self.acked.insert(range);
+    pub(crate) fn on_acked(&mut self, range: Range<u64>, proof: Proof) {
+        self.need.acked(range, proof);
         self.stalled = None;
     }
 
     /// Whether bytes of the stream have been sent to it that it has not acknowledged, though its
     /// window is open. `end` is that of the bytes there are.
-    pub(crate) fn is_owed(&self, end: u64, segment: u64, frontier: u64) -> bool {
-        let high = if self.is_multicast() { self.high.max(frontier) } else { self.high };
+    pub(crate) fn is_owed(&self, end: u64, segment: u64, cursor: u64) -> bool {
+        let high = self.need.high();
+        let high = if self.is_multicast() { high.max(cursor) } else { high };
         let sent = self.conn.tx.carries_data() || self.board.waits();
-        let again = self.todo.first().is_some_and(|r| r.start < self.high);
         // With a closed window a receiver may have refused them: then it is only slow. A window
         // with room for less than a segment is closed as well.
         let open = self.edge >= high.saturating_add(segment) || high >= end && self.edge > end;
-        (sent || again) && open
+        (sent || self.need.is_repeated()) && open
     }
 
-    /// Bytes sent to it alone were lost.
-    pub(crate) fn on_unicast_lost(&mut self, range: Range<u64>) {
-        for gap in self.acked.gaps(range) {
-            self.todo.insert(gap);
-        }
-    }
-
-    /// A group packet with these bytes was missed. Whether it now lacks any of them.
+    /// A group packet with these bytes was missed. Whether it is owed any of them for that.
     pub(crate) fn on_group_missed(&mut self, range: Range<u64>) -> bool {
-        if self.mode != Mode::Multicast {
-            return false; // everything not acknowledged stands in `todo` anyway
-        }
-        let mut lacks = false;
-        for gap in self.acked.gaps(range) {
-            self.missing.insert(gap);
-            lacks = true;
-        }
-        lacks
+        // Who does not follow is sent everything alone anyway.
+        self.is_multicast() && self.need.missed(range)
+    }
+
+    /// Where the group stands for it, if it follows that.
+    pub(crate) fn follows(&self, cursor: u64) -> Option<u64> {
+        self.is_multicast().then_some(cursor)
+    }
+
+    /// Undeclared bytes at or after `from` that the group waits for: it may follow that.
+    pub(crate) fn awaited_from(&self, now: Instant, from: u64) -> Option<u64> {
+        let may_follow = self.is_served() && matches!(self.mode, Mode::Trial | Mode::Multicast);
+        if may_follow { self.need.awaited_from(now, from) } else { None }
+    }
+
+    /// The lowest byte that it is to be sent next, by whichever way.
+    fn next_wanted(&self, cursor: u64) -> u64 {
+        let alone = self.need.first_alone().unwrap_or(u64::MAX);
+        let ahead = self.follows(cursor).and_then(|at| self.need.lacks_from(at, true));
+        alone.min(ahead.map_or(u64::MAX, |range| range.start))
+    }
+
+    /// Whether everything below `end` has been sent to it that it is known to lack: by the group,
+    /// up to its cursor, or alone.
+    pub(crate) fn is_sent_below(&self, end: u64, cursor: u64) -> bool {
+        self.next_wanted(cursor) >= end
     }
 
     /// Takes the step that `cause` asks for, if it means anything in the present mode.
@@ -254,24 +244,12 @@ impl Member {
     /// Served by the group from here on: what lies ahead, and what is on its way, is not to be
     /// sent by unicast.
     fn follow_group(&mut self, view: &GroupView<'_>) {
-        self.todo.remove(view.frontier..u64::MAX);
-        let in_flight: Vec<_> = self.board.in_flight(view.log).collect();
-        for range in in_flight {
-            self.todo.remove(range);
-        }
+        self.need.follow(view.cursor, self.board.in_flight(view.log));
     }
 
     /// Not served by the group any more: all it does not have is to be sent by unicast.
     fn leave_group_data(&mut self, view: &GroupView<'_>) {
-        let given_up: Vec<_> = self.board.abandon(view.log).collect();
-        let missing = core::mem::take(&mut self.missing);
-        let ranges =
-            given_up.into_iter().chain(missing.iter()).chain(Some(view.frontier..u64::MAX));
-        for range in ranges {
-            for gap in self.acked.gaps(range) {
-                self.todo.insert(gap);
-            }
-        }
+        self.need.unfollow(view.cursor, self.board.abandon(view.log));
     }
 
     fn next_retry(&mut self, now: Instant, cause: Cause) -> Option<Instant> {
@@ -290,24 +268,19 @@ impl Member {
         let limit = end.min(self.edge);
         // What is short waits for what is in flight (RFC 9293, 3.8.6.2.1): it is no probe.
         let whole = |next: Range<u64>| next.end.min(limit) >= next.start + PAYLOAD_SHORT as u64;
-        if !self.todo.first().is_some_and(whole) {
+        if !self.need.next_alone().is_some_and(|owed| whole(owed.range)) {
             let Some(tail) = self.conn.tx.tail() else { return self.conn.ping() };
-            let lacking: Vec<_> = self.acked.gaps(tail).collect();
-            if lacking.is_empty() {
+            if !self.need.repeat(tail) {
                 return self.conn.ping(); // it came by the other way
-            }
-            for gap in lacking {
-                self.todo.insert(gap);
             }
         }
         self.conn.tx.allow_probe();
     }
 
-    /// Whether its window, and nothing else, holds back what it is to get next; `next` is where
+    /// Whether its window, and nothing else, holds back what it is to get next; `cursor` is where
     /// the group goes on if it follows that.
-    fn is_shut(&self, next: u64, segment: u64, end: u64) -> bool {
-        let own = self.todo.first().map_or(u64::MAX, |range| range.start);
-        let next = if self.is_multicast() { own.min(next) } else { own };
+    fn is_shut(&self, cursor: u64, segment: u64, end: u64) -> bool {
+        let next = self.next_wanted(cursor);
         let quiet = self.conn.tx.flight() == 0 && !self.board.waits();
         self.is_served() && quiet && next < end && self.edge < end.min(next.saturating_add(segment))
     }
@@ -315,8 +288,8 @@ impl Member {
     /// Looks whether its window is shut: the update that opens it may be lost, so it is asked about
     /// now and then (RFC 9293, 3.8.6.1: the first time after a retransmission time-out, then ever
     /// more seldom).
-    pub(crate) fn watch_window(&mut self, now: Instant, next: u64, segment: u64, end: u64) {
-        if !self.is_shut(next, segment, end) {
+    pub(crate) fn watch_window(&mut self, now: Instant, cursor: u64, segment: u64, end: u64) {
+        if !self.is_shut(cursor, segment, end) {
             self.persist = None;
         } else if self.persist.is_none() {
             let after = self.conn.tx.path.rtt.rto();
@@ -365,14 +338,13 @@ impl Member {
         }
         self.change(now, began, Cause::Ended, view);
         self.opening = None;
-        self.todo.clear();
-        self.missing.clear();
+        self.need.end();
     }
 }
 
 /// What a member's change of mode depends on in its session.
 pub(crate) struct GroupView<'a> {
     pub(crate) log: &'a GroupLog,
-    /// The next new byte that the group will carry.
-    pub(crate) frontier: u64,
+    /// The next byte that the group will carry.
+    pub(crate) cursor: u64,
 }

@@ -5,17 +5,20 @@
 //! takes what comes back; [`lifecycle`] begins and ends members; [`mode`] is the table of modes.
 
 pub(crate) mod ack_rate;
+pub(crate) mod cursor;
 pub(crate) mod feedback;
 pub(crate) mod lifecycle;
 pub(crate) mod limiting;
 pub(crate) mod member;
 pub(crate) mod mode;
+pub(crate) mod need;
 pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod size;
 pub(crate) mod timers;
 pub(crate) mod transmit;
 pub(crate) mod trial;
+pub(crate) mod union;
 
 use super::conn::handshake::{Opening, blank_names};
 use super::conn::{Conn, Role};
@@ -30,10 +33,11 @@ use super::send::space::INITIAL_RTO;
 use super::send::store::Store;
 use super::time::Instant;
 use crate::config::{Algorithm, Content, Delivery, Group, SessionConfig};
-use crate::error::{ConfigError, Reason};
+use crate::error::{ConfigError, EndError, Reason};
 use crate::seal::SealKey;
 use crate::stats::{MemberReport, Mode, Sent};
 use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
+use cursor::Cursor;
 use member::{GroupView, Member};
 use repair::RepairQueue;
 use std::net::SocketAddr;
@@ -77,8 +81,8 @@ pub(crate) struct Session {
     pub(crate) descriptor: Descriptor,
     /// Payload bytes of a full segment to the group.
     pub(crate) segment: u64,
-    /// The next new byte that the group will carry.
-    pub(crate) frontier: u64,
+    /// Where the group stands in the sequence.
+    pub(crate) cursor: Cursor,
     pub(crate) began: Instant,
     pub(crate) first_answer: Option<Instant>,
     pub(crate) started: bool,
@@ -86,7 +90,7 @@ pub(crate) struct Session {
     pub(crate) forgotten: bool,
     /// Whether the group or a member has the next turn.
     pub(crate) group_turn: bool,
-    pub(crate) cursor: usize,
+    pub(crate) member_turn: usize,
     pub(crate) control_cursor: usize,
     pub(crate) sent: Sent,
     pub(crate) next_check: Instant,
@@ -103,6 +107,9 @@ impl Session {
         rng: &mut Rng,
     ) -> Result<Self, ConfigError> {
         check(&config, peers)?;
+        // What one lacks goes to it alone, so a session of one has no use for a group.
+        let group = config.group.filter(|_| peers.len() > 1);
+        let config = SessionConfig { group, ..config };
         let store = match config.content {
             Content::Stream { ring } => Store::ring(ring),
             Content::Source { len } => Store::source(len),
@@ -132,14 +139,14 @@ impl Session {
             iss: Seq(rng.u32()),
             port,
             segment: PAYLOAD_SHORT as u64,
-            frontier: 0,
             began: now,
             first_answer: None,
             started: false,
             finishing: false,
             forgotten: false,
             group_turn: true,
-            cursor: 0,
+            cursor: Cursor::default(),
+            member_turn: 0,
             control_cursor: 0,
             sent: Sent::default(),
             next_check: now,
@@ -184,13 +191,19 @@ impl Session {
     pub(crate) fn is_satisfied(&self) -> bool {
         let end = self.store.end();
         self.members.iter().all(|m| {
-            m.outcome.is_some() || m.is_served() && self.store.is_source() && m.contiguous() >= end
+            m.outcome.is_some() || m.is_served() && self.store.is_source() && m.need.is_met(end)
         })
     }
 
     /// Where the FIN stands, once the application has written everything.
     pub(crate) fn fin(&self) -> Option<u64> {
-        self.finishing.then(|| self.store.end())
+        (self.finishing && self.store.is_ended()).then(|| self.store.end())
+    }
+
+    /// The length of the source becomes known.
+    pub(crate) fn set_end(&mut self, len: u64) -> Result<(), EndError> {
+        self.changed = true;
+        self.store.set_end(len)
     }
 
     pub(crate) fn report(&self, now: Instant, index: usize) -> MemberReport {
@@ -201,7 +214,7 @@ impl Session {
             outcome: m.outcome.clone(),
             mode: if m.mode == Mode::Gone { m.last_mode } else { m.mode },
             arrived: m.arrived,
-            acked: m.acked.total(),
+            acked: m.need.held(),
             duration: until.since(self.began),
             transitions: m.transitions.clone(),
         }
@@ -209,8 +222,9 @@ impl Session {
 
     /// Ends a member. Other members are not concerned.
     pub(crate) fn end_member(&mut self, now: Instant, index: usize, outcome: Result<(), Reason>) {
-        let view = GroupView { log: &self.log, frontier: self.frontier };
+        let view = GroupView { log: &self.log, cursor: self.cursor.at() };
         self.members[index].end(now, self.began, outcome, &view);
+        self.cursor.reconsider();
         self.elect();
         self.follow(index);
         self.release();
@@ -223,12 +237,12 @@ impl Session {
             return;
         }
         let served = self.members.iter().filter(|m| m.is_served());
-        if let Some(least) = served.map(Member::contiguous).min()
+        if let Some(least) = served.map(|m| m.need.contiguous()).min()
             && least > self.store.base()
         {
             self.store.release(least);
             // What everybody has the group need not carry, and cannot any more.
-            self.frontier = self.frontier.max(self.store.base());
+            self.cursor.pass(self.store.base());
             self.changed = true;
         }
     }
@@ -246,8 +260,9 @@ fn check(config: &SessionConfig, peers: &[SocketAddr]) -> Result<(), ConfigError
         return Err(ConfigError::Twice(*twice));
     }
     match config.content {
-        Content::Source { len } if len > MAX_OFFSET => Err(ConfigError::TooLong(len)),
+        Content::Source { len: Some(len) } if len > MAX_OFFSET => Err(ConfigError::TooLong(len)),
         Content::Stream { ring } if ring < PAYLOAD_V4 => Err(ConfigError::SmallBuffer(ring)),
+        Content::Stream { .. } if config.declares => Err(ConfigError::Declarations),
         _ => match config.group {
             Some(group) if !group.addr.ip().is_multicast() => {
                 Err(ConfigError::Group(group.addr.ip(), "not a multicast address"))

@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::member::Member;
+use super::need::Owed;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
 use core::ops::Range;
@@ -36,7 +37,7 @@ pub(crate) fn choose(s: &Session, now: Instant) -> Option<Target> {
     let member = || {
         let n = s.members.len();
         (0..n)
-            .map(|k| (s.cursor + k) % n)
+            .map(|k| (s.member_turn + k) % n)
             .find(|&i| s.members[i].pacer.permits(now) && member_step(s, now, i).is_some())
             .map(Target::Member)
     };
@@ -127,7 +128,7 @@ pub(crate) fn group_permits(s: &Session, bytes: u64) -> bool {
 
 fn group_step(s: &Session) -> Option<Step> {
     s.group.as_ref()?;
-    if let Some(range) = s.repairs.ready.front() {
+    if let Some(range) = s.repairs.next() {
         let range = range.start..range.end.min(range.start + s.segment);
         let ready = s.store.has(&range) && group_permits(s, range.end - range.start);
         return ready.then_some(Step { range, repair: true, push: false });
@@ -136,14 +137,22 @@ fn group_step(s: &Session) -> Option<Step> {
     if !led && s.trial.allowance() == 0 {
         return None;
     }
+    let run = s.cursor.run();
+    let whole = run.start..run.end.min(s.store.end()).min(run.start.saturating_add(s.segment));
+    // Who lacks none of it needs no room for it.
     let edge = s
         .members
         .iter()
         .filter(|m| if led { m.is_multicast() } else { m.is_tried() })
+        .filter(|m| m.edge < whole.end)
+        .filter(|m| m.need.lacks_from(whole.start, led).is_some_and(|r| r.start < whole.end))
         .map(|m| m.edge)
-        .min()?;
-    let flying = s.members.iter().any(|m| m.is_multicast() && m.board.flight() > 0);
-    let range = segment_at(s, s.segment, s.frontier, s.store.end().min(edge), flying)?;
+        .min();
+    let limit = edge.map_or(whole.end, |edge| edge.min(whole.end));
+    // A run that ends here is as good as the end of the stream.
+    let flying =
+        limit < run.end && s.members.iter().any(|m| m.is_multicast() && m.board.flight() > 0);
+    let range = segment_at(s, s.segment, run.start, limit, flying)?;
     let permitted = !led || group_permits(s, range.end - range.start);
     // One group segment would have everybody answer at once.
     (permitted && s.store.has(&range)).then_some(Step { range, repair: false, push: false })
@@ -154,23 +163,21 @@ fn member_step(s: &Session, now: Instant, index: usize) -> Option<Step> {
     if !m.is_served() {
         return None;
     }
-    let first = m.todo.first()?;
+    let Owed { range: first, repair } = m.need.next_alone()?;
     let limit = first.end.min(s.store.end()).min(m.edge);
     let flying = m.conn.tx.carries_data() && first.end > limit;
     let range = segment_at(s, m.segment(), first.start, limit, flying)?;
     let len = range.end - range.start;
-    if m.mode == Mode::Trial && range.end > m.high {
-        let len = s.store.is_source().then(|| s.store.end());
-        let hold = s.trial.hold(now, s.segment, len, s.members.len());
-        if hold.is_some_and(|most| range.end > most) {
+    if m.mode == Mode::Trial && !repair {
+        let size = s.store.is_source().then(|| s.store.end());
+        let hold = s.trial.hold(now, s.segment, size, s.members.len());
+        if hold.is_some_and(|most| m.need.first_sent() + len > most) {
             return None;
         }
     }
     if !m.conn.tx.permits(len) || !s.store.has(&range) {
         return None;
     }
-    let sent_to = if m.is_multicast() { m.high.max(s.frontier) } else { m.high };
-    let repair = range.start < sent_to;
     let push = range.end == s.store.end() || range.end == m.edge || m.conn.tx.probes_tail();
     Some(Step { range, repair, push })
 }
@@ -205,9 +212,12 @@ pub(crate) fn wanted(s: &Session) -> Option<Range<u64>> {
         let range = start..s.store.end().min(start.saturating_add(segment));
         (!range.is_empty() && !s.store.has(&range)).then_some(range)
     };
-    let repair = s.repairs.ready.front().and_then(|r| lacks(r.start, s.segment));
-    let ahead = || s.group.as_ref().and_then(|_| lacks(s.frontier, s.segment));
+    let repair = s.repairs.next().and_then(|r| lacks(r.start, s.segment));
+    let ahead = || {
+        let run = s.cursor.run();
+        s.group.as_ref().filter(|_| !run.is_empty()).and_then(|_| lacks(run.start, s.segment))
+    };
     let served = || s.members.iter().filter(|m| m.is_served());
-    let behind = || served().find_map(|m| lacks(m.todo.first()?.start, m.segment()));
+    let behind = || served().find_map(|m| lacks(m.need.first_alone()?, m.segment()));
     repair.or_else(ahead).or_else(behind)
 }

@@ -1,101 +1,121 @@
-//! Repairs of what the group carried: wait a moment for who else missed it, then send it to the
-//! group if two or more did, else to the one.
+//! What the group has passed and somebody still lacks: lost on the way, declared late, or taken back.
+//! A moment is waited for who else does; the group repeats what two or more lack, the rest goes to
+//! each alone. Who lacks what stands in the members' needs; here, when it is decided, and in what
+//! order the group repeats.
 
 use super::member::Member;
-use crate::proto::send::log::GroupLog;
+use super::union;
+use crate::proto::ranges::RangeSet;
 use crate::proto::time::Instant;
 use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-/// Waiting repairs, at most; what comes on top goes by unicast without waiting.
+/// Ranges that wait, at most; what comes on top goes by unicast without waiting.
 const LIMIT: usize = 1 << 14;
 /// Members' reports of one loss are spread by their ACK rhythm at least.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 /// A spread of round trips larger than this is not waited for.
 const MAX_WAIT: Duration = Duration::from_millis(100);
 
-/// A lost group packet. Its range is kept here: the log may have forgotten the packet when its time
-/// comes, since for every member it is settled.
-#[derive(Debug, Clone)]
-struct Waiting {
-    at: Instant,
-    pn: u64,
-    range: Range<u64>,
-}
-
-/// Lost group packets, in the order in which their wait ends.
+/// What the group may have to repeat.
 #[derive(Debug, Default)]
 pub(crate) struct RepairQueue {
-    waiting: VecDeque<Waiting>,
+    /// In the order in which their wait ends.
+    waiting: VecDeque<(Instant, Range<u64>)>,
+    /// All of them.
+    queued: RangeSet,
     /// To be sent to the group.
-    pub(crate) ready: VecDeque<Range<u64>>,
+    ready: VecDeque<Range<u64>>,
 }
 
 impl RepairQueue {
-    /// A member reported `pn` as missed. `false`: the queue is full, serve it alone.
-    pub(crate) fn on_missed(
-        &mut self,
-        now: Instant,
-        pn: u64,
-        wait: Duration,
-        log: &mut GroupLog,
-    ) -> bool {
-        let Some(entry) = log.get_mut(pn) else { return false };
-        if entry.queued {
+    /// A member lacks a range that the group has passed. `false`: the queue is full, serve it alone.
+    pub(crate) fn on_owed(&mut self, now: Instant, range: &Range<u64>, wait: Duration) -> bool {
+        if self.queued.gaps(range.clone()).next().is_none() {
             return true;
         }
         if self.waiting.len() >= LIMIT {
             return false;
         }
-        entry.queued = true;
+        self.queued.insert(range.clone());
         // Kept in order though the wait may have become shorter meanwhile.
-        let at = self.waiting.back().map_or(now + wait, |last| last.at.max(now + wait));
-        self.waiting.push_back(Waiting { at, pn, range: entry.range.clone() });
+        let at = self.waiting.back().map_or(now + wait, |(last, _)| (now + wait).max(*last));
+        self.waiting.push_back((at, range.clone()));
         true
     }
 
+    /// When the next of those that wait is decided.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.waiting.front().map(|w| w.at)
+        self.waiting.front().map(|(at, _)| *at)
     }
 
-    /// Forgets what nobody lacks any more: it came late, or who lacked it is served alone now.
-    pub(crate) fn prune(&mut self, members: &[Member]) {
-        while let Some(front) = self.ready.front_mut() {
-            let lacking = members.iter().filter_map(|m| m.missing.overlap(front.clone()).next());
-            if let Some(start) = lacking.map(|r| r.start).min() {
-                front.start = start;
-                return;
+    /// What the group repeats next.
+    pub(crate) fn next(&self) -> Option<&Range<u64>> {
+        self.ready.front()
+    }
+
+    /// The group has repeated it up to `end`.
+    pub(crate) fn sent(&mut self, end: u64) {
+        if let Some(front) = self.ready.front_mut() {
+            front.start = end;
+            if front.is_empty() {
+                self.ready.pop_front();
             }
-            self.ready.pop_front();
         }
     }
 
-    /// Decides every repair whose wait is over.
-    pub(crate) fn settle(&mut self, now: Instant, log: &mut GroupLog, members: &mut [Member]) {
-        while self.waiting.front().is_some_and(|w| w.at <= now) {
-            let Some(Waiting { pn, range, .. }) = self.waiting.pop_front() else { return };
-            if let Some(entry) = log.get_mut(pn) {
-                entry.queued = false;
+    /// Keeps what is next to what two or more still lack: meanwhile it may have come late, or one
+    /// has left the group.
+    pub(crate) fn prune(&mut self, members: &mut [Member]) {
+        while let Some(front) = self.ready.pop_front() {
+            let shared = first_shared(members, front.clone());
+            let alone = front.start..shared.as_ref().map_or(front.end, |run| run.start);
+            serve_alone(members, &alone);
+            if let Some(run) = shared {
+                self.ready.push_front(run.start..front.end);
+                return;
             }
-            let mut lacking = members.iter_mut().filter(|m| m.missing.intersects(&range));
-            let Some(first) = lacking.next() else { continue };
-            if lacking.next().is_some() {
-                self.ready.push_back(range);
-            } else {
-                serve_alone(first, range);
+        }
+    }
+
+    /// Decides everything whose wait is over.
+    pub(crate) fn settle(&mut self, now: Instant, members: &mut [Member]) {
+        while let Some((at, _)) = self.waiting.front()
+            && *at <= now
+            && let Some((_, mut range)) = self.waiting.pop_front()
+        {
+            self.queued.remove(range.clone());
+            while !range.is_empty() {
+                let shared = first_shared(members, range.clone());
+                let alone = range.start..shared.as_ref().map_or(range.end, |run| run.start);
+                serve_alone(members, &alone);
+                let Some(run) = shared else { break };
+                range.start = run.end;
+                self.ready.push_back(run);
             }
         }
     }
 }
 
-/// Moves what a member misses of a range to what it gets by unicast.
-pub(crate) fn serve_alone(member: &mut Member, range: Range<u64>) {
-    let pieces: Vec<_> = member.missing.overlap(range.clone()).collect();
-    for piece in pieces {
-        member.todo.insert(piece);
+/// The first part of a range that two or more are owed and have room for.
+fn first_shared(members: &[Member], range: Range<u64>) -> Option<Range<u64>> {
+    let owed = |at: u64| {
+        members.iter().filter_map(move |m| {
+            let piece = m.need.shared_from(at)?;
+            let end = piece.end.min(m.edge);
+            (piece.start < end).then_some(piece.start..end)
+        })
+    };
+    let run = union::shared_from(range.start, owed)?;
+    (run.start < range.end).then(|| run.start..run.end.min(range.end))
+}
+
+/// Whoever is owed any of a range gets it alone.
+fn serve_alone(members: &mut [Member], range: &Range<u64>) {
+    if !range.is_empty() {
+        members.iter_mut().for_each(|m| m.need.serve_alone(range.clone()));
     }
-    member.missing.remove(range);
 }
 
 /// How long to wait for other members' reports of the same loss: the spread of their round trips
@@ -124,18 +144,17 @@ mod tests {
 
     #[test]
     fn a_full_queue_sends_its_callers_away() {
-        let (mut log, mut queue) = (GroupLog::default(), RepairQueue::default());
+        let mut queue = RepairQueue::default();
         let now = Instant::ZERO;
-        for n in 0..=LIMIT as u64 {
-            log.push(now, n..n + 1);
+        let range = |n: u64| 2 * n..2 * n + 1;
+        for n in 0..LIMIT as u64 {
+            assert!(queue.on_owed(now, &range(n), Duration::ZERO));
         }
-        for pn in 0..LIMIT as u64 {
-            assert!(queue.on_missed(now, pn, Duration::ZERO, &mut log));
-        }
-        assert!(queue.on_missed(now, 7, Duration::ZERO, &mut log), "waits already");
-        assert!(!queue.on_missed(now, LIMIT as u64, Duration::ZERO, &mut log));
-        queue.settle(now, &mut log, &mut []);
-        assert!(queue.on_missed(now, LIMIT as u64, Duration::ZERO, &mut log));
+        assert!(queue.on_owed(now, &range(7), Duration::ZERO), "waits already");
+        assert!(!queue.on_owed(now, &range(LIMIT as u64), Duration::ZERO));
+        queue.settle(now, &mut []);
+        assert!(queue.on_owed(now, &range(LIMIT as u64), Duration::ZERO));
+        assert_eq!(queue.next(), None, "nobody lacks any of it");
     }
 
     #[test]

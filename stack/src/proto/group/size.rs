@@ -88,21 +88,22 @@ impl Session {
             return false;
         }
         if m.is_multicast() {
-            return m.unicast_sent >= WORTH;
+            return m.need.sent() >= WORTH;
         }
         let held = m.mode == Mode::Trial && self.trial.is_held(now);
-        !held && self.is_left_from(m.high)
+        !held && self.is_left(m.need.alone_below(self.store.end()))
     }
 
-    fn is_left_from(&self, offset: u64) -> bool {
+    fn is_left(&self, bytes: u64) -> bool {
         let more_to_come = !self.store.is_source() && !self.finishing;
-        more_to_come || offset.saturating_add(WORTH) <= self.store.end()
+        more_to_come || bytes >= WORTH
     }
 
     /// The length that the member whose segments are the shortest wants to try next: nobody else's
     /// could make the group's longer.
     fn probe_group(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        if self.group.is_none() || self.log.is_full() || !self.is_left_from(self.frontier) {
+        let left = self.store.end().saturating_sub(self.cursor.at());
+        if self.group.is_none() || self.log.is_full() || !self.is_left(left) {
             return None;
         }
         let deaf = self.members.iter_mut().find(|m| {
@@ -126,7 +127,7 @@ impl Session {
             }
         }
         let Some(tx) = &self.group else { return train_to(self.members[0].addr, 0, 0, 0) };
-        let segment = GroupSegment { pn, offset: self.frontier, repair: false };
+        let segment = GroupSegment { pn, offset: self.cursor.at(), repair: false };
         let header = group_header(tx, &segment, self.iss, self.port);
         let len = assemble_probe(buf, header, payload, Some((&tx.key, pn)));
         train_to(tx.group.addr, len, len, 1)

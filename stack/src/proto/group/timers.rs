@@ -37,13 +37,14 @@ impl Session {
                 consider(m.persist.map(|persist| persist.at));
                 consider(m.probe_at(&self.log));
                 consider(m.board.deadline());
+                consider(m.need.waits_until().filter(|at| *at > now));
             }
         }
         if !self.started && self.members.iter().any(Member::is_served) {
             consider(self.first_answer.map(|t| t + self.config.start_wait));
         }
         // Also when nothing is in flight: a closed window may be why.
-        let unsent = self.frontier < self.store.end();
+        let unsent = self.cursor.at() < self.store.end();
         if self.members.iter().any(|m| m.is_multicast() && (unsent || m.board.waits())) {
             consider(Some(self.next_check));
         }
@@ -62,7 +63,7 @@ impl Session {
             self.member_timers(now, index);
         }
         self.try_start(now);
-        self.repairs.settle(now, &mut self.log, &mut self.members);
+        self.repairs.settle(now, &mut self.members);
         if now >= self.next_check {
             self.next_check = now + CHECK_EVERY;
             for index in 0..self.members.len() {
@@ -77,8 +78,8 @@ impl Session {
     /// What must be up to date before anything is sent.
     pub(crate) fn refresh(&mut self, now: Instant) {
         if self.started && self.group.is_some() {
-            self.repairs.settle(now, &mut self.log, &mut self.members);
-            self.repairs.prune(&self.members);
+            self.repairs.settle(now, &mut self.members);
+            self.repairs.prune(&mut self.members);
             self.trial.update(now, &self.members);
         }
     }
@@ -101,7 +102,7 @@ impl Session {
             Ok(Fired::Timeout) => {
                 // Some filters drop what they do not know: of a path that has never carried data
                 // nothing is asked but to carry it (RFC 8311, 4.2.2, and 9000, 13.4.2).
-                self.ecn &= !m.acked.is_empty();
+                self.ecn &= m.need.held() > 0;
                 self.on_timer_losses(index);
             }
             Err(reason) => {
@@ -120,7 +121,7 @@ impl Session {
         }
         // RFC 9293, 3.8.3: data that is not acknowledged at all ends the connection, even if the
         // peer answers otherwise. A closed window is no such case: nothing is on its way then.
-        if m.is_owed(self.store.end(), self.segment.max(m.segment()), self.frontier) {
+        if m.is_owed(self.store.end(), self.segment.max(m.segment()), self.cursor.at()) {
             let since = *m.stalled.get_or_insert(now);
             // Bytes that waited for their turn here, for a rate or a source, are not its fault.
             let asked = now.since(m.served) < self.config.idle_timeout / 2;

@@ -7,6 +7,7 @@ use crate::config::Algorithm;
 use crate::proto::conn::emit::{Report, assemble};
 use crate::proto::event::Transmit;
 use crate::proto::send::pace::Pacer;
+use crate::proto::send::store::NotAtHand;
 use crate::proto::time::Instant;
 use crate::wire::{Encap, Header, Kind, OVERHEAD, Options, Segment, Seq, offset_high};
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ impl Session {
         if !self.pace.permits(now) {
             return None;
         }
-        self.lead_group();
+        self.lead_group(now);
         if let Some(range) = plan::wanted(self) {
             self.store.want(&range);
         }
@@ -40,9 +41,9 @@ impl Session {
         if target.is_none() {
             self.paced_until = plan::paced_until(self, now);
             self.note_idle(now);
-            let (next, segment, end) = (self.frontier, self.segment, self.store.end());
+            let (cursor, segment, end) = (self.cursor.at(), self.segment, self.store.end());
             for m in &mut self.members {
-                m.watch_window(now, next, segment.max(m.segment()), end);
+                m.watch_window(now, cursor, segment.max(m.segment()), end);
             }
         }
         if let Some(Target::Member(index)) = target
@@ -52,14 +53,14 @@ impl Session {
             self.pace.spend_on_control(now, transmit.to, transmit.len);
             return Some(self.tally(transmit));
         }
-        let transmit = target.map(|target| self.train(now, buf, target));
+        let transmit = target.and_then(|target| self.train(now, buf, target));
         self.changed |= self.store.has_need();
         let (target, transmit) = (target?, transmit?);
         match target {
             Target::Group => self.group_turn = false,
             Target::Member(index) => {
                 self.group_turn = true;
-                self.cursor = (index + 1) % self.members.len();
+                self.member_turn = (index + 1) % self.members.len();
             }
         }
         let Transmit { to, len, datagrams, .. } = transmit;
@@ -94,29 +95,6 @@ impl Session {
         transmit
     }
 
-    /// While nobody follows the group it carries what no member in trial has been sent yet. Where
-    /// one of them has no room for that, since it is far behind, it carries what that one is sent
-    /// next: the others hear it as well, and once they follow they meet there.
-    fn lead_group(&mut self) {
-        if self.trial.allowance() == 0 || self.members.iter().any(Member::is_multicast) {
-            return;
-        }
-        let (mut first, mut last, mut edge) = (u64::MAX, self.frontier, u64::MAX);
-        for m in self.members.iter().filter(|m| m.is_tried()) {
-            (first, last, edge) = (first.min(m.high), last.max(m.high), edge.min(m.edge));
-        }
-        if first != u64::MAX {
-            first = first.max(self.store.base()); // what lies below is nowhere any more
-        }
-        self.frontier = if last.saturating_add(self.segment) <= edge || first == u64::MAX {
-            last
-        } else if (first..edge.saturating_sub(self.segment)).contains(&self.frontier) {
-            self.frontier // on its way from the hindmost to what it has room for
-        } else {
-            first
-        };
-    }
-
     fn poll_control(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let fin = self.fin();
         let n = self.members.len();
@@ -144,15 +122,14 @@ impl Session {
     fn data_end(&self, index: usize, fin: Option<u64>) -> Option<u64> {
         let m = &self.members[index];
         if m.outcome.is_some() {
-            return Some(fin.unwrap_or(m.high.max(self.frontier)));
+            return Some(fin.unwrap_or(m.need.high().max(self.cursor.at())));
         }
-        let end = fin?;
-        let sent = m.todo.first().is_none_or(|r| r.start >= end);
-        let carried = !m.is_multicast() || self.frontier >= end;
-        (sent && carried).then_some(end)
+        fin.filter(|end| m.is_sent_below(*end, self.cursor.at()))
     }
 
-    fn train(&mut self, now: Instant, buf: &mut [u8], target: Target) -> Transmit {
+    /// Segments of one length to a target, as many as may leave at once; `None` if the bytes of the
+    /// very first are not at hand.
+    fn train(&mut self, now: Instant, buf: &mut [u8], target: Target) -> Option<Transmit> {
         let (mut len, mut datagrams, mut size) = (0, 0, 0);
         let rate = plan::pacing_rate(self, target);
         let segment = plan::segment(self, target);
@@ -165,9 +142,12 @@ impl Session {
                 break;
             }
             let at = &mut buf[len..];
-            match target {
+            let sent = match target {
                 Target::Group => self.emit_group(now, at, &step),
                 Target::Member(index) => self.emit_unicast(now, at, index, &step),
+            };
+            if sent.is_err() {
+                break; // it is wanted now, and will be sent once it is here
             }
             len += full;
             datagrams += 1;
@@ -177,6 +157,9 @@ impl Session {
             if full < size {
                 break;
             }
+        }
+        if datagrams == 0 {
+            return None;
         }
         if let Some(rate) = rate {
             let pacer = match target {
@@ -191,33 +174,45 @@ impl Session {
             (Target::Group, None) => train_to(self.members[0].addr, len, size, datagrams),
         };
         transmit.ecn = if self.ecn { ECT_0 } else { 0 };
-        transmit
+        Some(transmit)
     }
 
-    fn emit_unicast(&mut self, now: Instant, buf: &mut [u8], index: usize, step: &Step) {
+    fn emit_unicast(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        index: usize,
+        step: &Step,
+    ) -> Result<(), NotAtHand> {
         let Self { members, store, sent, .. } = self;
         let m = &mut members[index];
         let range = step.range.clone();
         m.conn.emit_data(now, buf, (range.clone(), step.repair, step.push), |to| {
-            store.read(range.start, to);
-        });
+            store.read(range.start, to)
+        })?;
         m.served = now;
-        m.todo.remove(range.clone());
-        m.high = m.high.max(range.end);
-        m.unicast_sent += range.end - range.start;
+        m.need.sent_alone(range.clone());
         sent.unicast_bytes += range.end - range.start;
         if step.repair {
             sent.repaired_bytes += range.end - range.start;
         }
+        Ok(())
     }
 
-    fn emit_group(&mut self, now: Instant, buf: &mut [u8], step: &Step) {
+    fn emit_group(&mut self, now: Instant, buf: &mut [u8], step: &Step) -> Result<(), NotAtHand> {
         let range = step.range.clone();
         let bytes = range.end - range.start;
+        let Some(tx) = &self.group else { return Ok(()) };
+        let segment =
+            GroupSegment { pn: self.log.next_pn(), offset: range.start, repair: step.repair };
+        let header = group_header(tx, &segment, self.iss, self.port);
+        let store = &mut self.store;
+        let read = |to: &mut [u8]| store.read(range.start, to);
+        assemble(buf, header, &[], bytes as usize, read, Some((&tx.key, segment.pn)))?;
         let pn = self.log.push(now, range.clone());
         for m in self.members.iter_mut().filter(|m| m.mode != crate::stats::Mode::Gone) {
             let addressed = if step.repair {
-                m.is_multicast() && m.missing.intersects(&range)
+                m.is_multicast() && m.need.shares(&range)
             } else {
                 m.is_multicast() || m.is_tried()
             };
@@ -225,42 +220,19 @@ impl Session {
                 m.served = now;
             }
             m.board.on_sent(now, pn, bytes, addressed);
-            m.missing.remove(range.clone());
+            m.need.carried(range.clone());
         }
         if step.repair {
-            self.advance_repairs(range.end);
+            self.repairs.sent(range.end);
         } else {
-            self.frontier = range.end;
+            self.cursor.carried(range.end);
             self.trial.on_group_segment();
         }
         self.sent.group_bytes += bytes;
         if step.repair {
             self.sent.repaired_bytes += bytes;
         }
-        let Some(tx) = &self.group else { return };
-        let segment = GroupSegment { pn, offset: range.start, repair: step.repair };
-        let header = group_header(tx, &segment, self.iss, self.port);
-        let store = &mut self.store;
-        assemble(
-            buf,
-            header,
-            &[],
-            bytes as usize,
-            |to| {
-                store.read(range.start, to);
-            },
-            Some((&tx.key, pn)),
-        );
-    }
-
-    /// The first ready repair has been sent up to `end`.
-    fn advance_repairs(&mut self, end: u64) {
-        if let Some(front) = self.repairs.ready.front_mut() {
-            front.start = end;
-            if front.is_empty() {
-                self.repairs.ready.pop_front();
-            }
-        }
+        Ok(())
     }
 }
 

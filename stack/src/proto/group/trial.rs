@@ -3,6 +3,7 @@
 
 use super::member::Member;
 use crate::proto::time::Instant;
+use crate::stats::Mode;
 use crate::wire::GroupStatus;
 use core::time::Duration;
 
@@ -24,6 +25,8 @@ const HOLD_TIME: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(crate) struct Trial {
     hold_until: Option<Instant>,
+    /// Fewer than two may follow the group: there is nothing to wait for.
+    lone: bool,
     begun: bool,
     bursting: bool,
     left: u32,
@@ -54,7 +57,7 @@ impl Trial {
 
     /// Whether unicast holds back.
     pub(crate) fn is_held(&self, now: Instant) -> bool {
-        self.hold_until.is_some_and(|until| now < until)
+        !self.lone && self.hold_until.is_some_and(|until| now < until)
     }
 
     /// Whether what may go to the group is the first burst.
@@ -74,8 +77,11 @@ impl Trial {
     /// Grants the burst or the next train when it is time. With a multicast member the group
     /// carries data anyway, and members in trial are judged by that.
     pub(crate) fn update(&mut self, now: Instant, members: &[Member]) {
-        let tried = members.iter().any(Member::is_tried);
-        if !tried || members.iter().any(Member::is_multicast) {
+        let may_follow = |m: &&Member| matches!(m.mode, Mode::Trial | Mode::Multicast);
+        self.lone = members.iter().filter(may_follow).take(2).count() < 2;
+        let tried = members.iter().filter(|m| m.is_tried()).count();
+        // What one alone lacks is not the group's to carry.
+        if tried < 2 || members.iter().any(Member::is_multicast) {
             self.left = 0;
             self.next_train = None;
             return;

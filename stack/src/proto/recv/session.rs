@@ -226,7 +226,7 @@ impl Receiving {
 
     fn apply_news(&mut self) {
         let news = core::mem::take(&mut self.conn.tx.news);
-        for content in &news.acked {
+        for (_, content) in &news.acked {
             self.conn.content_acked(content);
         }
         for content in &news.lost {

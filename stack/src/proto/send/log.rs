@@ -17,8 +17,6 @@ pub(crate) struct Entry {
     pub(crate) at: Instant,
     /// A probe, as long as a segment with so much payload; 0 if it is none.
     pub(crate) probe: u64,
-    /// It is in the repair queue.
-    pub(crate) queued: bool,
 }
 
 impl Entry {
@@ -51,22 +49,18 @@ impl GroupLog {
     }
 
     pub(crate) fn push(&mut self, now: Instant, range: Range<u64>) -> u64 {
-        self.entries.push_back(Entry { range, at: now, probe: 0, queued: false });
+        self.entries.push_back(Entry { range, at: now, probe: 0 });
         self.next_pn() - 1
     }
 
     /// A probe of the group's path: it carries nothing.
     pub(crate) fn push_probe(&mut self, now: Instant, len: u64) -> u64 {
-        self.entries.push_back(Entry { range: 0..0, at: now, probe: len, queued: false });
+        self.entries.push_back(Entry { range: 0..0, at: now, probe: len });
         self.next_pn() - 1
     }
 
     pub(crate) fn get(&self, pn: u64) -> Option<&Entry> {
         self.entries.get(usize::try_from(pn.checked_sub(self.base)?).ok()?)
-    }
-
-    pub(crate) fn get_mut(&mut self, pn: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(usize::try_from(pn.checked_sub(self.base)?).ok()?)
     }
 
     /// Where the log would begin that forgets what every member settled: all below `settled`, but

@@ -5,6 +5,9 @@
 //! that were used, and only so many that half the cache stays with blocks in use. What is missing
 //! now has precedence: it may take any place but one that somebody is about to use.
 
+use super::store::NotAtHand;
+use crate::error::EndError;
+use crate::wire::MAX_OFFSET;
 use core::fmt;
 use core::ops::Range;
 use std::collections::VecDeque;
@@ -42,9 +45,12 @@ struct Want {
     urgent: bool,
 }
 
-/// A source of known length.
+/// A source, whose length may become known while it is sent.
 pub(super) struct Source {
-    len: u64,
+    /// Its length, once that is known.
+    len: Option<u64>,
+    /// End of the highest byte that was supplied: it cannot end before.
+    supplied: u64,
     /// Binary logarithm of the block length.
     shift: u32,
     slots: Vec<Slot>,
@@ -72,13 +78,14 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    pub(super) fn new(len: u64) -> Self {
+    pub(super) fn new(len: Option<u64>) -> Self {
         Self::with_shift(len, BLOCK_SHIFT)
     }
 
-    fn with_shift(len: u64, shift: u32) -> Self {
+    fn with_shift(len: impl Into<Option<u64>>, shift: u32) -> Self {
         Self {
-            len,
+            len: len.into(),
+            supplied: 0,
             shift,
             slots: Vec::new(),
             wanted: VecDeque::new(),
@@ -89,16 +96,36 @@ impl Source {
         }
     }
 
+    /// Its length; while that is not known, what a session can carry at most.
     pub(super) fn len(&self) -> u64 {
-        self.len
+        self.len.unwrap_or(MAX_OFFSET)
     }
 
-    pub(super) fn read(&mut self, offset: u64, out: &mut [u8]) -> bool {
-        let Some(end) = offset.checked_add(out.len() as u64).filter(|end| *end <= self.len) else {
-            return false;
-        };
+    pub(super) fn is_ended(&self) -> bool {
+        self.len.is_some()
+    }
+
+    /// Its length is known now: blocks beyond are not wanted any more, nor taken.
+    pub(super) fn set_end(&mut self, len: u64) -> Result<(), EndError> {
+        match self.len {
+            Some(known) if known == len => return Ok(()),
+            Some(known) => return Err(EndError::Known(known)),
+            None if len < self.supplied => return Err(EndError::Supplied(self.supplied)),
+            None if len > MAX_OFFSET => return Err(EndError::TooLong(len)),
+            None => self.len = Some(len),
+        }
+        let shift = self.shift;
+        let inside = |index: u64| index << shift < len;
+        self.wanted.retain(|want| inside(want.index));
+        self.pending.retain(|index| inside(*index));
+        Ok(())
+    }
+
+    pub(super) fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), NotAtHand> {
+        let inside = offset.checked_add(out.len() as u64).filter(|end| *end <= self.len());
+        let end = inside.ok_or(NotAtHand)?;
         if out.is_empty() {
-            return true;
+            return Ok(());
         }
         self.tick += 1;
         let (first, last) = (offset >> self.shift, (end - 1) >> self.shift);
@@ -120,7 +147,7 @@ impl Source {
             }
         }
         self.read_ahead(last);
-        here
+        if here { Ok(()) } else { Err(NotAtHand) }
     }
 
     /// Whether all of a range is here.
@@ -130,13 +157,13 @@ impl Source {
                 || self.slots.iter().any(|s| s.index == index)
         };
         range.is_empty()
-            || range.end <= self.len
+            || range.end <= self.len()
                 && (range.start >> self.shift..=(range.end - 1) >> self.shift).all(here)
     }
 
     /// Wants the blocks of a range that are missing now.
     pub(super) fn want(&mut self, range: &Range<u64>) {
-        if range.is_empty() || range.end > self.len {
+        if range.is_empty() || range.end > self.len() {
             return;
         }
         for index in range.start >> self.shift..=(range.end - 1) >> self.shift {
@@ -164,6 +191,7 @@ impl Source {
             return false;
         }
         self.pending.swap_remove(at);
+        self.supplied = self.supplied.max(range.end);
         let slot = Slot { index, bytes, used: self.tick, read: false, finished: false };
         self.slots.push(slot);
         true
@@ -172,7 +200,7 @@ impl Source {
     /// The stream bytes of a block.
     fn range(&self, index: u64) -> Range<u64> {
         let start = index << self.shift;
-        start..start.saturating_add(1 << self.shift).min(self.len)
+        start..start.saturating_add(1 << self.shift).min(self.len())
     }
 
     /// Place of a block in the cache.
@@ -240,7 +268,7 @@ impl Source {
         if self.topped == Some(index) {
             return;
         }
-        let last = (self.len - 1) >> self.shift;
+        let last = (self.len() - 1) >> self.shift;
         for next in index + 1..=(index + READ_AHEAD).min(last) {
             let known = self.slots.iter().any(|s| s.index == next)
                 || self.pending.contains(&next)
@@ -313,7 +341,7 @@ mod tests {
     /// Reads one piece and checks it; false if it is not here.
     fn read(source: &mut Source, offset: u64, n: usize) -> bool {
         let mut out = vec![0; n];
-        let got = source.read(offset, &mut out);
+        let got = source.read(offset, &mut out).is_ok();
         if got {
             assert_eq!(out[..], *bytes(offset..offset + n as u64));
         }
@@ -435,6 +463,37 @@ mod tests {
         let mut source = Source::with_shift(0, SHIFT);
         assert!(read(&mut source, 0, 0) && !read(&mut source, 0, 1));
         assert!(!source.has_need());
+    }
+
+    #[test]
+    fn an_end_that_becomes_known_drops_what_lies_beyond() {
+        let mut source = Source::with_shift(None, SHIFT);
+        assert!(!read(&mut source, 0, 8));
+        assert_eq!(source.next_need(), Some(0..SIZE));
+        assert_eq!(source.next_need(), Some(SIZE..2 * SIZE));
+        assert!(source.supply(0, bytes(0..SIZE)));
+        assert_eq!(source.set_end(SIZE - 1), Err(EndError::Supplied(SIZE)));
+        assert_eq!(source.set_end(u64::MAX), Err(EndError::TooLong(u64::MAX)));
+        assert!(!source.is_ended());
+        assert_eq!(source.set_end(SIZE + 3), Ok(()));
+        assert_eq!((source.set_end(SIZE + 3), source.len()), (Ok(()), SIZE + 3));
+        assert_eq!(source.set_end(SIZE + 4), Err(EndError::Known(SIZE + 3)));
+        assert!(!source.supply(SIZE, bytes(SIZE..2 * SIZE)), "longer than it is");
+        assert!(source.supply(SIZE, bytes(SIZE..SIZE + 3)));
+        assert!(read(&mut source, SIZE - 2, 5));
+        assert!(!source.has_need(), "nothing lies beyond");
+    }
+
+    #[test]
+    fn an_end_right_after_a_block_takes_the_next_one_back() {
+        let mut source = Source::with_shift(None, SHIFT);
+        assert!(!read(&mut source, 0, 8));
+        assert_eq!(source.next_need(), Some(0..SIZE));
+        assert_eq!(source.next_need(), Some(SIZE..2 * SIZE));
+        assert!(source.supply(0, bytes(0..SIZE)));
+        assert_eq!(source.set_end(SIZE), Ok(()));
+        assert!(!source.supply(SIZE, bytes(SIZE..SIZE)));
+        assert_eq!(source.taken(), 1);
     }
 
     proptest! {

@@ -88,8 +88,8 @@ impl Packet {
 /// What an ACK or a time-out told, to be applied by the owner.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    /// Contents that arrived.
-    pub(crate) acked: Vec<Content>,
+    /// Packets that arrived: number and content.
+    pub(crate) acked: Vec<(u64, Content)>,
     /// Contents that must be sent again.
     pub(crate) lost: Vec<Content>,
     /// When the latest of the newly acknowledged packets had been sent.
@@ -262,7 +262,7 @@ impl SendSpace {
             self.count(&content, false);
             self.path.acked(now, pn, at, size);
             self.news.latest_sent = self.news.latest_sent.max(Some(at));
-            self.news.acked.push(content);
+            self.news.acked.push((pn, content));
         } else {
             self.arrived_late(now, pn, Packet { at, size: size as u32, fate, content });
         }
@@ -287,7 +287,7 @@ impl SendSpace {
             self.arrived_after_timeout();
         }
         self.news.latest_sent = self.news.latest_sent.max(Some(packet.at));
-        self.news.acked.push(packet.content);
+        self.news.acked.push((pn, packet.content));
     }
 
     /// Only when everything that a time-out gave up has arrived was there nothing to it.

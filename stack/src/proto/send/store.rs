@@ -1,11 +1,16 @@
 //! The bytes that a session sends, whichever way they come.
 
 use super::source::Source;
+use crate::error::EndError;
 use crate::wire::MAX_OFFSET;
 use core::fmt;
 use core::ops::Range;
 use smoltcp::storage::RingBuffer;
 use std::sync::Arc;
+
+/// Not all of a range can be read now: a source is yet to supply it, or a ring has given it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotAtHand;
 
 /// The bytes of a session, to be read once per segment and again for each repair.
 #[derive(Debug)]
@@ -26,8 +31,8 @@ impl Store {
         Self { kind: Kind::Ring(Ring { held: RingBuffer::new(vec![0; capacity]), base: 0 }) }
     }
 
-    /// A source of `len` bytes, asked for block by block and as often as it takes.
-    pub(crate) fn source(len: u64) -> Self {
+    /// A source of `len` bytes, if that is known, asked for block by block and as often as it takes.
+    pub(crate) fn source(len: Option<u64>) -> Self {
         Self { kind: Kind::Source(Source::new(len)) }
     }
 
@@ -36,7 +41,24 @@ impl Store {
         matches!(self.kind, Kind::Source(_))
     }
 
-    /// One beyond the last byte there is: written so far, or the source's length.
+    /// Whether the end of all bytes is known: of a ring, it may be now, if nothing more is written.
+    pub(crate) fn is_ended(&self) -> bool {
+        match &self.kind {
+            Kind::Ring(_) => true,
+            Kind::Source(source) => source.is_ended(),
+        }
+    }
+
+    /// The length of a source becomes known.
+    pub(crate) fn set_end(&mut self, len: u64) -> Result<(), EndError> {
+        match &mut self.kind {
+            Kind::Ring(_) => Err(EndError::Stream),
+            Kind::Source(source) => source.set_end(len),
+        }
+    }
+
+    /// One beyond the last byte there is: written so far, or the source's length; while that is not
+    /// known, what a session can carry at most.
     pub(crate) fn end(&self) -> u64 {
         match &self.kind {
             Kind::Ring(ring) => ring.end(),
@@ -73,10 +95,10 @@ impl Store {
         }
     }
 
-    /// Fills `out` with the bytes at `offset`; false, and then `out` is unspecified, if not all of
-    /// them can be had now. A source then wants the blocks that are missing, and in any case the
-    /// blocks after the last one read.
-    pub(crate) fn read(&mut self, offset: u64, out: &mut [u8]) -> bool {
+    /// Fills `out` with the bytes at `offset`, if all of them can be had now; else `out` is
+    /// unspecified, and a source wants the blocks that are missing. In any case it wants the blocks
+    /// after the last one read.
+    pub(crate) fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), NotAtHand> {
         match &mut self.kind {
             Kind::Ring(ring) => ring.read(offset, out),
             Kind::Source(source) => source.read(offset, out),
@@ -143,10 +165,14 @@ impl Ring {
         self.base + self.held.len() as u64
     }
 
-    fn read(&mut self, offset: u64, out: &mut [u8]) -> bool {
+    fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), NotAtHand> {
         let inside = offset >= self.base
             && offset.checked_add(out.len() as u64).is_some_and(|end| end <= self.end());
-        inside && self.held.read_allocated((offset - self.base) as usize, out) == out.len()
+        if inside && self.held.read_allocated((offset - self.base) as usize, out) == out.len() {
+            Ok(())
+        } else {
+            Err(NotAtHand)
+        }
     }
 }
 
@@ -180,7 +206,7 @@ mod tests {
                         let mut out = vec![0; n];
                         let at = (base + at).saturating_sub(10);
                         let inside = at >= base && at + n as u64 <= end;
-                        prop_assert_eq!(store.read(at, &mut out), inside);
+                        prop_assert_eq!(store.read(at, &mut out).is_ok(), inside);
                         if inside {
                             prop_assert_eq!(&out[..], &model[at as usize..][..n]);
                         }
@@ -196,19 +222,20 @@ mod tests {
         let mut ring = Store::ring(10);
         assert!(!ring.is_source() && !ring.has_need() && ring.next_need().is_none());
         assert!(!ring.supply(0, Arc::from([0])));
-        assert!(!ring.read(u64::MAX, &mut [0; 4]));
+        assert_eq!(ring.read(u64::MAX, &mut [0; 4]), Err(NotAtHand));
+        assert_eq!(ring.set_end(4), Err(EndError::Stream));
         ring.release(u64::MAX);
         assert_eq!((ring.base(), ring.end()), (0, 0));
-        let mut source = Store::source(10);
+        let mut source = Store::source(Some(10));
         assert!(source.is_source());
         assert_eq!(source.write(b"abc"), 0);
         source.release(5);
         assert_eq!((source.base(), source.end()), (0, 10));
-        assert!(!source.read(2, &mut [0; 4]) && source.has_need());
+        assert!(source.read(2, &mut [0; 4]).is_err() && source.has_need());
         assert_eq!(source.next_need(), Some(0..10));
         assert!(source.supply(0, Arc::from(*b"abcdefghij")));
         let mut out = [0; 4];
-        assert!(source.read(2, &mut out));
+        assert_eq!(source.read(2, &mut out), Ok(()));
         assert_eq!(&out, b"cdef");
     }
 }

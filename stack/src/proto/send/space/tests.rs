@@ -274,7 +274,7 @@ proptest! {
                     prop_assert!(space.on_timer(now) != Fired::Nothing);
                 }
             }
-            for content in &space.news.acked {
+            for (_, content) in &space.news.acked {
                 let entry = fate.get_mut(&(content.data.start / MSS)).unwrap();
                 prop_assert!(!core::mem::replace(&mut entry.0, true), "acknowledged twice");
             }

@@ -1,0 +1,155 @@
+//! Where the group stands in the sequence: over the union of what two or more of those who hear it
+//! lack. What only one lacks goes to it alone when the cursor passes it, what none lacks to nobody.
+
+use super::Session;
+use super::member::Member;
+use super::union;
+use crate::proto::time::Instant;
+use core::ops::Range;
+
+/// Where nothing ahead is lacked by two, one that follows is handed what it alone lacks piece by
+/// piece, so many bytes at a time: should another come to lack the rest, the group carries that.
+const HAND: u64 = 1 << 20;
+
+/// The cursor.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    /// The next byte that the group will carry: all before it has been carried, handed over, or is
+    /// lacked by nobody.
+    at: u64,
+    /// From there up to here every byte is lacked by two or more.
+    end: u64,
+    /// Somebody's need, or who counts, has changed.
+    stale: bool,
+}
+
+impl Cursor {
+    /// The next byte that the group will carry.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// What the group may carry next: bytes that two or more lack.
+    pub(crate) fn run(&self) -> Range<u64> {
+        self.at..self.end.max(self.at)
+    }
+
+    /// The group has carried everything up to there.
+    pub(crate) fn carried(&mut self, to: u64) {
+        self.at = to;
+    }
+
+    /// Everybody has what lies below: it need not be carried, and cannot any more.
+    pub(crate) fn pass(&mut self, base: u64) {
+        self.at = self.at.max(base);
+    }
+
+    /// Somebody's need below `offset`, and maybe beyond the cursor, has changed.
+    pub(crate) fn touch(&mut self, offset: u64) {
+        self.stale |= offset > self.at;
+    }
+
+    /// Who counts, or how, has changed.
+    pub(crate) fn reconsider(&mut self) {
+        self.stale = true;
+    }
+
+    fn is_spent(&self) -> bool {
+        self.stale || self.at >= self.end
+    }
+
+    fn settle(&mut self, run: Option<Range<u64>>) {
+        self.stale = false;
+        match run {
+            Some(run) => (self.at, self.end) = (run.start, run.end),
+            None => self.end = self.at,
+        }
+    }
+}
+
+impl Session {
+    /// Moves the cursor to what the group is to carry next.
+    pub(crate) fn lead_group(&mut self, now: Instant) {
+        if self.group.is_none() || !self.started {
+            return;
+        }
+        if self.members.iter().any(Member::is_multicast) {
+            self.lead_followers(now);
+        } else if self.trial.allowance() > 0 {
+            self.cursor.at = self.trial_place();
+            self.cursor.settle(self.next_run(now));
+        }
+    }
+
+    fn lead_followers(&mut self, now: Instant) {
+        // What is still to be declared may change what lies ahead at any time.
+        let waiting = self.members.iter().any(|m| m.awaited_from(now, 0).is_some());
+        if !waiting && !self.cursor.is_spent() {
+            return;
+        }
+        let run = self.next_run(now);
+        let next = run.as_ref().map_or_else(|| self.hand_from(now), |run| run.start);
+        let passed = self.cursor.at..next.max(self.cursor.at);
+        if !passed.is_empty() {
+            for m in self.members.iter_mut().filter(|m| m.is_multicast()) {
+                m.need.hand(passed.clone());
+            }
+            self.cursor.at = passed.end;
+        }
+        self.cursor.settle(run);
+    }
+
+    /// What two or more lack, from the cursor on and up to what is still to be declared.
+    fn next_run(&self, now: Instant) -> Option<Range<u64>> {
+        let from = self.cursor.at;
+        let heard = || self.members.iter().filter(|m| m.is_multicast() || m.is_tried());
+        let lacks = |at| heard().filter_map(move |m| m.need.lacks_from(at, m.is_multicast()));
+        let run = union::shared_from(from, lacks)?;
+        let end = self.barrier(now).map_or(run.end, |barrier| barrier.min(run.end));
+        (run.start < end).then_some(run.start..end)
+    }
+
+    /// The first byte from the cursor on that somebody who may follow is yet to declare.
+    fn barrier(&self, now: Instant) -> Option<u64> {
+        let from = self.cursor.at;
+        self.members.iter().filter_map(|m| m.awaited_from(now, from)).min()
+    }
+
+    /// Nothing ahead is lacked by two: how far what one lacks is handed to it now.
+    fn hand_from(&self, now: Instant) -> u64 {
+        let (at, end) = (self.cursor.at, self.store.end());
+        let hungry = |m: &Member| {
+            m.is_multicast()
+                && m.need.alone_below(end) < HAND
+                && m.need.lacks_from(at, true).is_some_and(|range| range.start < end)
+        };
+        let next = self.members.iter().filter(|m| hungry(m)).filter_map(|m| {
+            let first = m.need.lacks_from(at, true)?;
+            Some(first.start.saturating_add(HAND))
+        });
+        let to = next.min().unwrap_or(at);
+        self.barrier(now).map_or(to, |barrier| barrier.min(to))
+    }
+
+    /// While nobody follows the group it carries what no member in trial has been sent yet. Where
+    /// one of them has no room for that, since it is far behind, it carries what that one is sent
+    /// next: the others hear it as well, and once they follow they meet there.
+    fn trial_place(&self) -> u64 {
+        let at = self.cursor.at;
+        let (mut first, mut last, mut edge) = (u64::MAX, at, u64::MAX);
+        for m in self.members.iter().filter(|m| m.is_tried()) {
+            let high = m.need.high();
+            (first, last, edge) = (first.min(high), last.max(high), edge.min(m.edge));
+        }
+        if first != u64::MAX {
+            first = first.max(self.store.base()); // what lies below is nowhere any more
+        }
+        if last.saturating_add(self.segment) <= edge || first == u64::MAX {
+            last
+        } else if (first..edge.saturating_sub(self.segment)).contains(&at) {
+            at // on its way from the hindmost to what it has room for
+        } else {
+            first
+        }
+    }
+}

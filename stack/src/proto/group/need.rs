@@ -1,0 +1,438 @@
+//! What one member has, lacks, is being sent, and is owed again: the one place where that stands.
+//!
+//! Each byte of the session is in one state for a member:
+//!
+//! | state | set | left when |
+//! |---|---|---|
+//! | has | `has` | it takes it back (AGAIN) |
+//! | undeclared | `undeclared` | it says that it has it (HAVE) or lacks it (LACK) |
+//! | to be sent alone, for the first time | `unsent` | sent by unicast; the group takes over |
+//! | to be sent alone, again | `again` | sent by unicast; the group takes over |
+//! | owed after the group passed it | `shared` | the group repeats it; it is decided that it goes alone |
+//! | ahead, or on its way | none of these | acknowledged, or lost |
+//!
+//! Where the group's cursor stands is the group's to know: bytes at or beyond it are the group's to
+//! carry for a member that follows it, those on their way are told lost by whoever sent them.
+
+use crate::proto::ranges::RangeSet;
+use crate::proto::time::Instant;
+use core::iter::once;
+use core::ops::Range;
+
+/// The way a packet took to a member: each has packet numbers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To it alone.
+    Unicast,
+    /// Through the group.
+    Group,
+}
+
+/// What shows that bytes have arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The packet of this number was reported.
+    Packet(Way, u64),
+    /// A report of unknown age: a cumulative acknowledgement, or a packet long settled.
+    Old,
+}
+
+/// What a member took back lately. A packet sent before is no proof that it has come anew: its
+/// report may have been on the way when the member said so.
+#[derive(Debug, Default)]
+struct TakenBack {
+    ranges: RangeSet,
+    /// The first packets sent since, by unicast and by the group.
+    unicast: u64,
+    group: u64,
+}
+
+impl TakenBack {
+    fn is_outdated(&self, proof: Proof) -> bool {
+        match proof {
+            Proof::Packet(Way::Unicast, pn) => pn < self.unicast,
+            Proof::Packet(Way::Group, pn) => pn < self.group,
+            Proof::Old => true,
+        }
+    }
+}
+
+/// What is to be sent to a member alone next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owed {
+    /// Up to the next byte that is not owed.
+    pub(crate) range: Range<u64>,
+    /// Its first byte was sent to it before.
+    pub(crate) repair: bool,
+}
+
+/// The need of one member.
+#[derive(Debug)]
+pub(crate) struct Need {
+    has: RangeSet,
+    undeclared: RangeSet,
+    unsent: RangeSet,
+    again: RangeSet,
+    shared: RangeSet,
+    taken_back: TakenBack,
+    /// Bytes that it had before they were sent to it, as it declared.
+    declared: u64,
+    /// Bytes that it had and took back.
+    retracted: u64,
+    /// Until when undeclared bytes are waited for.
+    wait: Option<Instant>,
+    /// End of the highest byte sent to it by unicast.
+    high: u64,
+    /// Bytes sent to it by unicast; of them, those sent for the first time.
+    sent: u64,
+    first_sent: u64,
+}
+
+impl Need {
+    /// Lacks everything; or has declared nothing yet, if it is asked to.
+    pub(crate) fn new(declares: bool) -> Self {
+        let all = RangeSet::from_range(0..u64::MAX);
+        let (undeclared, unsent) =
+            if declares { (all, RangeSet::new()) } else { (RangeSet::new(), all) };
+        Self {
+            has: RangeSet::new(),
+            undeclared,
+            unsent,
+            again: RangeSet::new(),
+            shared: RangeSet::new(),
+            taken_back: TakenBack::default(),
+            declared: 0,
+            retracted: 0,
+            wait: None,
+            high: 0,
+            sent: 0,
+            first_sent: 0,
+        }
+    }
+
+    // What it says.
+
+    /// Undeclared bytes are waited for until then.
+    pub(crate) fn wait_until(&mut self, at: Instant) {
+        self.wait = (!self.undeclared.is_empty()).then_some(at);
+    }
+
+    /// Until when undeclared bytes are waited for, if there are any.
+    pub(crate) fn waits_until(&self) -> Option<Instant> {
+        self.wait.filter(|_| !self.undeclared.is_empty())
+    }
+
+    /// The first undeclared byte at or after `from` that is still waited for.
+    pub(crate) fn awaited_from(&self, now: Instant, from: u64) -> Option<u64> {
+        self.waits_until().filter(|at| now < *at)?;
+        self.undeclared.first_from(from).map(|piece| piece.start)
+    }
+
+    /// It holds these bytes: they were never sent to it, or it does not matter any more.
+    pub(crate) fn have(&mut self, range: Range<u64>) {
+        let before = self.has.total();
+        self.taken_back.ranges.remove(range.clone());
+        self.settle(range);
+        self.declared += self.has.total() - before;
+    }
+
+    /// It lacks these bytes, if they were undeclared. Of one that follows the group (`cursor`), those
+    /// that the group has passed are given back: they are owed as what it missed, and the rest is
+    /// the group's to carry. One that does not follow is sent all of them alone.
+    pub(crate) fn lack(&mut self, range: Range<u64>, cursor: Option<u64>) -> Vec<Range<u64>> {
+        let fresh: Vec<_> = self.undeclared.overlap(range.clone()).collect();
+        self.undeclared.remove(range);
+        match cursor {
+            Some(cursor) => self.owe(fresh, cursor),
+            None => {
+                fresh.into_iter().for_each(|piece| self.unsent.insert(piece));
+                Vec::new()
+            }
+        }
+    }
+
+    /// It takes bytes back that it had acknowledged or declared; `next` are the numbers of the next
+    /// packets by unicast and by the group. What it had of them is owed as by [`Self::lack`].
+    pub(crate) fn take_back(
+        &mut self,
+        range: Range<u64>,
+        cursor: Option<u64>,
+        next: (u64, u64),
+    ) -> Vec<Range<u64>> {
+        let had: Vec<_> = self.has.overlap(range.clone()).collect();
+        self.has.remove(range.clone());
+        self.retracted += had.iter().map(|r| r.end - r.start).sum::<u64>();
+        self.taken_back.ranges.insert(range);
+        (self.taken_back.unicast, self.taken_back.group) = next;
+        match cursor {
+            Some(cursor) => self.owe(had, cursor),
+            None => {
+                had.into_iter().for_each(|piece| self.again.insert(piece));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Owes what the group has passed of these ranges, and gives it.
+    fn owe(&mut self, ranges: Vec<Range<u64>>, cursor: u64) -> Vec<Range<u64>> {
+        let passed = ranges.into_iter().map(|r| r.start..r.end.min(cursor));
+        let passed: Vec<_> = passed.filter(|r| r.start < r.end).collect();
+        passed.iter().for_each(|range| self.shared.insert(range.clone()));
+        passed
+    }
+
+    // What is sent to it, and what becomes of that.
+
+    /// Bytes arrived there.
+    pub(crate) fn acked(&mut self, range: Range<u64>, proof: Proof) {
+        if self.taken_back.ranges.is_empty() {
+            return self.settle(range);
+        }
+        if !self.taken_back.is_outdated(proof) {
+            self.taken_back.ranges.remove(range.clone());
+            return self.settle(range);
+        }
+        let proven: Vec<_> = self.taken_back.ranges.gaps(range.clone()).collect();
+        proven.into_iter().for_each(|piece| self.settle(piece));
+        if let Proof::Packet(..) = proof {
+            // It may have been what was taken back: then nothing else is on its way.
+            let doubtful: Vec<_> = self.taken_back.ranges.overlap(range).collect();
+            doubtful.into_iter().for_each(|piece| self.lost_alone(piece));
+        }
+    }
+
+    fn settle(&mut self, range: Range<u64>) {
+        for set in [&mut self.undeclared, &mut self.unsent, &mut self.again, &mut self.shared] {
+            set.remove(range.clone());
+        }
+        self.has.insert(range);
+    }
+
+    /// Bytes leave for it alone.
+    pub(crate) fn sent_alone(&mut self, range: Range<u64>) {
+        let bytes = range.end - range.start;
+        self.sent += bytes;
+        self.first_sent += self.unsent.overlap(range.clone()).map(|r| r.end - r.start).sum::<u64>();
+        self.high = self.high.max(range.end);
+        self.unsent.remove(range.clone());
+        self.again.remove(range);
+    }
+
+    /// The group carries these bytes, again if they were owed.
+    pub(crate) fn carried(&mut self, range: Range<u64>) {
+        self.shared.remove(range);
+    }
+
+    /// Bytes sent to it alone were lost.
+    pub(crate) fn lost_alone(&mut self, range: Range<u64>) {
+        let Self { has, undeclared, unsent, shared, again, .. } = self;
+        fill(again, &[has, undeclared, unsent, shared], range);
+    }
+
+    /// What it does not have of a range on its way goes to it alone once more; whether there is any.
+    pub(crate) fn repeat(&mut self, range: Range<u64>) -> bool {
+        let Self { has, undeclared, unsent, shared, again, .. } = self;
+        fill(again, &[has, undeclared, unsent, shared], range)
+    }
+
+    /// A group packet with these bytes was missed by one that follows the group. Whether that owes
+    /// it any of them.
+    pub(crate) fn missed(&mut self, range: Range<u64>) -> bool {
+        let Self { has, undeclared, unsent, again, shared, .. } = self;
+        fill(shared, &[has, undeclared, unsent, again], range)
+    }
+
+    /// What it is owed of a range goes to it alone.
+    pub(crate) fn serve_alone(&mut self, range: Range<u64>) {
+        while let Some(piece) = self.shared.first_from(range.start)
+            && piece.start < range.end
+        {
+            let piece = piece.start..piece.end.min(range.end);
+            self.shared.remove(piece.clone());
+            self.again.insert(piece);
+        }
+    }
+
+    /// The group passes a range that nobody else lacks: what it lacks of it goes to it alone.
+    pub(crate) fn hand(&mut self, range: Range<u64>) {
+        let Self { has, undeclared, unsent, again, shared, .. } = self;
+        fill(unsent, &[has, undeclared, again, shared], range);
+    }
+
+    /// It follows the group from here on: what lies ahead of the cursor, and what the group has on
+    /// its way to it, is not to be sent alone.
+    pub(crate) fn follow(&mut self, cursor: u64, in_flight: impl Iterator<Item = Range<u64>>) {
+        for range in in_flight.chain(once(cursor..u64::MAX)) {
+            self.unsent.remove(range.clone());
+            self.again.remove(range);
+        }
+    }
+
+    /// It does not follow the group any more: all that it lacks is to be sent alone. `given_up`:
+    /// what the group had on its way to it.
+    pub(crate) fn unfollow(&mut self, cursor: u64, given_up: impl Iterator<Item = Range<u64>>) {
+        let given_up: Vec<_> = given_up.collect();
+        for range in given_up {
+            self.lost_alone(range);
+        }
+        let owed = core::mem::take(&mut self.shared);
+        owed.iter().for_each(|range| self.again.insert(range));
+        self.hand(cursor..u64::MAX);
+    }
+
+    /// Its part of the session is over: it is owed nothing.
+    pub(crate) fn end(&mut self) {
+        for set in [&mut self.unsent, &mut self.again, &mut self.shared, &mut self.undeclared] {
+            *set = RangeSet::new();
+        }
+    }
+
+    // What follows from it.
+
+    /// What is to be sent to it alone next, lowest first.
+    pub(crate) fn next_alone(&self) -> Option<Owed> {
+        let (unsent, again) = (self.unsent.first(), self.again.first());
+        let (mut range, repair) = match (unsent, again) {
+            (Some(first), Some(other)) if other.start < first.start => (other, true),
+            (Some(first), _) => (first, false),
+            (None, other) => (other?, true),
+        };
+        // Neighbours in the two sets are one range.
+        while let Some(next) = self.alone_at(range.end) {
+            range.end = next;
+        }
+        Some(Owed { range, repair })
+    }
+
+    /// End of the piece of what is to be sent to it alone that contains `at`.
+    fn alone_at(&self, at: u64) -> Option<u64> {
+        let piece = |set: &RangeSet| set.first_from(at).filter(|p| p.start == at).map(|p| p.end);
+        piece(&self.unsent).or_else(|| piece(&self.again))
+    }
+
+    /// The first range at or after `from` that is to be sent to it alone.
+    #[cfg(test)]
+    pub(crate) fn alone_from(&self, from: u64) -> Option<Range<u64>> {
+        let first = |set: &RangeSet| set.first_from(from);
+        let mut found = [first(&self.unsent), first(&self.again)].into_iter().flatten();
+        let mut range = found.next().map(|a| {
+            found.next().map_or(a.clone(), |b| if a.start < b.start { a.clone() } else { b })
+        })?;
+        while let Some(next) = self.alone_at(range.end) {
+            range.end = next;
+        }
+        Some(range)
+    }
+
+    /// The lowest byte to be sent to it alone.
+    pub(crate) fn first_alone(&self) -> Option<u64> {
+        let first = |set: &RangeSet| set.first().map(|piece| piece.start);
+        first(&self.unsent).into_iter().chain(first(&self.again)).min()
+    }
+
+    /// Whether something sent to it before is to be sent to it alone again.
+    pub(crate) fn is_repeated(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Bytes to be sent to it alone below `end`.
+    pub(crate) fn alone_below(&self, end: u64) -> u64 {
+        below(&self.unsent, end) + below(&self.again, end)
+    }
+
+    /// The first range at or after `from` that it lacks, as far as is known, and that is not to be
+    /// sent to it alone; of one that does not follow the group (`follows`), which is sent everything
+    /// alone, that it lacks.
+    pub(crate) fn lacks_from(&self, from: u64, follows: bool) -> Option<Range<u64>> {
+        let all = [&self.has, &self.undeclared, &self.unsent, &self.again];
+        first_outside(if follows { &all } else { &all[..2] }, from)
+    }
+
+    /// The first range at or after `from` that it is owed after the group passed it.
+    pub(crate) fn shared_from(&self, from: u64) -> Option<Range<u64>> {
+        self.shared.first_from(from)
+    }
+
+    /// Whether it is owed any of a range after the group passed it.
+    pub(crate) fn shares(&self, range: &Range<u64>) -> bool {
+        self.shared.intersects(range)
+    }
+
+    /// Bytes that it has without a hole from the start.
+    pub(crate) fn contiguous(&self) -> u64 {
+        self.has.first().filter(|r| r.start == 0).map_or(0, |r| r.end)
+    }
+
+    /// Whether it has everything below `end`.
+    pub(crate) fn is_met(&self, end: u64) -> bool {
+        self.contiguous() >= end
+    }
+
+    /// Whether it has everything below `end` if so many distinct bytes arrived there: with what it
+    /// declared, and again what it took back.
+    pub(crate) fn is_met_by(&self, arrived: u64, end: u64) -> bool {
+        arrived.saturating_add(self.declared) >= end.saturating_add(self.retracted)
+    }
+
+    /// End of the highest byte that it has.
+    pub(crate) fn held_to(&self) -> u64 {
+        self.has.last().map_or(0, |piece| piece.end)
+    }
+
+    /// Bytes that it has.
+    pub(crate) fn held(&self) -> u64 {
+        self.has.total()
+    }
+
+    /// End of the highest byte sent to it by unicast.
+    pub(crate) fn high(&self) -> u64 {
+        self.high
+    }
+
+    /// Bytes sent to it by unicast, repetitions included.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Bytes sent to it by unicast for the first time.
+    pub(crate) fn first_sent(&self) -> u64 {
+        self.first_sent
+    }
+}
+
+/// Adds to a set the parts of a range that are in none of the others; whether there are any.
+fn fill(set: &mut RangeSet, others: &[&RangeSet], range: Range<u64>) -> bool {
+    let mut at = range.start;
+    while let Some(gap) = first_outside(others, at)
+        && gap.start < range.end
+    {
+        at = gap.end.min(range.end);
+        set.insert(gap.start..at);
+    }
+    at > range.start
+}
+
+/// Members of a set below `end`.
+fn below(set: &RangeSet, end: u64) -> u64 {
+    set.total() - set.overlap(end..u64::MAX).map(|piece| piece.end - piece.start).sum::<u64>()
+}
+
+/// The first range at or after `from` that is in none of the sets.
+fn first_outside(sets: &[&RangeSet], from: u64) -> Option<Range<u64>> {
+    let (mut at, mut end) = (from, u64::MAX);
+    let mut n = 0;
+    let mut clear = 0; // sets in a row that do not contain `at`
+    while clear < sets.len() {
+        match sets[n % sets.len()].first_from(at) {
+            Some(piece) if piece.start == at => (at, end, clear) = (piece.end, u64::MAX, 0),
+            Some(piece) => (end, clear) = (end.min(piece.start), clear + 1),
+            None => clear += 1,
+        }
+        n += 1;
+    }
+    (at < end).then_some(at..end)
+}
+
+#[cfg(test)]
+#[path = "need_tests.rs"]
+mod tests;
