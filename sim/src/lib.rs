@@ -29,6 +29,7 @@ mod loss;
 pub mod model;
 mod net;
 mod outcome;
+pub mod parallel;
 mod pool;
 pub mod registry;
 pub mod rival;

@@ -1,6 +1,7 @@
 //! `sim`: runs named scenarios from the command line.
 
 use clap::{Parser, Subcommand};
+use sim::parallel;
 use sim::registry::{self, Entry};
 use sim::throughput::{grid, measure_all};
 use sim::trace::Writer;
@@ -44,6 +45,16 @@ enum Command {
     },
     /// Measures smoltcp's own TCP over the same lines, beside ours: 100 Mbit/s, 20 ms.
     Rival,
+    /// Prints, for every scenario and seed, a hash of all packets sent: the same before and after a
+    /// change that only reshapes the code.
+    Fingerprint {
+        /// Number of seeds, counted from 1.
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+        /// Only scenarios whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
     /// Runs one scenario with many seeds and prints those that fail.
     Sweep {
         /// Its name.
@@ -67,6 +78,7 @@ fn main() -> ExitCode {
             rival();
             ExitCode::SUCCESS
         }
+        Command::Fingerprint { seeds, only } => fingerprint(&only, seeds),
         Command::Replay { name, seed, trace } => with(&name, |entry| replay(&entry, seed, trace)),
         Command::Sweep { name, count } => with(&name, |entry| sweep(&entry, count)),
     }
@@ -110,6 +122,24 @@ fn measure_grid(only: &str, seed: u64, details: bool) -> ExitCode {
         if details {
             println!("{}", cell.scenario(seed).run());
         }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints scenario, seed and the hash of what was sent, a line each, in the registry's order.
+fn fingerprint(only: &str, seeds: u64) -> ExitCode {
+    let entries = registry::all().into_iter().filter(|entry| entry.name.contains(only));
+    let runs: Vec<(Entry, u64)> =
+        entries.flat_map(|entry| (1..=seeds).map(move |seed| (entry.clone(), seed))).collect();
+    if runs.is_empty() {
+        eprintln!("no scenario's name contains {only}; `sim list` lists them");
+        return ExitCode::from(2);
+    }
+    let hashes = parallel::map(&runs, |(entry, seed)| {
+        entry.scenario.clone().seed(*seed).run().fingerprint_hex()
+    });
+    for ((entry, seed), hash) in runs.iter().zip(hashes) {
+        println!("{}\t{seed}\t{hash}", entry.name);
     }
     ExitCode::SUCCESS
 }

@@ -87,6 +87,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The fingerprint, in hexadecimal digits.
+    pub fn fingerprint_hex(&self) -> String {
+        blake3::Hash::from_bytes(self.fingerprint).to_hex().to_string()
+    }
+
     /// Of the stream bytes sent, the fraction that went by the group.
     pub fn group_share(&self) -> f64 {
         let all = self.sent.group_bytes + self.sent.unicast_bytes;
@@ -158,6 +163,6 @@ impl fmt::Display for Outcome {
         )?;
         let (completed, done) = (seconds(self.completed), seconds(self.done));
         writeln!(f, "completed {completed} s, done {done} s")?;
-        write!(f, "fingerprint {}", blake3::Hash::from_bytes(self.fingerprint).to_hex())
+        write!(f, "fingerprint {}", self.fingerprint_hex())
     }
 }

@@ -8,11 +8,10 @@
 use crate::link::{Link, frame_len};
 use crate::loss::Loss;
 use crate::outcome::ReceiverOutcome;
+use crate::parallel;
 use crate::scenario::Scenario;
 use core::fmt;
 use core::time::Duration;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use tcpxm::config::Algorithm;
 
 /// Link rates in bits per second.
@@ -177,22 +176,5 @@ pub fn recorded(cell: &Cell) -> Option<f64> {
 
 /// Measures many cells on all processors; gives their shares in the same order.
 pub fn measure_all(cells: &[Cell], seed: u64) -> Vec<f64> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut own = Vec::new();
-        while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-            own.push((*cell, cell.measure(seed)));
-        }
-        own
-    };
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let found: Vec<(Cell, f64)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let joined = |worker: thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().flat_map(joined).collect()
-    });
-    let share = |cell| found.iter().find(|(c, _)| c == cell).map_or(0.0, |(_, share)| *share);
-    cells.iter().map(share).collect()
+    parallel::map(cells, |cell| cell.measure(seed))
 }
