@@ -19,6 +19,10 @@ impl Features {
     pub const UNORDERED: Self = Self(1 << 2);
     /// The bytes come from a ring, once, not from a source that can be asked again.
     pub const STREAM: Self = Self(1 << 3);
+    /// Sender: it asks what is held already. It keeps back what this receiver has not declared, by
+    /// HAVE, LACK or AGAIN ([`super::Record`]); without this bit a receiver lacks everything from
+    /// the start, though it may declare as well.
+    pub const DECLARES: Self = Self(1 << 4);
 
     /// Whether all bits of `other` are set here.
     pub const fn contains(self, other: Self) -> bool {

@@ -157,12 +157,12 @@ fn decode(largest: u64, before: Option<u64>, bytes: &[u8]) -> Option<((u64, u64)
     Some(((high.checked_sub(length)?, high), rest))
 }
 
-fn varint_len(value: u64) -> usize {
+pub(crate) fn varint_len(value: u64) -> usize {
     let bits = u64::BITS - value.leading_zeros();
     bits.max(1).div_ceil(7) as usize
 }
 
-fn put_varint(w: &mut Writer<'_>, mut value: u64) {
+pub(crate) fn put_varint(w: &mut Writer<'_>, mut value: u64) {
     while value > 0x7f {
         w.u8(value as u8 | 0x80);
         value >>= 7;
@@ -170,7 +170,7 @@ fn put_varint(w: &mut Writer<'_>, mut value: u64) {
     w.u8(value as u8);
 }
 
-fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
     for (i, &byte) in bytes.iter().enumerate().take(MAX_VARINT) {
         // 63 bits stand before the tenth byte, which has room for one.

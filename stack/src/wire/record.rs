@@ -1,7 +1,7 @@
 //! Records: what the byte stream of a control conversation is cut into.
 
 use super::bytes::{Reader, Writer, clip, reason};
-use super::{MAX_OFFSET, WireError};
+use super::{MAX_OFFSET, OffsetList, WireError};
 use crate::stats::Arrived;
 use core::fmt;
 
@@ -24,6 +24,9 @@ const CANNOT_JOIN: u8 = 4;
 const LEAVE: u8 = 5;
 const VERDICT: u8 = 6;
 const ACK_POLICY: u8 = 7;
+const HAVE: u8 = 8;
+const LACK: u8 = 9;
+const AGAIN: u8 = 10;
 
 const KEY_LEN: usize = 32;
 /// Status and four counters.
@@ -66,6 +69,13 @@ pub enum Record<'a> {
         /// Or after so many microseconds.
         delay_us: u32,
     },
+    /// I hold these bytes of the session, from elsewhere: they count as acknowledged.
+    Have(OffsetList<'a>),
+    /// I lack these bytes, unless I acknowledged or declared them: takes nothing back. An end of
+    /// [`MAX_OFFSET`] is that of the session, wherever it lies.
+    Lack(OffsetList<'a>),
+    /// I lack these bytes, whatever I acknowledged or declared of them before.
+    Again(OffsetList<'a>),
 }
 
 /// What stands at the front of a record stream.
@@ -100,6 +110,7 @@ impl<'a> Record<'a> {
             Self::GroupKey { .. } => 1 + KEY_LEN,
             Self::Joined | Self::Leave => 0,
             Self::AckPolicy { .. } => 6,
+            Self::Have(list) | Self::Lack(list) | Self::Again(list) => list.emit_len(),
             Self::CannotJoin(why) => clip(why, MAX_JOIN_REASON).len(),
             Self::Verdict { reason, .. } => VERDICT_FIXED + clip(reason, MAX_VERDICT_REASON).len(),
         }
@@ -115,12 +126,15 @@ impl<'a> Record<'a> {
             Self::Leave => LEAVE,
             Self::Verdict { .. } => VERDICT,
             Self::AckPolicy { .. } => ACK_POLICY,
+            Self::Have(_) => HAVE,
+            Self::Lack(_) => LACK,
+            Self::Again(_) => AGAIN,
         }
     }
 
     /// Writes the record into the first [`Self::emit_len`] bytes of `buf`, which must be that long,
-    /// and gives that length. Application bytes beyond [`MAX_BODY`] are the caller's to split;
-    /// longer reasons are cut.
+    /// and gives that length. Application bytes and ranges beyond [`MAX_BODY`] are the caller's to
+    /// split ([`OffsetList::fit`]); longer reasons are cut.
     pub fn emit(&self, buf: &mut [u8]) -> usize {
         let len = self.body_len();
         debug_assert!(len <= MAX_BODY, "a record's body is too long");
@@ -140,6 +154,7 @@ impl<'a> Record<'a> {
                 w.u16(*every);
                 w.u32(*delay_us);
             }
+            Self::Have(list) | Self::Lack(list) | Self::Again(list) => list.emit(&mut w),
             Self::CannotJoin(why) => w.put(clip(why, MAX_JOIN_REASON).as_bytes()),
             Self::Verdict { ok, arrived, reason } => {
                 w.u8(u8::from(!ok));
@@ -175,6 +190,9 @@ impl<'a> Record<'a> {
             LEAVE => Self::Leave,
             VERDICT => parse_verdict(r)?,
             ACK_POLICY => Self::AckPolicy { every: r.u16()?.max(1), delay_us: r.u32()? },
+            HAVE => Self::Have(OffsetList::parse(body)?),
+            LACK => Self::Lack(OffsetList::parse(body)?),
+            AGAIN => Self::Again(OffsetList::parse(body)?),
             _ => return Ok(Parsed::Unknown { consumed }),
         };
         Ok(Parsed::Record { record, consumed })
@@ -205,6 +223,9 @@ impl fmt::Debug for Record<'_> {
             Self::AckPolicy { every, delay_us } => {
                 write!(f, "AckPolicy(every {every}, {delay_us} us)")
             }
+            Self::Have(list) => write!(f, "Have({list:?})"),
+            Self::Lack(list) => write!(f, "Lack({list:?})"),
+            Self::Again(list) => write!(f, "Again({list:?})"),
             Self::Verdict { ok, arrived, reason } => {
                 write!(f, "Verdict({ok}, {arrived:?}, {reason:?})")
             }

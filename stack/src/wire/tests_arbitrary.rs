@@ -53,10 +53,27 @@ fn check_ack(ack: &Ack<'_>) {
     assert!(count <= MAX_RANGES);
 }
 
+fn check_offsets(list: &OffsetList<'_>) {
+    let mut below = None;
+    for range in list {
+        assert!(range.start < range.end && range.end <= MAX_OFFSET);
+        assert!(below.is_none_or(|below| below < range.start));
+        below = Some(range.end);
+    }
+}
+
 fn parse_records(mut bytes: &[u8]) {
-    while let Ok(Parsed::Unknown { consumed } | Parsed::Record { consumed, .. }) =
-        Record::parse(bytes)
-    {
+    while let Ok(parsed) = Record::parse(bytes) {
+        let consumed = match parsed {
+            Parsed::Incomplete => return,
+            Parsed::Unknown { consumed } => consumed,
+            Parsed::Record { record, consumed } => {
+                if let Record::Have(list) | Record::Lack(list) | Record::Again(list) = record {
+                    check_offsets(&list);
+                }
+                consumed
+            }
+        };
         assert!((record::HEAD..=record::HEAD + record::MAX_BODY).contains(&consumed));
         bytes = &bytes[consumed..];
     }
@@ -90,6 +107,9 @@ proptest! {
         parse_all(&bytes);
         parse_area(&bytes);
         parse_records(&bytes);
+        if let Ok(list) = OffsetList::parse(&bytes) {
+            check_offsets(&list);
+        }
         let _ = Segment::parse(&bytes);
         let _ = Descriptor::parse(&bytes);
         let _ = Options::parse(&bytes);

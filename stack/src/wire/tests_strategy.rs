@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Group;
 use crate::stats::Arrived;
+use core::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -238,6 +239,7 @@ pub(crate) enum OwnedRecord {
     Leave,
     Verdict(bool, Arrived, String),
     AckPolicy(u16, u32),
+    Ranges(u8, Vec<Range<u64>>),
 }
 
 impl OwnedRecord {
@@ -252,6 +254,11 @@ impl OwnedRecord {
             Self::AckPolicy(every, delay_us) => {
                 Record::AckPolicy { every: *every, delay_us: *delay_us }
             }
+            Self::Ranges(kind, ranges) => match kind % 3 {
+                0 => Record::Have(OffsetList::Listed(ranges)),
+                1 => Record::Lack(OffsetList::Listed(ranges)),
+                _ => Record::Again(OffsetList::Listed(ranges)),
+            },
             Self::Verdict(ok, arrived, reason) => {
                 Record::Verdict { ok: *ok, arrived: *arrived, reason }
             }
@@ -270,6 +277,24 @@ fn arrived() -> impl Strategy<Value = Arrived> {
     )
 }
 
+/// Ranges of the stream in units of any size, a short distance or a long one apart, lowest first.
+pub(crate) fn offset_ranges() -> impl Strategy<Value = Vec<Range<u64>>> {
+    let step = (any::<u64>(), 16..64_u32).prop_map(|(v, shift)| v >> shift);
+    (0..30_u32, vec((step.clone(), step), 0..200)).prop_map(|(unit, steps)| {
+        let (mut out, mut end) = (Vec::new(), 0_u64);
+        for (gap, length) in steps {
+            let gap = gap.saturating_add(u64::from(end > 0)).saturating_mul(1 << unit);
+            let start = end.saturating_add(gap);
+            end = start.saturating_add((length + 1).saturating_mul(1 << unit)).min(MAX_OFFSET);
+            if start >= end {
+                break;
+            }
+            out.push(start..end);
+        }
+        out
+    })
+}
+
 pub(crate) fn record() -> impl Strategy<Value = OwnedRecord> {
     prop_oneof![
         vec(any::<u8>(), 0..2000).prop_map(OwnedRecord::App),
@@ -281,5 +306,6 @@ pub(crate) fn record() -> impl Strategy<Value = OwnedRecord> {
         (any::<bool>(), arrived(), text(record::MAX_VERDICT_REASON))
             .prop_map(|(ok, arrived, why)| OwnedRecord::Verdict(ok, arrived, why)),
         (1..=u16::MAX, any::<u32>()).prop_map(|(every, us)| OwnedRecord::AckPolicy(every, us)),
+        (any::<u8>(), offset_ranges()).prop_map(|(kind, list)| OwnedRecord::Ranges(kind, list)),
     ]
 }

@@ -28,12 +28,28 @@ const INITIAL_EDGE: u64 = 64 << 10;
 /// A record of the peer's engine, for the owner to act upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
-    GroupKey { id: u8, key: [u8; 32] },
+    GroupKey {
+        id: u8,
+        key: [u8; 32],
+    },
     Joined,
     CannotJoin(String),
     Leave,
-    AckPolicy { every: u16, delay_us: u32 },
-    Verdict { ok: bool, arrived: crate::stats::Arrived, reason: String },
+    AckPolicy {
+        every: u16,
+        delay_us: u32,
+    },
+    Verdict {
+        ok: bool,
+        arrived: crate::stats::Arrived,
+        reason: String,
+    },
+    /// Ranges that the peer holds, per record.
+    Have(Vec<Range<u64>>),
+    /// Ranges that the peer lacks, as far as it has not acknowledged or declared them.
+    Lack(Vec<Range<u64>>),
+    /// Ranges that the peer lacks, whatever it acknowledged or declared of them before.
+    Again(Vec<Range<u64>>),
 }
 
 /// Both directions of one control conversation.
@@ -322,6 +338,9 @@ fn take_record(
             arrived: *arrived,
             reason: (*reason).to_owned(),
         }),
+        Record::Have(list) => notices.push(Notice::Have(list.iter().collect())),
+        Record::Lack(list) => notices.push(Notice::Lack(list.iter().collect())),
+        Record::Again(list) => notices.push(Notice::Again(list.iter().collect())),
     }
     Ok(())
 }

@@ -203,6 +203,8 @@ impl Session {
             }
             // A receiver has no key to give, nobody to send away, and no say in our ACKs.
             Notice::GroupKey { .. } | Notice::Leave | Notice::AckPolicy { .. } => {}
+            // Every member lacks everything from the start, and has what it acknowledges.
+            Notice::Have(_) | Notice::Lack(_) | Notice::Again(_) => {}
         }
     }
 

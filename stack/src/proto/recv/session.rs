@@ -260,7 +260,12 @@ impl Receiving {
                     self.conn.acks.set_policy(now, u32::from(every), delay, phase);
                 }
                 // A sender reports nothing of this kind.
-                Notice::Joined | Notice::CannotJoin(_) | Notice::Verdict { .. } => {}
+                Notice::Joined
+                | Notice::CannotJoin(_)
+                | Notice::Verdict { .. }
+                | Notice::Have(_)
+                | Notice::Lack(_)
+                | Notice::Again(_) => {}
             }
         }
     }

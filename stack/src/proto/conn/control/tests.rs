@@ -1,7 +1,7 @@
 use super::{Control, Notice};
 use crate::proto::event::ControlRead;
-use crate::wire::Record;
 use crate::wire::record::INITIAL_CREDIT;
+use crate::wire::{MAX_OFFSET, OffsetList, Record};
 use core::ops::Range;
 use proptest::prelude::*;
 
@@ -162,4 +162,21 @@ proptest! {
         prop_assert!(got == sent);
         prop_assert_eq!(notices.len(), joined);
     }
+}
+
+#[test]
+fn ranges_pass_and_a_malformed_list_ends_the_stream() {
+    let (mut a, mut b) = (Control::new(), Control::new());
+    let (some, all) = ([0..10, 20..30], [0..MAX_OFFSET]);
+    a.push(&Record::Have(OffsetList::Listed(&some)));
+    a.push(&Record::Lack(OffsetList::Listed(&all)));
+    a.push(&Record::Again(OffsetList::Listed(&some[1..])));
+    let mut notices = Vec::new();
+    flush(&mut a, &mut b, &mut notices);
+    let (some, all) = (some.to_vec(), all.to_vec());
+    let again = Notice::Again(vec![20..30]);
+    assert_eq!(notices, [Notice::Have(some), Notice::Lack(all), again]);
+    // HAVE, of 2 bytes: a unit, and half a range.
+    assert!(b.accept(a.out_end(), &[8, 0, 2, 0, 0]));
+    assert!(b.decode(&mut Vec::new()).is_err());
 }
