@@ -183,6 +183,11 @@ fn eight() -> Scenario {
     Scenario::new(SEED).receivers(8).bytes(16 << 20).link(line).independent_loss(0.01)
 }
 
+/// 100 Mbit/s and 20 ms without losses.
+fn four_apart() -> Scenario {
+    Scenario::new(SEED).receivers(4).link(Link::lan().delay(ms(5)).queue(512 << 10))
+}
+
 /// Whose windows bound the group's, and how often many report.
 fn crowds() -> Vec<Named> {
     vec![
@@ -226,6 +231,22 @@ fn members() -> Vec<Named> {
                 .link(Link::lan().rate(1_000_000_000).queue(1 << 20))
                 .slow_host(1, 25_000_000, 128 << 10)
                 .costing(ms(3000)),
+        ),
+        (
+            "trickle-reader",
+            "one of four reads 1 MB/s of a line of 100 Mbit/s",
+            // by unicast, beside the others' group
+            four_apart().bytes(32 << 20).slow_reader(1, 1_000_000).min_share(0.45),
+        ),
+        (
+            "trickle-readers",
+            "all four read 1 MB/s",
+            (0..4).fold(four_apart(), |s, i| s.slow_reader(i, 1_000_000)),
+        ),
+        (
+            "near-reader",
+            "one of four reads nine tenths of what the line carries",
+            four_apart().bytes(64 << 20).slow_reader(1, 10_400_000),
         ),
         ("deaf", "one of four hears no group", Scenario::new(SEED).receivers(4).deaf(2)),
         (

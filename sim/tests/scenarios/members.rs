@@ -100,6 +100,35 @@ fn a_host_that_is_slow_to_empty_its_socket_loses_nothing_there() {
 }
 
 #[test]
+fn one_that_reads_by_a_trickle_does_not_hold_the_others() {
+    verify("trickle-reader", |outcome| {
+        for i in [0, 2, 3] {
+            let drained = outcome.receivers[i].drained.expect("verified");
+            // 2.9 s by the group alone, 1 s until a window counts as closed, and the trickle beside
+            assert!(drained < Duration::from_secs(5), "receiver {i} took {drained:?}");
+            assert_eq!(outcome.receivers[i].modes(), [Mode::Multicast, Mode::Gone]);
+        }
+        let slow = &outcome.receivers[1].report.transitions;
+        let promoted = slow.iter().filter(|t| t.mode == Mode::Multicast).count();
+        assert_eq!(
+            promoted, 1,
+            "it came back though it has no room for the group's data: {slow:?}"
+        );
+    });
+}
+
+#[test]
+fn readers_that_are_alike_or_little_slower_stay_with_the_group() {
+    for name in ["trickle-readers", "near-reader"] {
+        verify(name, |outcome| {
+            for r in &outcome.receivers {
+                assert_eq!(r.modes(), [Mode::Multicast, Mode::Gone], "{:?}", r.report.transitions);
+            }
+        });
+    }
+}
+
+#[test]
 fn following_the_worst_is_faster_than_the_least_of_all_windows() {
     let mut times = Vec::new();
     for name in ["least-of-eight", "acker-of-eight"] {

@@ -2,7 +2,7 @@
 //! it anew.
 
 use super::conn::state;
-use super::group::feedback::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT};
+use super::group::feedback::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH};
 use super::group::mode::{
     self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, MOST_SHARED, OWN_LOSS, PROMOTE, RETRY_FIRST, RETRY_MAX,
 };
@@ -32,7 +32,8 @@ fn when(cause: Cause) -> String {
         Cause::Hears => format!(
             "at least {} heard of at least {least} group packets, of the last {JUDGED}, less \
              the share that unicast loses as well (at most {}); with \
-             `Promotion::After75K`: {} KiB sent by unicast, and option 51 at {PUBLISHED_PERCENT} %",
+             `Promotion::After75K`: {} KiB sent by unicast, and option 51 at {PUBLISHED_PERCENT} %; \
+             and room for the next bytes of a group that others follow",
             percent(share),
             percent(MOST_SHARED),
             PUBLISHED_BYTES >> 10
@@ -47,7 +48,10 @@ fn when(cause: Cause) -> String {
             percent(OWN_LOSS)
         ),
         Cause::TimedOut => "each the repetition of another, on its unicast".to_owned(),
-        Cause::Closed => format!("for {CLOSED_LIMIT:?}, while another's would let the group go on"),
+        Cause::Closed => format!(
+            "for {CLOSED_LIMIT:?} more than it was open (of a stream: without a break), while half of \
+             the others have room, and would go faster by more than {WORTH} of its rate"
+        ),
         Cause::Silent => "for twice RTO + ACK delay, though an answer is due".to_owned(),
         Cause::CannotJoin => "CANNOT_JOIN, or its answer takes no groups".to_owned(),
         Cause::Retry => format!("{RETRY_FIRST:?} after a demotion, then doubled, to {RETRY_MAX:?}"),

@@ -34,6 +34,12 @@ impl Cursor {
         self.at..self.end.max(self.at)
     }
 
+    /// So many bytes of that, at most, up to `end`.
+    pub(crate) fn next(&self, bytes: u64, end: u64) -> Range<u64> {
+        let run = self.run();
+        run.start..run.end.min(end).min(run.start.saturating_add(bytes)).max(run.start)
+    }
+
     /// The group has carried everything up to there.
     pub(crate) fn carried(&mut self, to: u64) {
         self.at = to;

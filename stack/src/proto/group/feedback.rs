@@ -21,6 +21,9 @@ pub(crate) const PUBLISHED_BYTES: u64 = 75 << 10;
 pub(crate) const PUBLISHED_PERCENT: u8 = 40;
 /// The least length of a judgement.
 pub(crate) const PERIOD_MIN: Duration = Duration::from_millis(500);
+/// Whom its own window slows down goes by unicast, on the same line, if the others then gain more than
+/// this part of its rate: one part pays for the unicast, a quarter is what it must be worth.
+pub(crate) const WORTH: f64 = 1.25;
 /// In round trips.
 pub(crate) const PERIOD_RTTS: u32 = 10;
 
@@ -29,10 +32,15 @@ impl Session {
     pub(crate) fn on_ack(&mut self, now: Instant, index: usize, ack: &Ack<'_>) {
         let written = self.store.end().min(self.high_water(index));
         let cap = self.growth_cap(index);
+        let source = self.store.is_source();
         let m = &mut self.members[index];
         if ack.data_edge > m.edge {
             m.edge = ack.data_edge;
-            m.watch.closed = None; // slow, but its window moves
+            m.widest = m.widest.max(m.edge.saturating_sub(m.need.high().max(self.cursor.at())));
+            if !source {
+                // Slow, but its window moves, and a ring waits for it whichever way it is served.
+                m.watch.closed = Duration::ZERO;
+            }
         }
         m.conn.control.on_report(ack.control_next, ack.control_edge);
         if ack.unicast.is_some_and(|space| space.largest >= m.last_report) {
@@ -158,13 +166,15 @@ impl Session {
 
     fn evidence(&mut self, now: Instant, index: usize) -> Evidence {
         let losses = self.losses(now, index);
-        let blocked = self.is_blocking(index);
+        let m = &mut self.members[index];
+        m.watch.measure(now, m.need.held());
+        let (blocked, has_room) = (self.is_blocking(index), self.has_room(index));
         let published = self.published(index);
         let m = &mut self.members[index];
         let period = period(m);
         let hearing = m.board.hearing();
         let deaf_for = lasting(&mut m.watch.deaf, now, mode::is_deaf(hearing));
-        let closed_for = lasting(&mut m.watch.closed, now, blocked);
+        let closed_for = m.watch.hold(now, blocked);
         let silent_for = m
             .board
             .oldest_out()
@@ -178,6 +188,7 @@ impl Session {
             losses,
             timed_out: m.conn.tx.often_timed_out(now),
             closed_for,
+            has_room,
             silent_for,
             patience: (m.conn.tx.path.rtt.rto() + m.ack_delay()) * 2,
             period,
@@ -201,16 +212,35 @@ impl Session {
         others.map(|others| Losses { own, others, packets })
     }
 
-    /// Whether this member's closed window, and no other's, holds the group.
+    /// Whether this member's window holds the group, while at least half of the others have read what
+    /// came, and would gain. Who is as slow as most others is not what holds them.
     fn is_blocking(&self, index: usize) -> bool {
         let m = &self.members[index];
-        let run = self.cursor.run();
-        let next = run.start..(run.start + self.segment).min(run.end).min(self.store.end());
-        m.is_multicast()
-            && !next.is_empty()
-            && m.edge < next.end
-            && m.need.lacks_from(next.start, true).is_some_and(|lacks| lacks.start < next.end)
-            && self.members.iter().any(|o| o.is_multicast() && o.edge > m.edge)
+        if !m.is_multicast() || self.cursor.run().start >= self.store.end() || self.reaches(m, self.segment) {
+            return false;
+        }
+        let others = || {
+            let all = self.members.iter().enumerate();
+            all.filter(|(n, o)| *n != index && o.is_multicast()).map(|(_, o)| o)
+        };
+        let free = || others().filter(|o| self.reaches(o, (o.widest / 2).max(self.segment)));
+        let shown = free().map(|o| o.watch.best).min_by(f64::total_cmp);
+        let gains = shown.is_some_and(|shown| shown - m.watch.rate > m.watch.rate * WORTH);
+        gains && free().count() * 2 >= others().count()
+    }
+
+    /// Whether a member has room for the group's next segment, if there is anybody who would have to
+    /// wait for it.
+    fn has_room(&self, index: usize) -> bool {
+        let led = self.members.iter().any(Member::is_multicast);
+        !led || self.reaches(&self.members[index], self.segment)
+    }
+
+    /// Whether a member's window reaches so many bytes beyond the group's next one, or to the end; who
+    /// lacks nothing of them needs no room.
+    fn reaches(&self, m: &Member, bytes: u64) -> bool {
+        let next = self.cursor.next(bytes, self.store.end());
+        m.edge >= next.end || m.has_all_of(next)
     }
 
     fn published(&self, index: usize) -> Option<bool> {

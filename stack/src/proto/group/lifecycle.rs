@@ -52,6 +52,7 @@ impl Session {
         m.conn.last_heard = now;
         m.conn.step(Input::SynAck);
         m.edge = hello.edge.unwrap_or(0);
+        m.widest = m.edge;
         if let Some(rtt) = opened.rtt {
             m.conn.tx.path.rtt.sample(rtt);
             m.board.path.rtt.sample(rtt);

@@ -33,14 +33,51 @@ pub(crate) struct Persist {
     after: Duration,
 }
 
+/// A look at a member speaks for no more time than this: twice what lies between two.
+const LOOK_MAX: Duration = Duration::from_millis(100);
+/// A rate is measured over so long, as between two looks …
+const RATE_OVER: Duration = Duration::from_millis(50);
+/// … and the best is forgotten by this part with each: by half in nine seconds.
+const FORGET: f64 = 1.0 / 256.0;
+
 /// Since when a trouble lasts.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     pub(crate) deaf: Option<Instant>,
-    pub(crate) closed: Option<Instant>,
+    /// How long its window has held the group, less what it has not since, and when that was looked
+    /// at last.
+    pub(crate) closed: Duration,
+    looked: Instant,
+    /// At how many bytes a second data arrived there lately, and at best.
+    pub(crate) rate: f64,
+    pub(crate) best: f64,
+    /// When its bytes were counted for that, and how many there were.
+    counted: (Instant, u64),
     pub(crate) period: Instant,
     /// Loss over the last whole period.
     pub(crate) last_loss: f64,
+}
+
+impl Watch {
+    /// So many bytes have arrived there.
+    pub(crate) fn measure(&mut self, now: Instant, total: u64) {
+        let (since, before) = self.counted;
+        let passed = now.since(since);
+        if passed < RATE_OVER {
+            return;
+        }
+        self.counted = (now, total);
+        self.rate = total.saturating_sub(before) as f64 / passed.as_secs_f64();
+        self.best = self.rate.max(self.best * (1.0 - FORGET));
+    }
+
+    /// The window holds the group now, or it does not: for how long it has. A window that opens now
+    /// and then, by a trickle, is closed if it is so for more than half of the time.
+    pub(crate) fn hold(&mut self, now: Instant, holds: bool) -> Duration {
+        let passed = now.since(core::mem::replace(&mut self.looked, now)).min(LOOK_MAX);
+        self.closed = if holds { self.closed + passed } else { self.closed.saturating_sub(passed) };
+        self.closed
+    }
 }
 
 /// One receiver.
@@ -56,6 +93,8 @@ pub(crate) struct Member {
     pub(crate) need: Need,
     /// Absolute flow-control edge of the data.
     pub(crate) edge: u64,
+    /// The most room that it has shown beyond what it was sent: as large as its buffer.
+    pub(crate) widest: u64,
     pub(crate) board: Scoreboard,
     /// While it follows the group: its window bounds the group's, and it reports at its pace.
     pub(crate) limits: bool,
@@ -109,6 +148,7 @@ impl Member {
             last_mode: mode,
             need: Need::new(config.declares),
             edge: 0,
+            widest: 0,
             board,
             limits: false,
             pacer: Pacer::default(),
@@ -198,6 +238,12 @@ impl Member {
         if may_follow { self.need.awaited_from(now, from) } else { None }
     }
 
+    /// Whether it lacks nothing of what the group is to carry next.
+    pub(crate) fn has_all_of(&self, next: Range<u64>) -> bool {
+        let lacks = self.need.lacks_from(next.start, self.is_multicast());
+        lacks.is_none_or(|range| range.start >= next.end)
+    }
+
     /// The lowest byte that it is to be sent next, by whichever way.
     fn next_wanted(&self, cursor: u64) -> u64 {
         let alone = self.need.first_alone().unwrap_or(u64::MAX);
@@ -234,7 +280,12 @@ impl Member {
         self.limits = false; // whoever joins is elected, or not
         self.mode = to;
         self.board.reset_judgement();
-        self.watch = Watch { period: now, ..Watch::default() };
+        self.watch = Watch {
+            period: now,
+            looked: now,
+            counted: (now, self.need.held()),
+            ..Watch::default()
+        };
         if self.transitions.len() < MAX_TRANSITIONS {
             let at = now.since(began);
             self.transitions.push(Transition { at, mode: to, why: cause.text() });

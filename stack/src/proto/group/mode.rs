@@ -14,7 +14,7 @@ pub(crate) enum Cause {
     Lossy,
     /// Three repeated retransmission time-outs within ten seconds.
     TimedOut,
-    /// Its window was closed for a second while others went on.
+    /// Its window held the group for a second, while others had room.
     Closed,
     /// It answers nothing.
     Silent,
@@ -87,7 +87,10 @@ pub(crate) struct Evidence {
     /// Loss over the present period, if that is long enough to judge by.
     pub(crate) losses: Option<Losses>,
     pub(crate) timed_out: bool,
+    /// Its window has held the group for so long, less the time in which it has not since.
     pub(crate) closed_for: Duration,
+    /// It has room for what the group carries next.
+    pub(crate) has_room: bool,
     /// Nothing was heard for so long though an answer is due.
     pub(crate) silent_for: Duration,
     /// How long silence is borne: two time-outs with their ACK delay.
@@ -140,7 +143,8 @@ pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
             let enough = PROMOTE.1 * (1.0 - e.unicast_loss.min(MOST_SHARED));
             let hears = e.published.unwrap_or(counted >= PROMOTE.0 && share >= enough);
             if hears {
-                Some(Cause::Hears)
+                // Who has no room would hold the group at once.
+                e.has_room.then_some(Cause::Hears)
             } else if e.deaf_for >= e.period {
                 Some(Cause::HearsLittle) // not earlier: a tree of switches takes time to grow
             } else {
@@ -186,6 +190,7 @@ mod tests {
             losses: None,
             timed_out: false,
             closed_for: Duration::ZERO,
+            has_room: true,
             silent_for: Duration::ZERO,
             patience: Duration::from_millis(400),
             period: Duration::from_millis(500),
@@ -220,6 +225,8 @@ mod tests {
             judge(&Evidence { hearing: (128, 0.4), deaf_for, ..e }),
             Some(Cause::HearsLittle)
         );
+        let far_behind = Evidence { hearing: (128, 1.0), has_room: false, ..e };
+        assert_eq!(judge(&far_behind), None, "it would hold the group");
         e.published = Some(false);
         assert_eq!(judge(&e), None);
         e.published = Some(true);

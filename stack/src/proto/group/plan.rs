@@ -137,15 +137,13 @@ fn group_step(s: &Session) -> Option<Step> {
     if !led && s.trial.allowance() == 0 {
         return None;
     }
-    let run = s.cursor.run();
-    let whole = run.start..run.end.min(s.store.end()).min(run.start.saturating_add(s.segment));
+    let (run, whole) = (s.cursor.run(), s.cursor.next(s.segment, s.store.end()));
     // Who lacks none of it needs no room for it.
     let edge = s
         .members
         .iter()
         .filter(|m| if led { m.is_multicast() } else { m.is_tried() })
-        .filter(|m| m.edge < whole.end)
-        .filter(|m| m.need.lacks_from(whole.start, led).is_some_and(|r| r.start < whole.end))
+        .filter(|m| m.edge < whole.end && !m.has_all_of(whole.clone()))
         .map(|m| m.edge)
         .min();
     let limit = edge.map_or(whole.end, |edge| edge.min(whole.end));
