@@ -1,10 +1,12 @@
 //! How a session begins where something stands in the way: a rate, a host on which nobody listens.
 
-use crate::hand::{App, Net, group, source, straight};
+use crate::hand::{self, App, DELAY, HANDSHAKE, Net, Packet, group, source, straight};
 use core::time::Duration;
+use std::cell::RefCell;
+use std::rc::Rc;
 use tcpxm::config::{Delivery, SessionConfig};
 use tcpxm::error::Reason;
-use tcpxm::proto::event::MemberId;
+use tcpxm::proto::event::{Arrival, MemberId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEN: u64 = 2_000_000;
@@ -98,4 +100,67 @@ fn a_hint_stands_in_the_reason_when_no_answer_comes() {
     assert!(app.finish(&mut net, SECOND * 11));
     let why = "no route to host".to_owned();
     assert_eq!(outcome(&net, &app, 0), Some(Err(Reason::Unreachable(why))));
+}
+
+/// More SYNs than a listener remembers.
+const FLOOD: u16 = 2000;
+/// One way, so long that a flood fits between a SYN-ACK and the third message.
+const FAR: Duration = Duration::from_millis(100);
+
+/// A session to one receiver, played until that has answered the SYN; and the SYN.
+fn answered(seed: u8) -> (Net, App, Packet) {
+    let syn = Rc::new(RefCell::new(None));
+    let seen = Rc::clone(&syn);
+    let path = move |_, n, packet: Packet| {
+        if n == 1 && packet.kind() == HANDSHAKE {
+            seen.borrow_mut().get_or_insert_with(|| packet.clone());
+        }
+        vec![(FAR, packet)]
+    };
+    let mut net = Net::new(1, seed, Box::new(path));
+    let mut app = App::new(&mut net, source(LEN, Delivery::Unordered, Some(group())), LEN);
+    let begin = net.now;
+    assert!(net.run(SECOND, |net| {
+        app.serve(net);
+        net.now.since(begin) < FAR
+    }));
+    net.pump(); // the SYN-ACK is on its way
+    let syn = syn.borrow_mut().take().expect("a SYN was sent");
+    (net, app, syn)
+}
+
+#[test]
+fn a_flood_of_syns_between_answer_and_proof_dooms_nothing() {
+    let (mut net, mut app, syn) = answered(0);
+    for port in 0..FLOOD {
+        let from = ([10, 9, 9, 9], 1 + port).into();
+        let (to, len) = (Some(syn.to.ip()), syn.bytes.len());
+        let arrival = Arrival { from, to, ifindex: 1, ecn: 0, stride: len };
+        net.nodes[1].endpoint.handle_datagram(net.now, &arrival, &mut syn.bytes.clone());
+    }
+    assert!(app.finish(&mut net, SECOND * 5));
+    assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
+}
+
+#[test]
+fn a_receiver_that_starts_anew_between_answer_and_proof_is_reached() {
+    let (mut net, mut app, _) = answered(0);
+    net.nodes[1].endpoint = hand::endpoint(1, 77).1;
+    assert!(app.finish(&mut net, SECOND * 5));
+    assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
+}
+
+/// The proof arrives, its answers do not: the SYN that comes again is of a session that stands.
+#[test]
+fn a_proof_that_was_taken_makes_one_session_however_often_the_syn_comes() {
+    let begin = Net::new(1, 0, straight()).now;
+    let path = move |now: tcpxm::proto::time::Instant, n, packet: Packet| {
+        let lost = n == 0 && packet.kind() != HANDSHAKE && now.since(begin) < SECOND * 2;
+        if lost { Vec::new() } else { vec![(DELAY, packet)] }
+    };
+    let mut net = Net::new(1, 0, Box::new(path));
+    let mut app = App::new(&mut net, source(LEN, Delivery::Unordered, Some(group())), LEN);
+    assert!(app.finish(&mut net, SECOND * 8));
+    assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
+    assert_eq!(net.nodes[1].endpoint.accept(), None, "a second session was begun");
 }

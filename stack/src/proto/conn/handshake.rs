@@ -137,15 +137,18 @@ pub(crate) fn syn_ack(
     buf
 }
 
-/// The initiator's side while it waits for the SYN-ACK.
+/// The initiator's side while it waits for the SYN-ACK, and until that is proven.
 #[derive(Debug)]
 pub(crate) struct Opening {
+    /// As it was before any answer: another one may have to be taken.
     exchange: Initiator,
     syn: Vec<u8>,
     interval: Duration,
     next_at: Instant,
     sent_at: Option<Instant>,
     repeated: bool,
+    /// It was answered, and the SYN is due all the same.
+    again: bool,
 }
 
 impl Opening {
@@ -163,6 +166,7 @@ impl Opening {
             next_at: now,
             sent_at: None,
             repeated: false,
+            again: false,
         }
     }
 
@@ -185,13 +189,29 @@ impl Opening {
         Some(self.syn.len())
     }
 
+    /// The third message stays unanswered: the responder may have forgotten what it is about.
+    pub(crate) fn begin_again(&mut self) {
+        self.again = true;
+    }
+
+    /// The SYN, if it is to begin again.
+    pub(crate) fn emit_again(&mut self, buf: &mut [u8]) -> Option<usize> {
+        if !core::mem::take(&mut self.again) {
+            return None;
+        }
+        self.repeated = true;
+        buf[..self.syn.len()].copy_from_slice(&self.syn);
+        Some(self.syn.len())
+    }
+
     /// Takes message two: the keys, message three, and a round trip unless the SYN was repeated
     /// (Karn's rule, RFC 6298, 3). `None`: not an answer to our SYN.
-    pub(crate) fn on_answer(&mut self, now: Instant, hello: &Hello<'_>) -> Option<Opened> {
-        self.exchange.second(hello.message).ok()?;
+    pub(crate) fn on_answer(&self, now: Instant, hello: &Hello<'_>) -> Option<Opened> {
+        let mut exchange = self.exchange.clone();
+        exchange.second(hello.message).ok()?;
         let mut message = [0; MAX_MESSAGE];
-        let len = self.exchange.third(&mut message)?;
-        let keys = self.exchange.keys()?;
+        let len = exchange.third(&mut message)?;
+        let keys = exchange.keys()?;
         let rtt = self.sent_at.filter(|_| !self.repeated).map(|at| now.since(at));
         Some(Opened { keys, third: (message, len), rtt })
     }

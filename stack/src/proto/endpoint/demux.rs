@@ -109,6 +109,13 @@ impl Endpoint {
         if !hello.descriptor.features.contains(Features::XM) {
             return;
         }
+        let known = |r: &&mut Receiving| {
+            r.conn.names.remote_cid == hello.cid && r.conn.names.peer == arrival.from
+        };
+        if let Some(receiver) = self.receivers.values_mut().find(known) {
+            receiver.conn.acks.demand(); // as for a repeated third message
+            return;
+        }
         if self.incoming.len() >= self.config.backlog {
             let bytes = refusal(
                 hello.cid,

@@ -30,18 +30,19 @@ impl Session {
     ) {
         let iss = self.iss;
         let m = &mut self.members[index];
-        let Some(opening) = &mut m.opening else {
-            m.conn.third_due = m.conn.third.is_some(); // a repeated answer: ours was lost
-            return;
-        };
+        let Some(opening) = m.opening.as_ref().or(m.unproven.as_ref()) else { return };
         let payload = &datagram[header_len..datagram.len() - TAG_LEN];
         let Some(hello) = parse_hello(header, payload) else { return };
         // RFC 9293, 3.10.7.3: in SYN-SENT only the acknowledgement of our very SYN counts.
         if header.segment.ack != Some(Seq::of_offset(iss, 0)) || arrival.from != m.addr {
             return;
         }
+        let again = m.opening.is_none();
+        if again && hello.cid == m.conn.names.remote_cid {
+            m.conn.third_due = true; // a repeated answer: ours was lost
+            return;
+        }
         let Some(opened) = opening.on_answer(now, &hello) else { return };
-        m.opening = None;
         m.conn.names.remote_cid = hello.cid;
         m.conn.names.irs = hello.seq;
         m.conn.names.local = arrival.to;
@@ -50,9 +51,17 @@ impl Session {
         m.conn.third = Some(opened.third);
         m.conn.third_due = true;
         m.conn.last_heard = now;
-        m.conn.step(Input::SynAck);
         m.edge = hello.edge.unwrap_or(0);
         m.widest = m.edge;
+        if again {
+            // It had forgotten the answer before. What was sent to that is lost, and will be missed.
+            if !hello.descriptor.features.contains(Features::GROUPS) {
+                self.change(now, index, Cause::CannotJoin);
+            }
+            return;
+        }
+        m.unproven = m.opening.take();
+        m.conn.step(Input::SynAck);
         if let Some(rtt) = opened.rtt {
             m.conn.tx.path.rtt.sample(rtt);
             m.board.path.rtt.sample(rtt);
@@ -158,6 +167,7 @@ impl Session {
             m.heard_percent = percent;
         }
         m.conn.book(now, incoming, ce);
+        m.unproven = None;
         if let Some(ack) = &incoming.ack {
             self.on_ack(now, index, ack);
         }

@@ -86,6 +86,9 @@ pub(crate) struct Member {
     pub(crate) addr: SocketAddr,
     pub(crate) conn: Conn,
     pub(crate) opening: Option<Opening>,
+    /// The opening that was answered, until the answer is proven: the responder may have forgotten
+    /// it by the time our proof is there.
+    pub(crate) unproven: Option<Opening>,
     pub(crate) mode: Mode,
     /// The mode it had before it was gone.
     pub(crate) last_mode: Mode,
@@ -144,6 +147,7 @@ impl Member {
             addr,
             conn,
             opening: Some(opening),
+            unproven: None,
             mode,
             last_mode: mode,
             need: Need::new(config.declares),
@@ -389,6 +393,7 @@ impl Member {
         }
         self.change(now, began, Cause::Ended, view);
         self.opening = None;
+        self.unproven = None;
         self.need.end();
     }
 }

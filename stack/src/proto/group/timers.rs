@@ -100,6 +100,11 @@ impl Session {
             Ok(Fired::Probe) => m.probe_tail(self.store.end()),
             Ok(Fired::Reordering) => self.on_timer_losses(index),
             Ok(Fired::Timeout) => {
+                // Not later: who cannot be reached is known when that time is over.
+                let may = now < self.began + self.config.connect_timeout;
+                if let Some(opening) = m.unproven.as_mut().filter(|_| may) {
+                    opening.begin_again();
+                }
                 // Some filters drop what they do not know: of a path that has never carried data
                 // nothing is asked but to carry it (RFC 8311, 4.2.2, and 9000, 13.4.2).
                 self.ecn &= m.need.held() > 0;

@@ -108,7 +108,7 @@ impl Session {
             } else if m.conn.wants_control() || fin_due {
                 m.conn.emit_control(now, buf, &Report::default(), data_end)
             } else {
-                None
+                m.unproven.as_mut().and_then(|opening| opening.emit_again(buf))
             };
             if let Some(len) = len {
                 self.control_cursor = index;
