@@ -45,7 +45,10 @@ impl Session {
         m.conn.control.on_report(ack.control_next, ack.control_edge);
         if ack.unicast.is_some_and(|space| space.largest >= m.last_report) {
             m.last_report = ack.unicast.map_or(0, |space| space.largest);
-            m.group_status = ack.group_status; // a report that was overtaken says nothing new
+            if m.group_status != ack.group_status {
+                m.group_status = ack.group_status; // a report that was overtaken says nothing new
+                self.cursor.reconsider();
+            }
         }
         // An acknowledgement of bytes never sent is ignored (RFC 9293, 3.10.7.4).
         if ack.data_next > m.need.contiguous() && ack.data_next <= written {
@@ -216,7 +219,10 @@ impl Session {
     /// came, and would gain. Who is as slow as most others is not what holds them.
     fn is_blocking(&self, index: usize) -> bool {
         let m = &self.members[index];
-        if !m.is_multicast() || self.cursor.run().start >= self.store.end() || self.reaches(m, self.segment) {
+        if !m.is_multicast()
+            || self.cursor.run().start >= self.store.end()
+            || self.reaches(m, self.segment)
+        {
             return false;
         }
         let others = || {

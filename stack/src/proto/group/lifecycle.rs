@@ -190,7 +190,10 @@ impl Session {
 
     fn on_notice(&mut self, now: Instant, index: usize, notice: Notice) {
         match notice {
-            Notice::Joined => self.members[index].group_status = GroupStatus::Joined,
+            Notice::Joined => {
+                self.members[index].group_status = GroupStatus::Joined;
+                self.cursor.reconsider();
+            }
             Notice::CannotJoin(why) => {
                 let m = &mut self.members[index];
                 m.group_status = GroupStatus::Cannot;
@@ -214,8 +217,9 @@ impl Session {
             }
             // A receiver has no key to give, nobody to send away, and no say in our ACKs.
             Notice::GroupKey { .. } | Notice::Leave | Notice::AckPolicy { .. } => {}
-            // Every member lacks everything from the start, and has what it acknowledges.
-            Notice::Have(_) | Notice::Lack(_) | Notice::Again(_) => {}
+            Notice::Have(ranges) => self.on_have(now, index, ranges),
+            Notice::Lack(ranges) => self.on_lack(now, index, ranges),
+            Notice::Again(ranges) => self.on_again(now, index, ranges),
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod ack_rate;
 pub(crate) mod cursor;
+pub(crate) mod declare;
 pub(crate) mod feedback;
 pub(crate) mod lifecycle;
 pub(crate) mod limiting;
@@ -279,6 +280,9 @@ fn describe(config: &SessionConfig, segment: usize, group: Option<&GroupTx>) -> 
     }
     if config.delivery == Delivery::Unordered {
         features = features.with(Features::UNORDERED);
+    }
+    if config.declares {
+        features = features.with(Features::DECLARES);
     }
     if matches!(config.content, Content::Stream { .. }) {
         features = features.with(Features::STREAM);

@@ -19,6 +19,10 @@ use crate::proto::time::Instant;
 use core::iter::once;
 use core::ops::Range;
 
+/// Ranges kept for one member, at most (4 MiB): what would need more is no file with a hole in a
+/// hundred places of a million, but an attack.
+const MOST_RANGES: usize = 1 << 18;
+
 /// The way a packet took to a member: each has packet numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -356,6 +360,12 @@ impl Need {
     /// Whether it is owed any of a range after the group passed it.
     pub(crate) fn shares(&self, range: &Range<u64>) -> bool {
         self.shared.intersects(range)
+    }
+
+    /// Whether what it said is more than can be kept.
+    pub(crate) fn is_excessive(&self) -> bool {
+        let sets = [&self.has, &self.undeclared, &self.unsent, &self.again, &self.shared];
+        sets.iter().map(|set| set.len()).sum::<usize>() > MOST_RANGES
     }
 
     /// Bytes that it has without a hole from the start.
