@@ -1,9 +1,9 @@
 //! The tables in `docs/states.md` are those of the code. The document's first lines say how to write
 //! it anew.
 
+use super::channel::judge::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH};
 use super::conn::state;
-use super::group::feedback::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH};
-use super::group::mode::{
+use super::member::mode::{
     self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, MOST_SHARED, OWN_LOSS, PROMOTE, RETRY_FIRST, RETRY_MAX,
 };
 use super::send::scoreboard::JUDGED;

@@ -1,7 +1,7 @@
 //! One association: a sender and one receiver, either end. One handshake, one set of keys, one
 //! unicast packet number space each way, and two TCP conversations: data and control.
 //!
-//! What both ends share stands here; what a sender does with it stands in `proto::group`, what a
+//! What both ends share stands here; what a sender does with it stands in `proto::session`, what a
 //! receiver does in `proto::recv::session`.
 
 pub(crate) mod ack;
@@ -12,7 +12,7 @@ pub(crate) mod incoming;
 pub(crate) mod state;
 
 use super::recv::pns::PnTracker;
-use super::send::space::{Content, Fired, SendSpace};
+use super::send::space::{Content, Fired, News, SendSpace};
 use super::time::Instant;
 use crate::config::Algorithm;
 use crate::error::Reason;
@@ -280,18 +280,18 @@ impl Conn {
         at
     }
 
-    /// Fires what is due. Lost contents stand in `tx.news`, for the owner; an error means that the
-    /// peer has been silent for too long.
-    pub(crate) fn on_timer(&mut self, now: Instant) -> Result<Fired, Reason> {
+    /// Fires what is due, and gives what is lost by that; an error means that the peer has been
+    /// silent for too long.
+    pub(crate) fn on_timer(&mut self, now: Instant) -> Result<(Fired, News), Reason> {
         self.acks.on_timer(now);
         if self.linger_until.is_some_and(|at| at <= now) {
             self.step(Input::Quiet);
             self.linger_until = None;
             self.drop_dead();
-            return Ok(Fired::Nothing);
+            return Ok((Fired::Nothing, News::default()));
         }
         if !self.is_open() {
-            return Ok(Fired::Nothing);
+            return Ok((Fired::Nothing, News::default()));
         }
         let quiet = now.since(self.last_heard);
         let closing = self.control_fin.wanted.then(|| now.since(*self.closing.get_or_insert(now)));
@@ -303,10 +303,10 @@ impl Conn {
             self.keepalive_at = now + self.idle_timeout / KEEPALIVES;
             self.ping_due = true;
         }
-        let fired = self.tx.on_timer(now);
+        let (fired, news) = self.tx.on_timer(now);
         if matches!(fired, Fired::Probe | Fired::Timeout) {
             self.third_due = self.third.is_some() && !self.proven;
         }
-        Ok(fired)
+        Ok((fired, news))
     }
 }

@@ -7,6 +7,7 @@ use crate::proto::conn::Conn;
 use crate::proto::conn::emit::assemble_bare;
 use crate::proto::conn::handshake::parse_hello;
 use crate::proto::event::{Action, Arrival, ReceiverId};
+use crate::proto::member::Member;
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
 use crate::wire::{
@@ -50,7 +51,7 @@ impl Endpoint {
         match self.owners.get(&header.encap.cid) {
             Some(Owner::Member(id, index)) => {
                 let Some(session) = self.sessions.get_mut(id) else { return };
-                let conn = &session.members[*index].conn;
+                let Some(conn) = session.member(*index).map(Member::conn) else { return };
                 if conn.names.peer != arrival.from {
                     return;
                 }

@@ -11,10 +11,10 @@ mod receiving;
 mod sending;
 
 use super::event::{Action, Arrival, Event, ReceiverId, SessionId, SocketLoad, Transmit};
-use super::group::Session;
 use super::recv::pressure::Pressure;
 use super::recv::session::Receiving;
 use super::rng::Rng;
+use super::session::Session;
 use super::time::Instant;
 use crate::config::EndpointConfig;
 use core::ops::Bound;
@@ -183,7 +183,7 @@ impl Endpoint {
         let session = self
             .sessions
             .iter_mut()
-            .find_map(|(id, s)| core::mem::take(&mut s.changed).then_some(Event::Session(*id)));
+            .find_map(|(id, s)| s.take_changed().then_some(Event::Session(*id)));
         session.or_else(|| {
             self.receivers
                 .iter_mut()
@@ -225,7 +225,7 @@ impl Endpoint {
     fn reap(&mut self, now: Instant) {
         let Self { sessions, receivers, owners, groups, .. } = self;
         sessions.retain(|id, s| {
-            let keep = !(s.forgotten && s.is_quiet(now));
+            let keep = !(s.is_forgotten() && s.is_quiet(now));
             if !keep {
                 owners.retain(|_, o| !matches!(o, Owner::Member(of, _) if of == id));
             }

@@ -4,7 +4,8 @@ use super::{Endpoint, Owner};
 use crate::config::SessionConfig;
 use crate::error::{ConfigError, EndError, Reason};
 use crate::proto::event::{ControlRead, MemberId, SessionId, SessionState};
-use crate::proto::group::Session;
+use crate::proto::member::Member;
+use crate::proto::session::Session;
 use crate::proto::time::Instant;
 use crate::stats::{MemberReport, Sent};
 use core::ops::Range;
@@ -23,8 +24,10 @@ impl Endpoint {
         let session = Session::new(now, config, peers, self.config.port, &mut self.rng)?;
         let id = SessionId(self.next_id);
         self.next_id += 1;
-        for (index, member) in session.members.iter().enumerate() {
-            self.owners.insert(member.conn.names.local_cid, Owner::Member(id, index));
+        for index in 0..session.len() {
+            if let Some(member) = session.member(index) {
+                self.owners.insert(member.conn().names.local_cid, Owner::Member(id, index));
+            }
         }
         self.sessions.insert(id, session);
         Ok(id)
@@ -38,15 +41,12 @@ impl Endpoint {
     /// Appends to a stream session's ring; gives the number of bytes taken, 0 when it is full.
     pub fn write(&mut self, now: Instant, session: SessionId, bytes: &[u8]) -> usize {
         self.now = now;
-        match self.sessions.get_mut(&session) {
-            Some(s) if !s.finishing => s.store.write(bytes),
-            _ => 0,
-        }
+        self.sessions.get_mut(&session).map_or(0, |s| s.write(bytes))
     }
 
     /// A range that a source session wants from [`Self::supply`], each once until it is given up.
     pub fn next_need(&mut self, session: SessionId) -> Option<Range<u64>> {
-        self.sessions.get_mut(&session)?.store.next_need()
+        self.sessions.get_mut(&session)?.next_need()
     }
 
     /// Whether nothing more will be needed: every member has the whole source, or its outcome.
@@ -58,7 +58,7 @@ impl Endpoint {
     pub fn supply(&mut self, now: Instant, session: SessionId, offset: u64, bytes: Arc<[u8]>) {
         self.now = now;
         if let Some(s) = self.sessions.get_mut(&session) {
-            s.store.supply(offset, bytes);
+            s.supply(offset, bytes);
         }
     }
 
@@ -89,7 +89,7 @@ impl Endpoint {
     pub fn drop_member(&mut self, now: Instant, member: MemberId, why: &str) {
         self.now = now;
         if let Some(s) = self.sessions.get_mut(&member.session)
-            && member.index < s.members.len()
+            && member.index < s.len()
         {
             s.drop_member(now, member.index, why);
         }
@@ -97,18 +97,18 @@ impl Endpoint {
 
     /// Number of members.
     pub fn members(&self, session: SessionId) -> usize {
-        self.sessions.get(&session).map_or(0, |s| s.members.len())
+        self.sessions.get(&session).map_or(0, Session::len)
     }
 
     /// What became of a member, or how it stands; `None` for one that does not exist.
     pub fn report(&self, now: Instant, member: MemberId) -> Option<MemberReport> {
         let session = self.sessions.get(&member.session)?;
-        (member.index < session.members.len()).then(|| session.report(now, member.index))
+        (member.index < session.len()).then(|| session.report(now, member.index))
     }
 
     /// What the session sent.
     pub fn sent(&self, session: SessionId) -> Sent {
-        self.sessions.get(&session).map_or_else(Sent::default, |s| s.sent)
+        self.sessions.get(&session).map_or_else(Sent::default, Session::sent)
     }
 
     /// Writes to a member's private stream; gives the number of bytes taken.
@@ -120,10 +120,10 @@ impl Endpoint {
     ) -> Result<usize, Reason> {
         self.now = now;
         let Some(m) = self.member(member) else { return Err(unknown()) };
-        match &m.outcome {
+        match m.outcome() {
             Some(Err(reason)) => Err(reason.clone()),
             Some(Ok(())) => Err(Reason::Cancelled("the receiver has closed".to_owned())),
-            None => Ok(m.conn.control.app_write(bytes)),
+            None => Ok(m.conn_mut().control.app_write(bytes)),
         }
     }
 
@@ -137,15 +137,15 @@ impl Endpoint {
     ) -> Result<ControlRead, Reason> {
         self.now = now;
         let Some(m) = self.member(member) else { return Err(unknown()) };
-        match (m.conn.control.app_read(buf), &m.outcome) {
+        match (m.conn_mut().control.app_read(buf), m.outcome()) {
             (ControlRead::Empty, Some(Err(reason))) => Err(reason.clone()),
             (ControlRead::Empty, Some(Ok(()))) => Ok(ControlRead::End),
             (read, _) => Ok(read),
         }
     }
 
-    fn member(&mut self, member: MemberId) -> Option<&mut crate::proto::group::member::Member> {
-        self.sessions.get_mut(&member.session)?.members.get_mut(member.index)
+    fn member(&mut self, member: MemberId) -> Option<&mut Member> {
+        self.sessions.get_mut(&member.session)?.member_mut(member.index)
     }
 
     /// Gives a session up: aborts it unless it is done, and frees it when its last datagrams are
@@ -154,7 +154,7 @@ impl Endpoint {
         self.now = now;
         if let Some(s) = self.sessions.get_mut(&session) {
             s.abort(now, "the sender gave up");
-            s.forgotten = true;
+            s.forget();
         }
         self.reap(now);
     }

@@ -12,7 +12,7 @@ use crate::proto::conn::emit::Report;
 use crate::proto::conn::incoming::{Incoming, dissect, urgency};
 use crate::proto::conn::state::Input;
 use crate::proto::event::{ControlRead, ReadOutcome};
-use crate::proto::send::space::Fired;
+use crate::proto::send::space::{Fired, News};
 use crate::proto::time::Instant;
 use crate::seal::SealKey;
 use crate::stats::{Arrived, Sent};
@@ -219,20 +219,20 @@ impl Receiving {
     fn on_ack(&mut self, now: Instant, ack: &Ack<'_>) {
         self.conn.control.on_report(ack.control_next, ack.control_edge);
         if let Some(space) = &ack.unicast {
-            self.conn.tx.on_ack(now, space);
-            self.apply_news();
+            let news = self.conn.tx.on_ack(now, space);
+            self.settle(news);
         }
     }
 
-    fn apply_news(&mut self) {
-        let news = core::mem::take(&mut self.conn.tx.news);
+    /// Applies what a report, or a timer, has shown.
+    fn settle(&mut self, news: News) {
         for (_, content) in &news.acked {
             self.conn.content_acked(content);
         }
         for content in &news.lost {
             self.conn.content_lost(content);
         }
-        self.conn.tx.news = news;
+        self.conn.tx.recycle(news);
         self.changed |= self.verdict_given;
     }
 
@@ -431,9 +431,9 @@ impl Receiving {
     /// Fires what is due.
     pub(crate) fn on_timer(&mut self, now: Instant) {
         match self.conn.on_timer(now) {
-            Ok(Fired::Nothing) => {}
-            Ok(Fired::Probe) => self.conn.ping(),
-            Ok(Fired::Reordering | Fired::Timeout) => self.apply_news(),
+            Ok((Fired::Nothing, _)) => {}
+            Ok((Fired::Probe, _)) => self.conn.ping(),
+            Ok((Fired::Reordering | Fired::Timeout, news)) => self.settle(news),
             Err(reason) => {
                 if self.verdict_given {
                     self.conn.drop_dead();

@@ -36,8 +36,8 @@ enum Fate {
 /// Outcomes of one period of judgement.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Period {
-    pub(crate) heard: u32,
-    pub(crate) missed: u32,
+    heard: u32,
+    missed: u32,
 }
 
 impl Period {
@@ -63,19 +63,28 @@ pub(crate) struct Scoreboard {
     /// Last outcomes, newest in bit 0: 1 = heard.
     outcomes: u128,
     counted: u32,
-    pub(crate) period: Period,
+    period: Period,
     /// Share missed of late, 0 to 1.
     loss: f64,
     pub(crate) path: Path,
-    /// What the last report, or timer, comes to, until the window's owner has taken it.
-    pub(crate) shown: Option<Shown>,
     /// Missed packets that the log has forgotten, in order: number, when they left, their range.
     late: VecDeque<(u64, Instant, Range<u64>)>,
-    /// Ranges of those that have arrived all the same, after [`Self::on_ack`].
-    pub(crate) late_heard: Vec<Range<u64>>,
-    /// Packet numbers newly heard and newly missed, after [`Self::on_ack`] or [`Self::find_silent`].
+    /// Its buffers are used again for each report.
+    news: GroupNews,
+}
+
+/// What a report, or a timer, tells of a member's way by the group; to be applied, then given back
+/// by [`Scoreboard::recycle`].
+#[derive(Debug, Default)]
+pub(crate) struct GroupNews {
+    /// Packet numbers newly heard.
     pub(crate) heard: Vec<u64>,
+    /// Ranges of packets that were given up long ago and have arrived all the same.
+    pub(crate) late: Vec<Range<u64>>,
+    /// Packet numbers newly missed.
     pub(crate) missed: Vec<u64>,
+    /// What it comes to, for the window's owner.
+    pub(crate) shown: Option<Shown>,
 }
 
 impl Scoreboard {
@@ -91,18 +100,17 @@ impl Scoreboard {
             period: Period::default(),
             loss: 0.0,
             path: Path::new(algorithm, mss, initial_rto),
-            shown: None,
             late: VecDeque::new(),
-            late_heard: Vec::new(),
-            heard: Vec::new(),
-            missed: Vec::new(),
+            news: GroupNews::default(),
         }
     }
 
-    fn forget_news(&mut self) {
-        self.late_heard.clear();
-        self.heard.clear();
-        self.missed.clear();
+    /// News that have been applied come back, for their buffers.
+    pub(crate) fn recycle(&mut self, mut news: GroupNews) {
+        news.late.clear();
+        news.heard.clear();
+        news.missed.clear();
+        self.news = news;
     }
 
     fn next(&self) -> u64 {
@@ -141,17 +149,16 @@ impl Scoreboard {
             .map(|n| self.first_out + n as u64)
     }
 
-    /// Takes the member's report of the group space.
+    /// Takes the member's report of the group space: what is new in it.
     pub(crate) fn on_ack(
         &mut self,
         now: Instant,
         ack: &SpaceAck<'_>,
         log: &GroupLog,
         cap: Option<u64>,
-    ) {
-        self.forget_news();
+    ) -> GroupNews {
         if ack.largest >= self.next() {
-            return; // reports what was never sent
+            return GroupNews::default(); // reports what was never sent
         }
         self.path.begin();
         for (low, high) in &ack.ranges {
@@ -166,7 +173,12 @@ impl Scoreboard {
             self.heard_below += 1;
         }
         self.find_lost(now, log);
-        self.shown = Some(self.path.conclude(now, cap));
+        self.conclude(now, cap)
+    }
+
+    fn conclude(&mut self, now: Instant, cap: Option<u64>) -> GroupNews {
+        let shown = Some(self.path.conclude(now, cap));
+        GroupNews { shown, ..core::mem::take(&mut self.news) }
     }
 
     /// Takes a range of the report for packets that are remembered only as missed.
@@ -175,7 +187,7 @@ impl Scoreboard {
         while self.late.get(from).is_some_and(|(pn, ..)| *pn <= high) {
             if let Some((pn, at, range)) = self.late.remove(from) {
                 self.path.acked_late(now, pn, at, range.end - range.start);
-                self.late_heard.push(range);
+                self.news.late.push(range);
             }
         }
     }
@@ -185,7 +197,7 @@ impl Scoreboard {
         if fate == Fate::Heard {
             return;
         }
-        self.heard.push(pn);
+        self.news.heard.push(pn);
         let Some(entry) = log.get(pn) else { return };
         let (size, (len, probe)) = (entry.bytes(), entry.len());
         self.path.mtu.passed(pn, len, probe);
@@ -207,15 +219,13 @@ impl Scoreboard {
     }
 
     /// Gives up what was overtaken long enough ago, when it is time to.
-    pub(crate) fn on_timer(&mut self, now: Instant, log: &GroupLog) -> bool {
+    pub(crate) fn on_timer(&mut self, now: Instant, log: &GroupLog) -> Option<GroupNews> {
         if self.deadline().is_none_or(|at| now < at) {
-            return false;
+            return None;
         }
-        self.forget_news();
         self.path.begin();
         self.find_lost(now, log);
-        self.shown = Some(self.path.conclude(now, None));
-        true
+        Some(self.conclude(now, None))
     }
 
     fn find_lost(&mut self, now: Instant, log: &GroupLog) {
@@ -249,8 +259,7 @@ impl Scoreboard {
         asked: Instant,
         delay: Duration,
         log: &GroupLog,
-    ) {
-        self.forget_news();
+    ) -> GroupNews {
         self.path.begin();
         let skew = MIN_SKEW.max(self.path.rtt.variation() * 4);
         // The group's way may be the longer one.
@@ -265,7 +274,7 @@ impl Scoreboard {
             pn += 1;
         }
         self.first_out = self.first_out.max(pn);
-        self.shown = Some(self.path.conclude(now, None));
+        self.conclude(now, None)
     }
 
     fn miss(&mut self, pn: u64, log: &GroupLog) {
@@ -278,7 +287,7 @@ impl Scoreboard {
         self.outstanding -= 1;
         let (size, (len, probe)) = log.get(pn).map_or((0, (0, false)), |e| (e.bytes(), e.len()));
         self.count(false, probe);
-        self.missed.push(pn);
+        self.news.missed.push(pn);
         self.path.lost(pn, size, next);
         self.path.mtu.lost(pn, len, probe);
     }
@@ -308,6 +317,16 @@ impl Scoreboard {
         let mask = if self.counted >= JUDGED { u128::MAX } else { (1 << self.counted) - 1 };
         let heard = (self.outcomes & mask).count_ones();
         (self.counted, f64::from(heard) / f64::from(self.counted.max(1)))
+    }
+
+    /// Outcomes of the present period of judgement.
+    pub(crate) fn period(&self) -> Period {
+        self.period
+    }
+
+    /// A period of judgement begins.
+    pub(crate) fn begin_period(&mut self) {
+        self.period = Period::default();
     }
 
     /// Judgement begins anew.

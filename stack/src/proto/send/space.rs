@@ -85,7 +85,8 @@ impl Packet {
     }
 }
 
-/// What an ACK or a time-out told, to be applied by the owner.
+/// What an ACK or a timer told; to be applied by the owner, then given back by
+/// [`SendSpace::recycle`].
 #[derive(Debug, Default)]
 pub(crate) struct News {
     /// Packets that arrived: number and content.
@@ -143,7 +144,8 @@ pub(crate) struct SendSpace {
     /// The longest that the peer holds an acknowledgement back.
     ack_delay: Duration,
     pub(crate) path: Path,
-    pub(crate) news: News,
+    /// Its buffers are used again for each report.
+    news: News,
 }
 
 impl SendSpace {
@@ -218,11 +220,16 @@ impl SendSpace {
         self.packets.push_back(Packet { at: now, size, fate, content });
     }
 
-    /// Takes the peer's report; the outcome stands in [`Self::news`].
-    pub(crate) fn on_ack(&mut self, now: Instant, ack: &SpaceAck<'_>) {
-        self.news.clear();
+    /// News that have been applied come back, for their buffers.
+    pub(crate) fn recycle(&mut self, mut news: News) {
+        news.clear();
+        self.news = news;
+    }
+
+    /// Takes the peer's report: what is new in it.
+    pub(crate) fn on_ack(&mut self, now: Instant, ack: &SpaceAck<'_>) -> News {
         if ack.largest >= self.next_pn() {
-            return; // an ACK of something never sent (RFC 9293, 3.10.7.4): dropped
+            return News::default(); // of something never sent (RFC 9293, 3.10.7.4): dropped
         }
         self.path.begin();
         for (low, high) in &ack.ranges {
@@ -240,6 +247,7 @@ impl SendSpace {
         self.find_lost(now);
         self.conclude(now);
         self.trim(now);
+        core::mem::take(&mut self.news)
     }
 
     fn conclude(&mut self, now: Instant) {
@@ -386,9 +394,13 @@ impl SendSpace {
         (rtt.rto().max(held) * (1 << self.backoff)).min(RTO_CAP)
     }
 
-    /// Fires what is due.
-    pub(crate) fn on_timer(&mut self, now: Instant) -> Fired {
-        self.news.clear();
+    /// Fires what is due, and gives what is lost by that.
+    pub(crate) fn on_timer(&mut self, now: Instant) -> (Fired, News) {
+        let fired = self.fire(now);
+        (fired, core::mem::take(&mut self.news))
+    }
+
+    fn fire(&mut self, now: Instant) -> Fired {
         if self.path.reordering_deadline().is_some_and(|at| at <= now) {
             self.path.begin();
             self.find_lost(now);

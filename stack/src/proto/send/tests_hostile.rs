@@ -79,7 +79,8 @@ fn a_unicast_space_bears_any_reports() {
                 7 => space.on_sent(now, Content { probe: 8920, ..Content::default() }),
                 8..=10 if space.next_pn() > 0 => {
                     let ranges = dice.ranges(space.next_pn());
-                    space.on_ack(now, &dice.ack(&ranges));
+                    let news = space.on_ack(now, &dice.ack(&ranges));
+                    space.recycle(news);
                 }
                 _ => now = space.deadline().map_or(now, |due| now.max(due)),
             }
@@ -87,7 +88,9 @@ fn a_unicast_space_bears_any_reports() {
                 if space.deadline().is_none_or(|at| at > now) {
                     break;
                 }
-                assert_ne!(space.on_timer(now), Fired::Nothing, "seed {seed}, step {step}");
+                let (fired, news) = space.on_timer(now);
+                space.recycle(news);
+                assert_ne!(fired, Fired::Nothing, "seed {seed}, step {step}");
                 assert!(n < 10, "seed {seed}, step {step}: time stands still");
             }
             let window = space.path.congestion.window();
@@ -106,6 +109,7 @@ fn a_scoreboard_bears_any_reports() {
         let (mut now, mut data) = (Instant::from_nanos(1), 0);
         for step in 0..STEPS {
             now += Duration::from_micros(dice.roll(20_000));
+            let mut told = None;
             match dice.roll(13) {
                 0..=4 => {
                     for _ in 0..dice.roll(40) {
@@ -119,9 +123,12 @@ fn a_scoreboard_bears_any_reports() {
                 5..=8 if log.next_pn() > 0 => {
                     let ranges = dice.ranges(log.next_pn());
                     let cap = (dice.roll(2) == 0).then(|| 2 * MSS + dice.roll(100 * MSS));
-                    board.on_ack(now, &dice.ack(&ranges), &log, cap);
+                    told = Some(board.on_ack(now, &dice.ack(&ranges), &log, cap));
                 }
-                9 => board.find_silent(now, now, Duration::from_millis(dice.roll(30)), &log),
+                9 => {
+                    let delay = Duration::from_millis(dice.roll(30));
+                    told = Some(board.find_silent(now, now, delay, &log));
+                }
                 10 if dice.roll(3) == 0 => board.abandon(&log).for_each(drop),
                 11 => {
                     let pn = log.push_probe(now, 8920);
@@ -134,10 +141,14 @@ fn a_scoreboard_bears_any_reports() {
                 }
             }
             for n in 0.. {
-                if let Some(shown) = board.shown.take() {
-                    board.path.congestion.on_report(&shown);
+                if let Some(mut news) = told.take() {
+                    if let Some(shown) = news.shown.take() {
+                        board.path.congestion.on_report(&shown);
+                    }
+                    board.recycle(news);
                 }
-                if !board.on_timer(now, &log) {
+                told = board.on_timer(now, &log);
+                if told.is_none() {
                     break;
                 }
                 assert!(n < 10, "seed {seed}, step {step}: time stands still");

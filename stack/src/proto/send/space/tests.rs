@@ -1,4 +1,4 @@
-use super::{Content, Fired, INITIAL_RTO, PROBE_ACK_DELAY, SendSpace};
+use super::{Content, Fired, INITIAL_RTO, News, PROBE_ACK_DELAY, SendSpace};
 use crate::config::Algorithm;
 use crate::proto::send::rack::DUP_THRESH;
 use crate::proto::time::Instant;
@@ -9,21 +9,53 @@ use std::collections::BTreeMap;
 
 const MSS: u64 = 1000;
 
-fn space() -> SendSpace {
-    SendSpace::new(Algorithm::Cubic, MSS)
+/// A space, and what it told last.
+struct Bench {
+    space: SendSpace,
+    news: News,
+}
+
+impl Bench {
+    fn on_ack(&mut self, now: Instant, ack: &SpaceAck<'_>) {
+        self.news = self.space.on_ack(now, ack);
+    }
+
+    fn on_timer(&mut self, now: Instant) -> Fired {
+        let (fired, news) = self.space.on_timer(now);
+        self.news = news;
+        fired
+    }
+}
+
+impl core::ops::Deref for Bench {
+    type Target = SendSpace;
+
+    fn deref(&self) -> &SendSpace {
+        &self.space
+    }
+}
+
+impl core::ops::DerefMut for Bench {
+    fn deref_mut(&mut self) -> &mut SendSpace {
+        &mut self.space
+    }
+}
+
+fn space() -> Bench {
+    Bench { space: SendSpace::new(Algorithm::Cubic, MSS), news: News::default() }
 }
 
 fn at(ms: u64) -> Instant {
     Instant::from_nanos(1 + ms * 1_000_000)
 }
 
-fn send(space: &mut SendSpace, now: Instant) -> u64 {
+fn send(space: &mut Bench, now: Instant) -> u64 {
     let pn = space.next_pn();
     space.on_sent(now, Content { data: pn * MSS..(pn + 1) * MSS, ..Content::default() });
     pn
 }
 
-fn ack(space: &mut SendSpace, now: Instant, ranges: &[(u64, u64)]) {
+fn ack(space: &mut Bench, now: Instant, ranges: &[(u64, u64)]) {
     let largest = ranges[0].1;
     let ranges = RangeList::Listed(ranges);
     space.on_ack(now, &SpaceAck { largest, delay_us: 0, missed: 0, ce: 0, ranges });
@@ -114,7 +146,7 @@ fn two_later_arrivals_make_a_loss_a_quarter_of_a_round_trip_later() {
 #[test]
 fn a_mark_cuts_the_window_once_a_round_trip_and_loses_nothing() {
     let mut space = space();
-    let report = |space: &mut SendSpace, ms, pn, ce| {
+    let report = |space: &mut Bench, ms, pn, ce| {
         let ranges = [(0, pn)];
         let ranges = RangeList::Listed(&ranges);
         space.on_ack(at(ms), &SpaceAck { largest: pn, delay_us: 0, missed: 0, ce, ranges });
@@ -289,7 +321,7 @@ proptest! {
     }
 }
 
-fn delayed_ack(space: &mut SendSpace, now: Instant, pn: u64, delay_us: u32) {
+fn delayed_ack(space: &mut Bench, now: Instant, pn: u64, delay_us: u32) {
     let ranges = [(pn, pn)];
     let ranges = RangeList::Listed(&ranges);
     space.on_ack(now, &SpaceAck { largest: pn, delay_us, missed: 0, ce: 0, ranges });
@@ -416,7 +448,7 @@ fn reordering_is_seen_however_much_is_in_flight() {
 }
 
 /// Full round trips without a loss: the window grows, and as after a loss.
-fn assert_grows(space: &mut SendSpace, mut now: Instant) {
+fn assert_grows(space: &mut Bench, mut now: Instant) {
     let window = space.path.congestion.window();
     for _ in 0..400 {
         let first = space.next_pn();

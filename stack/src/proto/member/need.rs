@@ -444,5 +444,4 @@ fn first_outside(sets: &[&RangeSet], from: u64) -> Option<Range<u64>> {
 }
 
 #[cfg(test)]
-#[path = "need_tests.rs"]
 mod tests;

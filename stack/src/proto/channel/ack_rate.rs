@@ -1,11 +1,10 @@
 //! How often each member is to acknowledge: often enough for its window, seldom enough that the
 //! ACKs of many members fit through the sender's downlink.
 
-use super::Session;
+use super::Channel;
 use super::limiting::REPORTERS;
-use super::plan;
-use crate::proto::conn::ack::{AckPolicy, DEFAULT_DELAY, LONGEST_DELAY};
-use crate::wire::Record;
+use crate::proto::conn::ack::{AckPolicy, LONGEST_DELAY};
+use crate::proto::member::Member;
 use core::time::Duration;
 
 /// Eight ACKs a window at the least, as with TCP's own thinning (RFC 3449, 5.1 warns of fewer) …
@@ -53,45 +52,35 @@ pub(crate) fn differs(a: AckPolicy, b: AckPolicy) -> bool {
     far(f64::from(a.every), f64::from(b.every)) || far(a.delay.as_secs_f64(), b.delay.as_secs_f64())
 }
 
-impl Session {
-    /// Tells a member how to acknowledge, when that has changed.
-    pub(crate) fn tune_acks(&mut self, index: usize) {
-        let group = plan::group_window(self);
-        let members = self.members.iter().filter(|m| m.is_multicast()).count() as u64;
-        let limiting = self.members.iter().filter(|m| m.is_limiting()).count() as u64;
-        let m = &mut self.members[index];
-        if !m.is_served() || !m.conn.control.all_sent() {
-            return;
-        }
-        let (window, rtt, reporters) = match group {
-            Some(window) if m.is_multicast() => {
-                // Whoever reports at the group's pace is one of the crowd.
-                let reporters = if members > REPORTERS as u64 { limiting } else { members };
-                (window, &m.board.path.rtt, reporters)
-            }
-            _ => (m.conn.tx.path.congestion.window(), &m.conn.tx.path.rtt, 1),
-        };
-        let Some(srtt) = rtt.smoothed() else { return };
-        let policy = if m.is_multicast() && !m.limits && members > REPORTERS as u64 {
-            round(srtt, members)
-        } else {
-            let segment = if m.is_multicast() { self.segment } else { m.segment() };
-            wanted(window, segment, srtt, reporters)
-        };
-        if differs(policy, m.ack_policy) {
-            m.ack_policy = policy;
-            m.conn.tx.expect_delay(policy.delay);
-            m.board.path.expect_delay(policy.delay);
-            let (every, delay_us) = (policy.every as u16, policy.delay.as_micros() as u32);
-            m.conn.control.push(&Record::AckPolicy { every, delay_us });
-        }
+/// Tells a member how to acknowledge, when that has changed.
+pub(crate) fn tune(channel: Option<&Channel>, members: &mut [Member], index: usize) {
+    let group = channel.and_then(|channel| Some((channel, channel.window(members)?)));
+    let following = members.iter().filter(|m| m.is_multicast()).count() as u64;
+    let limiting = members.iter().filter(|m| m.is_limiting()).count() as u64;
+    let m = &members[index];
+    if !m.is_served() || !m.conn().control.all_sent() {
+        return;
     }
-}
-
-impl super::member::Member {
-    /// The longest this member's acknowledgement may be delayed, as far as it has been told.
-    pub(crate) fn ack_delay(&self) -> Duration {
-        self.ack_policy.delay.max(DEFAULT_DELAY)
+    let in_rounds = following > REPORTERS as u64;
+    let policy = match group.filter(|_| m.is_multicast()) {
+        Some((channel, window)) => {
+            let Some(srtt) = m.group_path().rtt.smoothed() else { return };
+            // Whoever reports at the group's pace is one of the crowd.
+            let reporters = if in_rounds { limiting } else { following };
+            if in_rounds && !m.is_limiting() {
+                round(srtt, following)
+            } else {
+                wanted(window, channel.segment(), srtt, reporters)
+            }
+        }
+        None => {
+            let path = m.path();
+            let Some(srtt) = path.rtt.smoothed() else { return };
+            wanted(path.congestion.window(), m.segment(), srtt, 1)
+        }
+    };
+    if differs(policy, m.ack_policy()) {
+        members[index].tell_policy(policy);
     }
 }
 

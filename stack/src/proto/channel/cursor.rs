@@ -1,9 +1,9 @@
 //! Where the group stands in the sequence: over the union of what two or more of those who hear it
 //! lack. What only one lacks goes to it alone when the cursor passes it, what none lacks to nobody.
 
-use super::Session;
-use super::member::Member;
-use super::union;
+use super::{Channel, union};
+use crate::proto::member::Member;
+use crate::proto::send::store::Store;
 use crate::proto::time::Instant;
 use core::ops::Range;
 
@@ -73,32 +73,30 @@ impl Cursor {
     }
 }
 
-impl Session {
+impl Channel {
     /// Moves the cursor to what the group is to carry next.
-    pub(crate) fn lead_group(&mut self, now: Instant) {
-        if self.group.is_none() || !self.started {
-            return;
-        }
-        if self.members.iter().any(Member::is_multicast) {
-            self.lead_followers(now);
+    pub(crate) fn lead(&mut self, now: Instant, members: &mut [Member], store: &Store) {
+        if members.iter().any(Member::is_multicast) {
+            self.lead_followers(now, members, store);
         } else if self.trial.allowance() > 0 {
-            self.cursor.at = self.trial_place();
-            self.cursor.settle(self.next_run(now));
+            self.cursor.at = self.trial_place(members, store);
+            self.cursor.settle(self.next_run(now, members));
         }
     }
 
-    fn lead_followers(&mut self, now: Instant) {
+    fn lead_followers(&mut self, now: Instant, members: &mut [Member], store: &Store) {
         // What is still to be declared may change what lies ahead at any time.
-        let waiting = self.members.iter().any(|m| m.awaited_from(now, 0).is_some());
+        let waiting = members.iter().any(|m| m.awaited_from(now, 0).is_some());
         if !waiting && !self.cursor.is_spent() {
             return;
         }
-        let run = self.next_run(now);
-        let next = run.as_ref().map_or_else(|| self.hand_from(now), |run| run.start);
+        let run = self.next_run(now, members);
+        let handed = || self.hand_from(now, members, store.end());
+        let next = run.as_ref().map_or_else(handed, |run| run.start);
         let passed = self.cursor.at..next.max(self.cursor.at);
         if !passed.is_empty() {
-            for m in self.members.iter_mut().filter(|m| m.is_multicast()) {
-                m.need.hand(passed.clone());
+            for m in members.iter_mut().filter(|m| m.is_multicast()) {
+                m.need_mut().hand(passed.clone());
             }
             self.cursor.at = passed.end;
         }
@@ -106,49 +104,45 @@ impl Session {
     }
 
     /// What two or more lack, from the cursor on and up to what is still to be declared.
-    fn next_run(&self, now: Instant) -> Option<Range<u64>> {
+    fn next_run(&self, now: Instant, members: &[Member]) -> Option<Range<u64>> {
         let from = self.cursor.at;
-        let heard = || self.members.iter().filter(|m| m.is_multicast() || m.is_tried());
-        let lacks = |at| heard().filter_map(move |m| m.need.lacks_from(at, m.is_multicast()));
+        let heard = || members.iter().filter(|m| m.is_multicast() || m.is_tried());
+        let lacks = |at| heard().filter_map(move |m| m.need().lacks_from(at, m.is_multicast()));
         let run = union::shared_from(from, lacks)?;
-        let end = self.barrier(now).map_or(run.end, |barrier| barrier.min(run.end));
+        let end = self.barrier(now, members).map_or(run.end, |barrier| barrier.min(run.end));
         (run.start < end).then_some(run.start..end)
     }
 
     /// The first byte from the cursor on that somebody who may follow is yet to declare.
-    fn barrier(&self, now: Instant) -> Option<u64> {
+    fn barrier(&self, now: Instant, members: &[Member]) -> Option<u64> {
         let from = self.cursor.at;
-        self.members.iter().filter_map(|m| m.awaited_from(now, from)).min()
+        members.iter().filter_map(|m| m.awaited_from(now, from)).min()
     }
 
     /// Nothing ahead is lacked by two: how far what one lacks is handed to it now.
-    fn hand_from(&self, now: Instant) -> u64 {
-        let (at, end) = (self.cursor.at, self.store.end());
-        let hungry = |m: &Member| {
-            m.is_multicast()
-                && m.need.alone_below(end) < HAND
-                && m.need.lacks_from(at, true).is_some_and(|range| range.start < end)
-        };
-        let next = self.members.iter().filter(|m| hungry(m)).filter_map(|m| {
-            let first = m.need.lacks_from(at, true)?;
+    fn hand_from(&self, now: Instant, members: &[Member], end: u64) -> u64 {
+        let at = self.cursor.at;
+        let hungry = |m: &&Member| m.is_multicast() && m.need().alone_below(end) < HAND;
+        let next = members.iter().filter(hungry).filter_map(|m| {
+            let first = m.need().lacks_from(at, true).filter(|range| range.start < end)?;
             Some(first.start.saturating_add(HAND))
         });
         let to = next.min().unwrap_or(at);
-        self.barrier(now).map_or(to, |barrier| barrier.min(to))
+        self.barrier(now, members).map_or(to, |barrier| barrier.min(to))
     }
 
     /// While nobody follows the group it carries what no member in trial has been sent yet. Where
     /// one of them has no room for that, since it is far behind, it carries what that one is sent
     /// next: the others hear it as well, and once they follow they meet there.
-    fn trial_place(&self) -> u64 {
+    fn trial_place(&self, members: &[Member], store: &Store) -> u64 {
         let at = self.cursor.at;
         let (mut first, mut last, mut edge) = (u64::MAX, at, u64::MAX);
-        for m in self.members.iter().filter(|m| m.is_tried()) {
-            let high = m.need.high();
-            (first, last, edge) = (first.min(high), last.max(high), edge.min(m.edge));
+        for m in members.iter().filter(|m| m.is_tried()) {
+            let high = m.need().high();
+            (first, last, edge) = (first.min(high), last.max(high), edge.min(m.edge()));
         }
         if first != u64::MAX {
-            first = first.max(self.store.base()); // what lies below is nowhere any more
+            first = first.max(store.base()); // what lies below is nowhere any more
         }
         if last.saturating_add(self.segment) <= edge || first == u64::MAX {
             last

@@ -3,8 +3,8 @@
 //! each alone. Who lacks what stands in the members' needs; here, when it is decided, and in what
 //! order the group repeats.
 
-use super::member::Member;
 use super::union;
+use crate::proto::member::Member;
 use crate::proto::ranges::RangeSet;
 use crate::proto::time::Instant;
 use core::ops::Range;
@@ -102,8 +102,8 @@ impl RepairQueue {
 fn first_shared(members: &[Member], range: Range<u64>) -> Option<Range<u64>> {
     let owed = |at: u64| {
         members.iter().filter_map(move |m| {
-            let piece = m.need.shared_from(at)?;
-            let end = piece.end.min(m.edge);
+            let piece = m.need().shared_from(at)?;
+            let end = piece.end.min(m.edge());
             (piece.start < end).then_some(piece.start..end)
         })
     };
@@ -114,7 +114,7 @@ fn first_shared(members: &[Member], range: Range<u64>) -> Option<Range<u64>> {
 /// Whoever is owed any of a range gets it alone.
 fn serve_alone(members: &mut [Member], range: &Range<u64>) {
     if !range.is_empty() {
-        members.iter_mut().for_each(|m| m.need.serve_alone(range.clone()));
+        members.iter_mut().for_each(|m| m.need_mut().serve_alone(range.clone()));
     }
 }
 
@@ -124,12 +124,12 @@ pub(crate) fn wait(members: &[Member]) -> Duration {
     let mut least = Duration::MAX;
     let (mut most, mut round) = (Duration::ZERO, Duration::ZERO);
     for m in members.iter().filter(|m| m.is_multicast()) {
-        if let Some(rtt) = m.board.path.rtt.smoothed() {
+        if let Some(rtt) = m.group_path().rtt.smoothed() {
             least = least.min(rtt);
             most = most.max(rtt);
         }
-        if !m.limits {
-            round = round.max(m.ack_policy.delay);
+        if !m.is_limiting() {
+            round = round.max(m.ack_policy().delay);
         }
     }
     (most.saturating_sub(least) + most / 4).clamp(MIN_WAIT, MAX_WAIT).max(round)

@@ -1,9 +1,8 @@
 //! The trial of the group: a burst of the stream once the members have joined, then short trains
 //! until somebody is promoted; meanwhile unicast holds back, lest a small file goes N times.
 
-use super::member::Member;
+use crate::proto::member::Member;
 use crate::proto::time::Instant;
-use crate::stats::Mode;
 use crate::wire::GroupStatus;
 use core::time::Duration;
 
@@ -77,8 +76,7 @@ impl Trial {
     /// Grants the burst or the next train when it is time. With a multicast member the group
     /// carries data anyway, and members in trial are judged by that.
     pub(crate) fn update(&mut self, now: Instant, members: &[Member]) {
-        let may_follow = |m: &&Member| matches!(m.mode, Mode::Trial | Mode::Multicast);
-        self.lone = members.iter().filter(may_follow).take(2).count() < 2;
+        self.lone = members.iter().filter(|m| m.may_follow()).take(2).count() < 2;
         let tried = members.iter().filter(|m| m.is_tried()).count();
         // What one alone lacks is not the group's to carry.
         if tried < 2 || members.iter().any(Member::is_multicast) {
@@ -90,7 +88,8 @@ impl Trial {
         let due = match self.next_train {
             // Everyone is to hear the burst: wait for the joins, but not for ever.
             None if !self.begun => {
-                let pending = |m: &Member| m.is_served() && m.group_status == GroupStatus::Joining;
+                let pending =
+                    |m: &Member| m.is_served() && m.group_status() == GroupStatus::Joining;
                 if members.iter().any(pending) {
                     self.next_train = Some(now + interval);
                     return;
@@ -102,7 +101,7 @@ impl Trial {
                 let all_in = !self.begun
                     && !members
                         .iter()
-                        .any(|m| m.is_served() && m.group_status == GroupStatus::Joining);
+                        .any(|m| m.is_served() && m.group_status() == GroupStatus::Joining);
                 all_in || now >= at
             }
         };
@@ -125,5 +124,5 @@ impl Trial {
 }
 
 fn longest_rtt(members: &[Member]) -> Duration {
-    members.iter().filter_map(|m| m.conn.tx.path.rtt.smoothed()).max().unwrap_or_default()
+    members.iter().filter_map(|m| m.path().rtt.smoothed()).max().unwrap_or_default()
 }

@@ -3,8 +3,9 @@
 //! Losses that members have independently of each other make the least of many windows smaller than
 //! any of them by itself; one that is followed stays its own size.
 
-use super::Session;
+use super::{Channel, ack_rate};
 use crate::config::GroupWindow;
+use crate::proto::member::Member;
 use core::time::Duration;
 
 /// Up to so many members all report at the group's pace, whether or not all bound its window.
@@ -44,35 +45,33 @@ pub(crate) fn elect(candidates: &[(f64, bool)], seats: usize) -> Vec<bool> {
     elected
 }
 
-impl Session {
+impl Channel {
     /// Elects anew whose windows bound the group's.
-    pub(crate) fn elect(&mut self) {
-        let following = self.members.iter().filter(|m| m.is_multicast()).count();
-        let seats = seats(self.config.group_window, following);
+    pub(crate) fn elect(&mut self, members: &mut [Member]) {
+        let following = members.iter().filter(|m| m.is_multicast()).count();
+        let seats = seats(self.rule, following);
         if seats >= following {
-            (0..self.members.len()).for_each(|index| self.seat(index, true));
+            (0..members.len()).for_each(|index| self.seat(members, index, true));
             return;
         }
-        let members = &self.members;
         let following: Vec<usize> =
             (0..members.len()).filter(|index| members[*index].is_multicast()).collect();
         let candidate = |index: &usize| {
             let m = &members[*index];
-            (expected(m.board.path.rtt.expected(), m.board.loss()), m.limits)
+            (expected(m.group_path().rtt.expected(), m.board().loss()), m.is_limiting())
         };
         let elected = elect(&following.iter().map(candidate).collect::<Vec<_>>(), seats);
         // The newly elected first: the group is never without one.
         for limits in [true, false] {
             let these = following.iter().zip(&elected).filter(|(_, seat)| **seat == limits);
-            these.for_each(|(index, _)| self.seat(*index, limits));
+            these.for_each(|(index, _)| self.seat(members, *index, limits));
         }
     }
 
-    fn seat(&mut self, index: usize, limits: bool) {
-        if self.members[index].limits != limits {
-            self.members[index].limits = limits;
-            self.follow(index);
-            self.tune_acks(index);
+    fn seat(&mut self, members: &mut [Member], index: usize, limits: bool) {
+        if members[index].seat(limits) {
+            self.count(index, members[index].is_limiting());
+            ack_rate::tune(Some(self), members, index);
         }
     }
 }

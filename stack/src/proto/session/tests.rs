@@ -1,14 +1,16 @@
 //! The session's decisions, on a session put into a state by hand.
 
 use super::Session;
-use super::member::Member;
-use super::mode::Cause;
-use super::plan::{self, Step, Target};
-use crate::config::{Content, Delivery, Group, SessionConfig};
+use super::plan::Target;
+use super::transmit::Turn;
+use crate::config::{Content, Delivery, Group, GroupWindow, SessionConfig};
 use crate::error::ConfigError;
+use crate::proto::channel::ChannelId;
 use crate::proto::conn::emit::Report;
+use crate::proto::member::Member;
+use crate::proto::member::mode::Cause;
+use crate::proto::member::plan::Step;
 use crate::proto::rng::Rng;
-use crate::proto::send::pace::Pacer;
 use crate::proto::time::Instant;
 use crate::seal::{Keys, SealKey};
 use crate::stats::Mode;
@@ -17,6 +19,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 const LEN: u64 = 4 << 20;
+const GROUP: Target = Target::Group(ChannelId(0));
 /// Segments that need no probe.
 const SEGMENT: u64 = PAYLOAD_SHORT as u64;
 
@@ -41,16 +44,16 @@ fn peers(n: usize) -> Vec<std::net::SocketAddr> {
 
 /// A started session whose members are established, have joined, and whose bytes are at hand.
 fn session(n: usize) -> Session {
-    let mut s = Session::new(at(0), config(), &peers(n), 4000, &mut Rng::new([3; 32])).unwrap();
+    session_of(n, config())
+}
+
+fn session_of(n: usize, config: SessionConfig) -> Session {
+    let mut s = Session::new(at(0), config, &peers(n), 4000, &mut Rng::new([3; 32])).unwrap();
     for m in &mut s.members {
         let key = SealKey::from_bytes(&[1; 32]);
-        m.conn.keys = Some(Keys { tx: key.clone(), rx: key });
-        m.conn.proven = true;
-        m.opening = None;
-        m.group_status = GroupStatus::Joined;
-        m.edge = 1 << 30;
-        m.conn.tx.path.rtt.sample(Duration::from_millis(10));
-        m.board.path.rtt.sample(Duration::from_millis(10));
+        m.establish(Keys { tx: key.clone(), rx: key }, 1 << 30);
+        m.path_mut().rtt.sample(Duration::from_millis(10));
+        m.group_path_mut().rtt.sample(Duration::from_millis(10));
     }
     s.store.want(&(0..LEN));
     while let Some(need) = s.store.next_need() {
@@ -65,14 +68,14 @@ fn session(n: usize) -> Session {
 fn all_multicast(s: &mut Session) {
     for index in 0..s.members.len() {
         s.change(at(0), index, Cause::Hears);
-        assert_eq!(s.members[index].mode, Mode::Multicast);
+        assert_eq!(s.members[index].mode(), Mode::Multicast);
     }
-    s.lead_group(at(0));
+    s.lead_channels(at(0));
 }
 
 /// All that a member is to be sent alone.
 fn alone(s: &Session, index: usize) -> Vec<Range<u64>> {
-    let need = &s.members[index].need;
+    let need = s.members[index].need();
     let mut all = Vec::new();
     let mut from = 0;
     while let Some(range) = need.alone_from(from) {
@@ -85,17 +88,17 @@ fn alone(s: &Session, index: usize) -> Vec<Range<u64>> {
 /// Sends one train and gives the number of its datagrams, and where it went.
 fn train(s: &mut Session, now: Instant) -> Option<(std::net::SocketAddr, usize)> {
     let mut buf = vec![0; 1 << 16];
-    s.group_pacer = Pacer::default(); // how much, not when, is the matter here
-    s.members.iter_mut().for_each(|m| m.pacer = Pacer::default());
+    s.channels[0].forget_pace(); // how much, not when, is the matter here
+    s.members.iter_mut().for_each(Member::forget_pace);
     s.poll_transmit(now, &mut buf).map(|t| (t.to, t.datagrams))
 }
 
 /// Everything there is to send to the group now; gives the number of segments.
 fn drain_group(s: &mut Session, now: Instant) -> usize {
     let mut sent = 0;
-    s.lead_group(now);
-    while plan::step(s, now, Target::Group).is_some() {
-        s.group_turn = true;
+    s.lead_channels(now);
+    while s.step(now, GROUP).is_some() {
+        s.turn = Turn::default();
         let (to, n) = train(s, now).unwrap();
         sent += if to.ip().is_multicast() { n } else { 0 };
     }
@@ -127,11 +130,11 @@ fn report(s: &mut Session, now: Instant, index: usize, ranges: &[(u64, u64)]) {
 fn nothing_is_sent_before_the_start_and_the_group_carries_what_is_new_after_it() {
     let mut s = session(3);
     s.started = false;
-    assert_eq!(plan::choose(&s, at(0)), None);
+    assert_eq!(s.choose(at(0)), None);
     s.started = true;
     all_multicast(&mut s);
-    assert_eq!(plan::choose(&s, at(0)), Some(Target::Group));
-    let step = plan::step(&s, at(0), Target::Group).unwrap();
+    assert_eq!(s.choose(at(0)), Some(GROUP));
+    let step = s.step(at(0), GROUP).unwrap();
     assert_eq!(step, Step { range: 0..SEGMENT, repair: false, push: false });
     assert!((0..3).all(|index| alone(&s, index).is_empty()));
 }
@@ -140,25 +143,26 @@ fn nothing_is_sent_before_the_start_and_the_group_carries_what_is_new_after_it()
 fn the_group_window_is_the_least_of_its_members_windows() {
     let mut s = session(3);
     all_multicast(&mut s);
-    s.members[1].board.path.congestion.raise_to(1 << 20);
-    let window = s.members[0].board.path.congestion.window();
-    assert_eq!(plan::group_window(&s), Some(window));
+    s.members[1].group_path_mut().congestion.raise_to(1 << 20);
+    let window = s.members[0].group_path().congestion.window();
+    assert_eq!(s.channels[0].window(&s.members), Some(window));
     assert_eq!(drain_group(&mut s, at(1)) as u64, window / SEGMENT);
     // A demoted member limits it no more.
-    s.members[0].edge = s.cursor.at();
+    let at_cursor = s.at(0);
+    s.members[0].set_edge(at_cursor);
     s.change(at(2), 0, Cause::Closed);
-    s.members[2].board.path.congestion.raise_to(1 << 20);
-    assert_eq!(plan::group_window(&s), Some(1 << 20));
+    s.members[2].group_path_mut().congestion.raise_to(1 << 20);
+    assert_eq!(s.channels[0].window(&s.members), Some(1 << 20));
 }
 
 #[test]
 fn the_least_edge_of_the_followers_bounds_the_group() {
     let mut s = session(2);
     all_multicast(&mut s);
-    s.members[1].edge = 2 * SEGMENT;
+    s.members[1].set_edge(2 * SEGMENT);
     assert_eq!(drain_group(&mut s, at(1)), 2);
-    s.members[1].edge += 10;
-    assert!(plan::step(&s, at(1), Target::Group).is_none(), "no silly window");
+    s.members[1].set_edge(2 * SEGMENT + 10);
+    assert!(s.step(at(1), GROUP).is_none(), "no silly window");
 }
 
 #[test]
@@ -172,16 +176,16 @@ fn two_who_miss_the_same_get_it_by_the_group_and_one_alone_by_unicast() {
             let ranges: &[(u64, u64)] = if lost { &[(1, 9)] } else { &[(0, 9)] };
             report(&mut s, at(11), index, ranges);
         }
-        assert!(plan::step(&s, at(11), Target::Member(0)).is_none(), "waits for others' reports");
-        let due = s.repairs.deadline().unwrap();
+        assert!(s.step(at(11), Target::Member(0)).is_none(), "waits for others' reports");
+        let due = s.channels[0].deadline(at(11), false).unwrap();
         s.refresh(due);
         let step = Some(Step { range: 0..SEGMENT, repair: true, push: false });
-        let (group, alone) = (plan::step(&s, due, Target::Group), alone(&s, 0));
+        let (group, alone) = (s.step(due, GROUP), alone(&s, 0));
         if missing == 2 {
             assert_eq!((group, alone), (step, vec![]));
         } else {
             assert_eq!(alone, [0..SEGMENT]);
-            assert_eq!(plan::step(&s, due, Target::Member(0)), step);
+            assert_eq!(s.step(due, Target::Member(0)), step);
         }
     }
 }
@@ -193,9 +197,9 @@ fn a_demoted_member_is_owed_exactly_what_it_does_not_have() {
     drain_group(&mut s, at(1));
     report(&mut s, at(11), 0, &[(5, 9), (0, 1)]);
     s.change(at(12), 0, Cause::Silent);
-    assert_eq!(alone(&s, 0), [2 * SEGMENT..5 * SEGMENT, s.cursor.at()..u64::MAX]);
-    assert_eq!(s.members[0].board.flight(), 0);
-    assert!(s.members[0].retry_at.is_some());
+    assert_eq!(alone(&s, 0), [2 * SEGMENT..5 * SEGMENT, s.at(0)..u64::MAX]);
+    assert_eq!(s.members[0].board().flight(), 0);
+    assert!(!s.members[0].retries(at(1011)) && s.members[0].retries(at(1012)));
     s.change(at(1013), 0, Cause::Retry);
     s.change(at(1020), 0, Cause::Hears);
     assert_eq!(alone(&s, 0), [2 * SEGMENT..5 * SEGMENT]);
@@ -206,7 +210,7 @@ fn while_the_group_is_tried_all_together_get_little_by_unicast() {
     for n in [2, 4, 32] {
         let mut s = session(n);
         for m in &mut s.members {
-            m.conn.tx.path.congestion.raise_to(1 << 20);
+            m.path_mut().congestion.raise_to(1 << 20);
         }
         let mut segments = 0;
         while let Some((to, datagrams)) = train(&mut s, at(1)) {
@@ -215,8 +219,8 @@ fn while_the_group_is_tried_all_together_get_little_by_unicast() {
         assert!(segments <= 128 + 1, "{segments} segments to {n}");
         assert!(segments >= 2 * n.min(64), "{segments} segments to {n}");
         // Not for ever: a group that nobody hears must not hold unicast back.
-        assert!((0..n).all(|i| plan::step(&s, at(1), Target::Member(i)).is_none()));
-        assert!(plan::step(&s, at(300), Target::Member(0)).is_some());
+        assert!((0..n).all(|i| s.step(at(1), Target::Member(i)).is_none()));
+        assert!(s.step(at(300), Target::Member(0)).is_some());
     }
 }
 
@@ -226,16 +230,16 @@ fn the_fin_waits_for_the_last_byte_and_goes_by_unicast() {
     all_multicast(&mut s);
     s.finish();
     let mut buf = vec![0; 2000];
-    assert!(s.members[0].conn.data_fin.due());
+    assert!(s.members[0].conn().data_fin.due());
     drain_group(&mut s, at(1));
-    assert!(s.members[0].conn.data_fin.due(), "bytes are left");
-    s.cursor.carried(LEN);
+    assert!(s.members[0].conn().data_fin.due(), "bytes are left");
+    s.channels[0].pass(LEN);
     for _ in 0..2 {
         let (to, _) = train(&mut s, at(2)).unwrap();
-        assert!(s.members.iter().any(|m| m.addr == to));
+        assert!(s.members.iter().any(|m| m.addr() == to));
     }
-    assert!(s.members.iter().all(|m| !m.conn.data_fin.due()));
-    let conn = &mut s.members[0].conn;
+    assert!(s.members.iter().all(|m| !m.conn().data_fin.due()));
+    let conn = s.members[0].conn_mut();
     assert!(conn.emit_control(at(2), &mut buf, &Report::default(), Some(LEN)).is_none());
 }
 
@@ -245,7 +249,7 @@ fn a_report_of_what_was_never_sent_changes_nothing() {
     all_multicast(&mut s);
     drain_group(&mut s, at(1));
     report(&mut s, at(2), 0, &[(0, 1000)]);
-    assert_eq!(s.members[0].need.held(), 0);
+    assert_eq!(s.members[0].need().held(), 0);
     let ack = Ack {
         data_next: LEN,
         data_edge: u64::MAX,
@@ -256,7 +260,7 @@ fn a_report_of_what_was_never_sent_changes_nothing() {
         group: None,
     };
     s.on_ack(at(3), 0, &ack);
-    assert_eq!(s.members[0].need.held(), 0, "an acknowledgement beyond what was sent");
+    assert_eq!(s.members[0].need().held(), 0, "an acknowledgement beyond what was sent");
 }
 
 #[test]
@@ -278,21 +282,20 @@ fn a_session_that_cannot_be_is_refused() {
 
 #[test]
 fn an_acker_is_followed_by_one_that_is_clearly_worse_and_by_no_newcomer() {
-    let mut s = session(3);
-    s.config.group_window = crate::config::GroupWindow::Acker;
+    let mut s = session_of(3, SessionConfig { group_window: GroupWindow::Acker, ..config() });
     for m in &mut s.members {
-        (0..40).for_each(|_| m.board.path.rtt.sample(Duration::from_millis(10)));
+        (0..40).for_each(|_| m.group_path_mut().rtt.sample(Duration::from_millis(10)));
     }
     all_multicast(&mut s);
     let acker = |s: &Session| s.members.iter().position(Member::is_limiting);
     assert_eq!(acker(&s), Some(0));
     s.change(at(1), 1, Cause::HearsLittle);
     s.change(at(1), 1, Cause::Retry);
-    s.members[1].board.path.rtt.sample(Duration::from_millis(12));
+    s.members[1].group_path_mut().rtt.sample(Duration::from_millis(12));
     s.change(at(1), 1, Cause::Hears);
     assert_eq!(acker(&s), Some(0), "a little worse");
-    (0..40).for_each(|_| s.members[2].board.path.rtt.sample(Duration::from_millis(30)));
-    s.elect();
+    (0..40).for_each(|_| s.members[2].group_path_mut().rtt.sample(Duration::from_millis(30)));
+    s.regroup(0);
     assert_eq!(acker(&s), Some(2));
     s.change(at(2), 2, Cause::Lossy);
     assert_eq!(s.members.iter().filter(|m| m.is_limiting()).count(), 1, "another at once");

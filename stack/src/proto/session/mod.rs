@@ -1,102 +1,69 @@
 //! A sending session: one byte sequence, one control block per receiver, all linked (TCP-XM slides
-//! 11, 12 and 21). One packet to the group counts for every member that follows it.
+//! 11, 12 and 21). It is members, a store and channels: one packet to a channel's group counts for
+//! every member that follows it.
 //!
-//! [`plan`] decides what to send next and says why, purely; [`transmit`] does it; [`feedback`]
-//! takes what comes back; [`lifecycle`] begins and ends members; [`mode`] is the table of modes.
+//! [`plan`] decides whose turn it is, purely; [`transmit`] sends; [`settle`] takes what comes back;
+//! [`begin`] begins and ends members; [`declare`] takes what they say of what they hold; [`timers`]
+//! wakes.
 
-pub(crate) mod ack_rate;
-pub(crate) mod cursor;
+pub(crate) mod begin;
 pub(crate) mod declare;
-pub(crate) mod feedback;
-pub(crate) mod lifecycle;
-pub(crate) mod limiting;
-pub(crate) mod member;
-pub(crate) mod mode;
-pub(crate) mod need;
 pub(crate) mod plan;
-pub(crate) mod repair;
+pub(crate) mod settle;
 pub(crate) mod size;
 pub(crate) mod timers;
 pub(crate) mod transmit;
-pub(crate) mod trial;
-pub(crate) mod union;
 
+use super::channel::emit::Carrier;
+use super::channel::{Channel, ChannelId};
 use super::conn::handshake::{Opening, blank_names};
 use super::conn::{Conn, Role};
 use super::event::SessionState;
+use super::member::Member;
 use super::rng::Rng;
-use super::send::congestion::bbr::Bbr;
-use super::send::log::GroupLog;
 use super::send::mtu::PathMtu;
-use super::send::pace::{Pace, Pacer};
+use super::send::pace::Pace;
 use super::send::scoreboard::Scoreboard;
 use super::send::space::INITIAL_RTO;
 use super::send::store::Store;
 use super::time::Instant;
-use crate::config::{Algorithm, Content, Delivery, Group, SessionConfig};
+use crate::config::{Algorithm, Content, Delivery, SessionConfig};
 use crate::error::{ConfigError, EndError, Reason};
-use crate::seal::SealKey;
-use crate::stats::{MemberReport, Mode, Sent};
+use crate::stats::{MemberReport, Sent};
 use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
-use cursor::Cursor;
-use member::{GroupView, Member};
-use repair::RepairQueue;
+use core::ops::Range;
 use std::net::SocketAddr;
-use trial::Trial;
+use std::sync::Arc;
+use transmit::Turn;
 
 /// Receivers of one session, at most: above this relays are the better tool (TCP-XM is for a
 /// moderate number of known receivers, slide 2).
 pub(crate) const MAX_MEMBERS: usize = 1024;
 
-/// The group as this session sends to it.
-#[derive(Debug)]
-pub(crate) struct GroupTx {
-    pub(crate) group: Group,
-    pub(crate) cid: u64,
-    pub(crate) key_id: u8,
-    pub(crate) key_bytes: [u8; 32],
-    pub(crate) key: SealKey,
-}
-
 /// One sending session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) config: SessionConfig,
-    pub(crate) members: Vec<Member>,
-    pub(crate) store: Store,
-    pub(crate) log: GroupLog,
-    pub(crate) repairs: RepairQueue,
-    pub(crate) trial: Trial,
-    pub(crate) pace: Pace,
-    pub(crate) group_pacer: Pacer,
+    config: SessionConfig,
+    members: Vec<Member>,
+    store: Store,
+    channels: Vec<Channel>,
+    pace: Pace,
     /// Data may be marked on the way instead of dropped.
-    pub(crate) ecn: bool,
-    /// The one machine that sets the group's rate, if the algorithm is BBR.
-    pub(crate) group_bbr: Option<Bbr>,
+    ecn: bool,
     /// When the next train may leave that nothing but its pace holds back.
-    pub(crate) paced_until: Option<Instant>,
-    pub(crate) group: Option<GroupTx>,
-    /// One initial sequence number for all members: a group segment has but one sequence field.
-    pub(crate) iss: Seq,
-    pub(crate) port: u16,
-    pub(crate) descriptor: Descriptor,
-    /// Payload bytes of a full segment to the group.
-    pub(crate) segment: u64,
-    /// Where the group stands in the sequence.
-    pub(crate) cursor: Cursor,
-    pub(crate) began: Instant,
-    pub(crate) first_answer: Option<Instant>,
-    pub(crate) started: bool,
-    pub(crate) finishing: bool,
-    pub(crate) forgotten: bool,
-    /// Whether the group or a member has the next turn.
-    pub(crate) group_turn: bool,
-    pub(crate) member_turn: usize,
-    pub(crate) control_cursor: usize,
-    pub(crate) sent: Sent,
-    pub(crate) next_check: Instant,
+    paced_until: Option<Instant>,
+    carrier: Carrier,
+    descriptor: Descriptor,
+    began: Instant,
+    first_answer: Option<Instant>,
+    started: bool,
+    finishing: bool,
+    forgotten: bool,
+    turn: Turn,
+    sent: Sent,
+    next_check: Instant,
     /// The application should look.
-    pub(crate) changed: bool,
+    changed: bool,
 }
 
 impl Session {
@@ -116,39 +83,24 @@ impl Session {
             Content::Source { len } => Store::source(len),
         };
         let segment = if peers.iter().all(SocketAddr::is_ipv4) { PAYLOAD_V4 } else { PAYLOAD_V6 };
-        let group = config.group.map(|group| {
-            let key_bytes = rng.bytes32();
-            let key = SealKey::from_bytes(&key_bytes);
-            GroupTx { group, cid: rng.u64(), key_id: 1, key_bytes, key }
-        });
-        let group_bbr = (config.algorithm == Algorithm::Bbr && group.is_some())
-            .then(|| Bbr::for_group(peers.len(), segment as u64, rng.u64()));
+        let channel = |group| Channel::new(group, &config, peers.len(), segment as u64, rng);
+        let channels: Vec<Channel> = group.map(channel).into_iter().collect();
         let mut session = Self {
-            descriptor: describe(&config, segment, group.as_ref()),
+            descriptor: describe(&config, segment, channels.first()),
             members: Vec::with_capacity(peers.len()),
             store,
-            log: GroupLog::default(),
-            repairs: RepairQueue::default(),
-            trial: Trial::default(),
+            channels,
             pace: Pace::new(config.rate),
-            group_pacer: Pacer::default(),
             // BBR does not go by marks, so it does not ask for any (RFC 3168, 6.1).
             ecn: config.algorithm != Algorithm::Bbr,
-            group_bbr,
             paced_until: None,
-            group,
-            iss: Seq(rng.u32()),
-            port,
-            segment: PAYLOAD_SHORT as u64,
+            carrier: Carrier { iss: Seq(rng.u32()), port },
             began: now,
             first_answer: None,
             started: false,
             finishing: false,
             forgotten: false,
-            group_turn: true,
-            cursor: Cursor::default(),
-            member_turn: 0,
-            control_cursor: 0,
+            turn: Turn::default(),
             sent: Sent::default(),
             next_check: now,
             changed: false,
@@ -162,21 +114,25 @@ impl Session {
     }
 
     fn new_member(&self, now: Instant, peer: SocketAddr, rng: &mut Rng) -> Member {
-        let names = blank_names(peer, self.port, rng.u64(), self.iss);
+        let names = blank_names(peer, self.carrier.port, rng.u64(), self.carrier.iss);
         let opening = Opening::new(now, &names, &self.descriptor, rng.bytes32());
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::new(Role::Initiator, names, algorithm, idle, now);
         let v6 = peer.is_ipv6();
         conn.tx.path.mtu = PathMtu::unicast(v6, self.longest_segment(v6));
         conn.tx.path.congestion.seed(rng.u64());
-        let mut board = Scoreboard::new(algorithm, self.segment, INITIAL_RTO, self.log.next_pn());
-        let v6 = self.group.as_ref().is_some_and(|tx| tx.group.addr.is_ipv6());
+        let channel = self.channels.first();
+        let segment = channel.map_or(PAYLOAD_SHORT as u64, Channel::segment);
+        let next = channel.map_or(0, Channel::next_pn);
+        let mut board = Scoreboard::new(algorithm, segment, INITIAL_RTO, next);
+        let v6 = channel.is_some_and(|channel| channel.addr().is_ipv6());
         board.path.mtu = PathMtu::group(v6, self.longest_segment(v6));
-        Member::new(peer, conn, opening, &self.config, board)
+        let channel = channel.map(|_| ChannelId(0));
+        Member::new(peer, conn, opening, board, channel, self.config.declares)
     }
 
     pub(crate) fn state(&self) -> SessionState {
-        if self.members.iter().all(|m| m.outcome.is_some()) {
+        if self.members.iter().all(|m| m.outcome().is_some()) {
             SessionState::Done
         } else if !self.started {
             SessionState::Connecting
@@ -192,7 +148,7 @@ impl Session {
     pub(crate) fn is_satisfied(&self) -> bool {
         let end = self.store.end();
         self.members.iter().all(|m| {
-            m.outcome.is_some() || m.is_served() && self.store.is_source() && m.need.is_met(end)
+            m.outcome().is_some() || m.is_served() && self.store.is_source() && m.need().is_met(end)
         })
     }
 
@@ -209,25 +165,87 @@ impl Session {
 
     pub(crate) fn report(&self, now: Instant, index: usize) -> MemberReport {
         let m = &self.members[index];
-        let until = m.ended_at.unwrap_or(now);
+        let history = m.history();
+        let until = history.ended_at().unwrap_or(now);
         MemberReport {
-            addr: m.addr,
-            outcome: m.outcome.clone(),
-            mode: if m.mode == Mode::Gone { m.last_mode } else { m.mode },
-            arrived: m.arrived,
-            acked: m.need.held(),
+            addr: m.addr(),
+            outcome: m.outcome().cloned(),
+            mode: history.mode(m.mode()),
+            arrived: history.arrived(),
+            acked: m.need().held(),
             duration: until.since(self.began),
-            transitions: m.transitions.clone(),
+            transitions: history.transitions().to_vec(),
         }
+    }
+
+    /// Where a member's channel stands; 0 if it has none.
+    fn at(&self, index: usize) -> u64 {
+        self.channel_of(index).map_or(0, Channel::at)
+    }
+
+    /// The channel that a member follows, or may follow.
+    fn channel_of(&self, index: usize) -> Option<&Channel> {
+        self.members[index].channel().map(|id| &self.channels[id.0])
+    }
+
+    // What the endpoint asks, and passes on from the application.
+
+    /// Number of members.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// A member, if there is one at this place.
+    pub(crate) fn member(&self, index: usize) -> Option<&Member> {
+        self.members.get(index)
+    }
+
+    /// A member, if there is one at this place.
+    pub(crate) fn member_mut(&mut self, index: usize) -> Option<&mut Member> {
+        self.members.get_mut(index)
+    }
+
+    /// What it sent.
+    pub(crate) fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// Whether the application should look; told once.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        core::mem::take(&mut self.changed)
+    }
+
+    /// The application has given it up.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    /// Whether the application has given it up.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
+    /// Appends to a stream; bytes taken.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
+        if self.finishing { 0 } else { self.store.write(bytes) }
+    }
+
+    /// The next block that a source is to supply.
+    pub(crate) fn next_need(&mut self) -> Option<Range<u64>> {
+        self.store.next_need()
+    }
+
+    /// Takes such a block.
+    pub(crate) fn supply(&mut self, offset: u64, bytes: Arc<[u8]>) {
+        self.store.supply(offset, bytes);
     }
 
     /// Ends a member. Other members are not concerned.
     pub(crate) fn end_member(&mut self, now: Instant, index: usize, outcome: Result<(), Reason>) {
-        let view = GroupView { log: &self.log, cursor: self.cursor.at() };
-        self.members[index].end(now, self.began, outcome, &view);
-        self.cursor.reconsider();
-        self.elect();
-        self.follow(index);
+        let Self { members, channels, began, .. } = self;
+        let view = members[index].channel().map(|id| channels[id.0].view());
+        members[index].end(now, *began, outcome, view.as_ref());
+        self.regroup(index);
         self.release();
         self.changed = true;
     }
@@ -238,12 +256,13 @@ impl Session {
             return;
         }
         let served = self.members.iter().filter(|m| m.is_served());
-        if let Some(least) = served.map(|m| m.need.contiguous()).min()
+        if let Some(least) = served.map(|m| m.need().contiguous()).min()
             && least > self.store.base()
         {
             self.store.release(least);
             // What everybody has the group need not carry, and cannot any more.
-            self.cursor.pass(self.store.base());
+            let base = self.store.base();
+            self.channels.iter_mut().for_each(|channel| channel.pass(base));
             self.changed = true;
         }
     }
@@ -273,9 +292,9 @@ fn check(config: &SessionConfig, peers: &[SocketAddr]) -> Result<(), ConfigError
     }
 }
 
-fn describe(config: &SessionConfig, segment: usize, group: Option<&GroupTx>) -> Descriptor {
+fn describe(config: &SessionConfig, segment: usize, channel: Option<&Channel>) -> Descriptor {
     let mut features = Features::XM;
-    if group.is_some() {
+    if channel.is_some() {
         features = features.with(Features::GROUPS);
     }
     if config.delivery == Delivery::Unordered {
@@ -291,8 +310,8 @@ fn describe(config: &SessionConfig, segment: usize, group: Option<&GroupTx>) -> 
         features,
         first_offset: 0,
         segment_size: segment as u16,
-        group_cid: group.map_or(0, |g| g.cid),
-        group: group.map(|g| g.group),
+        group_cid: channel.map_or(0, Channel::cid),
+        group: channel.map(Channel::group),
     }
 }
 

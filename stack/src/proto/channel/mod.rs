@@ -1,0 +1,196 @@
+//! A channel: one group that a session sends to, and everything that belongs to that. A member
+//! follows one channel or none; what a channel needs to know of its members it asks them.
+//!
+//! [`cursor`] says where it stands, [`plan`] what it carries next, [`emit`] sends that, [`rate`] says
+//! how fast, [`segment`] in pieces of what length; [`settle`] takes what comes back, [`judge`] judges
+//! by it, [`repair`] decides what is repeated; [`trial`] tries the group before anybody follows it.
+
+pub(crate) mod ack_rate;
+pub(crate) mod cursor;
+pub(crate) mod emit;
+pub(crate) mod judge;
+pub(crate) mod limiting;
+pub(crate) mod plan;
+pub(crate) mod rate;
+pub(crate) mod repair;
+pub(crate) mod segment;
+pub(crate) mod settle;
+pub(crate) mod trial;
+pub(crate) mod union;
+
+use super::member::{GroupView, Member};
+use super::rng::Rng;
+use super::send::congestion::bbr::Bbr;
+use super::send::log::{GroupLog, LIMIT};
+use super::send::pace::Pacer;
+use super::time::Instant;
+use crate::config::{Algorithm, Group, GroupWindow, SessionConfig};
+use crate::seal::SealKey;
+use crate::wire::{PAYLOAD_SHORT, Record};
+use cursor::Cursor;
+use repair::RepairQueue;
+use std::net::SocketAddr;
+use trial::Trial;
+
+/// Which of a session's channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChannelId(pub(crate) usize);
+
+/// One channel.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    group: Group,
+    /// Connection id of its datagrams.
+    cid: u64,
+    key_id: u8,
+    key_bytes: [u8; 32],
+    key: SealKey,
+    log: GroupLog,
+    cursor: Cursor,
+    repairs: RepairQueue,
+    trial: Trial,
+    pacer: Pacer,
+    /// Whose windows bound it.
+    rule: GroupWindow,
+    /// The one machine that sets its rate, if the algorithm is BBR.
+    bbr: Option<Bbr>,
+    /// Payload of a full segment, in bytes.
+    segment: u64,
+}
+
+impl Channel {
+    /// `full`: payload of the segments that BBR begins with, in bytes; so many members may follow.
+    pub(crate) fn new(
+        group: Group,
+        config: &SessionConfig,
+        members: usize,
+        full: u64,
+        rng: &mut Rng,
+    ) -> Self {
+        let key_bytes = rng.bytes32();
+        let key = SealKey::from_bytes(&key_bytes);
+        let cid = rng.u64();
+        let bbr = config.algorithm == Algorithm::Bbr;
+        Self {
+            group,
+            cid,
+            key_id: 1,
+            key_bytes,
+            key,
+            log: GroupLog::default(),
+            cursor: Cursor::default(),
+            repairs: RepairQueue::default(),
+            trial: Trial::default(),
+            pacer: Pacer::default(),
+            rule: config.group_window,
+            bbr: bbr.then(|| Bbr::for_group(members, full, rng.u64())),
+            segment: PAYLOAD_SHORT as u64,
+        }
+    }
+
+    /// The group, as receivers join it.
+    pub(crate) fn group(&self) -> Group {
+        self.group
+    }
+
+    /// Where its datagrams go.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.group.addr
+    }
+
+    /// Connection id of its datagrams.
+    pub(crate) fn cid(&self) -> u64 {
+        self.cid
+    }
+
+    /// What tells a member its key.
+    pub(crate) fn key_record(&self) -> Record<'static> {
+        Record::GroupKey { id: self.key_id, key: self.key_bytes }
+    }
+
+    /// What a member's change of mode depends on.
+    pub(crate) fn view(&self) -> GroupView<'_> {
+        GroupView { log: &self.log, cursor: self.cursor.at() }
+    }
+
+    /// What went to it.
+    pub(crate) fn log(&self) -> &GroupLog {
+        &self.log
+    }
+
+    /// The number of the next packet to the group.
+    pub(crate) fn next_pn(&self) -> u64 {
+        self.log.next_pn()
+    }
+
+    /// The next byte that it will carry.
+    pub(crate) fn at(&self) -> u64 {
+        self.cursor.at()
+    }
+
+    /// Payload of a full segment, in bytes.
+    pub(crate) fn segment(&self) -> u64 {
+        self.segment
+    }
+
+    /// Sending begins.
+    pub(crate) fn start(&mut self, now: Instant, members: &[Member]) {
+        self.trial.start(now, members);
+    }
+
+    /// How many bytes of the stream a member in trial may have been sent alone by now, if that is
+    /// bounded at all; `len` is the stream's, if known.
+    pub(crate) fn hold(&self, now: Instant, len: Option<u64>, members: usize) -> Option<u64> {
+        self.trial.hold(now, self.segment, len, members)
+    }
+
+    /// Whether unicast to members in trial holds back.
+    pub(crate) fn is_held(&self, now: Instant) -> bool {
+        self.trial.is_held(now)
+    }
+
+    /// Who follows it, or what somebody needs, has changed.
+    pub(crate) fn reconsider(&mut self) {
+        self.cursor.reconsider();
+    }
+
+    /// Everybody has what lies below.
+    pub(crate) fn pass(&mut self, base: u64) {
+        self.cursor.pass(base);
+    }
+
+    /// Decides the repairs whose wait is over.
+    pub(crate) fn settle_repairs(&mut self, now: Instant, members: &mut [Member]) {
+        self.repairs.settle(now, members);
+    }
+
+    /// What must be up to date before anything is sent.
+    pub(crate) fn refresh(&mut self, now: Instant, members: &mut [Member]) {
+        self.repairs.settle(now, members);
+        self.repairs.prune(members);
+        self.trial.update(now, members);
+    }
+
+    /// When [`Self::settle_repairs`], and once sending has begun [`Self::refresh`], have something to
+    /// do.
+    pub(crate) fn deadline(&self, now: Instant, started: bool) -> Option<Instant> {
+        let trial = if started { self.trial.deadline(now) } else { None };
+        self.repairs.deadline().into_iter().chain(trial).min()
+    }
+
+    /// Gives up log entries that every member has settled.
+    pub(crate) fn trim(&mut self, now: Instant, members: &mut [Member]) {
+        let next = self.log.next_pn();
+        for m in members.iter_mut().filter(|m| !m.is_multicast()) {
+            if next - m.board().settled() > LIMIT as u64 / 4 {
+                m.board_mut().abandon(&self.log).for_each(drop);
+            }
+        }
+        let settled = members.iter().filter(|m| !m.is_gone()).map(|m| m.board().settled()).min();
+        let base = self.log.keep_from(settled.unwrap_or(next));
+        for m in members.iter_mut().filter(|m| !m.is_gone()) {
+            m.board_mut().trim(now, base, &self.log);
+        }
+        self.log.trim(base);
+    }
+}

@@ -1,0 +1,59 @@
+//! What a channel carries next: a pure function of its state and its members'.
+
+use super::Channel;
+use crate::proto::member::Member;
+use crate::proto::member::plan::Step;
+use crate::proto::member::plan::segment_at;
+use crate::proto::send::store::Store;
+use core::ops::Range;
+
+impl Channel {
+    /// The next segment to the group, or `None` if a window, a member's credit or the data says wait.
+    pub(crate) fn step(&self, members: &[Member], store: &Store, finishing: bool) -> Option<Step> {
+        if let Some(range) = self.repairs.next() {
+            let range = range.start..range.end.min(range.start + self.segment);
+            let ready = store.has(&range) && self.permits(members, range.end - range.start);
+            return ready.then_some(Step { range, repair: true, push: false });
+        }
+        let led = members.iter().any(Member::is_multicast);
+        if !led && self.trial.allowance() == 0 {
+            return None;
+        }
+        let (run, whole) = (self.cursor.run(), self.cursor.next(self.segment, store.end()));
+        // Who lacks none of it needs no room for it.
+        let edge = members
+            .iter()
+            .filter(|m| if led { m.is_multicast() } else { m.is_tried() })
+            .filter(|m| m.edge() < whole.end && !m.has_all_of(whole.clone()))
+            .map(Member::edge)
+            .min();
+        let limit = edge.map_or(whole.end, |edge| edge.min(whole.end));
+        // A run that ends here is as good as the end of the stream.
+        let flying = || members.iter().any(|m| m.is_multicast() && m.board().flight() > 0);
+        let flying = limit < run.end && flying();
+        let range = segment_at(store, finishing, self.segment, run.start, limit, flying)?;
+        let permitted = !led || self.permits(members, range.end - range.start);
+        // One group segment would have everybody answer at once.
+        (permitted && store.has(&range)).then_some(Step { range, repair: false, push: false })
+    }
+
+    /// The first bytes that it could carry: a source must have them at hand.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = u64> {
+        let run = self.cursor.run();
+        let ahead = (!run.is_empty()).then_some(run.start);
+        self.repairs.next().map(|range| range.start).into_iter().chain(ahead)
+    }
+
+    /// Whether there is anything that it may carry still, below `end`; a closed window may be why it
+    /// does not.
+    pub(crate) fn is_unfinished(&self, end: u64) -> bool {
+        self.cursor.at() < end
+    }
+
+    /// Whether a member's window reaches so many bytes beyond the next one to be carried, or to the
+    /// end; who lacks nothing of them needs no room.
+    pub(crate) fn reaches(&self, m: &Member, bytes: u64, end: u64) -> bool {
+        let next: Range<u64> = self.cursor.next(bytes, end);
+        m.edge() >= next.end || m.has_all_of(next)
+    }
+}

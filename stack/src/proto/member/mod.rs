@@ -1,0 +1,593 @@
+//! The sender's control block for one receiver: its need, the evidence it is judged by, its timers and
+//! its outcome. It follows a channel or none.
+
+pub(crate) mod begin;
+pub(crate) mod history;
+pub(crate) mod mode;
+pub(crate) mod need;
+pub(crate) mod plan;
+pub(crate) mod timers;
+pub(crate) mod watch;
+pub(crate) mod window;
+
+use super::channel::ChannelId;
+use super::conn::Conn;
+use super::conn::ack::{AckPolicy, DEFAULT_DELAY};
+use super::conn::handshake::Opening;
+use super::send::log::GroupLog;
+use super::send::pace::Pacer;
+use super::send::path::Path;
+use super::send::scoreboard::Scoreboard;
+use super::send::space::News;
+use super::time::Instant;
+use crate::error::Reason;
+use crate::stats::{Arrived, Mode};
+use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT, Record};
+use core::ops::Range;
+use core::time::Duration;
+use history::History;
+use mode::Cause;
+use need::{Need, Proof, Way};
+use std::net::SocketAddr;
+use watch::Watch;
+use window::Window;
+
+/// Unanswered probes of the group space space out up to this.
+const PROBE_MAX: Duration = Duration::from_millis(500);
+
+/// One receiver.
+#[derive(Debug)]
+pub(crate) struct Member {
+    addr: SocketAddr,
+    conn: Conn,
+    /// The channel that it follows, or may follow, if the session has one for it.
+    channel: Option<ChannelId>,
+    opening: Option<Opening>,
+    /// The opening that was answered, until the answer is proven: the responder may have forgotten
+    /// it by the time our proof is there.
+    unproven: Option<Opening>,
+    mode: Mode,
+    need: Need,
+    window: Window,
+    /// How it hears the group.
+    board: Scoreboard,
+    /// While it follows the group: its window bounds the group's, and it reports at its pace.
+    limits: bool,
+    /// Of what it gets by unicast.
+    pacer: Pacer,
+    group_status: GroupStatus,
+    /// The newest unicast packet that a report named, so that reports are taken in order.
+    last_report: u64,
+    /// Since when bytes are on their way to it and none arrives.
+    stalled: Option<Instant>,
+    /// When bytes last left for it, by whichever way.
+    served: Instant,
+    /// Option 51, as last reported.
+    heard_percent: u8,
+    /// How it was told to acknowledge.
+    ack_policy: AckPolicy,
+    watch: Watch,
+    retry_at: Option<Instant>,
+    retry_after: Duration,
+    probe_after: Duration,
+    probed_at: Instant,
+    /// Why it may never answer, by what came instead of an answer and is not proven: an unsealed
+    /// refusal, or an ICMP message.
+    hint: Option<Reason>,
+    /// ICMP messages among them.
+    unreachable: u32,
+    /// Why it could not join the group.
+    cannot_join: Option<String>,
+    history: History,
+}
+
+impl Member {
+    /// A member that may follow this channel, if the session has one for it; whether it is asked
+    /// what it holds (`declares`).
+    pub(crate) fn new(
+        addr: SocketAddr,
+        conn: Conn,
+        opening: Opening,
+        board: Scoreboard,
+        channel: Option<ChannelId>,
+        declares: bool,
+    ) -> Self {
+        let mode = if channel.is_some() { Mode::Trial } else { Mode::Unicast };
+        Self {
+            addr,
+            conn,
+            channel,
+            opening: Some(opening),
+            unproven: None,
+            mode,
+            need: Need::new(declares),
+            window: Window::default(),
+            board,
+            limits: false,
+            pacer: Pacer::default(),
+            group_status: GroupStatus::None,
+            last_report: 0,
+            stalled: None,
+            served: Instant::ZERO,
+            heard_percent: 0,
+            ack_policy: AckPolicy::default(),
+            watch: Watch::default(),
+            retry_at: None,
+            retry_after: mode::RETRY_FIRST,
+            probe_after: Duration::ZERO,
+            probed_at: Instant::ZERO,
+            hint: None,
+            unreachable: 0,
+            cannot_join: None,
+            history: History::new(mode),
+        }
+    }
+
+    // What it is.
+
+    /// The channel that it follows, or may follow.
+    pub(crate) fn channel(&self) -> Option<ChannelId> {
+        self.channel
+    }
+
+    /// The address that is connected to.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How its data travels.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Its association.
+    pub(crate) fn conn(&self) -> &Conn {
+        &self.conn
+    }
+
+    /// Its association.
+    pub(crate) fn conn_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+
+    /// What it has, lacks, and is owed.
+    pub(crate) fn need(&self) -> &Need {
+        &self.need
+    }
+
+    /// What it has, lacks, and is owed.
+    pub(crate) fn need_mut(&mut self) -> &mut Need {
+        &mut self.need
+    }
+
+    /// How it hears the group.
+    pub(crate) fn board(&self) -> &Scoreboard {
+        &self.board
+    }
+
+    /// How it hears the group.
+    pub(crate) fn board_mut(&mut self) -> &mut Scoreboard {
+        &mut self.board
+    }
+
+    /// The way to it through the group.
+    pub(crate) fn group_path(&self) -> &Path {
+        &self.board.path
+    }
+
+    /// The way to it through the group.
+    pub(crate) fn group_path_mut(&mut self) -> &mut Path {
+        &mut self.board.path
+    }
+
+    /// The way to it alone.
+    pub(crate) fn path(&self) -> &Path {
+        &self.conn.tx.path
+    }
+
+    /// The way to it alone.
+    pub(crate) fn path_mut(&mut self) -> &mut Path {
+        &mut self.conn.tx.path
+    }
+
+    /// What it is watched for.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// What it is watched for.
+    pub(crate) fn watch_mut(&mut self) -> &mut Watch {
+        &mut self.watch
+    }
+
+    /// Its receive window.
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Its outcome, and how its data travelled.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Its outcome, once it has one.
+    pub(crate) fn outcome(&self) -> Option<&Result<(), Reason>> {
+        self.history.outcome()
+    }
+
+    /// It gave its verdict, and counted what arrived there so.
+    pub(crate) fn on_verdict(&mut self, arrived: Arrived) {
+        self.history.told(arrived);
+        self.conn.close();
+    }
+
+    /// Absolute flow-control edge of the data.
+    pub(crate) fn edge(&self) -> u64 {
+        self.window.edge()
+    }
+
+    /// Whether it is in the group, as it says.
+    pub(crate) fn group_status(&self) -> GroupStatus {
+        self.group_status
+    }
+
+    /// Option 51, as last reported.
+    pub(crate) fn heard_percent(&self) -> u8 {
+        self.heard_percent
+    }
+
+    /// How it was told to acknowledge.
+    pub(crate) fn ack_policy(&self) -> AckPolicy {
+        self.ack_policy
+    }
+
+    /// Not served any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.mode == Mode::Gone
+    }
+
+    /// Has not answered yet.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    /// In the group's modes: it follows, or may.
+    pub(crate) fn may_follow(&self) -> bool {
+        matches!(self.mode, Mode::Trial | Mode::Multicast)
+    }
+
+    /// Established and not finished: to be served.
+    pub(crate) fn is_served(&self) -> bool {
+        self.mode != Mode::Gone && self.opening.is_none() && self.conn.keys.is_some()
+    }
+
+    pub(crate) fn is_multicast(&self) -> bool {
+        self.mode == Mode::Multicast
+    }
+
+    /// Payload of a full segment to it alone. Its tail is probed with a short one: that long ones
+    /// vanish may be why nothing is heard.
+    pub(crate) fn segment(&self) -> u64 {
+        if self.conn.tx.probes_tail() {
+            PAYLOAD_SHORT as u64
+        } else {
+            self.conn.tx.path.mtu.segment()
+        }
+    }
+
+    /// Follows the group, and bounds its window.
+    pub(crate) fn is_limiting(&self) -> bool {
+        self.is_multicast() && self.limits
+    }
+
+    /// In trial, and in the group.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.mode == Mode::Trial && self.group_status == GroupStatus::Joined
+    }
+
+    /// Bytes arrived there, by whichever way.
+    pub(crate) fn on_acked(&mut self, range: Range<u64>, proof: Proof) {
+        self.need.acked(range, proof);
+        self.stalled = None;
+    }
+
+    /// Whether bytes of the stream have been sent to it that it has not acknowledged, though its
+    /// window is open. `end` is that of the bytes there are.
+    pub(crate) fn is_owed(&self, end: u64, segment: u64, cursor: u64) -> bool {
+        let high = self.need.high();
+        let high = if self.is_multicast() { high.max(cursor) } else { high };
+        let sent = self.conn.tx.carries_data() || self.board.waits();
+        // With a closed window a receiver may have refused them: then it is only slow. A window
+        // with room for less than a segment is closed as well.
+        let open = self.window.edge() >= high.saturating_add(segment)
+            || high >= end && self.window.edge() > end;
+        (sent || self.need.is_repeated()) && open
+    }
+
+    /// A group packet with these bytes was missed. Whether it is owed any of them for that.
+    pub(crate) fn on_group_missed(&mut self, range: Range<u64>) -> bool {
+        // Who does not follow is sent everything alone anyway.
+        self.is_multicast() && self.need.missed(range)
+    }
+
+    /// Where the group stands for it, if it follows that.
+    pub(crate) fn follows(&self, cursor: u64) -> Option<u64> {
+        self.is_multicast().then_some(cursor)
+    }
+
+    /// Undeclared bytes at or after `from` that the group waits for: it may follow that.
+    pub(crate) fn awaited_from(&self, now: Instant, from: u64) -> Option<u64> {
+        let may_follow = self.is_served() && matches!(self.mode, Mode::Trial | Mode::Multicast);
+        if may_follow { self.need.awaited_from(now, from) } else { None }
+    }
+
+    /// Whether it lacks nothing of what the group is to carry next.
+    pub(crate) fn has_all_of(&self, next: Range<u64>) -> bool {
+        let lacks = self.need.lacks_from(next.start, self.is_multicast());
+        lacks.is_none_or(|range| range.start >= next.end)
+    }
+
+    /// The lowest byte that it is to be sent next, by whichever way.
+    fn next_wanted(&self, cursor: u64) -> u64 {
+        let alone = self.need.first_alone().unwrap_or(u64::MAX);
+        let ahead = self.follows(cursor).and_then(|at| self.need.lacks_from(at, true));
+        alone.min(ahead.map_or(u64::MAX, |range| range.start))
+    }
+
+    /// Whether everything below `end` has been sent to it that it is known to lack: by the group,
+    /// up to its cursor, or alone.
+    pub(crate) fn is_sent_below(&self, end: u64, cursor: u64) -> bool {
+        self.next_wanted(cursor) >= end
+    }
+
+    /// It bounds the group's window from here on, or it does not; whether that is new.
+    pub(crate) fn seat(&mut self, limits: bool) -> bool {
+        core::mem::replace(&mut self.limits, limits) != limits
+    }
+
+    /// Tells it how to acknowledge.
+    pub(crate) fn tell_policy(&mut self, policy: AckPolicy) {
+        self.ack_policy = policy;
+        self.conn.tx.expect_delay(policy.delay);
+        self.board.path.expect_delay(policy.delay);
+        let (every, delay_us) = (policy.every as u16, policy.delay.as_micros() as u32);
+        self.conn.control.push(&Record::AckPolicy { every, delay_us });
+    }
+
+    /// The longest its acknowledgement may be delayed, as far as it has been told.
+    pub(crate) fn ack_delay(&self) -> Duration {
+        self.ack_policy.delay.max(DEFAULT_DELAY)
+    }
+
+    /// A segment leaves through the group; `repair`: again.
+    pub(crate) fn on_carried(&mut self, now: Instant, pn: u64, range: &Range<u64>, repair: bool) {
+        let addressed = if repair {
+            self.is_multicast() && self.need.shares(range)
+        } else {
+            self.is_multicast() || self.is_tried()
+        };
+        if addressed {
+            self.served = now;
+        }
+        self.board.on_sent(now, pn, range.end - range.start, addressed);
+        self.need.carried(range.clone());
+    }
+
+    /// A probe of the group's path leaves, as long as a segment with `payload` bytes.
+    pub(crate) fn on_group_probe(&mut self, now: Instant, pn: u64, payload: u64) {
+        let addressed = self.is_multicast() || self.is_tried();
+        self.board.on_sent(now, pn, 0, addressed);
+        if addressed {
+            self.board.path.mtu.on_probe(payload);
+        }
+    }
+
+    /// A segment leaves for it alone.
+    pub(crate) fn on_sent_alone(&mut self, now: Instant, range: Range<u64>) {
+        self.served = now;
+        self.need.sent_alone(range);
+    }
+
+    /// Bytes a second at which it is sent to alone; `None`: at once.
+    pub(crate) fn pacing_rate(&self) -> Option<f64> {
+        self.conn.tx.path.pacing_rate()
+    }
+
+    /// What it gets alone: whether its pace lets a train leave, and when it does next.
+    pub(crate) fn pacer(&self) -> &Pacer {
+        &self.pacer
+    }
+
+    /// So many bytes of payload have left for it alone at this pace, in bytes a second.
+    pub(crate) fn spend(&mut self, now: Instant, rate: f64, bytes: u64) {
+        self.pacer.spend(now, rate, bytes);
+    }
+
+    /// Bytes that arrived there lately are measured.
+    pub(crate) fn measure(&mut self, now: Instant) {
+        self.watch.measure(now, self.need.held());
+    }
+
+    /// Takes its report, but for what it says of the group's packets; `at` is where the group stands,
+    /// and whether the session's bytes can be read again (`source`).
+    pub(crate) fn on_report(
+        &mut self,
+        now: Instant,
+        ack: &Ack<'_>,
+        at: u64,
+        source: bool,
+    ) -> Option<News> {
+        let sent = self.need.high().max(at);
+        if self.window.told(ack.data_edge, sent) && !source {
+            // Slow, but its window moves, and a ring waits for it whichever way it is served.
+            self.watch.moves();
+        }
+        self.conn.control.on_report(ack.control_next, ack.control_edge);
+        let space = ack.unicast.as_ref()?;
+        if space.largest >= self.last_report {
+            self.last_report = space.largest;
+            self.group_status = ack.group_status; // one that was overtaken says nothing new
+        }
+        Some(self.conn.tx.on_ack(now, space))
+    }
+
+    /// Applies what is new of what it was sent alone; the end of the highest bytes that arrived.
+    pub(crate) fn settle(&mut self, news: News) -> u64 {
+        let mut highest = 0;
+        for (pn, content) in &news.acked {
+            self.conn.content_acked(content);
+            if !content.data.is_empty() {
+                self.on_acked(content.data.clone(), Proof::Packet(Way::Unicast, *pn));
+                highest = highest.max(content.data.end);
+            }
+        }
+        for content in &news.lost {
+            self.conn.content_lost(content);
+            if !content.data.is_empty() {
+                self.need.lost_alone(content.data.clone());
+            }
+        }
+        self.conn.tx.recycle(news);
+        highest
+    }
+
+    /// Takes the step that `cause` asks for, if it means anything in the present mode.
+    pub(crate) fn change(
+        &mut self,
+        now: Instant,
+        began: Instant,
+        cause: Cause,
+        view: Option<&GroupView<'_>>,
+    ) {
+        let Some(to) = mode::next(self.mode, cause) else { return };
+        if let (Mode::Multicast, Some(view)) = (self.mode, view) {
+            self.leave_group_data(view);
+        }
+        match (to, view) {
+            (Mode::Multicast, Some(view)) => self.follow_group(view),
+            (Mode::Unicast, _) => self.retry_at = self.next_retry(now, cause),
+            _ => {}
+        }
+        self.limits = false; // whoever joins is elected, or not
+        self.history.moved(now.since(began), self.mode, to, cause.text());
+        self.mode = to;
+        self.board.reset_judgement();
+        self.watch = Watch::begin(now, self.need.held());
+    }
+
+    /// Served by the group from here on: what lies ahead, and what is on its way, is not to be
+    /// sent by unicast.
+    fn follow_group(&mut self, view: &GroupView<'_>) {
+        self.need.follow(view.cursor, self.board.in_flight(view.log));
+    }
+
+    /// Not served by the group any more: all it does not have is to be sent by unicast.
+    fn leave_group_data(&mut self, view: &GroupView<'_>) {
+        self.need.unfollow(view.cursor, self.board.abandon(view.log));
+    }
+
+    fn next_retry(&mut self, now: Instant, cause: Cause) -> Option<Instant> {
+        if cause == Cause::CannotJoin {
+            return None;
+        }
+        let at = now + self.retry_after;
+        self.retry_after = (self.retry_after * 2).min(mode::RETRY_MAX);
+        Some(at)
+    }
+
+    /// Nothing has been heard for two round trips of what was sent to it by unicast: something is
+    /// sent that must be answered, whatever the window says (RFC 8985, 7.3). That is new data if
+    /// there is any, else the newest again; a control datagram if there is no data at all.
+    pub(crate) fn probe_tail(&mut self, end: u64) {
+        let limit = end.min(self.window.edge());
+        // What is short waits for what is in flight (RFC 9293, 3.8.6.2.1): it is no probe.
+        let whole = |next: Range<u64>| next.end.min(limit) >= next.start + PAYLOAD_SHORT as u64;
+        if !self.need.next_alone().is_some_and(|owed| whole(owed.range)) {
+            let Some(tail) = self.conn.tx.tail() else { return self.conn.ping() };
+            if !self.need.repeat(tail) {
+                return self.conn.ping(); // it came by the other way
+            }
+        }
+        self.conn.tx.allow_probe();
+    }
+
+    /// Whether its window, and nothing else, holds back what it is to get next; `cursor` is where
+    /// the group goes on if it follows that.
+    fn is_shut(&self, cursor: u64, segment: u64, end: u64) -> bool {
+        let next = self.next_wanted(cursor);
+        let quiet = self.conn.tx.flight() == 0 && !self.board.waits();
+        self.is_served()
+            && quiet
+            && next < end
+            && self.window.edge() < end.min(next.saturating_add(segment))
+    }
+
+    /// Looks whether its window is shut.
+    pub(crate) fn watch_window(&mut self, now: Instant, cursor: u64, segment: u64, end: u64) {
+        let shut = self.is_shut(cursor, segment, end);
+        let rto = self.conn.tx.path.rtt.rto();
+        self.window.watch(now, shut, rto);
+    }
+
+    /// When the member must be asked what it heard of the group's packets in flight to it.
+    fn probe_at(&self, log: &GroupLog) -> Option<Instant> {
+        let oldest = log.get(self.board.oldest_out()?)?;
+        let due = oldest.at + self.board.path.rtt.expected() + self.ack_delay();
+        Some(due.max(self.probed_at + self.probe_after))
+    }
+
+    /// Asks it for a report.
+    fn probe(&mut self, now: Instant) {
+        self.conn.ping();
+        self.probed_at = now;
+        let least = self.board.path.rtt.expected() + self.ack_delay();
+        self.probe_after = (self.probe_after * 2).clamp(least, PROBE_MAX.max(least));
+    }
+
+    /// It reported something new.
+    pub(crate) fn probe_answered(&mut self) {
+        self.probe_after = Duration::ZERO;
+    }
+
+    /// Ends its part of the session, with this outcome unless it has one.
+    pub(crate) fn end(
+        &mut self,
+        now: Instant,
+        began: Instant,
+        outcome: Result<(), Reason>,
+        view: Option<&GroupView<'_>>,
+    ) {
+        self.history.end(now, outcome);
+        self.change(now, began, Cause::Ended, view);
+        self.opening = None;
+        self.unproven = None;
+        self.need.end();
+    }
+}
+
+#[cfg(test)]
+impl Member {
+    /// Established, in the group, with this edge.
+    pub(crate) fn establish(&mut self, keys: crate::seal::Keys, edge: u64) {
+        self.conn.keys = Some(keys);
+        self.conn.proven = true;
+        self.opening = None;
+        self.group_status = GroupStatus::Joined;
+        self.window.begin(edge);
+    }
+
+    pub(crate) fn set_edge(&mut self, edge: u64) {
+        self.window.begin(edge);
+    }
+
+    pub(crate) fn forget_pace(&mut self) {
+        self.pacer = Pacer::default();
+    }
+}
+
+/// What a member's change of mode depends on in its session.
+pub(crate) struct GroupView<'a> {
+    pub(crate) log: &'a GroupLog,
+    /// The next byte that the group will carry.
+    pub(crate) cursor: u64,
+}

@@ -1,0 +1,102 @@
+//! What a member is watched for while it is served: troubles, and since when they last.
+
+use crate::proto::time::Instant;
+use core::time::Duration;
+
+/// A look at a member speaks for no more time than this: twice what lies between two.
+const LOOK_MAX: Duration = Duration::from_millis(100);
+/// A rate is measured over so long, as between two looks …
+const RATE_OVER: Duration = Duration::from_millis(50);
+/// … and the best is forgotten by this part with each: by half in nine seconds.
+const FORGET: f64 = 1.0 / 256.0;
+
+/// Since when a trouble lasts.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    deaf: Option<Instant>,
+    /// How long its window has held the group, less what it has not since, and when that was looked
+    /// at last.
+    closed: Duration,
+    looked: Instant,
+    /// At how many bytes a second data arrived there lately, and at best.
+    rate: f64,
+    best: f64,
+    /// When its bytes were counted for that, and how many there were.
+    counted: (Instant, u64),
+    period: Instant,
+    /// Loss over the last whole period.
+    last_loss: f64,
+}
+
+impl Watch {
+    /// It is watched from here on; so many bytes have arrived there.
+    pub(crate) fn begin(now: Instant, arrived: u64) -> Self {
+        Self { period: now, looked: now, counted: (now, arrived), ..Self::default() }
+    }
+
+    /// The first period of judgement begins.
+    pub(crate) fn begin_period(&mut self, now: Instant) {
+        self.period = now;
+    }
+
+    /// So many bytes have arrived there.
+    pub(crate) fn measure(&mut self, now: Instant, total: u64) {
+        let (since, before) = self.counted;
+        let passed = now.since(since);
+        if passed < RATE_OVER {
+            return;
+        }
+        self.counted = (now, total);
+        self.rate = total.saturating_sub(before) as f64 / passed.as_secs_f64();
+        self.best = self.rate.max(self.best * (1.0 - FORGET));
+    }
+
+    /// Bytes a second that arrived lately.
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Bytes a second that arrived at best.
+    pub(crate) fn best(&self) -> f64 {
+        self.best
+    }
+
+    /// The window holds the group now, or it does not: for how long it has. A window that opens now
+    /// and then, by a trickle, is closed if it is so for more than half of the time.
+    pub(crate) fn hold(&mut self, now: Instant, holds: bool) -> Duration {
+        let passed = now.since(core::mem::replace(&mut self.looked, now)).min(LOOK_MAX);
+        self.closed = if holds { self.closed + passed } else { self.closed.saturating_sub(passed) };
+        self.closed
+    }
+
+    /// Its window moves, and that is all that is asked of it.
+    pub(crate) fn moves(&mut self) {
+        self.closed = Duration::ZERO;
+    }
+
+    /// It hears less than it should, or it does not: for how long it has.
+    pub(crate) fn deaf(&mut self, now: Instant, is_deaf: bool) -> Duration {
+        if is_deaf {
+            now.since(*self.deaf.get_or_insert(now))
+        } else {
+            self.deaf = None;
+            Duration::ZERO
+        }
+    }
+
+    /// How long the present period of judgement lasts.
+    pub(crate) fn lasts(&self, now: Instant) -> Duration {
+        now.since(self.period)
+    }
+
+    /// A period of judgement has ended with this loss, 0 to 1; the next begins.
+    pub(crate) fn end_period(&mut self, now: Instant, loss: f64) {
+        self.last_loss = loss;
+        self.period = now;
+    }
+
+    /// Loss over the last whole period, 0 to 1.
+    pub(crate) fn last_loss(&self) -> f64 {
+        self.last_loss
+    }
+}

@@ -1,0 +1,115 @@
+//! Whose turn it is: pure functions of the session's state.
+
+use super::Session;
+use crate::proto::channel::ChannelId;
+use crate::proto::member::plan::Step;
+use crate::proto::time::Instant;
+use core::ops::Range;
+
+/// Where a train goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Group(ChannelId),
+    Member(usize),
+}
+
+impl Session {
+    /// Whose turn it is, if anybody has something to send: the channels and the members take turns, so
+    /// that neither starves, and each is bounded by its own window.
+    pub(super) fn choose(&self, now: Instant) -> Option<Target> {
+        if !self.started {
+            return None;
+        }
+        let group = || self.groups().find(|target| self.may_send(now, *target));
+        let member = || self.members_in_turn().find(|target| self.may_send(now, *target));
+        if self.turn.is_groups() { group().or_else(member) } else { member().or_else(group) }
+    }
+
+    fn may_send(&self, now: Instant, target: Target) -> bool {
+        self.is_due(now, target) && self.step(now, target).is_some()
+    }
+
+    fn groups(&self) -> impl Iterator<Item = Target> + use<> {
+        (0..self.channels.len()).map(|n| Target::Group(ChannelId(n)))
+    }
+
+    fn members_in_turn(&self) -> impl Iterator<Item = Target> + use<> {
+        let (n, first) = (self.members.len(), self.turn.member());
+        (0..n).map(move |k| Target::Member((first + k) % n))
+    }
+
+    /// Whether a target's pace lets a train leave.
+    fn is_due(&self, now: Instant, target: Target) -> bool {
+        match target {
+            Target::Group(id) => self.channels[id.0].is_due(now),
+            Target::Member(index) => self.members[index].pacer().permits(now),
+        }
+    }
+
+    /// When the next train may leave that nothing but its pace holds back.
+    pub(super) fn next_paced(&self, now: Instant) -> Option<Instant> {
+        if !self.started {
+            return None;
+        }
+        let held =
+            |target: &Target| !self.is_due(now, *target) && self.step(now, *target).is_some();
+        let next = |target| match target {
+            Target::Group(ChannelId(n)) => self.channels[n].next_due(),
+            Target::Member(index) => self.members[index].pacer().next(),
+        };
+        self.members_in_turn().chain(self.groups()).filter(held).map(next).min()
+    }
+
+    /// Bytes a second at which a target is sent to; `None`: at once.
+    pub(super) fn pacing_rate(&self, target: Target) -> Option<f64> {
+        match target {
+            Target::Group(id) => self.channels[id.0].pacing_rate(&self.members),
+            Target::Member(index) => self.members[index].pacing_rate(),
+        }
+    }
+
+    /// Payload of a target's full segments, in bytes.
+    pub(super) fn segment(&self, target: Target) -> u64 {
+        match target {
+            Target::Group(id) => self.channels[id.0].segment(),
+            Target::Member(index) => self.members[index].segment(),
+        }
+    }
+
+    /// The next segment for a target, or `None` if its window, its credit or the data says wait.
+    pub(super) fn step(&self, now: Instant, target: Target) -> Option<Step> {
+        let (members, store) = (&self.members, &self.store);
+        match target {
+            Target::Group(id) => self.channels[id.0].step(members, store, self.finishing),
+            Target::Member(index) => {
+                let hold = || {
+                    let len = store.is_source().then(|| store.end());
+                    self.channel_of(index)?.hold(now, len, members.len())
+                };
+                members[index].step(store, self.finishing, hold)
+            }
+        }
+    }
+
+    /// The first bytes that somebody could be sent but that are not at hand: a source must supply
+    /// them.
+    pub(super) fn wanted(&self) -> Option<Range<u64>> {
+        if !self.started || !self.store.is_source() {
+            return None;
+        }
+        let lacks = |start: u64, segment: u64| {
+            let range = start..self.store.end().min(start.saturating_add(segment));
+            (!range.is_empty() && !self.store.has(&range)).then_some(range)
+        };
+        let group = || {
+            self.channels.iter().find_map(|channel| {
+                channel.wanted().find_map(|start| lacks(start, channel.segment()))
+            })
+        };
+        let alone = || {
+            let served = self.members.iter().filter(|m| m.is_served());
+            served.filter_map(|m| lacks(m.need().first_alone()?, m.segment())).next()
+        };
+        group().or_else(alone)
+    }
+}

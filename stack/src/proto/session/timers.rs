@@ -1,0 +1,151 @@
+//! A session's timers: connect time-outs, the start rule, repairs, probes, retries, judgement.
+
+use super::Session;
+use super::settle::Told;
+use crate::error::Reason;
+use crate::proto::channel::Channel;
+use crate::proto::member::Member;
+use crate::proto::member::mode::Cause;
+use crate::proto::send::space::{Fired, News};
+use crate::proto::time::Instant;
+use core::time::Duration;
+
+/// Troubles that last are looked for so often, while anything is in flight to the group.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+
+impl Session {
+    /// When [`Self::on_timer`] has something to do next.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let mut at: Option<Instant> = None;
+        let mut consider = |t: Option<Instant>| {
+            if let Some(t) = t
+                && at.is_none_or(|a| t < a)
+            {
+                at = Some(t);
+            }
+        };
+        for (index, m) in self.members.iter().enumerate() {
+            if let Some(repeat) = m.opening_deadline() {
+                consider(Some(repeat));
+                consider(Some(self.began + self.config.connect_timeout));
+            } else {
+                let log = self.channel_of(index).map(Channel::log);
+                consider(m.deadline(now, log, self.config.idle_timeout));
+            }
+        }
+        if !self.started && self.members.iter().any(Member::is_served) {
+            consider(self.first_answer.map(|t| t + self.config.start_wait));
+        }
+        // Also when nothing is in flight: a closed window may be why.
+        let end = self.store.end();
+        let unsent = self.channels.iter().any(|channel| channel.is_unfinished(end));
+        if self.members.iter().any(|m| m.is_multicast() && (unsent || m.board().waits())) {
+            consider(Some(self.next_check));
+        }
+        for channel in &self.channels {
+            consider(channel.deadline(now, self.started));
+        }
+        consider(self.pace.deadline(now));
+        consider(self.paced_until);
+        at
+    }
+
+    /// Fires what is due.
+    pub(crate) fn on_timer(&mut self, now: Instant) {
+        for index in 0..self.members.len() {
+            self.member_timers(now, index);
+        }
+        self.try_start(now);
+        let Self { members, channels, .. } = self;
+        channels.iter_mut().for_each(|channel| channel.settle_repairs(now, members));
+        if now >= self.next_check {
+            self.next_check = now + CHECK_EVERY;
+            for index in 0..self.members.len() {
+                self.judge(now, index);
+            }
+            let Self { members, channels, .. } = self;
+            for channel in channels {
+                channel.elect(members);
+                channel.trim(now, members);
+            }
+        }
+        self.refresh(now);
+    }
+
+    /// What must be up to date before anything is sent.
+    pub(crate) fn refresh(&mut self, now: Instant) {
+        let Self { members, channels, started, .. } = self;
+        for channel in channels.iter_mut().filter(|_| *started) {
+            channel.refresh(now, members);
+        }
+    }
+
+    fn member_timers(&mut self, now: Instant, index: usize) {
+        let (began, connect) = (self.began, self.config.connect_timeout);
+        let m = &mut self.members[index];
+        if m.is_opening() {
+            if now >= began + connect {
+                let reason = m.give_up(Reason::NeverAnswered(connect));
+                self.end_member(now, index, Err(reason));
+            }
+            return;
+        }
+        match m.conn_mut().on_timer(now) {
+            Ok((Fired::Nothing, _)) => {}
+            Ok((Fired::Probe, _)) => m.probe_tail(self.store.end()),
+            Ok((Fired::Reordering, news)) => self.on_timer_losses(now, index, news),
+            Ok((Fired::Timeout, news)) => {
+                // Not later: who cannot be reached is known when that time is over.
+                if now < began + connect {
+                    m.begin_again();
+                }
+                // Some filters drop what they do not know: of a path that has never carried data
+                // nothing is asked but to carry it (RFC 8311, 4.2.2, and 9000, 13.4.2).
+                self.ecn &= m.need().held() > 0;
+                self.on_timer_losses(now, index, news);
+            }
+            Err(reason) => {
+                if m.outcome().is_none() {
+                    m.conn_mut().abort("nothing was heard of this end"); // should it still be there
+                } else {
+                    m.conn_mut().drop_dead();
+                }
+                self.end_member(now, index, Err(reason));
+                return;
+            }
+        }
+        if self.members[index].is_served() {
+            self.served_timers(now, index);
+        }
+    }
+
+    fn served_timers(&mut self, now: Instant, index: usize) {
+        let (at, idle) = (self.at(index), self.config.idle_timeout);
+        let segment = self.channel_of(index).map_or(0, Channel::segment);
+        let m = &mut self.members[index];
+        let owed = m.is_owed(self.store.end(), segment.max(m.segment()), at);
+        if m.is_stalled(now, owed, idle) {
+            m.conn_mut().abort("no byte was acknowledged");
+            self.end_member(now, index, Err(Reason::Stalled(idle)));
+            return;
+        }
+        let Self { members, channels, .. } = self;
+        let channel = members[index].channel().map(|id| &channels[id.0]);
+        if let Some(news) = channel.and_then(|channel| channel.on_timer(now, &mut members[index])) {
+            self.settle(now, index, Told::Group(news));
+            self.fit(index);
+        }
+        let Self { members, channels, .. } = self;
+        let m = &mut members[index];
+        m.ask(now, m.channel().map(|id| channels[id.0].log()));
+        if m.retries(now) {
+            self.change(now, index, Cause::Retry);
+        }
+    }
+
+    /// Contents that a timer gave up for lost.
+    fn on_timer_losses(&mut self, now: Instant, index: usize, news: News) {
+        self.settle(now, index, Told::Alone(news));
+        self.fit(index);
+    }
+}
