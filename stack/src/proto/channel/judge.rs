@@ -47,7 +47,7 @@ impl Channel {
         let deaf_for = m.watch_mut().deaf(now, mode::is_deaf(hearing));
         let closed_for = m.watch_mut().hold(now, blocked);
         let oldest = m.board().oldest_out().and_then(|pn| self.log.get(pn));
-        let heard = m.conn().last_heard;
+        let heard = m.conn().last_heard();
         let silent_for = oldest.map_or(Duration::ZERO, |entry| now.since(entry.at.max(heard)));
         mode::judge(&Evidence {
             mode: m.mode(),

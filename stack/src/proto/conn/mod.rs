@@ -31,12 +31,15 @@ const LINGER_PTO: u32 = 3;
 /// A quiet association is asked for a sign of life four times within the idle time-out.
 const KEEPALIVES: u32 = 4;
 
+/// The third handshake message, and its length.
+pub(crate) type Third = ([u8; crate::seal::MAX_MESSAGE], usize);
+
 /// Our FIN in one conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Fin {
     pub(crate) wanted: bool,
     flying: bool,
-    pub(crate) acked: bool,
+    acked: bool,
 }
 
 impl Fin {
@@ -70,30 +73,30 @@ pub(crate) struct Names {
 /// One end of an association.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    pub(crate) role: Role,
+    role: Role,
     pub(crate) names: Names,
     pub(crate) data: State,
-    pub(crate) control_state: State,
+    control_state: State,
     pub(crate) keys: Option<Keys>,
     /// The peer has shown that it holds the keys.
-    pub(crate) proven: bool,
+    proven: bool,
     pub(crate) tx: SendSpace,
-    pub(crate) rx: PnTracker,
+    rx: PnTracker,
     pub(crate) control: Control,
     pub(crate) acks: Acks,
     pub(crate) data_fin: Fin,
-    pub(crate) control_fin: Fin,
+    control_fin: Fin,
     /// The third handshake message, repeated with each flight until the peer is proven.
-    pub(crate) third: Option<([u8; crate::seal::MAX_MESSAGE], usize)>,
-    pub(crate) third_due: bool,
+    third: Option<Third>,
+    third_due: bool,
     /// The present flight has been led by it.
     third_led: bool,
-    pub(crate) ping_due: bool,
-    pub(crate) abort_due: Option<String>,
+    ping_due: bool,
+    abort_due: Option<String>,
     /// Why this side aborted: said again whenever the peer shows that it does not know.
     aborted: Option<String>,
-    pub(crate) last_heard: Instant,
-    pub(crate) idle_timeout: Duration,
+    last_heard: Instant,
+    idle_timeout: Duration,
     keepalive_at: Instant,
     linger_until: Option<Instant>,
     /// Since when the end is being agreed upon.
@@ -141,6 +144,51 @@ impl Conn {
         };
         conn.step(open);
         conn
+    }
+
+    /// Our SYN was answered: the keys are here, and the third message, which proves them, is due.
+    pub(crate) fn answered(&mut self, now: Instant, keys: Keys, third: Third) {
+        self.keys = Some(keys);
+        self.third = Some(third);
+        self.third_due = true;
+        self.last_heard = now;
+    }
+
+    /// The peer repeats its answer: our third message was lost.
+    pub(crate) fn repeat_third(&mut self) {
+        self.third_due = self.third.is_some();
+    }
+
+    /// Ends the association before it began: without the third message there is none.
+    pub(crate) fn turn_away(&mut self) {
+        self.third = None;
+        self.third_due = false;
+        self.drop_dead();
+    }
+
+    /// Whether the peer has shown that it holds the keys.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// When something authentic came last.
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
+    /// The peer lives, though it has nothing to say to us alone.
+    pub(crate) fn lives(&mut self, now: Instant) {
+        self.last_heard = now;
+    }
+
+    /// Whether the peer has everything that was said on control, and the end of it.
+    pub(crate) fn is_control_done(&self) -> bool {
+        self.control_fin.acked && self.control.all_acked()
+    }
+
+    /// Whether the peer is yet to be told that it was aborted here.
+    pub(crate) fn owes_abort(&self) -> bool {
+        self.abort_due.is_some()
     }
 
     /// Both conversations take a step of the handshake, or of the end, together.

@@ -7,7 +7,6 @@ use crate::proto::conn::Conn;
 use crate::proto::conn::emit::assemble_bare;
 use crate::proto::conn::handshake::parse_hello;
 use crate::proto::event::{Action, Arrival, ReceiverId};
-use crate::proto::member::Member;
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
 use crate::wire::{
@@ -51,13 +50,7 @@ impl Endpoint {
         match self.owners.get(&header.encap.cid) {
             Some(Owner::Member(id, index)) => {
                 let Some(session) = self.sessions.get_mut(id) else { return };
-                let Some(conn) = session.member(*index).map(Member::conn) else { return };
-                if conn.names.peer != arrival.from {
-                    return;
-                }
-                if let Some(incoming) = conn.open(header, header_len, datagram) {
-                    session.on_datagram(now, *index, &incoming, ce);
-                }
+                session.on_unicast(now, *index, (arrival.from, ce), (header, header_len), datagram);
             }
             Some(Owner::Receiver(id)) => {
                 let Some(receiver) = self.receivers.get_mut(id) else { return };

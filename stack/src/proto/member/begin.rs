@@ -39,7 +39,7 @@ impl Member {
         }
         let again = self.opening.is_none();
         if again && hello.cid == self.conn.names.remote_cid {
-            self.conn.third_due = true; // a repeated answer: ours was lost
+            self.conn.repeat_third();
             return None;
         }
         let opened = opening.on_answer(now, &hello)?;
@@ -47,10 +47,7 @@ impl Member {
         self.conn.names.irs = hello.seq;
         self.conn.names.local = arrival.to;
         self.conn.names.ifindex = arrival.ifindex;
-        self.conn.keys = Some(opened.keys);
-        self.conn.third = Some(opened.third);
-        self.conn.third_due = true;
-        self.conn.last_heard = now;
+        self.conn.answered(now, opened.keys, opened.third);
         self.window.begin(hello.edge.unwrap_or(0));
         if !again {
             self.unproven = self.opening.take();
@@ -62,13 +59,6 @@ impl Member {
             self.watch.begin_period(now);
         }
         Some(Answer { features: hello.descriptor.features, again })
-    }
-
-    /// It answered, and is not served: without the third message no session begins there.
-    pub(crate) fn turn_away(&mut self) {
-        self.conn.third = None;
-        self.conn.third_due = false;
-        self.conn.drop_dead();
     }
 
     /// It may join the group that it has been told of.

@@ -570,7 +570,7 @@ impl Member {
     /// Established, in the group, with this edge.
     pub(crate) fn establish(&mut self, keys: crate::seal::Keys, edge: u64) {
         self.conn.keys = Some(keys);
-        self.conn.proven = true;
+        self.conn.heard(Instant::ZERO);
         self.opening = None;
         self.group_status = GroupStatus::Joined;
         self.window.begin(edge);

@@ -161,7 +161,7 @@ impl Receiving {
             return;
         }
         self.heard.record(true);
-        self.conn.last_heard = now; // the sender lives, though it has nothing to say to us alone
+        self.conn.lives(now);
         if let Some(group) = &mut self.group {
             let recorded = group.tracker.record(now, pn, ce, true);
             self.conn.acks.on_packet(now, urgency(recorded));
@@ -408,7 +408,7 @@ impl Receiving {
 
     /// Whether the sender has the verdict, or will not get it any more.
     pub(crate) fn closed(&self) -> Option<Result<(), Reason>> {
-        if self.verdict_given && self.conn.control_fin.acked && self.conn.control.all_acked() {
+        if self.verdict_given && self.conn.is_control_done() {
             return Some(Ok(()));
         }
         self.ended.clone().map(Err)

@@ -42,7 +42,7 @@ impl Session {
     /// A member has just been established.
     fn admit(&mut self, now: Instant, index: usize, features: Features) {
         if self.store.base() > 0 {
-            self.members[index].turn_away();
+            self.members[index].conn_mut().turn_away();
             self.end_member(now, index, Err(Reason::TooLate));
             return;
         }
@@ -92,14 +92,26 @@ impl Session {
         }
     }
 
-    /// Takes an opened unicast datagram of a member.
-    pub(crate) fn on_datagram(
+    /// Takes a datagram to a member's association: from where it came and whether it was marked, its
+    /// header, and all of it.
+    pub(crate) fn on_unicast(
         &mut self,
         now: Instant,
         index: usize,
-        incoming: &Incoming<'_>,
-        ce: bool,
+        (from, ce): (SocketAddr, bool),
+        (header, header_len): (Header, usize),
+        datagram: &mut [u8],
     ) {
+        let Some(conn) = self.members.get(index).map(Member::conn) else { return };
+        if conn.names.peer == from
+            && let Some(incoming) = conn.open(header, header_len, datagram)
+        {
+            self.on_datagram(now, index, &incoming, ce);
+        }
+    }
+
+    /// Takes an opened unicast datagram of a member.
+    fn on_datagram(&mut self, now: Instant, index: usize, incoming: &Incoming<'_>, ce: bool) {
         let conn = self.members[index].conn_mut();
         if incoming.header.segment.rst {
             let why = incoming.abort.unwrap_or("no reason given").to_owned();

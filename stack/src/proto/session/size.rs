@@ -73,7 +73,7 @@ impl Session {
     /// Whether enough goes to a member alone: what is left of the stream, or the repairs that it
     /// has had so far.
     fn is_worth_probing(&self, now: Instant, m: &Member) -> bool {
-        if !m.is_served() || !m.conn().proven || m.path().mtu.is_settled() {
+        if !m.is_served() || !m.conn().is_proven() || m.path().mtu.is_settled() {
             return false;
         }
         if m.is_multicast() {
