@@ -44,10 +44,17 @@ pub struct Common {
     /// Most that is sent, in bits per second, such as 900M [default: what everybody can take].
     #[arg(long, value_name = "BITS", value_parser = values::rate)]
     pub rate: Option<u64>,
-    /// A host that has not answered for so long fails.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::time)]
-    pub connect_timeout: Duration,
+    /// A host that has not answered for so long fails [default: 10s, or at once where nobody listens].
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub connect_timeout: Option<Duration>,
     /// Nothing is encrypted and nobody is authenticated: say nothing about it.
     #[arg(long, value_parser = FalseyValueParser::new())]
     pub insecure_plaintext: bool,
+}
+
+impl Common {
+    /// How long a host may take to answer.
+    pub fn patience(&self) -> Duration {
+        self.connect_timeout.unwrap_or(values::CONNECT_TIMEOUT)
+    }
 }

@@ -176,7 +176,7 @@ mod tests {
     fn defaults_are_the_published_ones() {
         let common = read(&[]).unwrap().common;
         assert_eq!((common.port, common.ttl), (8737, 1));
-        assert_eq!(common.connect_timeout, Duration::from_secs(10));
+        assert_eq!((common.connect_timeout, common.patience()), (None, Duration::from_secs(10)));
         assert!(common.rate.is_none() && !common.json && !common.insecure_plaintext);
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let tool = with_config(file, &["--port", "9001"]).unwrap();
         let common = tool.common;
         assert_eq!((common.port, common.rate, common.verbose), (9001, Some(10_000_000), 2));
-        assert_eq!(common.connect_timeout, Duration::from_millis(1500));
+        assert_eq!(common.connect_timeout, Some(Duration::from_millis(1500)));
         assert!(common.json && tool.many == ["a", "b"] && tool.root.is_none());
         assert!(!with_config("json = false", &[]).unwrap().common.json);
     }

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Port of the daemon, and of a group for which no other is given.
 pub const PORT: u16 = 8737;
 
+/// How long a host may take to answer, unless it is said.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Longest time-out that can be asked for: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -94,7 +94,7 @@ impl Seats {
 /// Gives every host a place in the session. Two names of one address share a copy; they cannot
 /// have two.
 fn seat(targets: &[Target], common: &Common, ended: &dyn Fn() -> bool) -> Seats {
-    let found = resolve(targets, common.port, common.connect_timeout, ended);
+    let found = resolve(targets, common.port, common.patience(), ended);
     let seats = place(targets, found);
     for (target, seat) in targets.iter().zip(&seats.of) {
         if let Err(why) = seat {
@@ -149,7 +149,9 @@ fn connect(
             content: Content::Source { len: Some(len) },
             rate: common.rate,
             algorithm,
-            connect_timeout: common.connect_timeout,
+            connect_timeout: common.patience(),
+            // Who says how long to wait means it, also for a host that is starting just now.
+            give_up_refused: common.connect_timeout.is_none(),
             ..SessionConfig::default()
         },
         interface,

@@ -50,7 +50,7 @@ impl Cli {
         let given = [
             ("--ttl", *ttl != 1),
             ("--rate", rate.is_some()),
-            ("--connect-timeout", connect_timeout.as_secs() != 10),
+            ("--connect-timeout", connect_timeout.is_some()),
         ];
         given.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
     }

@@ -97,6 +97,10 @@ pub struct SessionConfig {
     pub mtu: usize,
     /// A receiver that has not answered for so long fails.
     pub connect_timeout: Duration,
+    /// One whose host says three times that it cannot be reached, or that nobody listens there, fails
+    /// at once. If not, that is what its failure says when `connect_timeout` is over: it may be
+    /// starting just now.
+    pub give_up_refused: bool,
     /// Sending begins when all have answered, or so long after the first did.
     pub start_wait: Duration,
     /// Receivers are asked what they hold: nothing is sent to one that it has not declared to lack.
@@ -121,6 +125,7 @@ impl Default for SessionConfig {
             rate: None,
             mtu: 9000, // jumbo frames
             connect_timeout: Duration::from_secs(10),
+            give_up_refused: true,
             start_wait: Duration::from_secs(1),
             declares: false,
             declare_wait: Duration::from_secs(1),

@@ -25,7 +25,7 @@ fn only(ip: IpAddr) {
     let sender = Sender::connect(SenderOptions::default(), &peers).unwrap();
     sender.finish();
     let reports = sender.wait();
-    let why = "nobody listens on that port".to_owned();
+    let why = format!("port {}: nobody listens; start the receiver there", peers[0].port());
     assert_eq!(reports[0].outcome, Some(Err(Reason::Unreachable(why))));
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
 }

@@ -219,7 +219,7 @@ impl Driver {
         for _ in 0..ERRORS_PER_TURN {
             let Some((to, why)) = socket.take_error() else { return };
             tracing::debug!(%to, "cannot be reached: {why}");
-            self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
+            self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
         }
     }
 
@@ -339,7 +339,7 @@ impl Driver {
                         self.shared.ask(|engine, now| engine.handle_oversize(now, to, len));
                     }
                     Sending::Unreachable(why) => {
-                        self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
+                        self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
                     }
                 },
             }

@@ -43,7 +43,7 @@ pub(crate) struct UdpSocket {
 }
 
 /// How far sending a train came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sending {
     /// It is gone (or lost, which the transport must bear anyway).
     Done,
@@ -52,7 +52,7 @@ pub(crate) enum Sending {
     /// A datagram of this length is too long for the path; what was left of the train was dropped.
     Oversize(usize),
     /// There is no way to the receiver, and why; what was left of the train was dropped.
-    Unreachable(&'static str),
+    Unreachable(String),
 }
 
 /// A train and the buffer it stands in.
@@ -177,11 +177,11 @@ impl UdpSocket {
     }
 
     /// The next receiver that cannot be reached, and why; `None` when nothing more was heard.
-    pub(crate) fn take_error(&self) -> Option<(SocketAddr, &'static str)> {
+    pub(crate) fn take_error(&self) -> Option<(SocketAddr, String)> {
         loop {
             let (to, error) = sys::take_error(self.io.as_fd()).ok()?;
-            let why = unreachable(error.errno).filter(|_| error.icmp);
-            if let (Some(to), Some(why)) = (to, why) {
+            let to = to.filter(|_| error.icmp);
+            if let Some((to, why)) = to.and_then(|to| Some((to, unreachable(to, error.errno)?))) {
                 return Some((to, why));
             }
         }
@@ -319,7 +319,8 @@ impl Offload {
                         let gone = left.min(if single { MAX_SEGMENTS * size } else { piece });
                         single = false;
                         self.lose(train, gone, &e);
-                        if let Some(why) = e.raw_os_error().and_then(unreachable) {
+                        let to = train.transmit.to;
+                        if let Some(why) = e.raw_os_error().and_then(|no| unreachable(to, no)) {
                             return Sending::Unreachable(why);
                         }
                     }
@@ -338,18 +339,21 @@ impl Offload {
 
 /// Whether an ICMP message can be behind an error (udp(7)).
 fn is_icmp(errno: i32) -> bool {
-    errno == libc::EMSGSIZE || unreachable(errno).is_some()
+    errno == libc::EMSGSIZE || unreachable(([0, 0, 0, 0], 0).into(), errno).is_some()
 }
 
 /// What it means to people that a receiver cannot be reached; `None` for other errors.
-fn unreachable(errno: i32) -> Option<&'static str> {
-    match errno {
-        libc::ECONNREFUSED => Some("nobody listens on that port"),
-        libc::EHOSTUNREACH => Some("no route to host"),
-        libc::ENETUNREACH => Some("network is unreachable"),
-        libc::EACCES | libc::EPERM => Some("a filter on the way forbids it"),
-        _ => None,
-    }
+fn unreachable(to: SocketAddr, errno: i32) -> Option<String> {
+    let why = match errno {
+        libc::ECONNREFUSED => {
+            return Some(format!("port {}: nobody listens; start the receiver there", to.port()));
+        }
+        libc::EHOSTUNREACH => "no route to host",
+        libc::ENETUNREACH => "network is unreachable",
+        libc::EACCES | libc::EPERM => "a filter on the way forbids it",
+        _ => return None,
+    };
+    Some(why.to_owned())
 }
 
 /// A link-local address means something on one link only (RFC 4007, 6): the interface goes with it.

@@ -71,6 +71,28 @@ fn nobody_listens_is_known_within_a_second_and_holds_nobody() {
     assert!(net.now.since(begin) < SECOND * 2);
 }
 
+/// The second host refuses for three seconds, then it listens.
+#[test]
+fn who_is_told_to_wait_waits_for_a_host_that_starts_and_holds_nobody() {
+    let mut net = Net::new(2, 0, straight());
+    net.nodes[2].dead = true;
+    let late = net.nodes[2].addr;
+    let begin = net.now;
+    let config =
+        SessionConfig { give_up_refused: false, ..source(LEN, Delivery::Unordered, Some(group())) };
+    let mut app = App::new(&mut net, config, LEN);
+    assert!(net.run(SECOND * 4, |net| {
+        app.serve(net);
+        let now = net.now;
+        net.nodes[0].endpoint.handle_unreachable(now, late, "nobody listens there");
+        net.now.since(begin) < SECOND * 3
+    }));
+    assert_eq!(outcome(&net, &app, 0), Some(Ok(())), "held up by the other");
+    net.nodes[2].dead = false;
+    assert!(app.finish(&mut net, SECOND * 5));
+    assert_eq!(outcome(&net, &app, 1), Some(Ok(())));
+}
+
 /// A single report may be late, or forged: the host may yet answer.
 #[test]
 fn one_unreachable_is_a_hint_and_after_the_handshake_it_is_nothing() {

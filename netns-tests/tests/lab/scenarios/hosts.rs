@@ -1,6 +1,7 @@
 //! Hosts that are not as they should be.
 
 use crate::copy::{Copy, copy};
+use crate::daemon::Daemon;
 use crate::network::{LEN, Lab, content};
 use crate::shell::wait_for;
 use std::fs;
@@ -46,13 +47,30 @@ pub(super) fn nobody_listens_and_nobody_is_there() {
     let done = copy(&lab, &args);
     assert_eq!(done.code, Some(3), "{done:#?}");
     assert!(done.took < SOON, "{:?}", done.took);
-    assert_eq!(done.text(2, "reason"), "nobody listens on that port");
+    assert_eq!(done.text(2, "reason"), "port 8737: nobody listens; start the receiver there");
     assert!(!done.text(3, "reason").is_empty());
     for host in [0, 1] {
         assert_eq!(done.text(host, "status"), "ok", "{done:#?}");
         // A copy takes a fraction of a second; the start waits a second at most for the others.
         let seconds = done.hosts[host]["seconds"].as_f64().unwrap();
         assert!(seconds < 4.0, "held up for {seconds} seconds");
+    }
+}
+
+pub(super) fn a_daemon_comes_late() {
+    let lab = Lab::bridge(2);
+    let early = Daemon::start(&lab, 1, &lab.folder(1));
+    let mut args = ["--rate", "100M", "--connect-timeout", "15s"].map(str::to_owned).to_vec();
+    args.push(lab.source(LEN).display().to_string());
+    args.extend(lab.all());
+    let running = Copy::start(&lab, &args);
+    // Three refusals take 750 ms, a third of the file two seconds.
+    wait_for("a third has arrived", SOON, || lab.bytes(1).1 > LEN / 3);
+    let late = Daemon::start(&lab, 2, &lab.folder(2));
+    let done = running.wait();
+    assert_eq!(done.code, Some(0), "{done:#?}");
+    for daemon in [early, late] {
+        assert!(fs::read(daemon.root.join(format!("source-{LEN}"))).unwrap() == content(LEN));
     }
 }
 

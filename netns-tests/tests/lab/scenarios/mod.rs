@@ -26,6 +26,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("multicast::a_rate_is_kept", multicast::a_rate_is_kept),
     ("hosts::one_is_killed_midway", hosts::one_is_killed_midway),
     ("hosts::nobody_listens_and_nobody_is_there", hosts::nobody_listens_and_nobody_is_there),
+    ("hosts::a_daemon_comes_late", hosts::a_daemon_comes_late),
     ("hosts::all_are_bad", hosts::all_are_bad),
     ("hosts::a_name_that_does_not_resolve", hosts::a_name_that_does_not_resolve),
     ("faults::disks_that_cannot_take_it", faults::disks_that_cannot_take_it),

@@ -84,8 +84,8 @@ impl Member {
         }
     }
 
-    /// An ICMP message about its address: why it ends, if it has not answered and this has come often
-    /// enough.
+    /// An ICMP message about its address: what it says, if it has not answered and this has come often
+    /// enough to believe it.
     pub(crate) fn on_unreachable(&mut self, why: &str) -> Option<Reason> {
         if self.opening.is_none() || self.outcome().is_some() {
             return None;
@@ -93,10 +93,7 @@ impl Member {
         let reason = Reason::Unreachable(why.to_owned());
         self.unreachable += 1;
         self.hint = Some(reason.clone());
-        (self.unreachable >= UNREACHABLE).then(|| {
-            self.conn.drop_dead();
-            reason
-        })
+        (self.unreachable >= UNREACHABLE).then_some(reason)
     }
 
     /// It has not answered for as long as it may: why it fails.

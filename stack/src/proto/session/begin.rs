@@ -82,11 +82,14 @@ impl Session {
     }
 
     /// An ICMP message about a datagram to this address: ends a member that has not answered yet
-    /// when it has come often enough. Later it means nothing, since anybody may send one (RFC 5927,
-    /// 4 and 5): a receiver that is gone is found by its silence.
+    /// when it has come often enough, unless the application would rather wait. Later it means
+    /// nothing, since anybody may send one (RFC 5927, 4 and 5): a receiver that is gone is found by
+    /// its silence.
     pub(crate) fn on_unreachable(&mut self, now: Instant, to: SocketAddr, why: &str) {
         let Some(index) = self.members.iter().position(|m| m.addr() == to) else { return };
-        if let Some(reason) = self.members[index].on_unreachable(why) {
+        let ends = self.config.give_up_refused;
+        if let Some(reason) = self.members[index].on_unreachable(why).filter(|_| ends) {
+            self.members[index].conn_mut().drop_dead();
             self.end_member(now, index, Err(reason));
             self.try_start(now);
         }
