@@ -337,7 +337,9 @@ impl Member {
     /// Whether everything below `end` has been sent to it that it is known to lack: by the group,
     /// up to its cursor, or alone.
     pub(crate) fn is_sent_below(&self, end: u64, cursor: u64) -> bool {
-        self.next_wanted(cursor) >= end
+        let ahead = |at| self.need.lacks_from(at, true).is_some_and(|range| range.start < end);
+        self.need.first_alone().is_none_or(|alone| alone >= end)
+            && self.follows(cursor).is_none_or(|at| at >= end || !ahead(at))
     }
 
     /// It bounds the group's window from here on, or it does not; whether that is new.

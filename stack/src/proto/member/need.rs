@@ -206,9 +206,10 @@ impl Need {
     }
 
     fn settle(&mut self, range: Range<u64>) {
-        for set in [&mut self.undeclared, &mut self.unsent, &mut self.again, &mut self.shared] {
-            set.remove(range.clone());
-        }
+        take(&mut self.undeclared, &range);
+        take(&mut self.unsent, &range);
+        take(&mut self.again, &range);
+        take(&mut self.shared, &range);
         self.has.insert(range);
     }
 
@@ -216,15 +217,16 @@ impl Need {
     pub(crate) fn sent_alone(&mut self, range: Range<u64>) {
         let bytes = range.end - range.start;
         self.sent += bytes;
-        self.first_sent += self.unsent.overlap(range.clone()).map(|r| r.end - r.start).sum::<u64>();
+        let unsent = self.unsent.total();
+        take(&mut self.unsent, &range);
+        take(&mut self.again, &range);
+        self.first_sent += unsent - self.unsent.total();
         self.high = self.high.max(range.end);
-        self.unsent.remove(range.clone());
-        self.again.remove(range);
     }
 
     /// The group carries these bytes, again if they were owed.
     pub(crate) fn carried(&mut self, range: Range<u64>) {
-        self.shared.remove(range);
+        take(&mut self.shared, &range);
     }
 
     /// Bytes sent to it alone were lost.
@@ -296,6 +298,9 @@ impl Need {
     /// What is to be sent to it alone next, lowest first.
     pub(crate) fn next_alone(&self) -> Option<Owed> {
         let (unsent, again) = (self.unsent.first(), self.again.first());
+        if again.is_none() {
+            return unsent.map(|range| Owed { range, repair: false });
+        }
         let (mut range, repair) = match (unsent, again) {
             (Some(first), Some(other)) if other.start < first.start => (other, true),
             (Some(first), _) => (first, false),
@@ -407,6 +412,14 @@ impl Need {
     /// Bytes sent to it by unicast for the first time.
     pub(crate) fn first_sent(&self) -> u64 {
         self.first_sent
+    }
+}
+
+/// Takes a range out of a set: mostly none of it is there, since what is acknowledged was sent, and
+/// what is sent comes first.
+fn take(set: &mut RangeSet, range: &Range<u64>) {
+    if set.first().is_some_and(|first| first.start < range.end) {
+        set.remove(range.clone());
     }
 }
 
