@@ -169,46 +169,28 @@ impl Driver {
         let sources: Vec<(Token, Source)> = self.readable.iter().map(|(t, s)| (*t, *s)).collect();
         for (token, source) in sources {
             self.errors(source);
-            let mut emptied = false;
-            for _ in 0..READS_PER_TURN {
-                let socket = match source {
-                    Source::Main(index) => self.sockets.get(index),
-                    Source::Group(group) => self.groups.socket(&group),
-                };
-                let read = socket.map(|socket| socket.recv(&mut self.batch));
-                match read {
-                    Some(Ok(count)) => {
-                        let mut inner = self.shared.lock();
-                        let now = self.shared.clock.now();
-                        for (arrival, bytes) in self.batch.reads(count) {
-                            inner.endpoint.handle_datagram(now, &arrival, bytes);
-                        }
-                    }
-                    // An error that was pending (an ICMP message) is taken by reporting it.
-                    Some(Err(e)) if e.kind() != io::ErrorKind::WouldBlock => {
-                        tracing::debug!("receiving: {e}");
-                    }
-                    _ => {
-                        self.readable.remove(&token);
-                        emptied = true;
-                        break;
-                    }
+            let socket = match source {
+                Source::Main(index) => self.sockets.get(index),
+                Source::Group(group) => self.groups.socket(&group),
+            };
+            let Some(socket) = socket else {
+                self.readable.remove(&token);
+                continue;
+            };
+            let shared = &self.shared;
+            let turn = socket.read_turn(&mut self.batch, READS_PER_TURN, |batch, count| {
+                let mut inner = shared.lock();
+                let now = shared.clock.now();
+                for (arrival, bytes) in batch.reads(count) {
+                    inner.endpoint.handle_datagram(now, &arrival, bytes);
                 }
+            });
+            if let Some(load) = socket.load_after(turn) {
+                self.shared.ask(|engine, now| engine.handle_load(now, &load));
             }
-            if !emptied {
-                self.report_load(source);
+            if turn.emptied {
+                self.readable.remove(&token);
             }
-        }
-    }
-
-    /// A turn's reads have not emptied the socket: tells the engine how much is left.
-    fn report_load(&self, source: Source) {
-        let socket = match source {
-            Source::Main(index) => self.sockets.get(index),
-            Source::Group(group) => self.groups.socket(&group),
-        };
-        if let Some(load) = socket.and_then(UdpSocket::load) {
-            self.shared.ask(|engine, now| engine.handle_load(now, &load));
         }
     }
 

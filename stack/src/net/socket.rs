@@ -28,6 +28,10 @@ const MAX_TRAIN: usize = 65_000;
 /// another process has the CPU must fit.
 const RECV_BUFFER: usize = 4 << 20;
 
+/// A turn of reads that took this part of a receive buffer is worth the system call that asks for the
+/// buffer's state: short datagrams fill a buffer with several times their own bytes.
+const ASK_PART: usize = 16;
+
 /// A bound, non-blocking UDP socket.
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
@@ -112,6 +116,15 @@ impl Batch {
             },
         )
     }
+}
+
+/// What a turn of reads took from a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Turn {
+    /// Nothing was left.
+    pub(crate) emptied: bool,
+    /// Bytes of datagrams.
+    pub(crate) bytes: usize,
 }
 
 impl UdpSocket {
@@ -222,8 +235,19 @@ impl UdpSocket {
         self.granted
     }
 
-    /// How full its receive buffer is, in the same sense; `None` where the kernel does not say.
-    pub(crate) fn load(&self) -> Option<SocketLoad> {
+    /// How full its receive buffer is after a turn of reads, in the same sense, and whether anything
+    /// found no room there. `None` if the turn was too small to ask, or the kernel does not say.
+    ///
+    /// Also a turn that emptied the socket may have found it full: with GRO a few reads take more
+    /// than all of a small buffer.
+    pub(crate) fn load_after(&self, turn: Turn) -> Option<SocketLoad> {
+        if turn.emptied && turn.bytes < self.granted / ASK_PART {
+            return None;
+        }
+        self.load()
+    }
+
+    fn load(&self) -> Option<SocketLoad> {
         let memory = sys::memory(self.io.as_fd()).ok()?;
         let dropped = self.drops.replace(memory.drops) != memory.drops;
         Some(SocketLoad { queued: memory.used / 2, capacity: memory.limit / 2, dropped })
@@ -233,6 +257,32 @@ impl UdpSocket {
     #[cfg(test)]
     pub(crate) fn lost(&self) -> u64 {
         self.offload.lost
+    }
+
+    /// Reads up to `batches` batches, hands each with the number of its reads to `take`, and says what
+    /// that came to.
+    pub(crate) fn read_turn(
+        &self,
+        batch: &mut Batch,
+        batches: usize,
+        mut take: impl FnMut(&mut Batch, usize),
+    ) -> Turn {
+        let mut turn = Turn::default();
+        for _ in 0..batches {
+            match self.recv(batch) {
+                Ok(count) => {
+                    turn.bytes += batch.metas[..count].iter().map(|meta| meta.len).sum::<usize>();
+                    take(batch, count);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    turn.emptied = true;
+                    break;
+                }
+                // An error that was pending (an ICMP message) is taken by reporting it.
+                Err(e) => tracing::debug!("receiving: {e}"),
+            }
+        }
+        turn
     }
 
     /// Reads up to [`BATCH`] times; `WouldBlock` when there is nothing.

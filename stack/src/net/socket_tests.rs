@@ -270,3 +270,23 @@ fn that_an_earlier_datagram_was_too_long_says_nothing_of_this() {
         assert_eq!(sending, expected);
     }
 }
+
+/// With GRO one batch of reads takes more than a small buffer holds.
+#[test]
+fn what_found_no_room_is_seen_though_the_reads_emptied_the_socket() {
+    let (mut a, mut b) = pair(Ipv4Addr::LOCALHOST.into());
+    b.io.set_recv_buffer_size(64 << 10).unwrap();
+    b.granted = b.io.recv_buffer_size().unwrap() / 2;
+    for _ in 0..8 {
+        assert_eq!(a.send(&mut train(b.local(), 48_000, 1200)), Sending::Done);
+    }
+    let turn = |b: &UdpSocket| b.read_turn(&mut Batch::new(), 4, |_, _| ());
+    let first = turn(&b);
+    assert!(first.emptied && first.bytes < 8 * 48_000, "nothing was dropped: {first:?}");
+    let load = b.load_after(first).expect("the turn was large");
+    assert!(load.dropped && load.queued == 0, "{load:?}");
+    assert_eq!(a.send(&mut train(b.local(), 48_000, 1200)), Sending::Done);
+    assert_eq!(b.load_after(turn(&b)).map(|load| load.dropped), Some(false), "told once");
+    assert_eq!(a.send(&mut train(b.local(), 100, 100)), Sending::Done);
+    assert_eq!(b.load_after(turn(&b)), None, "too little to ask for");
+}
