@@ -58,14 +58,12 @@ const ACK: Ack<'_> = Ack {
     unicast: Some(SpaceAck {
         largest: 4,
         delay_us: 250,
-        missed: 0,
         ce: 0,
         ranges: RangeList::Listed(&[(0, 4)]),
     }),
     group: Some(SpaceAck {
         largest: 300,
         delay_us: 1000,
-        missed: 11,
         ce: 0,
         ranges: RangeList::Listed(&[(101, 300), (41, 90), (34, 39)]),
     }),

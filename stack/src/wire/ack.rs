@@ -28,8 +28,6 @@ pub struct SpaceAck<'a> {
     pub largest: u64,
     /// For how long it has been here, in microseconds.
     pub delay_us: u32,
-    /// Packets below the largest that did not arrive, since counting began.
-    pub missed: u32,
     /// Packets that arrived marked with Congestion Experienced (RFC 3168, 5).
     pub ce: u32,
     /// What arrived. Never empty: of a space in which nothing arrived there is no report.
@@ -57,8 +55,8 @@ pub struct Ack<'a> {
 
 /// Four offsets, group status, spaces present.
 const FIXED: usize = 4 * 8 + 1 + 1;
-/// Largest, delay, missed, CE, range count.
-const SPACE: usize = 8 + 4 + 4 + 4 + 1;
+/// Largest, delay, CE, range count.
+const SPACE: usize = 8 + 4 + 4 + 1;
 const UNICAST: u8 = 1 << 0;
 const GROUP: u8 = 1 << 1;
 /// Ranges that neither space can take from the other.
@@ -140,7 +138,6 @@ impl<'a> SpaceAck<'a> {
     fn emit(&self, count: usize, w: &mut Writer<'_>) {
         w.u64(self.largest);
         w.u32(self.delay_us);
-        w.u32(self.missed);
         w.u32(self.ce);
         // At most MAX_RANGES.
         w.u8(count as u8);
@@ -153,7 +150,7 @@ impl<'a> SpaceAck<'a> {
         if largest > MAX_PN {
             return Err(WireError::Malformed("packet number beyond 2^60 - 1"));
         }
-        let (delay_us, missed, ce) = (r.u32()?, r.u32()?, r.u32()?);
+        let (delay_us, ce) = (r.u32()?, r.u32()?);
         let count = r.u8()?;
         if count == 0 || usize::from(count) > *left {
             return Err(WireError::Malformed("number of ranges in an ACK"));
@@ -161,7 +158,7 @@ impl<'a> SpaceAck<'a> {
         *left -= usize::from(count);
         let (ranges, rest) = RangeList::parse(count, largest, r.rest())?;
         *r = Reader::new(rest);
-        Ok(Self { largest, delay_us, missed, ce, ranges })
+        Ok(Self { largest, delay_us, ce, ranges })
     }
 }
 
@@ -197,7 +194,7 @@ mod tests {
     fn space(ranges: &[(u64, u64)]) -> SpaceAck<'_> {
         let largest = ranges[0].1;
         let ranges = RangeList::Listed(ranges);
-        SpaceAck { largest, delay_us: 1, missed: 2, ce: 3, ranges }
+        SpaceAck { largest, delay_us: 1, ce: 3, ranges }
     }
 
     fn counts(unicast: u64, group: u64, room: usize) -> Option<(usize, usize)> {

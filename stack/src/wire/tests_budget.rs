@@ -74,9 +74,9 @@ fn worst_ranges(n: usize) -> Vec<(u64, u64)> {
 fn worst_ack<'a>(unicast: &'a [(u64, u64)], group: &'a [(u64, u64)]) -> Ack<'a> {
     let space = |ranges: &'a [(u64, u64)]| {
         let largest = ranges.first()?.1;
-        let (delay_us, missed, ce) = (u32::MAX, u32::MAX, u32::MAX);
+        let (delay_us, ce) = (u32::MAX, u32::MAX);
         let ranges = RangeList::Listed(ranges);
-        Some(SpaceAck { largest, delay_us, missed, ce, ranges })
+        Some(SpaceAck { largest, delay_us, ce, ranges })
     };
     Ack {
         data_next: MAX_OFFSET,

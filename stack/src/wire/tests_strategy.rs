@@ -116,15 +116,15 @@ pub(crate) struct OwnedAck {
 
 #[derive(Debug, Clone)]
 struct OwnedSpace {
-    numbers: (u32, u32, u32),
+    numbers: (u32, u32),
     ranges: Vec<(u64, u64)>,
 }
 
 impl OwnedSpace {
     fn borrow(&self) -> SpaceAck<'_> {
-        let (delay_us, missed, ce) = self.numbers;
+        let (delay_us, ce) = self.numbers;
         let ranges = RangeList::Listed(&self.ranges);
-        SpaceAck { largest: self.ranges[0].1, delay_us, missed, ce, ranges }
+        SpaceAck { largest: self.ranges[0].1, delay_us, ce, ranges }
     }
 }
 
@@ -146,7 +146,7 @@ impl OwnedAck {
 /// With at most `max` ranges in each space.
 pub(crate) fn ack(max: usize) -> impl Strategy<Value = OwnedAck> {
     let space = || {
-        (any::<(u32, u32, u32)>(), ranges(max))
+        (any::<(u32, u32)>(), ranges(max))
             .prop_map(|(numbers, ranges)| OwnedSpace { numbers, ranges })
     };
     let status = prop::sample::select(vec![

@@ -333,7 +333,6 @@ fn space_ack<'a>(
     Some(SpaceAck {
         largest,
         delay_us: u32::try_from(delay).unwrap_or(u32::MAX),
-        missed: tracker.missed(),
         ce: tracker.ce(),
         ranges: RangeList::Listed(&list[..count]),
     })

@@ -26,10 +26,8 @@ pub(crate) struct PnTracker {
     seen: RangeSet,
     /// Everything below was forgotten and counts as seen.
     floor: u64,
-    /// Counting of what was missed begins here.
+    /// The first packet that is expected, if that is known.
     start: Option<u64>,
-    /// Packets recorded at `start` or above, forgotten ones included.
-    counted: u64,
     largest: Option<u64>,
     largest_at: Instant,
     ce: u32,
@@ -63,9 +61,6 @@ impl PnTracker {
         let next = self.largest.map(|l| l + 1).max(self.start);
         self.owed |= next.is_some_and(|next| pn != next);
         let gap = eliciting && core::mem::take(&mut self.owed);
-        if pn >= *self.start.get_or_insert(pn) {
-            self.counted += 1;
-        }
         let marked = !core::mem::replace(&mut self.marked, ce) && ce;
         self.ce = self.ce.saturating_add(u32::from(ce));
         if self.largest.is_none_or(|largest| pn > largest) {
@@ -119,25 +114,14 @@ impl PnTracker {
         PnMap { first, bits }
     }
 
-    /// Numbers not seen between the beginning of the count (the first packet that came, or
-    /// [`Self::start_at`]) and the largest; saturates.
-    pub(crate) fn missed(&self) -> u32 {
-        let (Some(start), Some(largest)) = (self.start, self.largest) else { return 0 };
-        let span = (largest + 1).saturating_sub(start);
-        u32::try_from(span.saturating_sub(self.counted)).unwrap_or(u32::MAX)
-    }
-
     /// Packets that arrived marked CE; saturates.
     pub(crate) fn ce(&self) -> u32 {
         self.ce
     }
 
-    /// Lets the count of what was missed begin at `pn`, or at the lowest number that is still
-    /// remembered if that is higher. What was seen stays seen.
+    /// The first packet will be `pn`: if another comes first there is a gap.
     pub(crate) fn start_at(&mut self, pn: u64) {
-        let start = pn.max(self.floor);
-        self.start = Some(start);
-        self.counted = self.seen.overlap(start..u64::MAX).map(|p| p.end - p.start).sum();
+        self.start = Some(pn);
     }
 }
 
@@ -183,9 +167,6 @@ mod tests {
                 }
                 prop_assert_eq!(tracker.largest(), model.last().copied());
             }
-            let first = pns[0].0;
-            let span = (first..=tracker.largest().unwrap_or(0)).filter(|pn| !model.contains(pn));
-            prop_assert_eq!(tracker.missed() as usize, span.count());
             prop_assert_eq!(tracker.ce(), ce);
             let mut out = [(0, 0); 256];
             let n = tracker.ranges(&mut out);
@@ -204,9 +185,6 @@ mod tests {
         assert_eq!(tracker.ranges(&mut out), MAX_REMEMBERED);
         assert!(!tracker.is_new(1) && !tracker.is_new(2 * MAX_REMEMBERED as u64 - 3));
         assert!(tracker.is_new(2 * MAX_REMEMBERED as u64 + 1));
-        assert_eq!(tracker.missed() as usize, 2 * MAX_REMEMBERED - 1);
-        tracker.start_at(0);
-        assert_eq!(tracker.missed() as usize, MAX_REMEMBERED);
     }
 
     #[test]
@@ -221,19 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn counts_from_where_it_was_told() {
+    fn a_first_packet_that_is_not_the_expected_one_leaves_a_gap() {
         let mut tracker = PnTracker::new();
         tracker.start_at(10);
-        assert_eq!(tracker.missed(), 0);
         assert!(tracker.record(at(0), 13, false, true).gap);
-        assert_eq!(tracker.missed(), 3);
-        tracker.record(at(0), 4, false, true);
-        assert_eq!(tracker.missed(), 3, "below the beginning nothing counts");
-        tracker.record(at(0), 17, false, true);
-        tracker.start_at(15);
-        assert_eq!(tracker.missed(), 2);
-        tracker.start_at(100);
-        assert_eq!(tracker.missed(), 0);
+        assert!(!tracker.record(at(0), 14, false, true).gap);
+        let mut tracker = PnTracker::new();
+        assert!(!tracker.record(at(0), 13, false, true).gap, "nothing else was expected");
     }
 
     #[test]
@@ -254,7 +226,6 @@ mod tests {
         tracker.record(at(0), u64::MAX, false, true);
         assert_eq!(tracker.largest(), Some(0));
         tracker.record(at(0), u64::MAX - 1, false, true);
-        assert_eq!(tracker.missed(), u32::MAX);
         assert!(!tracker.is_new(u64::MAX));
     }
 }

@@ -44,7 +44,6 @@ impl Dice {
         SpaceAck {
             largest: ranges[0].1,
             delay_us: if self.roll(5) == 0 { u32::MAX } else { self.roll(30_000) as u32 },
-            missed: self.roll(1 << 32) as u32,
             ce: if self.roll(4) == 0 { self.roll(1 << 32) as u32 } else { 0 },
             ranges: RangeList::Listed(ranges),
         }

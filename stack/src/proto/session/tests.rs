@@ -107,13 +107,8 @@ fn drain_group(s: &mut Session, now: Instant) -> usize {
 
 /// A member's report on the group space.
 fn report(s: &mut Session, now: Instant, index: usize, ranges: &[(u64, u64)]) {
-    let space = SpaceAck {
-        largest: ranges[0].1,
-        delay_us: 0,
-        missed: 0,
-        ce: 0,
-        ranges: RangeList::Listed(ranges),
-    };
+    let space =
+        SpaceAck { largest: ranges[0].1, delay_us: 0, ce: 0, ranges: RangeList::Listed(ranges) };
     let ack = Ack {
         data_next: 0,
         data_edge: 1 << 30,

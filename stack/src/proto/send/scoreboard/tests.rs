@@ -32,7 +32,6 @@ impl Bench {
         let ack = SpaceAck {
             largest: ranges[0].1,
             delay_us: 0,
-            missed: 0,
             ce: 0,
             ranges: RangeList::Listed(ranges),
         };

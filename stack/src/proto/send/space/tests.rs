@@ -58,7 +58,7 @@ fn send(space: &mut Bench, now: Instant) -> u64 {
 fn ack(space: &mut Bench, now: Instant, ranges: &[(u64, u64)]) {
     let largest = ranges[0].1;
     let ranges = RangeList::Listed(ranges);
-    space.on_ack(now, &SpaceAck { largest, delay_us: 0, missed: 0, ce: 0, ranges });
+    space.on_ack(now, &SpaceAck { largest, delay_us: 0, ce: 0, ranges });
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_mark_cuts_the_window_once_a_round_trip_and_loses_nothing() {
     let report = |space: &mut Bench, ms, pn, ce| {
         let ranges = [(0, pn)];
         let ranges = RangeList::Listed(&ranges);
-        space.on_ack(at(ms), &SpaceAck { largest: pn, delay_us: 0, missed: 0, ce, ranges });
+        space.on_ack(at(ms), &SpaceAck { largest: pn, delay_us: 0, ce, ranges });
     };
     for _ in 0..10 {
         send(&mut space, at(0));
@@ -324,7 +324,7 @@ proptest! {
 fn delayed_ack(space: &mut Bench, now: Instant, pn: u64, delay_us: u32) {
     let ranges = [(pn, pn)];
     let ranges = RangeList::Listed(&ranges);
-    space.on_ack(now, &SpaceAck { largest: pn, delay_us, missed: 0, ce: 0, ranges });
+    space.on_ack(now, &SpaceAck { largest: pn, delay_us, ce: 0, ranges });
 }
 
 #[test]
