@@ -52,6 +52,26 @@ pub enum EndError {
     Session,
 }
 
+/// A receiver cannot say that of what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DeclareError {
+    /// What is read in order cannot be held in parts.
+    #[error("only a session of unordered delivery takes declarations")]
+    Ordered,
+    /// A range without bytes.
+    #[error("the range at {0} is empty")]
+    Empty(u64),
+    /// It is longer than the session.
+    #[error("the session ends before {0}")]
+    BeyondEnd(u64),
+    /// The verdict was given.
+    #[error("the session has been closed by this side")]
+    Closed,
+    /// The session is over.
+    #[error("{0}")]
+    Over(Reason),
+}
+
 /// Why a member did not get everything, or a receiver not the whole session.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Reason {

@@ -3,12 +3,13 @@
 use super::streams::ControlStream;
 use super::{COPY, failed};
 use crate::config::Delivery;
-use crate::error::Reason;
+use crate::error::{DeclareError, Reason};
 use crate::net::shared::{Handle, Key};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ReadOutcome, ReceiverId};
 use crate::proto::time::Instant;
 use crate::stats::{Arrived, Sent};
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -88,6 +89,38 @@ impl Receiver {
         }
         self.tell(&outcome);
         Ok(outcome)
+    }
+
+    /// Whether the sender asks what is held here: then it sends nothing that was not declared to be
+    /// lacking, by [`Receiver::lack`].
+    pub fn declares(&self) -> bool {
+        self.handle.ask(|engine, _| engine.declares(self.id))
+    }
+
+    /// These ranges of the stream, in bytes, are held here already: they are not sent again, nor read,
+    /// and count for the verdict. At any time, in a session of unordered delivery.
+    ///
+    /// ```no_run
+    /// # fn resumed(receiver: &tcpxm::api::Receiver) -> Result<(), tcpxm::error::DeclareError> {
+    /// receiver.have(&[0..1 << 20])?; // the first MiB of an earlier copy
+    /// receiver.lack(&[0..u64::MAX])?; // and nothing else
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn have(&self, ranges: &[Range<u64>]) -> Result<(), DeclareError> {
+        self.handle.act(|engine, now| engine.have(now, self.id, ranges))
+    }
+
+    /// These ranges of the stream, in bytes, are lacking, as far as they are neither held nor have been
+    /// received; an end of `u64::MAX` means all that follows. Of use where [`Receiver::declares`].
+    pub fn lack(&self, ranges: &[Range<u64>]) -> Result<(), DeclareError> {
+        self.handle.act(|engine, now| engine.lack(now, self.id, ranges))
+    }
+
+    /// A range that is held, or has been received, is wrong: it is sent, and read, again. If the sender
+    /// cannot read it again, this receiver fails.
+    pub fn again(&self, range: Range<u64>) -> Result<(), DeclareError> {
+        self.handle.act(|engine, now| engine.again(now, self.id, range))
     }
 
     fn read_engine(

@@ -136,10 +136,10 @@ impl Channel {
     /// next: the others hear it as well, and once they follow they meet there.
     fn trial_place(&self, members: &[Member], store: &Store) -> u64 {
         let at = self.cursor.at;
-        let (mut first, mut last, mut edge) = (u64::MAX, at, u64::MAX);
+        let last = first_unsent(members, at);
+        let (mut first, mut edge) = (u64::MAX, u64::MAX);
         for m in members.iter().filter(|m| m.is_tried()) {
-            let high = m.need().high();
-            (first, last, edge) = (first.min(high), last.max(high), edge.min(m.edge()));
+            (first, edge) = (first.min(m.need().high()), edge.min(m.edge()));
         }
         if first != u64::MAX {
             first = first.max(store.base()); // what lies below is nowhere any more
@@ -152,4 +152,21 @@ impl Channel {
             first
         }
     }
+}
+
+/// The first byte from `at` on that two or more in trial lack, and that none of those was sent alone.
+fn first_unsent(members: &[Member], mut at: u64) -> u64 {
+    let tried = || members.iter().filter(|m| m.is_tried());
+    let lacks = |at| tried().filter_map(move |m| m.need().lacks_from(at, false));
+    while let Some(run) = union::shared_from(at, lacks) {
+        let lacking = tried().filter(|m| {
+            m.need().lacks_from(run.start, false).is_some_and(|range| range.start == run.start)
+        });
+        at = run.start;
+        match lacking.map(|m| m.need().unsent_from(at)).max() {
+            Some(next) if next > at => at = next,
+            _ => break,
+        }
+    }
+    at
 }

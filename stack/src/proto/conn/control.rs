@@ -118,6 +118,13 @@ impl Control {
         record.emit(&mut self.out.make_contiguous()[at..]);
     }
 
+    /// How long the body of a record may be that the application causes, with what it says of its
+    /// bytes: it shares the room with those.
+    pub(crate) fn record_room(&self) -> usize {
+        let ring = (OUT_LIMIT - ENGINE_RESERVE).saturating_sub(self.out.len() + HEAD);
+        if self.closed { 0 } else { ring.min(MAX_BODY) }
+    }
+
     /// How many of the application's bytes can be taken now.
     pub(crate) fn app_room(&self) -> usize {
         let ring = (OUT_LIMIT - ENGINE_RESERVE).saturating_sub(self.out.len() + HEAD);

@@ -2,11 +2,12 @@
 
 use super::Endpoint;
 use crate::config::Delivery;
-use crate::error::Reason;
+use crate::error::{DeclareError, Reason};
 use crate::proto::event::{ControlRead, ReadOutcome, ReceiverId};
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
 use crate::stats::{Arrived, Sent};
+use core::ops::Range;
 use std::net::SocketAddr;
 
 impl Endpoint {
@@ -34,6 +35,43 @@ impl Endpoint {
         buf: &mut [u8],
     ) -> Result<ReadOutcome, Reason> {
         self.get(now, receiver)?.read(buf)
+    }
+
+    /// The application holds these ranges of the stream, in bytes: they are not sent, nor handed out.
+    pub fn have(
+        &mut self,
+        now: Instant,
+        receiver: ReceiverId,
+        ranges: &[Range<u64>],
+    ) -> Result<(), DeclareError> {
+        self.get(now, receiver).map_err(DeclareError::Over)?.have(ranges)
+    }
+
+    /// The application lacks these ranges, as far as it neither holds nor received them: in a session
+    /// that asks for declarations nothing is sent that was not declared to be lacking.
+    pub fn lack(
+        &mut self,
+        now: Instant,
+        receiver: ReceiverId,
+        ranges: &[Range<u64>],
+    ) -> Result<(), DeclareError> {
+        self.get(now, receiver).map_err(DeclareError::Over)?.lack(ranges)
+    }
+
+    /// The application lacks a range after all that it holds or received: it is sent, and handed out,
+    /// again.
+    pub fn again(
+        &mut self,
+        now: Instant,
+        receiver: ReceiverId,
+        range: Range<u64>,
+    ) -> Result<(), DeclareError> {
+        self.get(now, receiver).map_err(DeclareError::Over)?.again(range)
+    }
+
+    /// Whether the sender asks what the application holds.
+    pub fn declares(&self, receiver: ReceiverId) -> bool {
+        self.receivers.get(&receiver).is_some_and(|r| r.declares)
     }
 
     /// Writes to the private stream back to the sender; gives the number of bytes taken.

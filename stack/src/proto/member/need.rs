@@ -339,6 +339,12 @@ impl Need {
         first(&self.unsent).into_iter().chain(first(&self.again)).min()
     }
 
+    /// The first byte at or after `from` that was never sent to it alone, of those that it is to be
+    /// sent so; `from` if there is none.
+    pub(crate) fn unsent_from(&self, from: u64) -> u64 {
+        self.unsent.first_from(from).map_or(from, |piece| piece.start)
+    }
+
     /// Whether something sent to it before is to be sent to it alone again.
     pub(crate) fn is_repeated(&self) -> bool {
         !self.again.is_empty()

@@ -3,6 +3,7 @@
 use super::ordered::Ordered;
 use super::unordered::Unordered;
 use crate::config::Delivery;
+use core::ops::Range;
 
 /// Pieces of received stream kept apart by holes, at most: a segment that would need one more is
 /// refused, unless it is the very next one.
@@ -106,6 +107,24 @@ impl RecvBuffer {
         match self {
             Self::Ordered(b) => b.end(),
             Self::Unordered(b) => b.end(),
+        }
+    }
+
+    /// The application holds a range: it counts as received, and is never handed out. `false`: it
+    /// reaches beyond the end. For unordered delivery.
+    pub(crate) fn have(&mut self, range: Range<u64>) -> bool {
+        match self {
+            Self::Ordered(_) => false,
+            Self::Unordered(b) => b.have(range),
+        }
+    }
+
+    /// The application lacks a range after all: what was received of it is given, and will be handed
+    /// out when it comes again. For unordered delivery.
+    pub(crate) fn take_back(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
+        match self {
+            Self::Ordered(_) => Vec::new(),
+            Self::Unordered(b) => b.take_back(range),
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod autotune;
 pub(crate) mod buffer;
+pub(crate) mod declare;
 pub(crate) mod heard;
 mod ordered;
 pub(crate) mod pns;

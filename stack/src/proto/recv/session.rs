@@ -2,10 +2,11 @@
 
 use super::autotune::Autotune;
 use super::buffer::{Accepted, RecvBuffer};
+use super::declare::Declarations;
 use super::heard::Heard;
 use super::pns::PnTracker;
 use crate::config::{Delivery, Group};
-use crate::error::Reason;
+use crate::error::{DeclareError, Reason};
 use crate::proto::conn::Conn;
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::emit::Report;
@@ -16,7 +17,10 @@ use crate::proto::send::space::{Fired, News};
 use crate::proto::time::Instant;
 use crate::seal::SealKey;
 use crate::stats::{Arrived, Sent};
-use crate::wire::{Ack, Descriptor, Features, GroupStatus, Header, Kind, Record, expand_pn};
+use crate::wire::{
+    Ack, Descriptor, Features, GroupStatus, Header, Kind, MAX_OFFSET, Record, expand_pn,
+};
+use core::ops::Range;
 use core::time::Duration;
 
 /// The edge is told again when it has moved by this part of the buffer (against silly windows,
@@ -48,6 +52,8 @@ pub(crate) struct GroupRx {
 pub(crate) struct Receiving {
     pub(crate) conn: Conn,
     pub(crate) delivery: Delivery,
+    /// The sender asks what the application holds.
+    pub(crate) declares: bool,
     buffer: RecvBuffer,
     tune: Autotune,
     told_edge: u64,
@@ -59,7 +65,10 @@ pub(crate) struct Receiving {
     heard: Heard,
     pub(crate) arrived: Arrived,
     pub(crate) sent: Sent,
+    declarations: Declarations,
     verdict_given: bool,
+    /// The verdict that waits until everything else has been said.
+    verdict: Option<(bool, String)>,
     /// What this side's application said when it closed before the end.
     given_up: Option<Reason>,
     pub(crate) ended: Option<Reason>,
@@ -89,6 +98,7 @@ impl Receiving {
         Self {
             conn,
             delivery,
+            declares: descriptor.features.contains(Features::DECLARES),
             buffer: RecvBuffer::new(delivery, capacity),
             tune: Autotune::new(capacity, most),
             told_edge: capacity as u64,
@@ -98,7 +108,9 @@ impl Receiving {
             heard: Heard::new(),
             arrived: Arrived::default(),
             sent: Sent::default(),
+            declarations: Declarations::default(),
             verdict_given: false,
+            verdict: None,
             given_up: None,
             ended: None,
             released: false,
@@ -222,6 +234,7 @@ impl Receiving {
             let news = self.conn.tx.on_ack(now, space);
             self.settle(news);
         }
+        self.say();
     }
 
     /// Applies what a report, or a timer, has shown.
@@ -395,15 +408,81 @@ impl Receiving {
         };
         self.verdict_given = true;
         let reason = verdict.as_ref().err().map_or("", String::as_str);
-        let (ok, arrived) = (verdict.is_ok(), self.arrived);
+        let ok = verdict.is_ok();
         if !ok {
             // Who reads in another thread must not wait for what does not come any more.
             self.given_up = Some(Reason::Cancelled(reason.to_owned()));
             self.changed = true;
         }
-        self.conn.control.push(&Record::Verdict { ok, arrived, reason });
-        self.conn.close();
+        self.verdict = Some((ok, reason.to_owned()));
+        self.say();
         self.leave_due = self.group.is_some();
+    }
+
+    /// Says what is to be said, as far as there is room: what is held and lacked, then the verdict.
+    fn say(&mut self) {
+        self.declarations.say(&mut self.conn.control);
+        if self.declarations.is_empty()
+            && let Some((ok, reason)) = self.verdict.take()
+        {
+            let (arrived, reason) = (self.arrived, reason.as_str());
+            self.conn.control.push(&Record::Verdict { ok, arrived, reason });
+            self.conn.close();
+        }
+    }
+
+    /// The application holds these ranges.
+    pub(crate) fn have(&mut self, ranges: &[Range<u64>]) -> Result<(), DeclareError> {
+        self.check_declaration(ranges)?;
+        for range in ranges {
+            if !self.buffer.have(range.clone()) {
+                return Err(DeclareError::BeyondEnd(range.end));
+            }
+            self.declarations.have(range.clone());
+        }
+        self.declared();
+        Ok(())
+    }
+
+    /// The application lacks these ranges, as far as they are neither held nor received.
+    pub(crate) fn lack(&mut self, ranges: &[Range<u64>]) -> Result<(), DeclareError> {
+        self.check_declaration(ranges)?;
+        for range in ranges {
+            self.declarations.lack(range.start..range.end.min(MAX_OFFSET));
+        }
+        self.declared();
+        Ok(())
+    }
+
+    /// The application lacks a range after all that it held, or that was received.
+    pub(crate) fn again(&mut self, range: Range<u64>) -> Result<(), DeclareError> {
+        self.check_declaration(core::slice::from_ref(&range))?;
+        for had in self.buffer.take_back(range) {
+            self.declarations.again(had);
+        }
+        self.declared();
+        Ok(())
+    }
+
+    fn check_declaration(&self, ranges: &[Range<u64>]) -> Result<(), DeclareError> {
+        if self.delivery == Delivery::Ordered {
+            return Err(DeclareError::Ordered);
+        }
+        if let Some(empty) = ranges.iter().find(|range| range.start >= range.end) {
+            return Err(DeclareError::Empty(empty.start));
+        }
+        match self.over() {
+            Some(reason) => Err(DeclareError::Over(reason)),
+            None if self.verdict_given => Err(DeclareError::Closed),
+            None => Ok(()),
+        }
+    }
+
+    fn declared(&mut self) {
+        self.say();
+        // The window, and how far all is here, may have moved.
+        self.conn.acks.demand();
+        self.after_data();
     }
 
     /// Whether the sender has the verdict, or will not get it any more.

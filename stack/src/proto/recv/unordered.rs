@@ -4,12 +4,16 @@ use super::buffer::{Accepted, MAX_HOLES, end_agrees};
 use crate::proto::ranges::RangeSet;
 use crate::wire::MAX_OFFSET;
 use core::fmt;
+use core::ops::Range;
 use smoltcp::storage::RingBuffer;
 use std::collections::VecDeque;
 
 /// A queue of any size holds at least [`MAX_HOLES`] entries; a large one holds one per so many
 /// bytes, fewer than any full segment has, so that only tiny segments meet the limit.
 const BYTES_PER_ENTRY: usize = 1024;
+
+/// With ranges held ahead, the edge is looked for once in so many parts of the queue.
+const LOOKS: u64 = 16;
 
 /// Bytes that stand together, in the stream and in the queue.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +28,13 @@ pub(crate) struct Unordered {
     queue: RingBuffer<'static, u8>,
     entries: VecDeque<Entry>,
     max_entries: usize,
-    /// All that was ever received.
+    /// All that is here or was, and all that the application holds.
     received: RangeSet,
+    /// One beyond the highest byte that has arrived.
+    highest: u64,
     edge: u64,
+    /// Where the edge was found last, beyond held ranges: the highest byte and the room then.
+    found: u64,
     end: Option<u64>,
 }
 
@@ -48,7 +56,9 @@ impl Unordered {
             entries: VecDeque::new(),
             max_entries: MAX_HOLES.max(capacity / BYTES_PER_ENTRY),
             received: RangeSet::new(),
+            highest: 0,
             edge: capacity as u64,
+            found: 0,
             end: None,
         }
     }
@@ -63,6 +73,7 @@ impl Unordered {
             entries += usize::from(tail != Some(gap.start));
         }
         if fresh == 0 {
+            self.reach(end);
             return Accepted::Stored { fresh };
         }
         // Beyond the edge as well: the edge says how much a sender may have on its way to this
@@ -85,8 +96,30 @@ impl Unordered {
             }
         }
         self.received.insert(range);
-        self.advance_edge();
+        self.reach(end);
         Accepted::Stored { fresh }
+    }
+
+    /// Bytes up to `end` have arrived, maybe not for the first time.
+    fn reach(&mut self, end: u64) {
+        self.highest = self.highest.max(end);
+        self.advance_edge();
+    }
+
+    pub(super) fn have(&mut self, range: Range<u64>) -> bool {
+        if range.end > self.end.unwrap_or(MAX_OFFSET) {
+            return false;
+        }
+        self.received.insert(range);
+        self.found = 0;
+        self.advance_edge();
+        true
+    }
+
+    pub(super) fn take_back(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
+        let had: Vec<_> = self.received.overlap(range.clone()).collect();
+        self.received.remove(range);
+        had
     }
 
     /// Whether the pieces stay within their limit. The last place is kept for the segment that
@@ -138,9 +171,10 @@ impl Unordered {
     }
 
     pub(super) fn set_end(&mut self, len: u64) -> bool {
-        let agrees = end_agrees(self.end, self.highest(), len);
+        let agrees = end_agrees(self.end, self.highest, len);
         if agrees {
             self.end = Some(len);
+            self.received.remove(len..u64::MAX); // held of something longer
         }
         agrees
     }
@@ -151,14 +185,28 @@ impl Unordered {
 
     /// A hole that was filled took room that the edge had promised already: it stays where it is
     /// until as much was read.
+    /// What is held costs no room: the edge lies behind as many bytes that lack as there is room for.
     fn advance_edge(&mut self) {
-        let edge = self.highest().saturating_add(self.queue.window() as u64);
-        self.edge = self.edge.max(edge);
-    }
-
-    /// One beyond the highest byte received.
-    fn highest(&self) -> u64 {
-        self.received.last().map_or(0, |p| p.end)
+        let mut room = self.queue.window() as u64;
+        let plain = self.highest.saturating_add(room);
+        if self.received.last().is_none_or(|last| last.end <= self.highest) {
+            self.edge = self.edge.max(plain);
+            return;
+        }
+        // Looked for again when it has moved by a part of the queue: a look takes a step a range.
+        if plain < self.found.saturating_add(self.queue.capacity() as u64 / LOOKS) && self.found > 0
+        {
+            return;
+        }
+        self.found = plain.max(1);
+        for gap in self.received.gaps(self.highest..u64::MAX) {
+            if gap.end - gap.start >= room {
+                self.edge = self.edge.max(gap.start + room);
+                return;
+            }
+            room -= gap.end - gap.start;
+        }
+        self.edge = MAX_OFFSET; // no more than can be said is missing
     }
 }
 
