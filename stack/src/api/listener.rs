@@ -19,6 +19,9 @@ use std::task::Waker;
 /// Ephemeral ports tried until one is free in both families.
 const PORT_TRIES: usize = 16;
 
+/// What senders are told that nobody will accept.
+const NOBODY: &str = "nobody accepts sessions here any more";
+
 /// How to listen.
 #[derive(Debug, Clone)]
 pub struct ListenOptions {
@@ -108,7 +111,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        close(&self.handle);
+        close(&self.handle, NOBODY, None);
     }
 }
 
@@ -120,18 +123,28 @@ impl Closer {
     /// From now on accepting fails with `NotConnected`, also where it waits already. Sessions that
     /// nobody has accepted are aborted; accepted ones live on.
     pub fn close(&self) {
-        close(&self.0);
+        close(&self.0, NOBODY, None);
+    }
+
+    /// The same, with `why` for the senders of sessions that nobody has accepted; and after `within`
+    /// everything ends, whatever is still to be sent: the sockets are closed, though there be
+    /// receivers, and what waits for one fails. Until then verdicts are sent and repeated, and
+    /// whoever comes is told `why`.
+    pub fn shut_down(&self, why: &str, within: Duration) {
+        close(&self.0, why, Some(within));
     }
 }
 
-fn close(shared: &Shared) {
+fn close(shared: &Shared, why: &str, within: Option<Duration>) {
     let now = shared.clock.now();
     let waker = {
         let mut inner = shared.lock();
-        inner.closed = true;
-        while let Some(receiver) = inner.endpoint.accept() {
-            inner.endpoint.release(now, receiver);
+        // Who said it first has told it to some already.
+        inner.closed.get_or_insert_with(|| why.to_owned());
+        if let Some(within) = within {
+            inner.end_by = inner.end_by.into_iter().chain([now + within]).min();
         }
+        inner.turn_away(now);
         inner.wakers.remove(&Key::Incoming)
     };
     shared.changed();
@@ -142,7 +155,7 @@ fn close(shared: &Shared) {
 }
 
 fn accept(inner: &mut Inner, _now: Instant) -> Option<io::Result<(ReceiverId, SocketAddr)>> {
-    if inner.closed {
+    if inner.closed.is_some() {
         let why = io::Error::new(io::ErrorKind::NotConnected, "the listener was closed");
         return Some(Err(why));
     }

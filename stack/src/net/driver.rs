@@ -84,6 +84,8 @@ pub(crate) struct Driver {
     joins: Joins,
     /// Since when nobody holds a handle.
     alone: Option<Instant>,
+    /// See [`Inner::end_by`].
+    end_by: Option<Instant>,
     /// Tasks to wake at the end of the turn.
     wakers: Vec<Waker>,
 }
@@ -118,6 +120,7 @@ impl Driver {
             blocked: None,
             joins,
             alone: None,
+            end_by: None,
             wakers: Vec::new(),
         };
         for index in 0..driver.sockets.len() {
@@ -127,6 +130,7 @@ impl Driver {
         let thread = std::thread::Builder::new().name("tcpxm".into()).spawn(move || {
             // Also when the engine panics: nobody may wait for ever.
             let _end = End(Arc::clone(&driver.shared));
+            let mut driver = driver; // dropped before it is said: then the sockets are closed
             if let Err(e) = driver.run() {
                 tracing::error!("the driver failed: {e}");
                 driver.shared.end(format!("the driver failed: {e}"));
@@ -213,6 +217,7 @@ impl Driver {
             inner.endpoint.handle_timeout(now);
         }
         self.alone = if inner.handles > 0 { None } else { self.alone.or(Some(now)) };
+        self.end_by = inner.end_by;
     }
 
     /// Actions and events; `true` if an action was answered.
@@ -238,11 +243,8 @@ impl Driver {
         let mut any = false;
         while let Some(event) = inner.endpoint.poll_event() {
             any = true;
-            if event == Event::Incoming && inner.closed {
-                let now = self.shared.clock.now();
-                while let Some(receiver) = inner.endpoint.accept() {
-                    inner.endpoint.release(now, receiver);
-                }
+            if event == Event::Incoming {
+                inner.turn_away(self.shared.clock.now());
             }
             self.wakers.extend(inner.wakers.get(&Key::from(event)).cloned());
         }
@@ -351,11 +353,19 @@ impl Driver {
         Ok(())
     }
 
+    /// When it ends whatever is still to be sent.
+    fn end(&self) -> Option<Instant> {
+        let lingering = self.alone.map(|since| since + LINGER);
+        lingering.into_iter().chain(self.end_by).min()
+    }
+
     /// Whether all is out after the last handle is gone, or enough time was given to it.
     fn may_end(&self, more: bool) -> bool {
-        let Some(since) = self.alone else { return false };
-        let late = self.shared.clock.now().since(since) >= LINGER;
-        late || (!more && self.readable.is_empty() && !self.shared.lock().endpoint.lingers())
+        if self.end().is_some_and(|end| end <= self.shared.clock.now()) {
+            return true;
+        }
+        self.alone.is_some()
+            && (!more && self.readable.is_empty() && !self.shared.lock().endpoint.lingers())
     }
 
     /// Waits for a datagram, a call, room to send, or the deadline.
@@ -383,8 +393,7 @@ impl Driver {
     /// Sets the timer to the next deadline; gives what to poll with.
     fn arm(&mut self, deadline: Option<Instant>) -> io::Result<Option<Duration>> {
         let now = self.shared.clock.now();
-        let end = self.alone.map(|since| since + LINGER);
-        let mut next = match (deadline, end) {
+        let mut next = match (deadline, self.end()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };

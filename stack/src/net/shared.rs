@@ -39,14 +39,27 @@ impl From<Event> for Key {
 pub(crate) struct Inner {
     /// The engine.
     pub(crate) endpoint: Endpoint,
-    /// Nothing is accepted any more.
-    pub(crate) closed: bool,
+    /// Why nothing is accepted any more, once that is so: what senders are told.
+    pub(crate) closed: Option<String>,
+    /// The driver's thread ends then, whatever is still to be sent.
+    pub(crate) end_by: Option<Instant>,
     /// Why the driver's thread has ended, once it has.
     pub(crate) ended: Option<String>,
     /// Tasks to wake, one per object.
     pub(crate) wakers: BTreeMap<Key, Waker>,
     /// Handles that are alive; the thread ends after the last.
     pub(crate) handles: usize,
+}
+
+impl Inner {
+    /// Ends the sessions that nobody will accept, if that is so, and tells their senders why.
+    pub(crate) fn turn_away(&mut self, now: Instant) {
+        let Some(why) = &self.closed else { return };
+        while let Some(receiver) = self.endpoint.accept() {
+            self.endpoint.close(now, receiver, Err(why.clone()));
+            self.endpoint.release(now, receiver);
+        }
+    }
 }
 
 /// The engine under its lock, and the ways to wait for it and to wake its driver.
@@ -64,7 +77,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(endpoint: Endpoint, wake: Wake, clock: Clock) -> Self {
         let wakers = BTreeMap::new();
-        let inner = Inner { endpoint, closed: false, ended: None, wakers, handles: 0 };
+        let (closed, end_by, ended) = (None, None, None);
+        let inner = Inner { endpoint, closed, end_by, ended, wakers, handles: 0 };
         Self {
             inner: Mutex::new(inner),
             changed: Condvar::new(),
