@@ -2,11 +2,18 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::time::SystemTime;
 
 /// Says something, with the tool's name before it. Who closed standard error does not want to hear
 /// it; the work goes on.
 pub fn say(tool: &str, what: impl Display) {
     let _ = writeln!(io::stderr(), "{tool}: {what}");
+}
+
+/// Says something in a log, where it matters when: the time, UTC, to the second (RFC 3339).
+pub fn log_line(tool: &str, what: impl Display) {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now());
+    let _ = writeln!(io::stderr(), "{now} {tool}: {what}");
 }
 
 /// Text that may come from elsewhere, with everything that would steer a terminal escaped.
@@ -30,8 +37,9 @@ pub fn log(verbose: u8) {
         _ => tracing_subscriber::filter::LevelFilter::DEBUG,
     };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
-    // Set once in a process; a second time it stays as it is.
-    let _ = log.with_target(false).try_init();
+    // Set once in a process; a second time it stays as it is. A line that cannot be written is not
+    // worth a word about it, which could not be written either.
+    let _ = log.with_target(false).log_internal_errors(false).try_init();
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a process does when it is interrupted, or asked how far it is.
 
 use crate::exit::Exit;
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io;
@@ -10,11 +11,42 @@ use std::thread;
 
 type Callback = Box<dyn Fn() + Send>;
 
+/// Keeps a signal from ending the process where the call that it comes with fails anyway, with an
+/// error that can be told: a file beyond the limit of size (SIGXFSZ, beside EFBIG; setrlimit(2)).
+/// SIGPIPE is ignored by Rust's runtime already. Call it before the first thread is started:
+/// threads inherit what is blocked. Programs that are started from here do not.
+pub fn outlive_limits() -> io::Result<()> {
+    block(&[Signal::SIGXFSZ])
+}
+
+/// The same for a daemon, which a terminal that it writes to from the background must not stop
+/// either (SIGTTOU, SIGTTIN). Blocked, not handled: a call that is broken off by a handler is begun
+/// again, for ever; to who blocks the signal the terminal gives the write, or an error (termios(3),
+/// tcsetpgrp(3)).
+pub fn outlive_limits_and_terminals() -> io::Result<()> {
+    block(&[Signal::SIGXFSZ, Signal::SIGTTOU, Signal::SIGTTIN])
+}
+
+fn block(signals: &[Signal]) -> io::Result<()> {
+    Ok(signals.iter().copied().collect::<SigSet>().thread_block()?)
+}
+
+/// What SIGHUP means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hangup {
+    /// The user's terminal is gone: end.
+    End,
+    /// Read the configuration again.
+    Reload,
+}
+
 /// Watches for SIGINT, SIGTERM and SIGHUP, which end the work in good order, and for SIGUSR1,
-/// which asks for the status. A second one of the first three ends the process at once.
+/// which asks for the status. A second one of the first three ends the process at once. To a daemon
+/// SIGHUP says that its configuration has changed.
 pub struct Watch {
     /// The signal that ended the work; 0 while none did.
     ended: AtomicI32,
+    hangup: Hangup,
     held: Mutex<Held>,
 }
 
@@ -25,17 +57,27 @@ struct Held {
     status: Vec<Callback>,
     /// The status was asked for before there was anybody to tell it.
     asked: bool,
+    reload: Vec<Callback>,
 }
 
 impl Watch {
     /// Starts watching; once in a process. A signal that is ignored, as `nohup` has it for SIGHUP,
     /// stays ignored.
     pub fn start() -> io::Result<Arc<Self>> {
+        Self::start_with(Hangup::End)
+    }
+
+    /// Starts watching for a daemon; once in a process.
+    pub fn start_daemon() -> io::Result<Arc<Self>> {
+        Self::start_with(Hangup::Reload)
+    }
+
+    fn start_with(hangup: Hangup) -> io::Result<Arc<Self>> {
         let ignored = ignored();
         let ours = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
         let watched = ours.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
         let mut signals = Signals::new(watched)?;
-        let watch = Arc::new(Self { ended: AtomicI32::new(0), held: Mutex::default() });
+        let watch = Arc::new(Self::new(hangup));
         let handler = watch.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
@@ -43,6 +85,10 @@ impl Watch {
             }
         })?;
         Ok(watch)
+    }
+
+    fn new(hangup: Hangup) -> Self {
+        Self { ended: AtomicI32::new(0), hangup, held: Mutex::default() }
     }
 
     /// Whether the work is to end.
@@ -78,6 +124,11 @@ impl Watch {
         held.status.push(Box::new(callback));
     }
 
+    /// What reads a daemon's configuration again. It must be quick.
+    pub fn on_reload(&self, callback: impl Fn() + Send + 'static) {
+        self.held().reload.push(Box::new(callback));
+    }
+
     /// Tells the status now.
     pub fn status(&self) {
         let mut held = self.held();
@@ -95,6 +146,10 @@ impl Watch {
             return;
         }
         let held = self.held();
+        if signal == SIGHUP && self.hangup == Hangup::Reload {
+            held.reload.iter().for_each(|callback| callback());
+            return;
+        }
         let first = self.ended.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
         if first.is_err() {
             // Somebody does not want to wait for the good order.
@@ -123,13 +178,14 @@ fn ignored() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, Watch};
-    use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
-    use std::sync::{Arc, Mutex};
+    use super::{Hangup, Watch};
+    use signal_hook::consts::{SIGHUP, SIGTERM};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
     fn a_status_asked_for_too_early_is_told_once_somebody_can() {
-        let watch = Watch { ended: AtomicI32::new(0), held: Mutex::new(Held::default()) };
+        let watch = Watch::new(Hangup::End);
         let told = Arc::new(AtomicU32::new(0));
         let count = told.clone();
         watch.status();
@@ -140,5 +196,24 @@ mod tests {
         watch.status();
         watch.on_status(|| panic!("nothing is open any more"));
         assert_eq!(told.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_hangup_ends_a_command_and_reloads_a_daemon() {
+        for (hangup, ends) in [(Hangup::End, true), (Hangup::Reload, false)] {
+            let (watch, reloads) = (Watch::new(hangup), Arc::new(AtomicU32::new(0)));
+            let count = reloads.clone();
+            watch.on_reload(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+            watch.handle(SIGHUP);
+            assert_eq!(
+                (watch.is_ended(), reloads.load(Ordering::SeqCst)),
+                (ends, u32::from(!ends))
+            );
+        }
+        let watch = Watch::new(Hangup::Reload);
+        watch.handle(SIGTERM);
+        assert!(watch.is_terminated());
     }
 }

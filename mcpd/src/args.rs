@@ -1,7 +1,8 @@
 //! The command line.
 
 use clap::Parser;
-use mcp_cli::{Common, values};
+use mcp_cli::{Common, parse, values};
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -17,6 +18,11 @@ pub(crate) struct Cli {
     pub(crate) listen: Option<Listen>,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// Reads the command line, the variables and the configuration file.
+pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    parse::parse("MCPD", args)
 }
 
 /// An address, and perhaps a port of its own.
@@ -44,6 +50,21 @@ fn listen(text: &str) -> Result<Listen, String> {
 }
 
 impl Cli {
+    /// Options that differ from another reading's and that hold from the start to the end.
+    pub(crate) fn fixed_that_differ(&self, other: &Self) -> Vec<&'static str> {
+        let (one, two) = (&self.common, &other.common);
+        let differ = [
+            ("listen", self.listen != other.listen),
+            ("port", one.port != two.port),
+            ("interface", one.interface != two.interface),
+            ("group", one.group != two.group),
+            ("json", one.json != two.json),
+            ("verbose", one.verbose != two.verbose),
+            ("secret-file", one.secret_file != two.secret_file),
+        ];
+        differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    }
+
     /// Options that say how to send, and that were given to a program that only receives.
     pub(crate) fn without_effect(&self) -> Vec<&'static str> {
         let Common { ttl, rate, connect_timeout, .. } = &self.common;

@@ -2,21 +2,25 @@
 //! port.
 //!
 //! One thread waits for sessions ([`serve`]); each session has its own ([`session`]), so that a
-//! slow disk or a slow sender holds nobody else up.
+//! slow disk or a slow sender holds nobody else up. Another reads the configuration again when it
+//! is told to ([`reload`]).
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 mod args;
+mod reload;
 mod report;
 mod serve;
 mod session;
 
-use args::Cli;
-use mcp_cli::{Exit, say};
+use mcp_cli::{Exit, say, signals};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli: Cli = match mcp_cli::parse::parse("MCPD", std::env::args_os()) {
+    if let Err(error) = signals::outlive_limits_and_terminals() {
+        report::say(format_args!("cannot block signals: {error}"));
+    }
+    let cli = match args::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for and go to stdout; everything else is a usage error.
@@ -26,7 +30,7 @@ fn main() -> ExitCode {
         }
     };
     say::log(cli.common.verbose);
-    let exit = serve::run(&cli).unwrap_or_else(|error| {
+    let exit = serve::run(cli).unwrap_or_else(|error| {
         report::say(format_args!("{error:#}"));
         Exit::Failed
     });

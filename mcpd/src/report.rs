@@ -8,20 +8,17 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use transfer::destination::Root;
-use transfer::receive::{ReceiveError, Received};
+use transfer::receive::{Failure, Received};
 
-/// Says something on standard error.
+/// Says something on standard error, with the time.
 pub(crate) fn say(what: impl Display) {
-    mcp_cli::say::say("mcpd", what);
+    mcp_cli::say::log_line("mcpd", what);
 }
 
 /// Lines that wait for a reader of standard output, at most.
 const WAITING: usize = 1024;
-/// At the end a reader gets so long to take what waits.
-const FLUSH: Duration = Duration::from_secs(1);
-
 /// Standard output, written by a thread of its own: whoever does not read it holds up no session.
 #[derive(Debug)]
 pub(crate) struct Lines {
@@ -56,9 +53,10 @@ impl Lines {
 }
 
 impl Written {
-    /// Waits until everything is written, for [`FLUSH`] at most. The lines must have been dropped.
-    pub(crate) fn wait(&self) {
-        let _ = self.0.recv_timeout(FLUSH);
+    /// Waits until everything is written, or nobody has read it by then. The lines must have been
+    /// dropped.
+    pub(crate) fn wait(&self, until: Instant) {
+        let _ = self.0.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -67,7 +65,7 @@ impl Written {
 pub(crate) struct Line {
     from: String,
     status: &'static str,
-    /// Below the root.
+    /// Below the root; of a failed one what its sender asked for, as far as it has.
     path: Option<String>,
     reason: Option<String>,
     bytes: u64,
@@ -84,7 +82,7 @@ impl Line {
         peer: SocketAddr,
         root: &Root,
         took: Duration,
-        outcome: &Result<Received, ReceiveError>,
+        outcome: &Result<Received, Failure>,
     ) -> Self {
         let mut line = Self {
             from: peer.to_string(),
@@ -99,7 +97,10 @@ impl Line {
             digest: None,
         };
         match outcome {
-            Err(error) => line.reason = Some(error.to_string()),
+            Err(failure) => {
+                line.path = failure.file.as_ref().map(ToString::to_string);
+                line.reason = Some(failure.error.to_string());
+            }
             Ok(received) => {
                 let path = received.path.strip_prefix(root.path()).unwrap_or(&received.path);
                 line.status = "ok";
@@ -128,15 +129,16 @@ impl Line {
     fn words(&self) -> String {
         let Self { from, bytes, seconds, .. } = self;
         match (&self.path, &self.reason) {
-            (Some(path), _) => format!(
+            (Some(path), None) => format!(
                 "{}: {bytes} bytes from {from} in {seconds:.2} seconds, {:.0} Mbit/s, {:.0} % by multicast",
                 plain(path),
                 *bytes as f64 * 8e-6 / seconds.max(1e-6),
                 self.multicast_bytes as f64 * 100.0 / (*bytes).max(1) as f64,
             ),
-            (None, reason) => {
-                let reason = reason.as_deref().unwrap_or("no reason was given");
-                format!("session from {from} failed after {seconds:.2} seconds: {}", plain(reason))
+            (path, reason) => {
+                let what = path.as_deref().map_or("a session".into(), plain);
+                let reason = plain(reason.as_deref().unwrap_or("no reason was given"));
+                format!("{what} from {from} failed after {seconds:.2} seconds: {reason}")
             }
         }
     }

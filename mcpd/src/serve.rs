@@ -2,15 +2,16 @@
 
 use crate::args::Cli;
 use crate::report::{Lines, say};
-use crate::session;
+use crate::{reload, session};
 use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
 use mcp_cli::signals::Watch;
+use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener, Receiver};
 use tcpxm::net::interface::index_of;
 use transfer::destination::Root;
@@ -20,16 +21,32 @@ use transfer::sweep::sweep;
 /// (blocks that wait for their last bytes, and the receive buffer).
 const MAX_SESSIONS: usize = 128;
 
-/// When it ends, the daemon gives its sessions so long to tell their senders and to remove what
-/// they began.
-const GRACE: Duration = Duration::from_secs(5);
+/// What senders are told at the end.
+const SHUTTING_DOWN: &str = "the daemon is shutting down";
+
+/// From the signal that ends the daemon on, the transport has so long to tell the senders, and
+/// whoever comes, and to have their acknowledgements: several round trips of any path, and no
+/// longer for those that are gone. Then the sessions end in any case.
+const TELL: Duration = Duration::from_millis(700);
+/// And the sessions have so long to remove what they began,
+const CLEAN_UP: Duration = Duration::from_millis(850);
+/// and readers of standard output so long to take what waits: all in all less than a second.
+const FLUSH: Duration = Duration::from_millis(950);
+
+/// What a session takes when it begins; SIGHUP may change it for the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) root: Root,
+    pub(crate) quiet: bool,
+}
 
 /// What all sessions share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) root: Root,
     pub(crate) lines: Option<Lines>,
-    pub(crate) quiet: bool,
+    settings: Mutex<Settings>,
+    /// What was said that is to be said once.
+    said: Mutex<HashSet<String>>,
     running: Mutex<Running>,
     changed: Condvar,
 }
@@ -41,47 +58,65 @@ struct Running {
 }
 
 /// Runs until it is told to end.
-pub(crate) fn run(cli: &Cli) -> Result<Exit> {
+pub(crate) fn run(cli: Cli) -> Result<Exit> {
+    let watch = Watch::start_daemon().context("cannot watch for signals")?;
     let root = Root::open(&cli.root)
         .with_context(|| format!("cannot receive into {}", cli.root.display()))?;
-    let watch = Watch::start().context("cannot watch for signals")?;
-    let listener = listen(cli)?;
-    warn(cli, &root);
-    let swept = sweep(&root, &|| watch.is_ended());
-    if swept.removed > 0 {
-        say(format_args!("removed {} unfinished files that an earlier run left", swept.removed));
-    }
-    if swept.failed > 0 {
-        say(format_args!("{} files or folders could not be swept", swept.failed));
-    }
-    say(format_args!(
-        "listening on {}, receiving into {}",
-        listener.local_addr(),
-        root.path().display()
-    ));
     let quiet = cli.common.quiet;
+    let listener = listen(&cli)?;
+    warn(&cli, &root);
+    clean(&root, quiet, &watch);
+    if !quiet {
+        say(format_args!(
+            "listening on {}, receiving into {}",
+            listener.local_addr(),
+            root.path().display()
+        ));
+    }
     let output = if cli.common.json { Some(Lines::start().context("cannot print")?) } else { None };
     let (lines, written) = output.unzip();
-    let (running, changed) = (Mutex::default(), Condvar::new());
-    let shared = Arc::new(Shared { root, lines, quiet, running, changed });
+    let shared = Arc::new(Shared {
+        lines,
+        settings: Mutex::new(Settings { root, quiet }),
+        said: Mutex::default(),
+        running: Mutex::default(),
+        changed: Condvar::new(),
+    });
+    let reload = reload::start(cli, &shared).context("cannot start a thread")?;
+    watch.on_reload(move || {
+        let _ = reload.send(()); // without its thread the daemon has ended already
+    });
     let closer = listener.closer();
-    watch.on_end(move || closer.close());
+    watch.on_end(move || closer.shut_down(SHUTTING_DOWN, TELL));
     let state = Arc::downgrade(&shared);
     watch.on_status(move || {
         if let Some(state) = state.upgrade() {
-            say(format_args!("{} sessions are running", state.lock().sessions.len()));
+            say(format_args!("{} sessions are running", lock(&state.running).sessions.len()));
         }
     });
     accept(&listener, &shared);
-    shared.end();
+    let begin = Instant::now();
+    listener.closer().shut_down(SHUTTING_DOWN, TELL); // also if it was no signal that ended it
+    shared.end(begin + CLEAN_UP);
     drop(shared);
     if let Some(written) = written {
-        written.wait();
+        written.wait(begin + FLUSH);
     }
     match watch.is_ended() {
         true if watch.is_terminated() => Ok(Exit::Ok),
         true => Ok(Exit::Interrupted),
         false => bail!("the listener on {} failed, see above", listener.local_addr()),
+    }
+}
+
+/// Removes what an earlier run left.
+fn clean(root: &Root, quiet: bool, watch: &Watch) {
+    let swept = sweep(root, &|| watch.is_ended());
+    if swept.removed > 0 && !quiet {
+        say(format_args!("removed {} unfinished files that an earlier run left", swept.removed));
+    }
+    if swept.failed > 0 {
+        say(format_args!("{} files or folders could not be swept", swept.failed));
     }
 }
 
@@ -93,7 +128,7 @@ fn warn(cli: &Cli, root: &Root) {
     if cli.common.secret_file.is_some() {
         say("the secret is not yet in force: nothing is encrypted or authenticated");
     }
-    if !cli.common.insecure_plaintext {
+    if !cli.common.insecure_plaintext && !cli.common.quiet {
         say(format_args!(
             "WARNING: nothing is encrypted or authenticated: whoever reaches this port can write \
              files into {}; --insecure-plaintext says that this is intended",
@@ -153,11 +188,11 @@ fn start(receiver: Receiver, shared: &Arc<Shared>) {
         refuse(receiver, why);
         return;
     };
-    let own = shared.clone();
+    let (own, root) = (shared.clone(), shared.settings().root);
     let session = receiver.clone();
     let work = move || {
         let _left = Left { shared: &own, number };
-        session::run(&session, &own);
+        session::run(&session, &root, &own);
     };
     if let Err(error) = thread::Builder::new().name(format!("session-{number}")).spawn(work) {
         shared.leave(number);
@@ -166,18 +201,33 @@ fn start(receiver: Receiver, shared: &Arc<Shared>) {
 }
 
 /// Tells a sender that it is not served; in the background, since it may take its time to hear it.
-fn refuse(receiver: Arc<Receiver>, why: String) {
-    // Without even this thread the sender hears of it by the receiver's end.
-    let _ = thread::Builder::new().spawn(move || receiver.close(Err(why)));
+/// Without even this thread the sender hears of it by the receiver's end.
+fn refuse(receiver: Arc<Receiver>, why: String) -> Option<JoinHandle<()>> {
+    let told = thread::Builder::new().spawn(move || drop(receiver.close(Err(why))));
+    told.ok()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn settings(&self) -> Settings {
+        lock(&self.settings).clone()
+    }
+
+    /// Gives the ones before.
+    pub(crate) fn set(&self, settings: Settings) -> Settings {
+        std::mem::replace(&mut *lock(&self.settings), settings)
+    }
+
+    /// Whether nobody has asked this before.
+    pub(crate) fn is_new(&self, what: &str) -> bool {
+        lock(&self.said).insert(what.to_owned())
     }
 
     fn enter(&self, receiver: &Arc<Receiver>) -> Option<u64> {
-        let mut running = self.lock();
+        let mut running = lock(&self.running);
         if running.sessions.len() >= MAX_SESSIONS {
             return None;
         }
@@ -188,23 +238,27 @@ impl Shared {
     }
 
     fn leave(&self, number: u64) {
-        self.lock().sessions.retain(|(own, _)| *own != number);
+        lock(&self.running).sessions.retain(|(own, _)| *own != number);
         self.changed.notify_all();
     }
 
     /// Ends what still runs: the senders are told, and unfinished files go.
-    fn end(&self) {
-        let sessions = self.lock().sessions.clone();
-        for (_, receiver) in sessions {
-            // Each waits for its sender's acknowledgement: all at the same time.
-            refuse(receiver, "the daemon is shutting down".to_owned());
-        }
+    fn end(&self, until: Instant) {
+        let sessions = lock(&self.running).sessions.clone();
+        // Each waits for its sender's acknowledgement, or for the transport's end: all at the same
+        // time.
+        let refuse = |(_, receiver)| refuse(receiver, SHUTTING_DOWN.to_owned());
+        let told: Vec<_> = sessions.into_iter().filter_map(refuse).collect();
         let wait = |running: &mut Running| !running.sessions.is_empty();
-        let left = self.changed.wait_timeout_while(self.lock(), GRACE, wait);
+        let left = until.saturating_duration_since(Instant::now());
+        let left = self.changed.wait_timeout_while(lock(&self.running), left, wait);
         let (running, _) = left.unwrap_or_else(PoisonError::into_inner);
         if !running.sessions.is_empty() {
             say(format_args!("{} sessions did not end in time", running.sessions.len()));
         }
+        drop(running);
+        // They hold the listener's sockets as well.
+        told.into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 

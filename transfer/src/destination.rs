@@ -67,6 +67,16 @@ impl fmt::Display for Shown {
 }
 
 impl Shown {
+    /// What a sender asked for, before it is known whether that can be; see [`Root::place`].
+    pub(crate) fn asked(to: &[u8], name: &[u8]) -> Self {
+        let mut path = to.to_vec();
+        if matches!(path.last(), None | Some(b'/')) {
+            path.extend_from_slice(name);
+        }
+        let above = path.iter().take_while(|byte| **byte == b'/').count();
+        Self(OsStr::from_bytes(&path[above..]).into())
+    }
+
     pub(crate) fn join(&self, name: &OsStr) -> Self {
         Self(self.0.join(name))
     }

@@ -1,9 +1,9 @@
 //! Receives one file from a session.
 
-use crate::destination::Root;
+use crate::destination::{Root, Shown};
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, ToReceiver, ToSender, encode};
-use crate::sink::{FileSink, Finished, SinkError};
+use crate::sink::{FileSink, Finished, SinkError, Unset};
 use blake3::Hash;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -58,6 +58,17 @@ pub enum ReceiveError {
     Thread(io::Error),
 }
 
+/// Why a file was not received, and which.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// Its path below the root, as far as the sender has said; `None` if it had offered no file yet.
+    pub file: Option<Shown>,
+    /// Why.
+    #[source]
+    pub error: ReceiveError,
+}
+
 /// A file that was received and stands under its name.
 #[derive(Debug)]
 pub struct Received {
@@ -69,6 +80,8 @@ pub struct Received {
     pub digest: Hash,
     /// What the system said if the file's name may not be durable yet; its bytes are.
     pub undurable: Option<io::Error>,
+    /// What the file system refused that the bytes can do without.
+    pub unset: Vec<Unset>,
     /// How its bytes came.
     pub arrived: Arrived,
     /// Whether the sender has heard the verdict; if not, why. The file is here all the same.
@@ -79,24 +92,26 @@ pub struct Received {
 /// stands there under its name and its bytes are durable ([`Received::undurable`] says if its name
 /// may not be). The file appears under its name whole or not at
 /// all. Every failure is told to the sender in its own words.
-pub fn receive_file(receiver: &Receiver, root: &Root) -> Result<Received, ReceiveError> {
+pub fn receive_file(receiver: &Receiver, root: &Root) -> Result<Received, Failure> {
     receive_over(receiver, root)
 }
 
-fn receive_over<R: Incoming>(receiver: &R, root: &Root) -> Result<Received, ReceiveError> {
+fn receive_over<R: Incoming>(receiver: &R, root: &Root) -> Result<Received, Failure> {
+    let mut file = None;
     let taken = hear(receiver.control())
         .map_err(ReceiveError::Thread)
-        .and_then(|messages| take(receiver, &messages, root));
+        .and_then(|messages| take(receiver, &messages, root, &mut file));
     match taken {
         Ok((len, finished)) => {
-            let Finished { digest, path, undurable } = finished;
+            let Finished { digest, path, undurable, unset } = finished;
             let confirmed = receiver.close(Ok(()));
-            Ok(Received { path, len, digest, undurable, arrived: receiver.arrived(), confirmed })
+            let arrived = receiver.arrived();
+            Ok(Received { path, len, digest, undurable, unset, arrived, confirmed })
         }
         Err(error) => {
             // The sender may be gone, and then has nothing to hear.
             let _ = receiver.close(Err(error.to_string()));
-            Err(error)
+            Err(Failure { file, error })
         }
     }
 }
@@ -142,12 +157,15 @@ fn take<R: Incoming>(
     receiver: &R,
     messages: &mpsc::Receiver<Heard>,
     root: &Root,
+    file: &mut Option<Shown>,
 ) -> Result<(u64, Finished), ReceiveError> {
     let ToReceiver::Offer { name, len, to } = next(messages, "what it sends")? else {
         return Err(ReceiveError::Protocol("the first message is not an offer"));
     };
+    *file = Some(Shown::asked(&to, &name));
     let mut control = receiver.control();
-    let mut file = match root.place(&to, &name).and_then(|place| FileSink::create(place, len)) {
+    let place = root.place(&to, &name).inspect(|place| *file = Some(place.shown.clone()));
+    let mut file = match place.and_then(|place| FileSink::create(place, len)) {
         Ok(sink) => {
             answer(&mut control, &ToSender::Ready)?;
             File { sink, root: None }

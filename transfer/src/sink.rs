@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use temporary::Temporary;
+use temporary::{Kept, Temporary};
 use thiserror::Error;
 
 pub(crate) use temporary::is_temporary;
@@ -115,6 +115,18 @@ pub enum SinkError {
     },
 }
 
+/// Something that a file system refused and that the bytes can do without: FAT has no permissions,
+/// and many network and user file systems reserve nothing. They are there, verified and durable.
+#[derive(Debug, Error)]
+pub enum Unset {
+    /// Its room could not be taken before anything was sent.
+    #[error("the file system reserves no room, so a full disk shows only at a write: {0}")]
+    Room(io::Error),
+    /// Its permissions are what the file system makes of them.
+    #[error("the file system does not take the file's permissions: {0}")]
+    Mode(io::Error),
+}
+
 /// A block in memory.
 #[derive(Debug)]
 struct Open {
@@ -133,6 +145,8 @@ pub struct Finished {
     pub path: PathBuf,
     /// Its bytes are durable; what the system said if its name may not be yet.
     pub undurable: Option<io::Error>,
+    /// What the file system refused beside them.
+    pub unset: Vec<Unset>,
 }
 
 /// A file on its way in. Dropped before [`Self::finish`] has succeeded, it leaves nothing behind,
@@ -312,8 +326,8 @@ impl FileSink {
         if own != root {
             return Err(SinkError::Root);
         }
-        let (path, undurable) = self.temporary.keep(self.len, wanted)?;
-        Ok(Finished { digest: own, path, undurable })
+        let Kept { path, undurable, unset } = self.temporary.keep(self.len, wanted)?;
+        Ok(Finished { digest: own, path, undurable, unset })
     }
 }
 

@@ -1,10 +1,11 @@
 //! The file that is sent, read block by block.
 
 use crate::blocks;
-use std::fs::File;
+use rustix::fs::OFlags;
+use std::fs::{File, FileType, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -21,8 +22,25 @@ pub enum SourceError {
         cause: io::Error,
     },
     /// A directory, a pipe, a device: nothing with a length whose blocks can be read again.
-    #[error("{} is not a regular file", .0.display())]
-    NotRegular(PathBuf),
+    #[error("{} is {what}, not a regular file: nothing else can be copied yet", path.display())]
+    NotRegular {
+        /// What is not a file.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// It holds more or fewer bytes than its length says, as files that the system makes up while
+    /// they are read (proc(5), sysfs(5)), and nobody has changed it.
+    #[error("{} says that it has {len} bytes and holds {than}: its length is not what it holds; \
+             read it into a file first, as with cat, and copy that", path.display())]
+    FalseLength {
+        /// The file.
+        path: PathBuf,
+        /// Bytes as it says.
+        len: u64,
+        /// `more` or `fewer`.
+        than: &'static str,
+    },
     /// Reading failed.
     #[error("cannot read {} at byte {offset}: {cause}", path.display())]
     Read {
@@ -68,20 +86,46 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens a regular file; its length is fixed from here on.
+    /// Opens a regular file; its length is fixed from here on, and is checked against what the file
+    /// holds.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let failed = |cause| SourceError::Open { path: path.to_owned(), cause };
-        // Looked at before it is opened: opening a pipe without a writer would block.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(SourceError::NotRegular(path.to_owned()));
+        let other = |kind| SourceError::NotRegular { path: path.to_owned(), what: what(kind) };
+        // Looked at before it is opened: opening a device may do something.
+        let kind = std::fs::metadata(path).map_err(failed)?.file_type();
+        if !kind.is_file() {
+            return Err(other(kind));
         }
-        let file = File::open(path).map_err(failed)?;
+        // What has become a pipe meanwhile, or is made up by the system, must not be waited for.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
         let name = path.file_name().filter(|_| meta.is_file());
-        let name = name.ok_or_else(|| SourceError::NotRegular(path.to_owned()))?;
-        let name = name.as_bytes().to_vec();
+        let name = name.ok_or_else(|| other(meta.file_type()))?.as_bytes().to_vec();
         let modified = (meta.mtime(), meta.mtime_nsec());
-        Ok(Self { file, path: path.to_owned(), name, len: meta.len(), modified })
+        let source = Self { file, path: path.to_owned(), name, len: meta.len(), modified };
+        source.check_holds_its_length()?;
+        Ok(source)
+    }
+
+    /// Whether its last byte is there, and none after it.
+    fn check_holds_its_length(&self) -> Result<(), SourceError> {
+        if let Some(last) = self.len.checked_sub(1)
+            && self.read_one(last)? == 0
+        {
+            self.check_len()?;
+            return Err(self.false_length("fewer"));
+        }
+        self.check_end()
+    }
+
+    fn read_one(&self, offset: u64) -> Result<usize, SourceError> {
+        let failed = |cause| SourceError::Read { path: self.path.clone(), offset, cause };
+        self.file.read_at(&mut [0], offset).map_err(failed)
+    }
+
+    fn false_length(&self, than: &'static str) -> SourceError {
+        SourceError::FalseLength { path: self.path.clone(), len: self.len, than }
     }
 
     /// Where it was opened.
@@ -115,6 +159,9 @@ impl Source {
         {
             // Cut short between the two calls.
             self.check_len()?;
+            if cause.kind() == io::ErrorKind::UnexpectedEof {
+                return Err(self.false_length("fewer"));
+            }
             return Err(SourceError::Read { path: self.path.clone(), offset: range.start, cause });
         }
         Ok(bytes)
@@ -139,12 +186,23 @@ impl Source {
     /// length.
     pub fn check_end(&self) -> Result<(), SourceError> {
         self.check_len()?;
-        let path = || self.path.clone();
-        match self.file.read_at(&mut [0], self.len) {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(SourceError::Resized { path: path(), was: self.len, is: self.len + 1 }),
-            Err(cause) => Err(SourceError::Read { path: path(), offset: self.len, cause }),
+        if self.read_one(self.len)? > 0 {
+            self.check_len()?; // it has grown between the two calls
+            return Err(self.false_length("more"));
         }
+        Ok(())
+    }
+}
+
+fn what(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
     }
 }
 
@@ -174,7 +232,20 @@ mod tests {
         let absent = Source::open(&dir.path().join("absent")).unwrap_err().to_string();
         assert!(absent.starts_with("cannot open ") && absent.contains("absent"), "{absent}");
         let folder = Source::open(dir.path()).unwrap_err();
-        assert!(matches!(folder, SourceError::NotRegular(_)), "{folder}");
+        assert!(folder.to_string().contains("is a directory, not a regular file"), "{folder}");
+        let device = Source::open(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(device.contains("is a device, not a regular file"), "{device}");
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let pipe = Source::open(&pipe).unwrap_err().to_string();
+        assert!(pipe.contains("is a pipe, not a regular file"), "{pipe}");
     }
 
     #[test]
@@ -199,8 +270,22 @@ mod tests {
 
     #[test]
     fn a_length_that_is_a_lie_is_noticed() {
-        let source = Source::open(Path::new("/proc/version")).unwrap();
-        assert_eq!(source.len(), 0);
-        assert!(matches!(source.check_end(), Err(SourceError::Resized { .. })));
+        // Files of /proc say 0 bytes, files of /sys a page.
+        for (path, says, than) in
+            [("/proc/version", 0, "more"), ("/sys/class/net/lo/address", 4096, "fewer")]
+        {
+            let error = Source::open(Path::new(path)).unwrap_err();
+            let (len, is) = match &error {
+                SourceError::FalseLength { len, than, .. } => (*len, *than),
+                other => panic!("{other}"),
+            };
+            assert_eq!((len, is), (says, than), "{path}");
+            let text = error.to_string();
+            assert!(text.contains("its length is not what it holds"), "{text}");
+            assert!(!text.contains("changed"), "{text}");
+        }
+        let (dir, empty) = (tempfile::tempdir().unwrap(), "empty");
+        fs::write(dir.path().join(empty), b"").unwrap();
+        assert!(Source::open(&dir.path().join(empty)).unwrap().is_empty());
     }
 }

@@ -9,11 +9,11 @@ use tcpxm::config::{Content, Delivery, SessionConfig};
 use transfer::blocks::BLOCK;
 use transfer::destination::Root;
 use transfer::message::{ToReceiver, encode};
-use transfer::receive::{ReceiveError, Received};
+use transfer::receive::{Failure, Received};
 use transfer::send_file;
 use transfer::source::Source;
 
-type Receiving = JoinHandle<Result<Received, ReceiveError>>;
+type Receiving = JoinHandle<Result<Received, Failure>>;
 
 /// A receiver of one file.
 fn receiver(last: u8, folder: PathBuf) -> (SocketAddr, Receiving) {

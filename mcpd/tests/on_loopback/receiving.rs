@@ -1,91 +1,11 @@
-//! The program on loopback, with senders in this process.
+//! What it receives, what it refuses, and what it says about it.
 
+use crate::daemon::{Daemon, command, connect, send, source};
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
-use tcpxm::api::{Sender, SenderOptions};
-use tcpxm::config::{Content, Delivery, Group, SessionConfig};
-use tcpxm::net::interface::index_of;
-use tempfile::TempDir;
-use transfer::send::Delivered;
 use transfer::source::Source;
-
-struct Daemon {
-    child: Child,
-    addr: SocketAddr,
-    said: BufReader<ChildStderr>,
-}
-
-fn command(root: &Path, listen: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpd"));
-    command.arg("--root").arg(root).args(["--listen", listen, "--json"]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-impl Daemon {
-    fn start(root: &Path, last: u8, options: &[&str]) -> Self {
-        let mut command = command(root, &format!("127.0.0.{last}:0"));
-        let mut child = command.args(options).spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("listening on ") {
-            line.clear();
-            assert!(said.read_line(&mut line).unwrap() > 0, "it ended");
-        }
-        let addr = line.split("listening on ").nth(1).unwrap().split(',').next().unwrap();
-        Self { child, addr: addr.parse().unwrap(), said }
-    }
-
-    /// SIGTERM; its exit code, its standard output, and what else it said.
-    fn terminate(mut self) -> (Option<i32>, String, String) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let (mut out, mut said) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        self.said.read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), out, said)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn connect(addr: SocketAddr, len: u64, group: Option<SocketAddr>) -> Sender {
-    let session = SessionConfig {
-        group: group.map(|addr| Group { addr, source: None }),
-        delivery: Delivery::Unordered,
-        content: Content::Source { len: Some(len) },
-        ..SessionConfig::default()
-    };
-    let interface = Some(index_of("lo").unwrap());
-    let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
-    let options = SenderOptions { session, interface, bind, ..SenderOptions::default() };
-    Sender::connect(options, &[addr]).unwrap()
-}
-
-fn send(addr: SocketAddr, source: &Source, to: &str, group: Option<SocketAddr>) -> Option<String> {
-    let sender = connect(addr, source.len(), group);
-    let outcome = transfer::send_file(&sender, source, &[to.as_bytes().to_vec()], &|_| ());
-    outcome.members.first().and_then(Delivered::failure)
-}
-
-fn source(len: usize) -> (TempDir, Source) {
-    let dir = tempfile::tempdir().unwrap();
-    let bytes: Vec<u8> =
-        (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
-    fs::write(dir.path().join("file"), bytes).unwrap();
-    let source = Source::open(&dir.path().join("file")).unwrap();
-    (dir, source)
-}
 
 #[test]
 fn files_arrive_and_refusals_are_told_with_their_reason() {
@@ -121,7 +41,7 @@ fn files_arrive_and_refusals_are_told_with_their_reason() {
 fn forty(last: u8, group: Option<SocketAddr>) {
     let root = tempfile::tempdir().unwrap();
     let (dir, _) = source(1 << 20);
-    let daemon = Daemon::start(root.path(), last, &["--insecure-plaintext", "-q"]);
+    let daemon = Daemon::start(root.path(), last, &["--insecure-plaintext"]);
     let addr = daemon.addr;
     let failures: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..40u8)
@@ -198,4 +118,66 @@ fn what_cannot_be_done_is_said_and_ends_it() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(what), "{said}");
     }
+}
+
+#[test]
+fn every_line_has_its_time_and_one_about_a_session_its_peer_and_its_file() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("file")).unwrap();
+    let daemon = Daemon::start(root.path(), 27, &[]);
+    let addr = daemon.addr;
+    let (_dir, source) = source(1000);
+    assert_eq!(send(addr, &source, "a/b", None), None);
+    let why = send(addr, &source, "", None).unwrap();
+    let (_, _, said) = daemon.terminate();
+    for line in said.lines() {
+        let time: Vec<char> = line.chars().take(20).collect();
+        let shape: String =
+            time.iter().map(|c| if c.is_ascii_digit() { '0' } else { *c }).collect();
+        assert_eq!(shape, "0000-00-00T00:00:00Z", "{line}");
+        assert!(line[20..].starts_with(" mcpd: "), "{line}");
+    }
+    for what in ["a/b", &why] {
+        let line = said.lines().find(|line| line.contains(what)).unwrap();
+        assert!(line.contains("127.0.0.1:") && (line.contains("file") || what == "a/b"), "{line}");
+    }
+    // Also where the reason does not name the file.
+    let root = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(root.path(), 28, &[]);
+    let sender = connect(daemon.addr, source.len(), None);
+    let outcome = transfer::send_file(&sender, &other_length(), &[], &|_| ());
+    assert!(outcome.members[0].failure().is_some());
+    let (_, out, said) = daemon.terminate();
+    assert!(said.contains("given-by-its-name"), "{said}");
+    let line: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!(line["path"], "given-by-its-name");
+}
+
+/// A source that is longer than a session of 1000 bytes.
+fn other_length() -> Source {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("given-by-its-name");
+    fs::write(&path, [7; 2000]).unwrap();
+    Source::open(&path).unwrap()
+}
+
+#[test]
+fn quiet_means_that_nothing_is_said_while_nothing_is_wrong() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join(".mcp-1-0123456789abcdef.part"), b"x").unwrap();
+    let free = std::net::UdpSocket::bind("127.0.0.29:0").unwrap();
+    let addr = free.local_addr().unwrap();
+    drop(free);
+    let mut daemon = command(root.path(), &addr.to_string()).arg("-q").spawn().unwrap();
+    let (_dir, source) = source(1000);
+    // Until it listens, nobody does.
+    while let Some(why) = send(addr, &source, "", None) {
+        assert!(why.contains("nobody listens"), "{why}");
+        assert_eq!(daemon.try_wait().unwrap(), None);
+    }
+    let pid = rustix::process::Pid::from_child(&daemon);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = daemon.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

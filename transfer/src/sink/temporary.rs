@@ -1,16 +1,17 @@
 //! The file under its temporary name, and the step to its own.
 
-use super::SinkError;
+use super::{SinkError, Unset};
 use crate::destination::Place;
 use rustix::fs::{
-    AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, fchmod, flock, fsync, openat, renameat,
-    unlinkat,
+    AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, fchmod, flock, fsync, ftruncate, openat,
+    renameat, unlinkat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// Begin and end of a temporary file's name; between them stand the process and 64 random bits.
 const PREFIX: &str = ".mcp-";
@@ -39,6 +40,16 @@ pub(super) struct Temporary {
     place: Place,
     name: OsString,
     kept: bool,
+    unset: Vec<Unset>,
+}
+
+/// A file that has its name.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
+    /// What the system said if its name may not be durable yet.
+    pub(super) undurable: Option<io::Error>,
+    pub(super) unset: Vec<Unset>,
 }
 
 impl Temporary {
@@ -46,30 +57,33 @@ impl Temporary {
     pub(super) fn create(place: Place, len: u64) -> Result<Self, SinkError> {
         let failed = |cause| SinkError::Folder { folder: place.shown.parent(), cause };
         let (file, name) = create_locked(&place).map_err(failed)?;
-        let this = Self { file, place, name, kept: false };
+        let mut this = Self { file, place, name, kept: false, unset: Vec::new() };
         this.reserve(len)?;
         Ok(this)
     }
 
     /// Takes the room now, so that a full disk is told before anything is sent.
-    fn reserve(&self, len: u64) -> Result<(), SinkError> {
-        // Where there is too little, allocating would take all of it before it says so.
-        let room =
-            rustix::fs::fstatvfs(&self.file).map(|fs| fs.f_bfree.saturating_mul(fs.f_frsize));
-        if room.is_ok_and(|room| room < len) {
+    fn reserve(&mut self, len: u64) -> Result<(), SinkError> {
+        // Where there is too little, allocating would take all of it before it says so. Some user
+        // file systems do not know what they have, and say that they have no blocks at all.
+        let known = rustix::fs::fstatvfs(&self.file).ok().filter(|fs| fs.f_blocks > 0);
+        if known.is_some_and(|fs| fs.f_bfree.saturating_mul(fs.f_frsize) < len) {
             return Err(self.failed(len, Errno::NOSPC.into()));
         }
-        let allocated = match len {
-            0 => Ok(()),
-            _ => rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len),
-        };
-        match allocated {
-            // Not every file system can allocate; then a full disk shows at the write.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                self.file.set_len(len).map_err(|e| self.failed(len, e))
-            }
-            Err(e) => Err(self.failed(len, e.into())),
-            Ok(()) => Ok(()),
+        if len == 0 {
+            return Ok(());
+        }
+        let allocate = || rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len);
+        match retry_on_intr(allocate) {
+            Ok(()) => return Ok(()),
+            Err(errno) if is_final(errno) => return Err(self.failed(len, errno.into())),
+            Err(errno) => self.unset.push(Unset::Room(errno.into())),
+        }
+        // Not every file system can allocate; then a full disk shows at the write. Nor can every
+        // one lengthen a file without writing to it.
+        match retry_on_intr(|| ftruncate(&self.file, len)) {
+            Err(errno) if is_final(errno) => Err(self.failed(len, errno.into())),
+            _ => Ok(()),
         }
     }
 
@@ -91,16 +105,21 @@ impl Temporary {
         mut self,
         len: u64,
         wanted: impl FnOnce() -> Result<(), String>,
-    ) -> Result<(std::path::PathBuf, Option<io::Error>), SinkError> {
-        let done = fchmod(&self.file, self.place.mode).and_then(|()| fsync(&self.file));
-        done.map_err(|e| self.failed(len, e.into()))?;
+    ) -> Result<Kept, SinkError> {
+        // Nobody's bytes are thrown away for their permissions. Until here nobody else had any, so
+        // what cannot be set is too little rather than too much.
+        if let Err(errno) = fchmod(&self.file, self.place.mode) {
+            self.unset.push(Unset::Mode(errno.into()));
+        }
+        fsync(&self.file).map_err(|e| self.failed(len, e.into()))?;
         wanted().map_err(SinkError::Unwanted)?;
         let folders = self
             .place
             .settle(|folder| renameat(&self.place.folder, &self.name, folder, self.place.name()))?;
         self.kept = true;
-        let durable = folders.iter().rev().try_for_each(fsync);
-        Ok((self.place.path().to_owned(), durable.err().map(io::Error::from)))
+        let undurable = folders.iter().rev().try_for_each(fsync).err().map(io::Error::from);
+        let (path, unset) = (self.place.path().to_owned(), std::mem::take(&mut self.unset));
+        Ok(Kept { path, undurable, unset })
     }
 }
 
@@ -111,6 +130,12 @@ impl Drop for Temporary {
             let _ = unlinkat(&self.place.folder, &self.name, AtFlags::empty());
         }
     }
+}
+
+/// Whether an error of taking room says that a file of this length cannot stand here; any other says
+/// that this file system, or who holds it, does not do such a thing.
+fn is_final(errno: Errno) -> bool {
+    matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::IO)
 }
 
 fn create_locked(place: &Place) -> io::Result<(File, OsString)> {
@@ -131,7 +156,9 @@ fn create_locked(place: &Place) -> io::Result<(File, OsString)> {
             // A sweep was there between the two calls, and takes it for a leftover.
             Ok(()) | Err(Errno::AGAIN) => {}
             // Not every file system has locks; then no sweep can take it either.
-            Err(Errno::OPNOTSUPP | Errno::NOLCK | Errno::INVAL) => return Ok((file, name)),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL) => {
+                return Ok((file, name));
+            }
             Err(errno) => {
                 let _ = unlinkat(&place.folder, &name, AtFlags::empty());
                 return Err(errno.into());

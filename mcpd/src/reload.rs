@@ -1,0 +1,60 @@
+//! SIGHUP: the configuration is read again while sessions run. What each session takes when it
+//! begins holds for the next one; the rest needs a restart, and the log says so.
+
+use crate::args::{self, Cli};
+use crate::report::say;
+use crate::serve::{Settings, Shared};
+use std::io;
+use std::sync::mpsc;
+use std::sync::{Arc, Weak};
+use std::thread;
+use transfer::destination::Root;
+
+/// Starts the thread that does it; whoever sends asks for it. What hangs while it is opened, such
+/// as a folder on a server that is gone, holds up nothing but the next reading.
+pub(crate) fn start(running: Cli, shared: &Arc<Shared>) -> io::Result<mpsc::Sender<()>> {
+    let (ask, asked) = mpsc::channel();
+    let shared: Weak<Shared> = Arc::downgrade(shared);
+    thread::Builder::new().name("configuration".to_owned()).spawn(move || {
+        for () in asked {
+            let Some(shared) = shared.upgrade() else { return };
+            match again(&running, &shared) {
+                Ok(lines) => lines.iter().for_each(say),
+                Err(why) => say(format_args!("the configuration stays as it was: {why}")),
+            }
+        }
+    })?;
+    Ok(ask)
+}
+
+/// Reads it and puts it in force, all or nothing; gives what is to be said about it.
+fn again(running: &Cli, shared: &Shared) -> Result<Vec<String>, String> {
+    let new = args::read(std::env::args_os()).map_err(|error| in_one_line(&error.to_string()))?;
+    let root = &new.root;
+    // Also if its name has not changed: the folder may be another one by now.
+    let opened = Root::open(root);
+    let opened = opened.map_err(|e| format!("cannot receive into {}: {e}", root.display()))?;
+    let quiet = new.common.quiet;
+    let old = shared.set(Settings { root: opened, quiet });
+    let mut changed = vec![format!("root is {}", root.display())];
+    if old.quiet != quiet {
+        changed.push(format!("quiet is {quiet}"));
+    }
+    let mut lines = Vec::new();
+    if !quiet {
+        lines.push(format!("the configuration was read again: {}", changed.join(", ")));
+    }
+    let fixed = running.fixed_that_differ(&new);
+    if !fixed.is_empty() {
+        lines.push(format!("a restart is needed for what has changed of {}", fixed.join(", ")));
+    }
+    Ok(lines)
+}
+
+/// What the command line's reader says, without its heading and its hint at the help.
+fn in_one_line(error: &str) -> String {
+    let error = error.strip_prefix("error: ").unwrap_or(error);
+    let said = error.lines().take_while(|line| !line.starts_with("Usage:"));
+    let said = said.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("For more"));
+    said.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,118 @@
+//! A daemon under test, and senders in this process.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use tcpxm::api::{Sender, SenderOptions};
+use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+use tcpxm::net::interface::index_of;
+use tempfile::TempDir;
+use transfer::send::Delivered;
+use transfer::source::Source;
+
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
+    pub(crate) addr: SocketAddr,
+    /// `None`: nobody reads it any more.
+    pub(crate) said: Option<BufReader<ChildStderr>>,
+}
+
+pub(crate) fn command(root: &Path, listen: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpd"));
+    command.arg("--root").arg(root).args(["--listen", listen, "--json"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Daemon {
+    pub(crate) fn start(root: &Path, last: u8, options: &[&str]) -> Self {
+        let mut command = command(root, &format!("127.0.0.{last}:0"));
+        Self::spawn(command.args(options))
+    }
+
+    /// One that has all but its address from a file.
+    pub(crate) fn configured(config: &Path, last: u8) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpd"));
+        command.arg("--config").arg(config).args(["--listen", &format!("127.0.0.{last}:0")]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(&mut command)
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let said = child.stderr.take().map(BufReader::new);
+        let mut daemon = Self { child, addr: (Ipv4Addr::UNSPECIFIED, 0).into(), said };
+        let line = daemon.says("listening on ");
+        let addr = line.split("listening on ").nth(1).unwrap().split(',').next().unwrap();
+        daemon.addr = addr.parse().unwrap();
+        daemon
+    }
+
+    /// Reads what it says until a line has `what` in it; gives that line.
+    pub(crate) fn says(&mut self, what: &str) -> String {
+        let (mut line, said) = (String::new(), self.said.as_mut().unwrap());
+        while !line.contains(what) {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0, "it ended without saying {what}");
+        }
+        line
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// SIGTERM; its exit code, its standard output, and what else it said.
+    pub(crate) fn terminate(mut self) -> (Option<i32>, String, String) {
+        self.signal(Signal::TERM);
+        let (mut out, mut said) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        if let Some(mut rest) = self.said.take() {
+            rest.read_to_string(&mut said).unwrap();
+        }
+        (self.child.wait().unwrap().code(), out, said)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn connect(addr: SocketAddr, len: u64, group: Option<SocketAddr>) -> Sender {
+    let session = SessionConfig {
+        group: group.map(|addr| Group { addr, source: None }),
+        delivery: Delivery::Unordered,
+        content: Content::Source { len: Some(len) },
+        ..SessionConfig::default()
+    };
+    let interface = Some(index_of("lo").unwrap());
+    let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
+    let options = SenderOptions { session, interface, bind, ..SenderOptions::default() };
+    Sender::connect(options, &[addr]).unwrap()
+}
+
+pub(crate) fn send(
+    addr: SocketAddr,
+    source: &Source,
+    to: &str,
+    group: Option<SocketAddr>,
+) -> Option<String> {
+    let sender = connect(addr, source.len(), group);
+    let outcome = transfer::send_file(&sender, source, &[to.as_bytes().to_vec()], &|_| ());
+    outcome.members.first().and_then(Delivered::failure)
+}
+
+pub(crate) fn source(len: usize) -> (TempDir, Source) {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> =
+        (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    fs::write(dir.path().join("file"), bytes).unwrap();
+    let source = Source::open(&dir.path().join("file")).unwrap();
+    (dir, source)
+}

@@ -1,0 +1,5 @@
+//! The program on loopback, with senders in this process.
+
+mod daemon;
+mod receiving;
+mod signals;
