@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::{Common, parse::parse};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ const PREFIX: &str = "MCP";
 ///
 /// HOST is a name, an IPv4 address or an [IPv6 address], with ranges: node[01-16,20]. PATH is below
 /// the folder that the host's daemon receives into; a trailing slash means into that folder.
-/// Another port than the daemon's stands between two colons: HOST:PORT:PATH.
+/// Another port than the daemon's stands between two colons: HOST:PORT:PATH. A comma separates
+/// hosts as a blank does; one that belongs to a path is written \\,.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcp",
@@ -46,7 +47,8 @@ pub(crate) struct Copy {
     /// Hosts that get no copy; ranges as above.
     #[arg(short = 'x', long, value_name = "HOST", value_delimiter = None)]
     pub(crate) exclude: Vec<String>,
-    /// Read more hosts from this file, one a line; - is standard input.
+    /// Read more hosts from this file, between blanks or line ends, # begins a comment; - is
+    /// standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) hosts: Option<PathBuf>,
     /// How the rate is found: by losses, as most do, or by what arrives, which bears lossy lines.
@@ -89,10 +91,17 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap
     let cli: Cli = parse(PREFIX, args.iter().cloned())?;
     // A subcommand's name wins over a file of that name, also behind options, where clap takes it
     // for a word.
-    let first = cli.copy.words.first().filter(|_| cli.command.is_none());
-    if first.is_some_and(|word| word == "demo")
-        && cli.copy.source.is_empty()
-        && let Some(at) = args.iter().skip(1).position(|arg| arg == "demo")
+    let words = &cli.copy.words;
+    let Some(name) = words.first().filter(|_| cli.command.is_none() && cli.copy.source.is_empty())
+    else {
+        return Ok(cli);
+    };
+    if name == "help" {
+        // It knows no options, and needs none.
+        return parse(PREFIX, args.drain(..1).chain(words.iter().cloned()));
+    }
+    if Cli::command().find_subcommand(name).is_some()
+        && let Some(at) = args.iter().skip(1).position(|arg| arg == name)
     {
         let name = args.remove(at + 1);
         args.insert(1, name);
@@ -104,7 +113,6 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn words(line: &str) -> Result<Cli, clap::Error> {
         read(std::iter::once("mcp").chain(line.split_whitespace()).map(OsString::from))
@@ -129,6 +137,18 @@ mod tests {
             let demo = demo(line).unwrap();
             assert!(demo.common.json && demo.common.group.is_some(), "{line}");
             assert_eq!(demo.file, Some(PathBuf::from("f")), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_is_a_subcommand_too_wherever_it_stands() {
+        for line in ["help", "--json help", "help demo", "--insecure-plaintext -q help demo"] {
+            let help = words(line).unwrap_err();
+            assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{line}: {help}");
+            assert_eq!(help.to_string().contains("three receivers"), true, "{line}");
+        }
+        for line in ["./help h", "-s help h", "f help"] {
+            assert!(words(line).is_ok(), "{line}");
         }
     }
 

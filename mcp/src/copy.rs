@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+use tcpxm::error::ConfigError;
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
 use tcpxm::stats::Sent;
@@ -29,7 +30,7 @@ pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
     let plan = match plan(options) {
         Ok(plan) => plan,
         Err(error) => {
-            say(&error);
+            say(plain(&error.to_string()));
             return Ok(match error {
                 PlanError::Usage(_) => Exit::Usage,
                 PlanError::Here(_) => Exit::Failed,
@@ -159,7 +160,7 @@ fn connect(
         ..SenderOptions::default()
     };
     match Sender::connect(options(Some(Group { addr, source: None })), addrs) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+        Err(error) if is_about_the_group(&error) => {
             say(format_args!("{error}; going on by unicast"));
             Sender::connect(options(None), addrs)
         }
@@ -170,6 +171,12 @@ fn connect(
         connected => connected,
     }
     .context("cannot open the session")
+}
+
+/// Whether it would be another thing without a group.
+fn is_about_the_group(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ConfigError>());
+    matches!(inner, Some(ConfigError::Group(..)))
 }
 
 /// Sends, and shows how it goes.

@@ -1,12 +1,12 @@
-//! Who gets a copy, and where there: `HOST[:PATH]`, with ranges.
+//! Who gets a copy, and where there: `HOST[:PATH]`, with ranges, several between commas.
 
-use std::collections::HashSet;
-use std::fmt::Write as _;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
 use thiserror::Error;
 
-/// Hosts of one copy, at most (as many as a session can have); also bounds what a range expands to.
-pub(crate) const MAX_HOSTS: usize = 1024;
+/// Hosts that can be named, in one argument and in all; how many a session can have is the
+/// transport's to say.
+pub(crate) const MAX_HOSTS: u64 = 65_536;
 
 /// Longest path, and part of one, in bytes, as Linux has them at the other end.
 const PATH_MAX: usize = 4096;
@@ -15,6 +15,8 @@ const NAME_MAX: usize = 255;
 
 /// Opens the next alternative of a range.
 const RANGE: char = '[';
+/// Stands before what would otherwise end a path: a comma, in a list also a blank; and before itself.
+const ESCAPE: char = '\\';
 
 /// One host as it was typed, ranges resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +47,83 @@ pub(crate) enum HostError {
     LongPath(String),
     #[error("{0}: {1} is not a range such as [01-16,20] or [0-6/2]")]
     Range(String, String),
-    #[error("{0}: more than {MAX_HOSTS} hosts")]
+    #[error("{0}: this range names {1} hosts, more than the {MAX_HOSTS} that one copy can name")]
+    LargeRange(String, u64),
+    #[error("{0}: with these there are more than the {MAX_HOSTS} hosts that one copy can name")]
     TooMany(String),
+    #[error("{0}: {1:?} cannot be a part of a host's name or address")]
+    Name(String, char),
 }
 
-/// Reads one argument; a range gives many.
+/// What is wrong, and with which of the texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Misplaced {
+    /// Its line in the list of hosts, if it stands there.
+    pub(crate) line: Option<usize>,
+    pub(crate) error: HostError,
+}
+
+/// Reads one argument; a range gives many, and so does a comma: outside of brackets it separates
+/// hosts.
 pub(crate) fn parse(text: &str) -> Result<Vec<Target>, HostError> {
+    let mut all = Vec::new();
+    for one in split_hosts(text) {
+        all.extend(parse_one(one)?);
+        if all.len() as u64 > MAX_HOSTS {
+            return Err(HostError::TooMany(text.to_owned()));
+        }
+    }
+    if all.is_empty() {
+        return Err(HostError::NoHost(text.to_owned()));
+    }
+    Ok(all)
+}
+
+/// What stands between commas; an empty piece says nothing. In a path, where a bracket is nothing
+/// but itself, a comma that is meant stands behind a backslash.
+fn split_hosts(text: &str) -> Vec<&str> {
+    let (mut pieces, mut begin) = (Vec::new(), 0);
+    let (mut inside, mut path, mut escaped) = (false, false, false);
+    for (at, c) in text.char_indices() {
+        let plain = !std::mem::take(&mut escaped);
+        match c {
+            ESCAPE if path && plain => escaped = true,
+            RANGE if !path => inside = true,
+            ']' => inside = false,
+            ':' if !inside => path = true,
+            ',' if !inside && plain => {
+                pieces.push(&text[begin..at]);
+                (begin, path) = (at + 1, false);
+            }
+            _ => {}
+        }
+    }
+    pieces.push(&text[begin..]);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
+/// A path as it is meant.
+fn unescape(path: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(path.len()), path.chars().peekable());
+    while let Some(c) = rest.next() {
+        let next = rest.peek().filter(|next| **next == ESCAPE || ends_a_path(**next));
+        match (c, next.copied()) {
+            (ESCAPE, Some(meant)) => {
+                out.push(meant);
+                rest.next();
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn ends_a_path(c: char) -> bool {
+    c == ',' || c.is_whitespace()
+}
+
+fn parse_one(text: &str) -> Result<Vec<Target>, HostError> {
     if text.split('%').next().is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok()) {
         return Err(HostError::Bare(text.to_owned()));
     }
@@ -59,19 +132,33 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Target>, HostError> {
     if pattern.is_empty() {
         return Err(HostError::NoHost(text.to_owned()));
     }
+    let path = unescape(path);
     if path.split('/').any(|part| part == "..") {
         return Err(HostError::Up(text.to_owned()));
     }
     if path.len() > PATH_MAX || path.split('/').any(|part| part.len() > NAME_MAX) {
         return Err(HostError::LongPath(text.to_owned()));
     }
+    // Blanks and the like are a slip of the list's writer, and would be asked of every resolver.
+    let strange = |c: &char| c.is_whitespace() || c.is_control() || "#/\\@,\u{feff}".contains(*c);
+    if let Some(c) = outside_brackets(pattern).find(strange) {
+        return Err(HostError::Name(text.to_owned(), c));
+    }
     let hosts = if literal { vec![pattern.to_owned()] } else { expand(text, pattern)? };
     let targets = hosts.into_iter().map(|host| {
         let mut text = if literal { format!("[{host}]") } else { host.clone() };
         text.push_str(rest);
-        Target { text, host, port, path: path.to_owned() }
+        Target { text, host, port, path: path.clone() }
     });
     Ok(targets.collect())
+}
+
+fn outside_brackets(pattern: &str) -> impl Iterator<Item = char> {
+    let mut inside = false;
+    pattern.chars().filter(move |c| {
+        inside = *c == RANGE || (inside && *c != ']');
+        !inside
+    })
 }
 
 /// Host, what stands behind it, and whether the host is an IPv6 address in brackets.
@@ -112,26 +199,33 @@ fn split_rest<'a>(text: &str, rest: &'a str) -> Result<(Option<u16>, &'a str), H
 
 /// Resolves every range of a pattern, the first changing slowest.
 fn expand(text: &str, pattern: &str) -> Result<Vec<String>, HostError> {
-    let mut hosts = vec![String::new()];
-    let mut rest = pattern;
+    let (mut parts, mut rest, mut count) = (Vec::new(), pattern, 1u64);
     while let Some((before, after)) = rest.split_once(RANGE) {
         let bad = |what: &str| HostError::Range(text.to_owned(), format!("[{what}"));
         let (inner, behind) = after.split_once(']').ok_or_else(|| bad(after))?;
-        let many = alternatives(inner).ok_or_else(|| bad(&format!("{inner}]")))?;
+        let spans = spans(inner).ok_or_else(|| bad(&format!("{inner}]")))?;
         if before.contains(']') {
             return Err(bad(before));
         }
-        if hosts.len().saturating_mul(many.len()) > MAX_HOSTS {
-            return Err(HostError::TooMany(text.to_owned()));
-        }
-        hosts = hosts
-            .iter()
-            .flat_map(|host| many.iter().map(move |one| format!("{host}{before}{one}")))
-            .collect();
+        let many = spans.iter().fold(0u64, |sum, span| sum.saturating_add(span.count()));
+        count = count.saturating_mul(many);
+        parts.push((before, spans));
         rest = behind;
     }
     if rest.contains(']') {
         return Err(HostError::Range(text.to_owned(), rest.to_owned()));
+    }
+    // Before anything of it is made.
+    if count > MAX_HOSTS {
+        return Err(HostError::LargeRange(text.to_owned(), count));
+    }
+    let mut hosts = vec![String::new()];
+    for (before, spans) in parts {
+        let one = |host: &String| {
+            let host = format!("{host}{before}");
+            spans.iter().flat_map(Span::values).map(move |value| format!("{host}{value}"))
+        };
+        hosts = hosts.iter().flat_map(one).collect();
     }
     for host in &mut hosts {
         host.push_str(rest);
@@ -139,28 +233,39 @@ fn expand(text: &str, pattern: &str) -> Result<Vec<String>, HostError> {
     Ok(hosts)
 }
 
-/// What stands between brackets: numbers, and first-last with an optional /step, between commas. A
-/// leading zero asks for numbers of that width. `None`: not that, or too many.
-fn alternatives(inner: &str) -> Option<Vec<String>> {
-    let mut all = Vec::new();
-    for part in inner.split(',') {
+/// What stands between two commas of a range: a number, or first-last with an optional /step.
+struct Span {
+    from: u64,
+    to: u64,
+    step: u64,
+    /// A leading zero asks for numbers of that width.
+    width: usize,
+}
+
+impl Span {
+    fn count(&self) -> u64 {
+        (self.to - self.from) / self.step + 1
+    }
+
+    fn values(&self) -> impl Iterator<Item = String> {
+        let Self { from, step, width, .. } = *self;
+        (0..self.count()).map(move |index| format!("{:0width$}", from + index * step))
+    }
+}
+
+/// What stands between brackets; `None` if it is no range.
+fn spans(inner: &str) -> Option<Vec<Span>> {
+    let span = |part: &str| {
         let (ends, step) = match part.split_once('/') {
             Some((ends, step)) => (ends, number(step).filter(|step| *step > 0)?),
             None => (part, 1),
         };
         let (first, last) = ends.split_once('-').unwrap_or((ends, ends));
         let (from, to) = (number(first)?, number(last)?);
-        if from > to || (to - from) / step >= MAX_HOSTS as u64 {
-            return None;
-        }
         let width = if first.starts_with('0') { first.len() } else { 1 };
-        for value in (from..=to).step_by(usize::try_from(step).ok()?) {
-            let mut one = String::new();
-            let _ = write!(one, "{value:0width$}"); // to a string it cannot fail
-            all.push(one);
-        }
-    }
-    (all.len() <= MAX_HOSTS).then_some(all)
+        (from <= to).then_some(Span { from, to, step, width })
+    };
+    inner.split(',').map(span).collect()
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -168,40 +273,55 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| plain)
 }
 
-/// Reads a list of hosts: one a line, `#` begins a comment.
-pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|l| !l.is_empty())
+/// Reads a list of hosts, each with its line: one or several a line, between blanks. A word that
+/// begins with `#` begins a comment. A byte order mark says nothing, wherever lists were put together.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (Option<usize>, &str)> {
+    text.lines().enumerate().flat_map(|(index, line)| {
+        let line = line.trim_start_matches('\u{feff}');
+        let words = words(line).into_iter().take_while(|word| !word.starts_with('#'));
+        words.map(move |word| (Some(index + 1), word))
+    })
+}
+
+/// What stands between blanks; one that is meant, in a path, stands behind a backslash.
+fn words(line: &str) -> Vec<&str> {
+    let mut escaped = false;
+    let words = line.split(|c: char| {
+        let plain = !std::mem::take(&mut escaped);
+        escaped = c == ESCAPE && plain;
+        c.is_whitespace() && plain
+    });
+    words.filter(|word| !word.is_empty()).collect()
 }
 
 /// All hosts, in the order given, each once; without those whose name is excluded.
 pub(crate) fn collect<'a>(
-    hosts: impl IntoIterator<Item = &'a str>,
+    hosts: impl IntoIterator<Item = (Option<usize>, &'a str)>,
     exclude: impl IntoIterator<Item = &'a str>,
-) -> Result<Vec<Target>, HostError> {
-    let mut out = Vec::new();
+) -> Result<Vec<Target>, Misplaced> {
+    let mut out: HashMap<String, Vec<Target>> = HashMap::new();
     for text in exclude {
-        out.extend(parse(text)?);
+        for target in parse(text).map_err(|error| Misplaced { line: None, error })? {
+            out.entry(target.host.clone()).or_default().push(target);
+        }
     }
     // What an exclusion does not say, port or path, may be any.
     let is_out = |target: &Target| {
-        out.iter().any(|ex: &Target| {
-            ex.host == target.host
-                && (ex.port.is_none() || ex.port == target.port)
+        out.get(&target.host).into_iter().flatten().any(|ex| {
+            (ex.port.is_none() || ex.port == target.port)
                 && (ex.path.is_empty() || ex.path == target.path)
         })
     };
     let mut seen = HashSet::new();
     let mut all = Vec::new();
-    for text in hosts {
-        for target in parse(text)? {
+    for (line, text) in hosts {
+        for target in parse(text).map_err(|error| Misplaced { line, error })? {
             if !is_out(&target) && seen.insert(target.text.clone()) {
                 all.push(target);
             }
         }
-        if all.len() > MAX_HOSTS {
-            return Err(HostError::TooMany(text.to_owned()));
+        if all.len() as u64 > MAX_HOSTS {
+            return Err(Misplaced { line, error: HostError::TooMany(text.to_owned()) });
         }
     }
     Ok(all)
@@ -299,10 +419,64 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_read_as_other_systems_write_them() {
+        let list = "\u{feff}n1\r\nn2\tn3  n4,n5\r\n\r\n\u{feff}n6 #n7\n# n8\nn9:a\\ b\\,c#d\n";
+        let all = collect(lines(list), []).unwrap();
+        let hosts: Vec<_> = all.iter().map(|target| target.host.as_str()).collect();
+        assert_eq!(hosts, ["n1", "n2", "n3", "n4", "n5", "n6", "n9"]);
+        assert_eq!(all[6].path, "a b,c#d");
+        for (list, line, what) in [
+            ("n1\n\nn[2-1] n3\n", 3, "range"),
+            ("n1\nn2#first\n", 2, "'#'"),
+            ("n1\nroot@n2\n", 2, "'@'"),
+            ("n1\0\n", 1, "'\\0'"),
+        ] {
+            let wrong = collect(lines(list), []).unwrap_err();
+            assert_eq!(wrong.line, Some(line), "{wrong:?}");
+            assert!(wrong.error.to_string().contains(what), "{}", wrong.error);
+        }
+    }
+
+    #[test]
+    fn a_comma_separates_hosts_unless_it_is_escaped() {
+        assert_eq!(names("a,b[1-2],c"), ["a", "b1", "b2", "c"]);
+        assert_eq!(names("[fd77::1],[fd77::2]:x"), ["fd77::1", "fd77::2"]);
+        assert_eq!(names("a,"), ["a"]);
+        let all = parse("a:x/[1,b:9:y\\,z,c:\\d\\\\").unwrap();
+        let each = all.iter().map(|t| (t.host.as_str(), t.port, t.path.as_str()));
+        let expected = [("a", None, "x/[1"), ("b", Some(9), "y,z"), ("c", None, "\\d\\")];
+        assert_eq!(each.collect::<Vec<_>>(), expected);
+        // As a summary names whom to try again.
+        let again: Vec<_> = all.iter().map(|target| target.text.clone()).collect();
+        assert_eq!(parse(&again.join(",")), Ok(all));
+        assert_eq!(parse(","), Err(HostError::NoHost(",".to_owned())));
+    }
+
+    #[test]
+    fn a_large_range_is_told_from_what_is_none() {
+        assert_eq!(names("n[1-1100]").len(), 1100);
+        assert_eq!(names("r[0-255]n[0-255]").len(), 65_536);
+        for (text, count) in [
+            ("n[1-65537]", "65537"),
+            ("n[1-1000]x[1-1000]", "1000000"),
+            ("n[0-999999999999999999]x[0-999999999999999999]", "18446744073709551615"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains("this range names") && error.contains(count), "{error}");
+            assert!(error.contains("65536"), "{error}");
+        }
+        let lists = ["a[1-40000]", "b[1-40000]"].map(|text| (Some(1), text));
+        let error = collect(lists, []).unwrap_err().error.to_string();
+        assert!(error.contains("b[1-40000]") && error.contains("65536"), "{error}");
+        let all = collect([(None, "n[1-65536]")], ["n[2-65536]"]).unwrap();
+        assert_eq!(all.len(), 1);
+    }
+
+    #[test]
     fn an_exclusion_means_no_more_than_it_says() {
         let hosts = ["a:1:", "a:2:", "a:x", "b"];
         let left = |out| {
-            let all = collect(hosts, [out]).unwrap();
+            let all = collect(hosts.map(|host| (None, host)), [out]).unwrap();
             all.into_iter().map(|target| target.text).collect::<Vec<_>>()
         };
         assert_eq!(left("a"), ["b"]);
@@ -312,7 +486,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics_and_what_is_read_reads_the_same_again(text in "[a-c0-2\\[\\]:,/.%-]{0,24}") {
+        fn nothing_panics_and_what_is_read_reads_the_same_again(text in "[a-c0-2\\[\\]:,/.%\\\\-]{0,24}") {
             for target in parse(&text).unwrap_or_default() {
                 prop_assert_eq!(parse(&target.text), Ok(vec![target]));
             }

@@ -21,6 +21,9 @@ use mcp_cli::Exit;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Err(error) = mcp_cli::signals::outlive_limits() {
+        say::say(format_args!("cannot block signals: {error}"));
+    }
     let cli = match args::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {

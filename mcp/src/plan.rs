@@ -1,7 +1,7 @@
 //! From the command line to what is to be done: one source, and whom it goes to.
 
 use crate::args::Copy;
-use crate::hosts::{self, Target};
+use crate::hosts::{self, Misplaced, Target};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -49,9 +49,14 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
     }
     let list = copy.hosts.as_deref().map(read_list).transpose()?.unwrap_or_default();
     let words = words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
-    let hosts = words.into_iter().chain(hosts::lines(&list));
+    let hosts = words.into_iter().map(|word| (None, word)).chain(hosts::lines(&list));
     let targets = hosts::collect(hosts, copy.exclude.iter().map(String::as_str));
-    let targets = targets.map_err(|error| PlanError::Usage(error.to_string()))?;
+    let targets = targets.map_err(|Misplaced { line, error }| {
+        PlanError::Usage(match (line, &copy.hosts) {
+            (Some(line), Some(list)) => format!("{}, line {line}: {error}", name_of(list)),
+            _ => error.to_string(),
+        })
+    })?;
     if targets.is_empty() {
         return Err(usage("no host is given"));
     }
@@ -63,21 +68,39 @@ fn text(word: &OsStr) -> Result<&str, PlanError> {
     word.to_str().ok_or_else(bad)
 }
 
+/// What a list of hosts is called in messages.
+fn name_of(list: &Path) -> String {
+    if list == Path::new("-") { "standard input".to_owned() } else { list.display().to_string() }
+}
+
 fn read_list(path: &Path) -> Result<String, PlanError> {
-    let mut list = String::new();
+    let mut list = Vec::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_LIST + 1).read_to_string(&mut list)
+        std::io::stdin().lock().take(MAX_LIST + 1).read_to_end(&mut list)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_LIST + 1).read_to_string(&mut list))
+        std::fs::File::open(path).and_then(|file| file.take(MAX_LIST + 1).read_to_end(&mut list))
     };
-    let name = path.display();
+    let name = name_of(path);
     match read {
         Err(error) => Err(PlanError::Here(format!("cannot read the hosts in {name}: {error}"))),
         Ok(read) if read as u64 > MAX_LIST => {
             Err(PlanError::Here(format!("the list of hosts in {name} is longer than 4 MiB")))
         }
-        Ok(_) => Ok(list),
+        Ok(_) => decode(list).map_err(|why| PlanError::Usage(format!("{name}, {why}"))),
     }
+}
+
+/// A list as text. Editors of other systems may save it as UTF-16, which its byte order mark says
+/// (RFC 2781, section 3.2).
+fn decode(list: Vec<u8>) -> Result<String, String> {
+    if let [0xfe, 0xff, ..] | [0xff, 0xfe, ..] = list[..] {
+        return Err("line 1: it is UTF-16: save it as UTF-8".to_owned());
+    }
+    String::from_utf8(list).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("line {line}: it is not UTF-8")
+    })
 }
 
 #[cfg(test)]
@@ -108,6 +131,29 @@ mod tests {
         assert_eq!(texts, ["h3", "h1", "h2:x"]);
         let absent = of(&format!("f --hosts {}/no", dir.path().display())).unwrap_err();
         assert!(matches!(absent, PlanError::Here(_)), "{absent}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_list_is_named_with_file_and_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        let with = |list: &[u8]| {
+            std::fs::write(&path, list).unwrap();
+            of(&format!("f --hosts {}", path.display()))
+        };
+        let plan = with(b"\xef\xbb\xbfh1\r\nh2 h3:x,h4\r\n").unwrap();
+        let texts: Vec<_> = plan.targets.iter().map(|target| target.text.as_str()).collect();
+        assert_eq!(texts, ["h1", "h2", "h3:x", "h4"]);
+        for (list, what) in [
+            (&b"h1\nh[2-1]\n"[..], "hosts, line 2: h[2-1]: [2-1] is not a range"),
+            (b"\xff\xfeh\x001\x00", "hosts, line 1: it is UTF-16"),
+            (b"\xfe\xff\x00h\x001", "hosts, line 1: it is UTF-16"),
+            (b"h1\n\nh\xe4\n", "hosts, line 3: it is not UTF-8"),
+        ] {
+            let error = with(list).unwrap_err();
+            assert!(matches!(error, PlanError::Usage(_)), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
     }
 
     #[test]

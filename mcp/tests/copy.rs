@@ -121,8 +121,17 @@ fn who_fails_is_named_and_the_others_have_it() {
     for host in &hosts[1..] {
         assert_eq!(said.lines().filter(|line| line.contains(host.as_str())).count(), 1, "{said}");
     }
-    let none = mcp().arg(&path).args(&hosts[1..]).output().unwrap();
+    // Whom to try again can be said as it was told, also in a list.
+    let again = lines[3]["retry_hosts"].as_str().unwrap();
+    let none = mcp().arg("--json").arg(&path).arg(again).output().unwrap();
     assert_eq!(none.status.code(), Some(1), "{}", messages(&none));
+    let list = path.with_file_name("hosts");
+    fs::write(&list, again).unwrap();
+    let listed = mcp().arg("--json").arg(&path).arg("--hosts").arg(list).output().unwrap();
+    assert_eq!(listed.status.code(), Some(1), "{}", messages(&listed));
+    for output in [none, listed] {
+        assert_eq!(self::lines(&output)[2]["retry_hosts"], again);
+    }
 }
 
 #[test]
@@ -155,6 +164,10 @@ fn what_is_wrong_here_ends_it_before_anything_is_sent() {
         (&[&path, "127.0.0.2:../x"], 2, ".."),
         (&[&path], 2, "no host"),
         (&[&path, "n[2-1]"], 2, "range"),
+        (&[&path, "n[1-65537]"], 2, "names 65537 hosts, more than the 65536"),
+        (&[&path, "127.7.[0-4].[1-250]"], 1, "1250 receivers given, at most 1024 can be served"),
+        (&["/proc/version", "127.0.0.2"], 1, "its length is not what it holds"),
+        (&["/dev/zero", "127.0.0.2"], 1, "is a device, not a regular file"),
         (&["--bad", &path, "127.0.0.2"], 2, "--bad"),
         (&["--interface", "none0", &path, "127.0.0.2"], 1, "none0"),
     ];
@@ -165,6 +178,15 @@ fn what_is_wrong_here_ends_it_before_anything_is_sent() {
         assert_eq!(output.status.code(), Some(*code), "{args:?}: {}", messages(&output));
         assert!(messages(&output).contains(what), "{args:?}: {}", messages(&output));
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn help_is_printed_as_a_subcommand() {
+    for args in [&["help"][..], &["--json", "help"], &["help", "demo"]] {
+        let output = mcp().args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", messages(&output));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: mcp"), "{args:?}");
     }
 }
 
