@@ -61,7 +61,8 @@ pub(super) fn an_old_file_survives_a_failure() {
 }
 
 /// Lets the n-th call of one kind fail in the daemon, n = 1, 2, … until none is left to fail.
-fn sweep(calls: &str, error: &str, most: usize) {
+/// A copy that fails says what the system said, `told`.
+fn sweep(calls: &str, (error, told): (&str, &str), most: usize) {
     let lab = Lab::bridge(1);
     let strace = find("strace").unwrap().display().to_string();
     let (name, expected) = (format!("source-{SMALL}"), content(SMALL));
@@ -97,7 +98,8 @@ fn sweep(calls: &str, error: &str, most: usize) {
             assert!(bytes == expected, "n = {n}: success, and a wrong file");
         } else {
             assert!(bytes == b"old", "n = {n}: failure, and the old file is gone");
-            assert!(!done.text(0, "reason").is_empty(), "n = {n}: {done:#?}");
+            assert!(done.text(0, "reason").contains(told), "n = {n}: {done:#?}");
+            assert!(done.messages.contains(told), "n = {n}: {done:#?}");
             failures += 1;
         }
         if !injected {
@@ -119,20 +121,54 @@ fn start(lab: &Lab, root: &Path, by: &[&str]) -> Option<Daemon> {
 
 pub(super) fn every_write_fails_once() {
     // Blocks are written by pwrite64; write is what its messages and its wake-ups go through.
-    sweep("pwrite64", "ENOSPC", 12);
-    sweep("pwrite64", "EIO", 12);
+    sweep("pwrite64", ("ENOSPC", "No space left on device"), 12);
+    sweep("pwrite64", ("EFBIG", "File too large"), 12);
+    sweep("pwrite64", ("EDQUOT", "quota exceeded"), 12);
+    sweep("pwrite64", ("EIO", "Input/output error"), 12);
 }
 
 pub(super) fn every_fsync_fails_once() {
-    sweep("fsync", "EIO", 12);
+    sweep("fsync", ("EIO", "Input/output error"), 12);
 }
 
 pub(super) fn every_rename_fails_once() {
-    sweep("rename,renameat,renameat2", "EIO", 12);
+    sweep("rename,renameat,renameat2", ("EIO", "Input/output error"), 12);
 }
 
 pub(super) fn every_step_of_the_temporary_file_fails_once() {
-    sweep("fallocate", "ENOSPC", 4);
-    sweep("flock", "EIO", 4);
-    sweep("fchmod", "EPERM", 4);
+    sweep("fallocate", ("ENOSPC", "No space left on device"), 4);
+    sweep("fallocate", ("EFBIG", "File too large"), 4);
+    sweep("flock", ("EIO", "Input/output error"), 4);
+}
+
+/// As FAT, network and user file systems do: what the bytes can do without is told once.
+pub(super) fn a_file_system_without_permissions_and_reservation() {
+    let lab = Lab::bridge(1);
+    let strace = find("strace").unwrap().display().to_string();
+    let source = lab.source(SMALL).display().to_string();
+    for (round, refused) in [
+        // FAT and CIFS; a user file system that answers as it likes, and cannot lengthen files.
+        &["fchmod:error=EPERM", "fallocate:error=EOPNOTSUPP"][..],
+        &["fchmod:error=ENOSYS", "fallocate:error=EINVAL", "ftruncate:error=EPERM"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let root = lab.folder(round + 200);
+        let injects: Vec<_> = refused.iter().map(|call| format!("inject={call}")).collect();
+        let mut by = vec![&strace[..], "-D", "-f", "-qq", "-o", "/dev/null"];
+        for inject in &injects {
+            by.extend(["-e", inject]);
+        }
+        let mut daemon = Daemon::start_by(&lab, 1, &root, &by);
+        for to in ["one", "two"] {
+            copy(&lab, &[source.clone(), format!("{}:{to}", lab.v4(1))]).assert_ok();
+            assert!(fs::read(root.join(to)).unwrap() == content(SMALL), "{refused:?}");
+        }
+        assert_eq!(tree(&root), ["one", "two"]);
+        for what in ["does not take the file's permissions", "reserves no room"] {
+            assert_eq!(daemon.log().matches(what).count(), 1, "{refused:?}: {}", daemon.log());
+        }
+        daemon.terminate();
+    }
 }

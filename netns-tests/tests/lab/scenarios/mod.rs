@@ -39,6 +39,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         faults::every_step_of_the_temporary_file_fails_once,
     ),
     (
+        "faults::a_file_system_without_permissions_and_reservation",
+        faults::a_file_system_without_permissions_and_reservation,
+    ),
+    (
         "clean::a_killed_daemon_sweeps_at_its_next_start",
         clean::a_killed_daemon_sweeps_at_its_next_start,
     ),
