@@ -119,6 +119,7 @@ mod tests {
                 addr,
                 outcome: Some(Ok(())),
                 mode: Mode::Multicast,
+                mode_reason: None,
                 arrived,
                 acked: BYTES,
                 duration: Duration::from_millis(101),

@@ -1,6 +1,7 @@
 //! Counters and reports: per session, member and direction.
 
 use crate::error::Reason;
+use core::fmt;
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -75,6 +76,91 @@ pub struct Transition {
     pub why: &'static str,
 }
 
+/// Why a member is not served by the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModeReason {
+    /// The session has no group.
+    NoGroup,
+    /// There is no second receiver that the group would serve with it.
+    Alone,
+    /// The group cannot be used from here; in words, why.
+    Unusable(String),
+    /// It has never answered, so it was not served at all.
+    NotServed,
+    /// It cannot join the group; in its own words, why.
+    CannotJoin(String),
+    /// It ended before it was clear whether it hears the group.
+    Unclear(Hearing),
+    /// It heard too little of what the group carried.
+    HearsLittle(Hearing),
+    /// It loses more of the group's packets than the others.
+    Lossy,
+    /// Three repeated retransmission time-outs within ten seconds.
+    TimedOut,
+    /// Its receive window was closed for long while the others went on.
+    Closed,
+    /// It answered nothing.
+    Silent,
+}
+
+impl ModeReason {
+    /// Whether it is known that the group does not reach the member, as far as it was tried.
+    pub fn is_deaf(&self) -> bool {
+        matches!(self, Self::HearsLittle(hearing) | Self::Unclear(hearing) if hearing.is_nothing())
+    }
+}
+
+impl fmt::Display for ModeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoGroup => f.write_str("no group is used"),
+            Self::Alone => f.write_str("no other receiver could be served by the group with it"),
+            Self::Unusable(why) => write!(f, "the group cannot be used: {why}"),
+            Self::NotServed => f.write_str("it has never answered"),
+            Self::CannotJoin(why) => write!(f, "it cannot join the group: {why}"),
+            Self::Unclear(hearing) if hearing.is_nothing() => {
+                write!(f, "until its end it heard {hearing}")
+            }
+            Self::Unclear(_) => {
+                f.write_str("it ended before the group had been tried for long enough")
+            }
+            Self::HearsLittle(hearing) => write!(f, "it hears {hearing}"),
+            Self::Lossy => f.write_str("it loses more of the group's packets than the others"),
+            Self::TimedOut => f.write_str("three time-outs in ten seconds"),
+            Self::Closed => f.write_str("its receive window was closed"),
+            Self::Silent => f.write_str("it answered nothing for a while"),
+        }
+    }
+}
+
+/// How much of the group a member hears: of its last packets, 128 at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hearing {
+    /// Packets that it is known to have heard.
+    pub heard: u32,
+    /// Packets of which that is known, either way.
+    pub of: u32,
+}
+
+impl Hearing {
+    /// Packets enough to judge by (as many as a promotion needs), and none of them heard.
+    fn is_nothing(self) -> bool {
+        self.heard == 0 && self.of >= LEAST
+    }
+}
+
+/// So many packets must be known of for a judgement.
+pub(crate) const LEAST: u32 = 32;
+
+impl fmt::Display for Hearing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.heard, self.of) {
+            (0, _) => f.write_str("none of the group's packets"),
+            (heard, of) => write!(f, "{} % of the group's packets", heard * 100 / of.max(1)),
+        }
+    }
+}
+
 /// What became of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberReport {
@@ -84,6 +170,8 @@ pub struct MemberReport {
     pub outcome: Option<Result<(), Reason>>,
     /// Last mode before the end.
     pub mode: Mode,
+    /// Why that is not the group; `None` if it is.
+    pub mode_reason: Option<ModeReason>,
     /// As the receiver counted it; all zero until its verdict has arrived.
     pub arrived: Arrived,
     /// Bytes of the stream known to have arrived.

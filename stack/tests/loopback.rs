@@ -14,7 +14,7 @@ use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group};
 use tcpxm::error::Reason;
 use tcpxm::proto::event::{ReadOutcome, SessionState};
-use tcpxm::stats::Mode;
+use tcpxm::stats::{Mode, ModeReason};
 
 /// Longer than any wait here takes; a test that reaches it has failed.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -155,8 +155,40 @@ fn nobody_can_join_so_all_is_unicast() {
         assert_eq!(report.outcome, Some(Ok(())));
         assert_eq!(report.arrived.multicast, 0);
         assert_eq!(report.arrived.unicast, bytes.len() as u64);
+        let why = report.mode_reason.unwrap();
+        assert!(matches!(&why, ModeReason::CannotJoin(words) if words.contains("no interface")));
+        assert!(why.to_string().starts_with("it cannot join the group: "), "{why}");
     }
     assert!(threads.into_iter().all(|thread| thread.join().unwrap() == bytes));
+}
+
+/// A group that cannot leave this host, none at all, and a host that never answers.
+#[test]
+fn who_is_not_on_a_group_is_told_why() {
+    let one = || {
+        let listener = listener([127, 0, 0, 2]);
+        (listener.local_addr(), serve(listener, read_all))
+    };
+    let reason = |options, peers: &[SocketAddr], thread: JoinHandle<Vec<u8>>| {
+        let sender = Sender::connect(options, peers).unwrap();
+        send_all(&sender, b"bytes");
+        let reports = sender.wait();
+        assert_eq!(thread.join().unwrap(), b"bytes");
+        reports.last().unwrap().mode_reason.clone().unwrap()
+    };
+    let (peer, thread) = one();
+    assert_eq!(reason(options(None), &[peer], thread), ModeReason::NoGroup);
+    let (peer, thread) = one();
+    let mut nowhere = options(group(47_101, [239, 255, 71, 1]));
+    nowhere.interface = Some(0x7fff_fff0);
+    let why = reason(nowhere, &[peer], thread);
+    assert!(matches!(&why, ModeReason::Unusable(why) if why.contains("no IPv4")), "{why}");
+    let (peer, thread) = one();
+    let unread = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 3), 0)).unwrap();
+    let mut short = options(group(47_101, [239, 255, 71, 1]));
+    short.session.connect_timeout = Duration::from_millis(200);
+    let peers = [peer, unread.local_addr().unwrap()];
+    assert_eq!(reason(short, &peers, thread), ModeReason::NotServed);
 }
 
 /// Where nobody listens, only that member fails.
@@ -319,6 +351,9 @@ fn a_host_that_joins_one_group_only_is_served_by_unicast() {
     assert!(threads.into_iter().all(|thread| thread.join().unwrap() == bytes));
     assert_eq!([reports[0].mode, reports[1].mode], [Mode::Multicast, Mode::Unicast]);
     assert_eq!(reports[1].arrived.multicast, 0);
+    assert_eq!(reports[0].mode_reason, None);
+    let why = "this host joins only 239.255.71.91:47190".to_owned();
+    assert_eq!(reports[1].mode_reason, Some(ModeReason::CannotJoin(why)));
 }
 
 /// As a daemon does: every address of the host, and groups on the daemon's own port.

@@ -13,7 +13,7 @@ use crate::net::socket::UdpSocket;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{MemberId, SessionId, SessionState};
 use crate::proto::time::Instant;
-use crate::stats::{MemberReport, Sent};
+use crate::stats::{MemberReport, ModeReason, Sent};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, ErrorKind, Write};
@@ -53,6 +53,9 @@ pub struct Sender {
     session: SessionId,
     local: SocketAddr,
     group: Option<Group>,
+    route: Option<Route>,
+    /// Why the group that was asked for is not used.
+    unusable: Option<String>,
     finished: AtomicBool,
 }
 
@@ -60,14 +63,28 @@ impl Sender {
     /// Begins a session. It returns as soon as the SYNs are on their way; `InvalidInput` with a
     /// [`ConfigError`](crate::error::ConfigError) when it cannot begin.
     pub fn connect(options: SenderOptions, peers: &[SocketAddr]) -> io::Result<Self> {
+        Self::connect_by(UdpSocket::bind, options, peers)
+    }
+
+    fn connect_by(
+        bind: impl Fn(SocketAddr) -> io::Result<UdpSocket>,
+        options: SenderOptions,
+        peers: &[SocketAddr],
+    ) -> io::Result<Self> {
         let mut session = options.session;
-        let route = choose_route(&mut session, options.interface, peers)?;
+        let (route, unusable) = match choose_route(&mut session, options.interface, peers)? {
+            Ok(route) => (route, None),
+            Err(why) => {
+                session.group = None;
+                (None, Some(why))
+            }
+        };
         let group = session.group;
-        let mut sockets = open(options.bind, peers, group.map(|group| group.addr))?;
+        let mut sockets = open(bind, options.bind, peers, group.map(|group| group.addr))?;
         if let Some(route) = route {
             let family = Family::of(route.source);
             for socket in sockets.iter_mut().filter(|socket| socket.family() == family) {
-                socket.set_multicast(route.ifindex, route.source, options.ttl)?;
+                socket.set_multicast(route, options.ttl)?;
             }
         }
         for socket in &sockets {
@@ -80,13 +97,24 @@ impl Sender {
         let mut endpoint = Endpoint::new(config, seed()?);
         let session = endpoint.connect(clock.now(), session, peers).map_err(misused)?;
         let handle = Driver::spawn(endpoint, clock, sockets, Joins::default())?;
-        Ok(Self { handle, session, local, group, finished: AtomicBool::new(false) })
+        let finished = AtomicBool::new(false);
+        Ok(Self { handle, session, local, group, route, unusable, finished })
     }
 
     /// The group that is tried, with the source that a source-specific one is joined with; `None`
     /// if none was asked for, or multicast cannot leave towards it.
     pub fn group(&self) -> Option<Group> {
         self.group
+    }
+
+    /// Where the group's datagrams leave this host; `None` without a group.
+    pub fn route(&self) -> Option<Route> {
+        self.route
+    }
+
+    /// Why the group that was asked for is not used, if it is not.
+    pub fn group_unusable(&self) -> Option<&str> {
+        self.unusable.as_deref()
     }
 
     /// Waits until sending has begun; the reasons when every receiver has failed before.
@@ -210,7 +238,14 @@ impl Sender {
     fn collect(&self, engine: &Endpoint, now: Instant) -> Vec<MemberReport> {
         let session = self.session;
         let members = 0..engine.members(session);
-        members.filter_map(|index| engine.report(now, MemberId { session, index })).collect()
+        let report = |index| {
+            let mut report = engine.report(now, MemberId { session, index })?;
+            if let (Some(ModeReason::NoGroup), Some(why)) = (&report.mode_reason, &self.unusable) {
+                report.mode_reason = Some(ModeReason::Unusable(why.clone()));
+            }
+            Some(report)
+        };
+        members.filter_map(report).collect()
     }
 
     /// What was sent so far, over all receivers.
@@ -282,14 +317,14 @@ impl Drop for Sender {
     }
 }
 
-/// Decides where multicast leaves, and fills in the source of a source-specific group. A session
-/// whose group leads nowhere becomes unicast.
+/// Decides where multicast leaves, and fills in the source of a source-specific group; the inner
+/// error says why its group leads nowhere.
 fn choose_route(
     session: &mut SessionConfig,
     ifindex: Option<u32>,
     peers: &[SocketAddr],
-) -> io::Result<Option<Route>> {
-    let Some(group) = &mut session.group else { return Ok(None) };
+) -> io::Result<Result<Option<Route>, String>> {
+    let Some(group) = &mut session.group else { return Ok(Ok(None)) };
     check_group(group.addr.ip()).map_err(misused)?;
     let family = Family::of(group.addr.ip());
     let route = match ifindex {
@@ -298,56 +333,98 @@ fn choose_route(
         }
         None => interface::route_to_most(peers, family)?,
     };
-    let usable = match route {
-        None => Err(io::Error::other("no local address to send to it from")),
-        Some(route) => interface::check_route(group.addr, route.ifindex).map(|()| route),
+    let Some(mut route) = route else {
+        return Ok(Err(no_address(family, ifindex)));
     };
-    let mut route = match usable {
-        Ok(route) => route,
-        Err(e) => {
-            tracing::warn!("{} cannot be sent to, only unicast is used: {e}", group.addr);
-            session.group = None;
-            return Ok(None);
-        }
-    };
+    if let Err(e) = interface::check_route(group.addr, route.ifindex) {
+        return Ok(Err(format!("nothing to {} leaves {}: {e}", group.addr, named(route.ifindex))));
+    }
     match group.source {
         // Receivers join with it, so it is what must be sent from.
         Some(source) => route.source = source,
         None if is_source_specific(group.addr.ip()) => group.source = Some(route.source),
         None => {}
     }
-    Ok(Some(route))
+    let (source, through) = (route.source, named(route.ifindex));
+    tracing::debug!(group = %group.addr, %source, through, "where the group leaves");
+    Ok(Ok(Some(route)))
 }
 
-/// One socket per family that is needed, on one port if that is possible.
+fn named(ifindex: u32) -> String {
+    interface::name_of(ifindex).unwrap_or_else(|_| format!("interface {ifindex}"))
+}
+
+fn no_address(family: Family, ifindex: Option<u32>) -> String {
+    match ifindex {
+        Some(ifindex) => format!("{} has no {family} address to send from", named(ifindex)),
+        None => format!("no interface with an {family} address leads to a receiver"),
+    }
+}
+
+/// One socket per family that is needed, on one port if that is possible. Of a family that this
+/// host does not have there is none, which fails the receivers of that family alone.
 fn open(
-    bind: Option<SocketAddr>,
+    bind: impl Fn(SocketAddr) -> io::Result<UdpSocket>,
+    local: Option<SocketAddr>,
     peers: &[SocketAddr],
     group: Option<SocketAddr>,
 ) -> io::Result<Vec<UdpSocket>> {
     let needed = |family| peers.iter().chain(&group).any(|addr| Family::of(addr.ip()) == family);
     let mut families = [Family::V4, Family::V6];
-    if bind.is_some_and(|addr| addr.is_ipv6()) {
+    if local.is_some_and(|addr| addr.is_ipv6()) {
         families.reverse();
     }
     let mut sockets = Vec::new();
-    let mut port = bind.map_or(0, |addr| addr.port());
+    let mut port = local.map_or(0, |addr| addr.port());
     for family in families.into_iter().filter(|family| needed(*family)) {
         let any: IpAddr = match family {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let ip = bind.map(|addr| addr.ip()).filter(|ip| Family::of(*ip) == family).unwrap_or(any);
-        let opened = UdpSocket::bind((ip, port).into());
-        let socket = match opened {
+        let ip = local.map(|addr| addr.ip()).filter(|ip| Family::of(*ip) == family).unwrap_or(any);
+        let socket = match bind((ip, port).into()) {
             // The other family's free port may be taken in this one; no peer compares them.
             Err(e) if e.kind() == ErrorKind::AddrInUse && !sockets.is_empty() => {
-                UdpSocket::bind((ip, 0).into())?
+                bind((ip, 0).into())?
             }
+            Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) => continue,
             other => other?,
         };
         port = socket.local().port();
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ListenOptions, Listener};
+    use crate::error::Reason;
+    use std::io::Read as _;
+
+    #[test]
+    fn without_a_family_its_receivers_fail_alone() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listener = Listener::bind(ListenOptions::new(any)).unwrap();
+        let peers = [listener.local_addr(), "[::1]:9".parse().unwrap()];
+        let receiver = std::thread::spawn(move || {
+            let (mut receiver, mut got) = (listener.accept().unwrap(), Vec::new());
+            receiver.read_to_end(&mut got).unwrap();
+            receiver.close(Ok(())).unwrap();
+            got
+        });
+        let bind = |addr: SocketAddr| match addr {
+            SocketAddr::V4(_) => UdpSocket::bind(addr),
+            SocketAddr::V6(_) => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+        };
+        let mut sender = Sender::connect_by(bind, SenderOptions::default(), &peers).unwrap();
+        sender.write_all(b"bytes").unwrap();
+        sender.finish();
+        let reports = sender.wait();
+        assert_eq!(reports[0].outcome, Some(Ok(())), "{reports:?}");
+        let why = Reason::Unreachable("this host has no IPv6".to_owned());
+        assert_eq!(reports[1].outcome, Some(Err(why)), "{reports:?}");
+        assert_eq!(receiver.join().unwrap(), b"bytes");
+    }
 }

@@ -312,7 +312,10 @@ impl Driver {
             let family = Family::of(to.ip());
             let socket = self.sockets.iter_mut().enumerate().find(|(_, s)| s.family() == family);
             match socket {
-                None => tracing::debug!(%to, "no socket of this family"),
+                None => {
+                    let why = format!("this host has no {family}");
+                    self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
+                }
                 Some((index, socket)) => match socket.send(train) {
                     Sending::Done => {}
                     Sending::Blocked => {

@@ -27,6 +27,15 @@ impl Family {
     }
 }
 
+impl core::fmt::Display for Family {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
 /// Whether receivers join this group with its source (RFC 4607, section 1: 232/8 and `FF3x::/32`).
 pub fn is_source_specific(group: IpAddr) -> bool {
     match group {

@@ -75,7 +75,7 @@ fn send(on: Route, group: SocketAddr, bytes: &[u8]) -> SocketAddr {
         IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let mut socket = UdpSocket::bind(any).unwrap();
-    socket.set_multicast(on.ifindex, on.source, 1).unwrap();
+    socket.set_multicast(on, 1).unwrap();
     let mut train = Train::new();
     train.buf[..bytes.len()].copy_from_slice(bytes);
     let len = bytes.len();

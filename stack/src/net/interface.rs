@@ -4,8 +4,15 @@ use super::group::Family;
 use super::sys;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// A new IPv6 address may not be sent from before its system has asked whether it has a twin: up to
+/// a second's delay, then one second (RFC 4862, 5.4.2 and 5.1; RFC 4861, 10), and a little.
+const TENTATIVE: Duration = Duration::from_millis(2500);
+/// It is looked so often whether it may be.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Where multicast leaves this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,14 +58,35 @@ fn owner_among(all: &[sys::Owned], addr: IpAddr) -> Option<u32> {
 }
 
 /// An address of the interface to send from, one with more than link-local scope if there is one.
+/// One that may not be used yet, since it is new (IPv6), is waited for.
 pub fn address_of(ifindex: u32, family: Family) -> io::Result<Option<IpAddr>> {
+    let until = Instant::now() + TENTATIVE;
+    loop {
+        let all = sys::addresses()?;
+        let of_it =
+            |owned: &&sys::Owned| owned.ifindex == ifindex && Family::of(owned.addr) == family;
+        let usable = || all.iter().filter(of_it).filter(|owned| !is_tentative(owned));
+        let found = usable().find(|o| !is_link_local(o.addr)).or_else(|| usable().next());
+        if found.is_some() || !all.iter().any(|owned| of_it(&owned)) || Instant::now() >= until {
+            return Ok(found.map(|owned| owned.addr));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Whether the interface has any address of a family, usable already or not.
+pub fn has_family(ifindex: u32, family: Family) -> io::Result<bool> {
     let all = sys::addresses()?;
-    let candidates = || {
-        all.iter()
-            .filter(|owned| owned.ifindex == ifindex && Family::of(owned.addr) == family)
-            .map(|owned| owned.addr)
+    Ok(all.iter().any(|owned| owned.ifindex == ifindex && Family::of(owned.addr) == family))
+}
+
+/// An address that its interface has, but that may not be used (yet): it cannot be bound to.
+fn is_tentative(owned: &sys::Owned) -> bool {
+    let addr: SocketAddr = match owned.addr {
+        IpAddr::V4(_) => return false,
+        IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, owned.ifindex).into(),
     };
-    Ok(candidates().find(|addr| !is_link_local(*addr)).or_else(|| candidates().next()))
+    UdpSocket::bind(addr).is_err_and(|e| e.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// Whether the routing table lets multicast to `group` out through an interface; the system's error
@@ -79,23 +107,73 @@ fn is_link_local(addr: IpAddr) -> bool {
     }
 }
 
-/// The way on which multicast reaches most of `peers` of one family; `None` if none of them has a
-/// route. A receiver on this very host is reached through the interface that owns its address: that
-/// is where its system says a SYN came in (`IP_PKTINFO`), and so where it joins.
+/// The interface that a link-local peer is on, by its zone (RFC 4007, 6).
+fn zone_of(peer: SocketAddr) -> Option<u32> {
+    match peer {
+        SocketAddr::V6(v6) if is_link_local(peer.ip()) => Some(v6.scope_id()).filter(|id| *id != 0),
+        _ => None,
+    }
+}
+
+/// The interface that leads to `peer`, sending from `source`. A receiver on this very host is
+/// reached through the interface that owns its address: that is where its system says a SYN came in
+/// (`IP_PKTINFO`), and so where it joins. Of link-local addresses any interface may have the same.
+fn leads_to(all: &[sys::Owned], peer: SocketAddr, source: IpAddr) -> Option<u32> {
+    zone_of(peer).or_else(|| owner_among(all, peer.ip())).or_else(|| owner_among(all, source))
+}
+
+/// The way to `peer`; `None` if there is none.
+pub fn route_to(peer: SocketAddr) -> io::Result<Option<Route>> {
+    let Ok(source) = local_address_towards(peer) else { return Ok(None) };
+    let ifindex = leads_to(&sys::addresses()?, peer, source);
+    Ok(ifindex.map(|ifindex| Route { ifindex, source }))
+}
+
+/// The way on which multicast reaches most of `peers`; `None` if none of them has a route. Peers of
+/// the group's own family count, if there are any; else a group of the other family leaves where
+/// they are all the same. An address that may not be used yet, since it is new, is waited for.
 pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<Route>> {
-    let all = sys::addresses()?;
+    let of_it: Vec<_> = peers.iter().filter(|peer| Family::of(peer.ip()) == family).collect();
+    let of_it = if of_it.is_empty() { peers.iter().collect() } else { of_it };
+    let until = Instant::now() + TENTATIVE;
+    let found = loop {
+        let all = sys::addresses()?;
+        let (found, unready) = most(&all, &of_it);
+        if !unready || Instant::now() >= until || !all.iter().any(is_tentative) {
+            break found;
+        }
+        std::thread::sleep(LOOK);
+    };
+    match found {
+        Some(route) if Family::of(route.source) != family => {
+            let source = address_of(route.ifindex, family)?;
+            Ok(source.map(|source| Route { source, ..route }))
+        }
+        found => Ok(found),
+    }
+}
+
+/// The way to most of `peers`, and whether to any of them nothing can be sent from yet.
+fn most(all: &[sys::Owned], peers: &[&SocketAddr]) -> (Option<Route>, bool) {
     let mut found: Vec<(Route, usize)> = Vec::new();
-    for peer in peers.iter().filter(|peer| Family::of(peer.ip()) == family) {
-        let Ok(source) = local_address_towards(*peer) else { continue };
-        let owner = owner_among(&all, peer.ip()).or_else(|| owner_among(&all, source));
-        let Some(ifindex) = owner else { continue };
+    let mut unready = false;
+    for peer in peers {
+        let source = match local_address_towards(**peer) {
+            Ok(source) => source,
+            Err(e) => {
+                unready |= e.kind() == io::ErrorKind::AddrNotAvailable;
+                continue;
+            }
+        };
+        let Some(ifindex) = leads_to(all, **peer, source) else { continue };
         match found.iter_mut().find(|(route, _)| route.ifindex == ifindex) {
             Some((_, count)) => *count += 1,
             None => found.push((Route { ifindex, source }, 1)),
         }
     }
     // The first of the largest: `max_by_key` alone would give the last.
-    Ok(found.into_iter().rev().max_by_key(|(_, count)| *count).map(|(route, _)| route))
+    let most = found.into_iter().rev().max_by_key(|(_, count)| *count);
+    (most.map(|(route, _)| route), unready)
 }
 
 #[cfg(test)]
@@ -131,6 +209,22 @@ mod tests {
         let peers = ["127.0.0.2:1".parse().unwrap(), "127.0.0.3:1".parse().unwrap()];
         let route = route_to_most(&peers, Family::V4).unwrap().unwrap();
         assert!(route.source.is_loopback());
-        assert_eq!(route_to_most(&peers, Family::V6).unwrap(), None);
+        let all = sys::addresses().unwrap();
+        let v6 = all.iter().any(|o| o.ifindex == route.ifindex && o.addr.is_ipv6());
+        let other = route_to_most(&peers, Family::V6).unwrap();
+        assert_eq!(other.map(|other| other.ifindex), v6.then_some(route.ifindex));
+    }
+
+    #[test]
+    fn of_one_address_on_two_interfaces_the_zone_tells_which() {
+        let addr: IpAddr = "fe80::1".parse().unwrap();
+        let owned = |ifindex| sys::Owned { ifindex, addr, loopback: false };
+        let all = [owned(7), owned(8)];
+        let peer = |scope| SocketAddrV6::new("fe80::2".parse().unwrap(), 1, 0, scope).into();
+        assert_eq!(leads_to(&all, peer(8), addr), Some(8));
+        assert_eq!(leads_to(&all, peer(0), addr), Some(7), "without a zone any may be meant");
+        // Beyond the link a scope id means nothing.
+        let beyond = SocketAddrV6::new("fd00::2".parse().unwrap(), 1, 0, 8).into();
+        assert_eq!(leads_to(&all, beyond, addr), Some(7));
     }
 }

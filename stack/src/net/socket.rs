@@ -2,6 +2,7 @@
 //! the interface and the ECN bits of every arrival.
 
 use super::group::Family;
+use super::interface::Route;
 use super::sys;
 use crate::proto::event::{Arrival, SocketLoad, Transmit};
 use core::cell::Cell;
@@ -43,7 +44,7 @@ pub(crate) struct UdpSocket {
     /// Datagrams that found no room, when the load was last read.
     drops: Cell<u32>,
     /// Where multicast is sent from; `None` for the system's choice.
-    multicast_source: Option<IpAddr>,
+    multicast: Option<Route>,
 }
 
 /// How far sending a train came.
@@ -146,7 +147,7 @@ impl UdpSocket {
         }
         let granted = ask_recv_buffer(&io)?;
         let offload = Offload { gso: state.max_gso_segments() > 1, lost: 0 };
-        Ok(Self { io, state, local, offload, granted, drops: Cell::new(0), multicast_source: None })
+        Ok(Self { io, state, local, offload, granted, drops: Cell::new(0), multicast: None })
     }
 
     /// Binds one. An IPv6 socket never takes IPv4: a driver has one socket per family.
@@ -161,13 +162,9 @@ impl UdpSocket {
 
     /// Sends multicast through this interface, from this address, with this TTL. This host's own
     /// receivers hear it as well.
-    pub(crate) fn set_multicast(
-        &mut self,
-        ifindex: u32,
-        source: IpAddr,
-        ttl: u32,
-    ) -> io::Result<()> {
-        match source {
+    pub(crate) fn set_multicast(&mut self, route: Route, ttl: u32) -> io::Result<()> {
+        let ifindex = route.ifindex;
+        match route.source {
             IpAddr::V4(_) => {
                 sys::set_multicast_if_v4(self.io.as_fd(), ifindex)?;
                 self.io.set_multicast_ttl_v4(ttl)?;
@@ -179,7 +176,7 @@ impl UdpSocket {
                 self.io.set_multicast_loop_v6(true)?;
             }
         }
-        self.multicast_source = Some(source);
+        self.multicast = Some(route);
         Ok(())
     }
 
@@ -304,8 +301,17 @@ impl UdpSocket {
     fn send_piece(&self, train: &Train, piece: usize) -> io::Result<()> {
         let transmit = &train.transmit;
         let multicast = transmit.to.ip().is_multicast();
+        let bytes = &train.buf[train.sent..train.sent + piece];
+        let group_from = self.multicast.filter(|_| multicast);
+        if let Some(Route { ifindex, source: IpAddr::V6(source) }) = group_from
+            && source.is_unicast_link_local()
+        {
+            let segment = Some(transmit.segment_size).filter(|size| *size < piece);
+            let out = sys::Leaving { to: transmit.to, source, ifindex, ecn: transmit.ecn, segment };
+            return sys::send_from(self.io.as_fd(), &out, bytes);
+        }
         let src_ip = if multicast {
-            self.multicast_source
+            group_from.map(|route| route.source)
         } else {
             // A group's address is nothing to send from.
             transmit.from.filter(|from| {
@@ -315,7 +321,7 @@ impl UdpSocket {
         let out = quinn_udp::Transmit {
             destination: scoped(transmit.to, transmit.ifindex),
             ecn: quinn_udp::EcnCodepoint::from_bits(transmit.ecn),
-            contents: &train.buf[train.sent..train.sent + piece],
+            contents: bytes,
             segment_size: Some(transmit.segment_size),
             src_ip,
         };

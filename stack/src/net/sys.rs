@@ -149,6 +149,72 @@ pub(super) struct QueuedError {
     pub(super) icmp: bool,
 }
 
+/// How datagrams of one length leave from a link-local address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaving {
+    pub(super) to: SocketAddr,
+    pub(super) source: Ipv6Addr,
+    /// The interface: without it the system refuses such a source (RFC 3542, 6.2).
+    pub(super) ifindex: u32,
+    pub(super) ecn: u8,
+    /// Length of each datagram but the last, if there are several (`UDP_SEGMENT` in udp(7)).
+    pub(super) segment: Option<usize>,
+}
+
+/// Room for the control messages of [`send_from`], aligned as they are.
+type SendControl = [u64; 16];
+
+/// Sends from an address and through an interface at once, which quinn-udp does not offer.
+pub(super) fn send_from(fd: BorrowedFd<'_>, out: &Leaving, bytes: &[u8]) -> io::Result<()> {
+    // struct in6_pktinfo: the address, then the interface.
+    let mut pktinfo = [0; 20];
+    pktinfo[..16].copy_from_slice(&out.source.octets());
+    pktinfo[16..].copy_from_slice(&out.ifindex.to_ne_bytes());
+    let mut control: SendControl = [0; 16];
+    let mut used = 0;
+    let mut put = |level: c_int, kind: c_int, data: &[u8]| {
+        let len = data.len() as libc::c_uint; // 20 at most
+        let sizes = |len| {
+            // SAFETY: arithmetic on lengths alone.
+            unsafe { (libc::CMSG_LEN(len), libc::CMSG_SPACE(len)) }
+        };
+        let ((head, _), (whole, space)) = (sizes(0), sizes(len));
+        // SAFETY: all zeros is a valid cmsghdr.
+        let mut header: libc::cmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+        header.cmsg_len = whole as _;
+        header.cmsg_level = level;
+        header.cmsg_type = kind;
+        // SAFETY: three messages of at most 20 bytes take at most 3 × 40 of the 128 bytes of
+        // `control`; each begins where the last one's space ends.
+        unsafe {
+            let at = control.as_mut_ptr().cast::<u8>().add(used);
+            at.cast::<libc::cmsghdr>().write_unaligned(header);
+            core::ptr::copy_nonoverlapping(data.as_ptr(), at.add(head as usize), data.len());
+        }
+        used += space as usize;
+    };
+    put(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &pktinfo);
+    put(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &c_int::from(out.ecn).to_ne_bytes());
+    if let Some(segment) = out.segment.and_then(|segment| u16::try_from(segment).ok()) {
+        put(libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
+    }
+    let to = SockAddr::from(out.to);
+    let mut piece =
+        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast::<c_void>(), iov_len: bytes.len() };
+    // SAFETY: all zeros is a valid msghdr: no name, no buffers.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_name = to.as_ptr().cast_mut().cast::<c_void>();
+    message.msg_namelen = to.len();
+    message.msg_iov = &raw mut piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast::<c_void>();
+    message.msg_controllen = used as _;
+    // SAFETY: name, buffer and control live until the call returns and have the lengths given; a
+    // sending call writes to none of them.
+    let rc = unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, 0) };
+    check(c_int::try_from(rc).unwrap_or(c_int::MAX)).map(drop)
+}
+
 /// Sends IPv4 multicast through an interface, by index: `socket2` offers it by address only.
 pub(super) fn set_multicast_if_v4(fd: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     let any = libc::in_addr { s_addr: 0 };

@@ -11,6 +11,7 @@ fn report(outcome: Result<(), Reason>) -> MemberReport {
         addr: ([127, 0, 0, 1], 1).into(),
         outcome: Some(outcome),
         mode: Mode::Multicast,
+        mode_reason: None,
         arrived: Arrived::default(),
         acked: 0,
         duration: Duration::ZERO,

@@ -149,6 +149,11 @@ impl Channel {
         self.trial.is_held(now)
     }
 
+    /// Whether two members could ever follow it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.trial.is_shared()
+    }
+
     /// Who follows it, or what somebody needs, has changed.
     pub(crate) fn reconsider(&mut self) {
         self.cursor.reconsider();

@@ -26,6 +26,8 @@ pub(crate) struct Trial {
     hold_until: Option<Instant>,
     /// Fewer than two may follow the group: there is nothing to wait for.
     lone: bool,
+    /// Two or more could follow it at some time.
+    shared: bool,
     begun: bool,
     bursting: bool,
     left: u32,
@@ -54,6 +56,11 @@ impl Trial {
         Some((all / (members as u64).max(1)).max(HOLD_LEAST * segment))
     }
 
+    /// Whether two members could ever follow the group.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// Whether unicast holds back.
     pub(crate) fn is_held(&self, now: Instant) -> bool {
         !self.lone && self.hold_until.is_some_and(|until| now < until)
@@ -76,7 +83,9 @@ impl Trial {
     /// Grants the burst or the next train when it is time. With a multicast member the group
     /// carries data anyway, and members in trial are judged by that.
     pub(crate) fn update(&mut self, now: Instant, members: &[Member]) {
-        self.lone = members.iter().filter(|m| m.may_follow()).take(2).count() < 2;
+        let lone = members.iter().filter(|m| m.may_follow()).take(2).count() < 2;
+        self.lone = lone;
+        self.shared |= !lone;
         let tried = members.iter().filter(|m| m.is_tried()).count();
         // What one alone lacks is not the group's to carry.
         if tried < 2 || members.iter().any(Member::is_multicast) {

@@ -57,6 +57,7 @@ impl Member {
                 self.board.path.rtt.sample(rtt);
             }
             self.watch.begin_period(now);
+            tracing::debug!(to = %self.addr, rtt = ?opened.rtt, "has answered");
         }
         Some(Answer { features: hello.descriptor.features, again })
     }

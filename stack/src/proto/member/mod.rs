@@ -6,6 +6,7 @@ pub(crate) mod history;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
+mod reason;
 pub(crate) mod timers;
 pub(crate) mod watch;
 pub(crate) mod window;
@@ -21,7 +22,7 @@ use super::send::scoreboard::Scoreboard;
 use super::send::space::News;
 use super::time::Instant;
 use crate::error::Reason;
-use crate::stats::{Arrived, Mode};
+use crate::stats::{Arrived, Mode, ModeReason};
 use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT, Record};
 use core::ops::Range;
 use core::time::Duration;
@@ -78,6 +79,8 @@ pub(crate) struct Member {
     unreachable: u32,
     /// Why it could not join the group.
     cannot_join: Option<String>,
+    /// Why it was last taken off the group, or not put on it.
+    off_group: Option<ModeReason>,
     history: History,
 }
 
@@ -119,6 +122,7 @@ impl Member {
             hint: None,
             unreachable: 0,
             cannot_join: None,
+            off_group: None,
             history: History::new(mode),
         }
     }
@@ -462,6 +466,7 @@ impl Member {
         view: Option<&GroupView<'_>>,
     ) {
         let Some(to) = mode::next(self.mode, cause) else { return };
+        self.note_reason(cause);
         if let (Mode::Multicast, Some(view)) = (self.mode, view) {
             self.leave_group_data(view);
         }
@@ -473,6 +478,7 @@ impl Member {
         self.limits = false; // whoever joins is elected, or not
         self.history.moved(now.since(began), self.mode, to, cause.text());
         self.mode = to;
+        tracing::debug!(to = %self.addr, mode = to.name(), "{}", cause.text());
         self.board.reset_judgement();
         self.watch = Watch::begin(now, self.need.held());
     }
@@ -559,6 +565,9 @@ impl Member {
         outcome: Result<(), Reason>,
         view: Option<&GroupView<'_>>,
     ) {
+        if self.outcome().is_none() {
+            tracing::debug!(to = %self.addr, ?outcome, "has its outcome");
+        }
         self.history.end(now, outcome);
         self.change(now, began, Cause::Ended, view);
         self.opening = None;

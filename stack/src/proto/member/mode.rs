@@ -1,6 +1,6 @@
 //! How a member's data travels, as one table (TCP-XM slides 14 and 16: fall forward, fall back).
 
-use crate::stats::Mode;
+use crate::stats::{LEAST, Mode};
 use core::time::Duration;
 
 /// What moves a member from one mode to another.
@@ -128,7 +128,7 @@ impl Losses {
 pub(crate) const MOST_SHARED: f64 = 0.4;
 /// Packets that a promotion needs, and the share of them that must have been heard, of what arrives
 /// by unicast.
-pub(crate) const PROMOTE: (u32, f64) = (32, 0.9);
+pub(crate) const PROMOTE: (u32, f64) = (LEAST, 0.9);
 /// Below this share a member does not count as reached.
 pub(crate) const DEMOTE_SHARE: f64 = 0.5;
 /// Loss above this, unless most others share it, is the member's own trouble.

@@ -53,7 +53,10 @@ impl Session {
                 m.joins();
                 m.conn_mut().control.push(&key);
             }
-            Some(_) => self.change(now, index, Cause::CannotJoin),
+            Some(_) => {
+                self.members[index].cannot_join("it takes no groups".to_owned());
+                self.change(now, index, Cause::CannotJoin);
+            }
             None => self.tune_acks(index), // as whoever follows a group is told when it begins to
         }
         self.try_start(now);

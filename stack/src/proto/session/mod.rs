@@ -171,6 +171,7 @@ impl Session {
             addr: m.addr(),
             outcome: m.outcome().cloned(),
             mode: history.mode(m.mode()),
+            mode_reason: m.mode_reason(self.channel_of(index).is_some_and(Channel::is_shared)),
             arrived: history.arrived(),
             acked: m.need().held(),
             duration: until.since(self.began),

@@ -1,0 +1,56 @@
+//! Why a member is not on the group, for its report.
+
+use super::Member;
+use super::mode::Cause;
+use crate::stats::{Hearing, Mode, ModeReason};
+
+/// An acknowledgement says that a receiver cannot join; its own words come by themselves.
+const NO_WORDS: &str = "it has not said why";
+
+impl Member {
+    /// Notes what a cause says about the group and this member, before its judgement begins anew. A
+    /// trial that ends without one leaves what an earlier one found.
+    pub(super) fn note_reason(&mut self, cause: Cause) {
+        let reason = match cause {
+            Cause::HearsLittle => ModeReason::HearsLittle(self.hearing()),
+            Cause::Lossy => ModeReason::Lossy,
+            Cause::TimedOut => ModeReason::TimedOut,
+            Cause::Closed => ModeReason::Closed,
+            Cause::Silent => ModeReason::Silent,
+            Cause::CannotJoin => ModeReason::CannotJoin(NO_WORDS.to_owned()),
+            Cause::Ended if self.off_group.is_some() => return,
+            Cause::Ended if self.opening.is_some() => ModeReason::NotServed,
+            Cause::Ended if self.mode == Mode::Trial => ModeReason::Unclear(self.hearing()),
+            Cause::Hears | Cause::Retry | Cause::Ended => return,
+        };
+        self.off_group = Some(reason);
+    }
+
+    fn hearing(&self) -> Hearing {
+        let (of, share) = self.board.hearing();
+        #[expect(clippy::cast_sign_loss, reason = "a share of a count")]
+        let heard = (f64::from(of) * share).round() as u32;
+        Hearing { heard, of }
+    }
+
+    /// Why it is not on the group, or was not at its end; `None` if it is. `shared`: whether a second
+    /// member could ever be served by the group with it.
+    pub(crate) fn mode_reason(&self, shared: bool) -> Option<ModeReason> {
+        match &self.off_group {
+            _ if self.history.mode(self.mode) == Mode::Multicast => None,
+            None | Some(ModeReason::Unclear(Hearing { of: 0, .. }))
+                if !shared && self.channel.is_some() && self.opening.is_none() =>
+            {
+                Some(ModeReason::Alone)
+            }
+            Some(ModeReason::CannotJoin(unsaid)) => {
+                let why = self.cannot_join.as_ref().unwrap_or(unsaid);
+                Some(ModeReason::CannotJoin(why.clone()))
+            }
+            Some(reason) => Some(reason.clone()),
+            None if self.opening.is_some() => Some(ModeReason::NotServed),
+            None if self.channel.is_some() => Some(ModeReason::Unclear(self.hearing())),
+            None => Some(ModeReason::NoGroup),
+        }
+    }
+}
