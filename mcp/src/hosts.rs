@@ -37,6 +37,8 @@ pub(crate) enum HostError {
     NoHost(String),
     #[error("{0}: an IPv6 address stands in brackets: [{0}]")]
     Bare(String),
+    #[error("{0}: {1} is not an IPv6 address")]
+    Address(String, String),
     #[error("{0}: there is more behind the address than :PATH or :PORT:PATH")]
     Behind(String),
     #[error("{0}: {1} is not a port between 1 and 65535")]
@@ -170,6 +172,11 @@ fn split_host(text: &str) -> Result<(&str, &str, bool), HostError> {
             return Err(HostError::Behind(text.to_owned()));
         }
         return Ok((inner, rest, true));
+    }
+    if let Some((inner, _)) = text.strip_prefix(RANGE).and_then(|t| t.split_once(']'))
+        && inner.contains(':')
+    {
+        return Err(HostError::Address(text.to_owned(), inner.to_owned()));
     }
     let mut inside = false;
     for (at, c) in text.char_indices() {
@@ -407,6 +414,14 @@ mod tests {
             &format!("n:{}", "x".repeat(256)),
         ] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_address_is_not_called_a_bad_range() {
+        for text in ["[fe80::zz%eth0]", "[fd77:::1]:x", "[10.0.0.1:9]"] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.ends_with("is not an IPv6 address"), "{error}");
         }
     }
 

@@ -3,11 +3,13 @@
 use crate::hosts::Target;
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+use tcpxm::net::Family;
+use tcpxm::net::interface::{has_family, index_of, name_of};
 
 /// Names that are looked up at a time, at most.
 const WORKERS: usize = 32;
@@ -40,9 +42,9 @@ fn look_up(targets: &[Target], port: u16, limit: Duration, ended: &dyn Fn() -> b
     let mut queue = VecDeque::new();
     for (index, target) in targets.iter().enumerate() {
         let port = target.port.unwrap_or(port);
-        match target.host.parse::<IpAddr>() {
-            Ok(ip) => found[index] = Ok(vec![(ip, port).into()]),
-            Err(_) => queue.push_back((index, target.host.clone(), port)),
+        match literal(&target.host, port) {
+            Some(addr) => found[index] = addr.map(|addr| vec![addr]),
+            None => queue.push_back((index, target.host.clone(), port)),
         }
     }
     let mut waiting = queue.len();
@@ -81,6 +83,39 @@ fn look_up(targets: &[Target], port: u16, limit: Duration, ended: &dyn Fn() -> b
         }
     }
     found
+}
+
+/// Reads an address, with its zone if it has one (RFC 4007, 11); `None` if it is a name.
+fn literal(host: &str, port: u16) -> Option<Result<SocketAddr, String>> {
+    let (addr, zone) = match host.split_once('%') {
+        Some((addr, zone)) => (addr, Some(zone)),
+        None => (host, None),
+    };
+    let local = |v6: Ipv6Addr| v6.is_unicast_link_local();
+    Some(match (addr.parse::<IpAddr>().ok()?, zone) {
+        (IpAddr::V6(v6), None) if local(v6) => Err(format!(
+            "{v6} is link-local, there may be one on every interface: write [ADDRESS%INTERFACE]"
+        )),
+        (ip, None) => Ok((ip, port).into()),
+        (IpAddr::V6(v6), Some(zone)) if local(v6) => {
+            in_zone(zone).map(|scope| SocketAddrV6::new(v6, port, 0, scope).into())
+        }
+        (ip, Some(_)) => Err(format!(
+            "only a link-local address is on an interface: write {ip} without the part from % on"
+        )),
+    })
+}
+
+/// The index of an interface that link-local addresses are reached through, by name or number.
+fn in_zone(zone: &str) -> Result<u32, String> {
+    let number = zone.parse().ok().filter(|index| *index != 0 && name_of(*index).is_ok());
+    let index = index_of(zone).ok().or(number);
+    let index = index.ok_or_else(|| format!("there is no interface {zone} here"))?;
+    match has_family(index, Family::V6) {
+        // Also while it is down: then it has lost its link-local address.
+        Ok(false) => Err(format!("{zone} has no IPv6 address to send from: is it up?")),
+        _ => Ok(index),
+    }
 }
 
 fn addresses(host: &str, port: u16) -> Found {
@@ -124,6 +159,28 @@ mod tests {
         assert_eq!(found[1], Ok("[::1]:9".parse().unwrap()));
         assert!(found[2].as_ref().unwrap_err().starts_with("its name "), "{found:?}");
         assert_eq!(found[3], Ok("127.0.0.3:7".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_zone_that_cannot_be_is_the_fault_of_its_host() {
+        for (text, why) in [
+            ("[fe80::1]", "write [ADDRESS%INTERFACE]"),
+            ("[fe80::1%no such]", "there is no interface no such"),
+            ("[fe80::1%]", "there is no interface"),
+            ("[fe80::1%0]", "there is no interface 0"),
+            ("[fd00::1%lo]", "only a link-local address"),
+        ] {
+            let found = resolve(&targets(&[text, "127.0.0.2"]), 1, Duration::ZERO, &|| false);
+            assert!(found[0].as_ref().unwrap_err().contains(why), "{text}: {found:?}");
+            assert_eq!(found[1], Ok("127.0.0.2:1".parse().unwrap()));
+        }
+        let lo = index_of("lo").unwrap();
+        if has_family(lo, Family::V6).unwrap() {
+            for zone in ["lo".to_owned(), lo.to_string()] {
+                let found = literal(&format!("fe80::1%{zone}"), 9).unwrap().unwrap();
+                assert_eq!(found, SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, lo).into());
+            }
+        }
     }
 
     #[test]
