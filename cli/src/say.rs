@@ -28,8 +28,9 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-/// Sends what the transport reports to standard error: nothing but its errors, or with `-v` what
-/// it does, and with `-vv` every join and every datagram that was lost here.
+/// Sends what the transport reports to standard error: nothing but its errors, with `-v` also what
+/// it found missing in the system, and with `-vv` what it does: answers, joins, changes of mode, ends,
+/// and every datagram that was lost here.
 pub fn log(verbose: u8) {
     let level = match verbose {
         0 => tracing_subscriber::filter::LevelFilter::ERROR,

@@ -4,6 +4,7 @@ use crate::args;
 use crate::hosts::Target;
 use crate::plan::{Plan, PlanError, plan};
 use crate::progress::{self, Progress};
+use crate::reach::Reach;
 use crate::resolve::resolve;
 use crate::say::say;
 use crate::table::{self, HostRow, Summary};
@@ -49,13 +50,16 @@ pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
     mention(common);
     let seats = seat(&plan.targets, common, &|| watch.is_ended());
     let addrs: Vec<SocketAddr> = seats.addrs();
-    let outcome = if addrs.is_empty() {
-        Outcome { members: Vec::new(), sent: Sent::default(), digest: None, failure: None }
+    let (outcome, reach) = if addrs.is_empty() {
+        let members = Vec::new();
+        (Outcome { members, sent: Sent::default(), digest: None, failure: None }, None)
     } else {
-        let sender = Arc::new(connect(options, interface, source.len(), &addrs)?);
-        send(&sender, &source, &seats, &plan, common, &watch)
+        let (sender, reach) = connect(options, interface, source.len(), &addrs)?;
+        introduce(&plan, &seats, &reach, common);
+        (send(&Arc::new(sender), &source, &seats, &plan, (&reach, common), &watch), Some(reach))
     };
-    show(&plan, &seats, &source, outcome, begin.elapsed(), common, &watch)
+    let rows = rows(&plan, &seats, &outcome, reach.as_ref(), common.verbose > 0);
+    show(&rows, &source, outcome, begin.elapsed(), common, &watch)
 }
 
 /// What is worth saying before anything is sent.
@@ -66,6 +70,20 @@ fn mention(common: &Common) {
         say(
             "nothing is encrypted or authenticated; --insecure-plaintext says that this is intended",
         );
+    }
+}
+
+/// With `-v`: where the group leaves, and the address that each host was found at.
+fn introduce(plan: &Plan, seats: &Seats, reach: &Reach, common: &Common) {
+    if common.verbose == 0 {
+        return;
+    }
+    say(reach.way());
+    for (target, seat) in plan.targets.iter().zip(&seats.of) {
+        if let Ok(member) = seat {
+            let addr = seats.members[*member].addr;
+            say(format_args!("{} is at {addr}", plain(&target.text)));
+        }
     }
 }
 
@@ -134,7 +152,7 @@ fn connect(
     interface: Option<u32>,
     len: u64,
     addrs: &[SocketAddr],
-) -> Result<Sender> {
+) -> Result<(Sender, Reach)> {
     let common = &options.common;
     let v6 = addrs.iter().filter(|addr| addr.is_ipv6()).count() * 2 > addrs.len();
     let family = if v6 { Family::V6 } else { Family::V4 };
@@ -159,18 +177,20 @@ fn connect(
         ttl: common.ttl,
         ..SenderOptions::default()
     };
-    match Sender::connect(options(Some(Group { addr, source: None })), addrs) {
+    let mut refused = None;
+    let connected = match Sender::connect(options(Some(Group { addr, source: None })), addrs) {
         Err(error) if is_about_the_group(&error) => {
-            say(format_args!("{error}; going on by unicast"));
+            refused = Some(error.to_string());
             Sender::connect(options(None), addrs)
         }
-        Ok(sender) if sender.group().is_none() => {
-            say(format_args!("multicast to {addr} cannot leave this host; going on by unicast"));
-            Ok(sender)
-        }
         connected => connected,
+    };
+    let sender = connected.context("cannot open the session")?;
+    if let Some(why) = refused.as_deref().or(sender.group_unusable()) {
+        say(format_args!("the group {addr} cannot be used: {why}; going on by unicast"));
     }
-    .context("cannot open the session")
+    let reach = Reach::new(&sender, refused, common.ttl);
+    Ok((sender, reach))
 }
 
 /// Whether it would be another thing without a group.
@@ -185,7 +205,7 @@ fn send(
     source: &Source,
     seats: &Seats,
     plan: &Plan,
-    common: &Common,
+    (reach, common): (&Reach, &Common),
     watch: &Arc<Watch>,
 ) -> Outcome {
     let weak = Arc::downgrade(sender);
@@ -200,7 +220,7 @@ fn send(
     let to: Vec<Vec<u8>> = (0..seats.members.len())
         .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
         .collect();
-    let progress = Progress::start(sender, names, source.len(), common, watch);
+    let progress = Progress::start(sender, names, source.len(), (reach, common), watch);
     if io::stdin().is_terminal() && !plan.stdin_used {
         progress::status_on_enter(watch);
     }
@@ -209,40 +229,43 @@ fn send(
     outcome
 }
 
-/// The rows, the summary, and the exit that follows from them.
-fn show(
+/// A row for each host of the plan, with `events` if they are asked for.
+fn rows(
     plan: &Plan,
     seats: &Seats,
+    outcome: &Outcome,
+    reach: Option<&Reach>,
+    events: bool,
+) -> Vec<HostRow> {
+    let digest = outcome.digest.map(|digest| digest.to_hex().to_string());
+    let row = |(target, seat): (&Target, &Result<usize, String>)| match seat {
+        Err(why) => HostRow::without_session(target.text.clone(), why.clone(), events),
+        Ok(member) => {
+            let member = &outcome.members[*member];
+            let result = match (member.failure(), &digest) {
+                (None, Some(digest)) => Ok(digest.clone()),
+                (None, None) => Err("the source was not read to its end".to_owned()),
+                (Some(why), _) => Err(why),
+            };
+            let why = reach.and_then(|reach| reach.reason(&member.report));
+            HostRow::new(target.text.clone(), &member.report, why, result, events)
+        }
+    };
+    plan.targets.iter().zip(&seats.of).map(row).collect()
+}
+
+/// The table, the summary, and the exit that follows from them.
+fn show(
+    rows: &[HostRow],
     source: &Source,
     outcome: Outcome,
     took: Duration,
     common: &Common,
     watch: &Watch,
 ) -> Result<Exit> {
-    let digest = outcome.digest.map(|digest| digest.to_hex().to_string());
-    let rows: Vec<HostRow> = plan
-        .targets
-        .iter()
-        .zip(&seats.of)
-        .map(|(target, seat)| match seat {
-            Err(why) => {
-                HostRow::without_session(target.text.clone(), why.clone(), common.verbose > 0)
-            }
-            Ok(member) => {
-                let member = &outcome.members[*member];
-                let result = match (member.failure(), &digest) {
-                    (None, Some(digest)) => Ok(digest.clone()),
-                    (None, None) => Err("the source was not read to its end".to_owned()),
-                    (Some(why), _) => Err(why),
-                };
-                let events = common.verbose > 0;
-                HostRow::new(target.text.clone(), &member.report, result, events)
-            }
-        })
-        .collect();
     let seconds = took.as_secs_f64();
-    let summary = Summary::new(&rows, source.len(), seconds, outcome.sent);
-    table::show(&mut io::stdout().lock(), &rows, &summary, common)
+    let summary = Summary::new(rows, source.len(), seconds, outcome.sent);
+    table::show(&mut io::stdout().lock(), rows, &summary, common)
         .or_else(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Ok(()), // who closed it has seen enough
             _ => Err(error),

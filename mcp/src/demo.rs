@@ -139,7 +139,8 @@ fn verify(
             },
         };
         let host = member.report.addr.ip().to_string();
-        rows.push(HostRow::new(host, &member.report, result, false));
+        let why = member.report.mode_reason.as_ref().map(ToString::to_string);
+        rows.push(HostRow::new(host, &member.report, why, result, false));
     }
     Ok(rows)
 }

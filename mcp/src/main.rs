@@ -2,7 +2,7 @@
 //! it, by unicast where it must.
 //!
 //! The way of a copy: [`args`] → [`plan`] (hosts, ranges) → [`resolve`] → [`copy`] (the session, with
-//! [`progress`] beside it) → [`table`].
+//! [`progress`] beside it, and [`reach`]: what is said about the group) → [`table`].
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
@@ -12,6 +12,7 @@ mod demo;
 mod hosts;
 mod plan;
 mod progress;
+mod reach;
 mod resolve;
 mod say;
 mod table;

@@ -1,6 +1,7 @@
 //! How a copy goes: a bar on a terminal, a line for each host that fails as soon as it does, and
 //! the status of all when it is asked for.
 
+use crate::reach::Reach;
 use crate::say::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mcp_cli::Common;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tcpxm::api::Sender;
-use tcpxm::stats::{MemberReport, Mode};
+use tcpxm::stats::{MemberReport, Mode, Transition};
 use transfer::send::in_own_words;
 
 /// How often the session is looked at: often enough for a bar, too seldom to be felt.
@@ -38,7 +39,7 @@ impl Progress {
         sender: &Arc<Sender>,
         names: Vec<String>,
         len: u64,
-        common: &Common,
+        (reach, common): (&Reach, &Common),
         watch: &Watch,
     ) -> Self {
         let shown = io::stderr().is_terminal() && !common.quiet && !common.no_progress;
@@ -47,8 +48,12 @@ impl Progress {
         watch.on_status(move || ask.store(true, Ordering::SeqCst));
         let (end, ended) = mpsc::channel();
         let sender = Arc::downgrade(sender);
+        let reach = (!common.quiet).then(|| reach.clone());
+        let verbose = common.verbose > 0;
         let work = move || {
-            let view = View { bar: bar(len, shown), told: vec![false; names.len()], names, len };
+            let (told, changes) = (vec![false; names.len()], vec![0; names.len()]);
+            let changes = verbose.then_some(changes);
+            let view = View { bar: bar(len, shown), told, changes, reach, names, len };
             view.run(&sender, &asked, &ended);
         };
         // Without the thread nothing is shown, and the copy goes on.
@@ -77,6 +82,10 @@ struct View {
     bar: ProgressBar,
     names: Vec<String>,
     told: Vec<bool>,
+    /// How many of each host's changes of mode were told, if they are to be.
+    changes: Option<Vec<usize>>,
+    /// Until it was told that nobody hears the group, if that is to be.
+    reach: Option<Reach>,
     len: u64,
 }
 
@@ -86,7 +95,12 @@ impl View {
             let over = ended.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout);
             let Some(sender) = sender.upgrade() else { break };
             let reports = sender.reports();
+            self.changes(&reports);
             self.failures(&reports);
+            if let Some(warning) = self.reach.as_ref().and_then(|r| r.warning(&reports, over)) {
+                self.bar.suspend(|| say(warning));
+                self.reach = None;
+            }
             self.bar.set_position(least(&reports, self.len));
             self.bar.set_message(counts(&reports));
             if asked.swap(false, Ordering::SeqCst) {
@@ -97,6 +111,17 @@ impl View {
             }
         }
         self.bar.finish_and_clear();
+    }
+
+    fn changes(&mut self, reports: &[MemberReport]) {
+        let Some(told) = &mut self.changes else { return };
+        for ((report, name), told) in reports.iter().zip(&self.names).zip(told) {
+            for change in &report.transitions[*told..] {
+                let name = plain(name);
+                self.bar.suspend(|| say(format_args!("{name}: {}", describe_change(change))));
+            }
+            *told = report.transitions.len();
+        }
     }
 
     fn failures(&mut self, reports: &[MemberReport]) {
@@ -130,6 +155,12 @@ fn describe(report: &MemberReport, len: u64) -> String {
         Some(Err(reason)) => format!("failed: {}", plain(&in_own_words(reason))),
         None => format!("{percent:.0} %, {}", report.mode.name()),
     }
+}
+
+/// A change of a host's mode, with its time and reason.
+fn describe_change(change: &Transition) -> String {
+    let (mode, seconds) = (change.mode.name(), change.at.as_secs_f64());
+    format!("{mode} after {seconds:.3} seconds: {}", change.why)
 }
 
 /// The bytes that everybody has who is still served or done.
@@ -194,6 +225,7 @@ mod tests {
             addr: ([127, 0, 0, 1], 1).into(),
             outcome,
             mode,
+            mode_reason: None,
             arrived: Arrived::default(),
             acked,
             duration: Duration::from_millis(1500),

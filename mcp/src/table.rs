@@ -15,6 +15,8 @@ pub(crate) struct HostRow {
     pub(crate) bytes: u64,
     pub(crate) seconds: f64,
     pub(crate) mode: &'static str,
+    /// Why that is not the group; `None` if it is.
+    pub(crate) mode_reason: Option<String>,
     pub(crate) multicast_bytes: u64,
     pub(crate) unicast_bytes: u64,
     pub(crate) repaired_bytes: u64,
@@ -33,10 +35,11 @@ pub(crate) struct Event {
 }
 
 impl HostRow {
-    /// From the session's report, and what became of the copy: its digest, or why there is none.
+    /// From the session's report, why it is not on the group, and what became of the copy: its digest, or why there is none.
     pub(crate) fn new(
         host: String,
         report: &MemberReport,
+        mode_reason: Option<String>,
         result: Result<String, String>,
         events: bool,
     ) -> Self {
@@ -57,6 +60,7 @@ impl HostRow {
             bytes: arrived.total(),
             seconds: report.duration.as_secs_f64(),
             mode: report.mode.name(),
+            mode_reason,
             multicast_bytes: arrived.multicast,
             unicast_bytes: arrived.unicast,
             repaired_bytes: arrived.repaired,
@@ -74,6 +78,7 @@ impl HostRow {
             bytes: 0,
             seconds: 0.0,
             mode: Mode::Gone.name(),
+            mode_reason: Some("no session was opened to it".to_owned()),
             multicast_bytes: 0,
             unicast_bytes: 0,
             repaired_bytes: 0,
@@ -148,6 +153,29 @@ fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
 /// Characters of the widest column: a name of DNS has 253, a path may follow.
 const WIDEST: usize = 300;
 
+/// Hosts named with one reason, at most.
+const NAMED: usize = 8;
+
+/// Writes why hosts that have the file were not on the group, each reason once.
+fn reasons(out: &mut impl Write, rows: &[HostRow]) -> io::Result<()> {
+    let mut by_reason: Vec<(&str, Vec<String>)> = Vec::new();
+    for row in rows.iter().filter(|row| row.reason.is_none()) {
+        let Some(why) = &row.mode_reason else { continue };
+        match by_reason.iter_mut().find(|(known, _)| known == why) {
+            Some((_, hosts)) => hosts.push(plain(&row.host)),
+            None => by_reason.push((why, vec![plain(&row.host)])),
+        }
+    }
+    for (why, hosts) in by_reason {
+        write!(out, "not by the group: {}", hosts[..hosts.len().min(NAMED)].join(", "))?;
+        if hosts.len() > NAMED {
+            write!(out, " and {} more", hosts.len() - NAMED)?;
+        }
+        writeln!(out, ": {}", plain(why))?;
+    }
+    Ok(())
+}
+
 /// Writes a table, numbers of bytes in full so that they can be added up.
 fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
     let titles = ["host", "mode", "multicast", "unicast", "repaired", "seconds", "verdict"];
@@ -181,6 +209,7 @@ fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
             }
         }
     }
+    reasons(out, rows)?;
     let Summary { bytes, group_bytes_sent: group, unicast_bytes_sent: unicast, .. } = *summary;
     let share = |part: u64| part as f64 * 100.0 / bytes.max(1) as f64;
     writeln!(
@@ -206,6 +235,7 @@ mod tests {
             addr: ([127, 0, 0, host], 4000).into(),
             outcome: None,
             mode,
+            mode_reason: None,
             arrived: Arrived { multicast: 900, unicast: 100, repaired: 40, duplicate: 3 },
             acked: 1000,
             duration: Duration::from_millis(410),
@@ -215,12 +245,14 @@ mod tests {
             HostRow::new(
                 "127.0.0.2".to_owned(),
                 &report(2, Mode::Multicast),
+                None,
                 Ok("ab".repeat(32)),
                 false,
             ),
             HostRow::new(
                 "127.0.0.10".to_owned(),
                 &report(10, Mode::Gone),
+                Some("it has never answered".to_owned()),
                 Err("no room".to_owned()),
                 false,
             ),
@@ -253,6 +285,23 @@ in 0.500 seconds: 1 of 2 hosts have it
     }
 
     #[test]
+    fn why_hosts_are_not_on_the_group_is_told_once() {
+        let mut rows = vec![rows().remove(0); 12];
+        for (index, row) in rows.iter_mut().enumerate().skip(1) {
+            row.host = format!("n{index}");
+            row.mode_reason = Some(if index == 1 { "it\u{7} left" } else { "deaf" }.to_owned());
+        }
+        rows[11].reason = Some("it failed, which is told already".to_owned());
+        let mut out = Vec::new();
+        reasons(&mut out, &rows).unwrap();
+        let expected = "\
+not by the group: n1: it\\u{7} left
+not by the group: n2, n3, n4, n5, n6, n7, n8, n9 and 1 more: deaf
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
     fn json_has_the_published_names_and_one_object_a_line() {
         let mut out = Vec::new();
         json(&mut out, &rows(), &summary()).unwrap();
@@ -262,6 +311,8 @@ in 0.500 seconds: 1 of 2 hosts have it
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0]["mode"], "multicast");
         assert_eq!((&lines[0]["bytes"], &lines[0]["reason"]), (&1000.into(), &().into()));
+        assert_eq!(lines[0].get("mode_reason"), Some(&().into()));
+        assert_eq!(lines[1]["mode_reason"], "it has never answered");
         assert_eq!((&lines[1]["status"], &lines[1]["digest"]), (&"failed".into(), &().into()));
         assert_eq!((&lines[2]["status"], &lines[2]["ok"]), (&"partial".into(), &1.into()));
         assert_eq!(lines[2]["retry_hosts"], "127.0.0.10");

@@ -20,8 +20,14 @@ struct Receiver {
 
 impl Receiver {
     fn new(last: u8) -> Self {
+        Self::held_to(None, last)
+    }
+
+    /// One that joins no other group than this.
+    fn held_to(only_group: Option<SocketAddr>, last: u8) -> Self {
         let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
-        let listener = Listener::bind(ListenOptions::new(addr)).unwrap();
+        let options = ListenOptions { only_group, ..ListenOptions::new(addr) };
+        let listener = Listener::bind(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (addr, closer) = (listener.local_addr(), listener.closer());
         let root = Root::open(folder.path()).unwrap();
@@ -132,6 +138,69 @@ fn who_fails_is_named_and_the_others_have_it() {
     for output in [none, listed] {
         assert_eq!(self::lines(&output)[2]["retry_hosts"], again);
     }
+}
+
+/// Beside what went where: why a host is not on the group, in its own words if it has any.
+#[test]
+fn who_is_not_on_the_group_is_told_with_the_reason() {
+    let only: SocketAddr = "239.255.71.40:8737".parse().unwrap();
+    let held = [2, 3].map(|last| Receiver::held_to(Some(only), last));
+    let hosts = held.each_ref().map(|receiver| receiver.host(""));
+    let (_dir, path) = source(&vec![7; 1 << 20]);
+    let group = ["--group", "239.255.71.41"];
+    let output = mcp().args(group).arg("--json").arg(&path).args(&hosts).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", messages(&output));
+    let why = "it cannot join the group: this host joins only 239.255.71.40:8737";
+    for line in &lines(&output)[..2] {
+        assert_eq!((&line["mode_reason"], &line["reason"]), (&why.into(), &().into()), "{line}");
+    }
+    let said = messages(&output);
+    assert_eq!(said.matches("none of the 2 hosts can join").count(), 1, "{said}");
+    let output = mcp().args(group).arg(&path).args(&hosts).output().unwrap();
+    let table = String::from_utf8(output.stdout.clone()).unwrap();
+    let line = format!("not by the group: {}, {}: {why}", hosts[0], hosts[1]);
+    assert!(table.lines().any(|shown| shown == line), "{table}");
+
+    let group = ["--group", "239.255.71.40", "--json", "-q"];
+    let output = mcp().args(group).arg(&path).args(&hosts).output().unwrap();
+    assert_eq!(messages(&output), "");
+    let lines = lines(&output);
+    assert!(lines[..2].iter().all(|line| line["mode"] == "multicast"), "{lines:?}");
+    assert!(lines[..2].iter().all(|line| line["mode_reason"].is_null()), "{lines:?}");
+    // A group for routers, which nobody may use, and a host that is not there.
+    let gone = Receiver::new(4).host("");
+    let args = ["--group", "224.0.0.9", "--json"];
+    let output = mcp().args(args).arg(&path).args([&hosts[0], &gone]).output().unwrap();
+    let lines = self::lines(&output);
+    let why = lines[0]["mode_reason"].as_str().unwrap();
+    assert!(why.starts_with("the group cannot be used: 224.0.0.9"), "{why}");
+    assert_eq!(lines[1]["mode_reason"], "it has never answered");
+}
+
+#[test]
+fn more_is_told_when_more_is_asked_for() {
+    let receivers = [2, 3].map(Receiver::new);
+    let hosts = receivers.each_ref().map(|receiver| receiver.host(""));
+    let (_dir, path) = source(&vec![7; 4 << 20]);
+    let said = |verbose: &[&str]| {
+        let output = mcp().args(verbose).arg(&path).args(&hosts).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", messages(&output));
+        messages(&output)
+    };
+    assert_eq!(said(&[]), "");
+    let once = said(&["-v"]);
+    assert!(once.contains("mcp: the group is 232."), "{once}");
+    assert!(once.contains(":8737, sent through lo from 127.0.0.1\n"), "{once}");
+    for (host, receiver) in hosts.iter().zip(&receivers) {
+        assert!(once.contains(&format!("mcp: {host} is at {}\n", receiver.addr)), "{once}");
+        let changes = once.lines().filter(|line| line.starts_with(&format!("mcp: {host}: ")));
+        let changes: Vec<_> = changes.collect();
+        assert!(changes[0].ends_with(" seconds: hears the group"), "{once}");
+        assert!(changes.last().unwrap().ends_with(" seconds: ended"), "{once}");
+    }
+    let twice = said(&["-vv"]);
+    assert!(twice.contains("has answered") && twice.contains("DEBUG"), "{twice}");
+    assert!(twice.lines().count() < once.lines().count() + 100, "not for each segment: {twice}");
 }
 
 #[test]

@@ -1,0 +1,208 @@
+//! What is said about the group: where it leaves, why a host is not on it, and what to look at when
+//! nobody is.
+
+use mcp_cli::say::plain;
+use std::net::SocketAddr;
+use tcpxm::api::Sender;
+use tcpxm::net::Family;
+use tcpxm::net::interface::{Route, name_of, route_to};
+use tcpxm::stats::{MemberReport, Mode, ModeReason};
+
+/// The group of one copy, as its user knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Reach {
+    /// With the way on which it leaves; `None` if no group is used.
+    group: Option<(SocketAddr, Route)>,
+    /// Why none is used, where the session itself does not know.
+    refused: Option<String>,
+    ttl: u32,
+}
+
+impl Reach {
+    /// Of an open session; `refused` is what was wrong with the group that was asked for.
+    pub(crate) fn new(sender: &Sender, refused: Option<String>, ttl: u32) -> Self {
+        let group = sender.group().map(|group| group.addr).zip(sender.route());
+        Self { group, refused, ttl }
+    }
+
+    /// Group, interface and source, or that there is none.
+    pub(crate) fn way(&self) -> String {
+        match &self.group {
+            None => "no group is used".to_owned(),
+            Some((addr, route)) => {
+                format!("the group is {addr}, sent through {} from {}", named(*route), route.source)
+            }
+        }
+    }
+
+    /// Why a host is not on the group; `None` if it is.
+    pub(crate) fn reason(&self, report: &MemberReport) -> Option<String> {
+        let reason = report.mode_reason.as_ref()?;
+        Some(match (reason, &self.refused, &self.group) {
+            (ModeReason::NoGroup, Some(why), _) => ModeReason::Unusable(why.clone()).to_string(),
+            (_, _, Some((_, used))) if reason.is_deaf() => match other_way(*used, report.addr) {
+                None => reason.to_string(),
+                Some(right) => {
+                    let used = named(*used);
+                    format!("{reason}, which leave through {used}; it is reached through {right}")
+                }
+            },
+            _ => reason.to_string(),
+        })
+    }
+
+    /// What to tell when two or more hosts are served and none of them by the group: that it is so,
+    /// and what to look at. While the copy runs (`over` is false) only of a group that nobody has
+    /// ever heard: one that is lost may come back.
+    pub(crate) fn warning(&self, reports: &[MemberReport], over: bool) -> Option<String> {
+        let (addr, route) = self.group?;
+        let served: Vec<_> = reports.iter().filter(|report| is_served(report)).collect();
+        let heard_once = served.iter().any(|report| has_heard(report));
+        let unreached = served.iter().all(|report| is_unreached(report, over));
+        if served.len() < 2 || !unreached || (heard_once && !over) {
+            return None;
+        }
+        let hosts = served.len();
+        if let Some(why) = cannot_join(&served) {
+            return Some(format!(
+                "none of the {hosts} hosts can join the group {addr} ({why}): each is sent the \
+                 file by itself; look at --group and --interface here and at their mcpd"
+            ));
+        }
+        let any_more = if heard_once { " any more" } else { "" };
+        let through = match other_way(route, served[0].addr) {
+            None => named(route),
+            Some(right) => format!("now {}, but {right} leads to them", named(route)),
+        };
+        let learns = match Family::of(addr.ip()) {
+            Family::V4 => "IGMP",
+            Family::V6 => "MLD",
+        };
+        let (ip, port, ttl) = (addr.ip(), addr.port(), self.ttl);
+        Some(format!(
+            "none of the {hosts} hosts hears the group {ip}{any_more}: each is sent the file by \
+             itself; check the interface (--interface, {through}), the switches ({learns} \
+             snooping needs a querier), firewalls (UDP to {ip} port {port}), and the routers in \
+             between (--ttl, now {ttl})"
+        ))
+    }
+}
+
+/// Why none of these can join, in the words of the first, if that is all that is wrong.
+fn cannot_join(served: &[&MemberReport]) -> Option<String> {
+    let words = |report: &&MemberReport| match &report.mode_reason {
+        Some(ModeReason::CannotJoin(why)) => Some(plain(why)),
+        _ => None,
+    };
+    let all: Option<Vec<String>> = served.iter().map(words).collect();
+    all?.into_iter().next()
+}
+
+/// The interface that leads to a host, if the group leaves through another one.
+fn other_way(used: Route, host: SocketAddr) -> Option<String> {
+    let right = route_to(host).ok().flatten()?;
+    (right.ifindex != used.ifindex).then(|| named(right))
+}
+
+fn has_heard(report: &MemberReport) -> bool {
+    report.transitions.iter().any(|change| change.mode == Mode::Multicast)
+}
+
+fn named(route: Route) -> String {
+    name_of(route.ifindex).unwrap_or_else(|_| format!("interface {}", route.ifindex))
+}
+
+/// It has answered and has not failed.
+fn is_served(report: &MemberReport) -> bool {
+    !matches!(report.outcome, Some(Err(_))) && report.mode_reason != Some(ModeReason::NotServed)
+}
+
+/// It is known not to hear the group. What a short copy has not found out is no reason to worry.
+fn is_unreached(report: &MemberReport, over: bool) -> bool {
+    match &report.mode_reason {
+        Some(ModeReason::HearsLittle(_) | ModeReason::CannotJoin(_)) => true,
+        Some(reason) => over && reason.is_deaf(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tcpxm::error::Reason;
+    use tcpxm::stats::{Arrived, Hearing, Transition};
+
+    fn reach() -> Reach {
+        let lo = tcpxm::net::interface::index_of("lo").unwrap();
+        let route = Route { ifindex: lo, source: [127, 0, 0, 1].into() };
+        Reach { group: Some(("232.1.2.3:8737".parse().unwrap(), route)), refused: None, ttl: 1 }
+    }
+
+    fn report(reason: Option<ModeReason>) -> MemberReport {
+        MemberReport {
+            addr: ([127, 0, 0, 2], 1).into(),
+            outcome: None,
+            mode: if reason.is_none() { Mode::Multicast } else { Mode::Unicast },
+            mode_reason: reason,
+            arrived: Arrived::default(),
+            acked: 0,
+            duration: Duration::ZERO,
+            transitions: Vec::new(),
+        }
+    }
+
+    fn deaf() -> MemberReport {
+        report(Some(ModeReason::HearsLittle(Hearing { heard: 0, of: 64 })))
+    }
+
+    #[test]
+    fn the_warning_names_what_to_check() {
+        let warning = reach().warning(&[deaf(), deaf()], false).unwrap();
+        for what in ["none of the 2", "232.1.2.3", "lo", "IGMP", "querier", "firewall", "--ttl"] {
+            assert!(warning.contains(what), "{what}: {warning}");
+        }
+        let cannot = || report(Some(ModeReason::CannotJoin("only 239.1.1.1".to_owned())));
+        let warning = reach().warning(&[cannot(), cannot()], false).unwrap();
+        assert!(warning.contains("(only 239.1.1.1)"), "{warning}");
+    }
+
+    #[test]
+    fn there_is_none_while_somebody_hears_or_nothing_is_known() {
+        let reach = reach();
+        let unclear = |of| report(Some(ModeReason::Unclear(Hearing { heard: 0, of })));
+        let failed = || MemberReport { outcome: Some(Err(Reason::TooLate)), ..report(None) };
+        for (reports, over, told) in [
+            (vec![deaf()], true, false),
+            (vec![deaf(), report(None)], true, false),
+            (vec![deaf(), failed()], true, false),
+            (vec![deaf(), deaf(), failed()], true, true),
+            (vec![deaf(), unclear(0)], true, false),
+            (vec![deaf(), unclear(64)], false, false),
+            (vec![deaf(), unclear(64)], true, true),
+        ] {
+            assert_eq!(reach.warning(&reports, over).is_some(), told, "{reports:?}");
+        }
+        let none = Reach { group: None, ..reach.clone() };
+        assert_eq!(none.warning(&[deaf(), deaf()], true), None, "that was told at the beginning");
+        let at = Duration::ZERO;
+        let lost = MemberReport {
+            transitions: vec![Transition { at, mode: Mode::Multicast, why: "" }],
+            ..deaf()
+        };
+        assert_eq!(reach.warning(&[lost.clone(), deaf()], false), None);
+        assert!(reach.warning(&[lost, deaf()], true).unwrap().contains("any more"));
+    }
+
+    #[test]
+    fn a_refused_group_is_everybodys_reason() {
+        let refused = Reach { group: None, refused: Some("bad".to_owned()), ttl: 1 };
+        let reason = refused.reason(&report(Some(ModeReason::NoGroup)));
+        assert_eq!(reason.as_deref(), Some("the group cannot be used: bad"));
+        assert_eq!(refused.reason(&report(None)), None);
+        assert_eq!(
+            reach().reason(&deaf()).as_deref(),
+            Some("it hears none of the group's packets")
+        );
+    }
+}
