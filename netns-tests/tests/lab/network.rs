@@ -2,14 +2,18 @@
 
 use crate::daemon::Daemon;
 use crate::emulator::Emulator;
-use crate::shell::{run, try_run};
+use crate::shell::{run, try_run, wait_for};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Bytes of the file that most scenarios copy.
 pub(crate) const LEN: u64 = 64 << 20;
+
+/// Duplicate address detection takes a second or two.
+const TENTATIVE: Duration = Duration::from_secs(10);
 
 /// A network with its own folder for everything that is written.
 pub(crate) struct Lab {
@@ -93,6 +97,21 @@ impl Lab {
     #[expect(clippy::unused_self, reason = "a host belongs to a lab")]
     pub(crate) fn v6(&self, host: usize) -> String {
         format!("fd77::{:x}", host + 1)
+    }
+
+    /// A host's link-local address, once it may be used (RFC 4862, 5.4: not while it is tentative).
+    pub(crate) fn link_local(&self, host: usize) -> String {
+        let show = format!("ip -n {} -j -6 addr show dev eth0 scope link", self.ns(host));
+        let mut found = None;
+        wait_for("the link-local address is no longer tentative", TENTATIVE, || {
+            let json: serde_json::Value = serde_json::from_str(&run(&show)).unwrap();
+            // Addresses of other scopes are shown as empty objects.
+            let all = json[0]["addr_info"].as_array().cloned().unwrap_or_default();
+            let mut usable = all.iter().filter(|addr| addr["tentative"].is_null());
+            found = usable.find_map(|addr| addr["local"].as_str()).map(str::to_owned);
+            found.is_some()
+        });
+        found.unwrap()
     }
 
     /// A host's own folder, created when it is first asked for.

@@ -4,6 +4,7 @@ mod clean;
 mod faults;
 mod hosts;
 mod lines;
+mod link_local;
 mod many;
 mod multicast;
 mod usage;
@@ -16,6 +17,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("multicast::three_for_the_price_of_one", multicast::three_for_the_price_of_one),
     ("multicast::one_that_hears_no_group", multicast::one_that_hears_no_group),
     (
+        "multicast::nobody_hears_it_and_that_is_told_once",
+        multicast::nobody_hears_it_and_that_is_told_once,
+    ),
+    (
         "multicast::the_group_dies_midway_and_comes_back",
         multicast::the_group_dies_midway_and_comes_back,
     ),
@@ -24,6 +29,19 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("multicast::any_source_and_source_specific_v4", multicast::any_source_and_source_specific_v4),
     ("multicast::any_source_and_source_specific_v6", multicast::any_source_and_source_specific_v6),
     ("multicast::a_rate_is_kept", multicast::a_rate_is_kept),
+    ("multicast::a_group_of_the_other_family", multicast::a_group_of_the_other_family),
+    (
+        "link_local::once_for_all_by_every_kind_of_group",
+        link_local::once_for_all_by_every_kind_of_group,
+    ),
+    (
+        "link_local::an_address_that_is_still_tentative",
+        link_local::an_address_that_is_still_tentative,
+    ),
+    (
+        "link_local::zones_that_lead_nowhere_fail_alone",
+        link_local::zones_that_lead_nowhere_fail_alone,
+    ),
     ("hosts::one_is_killed_midway", hosts::one_is_killed_midway),
     ("hosts::nobody_listens_and_nobody_is_there", hosts::nobody_listens_and_nobody_is_there),
     ("hosts::a_daemon_comes_late", hosts::a_daemon_comes_late),

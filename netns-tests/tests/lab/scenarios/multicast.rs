@@ -3,7 +3,7 @@
 use crate::copy::{Copy, Done, copy};
 use crate::daemon::Daemon;
 use crate::network::{LEN, Lab, content};
-use crate::shell::wait_for;
+use crate::shell::{run, wait_for};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn args(lab: &Lab, options: &[&str]) -> Vec<String> {
 }
 
 /// Every receiver has the file, byte by byte.
-fn assert_copied(lab: &Lab, daemons: &[Daemon]) {
+pub(super) fn assert_copied(lab: &Lab, daemons: &[Daemon]) {
     let expected = content(LEN);
     for daemon in daemons {
         let file = daemon.root.join(format!("source-{LEN}"));
@@ -32,7 +32,7 @@ fn assert_copied(lab: &Lab, daemons: &[Daemon]) {
     assert!(lab.dir.path().exists());
 }
 
-fn share(done: &Done, part: u64) -> f64 {
+pub(super) fn share(done: &Done, part: u64) -> f64 {
     part as f64 / done.sum("bytes") as f64
 }
 
@@ -70,7 +70,39 @@ pub(super) fn one_that_hears_no_group() {
     assert_copied(&lab, &daemons);
     assert_eq!(done.modes(), ["multicast", "unicast", "multicast"]);
     assert_eq!(done.hosts[1]["multicast_bytes"], 0);
+    assert_eq!(done.text(1, "mode_reason"), "it hears none of the group's packets");
+    assert!(done.hosts[0]["mode_reason"].is_null() && done.messages.is_empty(), "{done:#?}");
     assert!(share(&done, sent) <= 2.3, "{} × the file", share(&done, sent));
+}
+
+pub(super) fn nobody_hears_it_and_that_is_told_once() {
+    let lab = Lab::bridge(3);
+    let daemons = lab.daemons();
+    (1..=3).for_each(|host| lab.deafen(host));
+    let done = copy(&lab, &args(&lab, &[]));
+    done.assert_ok();
+    assert_copied(&lab, &daemons);
+    let expect = |done: &Done, why: &str, check: &str| {
+        assert_eq!(done.modes(), ["unicast"; 3]);
+        for host in 0..3 {
+            assert_eq!(done.text(host, "mode_reason"), why, "{done:#?}");
+        }
+        let warnings = done.messages.matches("none of the 3 hosts hears the group").count();
+        assert!(warnings == 1 && done.messages.contains(check), "{done:#?}");
+    };
+    let deaf = "it hears none of the group's packets";
+    expect(&done, deaf, "(--interface, eth0)");
+    // The group leaves where nobody is.
+    (1..=3).for_each(|host| lab.undeafen(host));
+    let ns = lab.ns(0);
+    run(&format!("ip -n {ns} link add dry0 type veth peer name dry1"));
+    run(&format!("ip -n {ns} addr add 10.78.0.1/24 dev dry0"));
+    run(&format!("ip -n {ns} link set dry0 up"));
+    run(&format!("ip -n {ns} link set dry1 up"));
+    let done = copy(&lab, &args(&lab, &["--interface", "dry0"]));
+    done.assert_ok();
+    let why = format!("{deaf}, which leave through dry0; it is reached through eth0");
+    expect(&done, &why, "(--interface, now dry0, but eth0 leads to them)");
 }
 
 pub(super) fn the_group_dies_midway_and_comes_back() {
@@ -124,7 +156,7 @@ pub(super) fn a_snooping_switch_without_one() {
     assert_copied(&lab, &daemons);
 }
 
-fn each_group(lab: &Lab, hosts: &[String], groups: &[&str]) {
+pub(super) fn each_group(lab: &Lab, hosts: &[String], groups: &[&str]) {
     let daemons = lab.daemons();
     let source = lab.source(LEN).display().to_string();
     for group in groups {
@@ -151,7 +183,14 @@ pub(super) fn any_source_and_source_specific_v4() {
 pub(super) fn any_source_and_source_specific_v6() {
     let lab = Lab::bridge(3);
     let hosts: Vec<String> = (1..=3).map(|host| format!("[{}]", lab.v6(host))).collect();
-    each_group(&lab, &hosts, &["ff15::77:1", "ff35::8000:77"]);
+    each_group(&lab, &hosts, &["ff15::7", "ff35::8000:77"]);
+}
+
+pub(super) fn a_group_of_the_other_family() {
+    let lab = Lab::bridge(3);
+    let v6: Vec<String> = (1..=3).map(|host| format!("[{}]", lab.v6(host))).collect();
+    each_group(&lab, &lab.all(), &["ff15::7"]);
+    each_group(&lab, &v6, &["239.255.77.1"]);
 }
 
 pub(super) fn a_rate_is_kept() {
