@@ -7,4 +7,5 @@ mod hand;
 mod hostile;
 mod opening;
 mod paths;
+mod seeds;
 mod stalls;

@@ -6,6 +6,7 @@
 //! [`Endpoint::poll_event`] likewise; then sleep until [`Endpoint::poll_timeout`].
 
 pub(crate) mod demux;
+pub mod held;
 pub(crate) mod listen;
 mod receiving;
 mod sending;

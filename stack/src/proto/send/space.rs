@@ -180,6 +180,11 @@ impl SendSpace {
         self.path.flight()
     }
 
+    /// Packets whose fate is remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.packets.len() + self.late.len()
+    }
+
     /// Share of the data packets that were lost of late, 0 to 1.
     pub(crate) fn loss(&self) -> f64 {
         self.loss
