@@ -2,6 +2,7 @@
 
 mod commands;
 mod docs;
+mod fields;
 mod layers;
 mod manifest;
 mod manifests;
@@ -43,9 +44,10 @@ impl fmt::Display for Finding {
 type Check = fn(&Repo) -> Vec<Finding>;
 
 /// Every check by name.
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 7] = [
     ("layers", layers::check),
     ("sizes", size::check),
+    ("open fields", fields::check),
     ("paths in documents", docs::check),
     ("words", words::check),
     ("manifests", manifests::check),
