@@ -31,6 +31,8 @@ pub struct Link {
     pub delay: Duration,
     /// Bytes that may wait; a datagram that finds no room is dropped.
     pub queue_bytes: usize,
+    /// A datagram that finds more bytes waiting is marked, if it can be, and dropped otherwise.
+    pub mark_above: Option<usize>,
     /// Longest IP packet in bytes.
     pub mtu: usize,
     /// Loss on the line, after the queue: what is lost took its time on the line.
@@ -51,6 +53,7 @@ impl Link {
             rate_bps: 100_000_000,
             delay: Duration::from_micros(500),
             queue_bytes: 256 << 10,
+            mark_above: None,
             mtu: 1500,
             loss: Loss::None,
             duplicate: 0.0,
@@ -75,6 +78,13 @@ impl Link {
     #[must_use]
     pub const fn queue(self, queue_bytes: usize) -> Self {
         Self { queue_bytes, ..self }
+    }
+
+    /// The same with a queue that is managed (RFC 3168, 5): a datagram that finds more than so many
+    /// bytes waiting is marked if its sender said that it heeds marks, and dropped if not.
+    #[must_use]
+    pub const fn marking(self, above: usize) -> Self {
+        Self { mark_above: Some(above), ..self }
     }
 
     /// The same with IP packets of at most `mtu` bytes.
@@ -167,6 +177,11 @@ impl Line {
     pub fn queued(&self, now: Instant) -> usize {
         let nanos = self.idle_at.since(now).as_nanos();
         (nanos * u128::from(self.link.rate_bps) / 8_000_000_000) as usize
+    }
+
+    /// Whether what comes at `now` finds a queue that is to be told of.
+    pub(crate) fn congested(&self, now: Instant) -> bool {
+        self.link.mark_above.is_some_and(|above| self.queued(now) > above)
     }
 
     /// Puts a datagram that takes `frame` bytes of line time on the line.

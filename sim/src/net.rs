@@ -11,8 +11,11 @@ use crate::trace::{Fate, Sighting};
 use core::time::Duration;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use tcpxm::proto::event::ReceiverId;
+use tcpxm::proto::event::{Arrival, ReceiverId};
 use tcpxm::proto::time::Instant;
+
+/// The ECN bits of a datagram that has met congestion (RFC 3168, 5).
+pub(crate) const CE: u8 = 0b11;
 
 /// Called with every datagram that is sent or lost.
 pub(crate) type Watcher = Box<dyn FnMut(&Sighting<'_>)>;
@@ -177,12 +180,13 @@ impl Net {
         }
     }
 
-    /// Sends a train: `bytes` cut into datagrams of `segment` bytes, each by itself on the line.
+    /// Sends a train: `bytes` cut into datagrams of `segment` bytes, each by itself on the line,
+    /// with these ECN bits.
     pub(crate) fn send(
         &mut self,
         from: usize,
         to: SocketAddr,
-        bytes: &[u8],
+        (bytes, ecn): (&[u8], u8),
         segment: usize,
     ) -> Result<(), TooLong> {
         let mtu = self.ports[from].up.mtu();
@@ -190,12 +194,12 @@ impl Net {
             return Err(TooLong);
         }
         for datagram in bytes.chunks(segment) {
-            self.send_one(from, to, datagram);
+            self.send_one(from, to, (datagram, ecn));
         }
         Ok(())
     }
 
-    fn send_one(&mut self, from: usize, to: SocketAddr, bytes: &[u8]) {
+    fn send_one(&mut self, from: usize, to: SocketAddr, (bytes, ecn): (&[u8], u8)) {
         let now = self.now();
         self.hash(now, from, to, bytes);
         self.traffic.sent += 1;
@@ -205,7 +209,13 @@ impl Net {
             return self.see(from, to, bytes, Fate::Struck(what));
         }
         let frame = frame_len(bytes.len(), to.is_ipv6());
-        match self.ports[from].up.send(now, frame, &mut self.dice) {
+        let line = &mut self.ports[from].up;
+        let congested = line.congested(now);
+        if congested && ecn == 0 {
+            self.traffic.early_dropped += 1;
+            return self.see(from, to, bytes, Fate::DroppedUp);
+        }
+        match line.send(now, frame, &mut self.dice) {
             Passage::TailDropped => {
                 self.traffic.tail_dropped += 1;
                 self.see(from, to, bytes, Fate::DroppedUp);
@@ -216,7 +226,8 @@ impl Net {
             }
             Passage::Arrives(first, second) => {
                 self.see(from, to, bytes, Fate::Sent);
-                let slot = self.pool.put(from, to, bytes);
+                self.traffic.marked += u64::from(congested);
+                let slot = self.pool.put(from, to, bytes, if congested { CE } else { ecn });
                 self.agenda.enter(first, Step::Fabric(slot));
                 if let Some(second) = second {
                     self.traffic.duplicated += 1;
@@ -298,6 +309,11 @@ impl Net {
             self.traffic.lost += 1;
             return self.see_slot(slot, Fate::LostDown(node));
         }
+        let congested = line.congested(now);
+        if congested && self.pool.get(slot).ecn == 0 {
+            self.traffic.early_dropped += 1;
+            return self.see_slot(slot, Fate::DroppedDown(node));
+        }
         match line.send(now, frame_len(len, v6), &mut self.dice) {
             Passage::TailDropped => {
                 self.traffic.tail_dropped += 1;
@@ -308,24 +324,31 @@ impl Net {
                 self.see_slot(slot, Fate::LostDown(node));
             }
             Passage::Arrives(first, second) => {
+                // a copy of its own: what is marked for one is not marked for the others
+                let own = if congested { self.pool.copy(slot, CE) } else { slot };
+                self.traffic.marked += u64::from(congested);
                 for at in [Some(first), second].into_iter().flatten() {
-                    self.pool.hold(slot);
-                    self.agenda.enter(at, Step::Host(Happening::Arrival { node, slot }));
+                    self.pool.hold(own);
+                    self.agenda.enter(at, Step::Host(Happening::Arrival { node, slot: own }));
+                }
+                if congested {
+                    self.pool.release(own);
                 }
                 self.traffic.duplicated += u64::from(second.is_some());
             }
         }
     }
 
-    /// Copies a datagram that has arrived into `buf`, which the engine may write into; gives its
-    /// source, destination and length.
-    pub(crate) fn open(&mut self, slot: Slot, buf: &mut [u8]) -> (SocketAddr, SocketAddr, usize) {
-        let datagram = self.pool.get(slot);
-        let (from, to, len) = (datagram.from, datagram.to, datagram.bytes.len());
-        buf[..len].copy_from_slice(&datagram.bytes);
+    /// Copies a datagram that has arrived into `buf`, which the engine may write into; gives how it
+    /// arrived.
+    pub(crate) fn open(&mut self, slot: Slot, buf: &mut [u8]) -> Arrival {
+        let Datagram { from, to, bytes, ecn, .. } = self.pool.get(slot);
+        let (from, to, stride, ecn) = (self.ports[*from].addr, to.ip(), bytes.len(), *ecn);
+        buf[..stride].copy_from_slice(bytes);
         self.pool.release(slot);
         self.traffic.delivered += 1;
-        (self.ports[from].addr, to, len)
+        // interface 1: a host has one
+        Arrival { from, to: Some(to), ifindex: 1, ecn, stride }
     }
 
     /// Bytes of a datagram that has arrived.

@@ -17,6 +17,10 @@ pub struct Traffic {
     pub lost: u64,
     /// Dropped by a full queue.
     pub tail_dropped: u64,
+    /// Dropped by a queue that would have marked them, if they could be.
+    pub early_dropped: u64,
+    /// Marked by a queue as having met congestion.
+    pub marked: u64,
     /// Found no room in a receiver's socket.
     pub overflown: u64,
     /// Copies that a line made.
@@ -151,11 +155,13 @@ impl fmt::Display for Outcome {
         let t = self.traffic;
         writeln!(
             f,
-            "network: {} sent, {} delivered, {} lost, {} tail-dropped, {} overflown, {} duplicated, {} vanished; longest queue {} B",
+            "network: {} sent, {} delivered, {} lost, {} tail-dropped, {} early-dropped, {} marked, {} overflown, {} duplicated, {} vanished; longest queue {} B",
             t.sent,
             t.delivered,
             t.lost,
             t.tail_dropped,
+            t.early_dropped,
+            t.marked,
             t.overflown,
             t.duplicated,
             t.vanished,

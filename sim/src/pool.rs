@@ -14,6 +14,8 @@ pub(crate) struct Datagram {
     pub(crate) from: usize,
     pub(crate) to: SocketAddr,
     pub(crate) bytes: Vec<u8>,
+    /// The ECN bits of its IP header (RFC 3168, 5).
+    pub(crate) ecn: u8,
     holders: u32,
 }
 
@@ -26,16 +28,26 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Takes a copy of `bytes`, held once.
-    pub(crate) fn put(&mut self, from: usize, to: SocketAddr, bytes: &[u8]) -> Slot {
+    pub(crate) fn put(&mut self, from: usize, to: SocketAddr, bytes: &[u8], ecn: u8) -> Slot {
         if let Some(slot) = self.free.pop() {
             let datagram = &mut self.slots[slot.0 as usize];
             (datagram.from, datagram.to, datagram.holders) = (from, to, 1);
+            datagram.ecn = ecn;
             datagram.bytes.clear();
             datagram.bytes.extend_from_slice(bytes);
             return slot;
         }
-        self.slots.push(Datagram { from, to, bytes: bytes.to_vec(), holders: 1 });
+        self.slots.push(Datagram { from, to, bytes: bytes.to_vec(), ecn, holders: 1 });
         Slot(self.slots.len() as u32 - 1)
+    }
+
+    /// Another one with the same bytes and other ECN bits, held once.
+    pub(crate) fn copy(&mut self, slot: Slot, ecn: u8) -> Slot {
+        let Datagram { from, to, bytes, .. } = &mut self.slots[slot.0 as usize];
+        let (from, to, own) = (*from, *to, core::mem::take(bytes));
+        let copy = self.put(from, to, &own, ecn);
+        self.slots[slot.0 as usize].bytes = own;
+        copy
     }
 
     pub(crate) fn get(&self, slot: Slot) -> &Datagram {
@@ -72,16 +84,19 @@ mod tests {
     fn a_buffer_is_used_again_after_its_last_holder_let_go() {
         let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let mut pool = Pool::default();
-        let a = pool.put(0, to, b"first");
+        let a = pool.put(0, to, b"first", 0);
         pool.hold(a);
         pool.release(a);
-        let b = pool.put(1, to, b"second");
+        let b = pool.put(1, to, b"second", 0);
         assert_ne!(a, b, "still held once");
         pool.release(a);
-        let c = pool.put(2, to, b"third");
+        let c = pool.put(2, to, b"third", 0);
         assert_eq!(a, c);
         assert_eq!((pool.get(c).from, pool.get(c).bytes.as_slice()), (2, b"third".as_slice()));
         assert_eq!(pool.get(b).bytes, b"second");
         assert_eq!(pool.in_use(), 2);
+        let marked = pool.copy(b, 3);
+        assert_eq!(pool.get(b).bytes, pool.get(marked).bytes);
+        assert_eq!((pool.get(b).ecn, pool.get(marked).ecn, pool.in_use()), (0, 3, 3));
     }
 }

@@ -95,7 +95,7 @@ fn lines() -> Vec<Named> {
         ),
         ("duplication", "every line duplicates 5 %", three().link(lan.duplicating(0.05))),
         ("jitter", "every line delays by up to 2 ms more", three().link(lan.jittering(ms(2)))),
-        ("burst-loss", "loss in bursts on the downlinks", three().downlink_loss(burst)),
+        ("burst-loss", "loss in bursts on the downlinks", three().bytes(32 << 20).downlink_loss(burst)),
         (
             "unequal-paths",
             "1 Gbit/s, one of three 40 ms further away, 0.1 % independent loss",
@@ -115,6 +115,12 @@ fn lines() -> Vec<Named> {
             "satellite-bbr",
             "the same by BBR",
             satellite().bytes(24 << 20).session(|s| s.algorithm = Algorithm::Bbr),
+        ),
+        ("marking-queue", "a queue that marks far below its length", managed()),
+        (
+            "dropping-queue",
+            "the same, but the sender cannot be told by marks",
+            managed().without_ecn(),
         ),
         (
             "everything-at-once",
@@ -168,6 +174,13 @@ fn widths() -> Vec<Named> {
         ),
         ("jumbo", "an MTU of 9000 everywhere", three().bytes(32 << 20).link(lan.mtu(9000))),
     ]
+}
+
+/// 50 Mbit/s and 20 ms; the sender's queue has room for four round trips, and tells of itself after
+/// half of one.
+fn managed() -> Scenario {
+    let line = Link::lan().rate(50_000_000).delay(ms(5)).queue(500 << 10).marking(60 << 10);
+    three().bytes(32 << 20).link(line)
 }
 
 /// As MTM had it (the seed `MTM`): ISDN back from each of twelve receivers. The queues hold what

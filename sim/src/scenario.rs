@@ -27,6 +27,7 @@ pub struct Scenario {
     pub(crate) shared_loss: Loss,
     pub(crate) independent_loss: Loss,
     pub(crate) v6: bool,
+    pub(crate) ecn: bool,
     pub(crate) session: SessionConfig,
     pub(crate) join_delay: Duration,
     pub(crate) join_result_delay: Duration,
@@ -66,6 +67,7 @@ impl Scenario {
             shared_loss: Loss::None,
             independent_loss: Loss::None,
             v6: false,
+            ecn: true,
             session: SessionConfig {
                 group: Some(Group { addr: group(false), source: None }),
                 delivery: Delivery::Unordered,
@@ -200,6 +202,12 @@ impl Scenario {
     pub fn slow_host(mut self, receiver: usize, bytes_per_second: u64, buffer: usize) -> Self {
         self.receivers[receiver].host = Some((bytes_per_second, buffer));
         self
+    }
+
+    /// The sender's system does not set the ECN bits: queues that would mark drop.
+    #[must_use]
+    pub fn without_ecn(self) -> Self {
+        Self { ecn: false, ..self }
     }
 
     /// This receiver's downlink, if it is not like the others'.

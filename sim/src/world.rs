@@ -139,7 +139,7 @@ fn sender(scenario: &Scenario, net: &mut Net, peers: &[SocketAddr]) -> Host {
     let app = Sender::connect(scenario, Instant::ZERO, &mut engine, peers)
         .unwrap_or_else(|error| panic!("the scenario cannot be: {error}"));
     let joins = Joins { refused: true, delay: Duration::ZERO };
-    Host::new(0, engine, App::Sender(app), joins)
+    Host::new(0, engine, App::Sender(app), joins).saying_ecn(scenario.ecn)
 }
 
 fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {

@@ -14,7 +14,7 @@ use crate::pool::Slot;
 use core::time::Duration;
 use std::net::SocketAddr;
 use tcpxm::proto::endpoint::Endpoint;
-use tcpxm::proto::event::{Action, Arrival, Event, ReceiverId};
+use tcpxm::proto::event::{Action, Event, ReceiverId};
 use tcpxm::proto::time::Instant;
 
 /// Longest train that a driver offers room for, bytes: the most that UDP segmentation offload takes.
@@ -45,6 +45,8 @@ pub(crate) struct Host {
     joined: Vec<(ReceiverId, SocketAddr)>,
     /// What waits in its socket, if it is slow to take it.
     inbox: Option<Inbox>,
+    /// Its system sets the ECN bits that the engine asks for.
+    says_ecn: bool,
     /// The timer event that counts; others in the queue are stale.
     armed: Option<Instant>,
     /// Rounds at the moment `round.0`.
@@ -63,7 +65,13 @@ impl Scratch {
 impl Host {
     pub(crate) fn new(node: usize, engine: Endpoint, app: App, joins: Joins) -> Self {
         let rounds = (Instant::ZERO, 0);
-        Self { node, engine, app, joins, joined: Vec::new(), inbox: None, armed: None, rounds }
+        let joined = Vec::new();
+        Self { node, engine, app, joins, joined, inbox: None, says_ecn: true, armed: None, rounds }
+    }
+
+    /// The same with a system that sets ECN bits, or does not.
+    pub(crate) fn saying_ecn(self, says_ecn: bool) -> Self {
+        Self { says_ecn, ..self }
     }
 
     /// The same with a socket that is emptied slowly.
@@ -85,10 +93,8 @@ impl Host {
     }
 
     fn take(&mut self, net: &mut Net, slot: Slot, scratch: &mut Scratch) {
-        let (from, to, len) = net.open(slot, &mut scratch.0);
-        // interface 1: a host has one; ECN is not modelled
-        let arrival = Arrival { from, to: Some(to.ip()), ifindex: 1, ecn: 0, stride: len };
-        self.engine.handle_datagram(net.now(), &arrival, &mut scratch.0[..len]);
+        let arrival = net.open(slot, &mut scratch.0);
+        self.engine.handle_datagram(net.now(), &arrival, &mut scratch.0[..arrival.stride]);
     }
 
     /// A timer event has come up. It may be stale: the deadline has moved since.
@@ -158,7 +164,8 @@ impl Host {
             assert!(t.len > 0 && t.segment_size > 0 && t.len <= TRAIN, "not a train: {t:?}");
             assert_eq!(t.datagrams, t.len.div_ceil(t.segment_size), "datagrams of {t:?}");
             assert!(t.from.is_none_or(|ip| ip == own.ip()), "{t:?} does not leave from {own}");
-            if net.send(self.node, t.to, &scratch.0[..t.len], t.segment_size).is_err() {
+            let ecn = if self.says_ecn { t.ecn } else { 0 };
+            if net.send(self.node, t.to, (&scratch.0[..t.len], ecn), t.segment_size).is_err() {
                 let len = t.segment_size.min(t.len);
                 self.engine.handle_oversize(net.now(), t.to, len);
             }

@@ -10,6 +10,9 @@ fn reordering_costs_no_byte() {
 #[test]
 fn duplicates_are_counted_and_not_delivered() {
     verify("duplication", |outcome| {
+        // of more than 5,900 × 4 passages (one up, three down) 1,180 are duplicated in the mean;
+        // 100 or fewer with at most exp(−(1080²) / (2 × 1180)) < 10⁻²¹⁴ (Chernoff); and none of
+        // the 295 of one receiver with 0.95^5900 < 10⁻¹³¹
         assert!(outcome.traffic.duplicated > 100, "{:?}", outcome.traffic);
         let duplicate = |r: &sim::ReceiverOutcome| r.arrived.map_or(0, |a| a.duplicate);
         assert!(outcome.receivers.iter().all(|r| duplicate(r) > 0));
@@ -23,6 +26,7 @@ fn jitter_is_borne() {
 
 #[test]
 fn bursts_of_loss_are_repaired() {
+    // 3 × 23,600 segments, a burst begins at each with 0.0005: none at all with e^−35 < 10⁻¹⁵
     verify("burst-loss", |outcome| assert!(outcome.sent.repaired_bytes > 0));
 }
 
@@ -66,12 +70,14 @@ fn long_frames_are_used_where_they_pass() {
 #[test]
 fn everything_at_once_is_borne() {
     verify("everything-at-once", |outcome| {
+        // of 5,900 segments all pass with 0.995^5900 < 10⁻¹², none is doubled with 0.99^5900
         assert!(outcome.traffic.lost > 0 && outcome.traffic.duplicated > 0);
     });
 }
 
 #[test]
 fn repairs_that_wait_long_are_not_forgotten() {
+    // 3 × 23,600 segments at 0.1 %: none is lost with e^−70
     verify("unequal-paths", |outcome| assert!(outcome.sent.repaired_bytes > 0));
 }
 
@@ -85,4 +91,23 @@ fn a_narrow_way_back_from_twelve_does_not_slow_the_way_out() {
             assert!(least > 0.9, "{name}: {least:.3} of the line");
         });
     }
+}
+
+/// What is marked need not be dropped: the sender is told all the same, and nothing is repaired.
+#[test]
+fn a_queue_that_marks_loses_less_than_one_that_drops() {
+    let mut lost = Vec::new();
+    for (name, marks) in [("marking-queue", true), ("dropping-queue", false)] {
+        verify(name, |outcome| {
+            let traffic = outcome.traffic;
+            assert_eq!(traffic.marked > 0, marks, "{traffic:?}");
+            lost.push((traffic.early_dropped + traffic.tail_dropped, outcome.sent.repaired_bytes));
+        });
+    }
+    let [(marked_lost, marked_again), (dropped_lost, dropped_again)] = lost[..] else {
+        panic!("two ran: {lost:?}")
+    };
+    // What is not the session's data does not say that it can be marked, and is dropped even here.
+    assert!(marked_lost * 4 < dropped_lost, "{lost:?}");
+    assert!(marked_again == 0 && dropped_again > 0, "{lost:?}");
 }
