@@ -23,6 +23,7 @@ pub mod content;
 mod dice;
 mod fabric;
 pub mod fault;
+pub mod holding;
 mod host;
 mod link;
 mod loss;

@@ -1,6 +1,7 @@
 //! The scenarios that have a name, so that tests and the command line mean the same ones.
 
 use crate::fault::{DropRule, Fault, Who};
+use crate::holding::Holding;
 use crate::link::Link;
 use crate::loss::Loss;
 use crate::scenario::Scenario;
@@ -41,7 +42,7 @@ pub fn all() -> Vec<Entry> {
         entries.extend(grid(receivers));
     }
     for (name, about, scenario) in
-        [lines(), widths(), members(), crowds(), handshake(), sessions()].concat()
+        [lines(), widths(), members(), holders(), crowds(), handshake(), sessions()].concat()
     {
         entries.push(Entry { name: name.to_owned(), about: about.to_owned(), scenario });
     }
@@ -95,7 +96,11 @@ fn lines() -> Vec<Named> {
         ),
         ("duplication", "every line duplicates 5 %", three().link(lan.duplicating(0.05))),
         ("jitter", "every line delays by up to 2 ms more", three().link(lan.jittering(ms(2)))),
-        ("burst-loss", "loss in bursts on the downlinks", three().bytes(32 << 20).downlink_loss(burst)),
+        (
+            "burst-loss",
+            "loss in bursts on the downlinks",
+            three().bytes(32 << 20).downlink_loss(burst),
+        ),
         (
             "unequal-paths",
             "1 Gbit/s, one of three 40 ms further away, 0.1 % independent loss",
@@ -228,6 +233,48 @@ fn crowds() -> Vec<Named> {
                 .bytes(8 << 20)
                 .link(Link::lan().rate(1_000_000_000).queue(1 << 20))
                 .independent_loss(0.005),
+        ),
+    ]
+}
+
+/// Of four receivers two hold the first half of 64 MiB, one holds all but 1 % of it, scattered over
+/// 1,000 places, and one holds nothing.
+fn partial_holders() -> Scenario {
+    let len = 64 << 20;
+    Scenario::new(SEED)
+        .receivers(4)
+        .bytes(len)
+        .holding(0, Holding::Below(len / 2))
+        .holding(1, Holding::Below(len / 2))
+        .holding(2, Holding::AllBut { bytes: len / 100, places: 1000 })
+        .min_share(0.4)
+}
+
+/// Receivers that hold a part of the stream.
+fn holders() -> Vec<Named> {
+    vec![
+        (
+            "partial-holders",
+            "four receivers that hold halves, nearly all, and nothing",
+            partial_holders(),
+        ),
+        (
+            "partial-holders-lossy",
+            "the same, 1 % independent loss",
+            partial_holders().independent_loss(0.01),
+        ),
+        (
+            "partial-holders-again",
+            "the same; one takes ten blocks back that it held or received",
+            partial_holders().taking_back(0, 10, 1 << 20).costing(ms(1000)),
+        ),
+        (
+            "holders-late",
+            "the same; two say late what they hold of the second half",
+            partial_holders()
+                .declaring_late(0, ms(500))
+                .declaring_late(3, ms(2000))
+                .costing(ms(2000)),
         ),
     ]
 }

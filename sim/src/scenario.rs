@@ -1,6 +1,7 @@
 //! The description of a run, which reads like a sentence.
 
 use crate::fault::{DropRule, Fault};
+use crate::holding::{Declares, Holding, TakenBack};
 use crate::link::Link;
 use crate::loss::Loss;
 use crate::net::{Seat, Watcher};
@@ -53,6 +54,8 @@ pub(crate) struct Receiver {
     pub(crate) host: Option<(u64, usize)>,
     /// Its downlink, if it is not like the others'.
     pub(crate) downlink: Option<Link>,
+    /// What it says of what it holds.
+    pub(crate) declares: Declares,
 }
 
 impl Scenario {
@@ -210,6 +213,27 @@ impl Scenario {
         Self { ecn: false, ..self }
     }
 
+    /// Receivers are asked what they hold; this one holds that.
+    #[must_use]
+    pub fn holding(mut self, receiver: usize, holding: Holding) -> Self {
+        self.receivers[receiver].declares.holding = holding;
+        self.session(|session| session.declares = true)
+    }
+
+    /// This receiver says the second half of what it holds and lacks so long after the first.
+    #[must_use]
+    pub fn declaring_late(mut self, receiver: usize, late: Duration) -> Self {
+        self.receivers[receiver].declares.late = Some(late);
+        self
+    }
+
+    /// This receiver takes blocks back once it has everything.
+    #[must_use]
+    pub fn taking_back(mut self, receiver: usize, blocks: u64, len: u64) -> Self {
+        self.receivers[receiver].declares.taken_back = Some(TakenBack { blocks, len });
+        self
+    }
+
     /// This receiver's downlink, if it is not like the others'.
     #[must_use]
     pub fn downlink(mut self, receiver: usize, link: Link) -> Self {
@@ -253,6 +277,14 @@ impl Scenario {
     #[must_use]
     pub fn min_share(self, share: f64) -> Self {
         Self { min_share: Some(share), ..self }
+    }
+
+    /// Bytes that are to arrive at this receiver: what it does not hold, and again what it takes back.
+    pub(crate) fn due(&self, receiver: usize) -> u64 {
+        let declares = self.receivers[receiver].declares;
+        let held: u64 = declares.holding.ranges(self.bytes).iter().map(|r| r.end - r.start).sum();
+        let again = declares.taken_back.unwrap_or_default();
+        self.bytes - held + again.blocks * again.len
     }
 
     /// Whether this receiver is to get everything.

@@ -1,10 +1,12 @@
 //! What must hold for every scenario, and how a failure says how to see it again.
 
+use crate::holding::{self, Lacking};
 use crate::model::{least_share, model_time};
 use crate::outcome::Outcome;
 use crate::registry;
 use crate::scenario::Scenario;
 
+const MIB: f64 = (1 << 20) as f64;
 /// A run takes at most so many times what the model says.
 const MODEL_MARGIN: u32 = 3;
 
@@ -71,8 +73,9 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
             fault(format!("the sender reports {:?}", r.report.outcome));
         }
         let arrived = r.arrived.unwrap_or_default();
-        if arrived.total() != scenario.bytes {
-            fault(format!("{arrived:?} are not {} bytes", scenario.bytes));
+        let due = scenario.due(i);
+        if arrived.total() != due {
+            fault(format!("{arrived:?} are not {due} bytes"));
         }
         if r.report.arrived != arrived {
             fault(format!("it counted {arrived:?}, the sender reports {:?}", r.report.arrived));
@@ -80,6 +83,9 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         if r.report.acked != scenario.bytes {
             fault(format!("{} bytes acknowledged", r.report.acked));
         }
+    }
+    if scenario.session.declares {
+        faults.extend(holding_faults(scenario, outcome));
     }
     let (share, least) = (outcome.group_share(), least_share(scenario));
     if share < least {
@@ -92,6 +98,26 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     if outcome.done.is_none() {
         faults.push("the session was never done".to_owned());
     }
+    faults
+}
+
+/// What a session with declarations sent too much of. The group carries what two or more lack, once
+/// and by 2 % more, for the trial and for what is lost; each alone gets the rest, 5 % more, and 1 MiB
+/// for the trial's beginning and its tail. Losses of one alone are repaired to it.
+fn holding_faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
+    let Lacking { shared, alone } = holding::lacking(scenario);
+    let loss = scenario.independent_loss.mean();
+    let lost = loss * scenario.receivers.len() as f64;
+    let most_shared = shared as f64 * (1.02 + lost * lost);
+    let most_alone = 1.05 * (alone as f64 / (1.0 - loss) + lost * shared as f64) + MIB;
+    let mut faults = Vec::new();
+    let mut check = |what, sent: u64, most: f64| {
+        if sent as f64 > most {
+            faults.push(format!("{sent} bytes {what}, at most {most:.0} expected"));
+        }
+    };
+    check("to the group", outcome.sent.group_bytes, most_shared);
+    check("by unicast", outcome.sent.unicast_bytes, most_alone);
     faults
 }
 

@@ -151,7 +151,7 @@ fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {
     let port = net.addr(node).port();
     let config = EndpointConfig { listen: true, port, ..EndpointConfig::default() };
     let engine = Endpoint::new(config, net.dice().seed());
-    let app = Receiver::new(scenario, plan.reads);
+    let app = Receiver::new(scenario, plan.reads, plan.declares);
     let joins = Joins { refused: plan.cannot_join, delay: scenario.join_result_delay };
     let inbox = plan.host.map(|(rate, buffer)| Inbox::new(rate, buffer));
     Some(Host::new(node, engine, App::Receiver(app), joins).with_inbox(inbox))

@@ -20,6 +20,14 @@ impl Coverage {
         new
     }
 
+    /// Takes a range out.
+    pub(crate) fn remove(&mut self, range: &Range<u64>) {
+        let parts = |r: &Range<u64>| {
+            [r.start..r.end.min(range.start), r.start.max(range.end)..r.end].into_iter()
+        };
+        self.0 = self.0.iter().flat_map(parts).filter(|r| r.start < r.end).collect();
+    }
+
     /// Whether it is exactly `0..len`.
     pub(crate) fn is_whole(&self, len: u64) -> bool {
         match self.0.as_slice() {

@@ -2,7 +2,9 @@
 
 use super::coverage::Coverage;
 use crate::content;
+use crate::holding::Declares;
 use crate::scenario::Scenario;
+use core::ops::Range;
 use core::time::Duration;
 use tcpxm::config::Delivery;
 use tcpxm::error::Reason;
@@ -34,6 +36,9 @@ pub(crate) struct Receiver {
     buf: Vec<u8>,
     session: Option<ReceiverId>,
     coverage: Coverage,
+    declares: Declares,
+    /// What it says later, and when.
+    later: Option<(Instant, Vec<Range<u64>>, Range<u64>)>,
     end: ReceiverEnd,
 }
 
@@ -50,7 +55,7 @@ pub(crate) struct ReceiverEnd {
 }
 
 impl Receiver {
-    pub(crate) fn new(scenario: &Scenario, reads: Option<u64>) -> Self {
+    pub(crate) fn new(scenario: &Scenario, reads: Option<u64>, declares: Declares) -> Self {
         Self {
             seed: scenario.seed,
             bytes: scenario.bytes,
@@ -61,6 +66,8 @@ impl Receiver {
             buf: vec![0; if reads.is_some() { SLOW_READ } else { READ }],
             session: None,
             coverage: Coverage::default(),
+            declares,
+            later: None,
             end: ReceiverEnd::default(),
         }
     }
@@ -78,7 +85,42 @@ impl Receiver {
                 self.complain(|| format!("{delivery:?} delivery was announced"));
             }
             self.session = Some(id);
+            self.declare(now, engine, id);
             self.look(now, engine, id);
+        }
+    }
+
+    /// Says what it holds, and that it lacks the rest: at once, or in two halves.
+    fn declare(&mut self, now: Instant, engine: &mut Endpoint, id: ReceiverId) {
+        let held = self.declares.holding.ranges(self.bytes);
+        let Some(late) = self.declares.late else {
+            return self.say(now, engine, id, &held, 0..u64::MAX);
+        };
+        let half = self.bytes / 2;
+        let (first, second): (Vec<_>, Vec<_>) = held.into_iter().partition(|r| r.start < half);
+        let half = first.last().map_or(half, |range| range.end.max(half));
+        self.say(now, engine, id, &first, 0..half);
+        self.later = Some((now + late, second, half..u64::MAX));
+    }
+
+    fn say(
+        &mut self,
+        now: Instant,
+        engine: &mut Endpoint,
+        id: ReceiverId,
+        held: &[Range<u64>],
+        of: Range<u64>,
+    ) {
+        if !engine.declares(id) {
+            return;
+        }
+        // What has come through the group before it was said to be held has come for nothing.
+        for range in held {
+            self.coverage.add(range.clone());
+        }
+        let said = engine.have(now, id, held).and_then(|()| engine.lack(now, id, &[of]));
+        if let Err(error) = said {
+            self.complain(|| format!("a declaration was refused: {error}"));
         }
     }
 
@@ -97,6 +139,12 @@ impl Receiver {
 
     /// The time for a slow reader's next read has come.
     pub(crate) fn wake(&mut self, now: Instant, engine: &mut Endpoint) {
+        if let Some((_, held, of)) = self.later.take_if(|(at, ..)| *at <= now)
+            && let Some(id) = self.session
+        {
+            self.say(now, engine, id, &held, of);
+            self.look(now, engine, id);
+        }
         if self.waits && self.next_read <= now {
             self.waits = false;
             if let Some(id) = self.session {
@@ -107,7 +155,8 @@ impl Receiver {
 
     /// When it wants to be woken.
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
-        self.waits.then_some(self.next_read)
+        let read = self.waits.then_some(self.next_read);
+        self.later.as_ref().map(|(at, ..)| *at).into_iter().chain(read).min()
     }
 
     fn drain(&mut self, now: Instant, engine: &mut Endpoint, id: ReceiverId) {
@@ -119,6 +168,7 @@ impl Receiver {
             match engine.read(now, id, &mut self.buf) {
                 Ok(ReadOutcome::Data { offset, len }) => self.check(now, offset, len),
                 Ok(ReadOutcome::Empty) => return,
+                Ok(ReadOutcome::End { .. }) if self.take_back(now, engine, id) => {}
                 Ok(ReadOutcome::End { len }) => return self.finish(now, engine, id, len),
                 Err(reason) => {
                     self.end.closed = Some(Err(reason));
@@ -126,6 +176,18 @@ impl Receiver {
                 }
             }
         }
+    }
+
+    /// Has everything: whether it takes some of it back, which it does once.
+    fn take_back(&mut self, now: Instant, engine: &mut Endpoint, id: ReceiverId) -> bool {
+        let Some(taken_back) = self.declares.taken_back.take() else { return false };
+        for range in taken_back.ranges(self.bytes) {
+            self.coverage.remove(&range);
+            if let Err(error) = engine.again(now, id, range) {
+                self.complain(|| format!("taking back was refused: {error}"));
+            }
+        }
+        true
     }
 
     /// Checks what a read gave.

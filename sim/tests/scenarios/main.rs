@@ -4,6 +4,7 @@
 
 mod grid;
 mod handshake;
+mod holders;
 mod lines;
 mod members;
 mod sessions;

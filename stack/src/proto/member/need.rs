@@ -79,7 +79,7 @@ pub(crate) struct Need {
     again: RangeSet,
     shared: RangeSet,
     taken_back: TakenBack,
-    /// Bytes that it had before they were sent to it, as it declared.
+    /// Bytes that it declared to have.
     declared: u64,
     /// Bytes that it had and took back.
     retracted: u64,
@@ -134,10 +134,10 @@ impl Need {
 
     /// It holds these bytes: they were never sent to it, or it does not matter any more.
     pub(crate) fn have(&mut self, range: Range<u64>) {
-        let before = self.has.total();
+        // All of it: what the group carried there for nothing may have been acknowledged before.
+        self.declared = self.declared.saturating_add(range.end - range.start);
         self.taken_back.ranges.remove(range.clone());
         self.settle(range);
-        self.declared += self.has.total() - before;
     }
 
     /// It lacks these bytes, if they were undeclared. Of one that follows the group (`cursor`), those
