@@ -127,7 +127,7 @@ impl Channel {
             let first = m.need().lacks_from(at, true).filter(|range| range.start < end)?;
             Some(first.start.saturating_add(HAND))
         });
-        let to = next.min().unwrap_or(at);
+        let to = next.min().map_or(at, |to| to.min(end));
         self.barrier(now, members).map_or(to, |barrier| barrier.min(to))
     }
 

@@ -159,6 +159,11 @@ impl Channel {
         self.cursor.reconsider();
     }
 
+    /// The stream ends at `end`: nothing beyond is owed to anybody any more.
+    pub(crate) fn cut(&mut self, end: u64) {
+        self.repairs.cut(end);
+    }
+
     /// Everybody has what lies below.
     pub(crate) fn pass(&mut self, base: u64) {
         self.cursor.pass(base);

@@ -65,6 +65,14 @@ impl RepairQueue {
         }
     }
 
+    /// Nothing beyond `end` is repeated.
+    pub(crate) fn cut(&mut self, end: u64) {
+        self.waiting.iter_mut().for_each(|(_, range)| range.end = range.end.min(end));
+        self.queued.remove(end..u64::MAX);
+        self.ready.iter_mut().for_each(|range| range.end = range.end.min(end));
+        self.ready.retain(|range| range.start < range.end);
+    }
+
     /// Keeps what is next to what two or more still lack: meanwhile it may have come late, or one
     /// has left the group.
     pub(crate) fn prune(&mut self, members: &mut [Member]) {

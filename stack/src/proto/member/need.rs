@@ -286,6 +286,13 @@ impl Need {
         self.hand(cursor..u64::MAX);
     }
 
+    /// The stream ends at `end`: nothing beyond is owed to it, nor asked of it.
+    pub(crate) fn cut(&mut self, end: u64) {
+        for set in [&mut self.unsent, &mut self.again, &mut self.shared, &mut self.undeclared] {
+            set.remove(end..u64::MAX);
+        }
+    }
+
     /// Its part of the session is over: it is owed nothing.
     pub(crate) fn end(&mut self) {
         for set in [&mut self.unsent, &mut self.again, &mut self.shared, &mut self.undeclared] {
@@ -382,6 +389,25 @@ impl Need {
     /// Bytes that it has without a hole from the start.
     pub(crate) fn contiguous(&self) -> u64 {
         self.has.first().filter(|r| r.start == 0).map_or(0, |r| r.end)
+    }
+
+    /// Whether it has all of a range.
+    #[cfg(test)]
+    pub(crate) fn has(&self, range: Range<u64>) -> bool {
+        self.has.gaps(range).next().is_none()
+    }
+
+    /// Whether it has nothing of a range.
+    #[cfg(test)]
+    pub(crate) fn has_none_of(&self, range: Range<u64>) -> bool {
+        !self.has.intersects(&range)
+    }
+
+    /// Memory that its sets take, in bytes.
+    #[cfg(test)]
+    pub(crate) fn footprint(&self) -> usize {
+        let sets = [&self.has, &self.undeclared, &self.unsent, &self.again, &self.shared];
+        sets.iter().map(|set| set.bytes()).sum()
     }
 
     /// Whether it has everything below `end`.

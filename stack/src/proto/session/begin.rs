@@ -157,7 +157,7 @@ impl Session {
         }
     }
 
-    fn on_notice(&mut self, now: Instant, index: usize, notice: Notice) {
+    pub(super) fn on_notice(&mut self, now: Instant, index: usize, notice: Notice) {
         match notice {
             Notice::Joined => {
                 self.members[index].has_joined();

@@ -159,8 +159,15 @@ impl Session {
 
     /// The length of the source becomes known.
     pub(crate) fn set_end(&mut self, len: u64) -> Result<(), EndError> {
+        self.store.set_end(len)?;
+        for m in &mut self.members {
+            m.need_mut().cut(len);
+        }
+        for channel in &mut self.channels {
+            channel.cut(len);
+        }
         self.changed = true;
-        self.store.set_end(len)
+        Ok(())
     }
 
     pub(crate) fn report(&self, now: Instant, index: usize) -> MemberReport {
@@ -318,3 +325,5 @@ fn describe(config: &SessionConfig, segment: usize, channel: Option<&Channel>) -
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_declared;

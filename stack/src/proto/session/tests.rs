@@ -18,12 +18,12 @@ use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT, RangeList, SpaceAck};
 use core::ops::Range;
 use core::time::Duration;
 
-const LEN: u64 = 4 << 20;
-const GROUP: Target = Target::Group(ChannelId(0));
+pub(super) const LEN: u64 = 4 << 20;
+pub(super) const GROUP: Target = Target::Group(ChannelId(0));
 /// Segments that need no probe.
 const SEGMENT: u64 = PAYLOAD_SHORT as u64;
 
-fn at(ms: u64) -> Instant {
+pub(super) fn at(ms: u64) -> Instant {
     Instant::from_nanos(1 + ms * 1_000_000)
 }
 
@@ -38,7 +38,7 @@ fn config() -> SessionConfig {
     }
 }
 
-fn peers(n: usize) -> Vec<std::net::SocketAddr> {
+pub(super) fn peers(n: usize) -> Vec<std::net::SocketAddr> {
     (0..n).map(|n| format!("10.0.0.{}:8737", n + 1).parse().unwrap()).collect()
 }
 
@@ -49,20 +49,26 @@ fn session(n: usize) -> Session {
 
 fn session_of(n: usize, config: SessionConfig) -> Session {
     let mut s = Session::new(at(0), config, &peers(n), 4000, &mut Rng::new([3; 32])).unwrap();
+    establish(&mut s);
+    s
+}
+
+/// Its members are established and in the group, and its bytes are at hand: it has started.
+pub(super) fn establish(s: &mut Session) {
     for m in &mut s.members {
         let key = SealKey::from_bytes(&[1; 32]);
         m.establish(Keys { tx: key.clone(), rx: key }, 1 << 30);
+        m.need_mut().wait_until(at(1000));
         m.path_mut().rtt.sample(Duration::from_millis(10));
         m.group_path_mut().rtt.sample(Duration::from_millis(10));
     }
-    s.store.want(&(0..LEN));
+    s.store.want(&(0..LEN.min(s.store.end())));
     while let Some(need) = s.store.next_need() {
         let bytes = vec![0; (need.end - need.start) as usize];
         assert!(s.store.supply(need.start, bytes.into()));
     }
     s.try_start(at(0));
     assert!(s.started);
-    s
 }
 
 fn all_multicast(s: &mut Session) {
@@ -86,9 +92,9 @@ fn alone(s: &Session, index: usize) -> Vec<Range<u64>> {
 }
 
 /// Sends one train and gives the number of its datagrams, and where it went.
-fn train(s: &mut Session, now: Instant) -> Option<(std::net::SocketAddr, usize)> {
+pub(super) fn train(s: &mut Session, now: Instant) -> Option<(std::net::SocketAddr, usize)> {
     let mut buf = vec![0; 1 << 16];
-    s.channels[0].forget_pace(); // how much, not when, is the matter here
+    s.channels.iter_mut().for_each(|channel| channel.forget_pace()); // how much, not when, is the matter here
     s.members.iter_mut().for_each(Member::forget_pace);
     s.poll_transmit(now, &mut buf).map(|t| (t.to, t.datagrams))
 }
