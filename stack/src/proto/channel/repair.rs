@@ -81,7 +81,10 @@ impl RepairQueue {
             let alone = front.start..shared.as_ref().map_or(front.end, |run| run.start);
             serve_alone(members, &alone);
             if let Some(run) = shared {
-                self.ready.push_front(run.start..front.end);
+                if run.end < front.end {
+                    self.ready.push_front(run.end..front.end);
+                }
+                self.ready.push_front(run);
                 return;
             }
         }
