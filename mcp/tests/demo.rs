@@ -133,3 +133,18 @@ fn an_interrupt_leaves_nothing_behind() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "{said}");
 }
+
+#[test]
+fn a_limit_of_size_fails_the_copies_and_does_not_kill_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    file(&path, 1 << 20);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -f 100; exec \"$0\" demo \"$1\"", env!("CARGO_BIN_EXE_mcp")]);
+    let output = command.arg(&path).env("TMPDIR", scratch.path()).output().unwrap();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+    assert_eq!(stdout.matches("File too large").count(), 3, "{stdout}{stderr}");
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}

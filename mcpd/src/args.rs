@@ -7,6 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// Receives files below a folder.
+///
+/// SIGTERM and SIGINT end it within a second, after its senders were told; SIGHUP reads the
+/// configuration file again and opens the folder anew, for sessions that begin from then on; SIGUSR1
+/// tells how many sessions are running.
 #[derive(Debug, Parser)]
 #[command(name = "mcpd", version)]
 pub(crate) struct Cli {

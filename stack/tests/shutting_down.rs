@@ -3,11 +3,15 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "the port is bound again, by a socket that nobody serves"
+    reason = "the port is bound again, by a socket that nobody serves; a line that is cut"
 )]
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Instant;
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
 
@@ -47,4 +51,54 @@ fn who_waits_or_comes_is_told_why_and_who_is_silent_holds_nothing_up() {
     drop((receiver, listener));
     assert!(begin.elapsed() < 2 * WITHIN, "the last handle waits for nothing");
     accepted.abort("over");
+}
+
+/// Carries datagrams between a sender and a listener; while it is cut it loses those of the
+/// listener, and tells so. Its threads end with the process.
+fn line(to: SocketAddr, cut: &Arc<AtomicBool>) -> (SocketAddr, mpsc::Receiver<()>) {
+    let near = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let far = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    far.connect(to).unwrap();
+    let addr = near.local_addr().unwrap();
+    let (back_near, back_far, cut) =
+        (near.try_clone().unwrap(), far.try_clone().unwrap(), cut.clone());
+    let (lose, lost) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buf = [0; 65_536];
+        while let Ok((len, from)) = near.recv_from(&mut buf) {
+            let _ = near.connect(from).and_then(|()| far.send(&buf[..len])); // there is one sender
+        }
+    });
+    thread::spawn(move || {
+        let mut buf = [0; 65_536];
+        while let Ok(len) = back_far.recv(&mut buf) {
+            if cut.load(Ordering::SeqCst) {
+                let _ = lose.send(());
+            } else {
+                let _ = back_near.send(&buf[..len]);
+            }
+        }
+    });
+    (addr, lost)
+}
+
+#[test]
+fn a_verdict_that_was_given_before_still_gets_out() {
+    let listener = Listener::bind(ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+    let cut = Arc::new(AtomicBool::new(false));
+    let (addr, lost) = line(listener.local_addr(), &cut);
+    let sender = Sender::connect(SenderOptions::default(), &[addr]).unwrap();
+    (&sender).write_all(b"all of it").unwrap();
+    sender.finish();
+    let mut receiver = listener.accept().unwrap();
+    receiver.read_to_end(&mut Vec::new()).unwrap();
+    cut.store(true, Ordering::SeqCst);
+    thread::scope(|scope| {
+        let verdict = scope.spawn(|| receiver.close(Ok(())));
+        lost.recv().unwrap();
+        listener.closer().shut_down(WHY, 10 * WITHIN);
+        cut.store(false, Ordering::SeqCst);
+        assert_eq!(sender.wait().remove(0).outcome, Some(Ok(())));
+        assert_eq!(verdict.join().unwrap(), Ok(()));
+    });
 }
