@@ -145,7 +145,7 @@ mod tests {
         for line in ["help", "--json help", "help demo", "--insecure-plaintext -q help demo"] {
             let help = words(line).unwrap_err();
             assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{line}: {help}");
-            assert_eq!(help.to_string().contains("three receivers"), true, "{line}");
+            assert!(help.to_string().contains("three receivers"), "{line}");
         }
         for line in ["./help h", "-s help h", "f help"] {
             assert!(words(line).is_ok(), "{line}");

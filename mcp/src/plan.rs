@@ -98,7 +98,7 @@ fn decode(list: Vec<u8>) -> Result<String, String> {
     }
     String::from_utf8(list).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = error.as_bytes()[..good].split(|byte| *byte == b'\n').count();
         format!("line {line}: it is not UTF-8")
     })
 }

@@ -258,7 +258,9 @@ impl Shared {
         }
         drop(running);
         // They hold the listener's sockets as well.
-        told.into_iter().for_each(|thread| drop(thread.join()));
+        for thread in told {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -62,18 +62,18 @@ fn line(to: SocketAddr, cut: &Arc<AtomicBool>) -> (SocketAddr, mpsc::Receiver<()
     let addr = near.local_addr().unwrap();
     let (back_near, back_far, cut) =
         (near.try_clone().unwrap(), far.try_clone().unwrap(), cut.clone());
-    let (lose, lost) = mpsc::channel();
+    let (teller, lost) = mpsc::channel();
     thread::spawn(move || {
-        let mut buf = [0; 65_536];
+        let mut buf = vec![0; 65_536];
         while let Ok((len, from)) = near.recv_from(&mut buf) {
             let _ = near.connect(from).and_then(|()| far.send(&buf[..len])); // there is one sender
         }
     });
     thread::spawn(move || {
-        let mut buf = [0; 65_536];
+        let mut buf = vec![0; 65_536];
         while let Ok(len) = back_far.recv(&mut buf) {
             if cut.load(Ordering::SeqCst) {
-                let _ = lose.send(());
+                let _ = teller.send(());
             } else {
                 let _ = back_near.send(&buf[..len]);
             }

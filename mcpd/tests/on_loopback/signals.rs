@@ -115,7 +115,7 @@ impl Relay {
         let (cut_there, cut_back) = (cut.clone(), cut.clone());
         // Both threads end with the process.
         thread::spawn(move || {
-            let mut buf = [0; 65_536];
+            let mut buf = vec![0; 65_536];
             while let Ok((len, from)) = near.recv_from(&mut buf) {
                 let _ = near.connect(from); // one sender; from here on it is the peer
                 if !cut_there.load(Ordering::SeqCst) {
@@ -124,7 +124,7 @@ impl Relay {
             }
         });
         thread::spawn(move || {
-            let mut buf = [0; 65_536];
+            let mut buf = vec![0; 65_536];
             while let Ok(len) = back_far.recv(&mut buf) {
                 if !cut_back.load(Ordering::SeqCst) {
                     let _ = back_near.send(&buf[..len]);
@@ -139,16 +139,16 @@ impl Relay {
 fn it_ends_within_a_second_whatever_its_peers_do() {
     let root = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(root.path(), 34, &[]);
-    let begun = |addr| {
+    let session = |addr| {
         let sender = connect(addr, 100 << 20, None);
         sender.wait_started().unwrap();
         sender
     };
     // One that has begun and says nothing, and two that vanish: from one nothing has come yet, the
     // other had offered its file.
-    let open = begun(daemon.addr);
+    let open = session(daemon.addr);
     let relays = [Relay::new(daemon.addr), Relay::new(daemon.addr)];
-    let vanished = begun(relays[0].addr);
+    let vanished = session(relays[0].addr);
     let (_dir, large) = source(20 << 20);
     let offering = connect(relays[1].addr, large.len(), None);
     thread::scope(|scope| {
@@ -159,7 +159,9 @@ fn it_ends_within_a_second_whatever_its_peers_do() {
             assert!(Instant::now() < until, "nothing was offered");
             thread::yield_now();
         }
-        relays.iter().for_each(|relay| relay.cut.store(true, Ordering::SeqCst));
+        for relay in &relays {
+            relay.cut.store(true, Ordering::SeqCst);
+        }
         daemon.signal(Signal::TERM);
         let begin = Instant::now();
         let late = connect(daemon.addr, 1000, None);
