@@ -42,7 +42,8 @@ pub fn all() -> Vec<Entry> {
         entries.extend(grid(receivers));
     }
     for (name, about, scenario) in
-        [lines(), widths(), members(), holders(), crowds(), handshake(), sessions()].concat()
+        [lines(), widths(), members(), losers(), holders(), crowds(), handshake(), sessions()]
+            .concat()
     {
         entries.push(Entry { name: name.to_owned(), about: about.to_owned(), scenario });
     }
@@ -281,7 +282,6 @@ fn holders() -> Vec<Named> {
 
 /// Members that are not like the others.
 fn members() -> Vec<Named> {
-    let slow = Link::lan().rate(20_000_000);
     vec![
         (
             "slow-host",
@@ -314,6 +314,13 @@ fn members() -> Vec<Named> {
             "one of four may not join",
             Scenario::new(SEED).receivers(4).cannot_join(2),
         ),
+    ]
+}
+
+/// Members that lose the group or die in the middle.
+fn losers() -> Vec<Named> {
+    let slow = Link::lan().rate(20_000_000);
+    vec![
         (
             "group-lost-and-found",
             "one of three loses the group for two seconds",

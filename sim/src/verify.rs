@@ -106,10 +106,10 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
 /// for the trial's beginning and its tail. Losses of one alone are repaired to it.
 fn holding_faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     let Lacking { shared, alone } = holding::lacking(scenario);
-    let loss = scenario.independent_loss.mean();
-    let lost = loss * scenario.receivers.len() as f64;
-    let most_shared = shared as f64 * (1.02 + lost * lost);
-    let most_alone = 1.05 * (alone as f64 / (1.0 - loss) + lost * shared as f64) + MIB;
+    let p = scenario.independent_loss.mean();
+    let by_any = p * scenario.receivers.len() as f64;
+    let most_shared = shared as f64 * (1.02 + by_any * by_any);
+    let most_alone = 1.05 * (alone as f64 / (1.0 - p) + by_any * shared as f64) + MIB;
     let mut faults = Vec::new();
     let mut check = |what, sent: u64, most: f64| {
         if sent as f64 > most {

@@ -154,5 +154,5 @@ fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {
     let app = Receiver::new(scenario, plan.reads, plan.declares);
     let joins = Joins { refused: plan.cannot_join, delay: scenario.join_result_delay };
     let inbox = plan.host.map(|(rate, buffer)| Inbox::new(rate, buffer));
-    Some(Host::new(node, engine, App::Receiver(app), joins).with_inbox(inbox))
+    Some(Host::new(node, engine, App::Receiver(Box::new(app)), joins).with_inbox(inbox))
 }

@@ -26,7 +26,7 @@ const MAX_ROUNDS: u32 = 100_000;
 #[derive(Debug)]
 pub(crate) enum App {
     Sender(Sender),
-    Receiver(Receiver),
+    Receiver(Box<Receiver>),
 }
 
 /// How the host's system answers joins.

@@ -48,7 +48,7 @@ impl<'a> OffsetList<'a> {
         let Some(first) = ranges.first() else { return 0 };
         let unit = unit_of(first);
         let (mut count, mut end, mut len) = (0, None, UNIT_LEN);
-        for range in OffsetList::Listed(ranges).iter() {
+        for range in &OffsetList::Listed(ranges) {
             if !(unit..unit + FINER).contains(&unit_of(&range)) {
                 break;
             }

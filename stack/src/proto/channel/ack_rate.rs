@@ -62,22 +62,18 @@ pub(crate) fn tune(channel: Option<&Channel>, members: &mut [Member], index: usi
         return;
     }
     let in_rounds = following > REPORTERS as u64;
-    let policy = match group.filter(|_| m.is_multicast()) {
-        Some((channel, window)) => {
-            let Some(srtt) = m.group_path().rtt.smoothed() else { return };
-            // Whoever reports at the group's pace is one of the crowd.
-            let reporters = if in_rounds { limiting } else { following };
-            if in_rounds && !m.is_limiting() {
-                round(srtt, following)
-            } else {
-                wanted(window, channel.segment(), srtt, reporters)
-            }
+    let policy = if let Some((channel, window)) = group.filter(|_| m.is_multicast()) {
+        let Some(srtt) = m.group_path().rtt.smoothed() else { return };
+        // Whoever reports at the group's pace is one of the crowd.
+        let reporters = if in_rounds { limiting } else { following };
+        if in_rounds && !m.is_limiting() {
+            round(srtt, following)
+        } else {
+            wanted(window, channel.segment(), srtt, reporters)
         }
-        None => {
-            let path = m.path();
-            let Some(srtt) = path.rtt.smoothed() else { return };
-            wanted(path.congestion.window(), m.segment(), srtt, 1)
-        }
+    } else {
+        let Some(srtt) = m.path().rtt.smoothed() else { return };
+        wanted(m.path().congestion.window(), m.segment(), srtt, 1)
     };
     if differs(policy, m.ack_policy()) {
         members[index].tell_policy(policy);

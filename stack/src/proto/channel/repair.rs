@@ -124,8 +124,11 @@ fn first_shared(members: &[Member], range: Range<u64>) -> Option<Range<u64>> {
 
 /// Whoever is owed any of a range gets it alone.
 fn serve_alone(members: &mut [Member], range: &Range<u64>) {
-    if !range.is_empty() {
-        members.iter_mut().for_each(|m| m.need_mut().serve_alone(range.clone()));
+    if range.is_empty() {
+        return;
+    }
+    for m in members {
+        m.need_mut().serve_alone(range.clone());
     }
 }
 

@@ -19,7 +19,9 @@ impl Channel {
             return;
         }
         self.segment = segment;
-        members.iter_mut().for_each(|m| m.group_path_mut().fit(segment));
+        for m in members {
+            m.group_path_mut().fit(segment);
+        }
         if let Some(bbr) = &mut self.bbr {
             bbr.set_mss(segment);
         }

@@ -53,7 +53,9 @@ mod tests {
                 .iter()
                 .map(|pieces| {
                     let mut set = RangeSet::new();
-                    pieces.iter().for_each(|(at, len)| set.insert(*at..(*at + *len).min(SPAN)));
+                    for (at, len) in pieces {
+                        set.insert(*at..(*at + *len).min(SPAN));
+                    }
                     set
                 })
                 .collect();

@@ -234,7 +234,7 @@ impl Endpoint {
         });
         receivers.retain(|id, r| {
             let over = r.ended.is_some() || r.conn.is_gone(now);
-            let keep = !(r.released && over && !r.leave_due && !r.conn.owes_abort());
+            let keep = !r.released || !over || r.leave_due || r.conn.owes_abort();
             if !keep {
                 owners.remove(&r.conn.names.local_cid);
                 if let Some(group) = &r.group {

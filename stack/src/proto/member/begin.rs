@@ -2,7 +2,8 @@
 
 use super::Member;
 use crate::error::Reason;
-use crate::proto::conn::handshake::parse_hello;
+use crate::proto::conn::emit::Report;
+use crate::proto::conn::handshake::{Opening, parse_hello};
 use crate::proto::conn::state::Input;
 use crate::proto::event::Arrival;
 use crate::proto::time::Instant;
@@ -112,7 +113,7 @@ impl Member {
 
     /// When its SYN is to be repeated, while it has not answered.
     pub(crate) fn opening_deadline(&self) -> Option<Instant> {
-        self.opening.as_ref().map(|opening| opening.deadline())
+        self.opening.as_ref().map(Opening::deadline)
     }
 
     /// Its next datagram of control, if it is owed one; `end`: where the data FIN stands, once it may
@@ -127,7 +128,7 @@ impl Member {
         if let Some(opening) = &mut self.opening {
             opening.emit(now, buf)
         } else if conn.wants_control() || conn.is_open() && end.is_some() {
-            conn.emit_control(now, buf, &Default::default(), end)
+            conn.emit_control(now, buf, &Report::default(), end)
         } else {
             self.unproven.as_mut().and_then(|opening| opening.emit_again(buf))
         }

@@ -146,13 +146,13 @@ impl Need {
     pub(crate) fn lack(&mut self, range: Range<u64>, cursor: Option<u64>) -> Vec<Range<u64>> {
         let fresh: Vec<_> = self.undeclared.overlap(range.clone()).collect();
         self.undeclared.remove(range);
-        match cursor {
-            Some(cursor) => self.owe(fresh, cursor),
-            None => {
-                fresh.into_iter().for_each(|piece| self.unsent.insert(piece));
-                Vec::new()
-            }
+        if let Some(cursor) = cursor {
+            return self.owe(fresh, cursor);
         }
+        for piece in fresh {
+            self.unsent.insert(piece);
+        }
+        Vec::new()
     }
 
     /// It takes bytes back that it had acknowledged or declared; `next` are the numbers of the next
@@ -168,20 +168,22 @@ impl Need {
         self.retracted += had.iter().map(|r| r.end - r.start).sum::<u64>();
         self.taken_back.ranges.insert(range);
         (self.taken_back.unicast, self.taken_back.group) = next;
-        match cursor {
-            Some(cursor) => self.owe(had, cursor),
-            None => {
-                had.into_iter().for_each(|piece| self.again.insert(piece));
-                Vec::new()
-            }
+        if let Some(cursor) = cursor {
+            return self.owe(had, cursor);
         }
+        for piece in had {
+            self.again.insert(piece);
+        }
+        Vec::new()
     }
 
     /// Owes what the group has passed of these ranges, and gives it.
     fn owe(&mut self, ranges: Vec<Range<u64>>, cursor: u64) -> Vec<Range<u64>> {
         let passed = ranges.into_iter().map(|r| r.start..r.end.min(cursor));
         let passed: Vec<_> = passed.filter(|r| r.start < r.end).collect();
-        passed.iter().for_each(|range| self.shared.insert(range.clone()));
+        for range in &passed {
+            self.shared.insert(range.clone());
+        }
         passed
     }
 
@@ -197,11 +199,15 @@ impl Need {
             return self.settle(range);
         }
         let proven: Vec<_> = self.taken_back.ranges.gaps(range.clone()).collect();
-        proven.into_iter().for_each(|piece| self.settle(piece));
+        for piece in proven {
+            self.settle(piece);
+        }
         if let Proof::Packet(..) = proof {
             // It may have been what was taken back: then nothing else is on its way.
             let doubtful: Vec<_> = self.taken_back.ranges.overlap(range).collect();
-            doubtful.into_iter().for_each(|piece| self.lost_alone(piece));
+            for piece in doubtful {
+                self.lost_alone(piece);
+            }
         }
     }
 
@@ -282,7 +288,9 @@ impl Need {
             self.lost_alone(range);
         }
         let owed = core::mem::take(&mut self.shared);
-        owed.iter().for_each(|range| self.again.insert(range));
+        for range in owed.iter() {
+            self.again.insert(range);
+        }
         self.hand(cursor..u64::MAX);
     }
 

@@ -4,7 +4,12 @@ use super::Member;
 use crate::proto::send::log::GroupLog;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
+use crate::wire::PAYLOAD_SHORT;
+use core::ops::Range;
 use core::time::Duration;
+
+/// Unanswered probes of the group space space out up to this.
+const PROBE_MAX: Duration = Duration::from_millis(500);
 
 impl Member {
     /// When one of them is due next; `log` is its channel's.
@@ -67,5 +72,59 @@ impl Member {
             self.retry_at = None;
         }
         due
+    }
+
+    /// Nothing has been heard for two round trips of what was sent to it by unicast: something is
+    /// sent that must be answered, whatever the window says (RFC 8985, 7.3). That is new data if
+    /// there is any, else the newest again; a control datagram if there is no data at all.
+    pub(crate) fn probe_tail(&mut self, end: u64) {
+        let limit = end.min(self.window.edge());
+        // What is short waits for what is in flight (RFC 9293, 3.8.6.2.1): it is no probe.
+        let whole = |next: Range<u64>| next.end.min(limit) >= next.start + PAYLOAD_SHORT as u64;
+        if !self.need.next_alone().is_some_and(|owed| whole(owed.range)) {
+            let Some(tail) = self.conn.tx.tail() else { return self.conn.ping() };
+            if !self.need.repeat(tail) {
+                return self.conn.ping(); // it came by the other way
+            }
+        }
+        self.conn.tx.allow_probe();
+    }
+
+    /// Whether its window, and nothing else, holds back what it is to get next; `cursor` is where
+    /// the group goes on if it follows that.
+    fn is_shut(&self, cursor: u64, segment: u64, end: u64) -> bool {
+        let next = self.next_wanted(cursor);
+        let quiet = self.conn.tx.flight() == 0 && !self.board.waits();
+        self.is_served()
+            && quiet
+            && next < end
+            && self.window.edge() < end.min(next.saturating_add(segment))
+    }
+
+    /// Looks whether its window is shut.
+    pub(crate) fn watch_window(&mut self, now: Instant, cursor: u64, segment: u64, end: u64) {
+        let shut = self.is_shut(cursor, segment, end);
+        let rto = self.conn.tx.path.rtt.rto();
+        self.window.watch(now, shut, rto);
+    }
+
+    /// When the member must be asked what it heard of the group's packets in flight to it.
+    fn probe_at(&self, log: &GroupLog) -> Option<Instant> {
+        let oldest = log.get(self.board.oldest_out()?)?;
+        let due = oldest.at + self.board.path.rtt.expected() + self.ack_delay();
+        Some(due.max(self.probed_at + self.probe_after))
+    }
+
+    /// Asks it for a report.
+    fn probe(&mut self, now: Instant) {
+        self.conn.ping();
+        self.probed_at = now;
+        let least = self.board.path.rtt.expected() + self.ack_delay();
+        self.probe_after = (self.probe_after * 2).clamp(least, PROBE_MAX.max(least));
+    }
+
+    /// It reported something new.
+    pub(crate) fn probe_answered(&mut self) {
+        self.probe_after = Duration::ZERO;
     }
 }

@@ -74,7 +74,9 @@ impl Session {
         if answered && (all || waited) {
             self.started = true;
             let Self { members, channels, .. } = self;
-            channels.iter_mut().for_each(|channel| channel.start(now, members));
+            for channel in channels {
+                channel.start(now, members);
+            }
             self.changed = true;
         }
     }

@@ -11,7 +11,9 @@ impl Session {
     /// It holds these ranges.
     pub(super) fn on_have(&mut self, now: Instant, index: usize, ranges: Vec<Range<u64>>) {
         let need = self.members[index].need_mut();
-        ranges.into_iter().for_each(|range| need.have(range));
+        for range in ranges {
+            need.have(range);
+        }
         self.declared(now, index);
     }
 
@@ -21,7 +23,9 @@ impl Session {
         let m = &mut self.members[index];
         let place = m.follows(at);
         let mut passed = Vec::new();
-        ranges.into_iter().for_each(|range| passed.extend(m.need_mut().lack(range, place)));
+        for range in ranges {
+            passed.extend(m.need_mut().lack(range, place));
+        }
         self.owe(now, index, passed);
     }
 

@@ -107,8 +107,8 @@ impl Session {
             })
         };
         let alone = || {
-            let served = self.members.iter().filter(|m| m.is_served());
-            served.filter_map(|m| lacks(m.need().first_alone()?, m.segment())).next()
+            let mut served = self.members.iter().filter(|m| m.is_served());
+            served.find_map(|m| lacks(m.need().first_alone()?, m.segment()))
         };
         group().or_else(alone)
     }

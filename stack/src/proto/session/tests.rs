@@ -5,7 +5,7 @@ use super::plan::Target;
 use super::transmit::Turn;
 use crate::config::{Content, Delivery, Group, GroupWindow, SessionConfig};
 use crate::error::ConfigError;
-use crate::proto::channel::ChannelId;
+use crate::proto::channel::{Channel, ChannelId};
 use crate::proto::conn::emit::Report;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
@@ -94,7 +94,7 @@ fn alone(s: &Session, index: usize) -> Vec<Range<u64>> {
 /// Sends one train and gives the number of its datagrams, and where it went.
 pub(super) fn train(s: &mut Session, now: Instant) -> Option<(std::net::SocketAddr, usize)> {
     let mut buf = vec![0; 1 << 16];
-    s.channels.iter_mut().for_each(|channel| channel.forget_pace()); // how much, not when, is the matter here
+    s.channels.iter_mut().for_each(Channel::forget_pace); // how much, not when, matters here
     s.members.iter_mut().for_each(Member::forget_pace);
     s.poll_transmit(now, &mut buf).map(|t| (t.to, t.datagrams))
 }

@@ -142,12 +142,12 @@ impl Bench {
 
     /// The receivers' answers to what has just left: reports, but for what is lost.
     fn report(&mut self, by_unicast: &[u64], by_group: u64) {
-        for member in 0..self.told.len() {
+        for (member, own) in by_unicast.iter().enumerate() {
             if self.s.members[member].outcome().is_some() {
                 continue;
             }
             let next = [self.s.members[member].conn().tx.next_pn(), self.s.channels[0].next_pn()];
-            for (space, from) in [by_unicast[member], by_group].into_iter().enumerate() {
+            for (space, from) in [*own, by_group].into_iter().enumerate() {
                 for pn in from..next[space] {
                     self.sent += 1;
                     if self.sent.is_multiple_of(self.lose) {
@@ -275,7 +275,7 @@ fn a_stream_that_is_read_once_cannot_be_asked_again() {
         SessionConfig { content: Content::Stream { ring: 1 << 16 }, ..SessionConfig::default() };
     let mut s = Session::new(at(0), config, &peers(1), 1, &mut Rng::new([1; 32])).unwrap();
     establish(&mut s);
-    s.write(&[7; 1 << 16]);
+    s.write(&vec![7; 1 << 16]);
     while train(&mut s, at(1)).is_some() {}
     s.members[0].on_acked(0..30_000, Proof::Packet(Way::Unicast, u64::MAX));
     s.release();

@@ -57,7 +57,9 @@ impl Session {
         }
         self.try_start(now);
         let Self { members, channels, .. } = self;
-        channels.iter_mut().for_each(|channel| channel.settle_repairs(now, members));
+        for channel in channels {
+            channel.settle_repairs(now, members);
+        }
         if now >= self.next_check {
             self.next_check = now + CHECK_EVERY;
             for index in 0..self.members.len() {
