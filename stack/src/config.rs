@@ -141,10 +141,12 @@ pub struct EndpointConfig {
     pub listen: bool,
     /// The UDP port written into the inner TCP headers as the source (never compared by a peer).
     pub port: u16,
-    /// Receive buffer of one session's data at its beginning, in bytes; also bounds what the peer
-    /// may have in flight, so it must not exceed what the socket's own buffer can hold.
+    /// Receive buffer of one session's data at its beginning, in bytes. It bounds what the peer may
+    /// have in flight at first, so it should not exceed what the socket's own buffer can hold.
     pub recv_buffer: usize,
-    /// The buffer grows to what arrives in a few round trips, at most to so many bytes.
+    /// The buffer grows to four times what arrives within a round trip, to this number of bytes at
+    /// most, also beyond the socket's own buffer: on a long path most of what is in flight is on
+    /// its way. Where the socket fills nevertheless, the peer gets less credit.
     pub recv_buffer_max: usize,
     /// Established receivers that wait to be accepted, at most; further ones are refused.
     pub backlog: usize,

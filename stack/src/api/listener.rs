@@ -28,8 +28,9 @@ pub struct ListenOptions {
     /// Address and UDP port. `[::]` is both families, everything else is the one it belongs to.
     pub addr: SocketAddr,
     /// The engine's options. `listen` and `port` are set by [`Listener::bind`], and `recv_buffer`
-    /// is lowered to half of the receive buffer that the system grants to the socket, since what a
-    /// peer has in flight must fit there in the worst case.
+    /// is lowered to half of the receive buffer that the system grants to the socket, since all that
+    /// a peer has in flight at first may stand there at once. From there it grows as far as
+    /// `recv_buffer_max` says.
     pub endpoint: EndpointConfig,
     /// Join groups on the interface with this index; `None`: on the one that the SYN came in on.
     pub interface: Option<u32>,

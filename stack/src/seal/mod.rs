@@ -5,7 +5,8 @@
 //! It refuses only those who saw none: each direction's tag is a token that follows from two random
 //! nonces. But the exchange is the real one: three messages in the shape of Noise XX, a key per
 //! direction, a group key, header and packet number as parameters. Real seals take its place
-//! without a change to a caller or to a length on the wire.
+//! without a change to a caller or to the length of a tag; their second and third message are longer
+//! (docs/wire.md has room for them).
 //!
 //! Sans-IO: randomness comes in as a parameter, keys go out.
 

@@ -28,7 +28,7 @@ pub struct Segment {
     pub fin: bool,
     /// Reset.
     pub rst: bool,
-    /// Push; not acted upon.
+    /// Push: with data by unicast, to be acknowledged at once; else not acted upon.
     pub psh: bool,
     /// Options.
     pub options: Options,

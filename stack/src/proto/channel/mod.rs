@@ -2,8 +2,9 @@
 //! follows one channel or none; what a channel needs to know of its members it asks them.
 //!
 //! [`cursor`] says where it stands, [`plan`] what it carries next, [`emit`] sends that, [`rate`] says
-//! how fast, [`segment`] in pieces of what length; [`settle`] takes what comes back, [`judge`] judges
-//! by it, [`repair`] decides what is repeated; [`trial`] tries the group before anybody follows it.
+//! how fast, [`limiting`] by whose windows, [`segment`] in pieces of what length; [`settle`] takes
+//! what comes back, [`judge`] judges by it, [`repair`] decides what is repeated, [`ack_rate`] says how
+//! often each member answers; [`trial`] tries the group before anybody follows it.
 
 pub(crate) mod ack_rate;
 pub(crate) mod cursor;

@@ -43,7 +43,7 @@ pub(crate) enum Urgency {
     Gap,
     /// The first of several that arrived marked (RFC 3168).
     Mark,
-    /// A ping or a FIN.
+    /// A ping, a FIN, or data with PSH.
     AtOnce,
 }
 

@@ -52,8 +52,8 @@ impl Rack {
         self.newest
     }
 
-    /// A packet has arrived. One that was overtaken, but not given up, shows that the path
-    /// reorders (RFC 8985, 6.2, step 3).
+    /// A packet has arrived: the newest one's round trip is what older ones are measured by (RFC
+    /// 8985, 6.2, step 2).
     pub(crate) fn on_acked(&mut self, now: Instant, pn: u64, sent: Instant) {
         if self.newest.is_none_or(|newest| pn > newest) {
             self.newest = Some(pn);
@@ -61,7 +61,8 @@ impl Rack {
         }
     }
 
-    /// A packet below one that an earlier report named has arrived.
+    /// A packet below one that an earlier report named has arrived: it was overtaken but not given
+    /// up, so the path reorders (RFC 8985, 6.2, step 3).
     pub(crate) fn on_reordered(&mut self) {
         self.reordered = true;
     }

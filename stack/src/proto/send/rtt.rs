@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-/// Lower bound of the RTO. RFC 6298 (2.4) asks for 1 s; 200 ms is what common kernels use, and the
-/// ACK delay here is at most 25 ms, so that the reason for a whole second does not apply.
+/// Lower bound of the RTO. RFC 6298 (2.4) asks for 1 s; 200 ms is what common kernels use. The ACK
+/// delay, up to 250 ms where members report in rounds, is added to the time-out by whoever knows it
+/// (`SendSpace::rto`), so that the reason for a whole second does not apply.
 pub(crate) const RTO_FLOOR: Duration = Duration::from_millis(200);
 /// Upper bound of the RTO: RFC 6298 (2.5), at least 60 s.
 pub(crate) const RTO_CAP: Duration = Duration::from_mins(1);
