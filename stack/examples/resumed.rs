@@ -2,6 +2,8 @@
 //! says so, and is sent the rest. Both ends in one process:
 //! `cargo run -p tcpxm --example resumed`
 
+#![expect(clippy::disallowed_methods, reason = "two ends in one process are two threads")]
+
 use std::io;
 use std::thread;
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};

@@ -65,10 +65,10 @@ fn random_holders_end_whole() {
                     _ => Holding::Drawn { seed: of, pieces: 3 + of % 40 },
                 },
             );
-            if of % 3 == 0 {
+            if of.is_multiple_of(3) {
                 scenario = scenario.declaring_late(i, Duration::from_millis(of * 97 % 1800));
             }
-            if of % 5 == 0 {
+            if of.is_multiple_of(5) {
                 scenario = scenario.taking_back(i, 1 + of % 4, 40_000);
             }
         }

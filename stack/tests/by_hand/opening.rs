@@ -132,10 +132,10 @@ const FAR: Duration = Duration::from_millis(100);
 /// A session to one receiver, played until that has answered the SYN; and the SYN.
 fn answered(seed: u8) -> (Net, App, Packet) {
     let syn = Rc::new(RefCell::new(None));
-    let seen = Rc::clone(&syn);
+    let caught = Rc::clone(&syn);
     let path = move |_, n, packet: Packet| {
         if n == 1 && packet.kind() == HANDSHAKE {
-            seen.borrow_mut().get_or_insert_with(|| packet.clone());
+            caught.borrow_mut().get_or_insert_with(|| packet.clone());
         }
         vec![(FAR, packet)]
     };
