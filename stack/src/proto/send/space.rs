@@ -402,7 +402,10 @@ impl SendSpace {
     /// Fires what is due, and gives what is lost by that.
     pub(crate) fn on_timer(&mut self, now: Instant) -> (Fired, News) {
         let fired = self.fire(now);
-        (fired, core::mem::take(&mut self.news))
+        match fired {
+            Fired::Nothing | Fired::Probe => (fired, News::default()),
+            Fired::Reordering | Fired::Timeout => (fired, core::mem::take(&mut self.news)),
+        }
     }
 
     fn fire(&mut self, now: Instant) -> Fired {
