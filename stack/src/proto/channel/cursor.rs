@@ -12,15 +12,23 @@ use core::ops::Range;
 const HAND: u64 = 1 << 20;
 
 /// The cursor.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cursor {
     /// The next byte that the group will carry: all before it has been carried, handed over, or is
     /// lacked by nobody.
     at: u64,
-    /// From there up to here every byte is lacked by two or more.
-    end: u64,
+    /// The next bytes of which two or more lack every one, at the cursor or beyond it.
+    run: Range<u64>,
     /// Somebody's need, or who counts, has changed.
     stale: bool,
+    /// When the first of those who are waited for is not waited for any more.
+    until: Option<Instant>,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self { at: 0, run: 0..0, stale: true, until: None }
+    }
 }
 
 impl Cursor {
@@ -31,7 +39,11 @@ impl Cursor {
 
     /// What the group may carry next: bytes that two or more lack.
     pub(crate) fn run(&self) -> Range<u64> {
-        self.at..self.end.max(self.at)
+        if self.run.start <= self.at {
+            self.at..self.run.end.max(self.at)
+        } else {
+            self.at..self.at
+        }
     }
 
     /// So many bytes of that, at most, up to `end`.
@@ -60,16 +72,8 @@ impl Cursor {
         self.stale = true;
     }
 
-    fn is_spent(&self) -> bool {
-        self.stale || self.at >= self.end
-    }
-
-    fn settle(&mut self, run: Option<Range<u64>>) {
-        self.stale = false;
-        match run {
-            Some(run) => (self.at, self.end) = (run.start, run.end),
-            None => self.end = self.at,
-        }
+    fn is_spent(&self, now: Instant) -> bool {
+        self.stale || self.run.end <= self.at || self.until.is_some_and(|until| until <= now)
     }
 }
 
@@ -80,27 +84,38 @@ impl Channel {
             self.lead_followers(now, members, store);
         } else if self.trial.allowance() > 0 {
             self.cursor.at = self.trial_place(members, store);
-            self.cursor.settle(self.next_run(now, members));
+            self.find_run(now, members);
+            if self.cursor.run.start < store.end() {
+                self.cursor.at = self.cursor.run.start;
+            }
         }
     }
 
     fn lead_followers(&mut self, now: Instant, members: &mut [Member], store: &Store) {
-        // What is still to be declared may change what lies ahead at any time.
-        let waiting = members.iter().any(|m| m.awaited_from(now, 0).is_some());
-        if !waiting && !self.cursor.is_spent() {
-            return;
+        if self.cursor.is_spent(now) {
+            self.find_run(now, members);
         }
-        let run = self.next_run(now, members);
-        let handed = || self.hand_from(now, members, store.end());
-        let next = run.as_ref().map_or_else(handed, |run| run.start);
-        let passed = self.cursor.at..next.max(self.cursor.at);
-        if !passed.is_empty() {
+        let (at, end) = (self.cursor.at, store.end());
+        let next = match self.cursor.run.start {
+            start if start < end => start,
+            _ if at < end => self.hand_from(now, members, end),
+            _ => at,
+        };
+        if next > at {
             for m in members.iter_mut().filter(|m| m.is_multicast()) {
-                m.need_mut().hand(passed.clone());
+                m.need_mut().hand(at..next);
             }
-            self.cursor.at = passed.end;
+            self.cursor.at = next;
         }
-        self.cursor.settle(run);
+    }
+
+    /// Looks for the next run. Where there is none, one that is empty stands at the very end, so that it
+    /// is not looked for again before something has changed.
+    fn find_run(&mut self, now: Instant, members: &[Member]) {
+        self.cursor.run = self.next_run(now, members).unwrap_or(u64::MAX..u64::MAX);
+        self.cursor.stale = false;
+        let waited = members.iter().filter(|m| m.awaited_from(now, 0).is_some());
+        self.cursor.until = waited.filter_map(|m| m.need().waits_until()).min();
     }
 
     /// What two or more lack, from the cursor on and up to what is still to be declared.

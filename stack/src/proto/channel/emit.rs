@@ -37,6 +37,7 @@ impl Channel {
         for m in members.iter_mut().filter(|m| !m.is_gone()) {
             m.on_carried(now, pn, &range, step.repair);
         }
+        self.repair_turn = !step.repair;
         if step.repair {
             self.repairs.sent(range.end);
         } else {

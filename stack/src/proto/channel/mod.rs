@@ -49,6 +49,8 @@ pub(crate) struct Channel {
     log: GroupLog,
     cursor: Cursor,
     repairs: RepairQueue,
+    /// What is repeated has the next turn, before what is new: neither waits for all of the other.
+    repair_turn: bool,
     trial: Trial,
     pacer: Pacer,
     /// Whose windows bound it.
@@ -81,6 +83,7 @@ impl Channel {
             log: GroupLog::default(),
             cursor: Cursor::default(),
             repairs: RepairQueue::default(),
+            repair_turn: true,
             trial: Trial::default(),
             pacer: Pacer::default(),
             rule: config.group_window,

@@ -10,11 +10,21 @@ use core::ops::Range;
 impl Channel {
     /// The next segment to the group, or `None` if a window, a member's credit or the data says wait.
     pub(crate) fn step(&self, members: &[Member], store: &Store, finishing: bool) -> Option<Step> {
-        if let Some(range) = self.repairs.next() {
-            let range = range.start..range.end.min(range.start + self.segment);
-            let ready = store.has(&range) && self.permits(members, range.end - range.start);
-            return ready.then_some(Step { range, repair: true, push: false });
-        }
+        let again = || self.step_again(members, store);
+        let new = || self.step_new(members, store, finishing);
+        if self.repair_turn { again().or_else(new) } else { new().or_else(again) }
+    }
+
+    /// The next segment that is repeated.
+    fn step_again(&self, members: &[Member], store: &Store) -> Option<Step> {
+        let range = self.repairs.next()?;
+        let range = range.start..range.end.min(range.start + self.segment).min(store.end());
+        let ready = store.has(&range) && self.permits(members, range.end - range.start);
+        (ready && !range.is_empty()).then_some(Step { range, repair: true, push: false })
+    }
+
+    /// The next segment that is new.
+    fn step_new(&self, members: &[Member], store: &Store, finishing: bool) -> Option<Step> {
         let led = members.iter().any(Member::is_multicast);
         if !led && self.trial.allowance() == 0 {
             return None;

@@ -90,7 +90,7 @@ impl RepairQueue {
         }
     }
 
-    /// Decides everything whose wait is over.
+    /// Decides everything whose wait is over. What two lack that one of them has no room for yet waits on.
     pub(crate) fn settle(&mut self, now: Instant, members: &mut [Member]) {
         while let Some((at, _)) = self.waiting.front()
             && *at <= now
@@ -103,23 +103,29 @@ impl RepairQueue {
                 serve_alone(members, &alone);
                 let Some(run) = shared else { break };
                 range.start = run.end;
-                self.ready.push_back(run);
+                let room = room_for(members, &run);
+                if run.start < room {
+                    self.ready.push_back(run.start..room);
+                }
+                if room < run.end {
+                    self.on_owed(now, &(room..run.end), MAX_WAIT);
+                }
             }
         }
     }
 }
 
-/// The first part of a range that two or more are owed and have room for.
+/// The first part of a range that two or more are owed.
 fn first_shared(members: &[Member], range: Range<u64>) -> Option<Range<u64>> {
-    let owed = |at: u64| {
-        members.iter().filter_map(move |m| {
-            let piece = m.need().shared_from(at)?;
-            let end = piece.end.min(m.edge());
-            (piece.start < end).then_some(piece.start..end)
-        })
-    };
+    let owed = |at: u64| members.iter().filter_map(move |m| m.need().shared_from(at));
     let run = union::shared_from(range.start, owed)?;
     (run.start < range.end).then(|| run.start..run.end.min(range.end))
+}
+
+/// How far everybody who is owed any of a range has room for it.
+fn room_for(members: &[Member], range: &Range<u64>) -> u64 {
+    let owed = members.iter().filter(|m| m.need().shares(range));
+    owed.map(Member::edge).min().unwrap_or(range.end).clamp(range.start, range.end)
 }
 
 /// Whoever is owed any of a range gets it alone.

@@ -83,6 +83,12 @@ impl Trial {
     /// Grants the burst or the next train when it is time. With a multicast member the group
     /// carries data anyway, and members in trial are judged by that.
     pub(crate) fn update(&mut self, now: Instant, members: &[Member]) {
+        // Who is yet to say what it lacks holds the group, and so unicast: it is not to overtake that.
+        if self.hold_until.is_some_and(|until| until <= now + HOLD_TIME)
+            && members.iter().any(|m| m.awaited_from(now, 0).is_some())
+        {
+            self.hold_until = Some(now + HOLD_TIME);
+        }
         let lone = members.iter().filter(|m| m.may_follow()).take(2).count() < 2;
         self.lone = lone;
         self.shared |= !lone;

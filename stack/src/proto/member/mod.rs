@@ -408,7 +408,7 @@ impl Member {
 
     /// Bytes that arrived there lately are measured.
     pub(crate) fn measure(&mut self, now: Instant) {
-        self.watch.measure(now, self.need.held());
+        self.watch.measure(now, self.need.arrived());
     }
 
     /// Takes its report, but for what it says of the group's packets; `at` is where the group stands,
@@ -477,7 +477,7 @@ impl Member {
         self.mode = to;
         tracing::debug!(to = %self.addr, mode = to.name(), "{}", cause.text());
         self.board.reset_judgement();
-        self.watch = Watch::begin(now, self.need.held());
+        self.watch = Watch::begin(now, self.need.arrived());
     }
 
     /// Served by the group from here on: what lies ahead, and what is on its way, is not to be

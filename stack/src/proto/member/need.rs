@@ -18,9 +18,10 @@ use crate::proto::ranges::RangeSet;
 use crate::proto::time::Instant;
 use core::iter::once;
 use core::ops::Range;
+use std::collections::VecDeque;
 
-/// Ranges kept for one member, at most (4 MiB): what would need more is no file with a hole in a
-/// hundred places of a million, but an attack.
+/// Ranges kept for one member, at most: 4 MiB. A file of a million blocks, of which one in a hundred is
+/// lacking, takes ten thousand.
 const MOST_RANGES: usize = 1 << 18;
 
 /// The way a packet took to a member: each has packet numbers of its own.
@@ -41,9 +42,12 @@ pub(crate) enum Proof {
     Old,
 }
 
-/// What a member took back lately. A packet sent before is no proof that it has come anew: its
+/// Takings back that are told apart, at most; of more the two oldest count as one.
+const MOST_BATCHES: usize = 32;
+
+/// What a member took back at one time. A packet sent before is no proof that it has come anew: its
 /// report may have been on the way when the member said so.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct TakenBack {
     ranges: RangeSet,
     /// The first packets sent since, by unicast and by the group.
@@ -78,7 +82,8 @@ pub(crate) struct Need {
     unsent: RangeSet,
     again: RangeSet,
     shared: RangeSet,
-    taken_back: TakenBack,
+    /// Oldest first; none that has all come anew.
+    taken_back: VecDeque<TakenBack>,
     /// Bytes that it declared to have.
     declared: u64,
     /// Bytes that it had and took back.
@@ -104,7 +109,7 @@ impl Need {
             unsent,
             again: RangeSet::new(),
             shared: RangeSet::new(),
-            taken_back: TakenBack::default(),
+            taken_back: VecDeque::new(),
             declared: 0,
             retracted: 0,
             wait: None,
@@ -134,9 +139,9 @@ impl Need {
 
     /// It holds these bytes: they were never sent to it, or it does not matter any more.
     pub(crate) fn have(&mut self, range: Range<u64>) {
-        // All of it: what the group carried there for nothing may have been acknowledged before.
+        // Also what has been acknowledged: the group carried it there although it was held.
         self.declared = self.declared.saturating_add(range.end - range.start);
-        self.taken_back.ranges.remove(range.clone());
+        self.taken_back.iter_mut().for_each(|batch| batch.ranges.remove(range.clone()));
         self.settle(range);
     }
 
@@ -166,8 +171,7 @@ impl Need {
         let had: Vec<_> = self.has.overlap(range.clone()).collect();
         self.has.remove(range.clone());
         self.retracted += had.iter().map(|r| r.end - r.start).sum::<u64>();
-        self.taken_back.ranges.insert(range);
-        (self.taken_back.unicast, self.taken_back.group) = next;
+        self.note_taken_back(range, next);
         if let Some(cursor) = cursor {
             return self.owe(had, cursor);
         }
@@ -191,23 +195,45 @@ impl Need {
 
     /// Bytes arrived there.
     pub(crate) fn acked(&mut self, range: Range<u64>, proof: Proof) {
-        if self.taken_back.ranges.is_empty() {
+        if self.taken_back.is_empty() {
             return self.settle(range);
         }
-        if !self.taken_back.is_outdated(proof) {
-            self.taken_back.ranges.remove(range.clone());
-            return self.settle(range);
+        let mut unproven = RangeSet::new();
+        for batch in &mut self.taken_back {
+            if batch.is_outdated(proof) {
+                batch.ranges.overlap(range.clone()).for_each(|piece| unproven.insert(piece));
+            } else {
+                batch.ranges.remove(range.clone());
+            }
         }
-        let proven: Vec<_> = self.taken_back.ranges.gaps(range.clone()).collect();
-        for piece in proven {
+        self.taken_back.retain(|batch| !batch.ranges.is_empty());
+        for piece in unproven.gaps(range).collect::<Vec<_>>() {
             self.settle(piece);
         }
         if let Proof::Packet(..) = proof {
             // It may have been what was taken back: then nothing else is on its way.
-            let doubtful: Vec<_> = self.taken_back.ranges.overlap(range).collect();
-            for piece in doubtful {
+            for piece in unproven.iter() {
                 self.lost_alone(piece);
             }
+        }
+    }
+
+    fn note_taken_back(&mut self, range: Range<u64>, (unicast, group): (u64, u64)) {
+        self.taken_back.iter_mut().for_each(|batch| batch.ranges.remove(range.clone()));
+        match self.taken_back.back_mut() {
+            Some(last) if (last.unicast, last.group) == (unicast, group) => {
+                last.ranges.insert(range)
+            }
+            _ => {
+                let ranges = RangeSet::from_range(range);
+                self.taken_back.push_back(TakenBack { ranges, unicast, group });
+            }
+        }
+        if self.taken_back.len() > MOST_BATCHES
+            && let Some(oldest) = self.taken_back.pop_front()
+            && let Some(next) = self.taken_back.front_mut()
+        {
+            oldest.ranges.iter().for_each(|piece| next.ranges.insert(piece));
         }
     }
 
@@ -310,8 +336,9 @@ impl Need {
 
     // What follows from it.
 
-    /// What is to be sent to it alone next, lowest first.
-    pub(crate) fn next_alone(&self) -> Option<Owed> {
+    /// What is to be sent to it alone next, lowest first; of what is owed in many pieces that touch, a
+    /// part of `most` bytes or more.
+    pub(crate) fn next_alone(&self, most: u64) -> Option<Owed> {
         let (unsent, again) = (self.unsent.first(), self.again.first());
         if again.is_none() {
             return unsent.map(|range| Owed { range, repair: false });
@@ -322,7 +349,9 @@ impl Need {
             (None, other) => (other?, true),
         };
         // Neighbours in the two sets are one range.
-        while let Some(next) = self.alone_at(range.end) {
+        while range.end - range.start < most
+            && let Some(next) = self.alone_at(range.end)
+        {
             range.end = next;
         }
         Some(Owed { range, repair })
@@ -391,7 +420,8 @@ impl Need {
     /// Whether what it said is more than can be kept.
     pub(crate) fn is_excessive(&self) -> bool {
         let sets = [&self.has, &self.undeclared, &self.unsent, &self.again, &self.shared];
-        sets.iter().map(|set| set.len()).sum::<usize>() > MOST_RANGES
+        let taken_back = self.taken_back.iter().map(|batch| batch.ranges.len()).sum::<usize>();
+        sets.iter().map(|set| set.len()).sum::<usize>() + taken_back > MOST_RANGES
     }
 
     /// Bytes that it has without a hole from the start.
@@ -432,6 +462,11 @@ impl Need {
     /// End of the highest byte that it has.
     pub(crate) fn held_to(&self) -> u64 {
         self.has.last().map_or(0, |piece| piece.end)
+    }
+
+    /// Bytes that have come to it, as far as that is known.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.has.total().saturating_sub(self.declared)
     }
 
     /// Bytes that it has.

@@ -28,7 +28,7 @@ impl Member {
         if !self.is_served() {
             return None;
         }
-        let Owed { range: first, repair } = self.need.next_alone()?;
+        let Owed { range: first, repair } = self.need.next_alone(self.segment())?;
         let edge = self.edge();
         let limit = first.end.min(store.end()).min(edge);
         let flying = self.conn.tx.carries_data() && first.end > limit;

@@ -81,7 +81,7 @@ impl Member {
         let limit = end.min(self.window.edge());
         // What is short waits for what is in flight (RFC 9293, 3.8.6.2.1): it is no probe.
         let whole = |next: Range<u64>| next.end.min(limit) >= next.start + PAYLOAD_SHORT as u64;
-        if !self.need.next_alone().is_some_and(|owed| whole(owed.range)) {
+        if !self.need.next_alone(PAYLOAD_SHORT as u64).is_some_and(|owed| whole(owed.range)) {
             let Some(tail) = self.conn.tx.tail() else { return self.conn.ping() };
             if !self.need.repeat(tail) {
                 return self.conn.ping(); // it came by the other way

@@ -110,11 +110,20 @@ impl RecvBuffer {
         }
     }
 
-    /// The application holds a range: it counts as received, and is never handed out. `false`: it
-    /// reaches beyond the end. For unordered delivery.
-    pub(crate) fn have(&mut self, range: Range<u64>) -> bool {
+    /// The offset behind so many bytes that lack beyond the highest one that has arrived; of what is
+    /// read in order, `highest` and so many.
+    pub(crate) fn lacking(&self, highest: u64, bytes: u64) -> u64 {
         match self {
-            Self::Ordered(_) => false,
+            Self::Ordered(_) => highest.saturating_add(bytes),
+            Self::Unordered(b) => b.lacking(bytes),
+        }
+    }
+
+    /// The application holds a range, not beyond the end: it counts as received, and is never handed
+    /// out. For unordered delivery.
+    pub(crate) fn have(&mut self, range: Range<u64>) {
+        match self {
+            Self::Ordered(_) => {}
             Self::Unordered(b) => b.have(range),
         }
     }

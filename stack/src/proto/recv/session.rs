@@ -359,7 +359,8 @@ impl Receiving {
     /// stays (RFC 9293, 3.8.6: a receiver should not shrink the window).
     fn edge(&self) -> u64 {
         let edge = self.buffer.edge();
-        let bound = self.credit.map_or(u64::MAX, |credit| self.highest.saturating_add(credit));
+        let lacking = |credit| self.buffer.lacking(self.highest, credit);
+        let bound = self.credit.map_or(u64::MAX, lacking);
         edge.min(bound).max(self.told_edge.min(edge))
     }
 
@@ -434,10 +435,12 @@ impl Receiving {
     /// The application holds these ranges.
     pub(crate) fn have(&mut self, ranges: &[Range<u64>]) -> Result<(), DeclareError> {
         self.check_declaration(ranges)?;
+        let end = self.buffer.end().unwrap_or(MAX_OFFSET);
+        if let Some(range) = ranges.iter().find(|range| range.end > end) {
+            return Err(DeclareError::BeyondEnd(range.end));
+        }
         for range in ranges {
-            if !self.buffer.have(range.clone()) {
-                return Err(DeclareError::BeyondEnd(range.end));
-            }
+            self.buffer.have(range.clone());
             self.declarations.have(range.clone());
         }
         self.declared();

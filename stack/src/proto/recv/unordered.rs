@@ -33,8 +33,10 @@ pub(crate) struct Unordered {
     /// One beyond the highest byte that has arrived.
     highest: u64,
     edge: u64,
-    /// Where the edge was found last, beyond held ranges: the highest byte and the room then.
-    found: u64,
+    /// Where the edge was looked for last, beyond held ranges: the highest byte and the room then.
+    looked: Option<u64>,
+    /// Pieces when something was last said to be held: they are not the network's doing.
+    held_pieces: usize,
     end: Option<u64>,
 }
 
@@ -58,7 +60,8 @@ impl Unordered {
             received: RangeSet::new(),
             highest: 0,
             edge: capacity as u64,
-            found: 0,
+            looked: None,
+            held_pieces: 0,
             end: None,
         }
     }
@@ -106,14 +109,11 @@ impl Unordered {
         self.advance_edge();
     }
 
-    pub(super) fn have(&mut self, range: Range<u64>) -> bool {
-        if range.end > self.end.unwrap_or(MAX_OFFSET) {
-            return false;
-        }
+    pub(super) fn have(&mut self, range: Range<u64>) {
         self.received.insert(range);
-        self.found = 0;
+        self.held_pieces = self.received.len();
+        self.looked = None;
         self.advance_edge();
-        true
     }
 
     pub(super) fn take_back(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
@@ -125,7 +125,7 @@ impl Unordered {
     /// Whether the pieces stay within their limit. The last place is kept for the segment that
     /// comes next in order, else pieces beyond a hole at the very beginning could lock it out.
     fn fits(&self, offset: u64, end: u64) -> bool {
-        self.received.len() + 1 < MAX_HOLES
+        self.received.len() + 1 < MAX_HOLES + self.held_pieces
             || self.received.joins(&(offset..end))
             || offset <= self.next()
     }
@@ -183,30 +183,33 @@ impl Unordered {
         self.end
     }
 
-    /// A hole that was filled took room that the edge had promised already: it stays where it is
-    /// until as much was read.
-    /// What is held costs no room: the edge lies behind as many bytes that lack as there is room for.
+    /// A hole that was filled took room that the edge had promised already: it stays where it is until
+    /// as much was read. What is held costs no room: the edge lies behind as many lacking bytes as there
+    /// is room for.
     fn advance_edge(&mut self) {
-        let mut room = self.queue.window() as u64;
+        let room = self.queue.window() as u64;
         let plain = self.highest.saturating_add(room);
         if self.received.last().is_none_or(|last| last.end <= self.highest) {
             self.edge = self.edge.max(plain);
             return;
         }
         // Looked for again when it has moved by a part of the queue: a look takes a step a range.
-        if plain < self.found.saturating_add(self.queue.capacity() as u64 / LOOKS) && self.found > 0
-        {
-            return;
+        let step = self.queue.capacity() as u64 / LOOKS;
+        if self.looked.is_none_or(|looked| plain >= looked.saturating_add(step)) {
+            self.looked = Some(plain);
+            self.edge = self.edge.max(self.lacking(room));
         }
-        self.found = plain.max(1);
-        for gap in self.received.gaps(self.highest..u64::MAX) {
+    }
+
+    /// The offset behind so many bytes that lack beyond the highest one that has arrived.
+    pub(super) fn lacking(&self, mut room: u64) -> u64 {
+        for gap in self.received.gaps(self.highest..MAX_OFFSET) {
             if gap.end - gap.start >= room {
-                self.edge = self.edge.max(gap.start + room);
-                return;
+                return gap.start + room;
             }
             room -= gap.end - gap.start;
         }
-        self.edge = MAX_OFFSET; // no more than can be said is missing
+        MAX_OFFSET // no more than can be said is missing
     }
 }
 

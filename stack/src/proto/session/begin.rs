@@ -184,6 +184,9 @@ impl Session {
             }
             // A receiver has no key to give, nobody to send away, and no say in our ACKs.
             Notice::GroupKey { .. } | Notice::Leave | Notice::AckPolicy { .. } => {}
+            // Of one that has its outcome nothing is kept any more.
+            Notice::Have(_) | Notice::Lack(_) | Notice::Again(_)
+                if self.members[index].outcome().is_some() => {}
             Notice::Have(ranges) => self.on_have(now, index, ranges),
             Notice::Lack(ranges) => self.on_lack(now, index, ranges),
             Notice::Again(ranges) => self.on_again(now, index, ranges),

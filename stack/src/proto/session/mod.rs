@@ -146,8 +146,11 @@ impl Session {
     /// outcome.
     pub(crate) fn is_satisfied(&self) -> bool {
         let end = self.store.end();
+        // One that has everything may still take some of it back, until it has given its verdict; whoever
+        // finishes a source only when it has been read does not wait for that.
         self.members.iter().all(|m| {
-            m.outcome().is_some() || m.is_served() && self.store.is_source() && m.need().is_met(end)
+            let met = || m.is_served() && self.store.is_source() && m.need().is_met(end);
+            m.outcome().is_some() || !self.finishing && met()
         })
     }
 

@@ -103,7 +103,7 @@ impl Session {
                 }
                 // Some filters drop what they do not know: of a path that has never carried data
                 // nothing is asked but to carry it (RFC 8311, 4.2.2, and 9000, 13.4.2).
-                self.ecn &= m.need().held() > 0;
+                self.ecn &= m.need().arrived() > 0;
                 self.on_timer_losses(now, index, news);
             }
             Err(reason) => {

@@ -120,7 +120,7 @@ proptest! {
                 Op::Alone(r) => need.serve_alone(r.clone()),
                 Op::Hand(r) => need.hand(r.clone()),
                 Op::SendAlone(most) => {
-                    if let Some(Owed { range, repair }) = need.next_alone().filter(|o| o.range.start < SPAN) {
+                    if let Some(Owed { range, repair }) = need.next_alone(u64::MAX).filter(|o| o.range.start < SPAN) {
                         let first = before.iter().position(|b| matches!(b, Byte::Unsent | Byte::Again));
                         prop_assert_eq!(Some(range.start as usize), first);
                         prop_assert_eq!(repair, before[range.start as usize] == Byte::Again);
@@ -167,7 +167,7 @@ fn a_report_that_was_on_the_way_does_not_prove_what_was_taken_back() {
     need.acked(0..100, Proof::Packet(Way::Unicast, 0));
     // A second packet with the same bytes was sent before they were taken back.
     assert_eq!(need.take_back(20..40, None, (2, 0)), []);
-    assert_eq!(need.next_alone(), Some(Owed { range: 20..40, repair: true }));
+    assert_eq!(need.next_alone(u64::MAX), Some(Owed { range: 20..40, repair: true }));
     need.acked(0..100, Proof::Packet(Way::Unicast, 1));
     need.acked(0..100, Proof::Old);
     assert!(!need.is_met(100));
@@ -184,7 +184,7 @@ fn what_is_taken_back_before_its_report_came_is_sent_again() {
     // Its acknowledgement is still on the way when it says that the bytes were wrong.
     need.take_back(0..100, None, (1, 0));
     need.acked(0..100, Proof::Packet(Way::Unicast, 0));
-    assert_eq!(need.next_alone().map(|owed| owed.range.start), Some(0));
+    assert_eq!(need.next_alone(u64::MAX).map(|owed| owed.range.start), Some(0));
     assert!(!need.is_met(1));
 }
 
@@ -194,14 +194,14 @@ fn undeclared_bytes_are_not_sent_and_hold_the_group_for_a_time() {
     let at = |ms: u64| Instant::from_nanos(1 + ms * 1_000_000);
     let mut need = Need::new(true);
     need.wait_until(at(1000));
-    assert_eq!(need.next_alone(), None);
+    assert_eq!(need.next_alone(u64::MAX), None);
     assert_eq!(need.lacks_from(0, false), None);
     assert_eq!(need.awaited_from(at(0), 5), Some(5));
     need.have(0..10);
     assert_eq!(need.awaited_from(at(0), 5), Some(10));
     assert_eq!(need.awaited_from(at(1000), 5), None);
     assert_eq!(need.lack(0..30, None), []);
-    assert_eq!(need.next_alone(), Some(Owed { range: 10..30, repair: false }));
+    assert_eq!(need.next_alone(u64::MAX), Some(Owed { range: 10..30, repair: false }));
     assert_eq!(need.lack(20..u64::MAX, Some(50)), [30..50]);
     assert_eq!(need.shared_from(0), Some(30..50));
     assert_eq!(need.waits_until(), None);
