@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod copies;
+mod declared;
 mod ends;
 mod hand;
 mod hostile;
