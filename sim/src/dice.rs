@@ -48,7 +48,9 @@ mod tests {
     fn chances_are_what_they_say() {
         let mut dice = Dice::new(1);
         let hits = (0..100_000).filter(|_| dice.chance(0.05)).count();
-        assert!((4_700..5_300).contains(&hits), "{hits} of 100000 at 5 %");
+        // n = 100,000, p = 0.05: a binomial is t = 460 or more off with a probability of at most
+        // 2 exp(−t² / 2(np(1 − p) + t/3)) < 10⁻⁹ (Bernstein)
+        assert!((4_540..5_460).contains(&hits), "{hits} of 100000 at 5 %");
         assert!((0..1000).all(|_| dice.chance(1.0) && !dice.chance(0.0)));
     }
 
@@ -58,6 +60,7 @@ mod tests {
         let limit = Duration::from_micros(10);
         let drawn: Vec<_> = (0..10_000).map(|_| dice.below(limit)).collect();
         assert!(drawn.iter().all(|d| *d < limit));
+        // each misses its tenth with a probability of 0.9^10000 < 10⁻⁴⁵⁷
         assert!(drawn.iter().any(|d| *d < limit / 10) && drawn.iter().any(|d| *d > limit * 9 / 10));
         assert_eq!(dice.below(Duration::ZERO), Duration::ZERO);
     }

@@ -1,11 +1,14 @@
 //! `sim`: runs named scenarios from the command line.
 
 use clap::{Parser, Subcommand};
-use sim::parallel;
 use sim::registry::{self, Entry};
+use sim::sweep::{self, Known};
 use sim::throughput::{grid, measure_all};
 use sim::trace::Writer;
+use sim::{parallel, pick};
+use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The transport in a simulated network.
@@ -63,6 +66,19 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         count: u64,
     },
+    /// Runs every scenario with up to a thousand seeds and prints those that fail and are not
+    /// listed; goes on where an earlier one of the same build was interrupted.
+    SweepAll {
+        /// The list of what is known to fail.
+        #[arg(long, default_value = "sim/known-failing.txt")]
+        known: PathBuf,
+        /// Folder in which progress is kept.
+        #[arg(long, default_value = "target/sweep")]
+        progress: PathBuf,
+        /// Only a few seeds of each, picked by a number, or by the commit.
+        #[arg(long, value_name = "NUMBER|commit", value_parser = picked)]
+        slice: Option<u64>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -80,7 +96,14 @@ fn main() -> ExitCode {
         }
         Command::Fingerprint { seeds, only } => fingerprint(&only, seeds),
         Command::Replay { name, seed, trace } => with(&name, |entry| replay(&entry, seed, trace)),
-        Command::Sweep { name, count } => with(&name, |entry| sweep(&entry, count)),
+        Command::Sweep { name, count } => with(&name, |entry| sweep_one(&entry, count)),
+        Command::SweepAll { known, progress, slice } => match sweep_all(&known, &progress, slice) {
+            Ok(code) => code,
+            Err(why) => {
+                eprintln!("sim: {why}");
+                ExitCode::from(2)
+            }
+        },
     }
 }
 
@@ -174,7 +197,7 @@ fn replay(entry: &Entry, seed: Option<u64>, trace: bool) -> bool {
 }
 
 /// Gives whether nothing was wrong with any seed.
-fn sweep(entry: &Entry, count: u64) -> bool {
+fn sweep_one(entry: &Entry, count: u64) -> bool {
     let mut failed = 0;
     for seed in 1..=count {
         let scenario = entry.scenario.clone().seed(seed);
@@ -187,4 +210,32 @@ fn sweep(entry: &Entry, count: u64) -> bool {
     }
     println!("{failed} of {count} seeds failed");
     failed == 0
+}
+
+/// What a slice is picked by.
+fn picked(text: &str) -> Result<u64, String> {
+    match text {
+        "commit" => Ok(pick::by_commit()),
+        number => number.parse().map_err(|_| "it is neither a number nor `commit`".to_owned()),
+    }
+}
+
+/// Prints what is wrong with everything, or with a slice of it.
+fn sweep_all(known: &Path, folder: &Path, slice: Option<u64>) -> Result<ExitCode, String> {
+    let list = fs::read_to_string(known)
+        .map_err(|e| e.to_string())
+        .and_then(|text| Known::parse(&text))
+        .map_err(|e| format!("the list {} cannot be used: {e}", known.display()))?;
+    let wrong = if let Some(number) = slice {
+        println!("this slice again: cargo xtask sweep --slice {number}");
+        sweep::slice(number, &list)
+    } else {
+        sweep::all(folder, &list)
+            .map_err(|e| format!("progress cannot be kept in {}: {e}", folder.display()))?
+    };
+    for what in &wrong {
+        println!("{what}");
+    }
+    println!("{} runs or entries of the list are wrong", wrong.len());
+    Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,9 +5,14 @@ use crate::model::{least_share, model_time};
 use crate::outcome::Outcome;
 use crate::registry;
 use crate::scenario::Scenario;
+use crate::seed;
 
 const MIB: f64 = (1 << 20) as f64;
-/// A run takes at most so many times what the model says.
+/// A run takes at most so many times what the model says. How often it sends is a sum over thousands
+/// of datagrams: three times the mean number of losses come with less than exp(−1.29 × 59) < 10⁻³³
+/// where 1 % of 5,900 are lost (Chernoff); where fewer are, they take no part in the time. What few
+/// losses decide, those of the handshake, costs some seconds at most; a scenario for which that is
+/// too much stands in `sim/known-failing.txt`.
 const MODEL_MARGIN: u32 = 3;
 
 /// Runs a named scenario twice, checks that both runs were the same, and what [`faults`] checks;
@@ -18,7 +23,10 @@ pub fn verify(name: &str, more: impl FnOnce(&Outcome)) {
     let Some(entry) = registry::find(name) else {
         panic!("no scenario is called {name}; `cargo run -p sim -- list` lists them");
     };
-    let scenario = entry.scenario;
+    let scenario = match seed::asked() {
+        Some(seed) => entry.scenario.seed(seed),
+        None => entry.scenario,
+    };
     let _replay = Replay { name, seed: scenario.seed };
     let outcome = scenario.run();
     let again = scenario.run();
@@ -41,6 +49,7 @@ impl Drop for Replay<'_> {
             let Self { name, seed } = self;
             eprintln!("scenario {name}, seed {seed}; to see it again, datagram by datagram:");
             eprintln!("    cargo run -p sim -- replay {name} --seed {seed} --trace");
+            eprintln!("or the whole test: {}={seed} cargo test -p sim", seed::VARIABLE);
         }
     }
 }

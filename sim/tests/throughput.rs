@@ -1,11 +1,14 @@
-//! The committed table of how much of a line a session fills: its goals, and a part of it measured
-//! again. `cargo run --release -p sim -- grid > sim/snapshots/throughput.tsv` measures all of it.
+//! How much of a line a session fills: goals, and a part of the grid measured and compared with the
+//! committed table. `cargo run --release -p sim -- grid > sim/snapshots/throughput.tsv` measures
+//! all of it.
 
 use sim::throughput::{Cell, grid, measure_all, recorded};
-use std::time::{SystemTime, UNIX_EPOCH};
+use sim::{pick, seed};
 
-/// Parts of the grid, of which each run measures one.
-const PARTS: u64 = 10;
+/// Of the cells, one in so many is measured by a run.
+const PARTS: usize = 10;
+/// The least share of a line that loses nothing.
+const WITHOUT_LOSS: f64 = 0.97;
 /// A cell that is worse than the table by this part is a step back.
 const WORSE: f64 = 0.05;
 /// Shares are written with five digits.
@@ -17,21 +20,26 @@ fn of(cell: &Cell) -> f64 {
     recorded(cell).unwrap_or_else(|| panic!("{cell} is not in the table"))
 }
 
+/// What is measured below, a part at a time, is compared with a table that meets the goals itself.
 #[test]
 fn the_table_has_every_cell_and_meets_its_goals() {
     let cells = grid();
     assert_eq!(cells.len(), 180);
     for cell in cells.iter().filter(|cell| cell.loss == 0) {
         let share = of(cell);
-        assert!(share >= 0.97, "{cell}: {share} without loss");
+        assert!(share >= WITHOUT_LOSS, "{cell}: {share} without loss");
     }
 }
 
+/// The seeds are fixed. Should the code draw otherwise: with eight seeds the cells had means and
+/// deviations of 0.0769, 0.0020; 0.9860, 0.0029; and 0.9095, 0.0163. The middle of five deviates by
+/// 1.25 / √5 of that: the goals lie 8, 80 and 6.5 deviations below, which chance makes up with less
+/// than 10⁻¹⁰.
 #[test]
 fn losses_leave_what_the_goals_say() {
     type Goal = fn(&Cell) -> f64;
     let goals: [(&str, Goal); 3] = [
-        ("100M/20ms/1%/1/cubic", Cell::square_root_law),
+        ("100M/20ms/1%/1/cubic", |cell| 0.9 * cell.square_root_law()),
         ("100M/20ms/1%/1/bbr", |_| 0.85),
         ("100M/20ms/1%/8/bbr", |_| 0.85),
     ];
@@ -46,19 +54,24 @@ fn losses_leave_what_the_goals_say() {
     }
 }
 
-/// Another part each day; `GRID_PART` chooses one.
+/// Other cells with each commit; `TEST_SEED` chooses those of another. All cells are measured with the
+/// seed of the table, so chance has no part in the comparison: the same code gives the same share.
 #[test]
 fn a_tenth_of_the_grid_is_as_the_table_says() {
-    let chosen = std::env::var("GRID_PART").ok();
-    let chosen = chosen.map(|part| part.parse::<u64>().expect("GRID_PART is a number"));
-    let days = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs() / 86_400);
-    let part = chosen.unwrap_or_else(days) % PARTS;
-    let cells: Vec<Cell> =
-        grid().into_iter().zip(0..).filter(|(_, n)| n % PARTS == part).map(|(c, _)| c).collect();
-    assert_eq!(cells.len(), 18);
+    let chosen = seed::asked().unwrap_or_else(pick::by_commit);
+    let again = format!("{}={chosen} cargo test -p sim --test throughput tenth", seed::VARIABLE);
+    println!("to measure the same cells again: {again}");
+    let mut cells = grid();
+    cells.sort_by_cached_key(|cell| pick::number(format!("{chosen} {cell}").as_bytes()));
+    cells.truncate(cells.len() / PARTS);
+    let mut wrong = Vec::new();
     for (cell, share) in cells.iter().zip(measure_all(&cells, 1)) {
         let table = of(cell);
+        let least = if cell.loss == 0 { WITHOUT_LOSS } else { 0.0 };
         println!("{cell}: {share:.5}, {table} in the table");
-        assert!(share > table * (1.0 - WORSE) - ROUNDED, "GRID_PART={part}, {cell}: {share}");
+        if share < least.max(table * (1.0 - WORSE) - ROUNDED) {
+            wrong.push(format!("{cell}: {share:.5}, {table} in the table, at least {least}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}\n{again}", wrong.join("\n"));
 }

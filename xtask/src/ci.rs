@@ -39,6 +39,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     for step in &STEPS {
         timed(step.name, || cargo(root, step))?;
     }
+    timed("slice of the sweep", || crate::sweep::run(root, &["--slice"]))?;
     println!("== ci passed in {}", seconds(began.elapsed()));
     Ok(())
 }

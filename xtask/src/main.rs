@@ -1,15 +1,18 @@
 //! `cargo xtask ci`: what CI runs. `cargo xtask tidy`: its checks of the code's shape alone.
+//! `cargo xtask sweep`: many seeds of every simulated scenario.
 
 mod ci;
+mod sweep;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The subcommands; the documents are checked against this list too.
-const SUBCOMMANDS: [(&str, &str); 2] = [
-    ("ci", "format, lints, tidy, documentation, examples, throughput floor"),
-    ("tidy", "layer order, sizes, paths in documents, forbidden words, manifests, commands"),
+const SUBCOMMANDS: [(&str, &str); 3] = [
+    ("ci", "format, lints, tidy, documentation, examples, a slice of the sweep, throughput floor"),
+    ("sweep", "every scenario with up to a thousand seeds; --slice [NUMBER]: a few of them"),
+    ("tidy", "layers, sizes, open fields, documents, forbidden words, manifests, known failures"),
 ];
 
 fn main() -> ExitCode {
@@ -17,6 +20,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["ci"] => ci::run(&root()),
+        ["sweep", options @ ..] => sweep::run(&root(), options),
         ["tidy"] => tidy::run(&root()),
         _ => {
             eprintln!("usage: cargo xtask <command>");

@@ -7,8 +7,12 @@ fn grid(receivers: usize) {
         sim::verify(&entry.name, |outcome| {
             assert_eq!(outcome.receivers.len(), receivers);
             let lossless = entry.name.ends_with("loss-0");
-            let rules_lost = outcome.traffic.lost;
-            assert_eq!(rules_lost == 0, lossless, "{rules_lost} datagrams were lost");
+            // 5,900 segments pass a lossy line at least: at 1 % all pass with 0.99^5900 < 10⁻²⁵, at
+            // 0.1 % with 0.3 %, so that a seed may lose none
+            let may_lose_none = lossless || entry.name.contains("-loss-0.1-");
+            let lost = outcome.traffic.lost;
+            assert!(lost == 0 || !lossless, "{lost} datagrams were lost");
+            assert!(lost > 0 || may_lose_none, "no datagram was lost");
         });
     }
 }

@@ -134,7 +134,9 @@ fn following_the_worst_is_faster_than_the_least_of_all_windows() {
     for name in ["least-of-eight", "acker-of-eight"] {
         verify(name, |outcome| times.push(outcome.completed.expect("it completed")));
     }
-    assert!(times[1] < times[0] * 3 / 4, "{times:?}");
+    // With twenty seeds 32.33 s, deviation 0.69, and 19.40 s, deviation 1.09: the second is 6.5
+    // deviations below 17/20 of the first, which chance makes up with 10⁻¹⁰.
+    assert!(times[1] < times[0] * 17 / 20, "{times:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn a_stream_arrives_in_order() {
 
 #[test]
 fn a_stream_arrives_in_order_in_spite_of_loss() {
+    // at 1 % all of 5,900 segments pass with 0.99^5900 < 10⁻²⁵, as below
     verify("stream-lossy", |outcome| assert!(outcome.sent.repaired_bytes > 0));
 }
 

@@ -3,6 +3,7 @@
 mod commands;
 mod docs;
 mod fields;
+mod known;
 mod layers;
 mod manifest;
 mod manifests;
@@ -44,7 +45,7 @@ impl fmt::Display for Finding {
 type Check = fn(&Repo) -> Vec<Finding>;
 
 /// Every check by name.
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("layers", layers::check),
     ("sizes", size::check),
     ("open fields", fields::check),
@@ -52,6 +53,7 @@ const CHECKS: [(&str, Check); 7] = [
     ("words", words::check),
     ("manifests", manifests::check),
     ("commands in documents", commands::check),
+    ("known failures", known::check),
 ];
 
 /// Runs every check on the workspace at `root` and prints what was found.

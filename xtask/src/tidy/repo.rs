@@ -8,7 +8,7 @@ use std::path::Path;
 /// Folders that hold nothing of the project's own, at any depth.
 const SKIPPED: [&str; 2] = ["target", ".git"];
 /// Extensions of the files whose text is looked at.
-const READ: [&str; 3] = ["rs", "md", "toml"];
+const READ: [&str; 4] = ["rs", "md", "toml", "txt"];
 
 /// Every file and folder by its path relative to the root, with `/` between components.
 #[derive(Debug, Default)]
