@@ -32,7 +32,7 @@ fn engine(criterion: &mut Criterion) {
 }
 
 fn session(receivers: u8, by_group: bool) -> World {
-    let mut world = World::new(receivers, by_group, LEN, Some(RATE));
+    let mut world = World::new((receivers, by_group), LEN, Some(RATE), None);
     world.run_to(LEN);
     world
 }

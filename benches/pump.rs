@@ -1,4 +1,5 @@
-//! Endpoints joined through memory, in virtual time: no socket, no system call, no loss.
+//! Endpoints joined through memory, in virtual time: no socket, no system call; losses only if asked
+//! for.
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -56,11 +57,21 @@ pub(crate) struct World {
     train: Vec<u8>,
     copy: Vec<u8>,
     chunk: Vec<u8>,
+    /// One in so many datagrams is lost on the way to each receiver, another one to each.
+    losing: Option<u64>,
+    /// Datagrams that were put on the ways to receivers.
+    passed: u64,
 }
 
 impl World {
-    /// A session of `len` bytes, at `rate` bits a second; full segments are those of Ethernet.
-    pub(crate) fn new(receivers: u8, group: bool, len: u64, rate: Option<u64>) -> Self {
+    /// A session of `len` bytes, at `rate` bits a second; full segments are those of Ethernet. One
+    /// in `losing` datagrams is lost on the way to each receiver.
+    pub(crate) fn new(
+        (receivers, group): (u8, bool),
+        len: u64,
+        rate: Option<u64>,
+        losing: Option<u64>,
+    ) -> Self {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
         let group = group.then(|| SocketAddr::from((Ipv4Addr::new(239, 255, 1, 1), 8737)));
         let listen = |port| EndpointConfig { listen: true, port, ..EndpointConfig::default() };
@@ -99,11 +110,15 @@ impl World {
             train: vec![0; TRAIN],
             copy: vec![0; TRAIN],
             chunk: vec![0; 64 << 10],
+            losing,
+            passed: 0,
         }
     }
 
     /// Pumps until each receiver has `goal` bytes; with the whole length, until the session is over.
-    pub(crate) fn run_to(&mut self, goal: u64) {
+    /// Gives the number of bytes that were sent again meanwhile.
+    pub(crate) fn run_to(&mut self, goal: u64) -> u64 {
+        let before = self.sender.sent(self.session).repaired_bytes;
         if goal >= self.len {
             self.sender.finish(self.now, self.session);
         }
@@ -116,7 +131,7 @@ impl World {
             if done || goal < self.len && got >= Some(goal) {
                 assert!(!done || self.members.iter().all(|member| member.ended));
                 assert!(got >= Some(goal));
-                return;
+                return self.sender.sent(self.session).repaired_bytes - before;
             }
             self.advance(moved);
         }
@@ -170,7 +185,17 @@ impl World {
                     bytes.copy_from_slice(&self.train[..transmit.len]);
                     let arrival = arrival(self.addr, &transmit);
                     let before = time::Instant::now();
-                    member.endpoint.handle_datagram(self.now, &arrival, bytes);
+                    match self.losing {
+                        None => member.endpoint.handle_datagram(self.now, &arrival, bytes),
+                        Some(many) => {
+                            for datagram in bytes.chunks_mut(transmit.segment_size) {
+                                self.passed += 1;
+                                if !self.passed.is_multiple_of(many) {
+                                    member.endpoint.handle_datagram(self.now, &arrival, datagram);
+                                }
+                            }
+                        }
+                    }
                     self.spent.take += before.elapsed();
                 }
             }

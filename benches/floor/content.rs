@@ -3,7 +3,7 @@
 
 /// `SplitMix64`'s output function (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number
 /// Generators", 2014): neighbouring offsets give unrelated words, so a shifted piece never matches.
-fn word(index: u64) -> u64 {
+pub(crate) fn word(index: u64) -> u64 {
     let mut z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

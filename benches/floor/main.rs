@@ -7,7 +7,9 @@ mod content;
 mod coverage;
 mod run;
 
+use content::word as mix;
 use run::{Outcome, Run};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -28,8 +30,11 @@ fn main() -> ExitCode {
         std::process::exit(1);
     });
     let mut sound = true;
-    for delivery in [Delivery::Ordered, Delivery::Unordered] {
-        match (Run { delivery, len: LEN }).measure() {
+    let seed = seed();
+    println!("seed of the groups: {seed} (TEST_SEED={seed} gives the same)");
+    for (delivery, n) in [Delivery::Ordered, Delivery::Unordered].into_iter().zip(0..) {
+        let seed = mix(seed.wrapping_add(n));
+        match (Run { delivery, len: LEN, seed }).measure() {
             Ok(outcome) => sound &= show(delivery, &outcome),
             Err(why) => {
                 eprintln!("floor: {delivery:?}: {why}");
@@ -38,6 +43,18 @@ fn main() -> ExitCode {
         }
     }
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The seed that is asked for, or another each time.
+fn seed() -> u64 {
+    match std::env::var("TEST_SEED") {
+        Ok(text) => text.parse().unwrap_or_else(|_| {
+            eprintln!("floor: TEST_SEED={text} is not a number");
+            std::process::exit(2);
+        }),
+        // the standard library seeds every `RandomState` differently
+        Err(_) => RandomState::new().build_hasher().finish(),
+    }
 }
 
 /// Prints a session; whether every receiver is content and fast enough.

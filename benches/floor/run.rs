@@ -2,7 +2,6 @@
 
 use crate::content;
 use crate::coverage::Coverage;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +10,6 @@ use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group, SessionConfig};
 use tcpxm::net::interface::index_of;
-use tcpxm::net::{Family, draw_group};
 use tcpxm::proto::event::ReadOutcome;
 use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
 
@@ -32,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) delivery: Delivery,
     /// Bytes.
     pub(crate) len: u64,
+    /// Decides the group, so that two runs at once do not meet.
+    pub(crate) seed: u64,
 }
 
 /// What became of it.
@@ -66,7 +66,7 @@ impl Run {
             })
             .collect::<io::Result<Vec<Listener>>>()?;
         let addrs: Vec<SocketAddr> = listeners.iter().map(Listener::local_addr).collect();
-        let group = (draw_group(Family::V4, false)?, port()).into();
+        let group = self.group();
         let began = Instant::now();
         thread::scope(|scope| {
             let receivers: Vec<_> = listeners
@@ -87,6 +87,14 @@ impl Run {
             }
             Ok(Outcome { group, sent, receivers: received })
         })
+    }
+
+    /// An address of the organisation's own scope (RFC 2365, 6.2), and a port of the dynamic range
+    /// (RFC 6335, 6).
+    fn group(&self) -> SocketAddr {
+        let [a, b, c, high, low, ..] = self.seed.to_be_bytes();
+        let port = 0xc000 | u16::from_be_bytes([high, low]);
+        (Ipv4Addr::new(239, 192 + a % 4, b, c), port).into()
     }
 
     fn options(&self, group: SocketAddr, interface: u32) -> SenderOptions {
@@ -205,10 +213,4 @@ fn ended(whole: bool, at: u64) -> io::Result<()> {
 
 fn wrong(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
-}
-
-/// A port of the dynamic range (RFC 6335, section 6), so that two runs at once do not meet.
-fn port() -> u16 {
-    // The standard library seeds every `RandomState` differently.
-    0xc000 | RandomState::new().build_hasher().finish() as u16
 }

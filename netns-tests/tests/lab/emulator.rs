@@ -11,6 +11,12 @@ use std::time::Duration;
 /// It is ready, or gone, within this.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Of all that is random on the lines. It decides the dice; which frame meets which of them, the
+/// clock does as well: bounds must hold for every seed.
+pub(crate) fn seed() -> u64 {
+    sim::seed::asked().unwrap_or(1)
+}
+
 /// Why there can be no emulator; `None` if there can.
 pub(crate) fn forbidden() -> Option<String> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
@@ -33,6 +39,7 @@ impl Emulator {
     pub(crate) fn start<S: AsRef<str>>(dir: &Path, hosts: usize, lines: &[S]) -> Self {
         let out = dir.join("emulate.out");
         let mut command = Command::new(env!("CARGO_BIN_EXE_emulate"));
+        command.args(["--seed", &seed().to_string()]);
         for host in 0..hosts {
             command.args(["--tap", &Self::tap(host)]);
         }

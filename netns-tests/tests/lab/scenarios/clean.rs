@@ -5,6 +5,7 @@ use crate::daemon::Daemon;
 use crate::network::{LEN, Lab, content, tree};
 use crate::shell::wait_for;
 use rustix::process::{Pid, Signal, kill_process};
+use sim::seed::Printed;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -70,16 +71,11 @@ pub(super) fn an_interrupted_copy() {
 pub(super) fn senders_are_killed_at_random_moments() {
     let lab = Lab::bridge(3);
     let daemons = lab.daemons();
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let seed = clock.as_nanos() as u64;
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    eprintln!("seed of the moments: {seed}");
-    for _ in 0..20 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        // Between its start and most of its way.
-        let moment = Duration::from_millis(state % 700);
+    // Other moments each time, unless asked for again.
+    let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let seed = sim::seed::asked().unwrap_or_else(|| u64::from(clock().subsec_nanos()));
+    let _printed = Printed::new(seed, "cargo test -p netns-tests -- clean::senders_are_killed");
+    for moment in moments(seed) {
         let running = Copy::start(&lab, &slow(&lab));
         std::thread::sleep(moment); // a random moment is what is tried
         running.kill();
@@ -96,6 +92,12 @@ pub(super) fn senders_are_killed_at_random_moments() {
         let file = daemon.root.join(format!("source-{LEN}"));
         assert!(fs::read(file).unwrap() == content(LEN));
     }
+}
+
+/// When senders are killed, after their start: twenty moments between that and most of their way.
+fn moments(seed: u64) -> impl Iterator<Item = Duration> {
+    let draw = move |n| sim::pick::number(format!("{seed} {n}").as_bytes());
+    (0..20).map(move |n| Duration::from_millis(draw(n) % 700))
 }
 
 impl Copy {
