@@ -222,7 +222,7 @@ impl Need {
         self.taken_back.iter_mut().for_each(|batch| batch.ranges.remove(range.clone()));
         match self.taken_back.back_mut() {
             Some(last) if (last.unicast, last.group) == (unicast, group) => {
-                last.ranges.insert(range)
+                last.ranges.insert(range);
             }
             _ => {
                 let ranges = RangeSet::from_range(range);
