@@ -165,7 +165,7 @@ mod tests {
     fn a_zone_that_cannot_be_is_the_fault_of_its_host() {
         for (text, why) in [
             ("[fe80::1]", "write [ADDRESS%INTERFACE]"),
-            ("[fe80::1%no such]", "there is no interface no such"),
+            ("[fe80::1%no-such]", "there is no interface no-such"),
             ("[fe80::1%]", "there is no interface"),
             ("[fe80::1%0]", "there is no interface 0"),
             ("[fd00::1%lo]", "only a link-local address"),

@@ -1,21 +1,33 @@
 //! Sets of stream offsets or packet numbers, kept as ranges.
 
+mod pieces;
+
 use core::iter::once;
 use core::ops::Range;
-use std::collections::VecDeque;
+use pieces::{Pieces, Place};
+
+pub(crate) use pieces::CHUNK_BYTES;
 
 /// A set of `u64` as sorted, disjoint, non-adjacent half-open ranges, its *pieces*.
 ///
-/// Made for sets that change at their ends: appending and taking from the front cost O(1) moves
-/// (a ring holds the pieces), a change in the middle moves the shorter side, and every query is a
-/// binary search. An empty or inverted range is a no-op wherever one is given. `u64::MAX` itself
-/// cannot be a member, since ranges are half-open.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Made for sets that change at their ends: appending and taking from the front cost O(1) moves,
+/// and every query is a binary search. A change in the middle moves no more than a chunk of the
+/// pieces, so that a set may have hundreds of thousands. An empty or inverted range is a no-op
+/// wherever one is given. `u64::MAX` itself cannot be a member, since ranges are half-open.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct RangeSet {
-    pieces: VecDeque<Range<u64>>,
+    pieces: Pieces,
     /// Sum of the pieces' lengths, kept up to date because it is asked for per segment.
     total: u64,
 }
+
+impl PartialEq for RangeSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.pieces.iter().eq(other.pieces.iter())
+    }
+}
+
+impl Eq for RangeSet {}
 
 impl RangeSet {
     /// The empty set; it allocates nothing.
@@ -35,7 +47,7 @@ impl RangeSet {
         if start >= end {
             return;
         }
-        match self.pieces.back_mut() {
+        match self.pieces.last_mut() {
             // The usual case, data in order: the last piece grows, without a search.
             Some(last) if last.start <= start && start <= last.end => {
                 if end > last.end {
@@ -46,59 +58,67 @@ impl RangeSet {
             }
             Some(last) if start <= last.end => {}
             _ => {
-                self.pieces.push_back(start..end);
+                self.pieces.push(start..end);
                 self.total += end - start;
                 return;
             }
         }
-        let low = self.pieces.partition_point(|p| p.end < start);
-        let high = self.pieces.partition_point(|p| p.start <= end);
-        if low == high {
-            self.pieces.insert(low, start..end);
-            self.total += end - start;
-            return;
+        let low = self.pieces.find(|p| p.end < start);
+        let (mut merged, mut held, mut high) = (start..end, 0, low);
+        while let Some(piece) = self.pieces.get(high)
+            && piece.start <= end
+        {
+            merged = merged.start.min(piece.start)..merged.end.max(piece.end);
+            held += piece.end - piece.start;
+            high = self.pieces.next(high);
         }
-        let merged = self.pieces[low].start.min(start)..self.pieces[high - 1].end.max(end);
-        let held: u64 = self.pieces.range(low..high).map(|p| p.end - p.start).sum();
         self.total += merged.end - merged.start - held;
-        self.pieces[low] = merged;
-        if high > low + 1 {
-            self.pieces.drain(low + 1..high);
+        match self.pieces.get_mut(low) {
+            Some(first) if high != low => {
+                *first = merged;
+                let behind = self.pieces.next(low);
+                if behind != high {
+                    self.pieces.cut(behind, high);
+                }
+            }
+            _ => self.pieces.insert(low, merged),
         }
     }
 
     /// Takes a range out; a piece that reaches beyond it on both sides becomes two.
     pub(crate) fn remove(&mut self, Range { start, end }: Range<u64>) {
-        let Range { start: mut low, end: mut high } = self.touched(start, end);
-        if low == high {
-            return;
+        let mut low = self.place_from(start);
+        let Some(first) = self.pieces.get_mut(low) else { return };
+        if start >= end || first.start >= end {
+            return; // as mostly: sets of what is lost or owed are asked for every segment
         }
-        let gone: u64 =
-            self.pieces.range(low..high).map(|p| p.end.min(end) - p.start.max(start)).sum();
-        self.total -= gone;
-        let last_end = self.pieces[high - 1].end;
-        let (head, tail) = (self.pieces[low].start < start, end < last_end);
-        if head && tail && low + 1 == high {
-            self.pieces[low].end = start;
-            self.pieces.insert(high, end..last_end);
-            return;
+        if first.start < start {
+            let first_end = core::mem::replace(&mut first.end, start);
+            self.total -= first_end.min(end) - start;
+            low = self.pieces.next(low);
+            if first_end > end {
+                return self.pieces.insert(low, end..first_end);
+            }
         }
-        if head {
-            self.pieces[low].end = start;
-            low += 1;
+        let mut high = low;
+        while let Some(piece) = self.pieces.get_mut(high)
+            && piece.start < end
+        {
+            self.total -= piece.end.min(end) - piece.start;
+            if piece.end > end {
+                piece.start = end;
+                break;
+            }
+            high = self.pieces.next(high);
         }
-        if tail {
-            self.pieces[high - 1].start = end;
-            high -= 1;
-        }
-        if low < high {
-            self.pieces.drain(low..high);
+        if low != high {
+            self.pieces.cut(low, high);
         }
     }
 
     /// Takes the first piece out.
     pub(crate) fn pop_first(&mut self) -> Option<Range<u64>> {
-        let first = self.pieces.pop_front()?;
+        let first = self.pieces.pop_first()?;
         self.total -= first.end - first.start;
         Some(first)
     }
@@ -115,23 +135,23 @@ impl RangeSet {
 
     /// Whether inserting this range would join a piece rather than make a new one.
     pub(crate) fn joins(&self, range: &Range<u64>) -> bool {
-        let at = self.pieces.partition_point(|p| p.end < range.start);
+        let at = self.pieces.find(|p| p.end < range.start);
         range.start < range.end && self.pieces.get(at).is_some_and(|p| p.start <= range.end)
     }
 
     /// The lowest piece.
     pub(crate) fn first(&self) -> Option<Range<u64>> {
-        self.pieces.front().cloned()
+        self.pieces.first().cloned()
     }
 
     /// The highest piece.
     pub(crate) fn last(&self) -> Option<Range<u64>> {
-        self.pieces.back().cloned()
+        self.pieces.last().cloned()
     }
 
     /// The first piece at or after `from`, cut to start there if it begins before.
     pub(crate) fn first_from(&self, from: u64) -> Option<Range<u64>> {
-        let at = self.pieces.partition_point(|p| p.end <= from);
+        let at = self.place_from(from);
         self.pieces.get(at).map(|p| p.start.max(from)..p.end)
     }
 
@@ -150,7 +170,12 @@ impl RangeSet {
         &self,
         Range { start, end }: Range<u64>,
     ) -> impl Iterator<Item = Range<u64>> {
-        self.pieces.range(self.touched(start, end)).map(move |p| p.start.max(start)..p.end.min(end))
+        // An empty range lies in no piece, wherever it is.
+        let from = self.place_from(start);
+        let touched = self.pieces.iter_from(from).take_while(move |p| p.start < end);
+        touched
+            .map(move |p| p.start.max(start)..p.end.min(end))
+            .filter(|part| part.start < part.end)
     }
 
     /// All pieces, in order.
@@ -165,7 +190,7 @@ impl RangeSet {
 
     /// Whether the set has no members.
     pub(crate) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.len() == 0
     }
 
     /// Number of members.
@@ -173,25 +198,23 @@ impl RangeSet {
         self.total
     }
 
-    /// Memory that the pieces take, in bytes.
-    #[cfg(test)]
+    /// Memory that the pieces take, in bytes, at most.
     pub(crate) fn bytes(&self) -> usize {
-        self.pieces.capacity() * size_of::<Range<u64>>()
+        self.pieces.bytes()
     }
 
-    /// Indices of the pieces that share a member with `start..end`.
-    fn touched(&self, start: u64, end: u64) -> Range<usize> {
-        if start >= end {
-            return 0..0;
+    /// The first piece that reaches beyond `value`.
+    fn place_from(&self, value: u64) -> Place {
+        match self.pieces.last() {
+            Some(last) if value < last.end => self.pieces.find(|p| p.end <= value),
+            _ => self.pieces.end(),
         }
-        let low = self.pieces.partition_point(|p| p.end <= start);
-        // Most ranges are short beside the gaps and end in the piece they begin in.
-        let high = match self.pieces.get(low + 1) {
-            Some(second) if second.start < end => self.pieces.partition_point(|p| p.start < end),
-            Some(_) => low + usize::from(self.pieces[low].start < end),
-            None => low + usize::from(self.pieces.get(low).is_some_and(|p| p.start < end)),
-        };
-        low..high
+    }
+
+    /// Takes everything out; the allocation is kept.
+    pub(crate) fn clear(&mut self) {
+        self.pieces.clear();
+        self.total = 0;
     }
 }
 
@@ -201,6 +224,8 @@ mod tests {
     use proptest::prelude::*;
 
     const SPAN: usize = 96;
+    /// Room for pieces of many chunks.
+    const WIDE: u64 = 30 * pieces::CHUNK as u64;
 
     fn runs(bits: &[bool], from: usize, to: usize, value: bool) -> Vec<Range<u64>> {
         let mut out: Vec<Range<u64>> = Vec::new();
@@ -215,7 +240,7 @@ mod tests {
     }
 
     fn check(set: &RangeSet, bits: &[bool], a: usize, b: usize) {
-        let pieces = runs(bits, 0, SPAN, true);
+        let pieces = runs(bits, 0, bits.len(), true);
         assert_eq!(set.iter().collect::<Vec<_>>(), pieces);
         assert_eq!((set.first(), set.last()), (pieces.first().cloned(), pieces.last().cloned()));
         assert_eq!((set.len(), set.is_empty()), (pieces.len(), pieces.is_empty()));
@@ -226,7 +251,7 @@ mod tests {
         let inside = if a < b { &bits[a..b] } else { &[] };
         assert_eq!(set.intersects(&asked), inside.iter().any(|b| *b));
         assert_eq!(set.contains(a as u64), bits.get(a).copied().unwrap_or(false));
-        let rest = runs(bits, a, SPAN, true);
+        let rest = runs(bits, a, bits.len(), true);
         assert_eq!(set.first_from(a as u64), rest.first().cloned());
         let mut with = set.clone();
         with.insert(asked.clone());
@@ -256,7 +281,79 @@ mod tests {
                 bits[..first.end as usize].fill(false);
                 check(&set, &bits, asked.0, asked.1);
             }
+            set.clear();
+            prop_assert_eq!(set, RangeSet::new());
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// As above, with pieces for many chunks: runs of short ranges, upwards, downwards or
+        /// scattered, with longer ones among them.
+        #[test]
+        fn behaves_like_a_bitmap_when_it_is_large(
+            runs in prop::collection::vec(
+                (0..4_u8, 0..3_u8, 0..WIDE, 1..WIDE, 1..5_u64, 2..7_u64), 1..25,
+            ),
+            asked in (0..WIDE, 0..WIDE),
+        ) {
+            let (mut set, mut bits) = (RangeSet::new(), vec![false; WIDE as usize]);
+            for (what, order, from, count, len, step) in runs {
+                // One in four takes one long range; the others many.
+                let (count, len) = if what == 0 { (1, count / 4) } else { (count / step, len) };
+                for i in 0..count {
+                    let i = match order {
+                        0 => i,
+                        1 => count - 1 - i,
+                        _ => i * 7919 % count,
+                    };
+                    let start = (from + i * step) % WIDE;
+                    let end = (start + len).min(WIDE);
+                    if what == 1 || (what == 0 && order == 0) {
+                        set.remove(start..end);
+                    } else {
+                        set.insert(start..end);
+                    }
+                    bits[start as usize..end as usize].fill(what > 1 || (what == 0 && order > 0));
+                }
+                set.pieces.check();
+                check(&set, &bits, asked.0 as usize, asked.1 as usize);
+            }
+            prop_assert!(set.iter().rev().eq(set.iter().collect::<Vec<_>>().into_iter().rev()));
+            while let Some(first) = set.pop_first() {
+                bits[..first.end as usize].fill(false);
+                if set.len() % 97 == 0 {
+                    set.pieces.check();
+                    check(&set, &bits, asked.0 as usize, asked.1 as usize);
+                }
+            }
+        }
+    }
+
+    /// A queue of pieces that moves along, longer than a chunk: after the first round it has all
+    /// that it needs.
+    #[test]
+    fn memory_follows_the_number_of_pieces() {
+        let mut set = RangeSet::new();
+        for i in 0..1_000_000_u64 {
+            set.insert(3 * i..3 * i + 1);
+            if i >= 1000 {
+                set.pop_first();
+            }
+            assert!(set.bytes() <= 40 << 10, "{} bytes", set.bytes());
+        }
+        // Ten thousand in random order: less than twice what the bare ranges take.
+        let (mut set, mut state) = (RangeSet::new(), 1_u64);
+        while set.len() < 10_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = state >> 44 << 20;
+            set.insert(at + 1..at + (1 << 20));
+        }
+        set.pieces.check();
+        assert!(set.bytes() < 2 * 16 * 10_000, "{} bytes", set.bytes());
+        set.remove(0..u64::MAX);
+        assert!(set.bytes() < 32 << 10, "{} bytes", set.bytes());
     }
 
     #[test]
