@@ -70,7 +70,8 @@ pub(super) fn one_that_hears_no_group() {
     assert_copied(&lab, &daemons);
     assert_eq!(done.modes(), ["multicast", "unicast", "multicast"]);
     assert_eq!(done.hosts[1]["multicast_bytes"], 0);
-    assert_eq!(done.text(1, "mode_reason"), "it hears none of the group's packets");
+    let why = done.text(1, "mode_reason"); // as it was judged, or at its end
+    assert!(why.ends_with("none of the group's packets"), "{why}");
     assert!(done.hosts[0]["mode_reason"].is_null() && done.messages.is_empty(), "{done:#?}");
     assert!(share(&done, sent) <= 2.3, "{} × the file", share(&done, sent));
 }

@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 
 /// Pieces of one chunk, at most: it takes 4 KiB, of which a change moves half at most.
 pub(super) const CHUNK: usize = 256;
-/// Memory of a chunk: what an insertion takes more, at most.
-pub(crate) const CHUNK_BYTES: usize = CHUNK * size_of::<Range<u64>>();
 /// Two neighbours that have no more than this between them become one, so that memory follows the
-/// number of pieces: two neighbours have more than half a chunk between them. Less than a chunk, so that not every second change parts and joins them.
+/// number of pieces: two neighbours have more than half a chunk between them. Less than a chunk, so that
+/// not every second change parts and joins them.
 const JOINED: usize = CHUNK / 4 * 3;
 
 type Chunk = VecDeque<Range<u64>>;
@@ -152,12 +151,6 @@ impl Pieces {
             }
             self.settle(from.chunk);
         }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.lower.clear();
-        self.last.clear();
-        self.len = 0;
     }
 
     pub(super) fn iter(&self) -> Iter<'_> {
