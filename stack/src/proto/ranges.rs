@@ -209,7 +209,6 @@ impl RangeSet {
             _ => self.pieces.end(),
         }
     }
-
 }
 
 #[cfg(test)]

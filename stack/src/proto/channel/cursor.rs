@@ -123,7 +123,7 @@ impl Channel {
         let from = self.cursor.at;
         let heard = || members.iter().filter(|m| m.is_multicast() || m.is_tried());
         let lacks = |at| heard().filter_map(move |m| m.need().lacks_from(at, m.is_multicast()));
-        let run = union::shared_from(from, lacks)?;
+        let run = union::lacked_from(self.quorum, from, lacks)?;
         let end = self.barrier(now, members).map_or(run.end, |barrier| barrier.min(run.end));
         (run.start < end).then_some(run.start..end)
     }
@@ -151,7 +151,7 @@ impl Channel {
     /// next: the others hear it as well, and once they follow they meet there.
     fn trial_place(&self, members: &[Member], store: &Store) -> u64 {
         let at = self.cursor.at;
-        let last = first_unsent(members, at);
+        let last = first_unsent(self.quorum, members, at);
         let (mut first, mut edge) = (u64::MAX, u64::MAX);
         for m in members.iter().filter(|m| m.is_tried()) {
             (first, edge) = (first.min(m.need().high()), edge.min(m.edge()));
@@ -169,11 +169,11 @@ impl Channel {
     }
 }
 
-/// The first byte from `at` on that two or more in trial lack, and that none of those was sent alone.
-fn first_unsent(members: &[Member], mut at: u64) -> u64 {
+/// The first byte from `at` on that enough in trial lack, and that none of those was sent alone.
+fn first_unsent(quorum: usize, members: &[Member], mut at: u64) -> u64 {
     let tried = || members.iter().filter(|m| m.is_tried());
     let lacks = |at| tried().filter_map(move |m| m.need().lacks_from(at, false));
-    while let Some(run) = union::shared_from(at, lacks) {
+    while let Some(run) = union::lacked_from(quorum, at, lacks) {
         let lacking = tried().filter(|m| {
             m.need().lacks_from(run.start, false).is_some_and(|range| range.start == run.start)
         });

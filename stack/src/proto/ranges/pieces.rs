@@ -1,7 +1,7 @@
 //! The pieces of a set, in chunks: a change in the middle moves part of one chunk, however many
 //! pieces there are.
 
-use core::mem::{replace, size_of};
+use core::mem::replace;
 use core::ops::Range;
 use std::collections::VecDeque;
 
@@ -39,6 +39,7 @@ impl Pieces {
     }
 
     /// Memory that this takes, in bytes, at most: chunks are not larger than [`CHUNK`].
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         let chunks = self.lower.len() * CHUNK + self.last.capacity() + self.spare.capacity();
         chunks * size_of::<Range<u64>>() + self.lower.capacity() * size_of::<Chunk>()

@@ -29,7 +29,7 @@ use super::send::store::Store;
 use super::time::Instant;
 use crate::config::{Algorithm, Content, Delivery, SessionConfig};
 use crate::error::{ConfigError, EndError, Reason};
-use crate::stats::{MemberReport, ModeReason, Sent};
+use crate::stats::{MemberReport, Sent};
 use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
 use core::ops::Range;
 use std::net::SocketAddr;
@@ -69,14 +69,12 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         now: Instant,
-        mut config: SessionConfig,
+        config: SessionConfig,
         peers: &[SocketAddr],
         port: u16,
         rng: &mut Rng,
     ) -> Result<Self, ConfigError> {
         check(&config, peers)?;
-        // What one lacks goes to it alone, so a session of one has no use for a group.
-        config.group = config.group.filter(|_| peers.len() > 1);
         let store = match config.content {
             Content::Stream { ring } => Store::ring(ring),
             Content::Source { len } => Store::source(len),
@@ -180,10 +178,7 @@ impl Session {
             addr: m.addr(),
             outcome: m.outcome().cloned(),
             mode: history.mode(m.mode()),
-            mode_reason: match self.members.len() {
-                1 => Some(ModeReason::Alone), // whether or not a group was asked for
-                _ => m.mode_reason(self.channel_of(index).is_some_and(Channel::is_shared)),
-            },
+            mode_reason: m.mode_reason(self.channel_of(index).is_some_and(Channel::is_shared)),
             arrived: history.arrived(),
             acked: m.need().held(),
             duration: until.since(self.began),
