@@ -196,9 +196,10 @@ impl Pieces {
         if len == 0 {
             self.drop_chunk(chunk);
             // Those that were apart are neighbours now.
-            return if self.len > 0 {
-                self.settle(chunk.saturating_sub(1))
-            };
+            if self.len > 0 {
+                self.settle(chunk.saturating_sub(1));
+            }
+            return;
         }
         if chunk < self.lower.len() && len + self.chunk(chunk + 1).len() <= JOINED {
             self.join(chunk);
