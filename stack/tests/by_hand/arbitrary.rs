@@ -37,7 +37,7 @@ impl Pair {
             content: Content::Stream { ring: 1 << 16 },
             ..SessionConfig::default()
         };
-        let session = ends[0].1.connect(now, config, &[addr(2), addr(3)]).unwrap();
+        let session = ends[0].1.connect(now, config, &[addr(2)]).unwrap();
         Self { now, ends, session, receivers: Vec::new() }
     }
 
