@@ -1,33 +1,15 @@
 //! Sessions whose receivers say what they hold, late, wrongly and again.
 
-use crate::hand::{App, DELAY, GROUP, Net, Packet, byte, group, source, straight};
+use crate::hand::{App, DELAY, GROUP, Net, Packet, byte, group, outcome, small, source, straight};
 use crate::seeds;
 use core::ops::Range;
 use core::time::Duration;
-use tcpxm::config::{Content, Delivery, EndpointConfig, SessionConfig};
-use tcpxm::error::Reason;
-use tcpxm::proto::endpoint::Endpoint;
+use tcpxm::config::{Content, Delivery, SessionConfig};
 use tcpxm::proto::event::{MemberId, SocketLoad};
 use tcpxm::proto::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 const ALL: Range<u64> = 0..u64::MAX;
-
-fn small(net: &mut Net, n: usize, buffer: usize) {
-    let config = EndpointConfig {
-        listen: true,
-        port: 8737,
-        recv_buffer: buffer,
-        recv_buffer_max: buffer,
-        ..Default::default()
-    };
-    net.nodes[n].endpoint = Endpoint::new(config, [n as u8; 32]);
-}
-
-fn outcome(net: &Net, app: &App, index: usize) -> Option<Result<(), Reason>> {
-    let member = MemberId { session: app.session, index };
-    net.nodes[0].endpoint.report(net.now, member)?.outcome
-}
 
 fn outcomes(net: &Net, app: &App) -> String {
     let all: Vec<_> = (0..app.ids.len())

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use tcpxm::config::{Content, Delivery, EndpointConfig, Group, SessionConfig};
 use tcpxm::error::Reason;
 use tcpxm::proto::endpoint::Endpoint;
-use tcpxm::proto::event::{Action, Arrival, ReadOutcome, ReceiverId, SessionId, SessionState};
+use tcpxm::proto::event::{
+    Action, Arrival, MemberId, ReadOutcome, ReceiverId, SessionId, SessionState,
+};
 use tcpxm::proto::time::Instant;
 
 pub(crate) const DELAY: Duration = Duration::from_micros(500);
@@ -294,4 +296,22 @@ impl App {
             !self.done(net)
         })
     }
+}
+
+/// Gives a receiver a buffer of this many bytes.
+pub(crate) fn small(net: &mut Net, n: usize, buffer: usize) {
+    let config = EndpointConfig {
+        listen: true,
+        port: 8737,
+        recv_buffer: buffer,
+        recv_buffer_max: buffer,
+        ..Default::default()
+    };
+    net.nodes[n].endpoint = Endpoint::new(config, [n as u8; 32]);
+}
+
+/// A member's outcome, once it has one.
+pub(crate) fn outcome(net: &Net, app: &App, index: usize) -> Option<Result<(), Reason>> {
+    let member = MemberId { session: app.session, index };
+    net.nodes[0].endpoint.report(net.now, member)?.outcome
 }

@@ -1,34 +1,16 @@
 //! What might hold a session up for ever, or grow for ever.
 
-use crate::hand::{self, App, DELAY, GROUP, Net, group, source, straight};
+use crate::hand::{self, App, DELAY, GROUP, Net, group, outcome, small, source, straight};
 use crate::seeds;
 use core::time::Duration;
 use std::cell::Cell;
 use std::rc::Rc;
-use tcpxm::config::{Content, Delivery, EndpointConfig, SessionConfig};
+use tcpxm::config::{Content, Delivery, SessionConfig};
 use tcpxm::error::Reason;
-use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::event::MemberId;
 use tcpxm::proto::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Gives a receiver a buffer of so many bytes.
-fn small(net: &mut Net, n: usize, buffer: usize) {
-    let config = EndpointConfig {
-        listen: true,
-        port: 8737,
-        recv_buffer: buffer,
-        recv_buffer_max: buffer,
-        ..Default::default()
-    };
-    net.nodes[n].endpoint = Endpoint::new(config, [n as u8; 32]);
-}
-
-fn outcome(net: &Net, app: &App, index: usize) -> Option<Result<(), Reason>> {
-    let member = MemberId { session: app.session, index };
-    net.nodes[0].endpoint.report(net.now, member)?.outcome
-}
 
 /// A stream whose group packets come late to all, now and then one of them by a round trip: what
 /// was to be repaired arrives, and is given up by the ring, before its repair may leave.

@@ -111,19 +111,24 @@ fn drain_group(s: &mut Session, now: Instant) -> usize {
     sent
 }
 
-/// A member's report on the group space.
-fn report(s: &mut Session, now: Instant, index: usize, ranges: &[(u64, u64)]) {
-    let space =
-        SpaceAck { largest: ranges[0].1, delay_us: 0, ce: 0, ranges: RangeList::Listed(ranges) };
-    let ack = Ack {
+/// An ACK of one that is in the group and has room, with these reports.
+pub(super) fn ack<'a>(unicast: Option<SpaceAck<'a>>, group: Option<SpaceAck<'a>>) -> Ack<'a> {
+    Ack {
         data_next: 0,
         data_edge: 1 << 30,
         control_next: 0,
         control_edge: 0,
         group_status: GroupStatus::Joined,
-        unicast: None,
-        group: Some(space),
-    };
+        unicast,
+        group,
+    }
+}
+
+/// A member's report on the group space.
+fn report(s: &mut Session, now: Instant, index: usize, ranges: &[(u64, u64)]) {
+    let space =
+        SpaceAck { largest: ranges[0].1, delay_us: 0, ce: 0, ranges: RangeList::Listed(ranges) };
+    let ack = ack(None, Some(space));
     s.on_ack(now, index, &ack);
 }
 

@@ -2,7 +2,7 @@
 //! back, nothing is sent to one alone that it does not lack, and the group carries only what two or
 //! more lack, as far as the sender has been told.
 
-use super::tests::{GROUP, LEN, at, establish, peers, train};
+use super::tests::{GROUP, LEN, ack, at, establish, peers, train};
 use super::{Session, plan::Target};
 use crate::config::{Content, Delivery, Group, SessionConfig};
 use crate::error::Reason;
@@ -11,7 +11,7 @@ use crate::proto::member::mode::Cause;
 use crate::proto::member::need::{Proof, Way};
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
-use crate::wire::{Ack, GroupStatus, MAX_RANGES, RangeList, SpaceAck};
+use crate::wire::{MAX_RANGES, RangeList, SpaceAck};
 use core::ops::Range;
 use core::time::Duration;
 use proptest::prelude::*;
@@ -161,15 +161,7 @@ impl Bench {
                 let &(_, largest) = ranges.first()?;
                 Some(SpaceAck { largest, delay_us: 0, ce: 0, ranges: RangeList::Listed(ranges) })
             });
-            let ack = Ack {
-                data_next: 0,
-                data_edge: 1 << 30,
-                control_next: 0,
-                control_edge: 0,
-                group_status: GroupStatus::Joined,
-                unicast,
-                group,
-            };
+            let ack = ack(unicast, group);
             self.s.members[member].conn_mut().lives(self.now);
             self.s.on_ack(self.now, member, &ack);
         }
