@@ -41,9 +41,18 @@ pub fn all() -> Vec<Entry> {
     for receivers in RECEIVERS {
         entries.extend(grid(receivers));
     }
-    for (name, about, scenario) in
-        [lines(), widths(), members(), losers(), holders(), crowds(), handshake(), sessions()]
-            .concat()
+    for (name, about, scenario) in [
+        lines(),
+        thin_returns(),
+        widths(),
+        members(),
+        losers(),
+        holders(),
+        crowds(),
+        handshake(),
+        sessions(),
+    ]
+    .concat()
     {
         entries.push(Entry { name: name.to_owned(), about: about.to_owned(), scenario });
     }
@@ -194,6 +203,41 @@ fn managed() -> Scenario {
 fn satellite() -> Scenario {
     let out = Link::lan().rate(10_000_000).delay(ms(140)).queue(700 << 10);
     Scenario::new(SEED).receivers(12).link(out).back(out.rate(64_000).queue(16 << 10))
+}
+
+/// By BBR over 20 Mbit/s, `delay` a line. Back come 64 kbit/s from each, or as much as `home` says
+/// from all together.
+fn thin(receivers: usize, delay: Duration, home: Option<u64>) -> Scenario {
+    let out = Link::lan().rate(20_000_000).delay(delay).queue(1 << 20);
+    let back = |rate| out.rate(rate).queue(32 << 10);
+    let base = Scenario::new(SEED)
+        .receivers(receivers)
+        .link(out)
+        .session(|s| s.algorithm = Algorithm::Bbr)
+        // the way back, which the model does not know
+        .costing(Duration::from_secs(3));
+    match home {
+        Some(rate) => base.home(back(rate)),
+        None => base.back(back(64_000)),
+    }
+}
+
+/// Ways back that are narrow.
+fn thin_returns() -> Vec<Named> {
+    let (near, far) = (ms(5), ms(140));
+    vec![
+        ("thin-return-1", "one receiver, 20 Mbit/s out, 64 kbit/s back", thin(1, near, None)),
+        ("thin-return-2", "two of them", thin(2, near, None)),
+        ("thin-return-4", "four of them", thin(4, near, None)),
+        ("thin-return-far-1", "one receiver, the same, 560 ms", thin(1, far, None)),
+        ("thin-return-far-2", "two of them", thin(2, far, None)),
+        ("thin-return-far-4", "four of them", thin(4, far, None)),
+        (
+            "thin-return-shared",
+            "two receivers, 20 Mbit/s out, 128 kbit/s back for both together",
+            thin(2, near, Some(128_000)),
+        ),
+    ]
 }
 
 /// 100 Mbit/s and 20 ms, where losses and not the line bound the window.

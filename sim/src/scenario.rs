@@ -25,6 +25,7 @@ pub struct Scenario {
     pub(crate) bytes: u64,
     pub(crate) link: Link,
     pub(crate) back: Option<Link>,
+    pub(crate) home: Option<Link>,
     pub(crate) shared_loss: Loss,
     pub(crate) independent_loss: Loss,
     pub(crate) v6: bool,
@@ -67,6 +68,7 @@ impl Scenario {
             bytes: 8 << 20,
             link: Link::lan(),
             back: None,
+            home: None,
             shared_loss: Loss::None,
             independent_loss: Loss::None,
             v6: false,
@@ -115,6 +117,12 @@ impl Scenario {
     #[must_use]
     pub fn back(self, link: Link) -> Self {
         Self { back: Some(link), ..self }
+    }
+
+    /// The sender's downlink, which all acknowledgements share, if it is not like the other lines.
+    #[must_use]
+    pub fn home(self, link: Link) -> Self {
+        Self { home: Some(link), ..self }
     }
 
     /// Random loss on the sender's uplink: a group datagram is lost to all.
@@ -311,7 +319,8 @@ impl Scenario {
             loss => self.link.losing(loss),
         };
         let addr = self.addr(0, SENDER_PORT);
-        let mut seats = vec![Seat { addr, up, down: self.link, deaf: false }];
+        let down = self.home.unwrap_or(self.link);
+        let mut seats = vec![Seat { addr, up, down, deaf: false }];
         for (i, receiver) in self.receivers.iter().enumerate() {
             let addr = self.addr(i + 1, PORT);
             seats.push(Seat {

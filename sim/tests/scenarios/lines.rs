@@ -1,6 +1,7 @@
 //! Lines that do other things than lose datagrams one by one.
 
-use sim::verify;
+use sim::{registry, verify};
+use tcpxm::config::Algorithm;
 
 #[test]
 fn reordering_costs_no_byte() {
@@ -110,4 +111,26 @@ fn a_queue_that_marks_loses_less_than_one_that_drops() {
     // What is not the session's data does not say that it can be marked, and is dropped even here.
     assert!(marked_lost * 4 < dropped_lost, "{lost:?}");
     assert!(marked_again == 0 && dropped_again > 0, "{lost:?}");
+}
+
+/// A narrow way back fills with acknowledgements, whose delay BBR would take for a slow line.
+#[test]
+fn bbr_lives_with_a_narrow_way_back_as_cubic_does() {
+    for name in [
+        "thin-return-1",
+        "thin-return-2",
+        "thin-return-4",
+        "thin-return-far-1",
+        "thin-return-far-2",
+        "thin-return-far-4",
+        "thin-return-shared",
+    ] {
+        let scenario = registry::find(name).expect("it has that name").scenario;
+        let cubic = scenario.session(|s| s.algorithm = Algorithm::Cubic).run();
+        let bound = cubic.completed.expect("by CUBIC it completes").mul_f64(1.3);
+        verify(name, |outcome| {
+            let took = outcome.completed.expect("verified");
+            assert!(took <= bound, "{name}: {took:?}, {bound:?} allowed");
+        });
+    }
 }

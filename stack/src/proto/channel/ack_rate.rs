@@ -69,11 +69,11 @@ pub(crate) fn tune(channel: Option<&Channel>, members: &mut [Member], index: usi
         if in_rounds && !m.is_limiting() {
             round(srtt, following)
         } else {
-            wanted(window, channel.segment(), srtt, reporters)
+            m.thinning().apply(wanted(window, channel.segment(), srtt, reporters))
         }
     } else {
         let Some(srtt) = m.path().rtt.smoothed() else { return };
-        wanted(m.path().congestion.window(), m.segment(), srtt, 1)
+        m.thinning().apply(wanted(m.path().congestion.window(), m.segment(), srtt, 1))
     };
     if differs(policy, m.ack_policy()) {
         members[index].tell_policy(policy);

@@ -4,6 +4,7 @@ use super::Channel;
 use crate::proto::member::Member;
 use crate::proto::send::congestion::Shown;
 use crate::proto::time::Instant;
+use core::time::Duration;
 
 impl Channel {
     /// Whether its pace lets a train leave.
@@ -84,6 +85,13 @@ impl Channel {
     #[cfg(test)]
     pub(crate) fn forget_pace(&mut self) {
         self.pacer = crate::proto::send::pace::Pacer::default();
+    }
+
+    /// A member's acknowledgements are held back for so long, since its way back is narrow.
+    pub(crate) fn expect_acks(&mut self, index: usize, held: Duration) {
+        if let Some(bbr) = &mut self.bbr {
+            bbr.expect_acks(index, held);
+        }
     }
 
     /// Tells the one machine whether a member counts.

@@ -7,6 +7,7 @@ pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
 mod reason;
+pub(crate) mod thinning;
 pub(crate) mod timers;
 pub(crate) mod watch;
 pub(crate) mod window;
@@ -30,6 +31,7 @@ use history::History;
 use mode::Cause;
 use need::{Need, Proof, Way};
 use std::net::SocketAddr;
+use thinning::Thinning;
 use watch::Watch;
 use window::Window;
 
@@ -64,6 +66,7 @@ pub(crate) struct Member {
     heard_percent: u8,
     /// How it was told to acknowledge.
     ack_policy: AckPolicy,
+    thinning: Thinning,
     watch: Watch,
     retry_at: Option<Instant>,
     retry_after: Duration,
@@ -111,6 +114,7 @@ impl Member {
             served: Instant::ZERO,
             heard_percent: 0,
             ack_policy: AckPolicy::default(),
+            thinning: Thinning::default(),
             watch: Watch::default(),
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
@@ -242,6 +246,11 @@ impl Member {
         self.ack_policy
     }
 
+    /// How much more seldom than its window asks for.
+    pub(crate) fn thinning(&self) -> Thinning {
+        self.thinning
+    }
+
     /// Not served any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.mode == Mode::Gone
@@ -346,6 +355,23 @@ impl Member {
     /// It bounds the group's window from here on, or it does not; whether that is new.
     pub(crate) fn seat(&mut self, limits: bool) -> bool {
         core::mem::replace(&mut self.limits, limits) != limits
+    }
+
+    /// Looks whether its acknowledgements queue on their way.
+    pub(crate) fn thin_acks(&mut self, now: Instant) {
+        let path = if self.is_multicast() { &self.board.path } else { &self.conn.tx.path };
+        if let (Some(srtt), Some(least)) = (path.rtt.smoothed(), path.rtt.least()) {
+            self.thinning.watch(now, srtt, least);
+        }
+    }
+
+    /// For how long its acknowledgements are held back beyond what its window asks for. What is sent
+    /// meanwhile needs room there.
+    pub(crate) fn hold_acks(&mut self) -> Duration {
+        let thin = self.thinning.is_thin();
+        let held = if thin { self.ack_policy.delay } else { Duration::ZERO };
+        self.conn.tx.path.congestion.expect_acks(held);
+        held
     }
 
     /// Tells it how to acknowledge.

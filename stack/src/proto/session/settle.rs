@@ -1,6 +1,7 @@
 //! What comes back from a member: its acknowledgements, and what follows from them.
 
 use super::Session;
+use crate::config::Algorithm;
 use crate::proto::channel::ack_rate;
 use crate::proto::member::mode::Cause;
 use crate::proto::member::need::Proof;
@@ -58,6 +59,9 @@ impl Session {
         // Promotion is judged at each report; what lasts, at each check.
         if self.members[index].mode() == Mode::Trial {
             self.judge(now, index);
+        }
+        if self.config.algorithm == Algorithm::Bbr {
+            self.members[index].thin_acks(now);
         }
         self.tune_acks(index);
     }
@@ -130,5 +134,9 @@ impl Session {
         let Self { members, channels, .. } = self;
         let channel = members[index].channel().map(|id| &channels[id.0]);
         ack_rate::tune(channel, members, index);
+        let held = members[index].hold_acks();
+        if let Some(id) = members[index].channel() {
+            channels[id.0].expect_acks(index, held);
+        }
     }
 }

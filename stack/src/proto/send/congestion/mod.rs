@@ -128,6 +128,13 @@ impl Congestion {
         }
     }
 
+    /// Acknowledgements come so seldom, since the way back is narrow; zero: as the window asks for.
+    pub(crate) fn expect_acks(&mut self, held: Duration) {
+        if let Self::Rate(bbr) = self {
+            bbr.expect_acks(0, held);
+        }
+    }
+
     /// The segments have another length from now on.
     pub(crate) fn set_mss(&mut self, mss: u64) {
         match self {

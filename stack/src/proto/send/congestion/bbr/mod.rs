@@ -416,12 +416,18 @@ impl Bbr {
         }
     }
 
+    /// One acknowledgement of a path covers what is sent in so long, since the way back is narrow.
+    pub(crate) fn expect_acks(&mut self, path: usize, held: Duration) {
+        self.models[path].held = held;
+    }
+
     fn move_window(&mut self, path: usize, acked: u64) {
         let gain = self.phase.gains().1.max(DOWN.1);
         let product = self.product(path, gain);
         let train = (self.rate() * TRAIN_TIME.as_secs_f64()).min((TRAIN * self.mss) as f64);
         let trains = TRAINS * train.max(self.mss as f64);
-        let most = product * (1.0 + ACK_PART) + trains;
+        let held = self.rate() * self.models[path].held.as_secs_f64();
+        let most = product + held.max(product * ACK_PART) + trains;
         let known = self.rate() > 0.0;
         let most = if known { bytes(most).max(LEAST_SEGMENTS * self.mss) } else { u64::MAX };
         self.models[path].move_window(acked, most, self.filled && known);

@@ -37,6 +37,8 @@ pub(crate) struct Model {
     most: f64,
     pub(super) flight: u64,
     pub(super) window: u64,
+    /// For how long an acknowledgement is held back beyond what the window asks for.
+    pub(super) held: Duration,
     /// Before the last losses, or time-outs in a row.
     before: Option<Before>,
 }
@@ -79,6 +81,7 @@ impl Model {
             most: 0.0,
             flight: 0,
             window,
+            held: Duration::ZERO,
             before: None,
         }
     }
