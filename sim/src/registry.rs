@@ -404,6 +404,18 @@ fn losers() -> Vec<Named> {
                 .min_share(0.3),
         ),
         (
+            "group-lost-in-step",
+            "nobody hears the group for three seconds; few packets are on their way by then",
+            three()
+                .bytes(32 << 20)
+                .link(Link::lan().rate(1_000_000_000).delay(Duration::from_micros(50)))
+                .session(|s| s.rate = Some(100_000_000))
+                .at(ms(1000), Fault::CutGroup(Who::All))
+                .at(ms(4000), Fault::RestoreGroup(Who::All))
+                .costing(Duration::from_secs(6))
+                .min_share(0.3),
+        ),
+        (
             "death",
             "one of four dies halfway",
             // three time-outs of 200, 400 and 800 ms until it no longer counts for the group

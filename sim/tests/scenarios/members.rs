@@ -62,6 +62,19 @@ fn a_group_lost_for_all_is_taken_up_again() {
 }
 
 #[test]
+fn few_packets_are_enough_to_see_that_nobody_hears_the_group() {
+    verify("group-lost-in-step", |outcome| {
+        // The period of judgement after the cut, and as much again to measure and to decide.
+        let until = Duration::from_secs(2);
+        for r in &outcome.receivers {
+            let left = r.report.transitions.iter().find(|t| t.mode == Mode::Unicast);
+            let left = left.unwrap_or_else(|| panic!("{:?}", r.report.transitions));
+            assert!(left.at <= until && left.why.starts_with("hears less"), "{left:?}");
+        }
+    });
+}
+
+#[test]
 fn one_that_dies_holds_the_others_for_a_bounded_time() {
     verify("death", |outcome| {
         let completed = outcome.completed.expect("verified");

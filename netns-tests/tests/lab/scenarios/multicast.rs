@@ -124,8 +124,8 @@ pub(super) fn the_group_dies_midway_and_comes_back() {
     assert_copied(&lab, &daemons);
     for host in &done.hosts {
         let events = host["events"].as_array().unwrap();
-        assert!(events.iter().any(|event| event["mode"] == "unicast"), "{host:#?}");
-        assert!(host["unicast_bytes"].as_u64() > Some(0), "{host:#?}");
+        assert!(events.iter().any(|event| event["mode"] == "unicast"), "{done:#?}");
+        assert!(host["unicast_bytes"].as_u64() > Some(0), "{done:#?}");
     }
     assert_eq!(done.modes(), ["multicast"; 3], "all hear it again: {done:#?}");
 }

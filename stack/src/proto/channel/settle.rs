@@ -30,7 +30,11 @@ impl Channel {
     /// A member answered something sent to it alone at `asked`: what it should have reported by now.
     pub(crate) fn on_answer(&self, now: Instant, m: &mut Member, asked: Instant) -> GroupNews {
         let delay = m.ack_delay();
-        m.board_mut().find_silent(now, asked, delay, &self.log)
+        let news = m.board_mut().find_silent(now, asked, delay, &self.log);
+        if !news.missed.is_empty() {
+            m.probe_answered(); // it has heard nothing, and said so
+        }
+        news
     }
 
     /// What was overtaken long enough ago is lost, when it is time to say so.

@@ -123,7 +123,7 @@ impl Member {
         self.probe_after = (self.probe_after * 2).clamp(least, PROBE_MAX.max(least));
     }
 
-    /// It reported something new.
+    /// It told what became of packets that went to the group.
     pub(crate) fn probe_answered(&mut self) {
         self.probe_after = Duration::ZERO;
     }

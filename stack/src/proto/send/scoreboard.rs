@@ -8,6 +8,7 @@ use super::rack::Verdict;
 use super::space::{LATE_MEMORY, LATE_ROUND_TRIPS};
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
+use crate::stats::LEAST;
 use crate::wire::SpaceAck;
 use core::ops::Range;
 use core::time::Duration;
@@ -312,8 +313,13 @@ impl Scoreboard {
         self.loss
     }
 
-    /// Outcomes known of the last [`JUDGED`] packets, and the share heard, 0 to 1.
+    /// Outcomes known of the last [`JUDGED`] packets, and the share heard, 0 to 1. Of enough that were
+    /// missed one after the other, those: a group that has just died is not spoken for by its past.
     pub(crate) fn hearing(&self) -> (u32, f64) {
+        let missed = self.outcomes.trailing_zeros().min(self.counted);
+        if missed >= LEAST {
+            return (missed, 0.0);
+        }
         let mask = if self.counted >= JUDGED { u128::MAX } else { (1 << self.counted) - 1 };
         let heard = (self.outcomes & mask).count_ones();
         (self.counted, f64::from(heard) / f64::from(self.counted.max(1)))

@@ -2,6 +2,7 @@ use super::{GroupNews, JUDGED, Scoreboard};
 use crate::config::Algorithm;
 use crate::proto::send::log::GroupLog;
 use crate::proto::time::Instant;
+use crate::stats::LEAST;
 use crate::wire::{RangeList, SpaceAck};
 use core::time::Duration;
 
@@ -87,6 +88,27 @@ fn an_answer_to_a_later_question_shows_a_dead_group() {
     bench.find_silent(310, 70);
     assert_eq!(bench.news.missed, [4]);
     assert!(!bench.board.waits());
+}
+
+#[test]
+fn packets_missed_one_after_the_other_speak_for_themselves() {
+    let mut bench = Bench::new();
+    let heard = u64::from(JUDGED) * 3 / 4;
+    for n in 0..heard {
+        bench.send(n, true);
+    }
+    bench.ack(200, &[(0, heard - 1)]);
+    for missed in 1..=LEAST {
+        let at = 2000 * u64::from(missed);
+        bench.send(at, true);
+        bench.find_silent(at + 1900, at + 1000);
+        let (of, share) = bench.board.hearing();
+        let expected = if missed < LEAST { heard as u32 + missed } else { LEAST };
+        assert_eq!((of, share == 0.0), (expected, missed == LEAST), "{missed} missed");
+    }
+    let pn = bench.send(100_000, true);
+    bench.ack(100_010, &[(pn, pn)]);
+    assert!(bench.board.hearing().1 > 0.7, "heard again");
 }
 
 #[test]
