@@ -197,7 +197,6 @@ impl RangeSet {
     }
 
     /// Memory that the pieces take, in bytes, at most.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.pieces.bytes()
     }

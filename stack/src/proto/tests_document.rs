@@ -40,7 +40,9 @@ fn when(cause: Cause) -> String {
         ),
         Cause::HearsLittle => {
             let little = percent(DEMOTE_SHARE);
-            format!("less than {little} heard of at least {least}, for {period}")
+            format!(
+                "less than {little} heard of at least {least}, or none of the last {least}, for {period}"
+            )
         }
         Cause::Lossy => format!(
             "over {period} and at least {JUDGED} packets: more than {}, more than twice the \

@@ -39,7 +39,6 @@ impl Pieces {
     }
 
     /// Memory that this takes, in bytes, at most: chunks are not larger than [`CHUNK`].
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         let chunks = self.lower.len() * CHUNK + self.last.capacity() + self.spare.capacity();
         chunks * size_of::<Range<u64>>() + self.lower.capacity() * size_of::<Chunk>()

@@ -5,10 +5,6 @@ use super::unordered::Unordered;
 use crate::config::Delivery;
 use core::ops::Range;
 
-/// Pieces of received stream kept apart by holes, at most: a segment that would need one more is
-/// refused, unless it is the very next one.
-pub(crate) const MAX_HOLES: usize = 4096;
-
 /// What became of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accepted {
@@ -17,8 +13,8 @@ pub(crate) enum Accepted {
         /// Bytes not seen before; 0 for a pure duplicate.
         fresh: u64,
     },
-    /// Nothing of it was taken (no room, in order beyond the edge, beyond the end, or too many
-    /// holes): it must not be acknowledged.
+    /// Nothing of it was taken (no room, in order beyond the edge, beyond the end, or so many holes that
+    /// another one costs too much): it must not be acknowledged.
     Refused,
 }
 
@@ -110,12 +106,11 @@ impl RecvBuffer {
         }
     }
 
-    /// The offset behind so many bytes that lack beyond the highest one that has arrived; of what is
-    /// read in order, `highest` and so many.
-    pub(crate) fn lacking(&self, highest: u64, bytes: u64) -> u64 {
+    /// [`Self::edge`], with no more than so many bytes on their way to here.
+    pub(crate) fn edge_within(&mut self, credit: u64) -> u64 {
         match self {
-            Self::Ordered(_) => highest.saturating_add(bytes),
-            Self::Unordered(b) => b.lacking(bytes),
+            Self::Ordered(b) => b.edge_within(credit),
+            Self::Unordered(b) => b.edge_within(credit),
         }
     }
 
@@ -134,6 +129,15 @@ impl RecvBuffer {
         match self {
             Self::Ordered(_) => Vec::new(),
             Self::Unordered(b) => b.take_back(range),
+        }
+    }
+
+    /// Memory that it takes beside the bytes themselves.
+    #[cfg(test)]
+    pub(super) fn overhead(&self) -> usize {
+        match self {
+            Self::Ordered(b) => b.overhead(),
+            Self::Unordered(b) => b.overhead(),
         }
     }
 
@@ -288,23 +292,6 @@ mod tests {
             assert_eq!(buffer.accept(u64::MAX, b"ab"), Accepted::Refused);
             assert_eq!(buffer.accept(u64::MAX - 1, b"a"), Accepted::Refused);
             assert_eq!(buffer.next(), 0);
-        }
-    }
-
-    #[test]
-    fn holes_are_limited_and_what_comes_next_still_enters() {
-        for kind in KINDS {
-            let mut buffer = RecvBuffer::new(kind, 1 << 20);
-            let mut stored = 0;
-            for i in 1..=2 * MAX_HOLES as u64 {
-                stored += usize::from(buffer.accept(10 * i, b"x") != Accepted::Refused);
-            }
-            assert!((MAX_HOLES - 1..=MAX_HOLES).contains(&stored), "{kind:?}: {stored}");
-            assert_eq!(buffer.accept(5, b"x"), Accepted::Refused);
-            assert_eq!(buffer.accept(0, b"x"), Accepted::Stored { fresh: 1 });
-            assert_eq!(buffer.accept(1, b"x"), Accepted::Stored { fresh: 1 });
-            while buffer.read(&mut [0; 100]).is_some() {}
-            assert_eq!(buffer.accept(11, b"x"), Accepted::Stored { fresh: 1 });
         }
     }
 }

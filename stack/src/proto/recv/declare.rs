@@ -6,8 +6,8 @@ use crate::proto::ranges::RangeSet;
 use crate::wire::{OffsetList, Record};
 use core::ops::Range;
 
-/// Ranges looked at for one record: it holds some thousands, of two bytes and more each.
-const LOOK: usize = 4096;
+/// A range takes two bytes of a record at least (docs/wire.md, HAVE).
+const LEAST_RANGE: usize = 2;
 
 /// What is still to be said.
 #[derive(Debug, Default)]
@@ -74,8 +74,10 @@ impl Word {
 
 fn say(set: &mut RangeSet, control: &mut Control, word: Word) {
     while !set.is_empty() {
-        let ranges: Vec<Range<u64>> = set.iter().take(LOOK).collect();
-        let n = OffsetList::fit(&ranges, control.record_room());
+        let room = control.record_room();
+        // No more than may fit: this is asked for at every declaration, mostly with no room left.
+        let ranges: Vec<Range<u64>> = set.iter().take(room / LEAST_RANGE).collect();
+        let n = OffsetList::fit(&ranges, room);
         if n == 0 {
             return;
         }

@@ -1,10 +1,12 @@
 //! The receiving half: the bytes on their way to the application, and what is told to the sender
 //! about the datagrams that brought them.
 
+mod ahead;
 pub(crate) mod autotune;
 pub(crate) mod buffer;
 pub(crate) mod declare;
 pub(crate) mod heard;
+mod limits;
 mod ordered;
 pub(crate) mod pns;
 pub(crate) mod pressure;

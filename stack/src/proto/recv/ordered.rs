@@ -1,6 +1,7 @@
 //! Ordered delivery: a ring in which segments wait at their place until what is before them came.
 
-use super::buffer::{Accepted, MAX_HOLES, end_agrees};
+use super::buffer::{Accepted, end_agrees};
+use super::limits;
 use crate::proto::ranges::RangeSet;
 use core::fmt;
 use smoltcp::storage::RingBuffer;
@@ -48,7 +49,7 @@ impl Ordered {
             return Accepted::Refused;
         }
         let from = offset.max(next);
-        if from > next && self.beyond.len() >= MAX_HOLES && !self.beyond.joins(&(from..end)) {
+        if !limits::admits(&self.beyond, 0, &(from..end), next) {
             return Accepted::Refused;
         }
         let mut fresh = 0;
@@ -79,6 +80,16 @@ impl Ordered {
         self.read_at.saturating_add(self.ring.capacity() as u64)
     }
 
+    /// The edge where no more than so many bytes may be on their way.
+    pub(super) fn edge_within(&self, credit: u64) -> u64 {
+        self.edge().min(self.highest().saturating_add(credit))
+    }
+
+    /// One beyond the highest byte that has arrived.
+    fn highest(&self) -> u64 {
+        self.beyond.last().map_or(self.next(), |p| p.end)
+    }
+
     pub(super) fn grow(&mut self, capacity: usize) {
         if capacity <= self.ring.capacity() {
             return;
@@ -106,8 +117,7 @@ impl Ordered {
     }
 
     pub(super) fn set_end(&mut self, len: u64) -> bool {
-        let highest = self.beyond.last().map_or(self.next(), |p| p.end);
-        let agrees = end_agrees(self.end, highest, len);
+        let agrees = end_agrees(self.end, self.highest(), len);
         if agrees {
             self.end = Some(len);
         }
@@ -116,6 +126,11 @@ impl Ordered {
 
     pub(super) fn end(&self) -> Option<u64> {
         self.end
+    }
+
+    #[cfg(test)]
+    pub(super) fn overhead(&self) -> usize {
+        self.beyond.bytes()
     }
 }
 

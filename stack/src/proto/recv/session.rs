@@ -57,8 +57,6 @@ pub(crate) struct Receiving {
     buffer: RecvBuffer,
     tune: Autotune,
     told_edge: u64,
-    /// End of the highest byte that has arrived.
-    highest: u64,
     /// Bytes that may be on their way to here, if the sockets bound that.
     credit: Option<u64>,
     pub(crate) group: Option<GroupRx>,
@@ -102,7 +100,6 @@ impl Receiving {
             buffer: RecvBuffer::new(delivery, capacity),
             tune: Autotune::new(capacity, most),
             told_edge: capacity as u64,
-            highest: 0,
             credit: None,
             group,
             heard: Heard::new(),
@@ -203,7 +200,6 @@ impl Receiving {
         };
         let count = if by_group { &mut self.arrived.multicast } else { &mut self.arrived.unicast };
         *count += fresh;
-        self.highest = self.highest.max(end);
         if incoming.header.encap.repair {
             self.arrived.repaired += fresh;
         }
@@ -357,11 +353,12 @@ impl Receiving {
 
     /// The edge to tell: what the buffer can take, and the sockets before it. What was told once
     /// stays (RFC 9293, 3.8.6: a receiver should not shrink the window).
-    fn edge(&self) -> u64 {
-        let edge = self.buffer.edge();
-        let lacking = |credit| self.buffer.lacking(self.highest, credit);
-        let bound = self.credit.map_or(u64::MAX, lacking);
-        edge.min(bound).max(self.told_edge.min(edge))
+    fn edge(&mut self) -> u64 {
+        let edge = match self.credit {
+            Some(credit) => self.buffer.edge_within(credit),
+            None => self.buffer.edge(),
+        };
+        edge.max(self.told_edge)
     }
 
     /// Tells the edge unasked when it has moved far enough.

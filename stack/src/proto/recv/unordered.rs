@@ -1,19 +1,14 @@
 //! Unordered delivery: a queue of segments as they came, each byte of the stream once.
 
-use super::buffer::{Accepted, MAX_HOLES, end_agrees};
+use super::ahead::Ahead;
+use super::buffer::{Accepted, end_agrees};
+use super::limits;
 use crate::proto::ranges::RangeSet;
 use crate::wire::MAX_OFFSET;
 use core::fmt;
 use core::ops::Range;
 use smoltcp::storage::RingBuffer;
 use std::collections::VecDeque;
-
-/// A queue of any size holds at least [`MAX_HOLES`] entries; a large one holds one per so many
-/// bytes, fewer than any full segment has, so that only tiny segments meet the limit.
-const BYTES_PER_ENTRY: usize = 1024;
-
-/// With ranges held ahead, the edge is looked for once in so many parts of the queue.
-const LOOKS: u64 = 16;
 
 /// Bytes that stand together, in the stream and in the queue.
 #[derive(Debug, Clone, Copy)]
@@ -27,16 +22,16 @@ pub(crate) struct Unordered {
     /// The bytes of all entries, one after the other.
     queue: RingBuffer<'static, u8>,
     entries: VecDeque<Entry>,
-    max_entries: usize,
     /// All that is here or was, and all that the application holds.
     received: RangeSet,
     /// One beyond the highest byte that has arrived.
     highest: u64,
     edge: u64,
-    /// Where the edge was looked for last, beyond held ranges: the highest byte and the room then.
-    looked: Option<u64>,
-    /// Pieces when something was last said to be held: they are not the network's doing.
-    held_pieces: usize,
+    /// With ranges held beyond that: how far the free room reaches, and how far a credit does.
+    room: Option<Ahead>,
+    credit: Option<Ahead>,
+    /// Memory that pieces take because of what the application said: not the network's doing.
+    own: usize,
     end: Option<u64>,
 }
 
@@ -56,12 +51,12 @@ impl Unordered {
         Self {
             queue: RingBuffer::new(vec![0; capacity]),
             entries: VecDeque::new(),
-            max_entries: MAX_HOLES.max(capacity / BYTES_PER_ENTRY),
             received: RangeSet::new(),
             highest: 0,
             edge: capacity as u64,
-            looked: None,
-            held_pieces: 0,
+            room: None,
+            credit: None,
+            own: 0,
             end: None,
         }
     }
@@ -76,7 +71,8 @@ impl Unordered {
             entries += usize::from(tail != Some(gap.start));
         }
         if fresh == 0 {
-            self.reach(end);
+            self.pass(end);
+            self.advance_edge();
             return Accepted::Stored { fresh };
         }
         // Beyond the edge as well: the edge says how much a sender may have on its way to this
@@ -84,8 +80,7 @@ impl Unordered {
         if end > MAX_OFFSET
             || self.end.is_some_and(|fin| end > fin)
             || fresh > self.queue.window() as u64
-            || entries > self.max_entries
-            || !self.fits(offset, end)
+            || !self.admits(&range, entries)
         {
             return Accepted::Refused;
         }
@@ -98,36 +93,53 @@ impl Unordered {
                 _ => self.entries.push_back(Entry { offset: gap.start, len: part.len() }),
             }
         }
+        self.pass(end);
         self.received.insert(range);
-        self.reach(end);
+        self.own = self.own.min(self.received.bytes());
+        self.advance_edge();
         Accepted::Stored { fresh }
     }
 
+    /// Whether there is memory for it: for the pieces, and for so many entries in all.
+    fn admits(&self, range: &Range<u64>, entries: usize) -> bool {
+        let (capacity, next) = (self.queue.capacity(), self.next());
+        let places = |lowest| limits::places(capacity, size_of::<Entry>(), lowest);
+        let has_place = entries <= places(false)
+            || (entries <= places(true) && limits::is_lowest(&self.received, range.start, next));
+        has_place && limits::admits(&self.received, self.own, range, next)
+    }
+
     /// Bytes up to `end` have arrived, maybe not for the first time.
-    fn reach(&mut self, end: u64) {
+    fn pass(&mut self, end: u64) {
+        for ahead in self.room.iter_mut().chain(&mut self.credit) {
+            ahead.pass(end, &self.received);
+        }
         self.highest = self.highest.max(end);
-        self.advance_edge();
     }
 
     pub(super) fn have(&mut self, range: Range<u64>) {
-        self.received.insert(range);
-        self.held_pieces = self.received.len();
-        self.looked = None;
+        for ahead in self.room.iter_mut().chain(&mut self.credit) {
+            ahead.fill(&range, &self.received);
+        }
+        self.say(|received| received.insert(range));
         self.advance_edge();
     }
 
     pub(super) fn take_back(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
+        for ahead in self.room.iter_mut().chain(&mut self.credit) {
+            ahead.open(&range, &self.received);
+        }
         let had: Vec<_> = self.received.overlap(range.clone()).collect();
-        self.received.remove(range);
+        self.say(|received| received.remove(range));
         had
     }
 
-    /// Whether the pieces stay within their limit. The last place is kept for the segment that
-    /// comes next in order, else pieces beyond a hole at the very beginning could lock it out.
-    fn fits(&self, offset: u64, end: u64) -> bool {
-        self.received.len() + 1 < MAX_HOLES + self.held_pieces
-            || self.received.joins(&(offset..end))
-            || offset <= self.next()
+    /// The application says what it holds, or does not.
+    fn say(&mut self, change: impl FnOnce(&mut RangeSet)) {
+        let before = self.received.bytes();
+        change(&mut self.received);
+        let after = self.received.bytes();
+        self.own = (self.own + after.saturating_sub(before)).min(after);
     }
 
     pub(super) fn next(&self) -> u64 {
@@ -148,7 +160,6 @@ impl Unordered {
         moved -= larger.enqueue_slice(&all);
         debug_assert_eq!(moved, 0);
         self.queue = larger;
-        self.max_entries = MAX_HOLES.max(capacity / BYTES_PER_ENTRY);
         self.advance_edge();
     }
 
@@ -188,29 +199,32 @@ impl Unordered {
     /// is room for.
     fn advance_edge(&mut self) {
         let room = self.queue.window() as u64;
-        let plain = self.highest.saturating_add(room);
-        if self.received.last().is_none_or(|last| last.end <= self.highest) {
-            self.edge = self.edge.max(plain);
-            return;
-        }
-        // Looked for again when it has moved by a part of the queue: a look takes a step a range.
-        let step = self.queue.capacity() as u64 / LOOKS;
-        if self.looked.is_none_or(|looked| plain >= looked.saturating_add(step)) {
-            self.looked = Some(plain);
-            self.edge = self.edge.max(self.lacking(room));
-        }
+        self.edge = self.edge.max(behind(room, self.highest, &self.received, &mut self.room));
     }
 
-    /// The offset behind so many bytes that lack beyond the highest one that has arrived.
-    pub(super) fn lacking(&self, mut room: u64) -> u64 {
-        for gap in self.received.gaps(self.highest..MAX_OFFSET) {
-            if gap.end - gap.start >= room {
-                return gap.start + room;
-            }
-            room -= gap.end - gap.start;
+    /// The edge where no more than so many bytes may be on their way.
+    pub(super) fn edge_within(&mut self, credit: u64) -> u64 {
+        if self.credit.as_ref().is_some_and(|ahead| ahead.exceeds(credit)) {
+            self.credit = None; // it has shrunk
         }
-        MAX_OFFSET // no more than can be said is missing
+        self.edge.min(behind(credit, self.highest, &self.received, &mut self.credit))
     }
+
+    /// Memory that it takes beside the bytes themselves.
+    #[cfg(test)]
+    pub(super) fn overhead(&self) -> usize {
+        self.received.bytes() + self.entries.capacity() * size_of::<Entry>()
+    }
+}
+
+/// The offset behind so many bytes that lack beyond the highest one that has arrived. Mostly nothing is
+/// held beyond that; else `ahead` keeps the place.
+fn behind(bytes: u64, highest: u64, received: &RangeSet, ahead: &mut Option<Ahead>) -> u64 {
+    if received.last().is_none_or(|last| last.end <= highest) {
+        *ahead = None;
+        return highest.saturating_add(bytes);
+    }
+    ahead.get_or_insert_with(|| Ahead::new(highest)).reach(bytes, received)
 }
 
 #[cfg(test)]
@@ -247,17 +261,5 @@ mod tests {
         assert_eq!(buffer.read(&mut buf), Some((8, 4)));
         assert_eq!(buffer.accept(0, b"abcd"), Accepted::Stored { fresh: 4 });
         assert_eq!((buffer.next(), buffer.edge()), (18, 22));
-    }
-
-    #[test]
-    fn entries_are_limited() {
-        let mut buffer = Unordered::new(1 << 20);
-        let top = 2 * MAX_HOLES as u64;
-        // Downwards no two are neighbours in the queue, though they are one piece of the stream.
-        let stored = (0..top).rev().filter(|&at| buffer.accept(at, b"x") != Accepted::Refused);
-        assert_eq!(stored.count(), MAX_HOLES);
-        assert_eq!(buffer.entries.len(), MAX_HOLES);
-        assert!(buffer.read(&mut [0; 1]).is_some());
-        assert_eq!(buffer.accept(0, b"x"), Accepted::Stored { fresh: 1 });
     }
 }
