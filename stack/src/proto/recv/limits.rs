@@ -20,6 +20,7 @@ const BYTES_PER_PLACE: usize = 1024;
 
 /// Whether a segment may be taken, though that may make one piece more. `own`: memory that pieces take
 /// because of what the application said; `next`: the first byte not yet received in order.
+#[inline]
 pub(super) fn admits(pieces: &RangeSet, own: usize, segment: &Range<u64>, next: u64) -> bool {
     let spent = pieces.bytes().saturating_sub(own);
     spent < PIECES

@@ -17,6 +17,12 @@ struct Entry {
     len: usize,
 }
 
+impl Entry {
+    fn end(&self) -> u64 {
+        self.offset + self.len as u64
+    }
+}
+
 /// Receive buffer that hands segments out as they came.
 pub(crate) struct Unordered {
     /// The bytes of all entries, one after the other.
@@ -64,11 +70,18 @@ impl Unordered {
     pub(super) fn accept(&mut self, offset: u64, bytes: &[u8]) -> Accepted {
         let Some(end) = offset.checked_add(bytes.len() as u64) else { return Accepted::Refused };
         let range = offset..end;
-        let tail = self.entries.back().map(|last| last.offset + last.len as u64);
+        // As mostly: nothing of it, nor beyond it, is here.
+        let is_next = self.received.last().is_none_or(|last| last.end <= offset);
+        let tail = self.entries.back().map(Entry::end);
         let (mut fresh, mut entries) = (0, self.entries.len());
-        for gap in self.received.gaps(range.clone()) {
-            fresh += gap.end - gap.start;
-            entries += usize::from(tail != Some(gap.start));
+        if is_next {
+            fresh = end - offset;
+            entries += usize::from(tail != Some(offset));
+        } else {
+            for gap in self.received.gaps(range.clone()) {
+                fresh += gap.end - gap.start;
+                entries += usize::from(tail != Some(gap.start));
+            }
         }
         if fresh == 0 {
             self.pass(end);
@@ -84,18 +97,19 @@ impl Unordered {
         {
             return Accepted::Refused;
         }
-        for gap in self.received.gaps(range.clone()) {
-            let part = &bytes[(gap.start - offset) as usize..(gap.end - offset) as usize];
-            let written = self.queue.enqueue_slice(part);
-            debug_assert_eq!(written, part.len());
-            match self.entries.back_mut() {
-                Some(last) if last.offset + last.len as u64 == gap.start => last.len += part.len(),
-                _ => self.entries.push_back(Entry { offset: gap.start, len: part.len() }),
+        if is_next {
+            put(&mut self.queue, &mut self.entries, offset, bytes);
+        } else {
+            for gap in self.received.gaps(range.clone()) {
+                let part = &bytes[(gap.start - offset) as usize..(gap.end - offset) as usize];
+                put(&mut self.queue, &mut self.entries, gap.start, part);
             }
         }
         self.pass(end);
         self.received.insert(range);
-        self.own = self.own.min(self.received.bytes());
+        if self.own > 0 {
+            self.own = self.own.min(self.received.bytes());
+        }
         self.advance_edge();
         Accepted::Stored { fresh }
     }
@@ -214,6 +228,21 @@ impl Unordered {
     #[cfg(test)]
     pub(super) fn overhead(&self) -> usize {
         self.received.bytes() + self.entries.capacity() * size_of::<Entry>()
+    }
+}
+
+/// Queues bytes of the stream, for which there is room.
+fn put(
+    queue: &mut RingBuffer<'static, u8>,
+    entries: &mut VecDeque<Entry>,
+    offset: u64,
+    bytes: &[u8],
+) {
+    let written = queue.enqueue_slice(bytes);
+    debug_assert_eq!(written, bytes.len());
+    match entries.back_mut() {
+        Some(last) if last.end() == offset => last.len += bytes.len(),
+        _ => entries.push_back(Entry { offset, len: bytes.len() }),
     }
 }
 
