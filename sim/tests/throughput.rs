@@ -27,29 +27,26 @@ fn of(cell: &Cell) -> f64 {
     recorded(cell).unwrap_or_else(|| panic!("{cell} is not in the table"))
 }
 
-/// What is measured below, a part at a time, is compared with a table that meets the goals itself. Where
-/// the table's own seed does not, since a probe of the round trip fell into it once more, the middle one
-/// of five seeds must.
+/// What is measured below, a part at a time, is compared with a table that meets the goals itself.
 #[test]
 fn the_table_has_every_cell_and_meets_its_goals() {
     let cells = grid();
     assert_eq!(cells.len(), 180);
     for cell in cells.iter().filter(|cell| cell.loss == 0) {
         let share = of(cell);
-        let share = if share < WITHOUT_LOSS { middle(cell) } else { share };
         assert!(share >= WITHOUT_LOSS, "{cell}: {share} without loss");
     }
 }
 
 /// The seeds are fixed. Should the code draw otherwise: with eight seeds the cells had means and
-/// deviations of 0.0769, 0.0020; 0.9860, 0.0029; and 0.9095, 0.0163. The middle of five deviates by
-/// 1.25 / √5 of that: the goals lie 8, 80 and 6.5 deviations below, which chance makes up with less
-/// than 10⁻¹⁰.
+/// deviations of 0.0774, 0.0024; 0.9860, 0.0029; and 0.9201, 0.0042. The middle of five deviates by
+/// 1.25 / √5 of that: the goals lie 1.8, 80 and 30 deviations below. Chance makes up for the last two with
+/// less than 10⁻¹⁰, for the first with 4 %.
 #[test]
 fn losses_leave_what_the_goals_say() {
     type Goal = fn(&Cell) -> f64;
     let goals: [(&str, Goal); 3] = [
-        ("100M/20ms/1%/1/cubic", |cell| 0.9 * cell.square_root_law()),
+        ("100M/20ms/1%/1/cubic", Cell::square_root_law),
         ("100M/20ms/1%/1/bbr", |_| 0.85),
         ("100M/20ms/1%/8/bbr", |_| 0.85),
     ];
@@ -74,9 +71,9 @@ fn a_tenth_of_the_grid_is_as_the_table_says() {
     let mut wrong = Vec::new();
     for (cell, share) in cells.iter().zip(measure_all(&cells, 1)) {
         let table = of(cell);
-        let least = if cell.loss == 0 { WITHOUT_LOSS.min(table) } else { 0.0 };
+        let least = if cell.loss == 0 { WITHOUT_LOSS } else { 0.0 };
         println!("{cell}: {share:.5}, {table} in the table");
-        if share < (least - ROUNDED).max(table * (1.0 - WORSE) - ROUNDED) {
+        if share < least.max(table * (1.0 - WORSE) - ROUNDED) {
             wrong.push(format!("{cell}: {share:.5}, {table} in the table, at least {least}"));
         }
     }

@@ -40,8 +40,9 @@ const LEAST_SEGMENTS: u64 = 4;
 /// (`ProbeRTTInterval`, `ProbeRTTDuration`).
 const PROBE_RTT_EVERY: Duration = Duration::from_secs(5);
 const PROBE_RTT_LASTS: Duration = Duration::from_millis(200);
-/// A round trip counts as short as the least if it is longer by this part at most: whoever cruises
-/// below the rate sees it all the time, and needs no probe.
+/// A round trip counts as short as the least if it is longer by this part at most, or by the time of
+/// [`LEAST_SEGMENTS`]: whoever cruises below the rate sees it all the time, and needs no probe (5.3.4.2:
+/// where the queue was empty anyway, the estimate is fresh without one).
 const AS_SHORT: u32 = 32;
 /// Bandwidth is probed after two to three seconds (`BBRPickProbeWait`) …
 const PROBE_WAIT: Duration = Duration::from_secs(2);
@@ -228,6 +229,23 @@ impl Bbr {
         gain * self.rate() * least.as_secs_f64()
     }
 
+    /// So many products, and no less than what a probe of the round trip leaves in flight: a pipe
+    /// shorter than a packet is never empty while anything is sent (`BBRInflight`, 5.6.4.2, without the
+    /// room for trains, which would stand as a queue).
+    fn inflight(&self, path: usize, gain: f64) -> f64 {
+        self.product(path, gain).max((LEAST_SEGMENTS * self.mss) as f64)
+    }
+
+    /// By how much a round trip may be longer than the least and still say that no queue stands. Packets
+    /// are sent as a whole on every line, so a full one takes longer than the short one that the least may
+    /// have come from, and ACKs of several members wait for each other: on a short path that is more than
+    /// any part of the round trip. A queue of [`LEAST_SEGMENTS`] is beyond what `ProbeRTT` can drain.
+    fn slack(&self) -> Duration {
+        let segments = (LEAST_SEGMENTS * self.mss) as f64 / self.rate();
+        let segments = Duration::try_from_secs_f64(segments).unwrap_or_default();
+        segments.max(self.shortest / AS_SHORT)
+    }
+
     /// Takes what a report has shown of a path.
     pub(crate) fn on_report(&mut self, path: usize, shown: &Shown) {
         if shown.undone {
@@ -344,14 +362,14 @@ impl Bbr {
         let (now, flight) = (shown.now, shown.flight as f64);
         let high = self.models[path].flight_high;
         match self.phase {
-            Phase::Drain if flight <= self.product(path, 1.0) => self.enter_down(now),
+            Phase::Drain if flight <= self.inflight(path, 1.0) => self.enter_down(now),
             Phase::Down | Phase::Cruise if self.is_time_to_probe(path, now) => {
                 self.lift_bounds();
                 self.enter(Phase::Refill, now);
             }
             Phase::Down => {
                 let room = high * (1.0 - HEADROOM);
-                if flight <= room.min(self.product(path, 1.0)) {
+                if flight <= room.min(self.inflight(path, 1.0)) {
                     self.enter(Phase::Cruise, now);
                 }
             }
@@ -384,7 +402,7 @@ impl Bbr {
     fn probe_rtt(&mut self, path: usize, shown: &Shown) {
         let now = shown.now;
         if let Some(rtt) = shown.rtt
-            && rtt <= self.shortest.saturating_add(self.shortest / AS_SHORT)
+            && rtt <= self.shortest.saturating_add(self.slack())
         {
             self.shortest = self.shortest.min(rtt);
             self.short_at = Some(now);
@@ -400,9 +418,7 @@ impl Bbr {
             return;
         }
         match self.until {
-            None if shown.flight as f64
-                <= self.product(path, PROBE_RTT.1).max((LEAST_SEGMENTS * self.mss) as f64) =>
-            {
+            None if shown.flight as f64 <= self.inflight(path, PROBE_RTT.1) => {
                 let round = self.models[path].least().unwrap_or_default();
                 self.until = Some(now + PROBE_RTT_LASTS.max(round));
             }

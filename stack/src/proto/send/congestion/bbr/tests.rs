@@ -148,6 +148,33 @@ fn the_least_round_trip_is_looked_for_when_it_is_never_seen() {
     assert!(phases.contains(&Phase::ProbeRtt), "{phases:?}");
 }
 
+/// Full packets take longer than the short one that the least round trip came from, by their time on
+/// each line; 1/32 of a short round trip is less than one of them.
+#[test]
+fn a_round_trip_longer_by_a_few_packets_needs_no_probe() {
+    for (packets, probed) in [(0, false), (2, false), (3, false), (6, true)] {
+        let mut line = Line::new(1);
+        line.least = Duration::from_millis(2);
+        line.rounds(60, 0.0);
+        line.least += Duration::from_secs_f64(f64::from(packets) * MSS as f64 / line.rate);
+        let phases = line.rounds(4000, 0.0);
+        assert_eq!(phases.contains(&Phase::ProbeRtt), probed, "{packets} packets: {phases:?}");
+    }
+}
+
+/// While anything is sent, a packet is in flight, and the pipe holds three quarters of one.
+#[test]
+fn a_pipe_shorter_than_a_packet_is_drained_after_startup() {
+    let mut bbr = Bbr::new(1, MSS, 0);
+    let (rtt, rate) = (Duration::from_micros(900), 1.15e6);
+    let mut now = Instant::from_nanos(1);
+    for _ in 0..20 {
+        now += rtt;
+        bbr.on_report(0, &Shown { flight: MSS, ..shown(now, rtt, (MSS, 0), rate, false) });
+    }
+    assert!(bbr.filled && bbr.phase != Phase::Drain, "{:?}", bbr.phase);
+}
+
 /// A report of one round trip.
 fn shown(now: Instant, rtt: Duration, (acked, lost): (u64, u64), rate: f64, scant: bool) -> Shown {
     Shown {
