@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use tcpxm::config::{Content, Delivery, SessionConfig};
 use tcpxm::error::Reason;
-use tcpxm::proto::event::MemberId;
+use tcpxm::proto::event::{MemberId, ReadOutcome};
 use tcpxm::proto::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -183,6 +183,64 @@ fn a_member_that_gets_no_byte_is_given_up() {
         let outcome = |index| net.nodes[0].endpoint.report(net.now, member(index)).unwrap().outcome;
         assert_eq!(outcome(0), Some(Ok(())));
         assert!(matches!(outcome(1), Some(Err(Reason::Stalled(_)))), "{:?}", outcome(1));
+    }
+}
+
+/// It has everything, takes more back than its buffer holds, and its application reads nothing for a
+/// long time: what comes again is refused, below the edge that was told, and that is no failure.
+#[test]
+fn one_that_takes_back_more_than_it_has_room_for_may_pause() {
+    for (receivers, group) in [(1, None), (2, Some(group()))] {
+        let mut net = Net::new(receivers, 0, straight());
+        (1..=receivers).for_each(|n| small(&mut net, n, 256 << 10));
+        let len = 2 << 20;
+        let mut app = App::new(&mut net, source(len, Delivery::Unordered, group), len);
+        app.careless = true;
+        let mut buf = vec![0; 1 << 16];
+        // Read up to the end, and no verdict given.
+        let mut read = |net: &mut Net, app: &mut App| {
+            let (now, endpoint) = (net.now, &mut net.nodes[1].endpoint);
+            app.ids[0] = app.ids[0].or_else(|| endpoint.accept());
+            let Some(id) = app.ids[0] else { return false };
+            loop {
+                match endpoint.read(now, id, &mut buf).unwrap() {
+                    ReadOutcome::Data { len, .. } => app.got[0] += len as u64,
+                    ReadOutcome::Empty => return false,
+                    ReadOutcome::End { .. } => return true,
+                }
+            }
+        };
+        let serve = |net: &mut Net, app: &mut App| {
+            app.feed(net);
+            (1..receivers).for_each(|n| app.take_at(net, n));
+        };
+        assert!(net.run(SECOND * 20, |net| {
+            serve(net, &mut app);
+            !read(net, &mut app)
+        }));
+        let (now, id) = (net.now, app.ids[0].unwrap());
+        net.nodes[1].endpoint.again(now, id, 0..1 << 20).unwrap();
+        let until = net.now + SECOND * 60;
+        net.run(SECOND * 61, |net| {
+            serve(net, &mut app);
+            net.now < until
+        });
+        assert_eq!(outcome(&net, &app, 0), None, "{receivers}: it only pauses");
+        let woken = net.now;
+        assert!(net.run(SECOND * 60, |net| {
+            serve(net, &mut app);
+            !read(net, &mut app)
+        }));
+        let took = net.now.since(woken);
+        assert!(took < SECOND * 10, "{receivers}: {took:?} for the rest");
+        let now = net.now;
+        net.nodes[1].endpoint.close(now, id, Ok(()));
+        assert!(net.run(SECOND * 20, |net| {
+            serve(net, &mut app);
+            !app.done(net)
+        }));
+        assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
+        assert_eq!(app.got[0], len + (1 << 20));
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
 mod reason;
+mod stall;
 pub(crate) mod thinning;
 pub(crate) mod timers;
 pub(crate) mod watch;
@@ -30,6 +31,7 @@ use core::time::Duration;
 use history::History;
 use mode::Cause;
 use need::{Need, Proof, Way};
+use stall::Stall;
 use std::net::SocketAddr;
 use thinning::Thinning;
 use watch::Watch;
@@ -58,8 +60,8 @@ pub(crate) struct Member {
     group_status: GroupStatus,
     /// The newest unicast packet that a report named, so that reports are taken in order.
     last_report: u64,
-    /// Since when bytes are on their way to it and none arrives.
-    stalled: Option<Instant>,
+    /// Bytes are on their way to it and none arrives.
+    stall: Stall,
     /// When bytes last left for it, by whichever way.
     served: Instant,
     /// Option 51, as last reported.
@@ -110,7 +112,7 @@ impl Member {
             pacer: Pacer::default(),
             group_status: GroupStatus::None,
             last_report: 0,
-            stalled: None,
+            stall: Stall::default(),
             served: Instant::ZERO,
             heard_percent: 0,
             ack_policy: AckPolicy::default(),
@@ -298,7 +300,7 @@ impl Member {
     /// Bytes arrived there, by whichever way.
     pub(crate) fn on_acked(&mut self, range: Range<u64>, proof: Proof) {
         self.need.acked(range, proof);
-        self.stalled = None;
+        self.stall.end();
     }
 
     /// Whether bytes of the stream have been sent to it that it has not acknowledged, though its
@@ -468,6 +470,9 @@ impl Member {
             if !content.data.is_empty() {
                 self.on_acked(content.data.clone(), Proof::Packet(Way::Unicast, *pn));
                 highest = highest.max(content.data.end);
+            }
+            if content.probe > 0 {
+                self.stall.end(); // what is not acknowledged got there, and was refused
             }
         }
         for content in &news.lost {

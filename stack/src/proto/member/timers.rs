@@ -25,7 +25,7 @@ impl Member {
         }
         let timers = [
             own,
-            self.stalled.map(|since| since + idle),
+            self.stall.deadline(idle),
             self.retry_at,
             self.window.asks_at(),
             log.and_then(|log| self.probe_at(log)),
@@ -40,19 +40,19 @@ impl Member {
     /// has lasted as long as it may; `owed`: whether it is so now.
     pub(crate) fn is_stalled(&mut self, now: Instant, owed: bool, idle: Duration) -> bool {
         if !owed {
-            self.stalled = None;
+            self.stall.end();
             return false;
         }
-        let since = *self.stalled.get_or_insert(now);
-        if now.since(since) < idle {
-            return false;
-        }
-        // Bytes that waited for their turn here, for a rate or a source, are not its fault.
-        let asked = now.since(self.served) < idle / 2;
-        if !asked {
-            self.stalled = Some(now);
-        }
-        asked
+        let lasts = self.stall.lasts(now, self.served, idle);
+        self.stall.tries(now, self.conn.last_heard(), idle);
+        lasts
+    }
+
+    /// Payload of the probe that is to be sent, as long as a segment, to learn whether bytes get there
+    /// that are not acknowledged; told once.
+    pub(crate) fn wanted_proof(&mut self) -> Option<u64> {
+        let segment = self.segment();
+        self.stall.take_due().then_some(segment)
     }
 
     /// Asks it what it is to be asked: about its window, and what it heard of the group.

@@ -59,6 +59,11 @@ impl Session {
             return None;
         }
         for index in 0..self.members.len() {
+            if let Some(payload) = self.members[index].wanted_proof() {
+                let m = &mut self.members[index];
+                let len = m.conn_mut().emit_probe(now, buf, payload);
+                return Some(unicast(m, len, len, 1));
+            }
             if self.is_worth_probing(now, &self.members[index])
                 && let Some(payload) = self.members[index].path_mut().mtu.wanted(now)
             {
