@@ -228,6 +228,7 @@ mod tests {
             mode_reason: None,
             arrived: Arrived::default(),
             acked,
+            undeclared: 0,
             duration: Duration::from_millis(1500),
             transitions: Vec::new(),
         }

@@ -147,6 +147,7 @@ mod tests {
             mode_reason: reason,
             arrived: Arrived::default(),
             acked: 0,
+            undeclared: 0,
             duration: Duration::ZERO,
             transitions: Vec::new(),
         }

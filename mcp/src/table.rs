@@ -238,6 +238,7 @@ mod tests {
             mode_reason: None,
             arrived: Arrived { multicast: 900, unicast: 100, repaired: 40, duplicate: 3 },
             acked: 1000,
+            undeclared: 0,
             duration: Duration::from_millis(410),
             transitions: Vec::new(),
         };

@@ -157,6 +157,7 @@ mod tests {
                 mode_reason: None,
                 arrived,
                 acked: BYTES,
+                undeclared: 0,
                 duration: Duration::from_millis(101),
                 transitions: Vec::new(),
             },

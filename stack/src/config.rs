@@ -104,10 +104,15 @@ pub struct SessionConfig {
     /// Sending begins when all have answered, or so long after the first did.
     pub start_wait: Duration,
     /// Receivers are asked what they hold: nothing is sent to one that it has not declared to lack.
-    /// Of a source only.
+    /// Of a source only. How long an application takes for that is its own affair, for it may have to
+    /// read a file of any size before: its receiver is waited for without a limit, as long as it answers.
+    /// Nobody else waits for longer than `declare_wait`. `MemberReport::undeclared` shows who is waited
+    /// for, and `Sender::drop_member` ends that.
     pub declares: bool,
     /// The group waits for undeclared bytes of a receiver for so long after its first answer, at
-    /// most; then it goes on without it, and what that lacks is sent once it says so.
+    /// most; then it goes on without it, and what that lacks is sent once it says so. That is no limit
+    /// for declarations: the receiver keeps its place in the session until it says something, ends, or
+    /// answers nothing for `idle_timeout`.
     pub declare_wait: Duration,
     /// A member from which nothing was heard for so long, though it was asked, is gone.
     pub idle_timeout: Duration,

@@ -176,6 +176,10 @@ pub struct MemberReport {
     pub arrived: Arrived,
     /// Bytes of the stream known to have arrived.
     pub acked: u64,
+    /// Bytes of which it has said neither that it holds nor that it lacks them, where that is asked
+    /// ([`SessionConfig::declares`](crate::config::SessionConfig::declares)): as long as there are any
+    /// the session waits for it. 0 once it has its outcome.
+    pub undeclared: u64,
     /// From the first SYN to the verdict, or until now.
     pub duration: Duration,
     /// Every change of mode.

@@ -5,6 +5,7 @@ use crate::seeds;
 use core::ops::Range;
 use core::time::Duration;
 use tcpxm::config::{Content, Delivery, SessionConfig};
+use tcpxm::error::Reason;
 use tcpxm::proto::event::{MemberId, SocketLoad};
 use tcpxm::proto::time::Instant;
 
@@ -327,6 +328,43 @@ fn one_that_does_not_declare_does_not_keep_the_others_off_the_group() {
     };
     let (plain, silent) = (run(false), run(true));
     assert!(silent.0 < plain.0 + len, "{} became {}: {}", plain.0, silent.0, silent.1);
+}
+
+/// Its application reads a file of a terabyte before it says what it lacks: it is waited for, and shown,
+/// while the others are done. Had its host died, it would be known.
+#[test]
+fn one_that_declares_after_an_hour_is_waited_for_unless_it_is_dead() {
+    for dies in [false, true] {
+        let len = 2 << 20;
+        let mut net = Net::new(3, 0, straight());
+        let mut app = App::new(&mut net, declaring(len), len);
+        app.careless = true; // some of what it holds comes by the group before it says so
+        meet(&mut net, &mut app);
+        (0..2).for_each(|n| lack(&mut net, &app, n, ALL));
+        let begun = net.now;
+        assert!(net.run(SECOND * 5, |net| {
+            app.serve(net);
+            (0..2).any(|n| outcome(net, &app, n).is_none())
+        }));
+        net.nodes[3].dead = dies;
+        let hour = begun + SECOND * if dies { 15 } else { 3600 };
+        net.run(SECOND * 3601, |net| {
+            app.serve(net);
+            net.now < hour
+        });
+        let member = MemberId { session: app.session, index: 2 };
+        let report = net.nodes[0].endpoint.report(net.now, member).unwrap();
+        if dies {
+            let silent = matches!(report.outcome, Some(Err(Reason::Silent(_))));
+            assert!(silent && report.undeclared == 0, "{report:?}");
+            continue;
+        }
+        assert!(report.outcome.is_none() && report.undeclared > 0, "{report:?}");
+        have(&mut net, &app, 2, &[0..len / 4]);
+        lack(&mut net, &app, 2, ALL);
+        assert!(app.finish(&mut net, SECOND * 5), "{}", outcomes(&net, &app));
+        assert_eq!(outcome(&net, &app, 2), Some(Ok(())));
+    }
 }
 
 /// Whatever they say, and whatever is lost: everybody ends whole. Some sources find out their length

@@ -146,6 +146,11 @@ impl Need {
     }
 
     /// It lacks these bytes, if they were undeclared. Of one that follows the group (`cursor`), those
+    /// Undeclared bytes below `end`.
+    pub(crate) fn undeclared_below(&self, end: u64) -> u64 {
+        below(&self.undeclared, end)
+    }
+
     /// that the group has passed are given back: they are owed as what it missed, and the rest is
     /// the group's to carry. One that does not follow is sent all of them alone.
     pub(crate) fn lack(&mut self, range: Range<u64>, cursor: Option<u64>) -> Vec<Range<u64>> {

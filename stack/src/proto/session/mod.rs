@@ -181,6 +181,7 @@ impl Session {
             mode_reason: m.mode_reason(self.channel_of(index).is_some_and(Channel::is_shared)),
             arrived: history.arrived(),
             acked: m.need().held(),
+            undeclared: m.need().undeclared_below(self.store.end()),
             duration: until.since(self.began),
             transitions: history.transitions().to_vec(),
         }
