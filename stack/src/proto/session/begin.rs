@@ -160,6 +160,13 @@ impl Session {
     }
 
     pub(super) fn on_notice(&mut self, now: Instant, index: usize, notice: Notice) {
+        if self.members[index].outcome().is_some() {
+            // What has been reported of it stays. It may still say that it is done, and so are we.
+            if let Notice::Verdict { .. } = notice {
+                self.members[index].conn_mut().close();
+            }
+            return;
+        }
         match notice {
             Notice::Joined => {
                 self.members[index].has_joined();
@@ -184,9 +191,6 @@ impl Session {
             }
             // A receiver has no key to give, nobody to send away, and no say in our ACKs.
             Notice::GroupKey { .. } | Notice::Leave | Notice::AckPolicy { .. } => {}
-            // Of one that has its outcome nothing is kept any more.
-            Notice::Have(_) | Notice::Lack(_) | Notice::Again(_)
-                if self.members[index].outcome().is_some() => {}
             Notice::Have(ranges) => self.on_have(now, index, ranges),
             Notice::Lack(ranges) => self.on_lack(now, index, ranges),
             Notice::Again(ranges) => self.on_again(now, index, ranges),

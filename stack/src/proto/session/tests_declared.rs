@@ -11,7 +11,8 @@ use crate::proto::member::mode::Cause;
 use crate::proto::member::need::{Proof, Way};
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
-use crate::wire::{MAX_RANGES, RangeList, SpaceAck};
+use crate::stats::Arrived;
+use crate::wire::{MAX_OFFSET, MAX_RANGES, RangeList, SpaceAck};
 use core::ops::Range;
 use core::time::Duration;
 use proptest::prelude::*;
@@ -246,7 +247,7 @@ proptest! {
         }
         // In the end everybody says what it lacks, nothing is lost, and all end whole.
         for m in 0..members {
-            bench.notice(m, Notice::Lack(vec![0..crate::wire::MAX_OFFSET]));
+            bench.notice(m, Notice::Lack(vec![0..MAX_OFFSET]));
             bench.tell(m, &(0..PIECES), &[Told::Nothing], Told::Lacks);
         }
         bench.lose = usize::MAX;
@@ -304,10 +305,34 @@ fn a_million_blocks_scattered_take_a_mebibyte_a_member() {
         for ranges in held.chunks(4000) {
             s.on_notice(at(1), member, Notice::Have(ranges.to_vec()));
         }
-        s.on_notice(at(1), member, Notice::Lack(vec![0..crate::wire::MAX_OFFSET]));
+        s.on_notice(at(1), member, Notice::Lack(vec![0..MAX_OFFSET]));
         let need = s.members[member].need();
         assert_eq!(need.alone_below(BLOCKS * BLOCK), needed.len() as u64 * BLOCK);
         let bytes = need.footprint();
         assert!(bytes <= 1 << 20, "member {member}: {bytes} bytes");
     }
+}
+
+#[test]
+fn of_one_that_has_its_outcome_nothing_that_it_says_changes_the_report() {
+    let mut bench = Bench::new(2);
+    let arrived = Arrived { unicast: LEN, ..Arrived::default() };
+    let verdict = |ok, arrived| Notice::Verdict { ok, arrived, reason: "said so".to_owned() };
+    bench.s.on_notice(at(1), 0, Notice::CannotJoin("no interface".to_owned()));
+    bench.s.on_notice(at(1), 0, verdict(true, arrived));
+    let before = bench.s.report(at(1), 0);
+    assert_eq!((before.outcome.clone(), before.arrived), (Some(Ok(())), arrived));
+    let footprint = bench.s.members[0].need().footprint();
+    for notice in [
+        Notice::Have(vec![5..9, 20..30]),
+        Notice::Lack(vec![0..LEN]),
+        Notice::Again(vec![0..LEN]),
+        Notice::Joined,
+        Notice::CannotJoin("another reason".to_owned()),
+        verdict(false, Arrived::default()),
+    ] {
+        bench.s.on_notice(at(1), 0, notice);
+    }
+    assert_eq!(bench.s.report(at(1), 0), before);
+    assert_eq!(bench.s.members[0].need().footprint(), footprint);
 }
