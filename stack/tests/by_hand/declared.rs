@@ -367,6 +367,27 @@ fn one_that_declares_after_an_hour_is_waited_for_unless_it_is_dead() {
     }
 }
 
+/// A file with more holes than the sender keeps of one: it is sent some of what it holds.
+#[test]
+fn a_file_of_more_holes_than_are_kept_ends_whole() {
+    let (holes, step) = (140_000, 100);
+    let len = holes * step;
+    let mut net = Net::new(2, 0, straight());
+    (1..3).for_each(|n| small(&mut net, n, 32 << 10));
+    let mut app = App::new(&mut net, declaring(len), len);
+    meet(&mut net, &mut app);
+    let held: Vec<_> = (0..holes).map(|n| n * step..n * step + 50 + n % 40).collect();
+    have(&mut net, &app, 0, &held);
+    lack(&mut net, &app, 0, ALL);
+    lack(&mut net, &app, 1, ALL);
+    app.got[0] = held.iter().map(|range| range.end - range.start).sum();
+    let lacking = len - app.got[0];
+    assert!(app.finish(&mut net, SECOND * 60), "{}", outcomes(&net, &app));
+    assert!((0..2).all(|n| outcome(&net, &app, n) == Some(Ok(()))), "{}", outcomes(&net, &app));
+    let arrived = net.nodes[1].endpoint.arrived(app.ids[0].unwrap());
+    assert_eq!(arrived.total(), lacking, "{arrived:?}");
+}
+
 /// Whatever they say, and whatever is lost: everybody ends whole. Some sources find out their length
 /// while they are read, some receivers hear the group in phases, one may die.
 #[test]

@@ -14,15 +14,13 @@
 //! Where the group's cursor stands is the group's to know: bytes at or beyond it are the group's to
 //! carry for a member that follows it, those on their way are told lost by whoever sent them.
 
+pub(crate) mod coarse;
+
 use crate::proto::ranges::RangeSet;
 use crate::proto::time::Instant;
 use core::iter::once;
 use core::ops::Range;
 use std::collections::VecDeque;
-
-/// Ranges kept for one member, at most: 4 MiB. A file of a million blocks, of which one in a hundred is
-/// lacking, takes ten thousand.
-const MOST_RANGES: usize = 1 << 18;
 
 /// The way a packet took to a member: each has packet numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +77,9 @@ pub(crate) struct Owed {
 pub(crate) struct Need {
     has: RangeSet,
     undeclared: RangeSet,
+    /// Both of them in one set, while anything is undeclared: pieces of the two lie side by side by the
+    /// hundred thousand, and are asked for behind them.
+    spared: Option<RangeSet>,
     unsent: RangeSet,
     again: RangeSet,
     shared: RangeSet,
@@ -86,6 +87,10 @@ pub(crate) struct Need {
     taken_back: VecDeque<TakenBack>,
     /// Bytes that it declared to have.
     declared: u64,
+    /// Bytes that it has, and that are sent all the same, since they were in too many pieces.
+    forgotten: u64,
+    /// It has said something of what it holds or lacks.
+    spoken: bool,
     /// Bytes that it had and took back.
     retracted: u64,
     /// Until when undeclared bytes are waited for.
@@ -101,16 +106,20 @@ impl Need {
     /// Lacks everything; or has declared nothing yet, if it is asked to.
     pub(crate) fn new(declares: bool) -> Self {
         let all = RangeSet::from_range(0..u64::MAX);
+        let spared = declares.then(|| all.clone());
         let (undeclared, unsent) =
             if declares { (all, RangeSet::new()) } else { (RangeSet::new(), all) };
         Self {
             has: RangeSet::new(),
             undeclared,
+            spared,
             unsent,
             again: RangeSet::new(),
             shared: RangeSet::new(),
             taken_back: VecDeque::new(),
             declared: 0,
+            forgotten: 0,
+            spoken: false,
             retracted: 0,
             wait: None,
             high: 0,
@@ -137,8 +146,14 @@ impl Need {
         self.undeclared.first_from(from).map(|piece| piece.start)
     }
 
+    /// Undeclared bytes below `end`.
+    pub(crate) fn undeclared_below(&self, end: u64) -> u64 {
+        below(&self.undeclared, end)
+    }
+
     /// It holds these bytes: they were never sent to it, or it does not matter any more.
     pub(crate) fn have(&mut self, range: Range<u64>) {
+        self.spoken = true;
         // Also what has been acknowledged: the group carried it there although it was held.
         self.declared = self.declared.saturating_add(range.end - range.start);
         self.taken_back.iter_mut().for_each(|batch| batch.ranges.remove(range.clone()));
@@ -146,16 +161,13 @@ impl Need {
     }
 
     /// It lacks these bytes, if they were undeclared. Of one that follows the group (`cursor`), those
-    /// Undeclared bytes below `end`.
-    pub(crate) fn undeclared_below(&self, end: u64) -> u64 {
-        below(&self.undeclared, end)
-    }
-
     /// that the group has passed are given back: they are owed as what it missed, and the rest is
     /// the group's to carry. One that does not follow is sent all of them alone.
     pub(crate) fn lack(&mut self, range: Range<u64>, cursor: Option<u64>) -> Vec<Range<u64>> {
+        self.spoken = true;
         let fresh: Vec<_> = self.undeclared.overlap(range.clone()).collect();
         self.undeclared.remove(range);
+        self.spare_no_more(&fresh);
         if let Some(cursor) = cursor {
             return self.owe(fresh, cursor);
         }
@@ -173,8 +185,10 @@ impl Need {
         cursor: Option<u64>,
         next: (u64, u64),
     ) -> Vec<Range<u64>> {
+        self.spoken = true;
         let had: Vec<_> = self.has.overlap(range.clone()).collect();
         self.has.remove(range.clone());
+        self.spare_no_more(&had);
         self.retracted += had.iter().map(|r| r.end - r.start).sum::<u64>();
         self.note_taken_back(range, next);
         if let Some(cursor) = cursor {
@@ -235,19 +249,37 @@ impl Need {
             }
         }
         if self.taken_back.len() > MOST_BATCHES
-            && let Some(oldest) = self.taken_back.pop_front()
+            && let Some(mut oldest) = self.taken_back.pop_front()
             && let Some(next) = self.taken_back.front_mut()
         {
+            if oldest.ranges.len() > next.ranges.len() {
+                core::mem::swap(&mut oldest.ranges, &mut next.ranges);
+            }
             oldest.ranges.iter().for_each(|piece| next.ranges.insert(piece));
         }
     }
 
+    /// These ranges are neither had nor undeclared any more.
+    fn spare_no_more(&mut self, ranges: &[Range<u64>]) {
+        if self.undeclared.is_empty() {
+            self.spared = None;
+        } else if let Some(spared) = &mut self.spared {
+            for range in ranges {
+                spared.remove(range.clone());
+            }
+        }
+    }
+
     fn settle(&mut self, range: Range<u64>) {
+        if let Some(spared) = &mut self.spared {
+            spared.insert(range.clone());
+        }
         take(&mut self.undeclared, &range);
         take(&mut self.unsent, &range);
         take(&mut self.again, &range);
         take(&mut self.shared, &range);
         self.has.insert(range);
+        self.spare_no_more(&[]);
     }
 
     /// Bytes leave for it alone.
@@ -327,9 +359,11 @@ impl Need {
 
     /// The stream ends at `end`: nothing beyond is owed to it, nor asked of it.
     pub(crate) fn cut(&mut self, end: u64) {
+        let beyond: Vec<_> = self.undeclared.overlap(end..u64::MAX).collect();
         for set in [&mut self.unsent, &mut self.again, &mut self.shared, &mut self.undeclared] {
             set.remove(end..u64::MAX);
         }
+        self.spare_no_more(&beyond);
     }
 
     /// Its part of the session is over: it is owed nothing.
@@ -337,6 +371,7 @@ impl Need {
         for set in [&mut self.unsent, &mut self.again, &mut self.shared, &mut self.undeclared] {
             *set = RangeSet::new();
         }
+        self.spared = None;
     }
 
     // What follows from it.
@@ -408,8 +443,8 @@ impl Need {
     /// sent to it alone; of one that does not follow the group (`follows`), which is sent everything
     /// alone, that it lacks.
     pub(crate) fn lacks_from(&self, from: u64, follows: bool) -> Option<Range<u64>> {
-        let all = [&self.has, &self.undeclared, &self.unsent, &self.again];
-        first_outside(if follows { &all } else { &all[..2] }, from)
+        let all = [self.spared.as_ref().unwrap_or(&self.has), &self.unsent, &self.again];
+        first_outside(if follows { &all } else { &all[..1] }, from)
     }
 
     /// The first range at or after `from` that it is owed after the group passed it.
@@ -422,11 +457,9 @@ impl Need {
         self.shared.intersects(range)
     }
 
-    /// Whether what it said is more than can be kept.
-    pub(crate) fn is_excessive(&self) -> bool {
-        let sets = [&self.has, &self.undeclared, &self.unsent, &self.again, &self.shared];
-        let taken_back = self.taken_back.iter().map(|batch| batch.ranges.len()).sum::<usize>();
-        sets.iter().map(|set| set.len()).sum::<usize>() + taken_back > MOST_RANGES
+    /// Whether it has said anything of what it holds or lacks.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.spoken
     }
 
     /// Bytes that it has without a hole from the start.
@@ -450,7 +483,9 @@ impl Need {
     #[cfg(test)]
     pub(crate) fn footprint(&self) -> usize {
         let sets = [&self.has, &self.undeclared, &self.unsent, &self.again, &self.shared];
-        sets.iter().map(|set| set.bytes()).sum()
+        let spared = self.spared.iter();
+        let batches = self.taken_back.iter().map(|batch| &batch.ranges);
+        sets.into_iter().chain(spared).chain(batches).map(RangeSet::bytes).sum()
     }
 
     /// Whether it has everything below `end`.
@@ -471,7 +506,7 @@ impl Need {
 
     /// Bytes that have come to it, as far as that is known.
     pub(crate) fn arrived(&self) -> u64 {
-        self.has.total().saturating_sub(self.declared)
+        self.has.total().saturating_add(self.forgotten).saturating_sub(self.declared)
     }
 
     /// Bytes that it has.

@@ -9,12 +9,14 @@ use core::ops::Range;
 
 impl Session {
     /// It holds these ranges.
-    pub(super) fn on_have(&mut self, now: Instant, index: usize, ranges: Vec<Range<u64>>) {
+    pub(super) fn on_have(&mut self, index: usize, ranges: Vec<Range<u64>>) {
+        let place = self.members[index].follows(self.at(index));
         let need = self.members[index].need_mut();
         for range in ranges {
             need.have(range);
+            need.limit(place);
         }
-        self.declared(now, index);
+        self.declared(index);
     }
 
     /// It lacks these ranges, as far as it has said nothing of them yet.
@@ -25,6 +27,7 @@ impl Session {
         let mut passed = Vec::new();
         for range in ranges {
             passed.extend(m.need_mut().lack(range, place));
+            m.need_mut().limit(place);
         }
         self.owe(now, index, passed);
     }
@@ -43,6 +46,7 @@ impl Session {
         for range in ranges {
             passed.extend(m.need_mut().lack(range.clone(), place));
             passed.extend(m.need_mut().take_back(range, place, next));
+            m.need_mut().limit(place);
         }
         self.owe(now, index, passed);
     }
@@ -53,19 +57,11 @@ impl Session {
         if let Some(id) = members[index].channel() {
             channels[id.0].owe(now, members, index, passed);
         }
-        self.declared(now, index);
+        self.declared(index);
     }
 
     /// A member's need has changed.
-    fn declared(&mut self, now: Instant, index: usize) {
-        if self.members[index].need().is_excessive() {
-            self.members[index].conn_mut().abort("more ranges declared than can be kept");
-            self.end_member(
-                now,
-                index,
-                Err(Reason::Protocol("more ranges declared than can be kept")),
-            );
-        }
+    fn declared(&mut self, index: usize) {
         self.reconsider(index);
         self.changed = true;
     }

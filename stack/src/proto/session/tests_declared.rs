@@ -8,6 +8,7 @@ use crate::config::{Content, Delivery, Group, SessionConfig};
 use crate::error::Reason;
 use crate::proto::conn::control::Notice;
 use crate::proto::member::mode::Cause;
+use crate::proto::member::need::coarse::MOST_RANGES;
 use crate::proto::member::need::{Proof, Way};
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
@@ -311,6 +312,57 @@ fn a_million_blocks_scattered_take_a_mebibyte_a_member() {
         let bytes = need.footprint();
         assert!(bytes <= 1 << 20, "member {member}: {bytes} bytes");
     }
+}
+
+/// One says that it holds every other of a hundred and fifty thousand pieces, and more than once takes all
+/// of it back: what is kept of it stays within its bound, and it ends whole.
+#[test]
+fn more_ranges_than_can_be_kept_cost_nothing_but_bytes() {
+    const PIECES: u64 = 150_000;
+    const STEP: u64 = LEN / PIECES;
+    let mut bench = Bench::new(2);
+    bench.lose = usize::MAX;
+    bench.notice(0, Notice::Lack(vec![0..MAX_OFFSET]));
+    // The later ones are longer.
+    let held = |n: u64| n * STEP..n * STEP + 1 + n * (STEP - 2) / PIECES;
+    let all: Vec<Range<u64>> = (0..PIECES).map(held).collect();
+    let declare = |bench: &mut Bench| {
+        for ranges in all.chunks(4000) {
+            bench.notice(1, Notice::Have(ranges.to_vec()));
+            let need = bench.s.members[1].need();
+            assert!(need.ranges() <= MOST_RANGES && need.footprint() < 12 << 20, "{need:?}");
+        }
+    };
+    declare(&mut bench);
+    bench.notice(1, Notice::Lack(vec![0..MAX_OFFSET]));
+    assert_eq!(bench.s.members[1].outcome(), None);
+    let (need, bytes) = (bench.s.members[1].need(), |r: &Range<u64>| r.end - r.start);
+    let longer: u64 = all[all.len() / 2..].iter().map(bytes).sum();
+    assert!(
+        need.held() >= longer * 9 / 10,
+        "{} of {longer}: the longer ones are kept",
+        need.held()
+    );
+    for _ in 0..3 {
+        bench.notice(1, Notice::Again(vec![0..LEN]));
+        declare(&mut bench);
+    }
+    for ranges in all.chunks(4000) {
+        bench.notice(1, Notice::Again(ranges.to_vec()));
+        assert!(bench.s.members[1].need().ranges() <= MOST_RANGES);
+    }
+    for _ in 0..100 {
+        bench.wait(200);
+        for _ in 0..4000 {
+            let own: Vec<u64> = bench.s.members.iter().map(|m| m.conn().tx.next_pn()).collect();
+            let by_group = bench.s.channels[0].next_pn();
+            if train(&mut bench.s, bench.now).is_none() {
+                break;
+            }
+            bench.report(&own, by_group);
+        }
+    }
+    assert!(bench.s.members.iter().all(|m| m.need().is_met(LEN)));
 }
 
 #[test]

@@ -18,6 +18,8 @@ enum Byte {
 }
 
 fn state(need: &Need, at: u64) -> Byte {
+    let spared = need.spared.as_ref().map_or(need.has.contains(at), |set| set.contains(at));
+    assert_eq!(spared, need.has.contains(at) || need.undeclared.contains(at), "byte {at}");
     let sets = [
         (&need.has, Byte::Has),
         (&need.undeclared, Byte::Undeclared),
@@ -45,6 +47,8 @@ enum Op {
     SendAlone(u64),
     Follow,
     Unfollow,
+    /// So many ranges are kept.
+    Limit(usize),
 }
 
 fn range() -> impl Strategy<Value = Range<u64>> {
@@ -65,6 +69,7 @@ fn op() -> impl Strategy<Value = Op> {
         (1..9u64).prop_map(Op::SendAlone),
         Just(Op::Follow),
         Just(Op::Unfollow),
+        (1..8usize).prop_map(Op::Limit),
     ]
 }
 
@@ -88,6 +93,31 @@ fn expected(op: &Op, at: u64, was: Byte, cursor: Option<u64>) -> Byte {
         Op::Hand(r) if inside(r) && was == Other => Unsent,
         _ => was,
     }
+}
+
+/// Keeps so many ranges at most, and looks at what that has made of all bytes.
+fn is_coarser(
+    need: &mut Need,
+    most: usize,
+    before: &[Byte],
+    cursor: Option<u64>,
+) -> Result<(), TestCaseError> {
+    need.coarsen(cursor, most);
+    let (mut at, mut other) = (0, 0);
+    for was in before {
+        let is = state(need, at);
+        let lacks = if at < cursor.unwrap_or(u64::MAX) { Byte::Unsent } else { Byte::Other };
+        let right = match was {
+            Byte::Has | Byte::Undeclared => is == *was || is == lacks,
+            Byte::Unsent | Byte::Again | Byte::Shared => is == Byte::Unsent,
+            Byte::Other => is == *was,
+        };
+        prop_assert!(right, "byte {} was {:?} and is {:?}", at, was, is);
+        (at, other) = (at + 1, other + usize::from(is == Byte::Other));
+    }
+    // What is on its way, or ahead of the cursor, may part what is to be sent, and what was taken back.
+    prop_assert!(need.ranges() <= most + 4 + other, "{:?}", need);
+    Ok(())
 }
 
 proptest! {
@@ -136,6 +166,10 @@ proptest! {
                     need.follow(cursor, core::iter::empty());
                     follows = true;
                     prop_assert!((cursor..SPAN).all(|at| !matches!(state(&need, at), Byte::Unsent | Byte::Again)));
+                    continue;
+                }
+                Op::Limit(most) => {
+                    is_coarser(&mut need, *most, &before, place)?;
                     continue;
                 }
                 Op::Unfollow => {
