@@ -1,7 +1,8 @@
 //! Where the group stands in the sequence: over the union of what two or more of those who hear it
 //! lack. What only one lacks goes to it alone when the cursor passes it, what none lacks to nobody.
 
-use super::{Channel, union};
+use super::union::{self, Found, Search};
+use super::{Channel, QUORUM};
 use crate::proto::member::Member;
 use crate::proto::send::store::Store;
 use crate::proto::time::Instant;
@@ -11,13 +12,19 @@ use core::ops::Range;
 /// piece, so many bytes at a time: should another come to lack the rest, the group carries that.
 const HAND: u64 = 1 << 20;
 
+/// A run of pieces is made so many segments long, if there is as much: of these one may be short.
+const RUN: u64 = 64;
+/// What two lack is looked for in so many steps at a time, each of which asks every member once.
+const STEPS: usize = 64;
+
 /// The cursor.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     /// The next byte that the group will carry: all before it has been carried, handed over, or is
     /// lacked by nobody.
     at: u64,
-    /// The next bytes of which two or more lack every one, at the cursor or beyond it.
+    /// The next bytes that two or more lack, at the cursor or beyond it. If it is empty there are none up
+    /// to its place.
     run: Range<u64>,
     /// Somebody's need, or who counts, has changed.
     stale: bool,
@@ -96,10 +103,13 @@ impl Channel {
             self.find_run(now, members);
         }
         let (at, end) = (self.cursor.at, store.end());
-        let next = match self.cursor.run.start {
-            start if start < end => start,
-            _ if at < end => self.hand_from(now, members, end),
-            _ => at,
+        let Range { start, end: run_end } = self.cursor.run;
+        let next = if start < run_end.min(end) {
+            start
+        } else if at < end {
+            self.hand_from(now, members, end).min(start.max(at))
+        } else {
+            at
         };
         if next > at {
             for m in members.iter_mut().filter(|m| m.is_multicast()) {
@@ -109,23 +119,33 @@ impl Channel {
         }
     }
 
-    /// Looks for the next run. Where there is none, one that is empty stands at the very end, so that it
-    /// is not looked for again before something has changed.
+    /// Looks for the next run. Where there is none, one that is empty stands at the very end, or where it
+    /// is to be looked for further, so that it is not looked for again before something has changed.
     fn find_run(&mut self, now: Instant, members: &[Member]) {
-        self.cursor.run = self.next_run(now, members).unwrap_or(u64::MAX..u64::MAX);
+        self.cursor.run = self.next_run(now, members);
         self.cursor.stale = false;
         let waited = members.iter().filter(|m| m.awaited_from(now, 0).is_some());
         self.cursor.until = waited.filter_map(|m| m.need().waits_until()).min();
     }
 
     /// What two or more lack, from the cursor on and up to what is still to be declared.
-    fn next_run(&self, now: Instant, members: &[Member]) -> Option<Range<u64>> {
+    fn next_run(&self, now: Instant, members: &[Member]) -> Range<u64> {
         let from = self.cursor.at;
         let heard = || members.iter().filter(|m| m.is_multicast() || m.is_tried());
         let lacks = |at| heard().filter_map(move |m| m.need().lacks_from(at, m.is_multicast()));
-        let run = union::lacked_from(self.quorum, from, lacks)?;
-        let end = self.barrier(now, members).map_or(run.end, |barrier| barrier.min(run.end));
-        (run.start < end).then_some(run.start..end)
+        // Where nobody has declared anything, pieces are made of segments already.
+        let found = if self.quorum >= QUORUM && heard().any(|m| m.need().has_spoken()) {
+            Search { lacks, steps: STEPS }.next_run(from, RUN * self.segment)
+        } else {
+            union::lacked_from(self.quorum, from, lacks)
+                .map_or(Found::Nothing(u64::MAX), Found::Run)
+        };
+        let barrier = self.barrier(now, members).unwrap_or(u64::MAX);
+        match found {
+            Found::Run(run) if run.start < barrier => run.start..run.end.min(barrier),
+            Found::Nothing(to) if to < barrier => to..to,
+            _ => u64::MAX..u64::MAX,
+        }
     }
 
     /// The first byte from the cursor on that somebody who may follow is yet to declare.

@@ -1,6 +1,13 @@
 //! What two or more lack: the group carries that and nothing else. What one lacks goes to it alone.
 
+use crate::wire::{IPV4_LEN, OVERHEAD, UDP_LEN};
 use core::ops::Range;
+
+/// What takes no more bytes than the headers of a datagram is cheaper sent to one too many than in a
+/// datagram of its own.
+const LITTLE: u64 = (IPV4_LEN + UDP_LEN + OVERHEAD) as u64;
+/// Of the bytes of a run, one in so many at most is not lacked by two.
+const JOINT: u64 = 100;
 
 /// The first range at or after `from` of which `quorum`, one or two, or more lack every byte; `lacks` as
 /// for [`shared_from`].
@@ -32,6 +39,84 @@ where
     }
 }
 
+/// A search for what two or more lack that takes no more than so many steps: members may lack a
+/// hundred thousand pieces each.
+pub(crate) struct Search<F> {
+    pub(crate) lacks: F,
+    pub(crate) steps: usize,
+}
+
+/// What a [`Search`] has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Two or more lack these bytes, but for a few between them.
+    Run(Range<u64>),
+    /// Nothing that is worth a datagram to the group up to there; what lies behind is yet to be looked
+    /// at.
+    Nothing(u64),
+}
+
+impl<F, I> Search<F>
+where
+    F: Fn(u64) -> I,
+    I: Iterator<Item = Range<u64>>,
+{
+    /// The first run at or after `from` that is worth a datagram to the group, as long as `whole` if
+    /// there is as much. Where the pieces that two lack meet, or few bytes lie between, they are one run:
+    /// one that holds or lacks scattered bytes is not to make everybody's segments short.
+    pub(crate) fn next_run(&mut self, from: u64, whole: u64) -> Found {
+        let mut at = from;
+        loop {
+            let mut run = match self.next_piece(at) {
+                Found::Run(piece) => piece,
+                nothing @ Found::Nothing(_) => return nothing,
+            };
+            self.extend(&mut run, whole);
+            if run.end - run.start > LITTLE || self.is_own_of_two(&run) {
+                return Found::Run(run);
+            }
+            at = run.end;
+        }
+    }
+
+    /// The first range at or after `from` of which two or more lack every byte.
+    fn next_piece(&mut self, from: u64) -> Found {
+        let mut at = from;
+        while self.steps > 0 {
+            self.steps -= 1;
+            let (Some(first), Some(second)) = two_lowest((self.lacks)(at)) else {
+                return Found::Nothing(u64::MAX);
+            };
+            if first.end > second.start {
+                return Found::Run(second.start..first.end.min(second.end));
+            }
+            at = second.start; // what lies before is lacked by one at most
+        }
+        Found::Nothing(at)
+    }
+
+    fn extend(&mut self, run: &mut Range<u64>, whole: u64) {
+        let mut between = 0;
+        while run.end - run.start < whole
+            && let Found::Run(piece) = self.next_piece(run.end)
+        {
+            between += piece.start - run.end;
+            if piece.start - run.end > LITTLE || between > (piece.end - run.start) / JOINT {
+                return;
+            }
+            run.end = piece.end;
+        }
+    }
+
+    /// Whether two or more lack a run and nothing next to it. A short one that but one lacks so goes to
+    /// that one alone; to whoever lacks what lies next to it, with that.
+    fn is_own_of_two(&self, run: &Range<u64>) -> bool {
+        let before = run.start.saturating_sub(1);
+        let inside = |piece: &Range<u64>| piece.start >= run.start && piece.end <= run.end;
+        (self.lacks)(before).filter(inside).take(2).count() == 2
+    }
+}
+
 /// The two ranges that begin lowest; of equal ones, those that reach farthest.
 fn two_lowest(
     ranges: impl Iterator<Item = Range<u64>>,
@@ -50,7 +135,7 @@ fn two_lowest(
 
 #[cfg(test)]
 mod tests {
-    use super::shared_from;
+    use super::{Found, JOINT, LITTLE, Search, shared_from};
     use crate::proto::ranges::RangeSet;
     use proptest::prelude::*;
 
@@ -80,5 +165,64 @@ mod tests {
                 prop_assert!(range.clone().all(|at| count(at) >= 2), "{:?}", range);
             }
         }
+    }
+
+    /// A set of `len` bytes every `step`, the first at `at`.
+    fn scattered(at: u64, len: u64, step: u64) -> RangeSet {
+        let mut set = RangeSet::new();
+        (0..10_000).for_each(|n| set.insert(at + n * step..at + n * step + len));
+        set
+    }
+
+    fn without(set: &RangeSet) -> RangeSet {
+        let mut rest = RangeSet::from_range(0..1 << 40);
+        set.iter().for_each(|piece| rest.remove(piece));
+        rest
+    }
+
+    fn next_run(sets: &[&RangeSet], from: u64) -> Found {
+        let lacks = |at| sets.iter().filter_map(move |set| set.first_from(at));
+        Search { lacks, steps: 100 }.next_run(from, 10_000)
+    }
+
+    #[test]
+    fn pieces_that_meet_are_one_run() {
+        let (all, even) = (RangeSet::from_range(0..1 << 20), scattered(0, 1000, 2000));
+        let Found::Run(run) = next_run(&[&all, &even, &without(&even)], 500) else { panic!() };
+        assert_eq!(run, 500..10_000 + 1000);
+    }
+
+    #[test]
+    fn few_bytes_that_one_holds_do_not_end_a_run() {
+        let all = RangeSet::from_range(0..1 << 40);
+        let Found::Run(run) = next_run(&[&all, &without(&scattered(999, 1, 1000))], 0) else {
+            panic!()
+        };
+        assert_eq!(run, 0..10_999);
+        // Of many bytes, or of long ones between, the group would carry too much.
+        let many = 1000 / JOINT + 10;
+        let ends = |held, from| next_run(&[&all, &without(&held)], from);
+        assert_eq!(ends(scattered(500, many, 1000), 0), Found::Run(0..500));
+        let long = scattered(50_000, LITTLE + 1, 100_000);
+        assert_eq!(ends(long, 45_000), Found::Run(45_000..50_000));
+    }
+
+    #[test]
+    fn little_that_one_lacks_by_itself_is_not_the_groups() {
+        let all = RangeSet::from_range(0..1 << 40);
+        let holes = scattered(1000, LITTLE, 10_000);
+        let found = next_run(&[&all, &holes], 0);
+        assert!(matches!(found, Found::Nothing(at) if at > 100_000), "{found:?}");
+        assert_eq!(next_run(&[&all, &holes, &holes], 0), Found::Run(1000..1000 + LITTLE));
+        assert_eq!(next_run(&[&holes, &holes], 0), Found::Run(1000..1000 + LITTLE));
+        let larger = scattered(1000, LITTLE + 1, 10_000);
+        assert_eq!(next_run(&[&all, &larger], 0), Found::Run(1000..1001 + LITTLE));
+    }
+
+    #[test]
+    fn a_search_takes_no_more_steps_than_it_may() {
+        let (even, odd) = (scattered(0, 1000, 2000), scattered(1000, 1000, 2000));
+        assert_eq!(next_run(&[&even, &odd], 0), Found::Nothing(100_000));
+        assert_eq!(next_run(&[&even, &odd], 19_999_000), Found::Nothing(u64::MAX));
     }
 }

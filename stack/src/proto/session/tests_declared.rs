@@ -13,7 +13,7 @@ use crate::proto::member::need::{Proof, Way};
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
 use crate::stats::Arrived;
-use crate::wire::{MAX_OFFSET, MAX_RANGES, RangeList, SpaceAck};
+use crate::wire::{MAX_OFFSET, MAX_RANGES, PAYLOAD_SHORT, RangeList, SpaceAck};
 use core::ops::Range;
 use core::time::Duration;
 use proptest::prelude::*;
@@ -102,8 +102,14 @@ impl Bench {
         self.s.refresh(self.now);
         self.s.lead_channels(self.now);
         if let Some(step) = self.s.step(self.now, GROUP) {
-            let lacking = (0..self.told.len()).filter(|m| self.lacks(*m, &step.range)).count();
-            prop_assert!(lacking >= 2, "{:?} to the group: {} lack it", step, lacking);
+            let shared = |range: Range<u64>| {
+                (0..self.told.len()).filter(|m| self.lacks(*m, &range)).count() >= 2
+            };
+            let range = step.range.clone();
+            let between = || range.clone().filter(|at| !shared(*at..at + 1)).count();
+            // Where pieces meet it carries both, and a few bytes between them.
+            let right = shared(range.clone()) || between() <= range.clone().count() / 10;
+            prop_assert!(right, "{:?} to the group: {} bytes for nothing", step, between());
         }
         for member in 0..self.told.len() {
             if let Some(step) = self.s.step(self.now, Target::Member(member)) {
@@ -312,6 +318,82 @@ fn a_million_blocks_scattered_take_a_mebibyte_a_member() {
         let bytes = need.footprint();
         assert!(bytes <= 1 << 20, "member {member}: {bytes} bytes");
     }
+}
+
+/// A session of members that lack only such bytes as `lacks` gives for each, all following the group;
+/// everything is sent, and nothing lost. Datagrams of data to the group, and to each.
+fn served(lacks: &[&dyn Fn(u64) -> bool], block: u64) -> (Vec<usize>, Bench) {
+    let mut bench = Bench::new(lacks.len());
+    bench.lose = usize::MAX;
+    for (m, lacks) in lacks.iter().enumerate() {
+        bench.s.change(bench.now, m, Cause::Hears);
+        let held = (0..LEN.div_ceil(block)).filter(|n| !lacks(*n));
+        let held: Vec<_> = held.map(|n| n * block..((n + 1) * block).min(LEN)).collect();
+        for ranges in held.chunks(4000) {
+            bench.notice(m, Notice::Have(ranges.to_vec()));
+        }
+    }
+    for m in 0..lacks.len() {
+        bench.notice(m, Notice::Lack(vec![0..MAX_OFFSET]));
+    }
+    let mut datagrams = vec![0; lacks.len() + 1];
+    let peers = peers(lacks.len());
+    for _ in 0..20_000 {
+        let own: Vec<u64> = bench.s.members.iter().map(|m| m.conn().tx.next_pn()).collect();
+        let by_group = bench.s.channels[0].next_pn();
+        let Some((to, n)) = train(&mut bench.s, bench.now) else { break };
+        datagrams[peers.iter().position(|peer| *peer == to).map_or(0, |m| m + 1)] += n;
+        bench.report(&own, by_group);
+    }
+    assert!(bench.s.members.iter().all(|m| m.need().is_met(LEN)), "{datagrams:?}");
+    (datagrams, bench)
+}
+
+/// Full segments that so many bytes take, and a tenth more.
+fn segments(bytes: u64) -> usize {
+    (bytes / PAYLOAD_SHORT as u64) as usize * 11 / 10
+}
+
+#[test]
+fn scattered_bytes_that_one_holds_do_not_shorten_the_groups_segments() {
+    let (datagrams, bench) = served(&[&|_| true, &|n| n % 1000 != 0], 1);
+    assert!(datagrams[0] <= segments(LEN), "{datagrams:?}");
+    let sent = bench.s.sent();
+    let shared = LEN - LEN / 1000;
+    assert!(sent.group_bytes <= shared * 102 / 100 && sent.unicast_bytes < 1000, "{sent:?}");
+}
+
+#[test]
+fn scattered_bytes_that_one_lacks_do_not_shorten_anothers_segments() {
+    let (datagrams, bench) = served(&[&|_| true, &|n| n % 1000 == 0], 1);
+    assert!(datagrams[1] <= segments(LEN) && datagrams[0] < 10, "{datagrams:?}");
+    assert!(bench.s.sent().unicast_bytes <= LEN + LEN / 1000 + 1, "{:?}", bench.s.sent());
+}
+
+#[test]
+fn pieces_that_different_members_lack_are_carried_as_one() {
+    let lacks: [&dyn Fn(u64) -> bool; 3] = [&|_| true, &|n| n % 2 == 0, &|n| n % 2 == 1];
+    let (datagrams, bench) = served(&lacks, 500);
+    assert!(datagrams[0] <= segments(LEN), "{datagrams:?}");
+    assert_eq!(bench.s.sent().group_bytes, LEN);
+}
+
+/// Blocks of 4 KiB, of which each of three members lacks one half, scattered.
+#[test]
+fn scattered_blocks_go_in_nearly_full_segments() {
+    let drawn = |member: u64, n: u64| {
+        (n.wrapping_mul(3) + member).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 0
+    };
+    let lacks: [&dyn Fn(u64) -> bool; 3] = [&|n| drawn(0, n), &|n| drawn(1, n), &|n| drawn(2, n)];
+    let (datagrams, bench) = served(&lacks, 4096);
+    let sent = bench.s.sent();
+    let mean = |bytes: u64, datagrams: usize| bytes / datagrams as u64;
+    let to_group = mean(sent.group_bytes, datagrams[0]);
+    let alone = mean(sent.unicast_bytes, datagrams[1..].iter().sum());
+    assert!(
+        to_group.min(alone) > PAYLOAD_SHORT as u64 * 85 / 100,
+        "{to_group} {alone} {datagrams:?}"
+    );
 }
 
 /// One says that it holds every other of a hundred and fifty thousand pieces, and more than once takes all
