@@ -178,7 +178,8 @@ pub struct MemberReport {
     pub acked: u64,
     /// Bytes of which it has said neither that it holds nor that it lacks them, where that is asked
     /// ([`SessionConfig::declares`](crate::config::SessionConfig::declares)): as long as there are any
-    /// the session waits for it. 0 once it has its outcome.
+    /// the session waits for it. 0 once it has its outcome. Of a source of unknown length it is counted up
+    /// to the longest that could be.
     pub undeclared: u64,
     /// From the first SYN to the verdict, or until now.
     pub duration: Duration,

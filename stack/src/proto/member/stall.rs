@@ -40,17 +40,13 @@ impl Stall {
     /// Bytes are on their way that are not acknowledged: whether that has lasted for `idle`. `served`:
     /// when any left last.
     pub(crate) fn lasts(&mut self, now: Instant, served: Instant, idle: Duration) -> bool {
-        let since = *self.since.get_or_insert(now);
-        if now.since(since) < idle {
-            self.tries_at.get_or_insert(since + idle / FIRST);
-            return false;
-        }
+        let over = self.since.is_some_and(|since| now.since(since) >= idle);
         // Bytes that waited for their turn here, for a rate or a source, are not its fault.
         let asked = now.since(served) < idle / 2;
-        if !asked {
-            *self = Self { since: Some(now), ..Self::default() };
+        if self.since.is_none() || over && !asked {
+            *self = Self { since: Some(now), tries_at: Some(now + idle / FIRST), due: false };
         }
-        asked
+        over && asked
     }
 
     /// Looks whether it is time to try the way to one that was last heard then.
