@@ -3,11 +3,9 @@
 use crate::wire::{IPV4_LEN, OVERHEAD, UDP_LEN};
 use core::ops::Range;
 
-/// What takes no more bytes than the headers of a datagram is cheaper sent to one too many than in a
-/// datagram of its own.
+/// What takes no more bytes than the headers of a datagram is cheaper sent to each alone, with what
+/// lies next to it, than in a datagram of its own.
 const LITTLE: u64 = (IPV4_LEN + UDP_LEN + OVERHEAD) as u64;
-/// Of the bytes of a run, one in so many at most is not lacked by two.
-const JOINT: u64 = 100;
 
 /// The first range at or after `from` of which `quorum`, one or two, or more lack every byte; `lacks` as
 /// for [`shared_from`].
@@ -49,7 +47,7 @@ pub(crate) struct Search<F> {
 /// What a [`Search`] has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Two or more lack these bytes, but for a few between them.
+    /// Two or more lack each of these bytes, if not the same two all of them.
     Run(Range<u64>),
     /// Nothing that is worth a datagram to the group up to there; what lies behind is yet to be looked
     /// at.
@@ -62,8 +60,8 @@ where
     I: Iterator<Item = Range<u64>>,
 {
     /// The first run at or after `from` that is worth a datagram to the group, as long as `whole` if
-    /// there is as much. Where the pieces that two lack meet, or few bytes lie between, they are one run:
-    /// one that holds or lacks scattered bytes is not to make everybody's segments short.
+    /// there is as much. Where the pieces that two lack meet they are one run: one that lacks scattered
+    /// bytes is not to make everybody's segments short.
     pub(crate) fn next_run(&mut self, from: u64, whole: u64) -> Found {
         let mut at = from;
         loop {
@@ -96,14 +94,10 @@ where
     }
 
     fn extend(&mut self, run: &mut Range<u64>, whole: u64) {
-        let mut between = 0;
         while run.end - run.start < whole
             && let Found::Run(piece) = self.next_piece(run.end)
+            && piece.start == run.end
         {
-            between += piece.start - run.end;
-            if piece.start - run.end > LITTLE || between > (piece.end - run.start) / JOINT {
-                return;
-            }
             run.end = piece.end;
         }
     }
@@ -135,7 +129,7 @@ fn two_lowest(
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, JOINT, LITTLE, Search, shared_from};
+    use super::{Found, LITTLE, Search, shared_from};
     use crate::proto::ranges::RangeSet;
     use proptest::prelude::*;
 
@@ -193,18 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn few_bytes_that_one_holds_do_not_end_a_run() {
+    fn bytes_that_but_one_lacks_end_a_run() {
         let all = RangeSet::from_range(0..1 << 40);
-        let Found::Run(run) = next_run(&[&all, &without(&scattered(999, 1, 1000))], 0) else {
-            panic!()
-        };
-        assert_eq!(run, 0..10_999);
-        // Of many bytes, or of long ones between, the group would carry too much.
-        let many = 1000 / JOINT + 10;
-        let ends = |held, from| next_run(&[&all, &without(&held)], from);
-        assert_eq!(ends(scattered(500, many, 1000), 0), Found::Run(0..500));
-        let long = scattered(50_000, LITTLE + 1, 100_000);
-        assert_eq!(ends(long, 45_000), Found::Run(45_000..50_000));
+        let held = without(&scattered(999, 1, 1000));
+        assert_eq!(next_run(&[&all, &held], 0), Found::Run(0..999));
+        assert_eq!(next_run(&[&all, &held], 999), Found::Run(1000..1999));
     }
 
     #[test]
