@@ -77,9 +77,9 @@ impl Figures {
             let r: &crate::scenario::Receiver = r;
             s.session.group.is_some() && !r.deaf && !r.cannot_join
         };
-        // What one of several lacks goes to it alone: a group that one alone hears is none.
+        // What one lacks goes to it alone: a group of one is none.
         let hearing = match survivors().filter(grouped).count() {
-            1 if s.receivers.len() > 1 => 0,
+            1 => 0,
             hearing => hearing,
         };
         let back = s.link.delay * 2;
@@ -166,12 +166,8 @@ pub fn expected_share(s: &Scenario) -> f64 {
     let none = (1.0 - f.own).powf(n);
     let one = n * f.own * (1.0 - f.own).powf(n - 1.0);
     let (lost_to_one, lost_to_more) = (one, 1.0 - none - one);
-    let (by_unicast, by_group) = if f.hearing == 1 {
-        (f.loss(), 0.0)
-    } else {
-        let through = 1.0 - f.shared;
-        (through * lost_to_one, f.shared + through * lost_to_more)
-    };
+    let through = 1.0 - f.shared;
+    let (by_unicast, by_group) = (through * lost_to_one, f.shared + through * lost_to_more);
     let group = 1.0 + by_group;
     group / (group + by_unicast + f.alone as f64)
 }
@@ -198,7 +194,7 @@ mod tests {
         // 8 MiB at 92.3 Mbit/s of payload take 0.727 s
         for n in [1, 2, 8, 32] {
             assert!((0.727..0.78).contains(&seconds(&lan(n))), "{n}: {}", seconds(&lan(n)));
-            assert!(expected_share(&lan(n)) > 0.99);
+            assert_eq!(expected_share(&lan(n)) > 0.99, n > 1, "a group of one is none");
         }
     }
 

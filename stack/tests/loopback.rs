@@ -364,7 +364,9 @@ fn the_groups_port_may_be_the_listeners_own() {
         let listener = Listener::bind(ListenOptions::new(unspecified.parse().unwrap())).unwrap();
         let port = listener.local_addr().port();
         let bytes = content(4 << 20);
-        let thread = serve(listener, move |receiver| {
+        // Two sessions at one listener, by two addresses of the host: a group of one is none.
+        let peers = [2, 3].map(|n| SocketAddr::from((Ipv4Addr::new(127, 0, 0, n), port)));
+        let receive = move |receiver: Receiver| {
             // The port is the listener's alone, also after the join.
             let mut byte = [0; 1];
             let mut control = receiver.control();
@@ -372,16 +374,19 @@ fn the_groups_port_may_be_the_listeners_own() {
             let second = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
             assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
             read_all(receiver)
+        };
+        let accepting = thread::spawn(move || {
+            let both = peers.map(|_| listener.accept_timeout(LIMIT).unwrap());
+            let threads = both.map(|receiver| thread::spawn(move || receive(receiver)));
+            threads.map(|thread| thread.join().unwrap())
         });
-        let sender = Sender::connect(
-            options(group(port, [239, 255, 71, 92])),
-            &[(Ipv4Addr::new(127, 0, 0, 2), port).into()],
-        )
-        .unwrap();
+        let sender = Sender::connect(options(group(port, [239, 255, 71, 92])), &peers).unwrap();
         send_all(&sender, &bytes);
-        sender.member(0).write_all(b"x").unwrap();
+        (0..2).for_each(|n| sender.member(n).write_all(b"x").unwrap());
         let reports = sender.wait();
-        assert!(thread.join().unwrap() == bytes);
-        assert_eq!(reports[0].mode, Mode::Multicast, "{unspecified}: {:?}", reports[0]);
+        assert!(accepting.join().unwrap().iter().all(|got| *got == bytes));
+        for report in &reports {
+            assert_eq!(report.mode, Mode::Multicast, "{unspecified}: {report:?}");
+        }
     }
 }

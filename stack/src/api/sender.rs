@@ -79,8 +79,10 @@ impl Sender {
                 (None, Some(why))
             }
         };
-        let group = session.group;
+        // The engine is told of it for its report, and does not use it for one peer.
+        let group = session.group.filter(|_| peers.len() > 1);
         let mut sockets = open(bind, options.bind, peers, group.map(|group| group.addr))?;
+        let route = route.filter(|_| group.is_some());
         if let Some(route) = route {
             let family = Family::of(route.source);
             for socket in sockets.iter_mut().filter(|socket| socket.family() == family) {
@@ -102,7 +104,7 @@ impl Sender {
     }
 
     /// The group that is tried, with the source that a source-specific one is joined with; `None`
-    /// if none was asked for, or multicast cannot leave towards it.
+    /// if none was asked for, multicast cannot leave towards it, or there is one peer only.
     pub fn group(&self) -> Option<Group> {
         self.group
     }

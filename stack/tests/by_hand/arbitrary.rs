@@ -15,7 +15,7 @@ const ROUNDS: usize = 24;
 /// What is done to a datagram: where, how, and with which value.
 type Change = (prop::sample::Index, u8, u8);
 
-/// A sender and a receiver, every datagram of which may be altered on its way.
+/// A sender and a host with two receivers, every datagram of which may be altered on its way.
 struct Pair {
     now: Instant,
     ends: [(SocketAddr, Endpoint); 2],
@@ -37,7 +37,7 @@ impl Pair {
             content: Content::Stream { ring: 1 << 16 },
             ..SessionConfig::default()
         };
-        let session = ends[0].1.connect(now, config, &[addr(2)]).unwrap();
+        let session = ends[0].1.connect(now, config, &[addr(2), addr(3)]).unwrap();
         Self { now, ends, session, receivers: Vec::new() }
     }
 
@@ -47,12 +47,14 @@ impl Pair {
         self.ends[0].1.write(self.now, self.session, &[7; 8000]);
         for from in [0, 1] {
             for (t, bytes) in self.collect(from) {
+                let mut source = self.ends[from].0;
+                source.set_ip(t.from.unwrap_or(source.ip())); // the host of two has two addresses
                 for datagram in bytes.chunks(t.segment_size) {
                     let original = datagram.to_vec();
                     let mut altered = original.clone();
                     alter(&mut altered);
-                    self.deliver(from, t.to, altered);
-                    self.deliver(from, t.to, original);
+                    self.deliver(source, t.to, altered);
+                    self.deliver(source, t.to, original);
                 }
             }
         }
@@ -79,11 +81,10 @@ impl Pair {
         out
     }
 
-    fn deliver(&mut self, from: usize, to: SocketAddr, mut bytes: Vec<u8>) {
-        let source = self.ends[from].0;
-        let arrival =
-            Arrival { from: source, to: Some(to.ip()), ifindex: 1, ecn: 0, stride: bytes.len() };
-        self.ends[1 - from].1.handle_datagram(self.now, &arrival, &mut bytes);
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Vec<u8>) {
+        let to_receivers = usize::from(from == self.ends[0].0);
+        let arrival = Arrival { from, to: Some(to.ip()), ifindex: 1, ecn: 0, stride: bytes.len() };
+        self.ends[to_receivers].1.handle_datagram(self.now, &arrival, &mut bytes);
     }
 }
 
@@ -109,14 +110,14 @@ proptest! {
         for _ in 0..ROUNDS {
             pair.round(&mut |_| ());
         }
-        prop_assert_eq!(pair.receivers.len(), 1, "established");
+        prop_assert_eq!(pair.receivers.len(), 2, "established");
         prop_assert!(pair.ends[0].1.sent(pair.session).group_bytes > 0, "the group is in use");
         for (from, mut bytes) in datagrams {
             // Of the right version, or nothing else of them is looked at.
             if let Some(first) = bytes.first_mut() {
                 *first = *first & 0x1f | 0x20;
             }
-            let to = pair.ends[1 - from].0;
+            let (from, to) = (pair.ends[from].0, pair.ends[1 - from].0);
             pair.deliver(from, to, bytes);
         }
         pair.round(&mut |_| ());

@@ -13,6 +13,7 @@ fn report(outcome: Result<(), Reason>) -> MemberReport {
         mode: Mode::Multicast,
         mode_reason: None,
         arrived: Arrived::default(),
+        undeclared: 0,
         acked: 0,
         duration: Duration::ZERO,
         transitions: Vec::new(),

@@ -1,8 +1,8 @@
 //! Where the group stands in the sequence: over the union of what two or more of those who hear it
 //! lack. What only one lacks goes to it alone when the cursor passes it, what none lacks to nobody.
 
+use super::Channel;
 use super::union::{self, Found, Search};
-use super::{Channel, QUORUM};
 use crate::proto::member::Member;
 use crate::proto::send::store::Store;
 use crate::proto::time::Instant;
@@ -134,11 +134,10 @@ impl Channel {
         let heard = || members.iter().filter(|m| m.is_multicast() || m.is_tried());
         let lacks = |at| heard().filter_map(move |m| m.need().lacks_from(at, m.is_multicast()));
         // Where nobody has declared anything, pieces are made of segments already.
-        let found = if self.quorum >= QUORUM && heard().any(|m| m.need().has_spoken()) {
+        let found = if heard().any(|m| m.need().has_spoken()) {
             Search { lacks, steps: STEPS }.next_run(from, RUN * self.segment)
         } else {
-            union::lacked_from(self.quorum, from, lacks)
-                .map_or(Found::Nothing(u64::MAX), Found::Run)
+            union::shared_from(from, lacks).map_or(Found::Nothing(u64::MAX), Found::Run)
         };
         let barrier = self.barrier(now, members).unwrap_or(u64::MAX);
         match found {
@@ -171,7 +170,7 @@ impl Channel {
     /// next: the others hear it as well, and once they follow they meet there.
     fn trial_place(&self, members: &[Member], store: &Store) -> u64 {
         let at = self.cursor.at;
-        let last = first_unsent(self.quorum, members, at);
+        let last = first_unsent(members, at);
         let (mut first, mut edge) = (u64::MAX, u64::MAX);
         for m in members.iter().filter(|m| m.is_tried()) {
             (first, edge) = (first.min(m.need().high()), edge.min(m.edge()));
@@ -189,11 +188,11 @@ impl Channel {
     }
 }
 
-/// The first byte from `at` on that enough in trial lack, and that none of those was sent alone.
-fn first_unsent(quorum: usize, members: &[Member], mut at: u64) -> u64 {
+/// The first byte from `at` on that two or more in trial lack, and that none of those was sent alone.
+fn first_unsent(members: &[Member], mut at: u64) -> u64 {
     let tried = || members.iter().filter(|m| m.is_tried());
     let lacks = |at| tried().filter_map(move |m| m.need().lacks_from(at, false));
-    while let Some(run) = union::lacked_from(quorum, at, lacks) {
+    while let Some(run) = union::shared_from(at, lacks) {
         let lacking = tried().filter(|m| {
             m.need().lacks_from(run.start, false).is_some_and(|range| range.start == run.start)
         });

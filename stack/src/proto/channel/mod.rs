@@ -33,10 +33,6 @@ use repair::RepairQueue;
 use std::net::SocketAddr;
 use trial::Trial;
 
-/// What two or more lack goes by the group, what one lacks to it alone. A session that has but one
-/// receiver, and is given a group, goes by that.
-const QUORUM: usize = 2;
-
 /// Which of a session's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChannelId(pub(crate) usize);
@@ -52,8 +48,6 @@ pub(crate) struct Channel {
     key: SealKey,
     log: GroupLog,
     cursor: Cursor,
-    /// What this number of members lack it carries: two, or one in a session of one.
-    quorum: usize,
     repairs: RepairQueue,
     /// What is repeated has the next turn, before what is new: neither waits for all of the other.
     repair_turn: bool,
@@ -88,10 +82,9 @@ impl Channel {
             key,
             log: GroupLog::default(),
             cursor: Cursor::default(),
-            quorum: members.min(QUORUM),
             repairs: RepairQueue::default(),
             repair_turn: true,
-            trial: Trial::of(members.min(QUORUM)),
+            trial: Trial::default(),
             pacer: Pacer::default(),
             rule: config.group_window,
             bbr: bbr.then(|| Bbr::for_group(members, full, rng.u64())),

@@ -23,10 +23,8 @@ const HOLD_TIME: Duration = Duration::from_millis(250);
 /// State of the trial; most of it concerns the start of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Trial {
-    /// So many at least must be able to follow the group.
-    quorum: usize,
     hold_until: Option<Instant>,
-    /// Fewer than that may follow the group: there is nothing to wait for.
+    /// Fewer than two may follow the group: there is nothing to wait for.
     lone: bool,
     /// Two or more could follow it at some time.
     shared: bool,
@@ -37,11 +35,6 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// Of a group that so many at least must be able to follow.
-    pub(crate) fn of(quorum: usize) -> Self {
-        Self { quorum, ..Self::default() }
-    }
-
     /// Sending begins.
     pub(crate) fn start(&mut self, now: Instant, members: &[Member]) {
         self.hold_until = Some(now + (longest_rtt(members) * 4).max(HOLD_TIME));
@@ -96,13 +89,12 @@ impl Trial {
         {
             self.hold_until = Some(now + HOLD_TIME);
         }
-        let lone =
-            members.iter().filter(|m| m.may_follow()).take(self.quorum).count() < self.quorum;
+        let lone = members.iter().filter(|m| m.may_follow()).take(2).count() < 2;
         self.lone = lone;
         self.shared |= !lone;
         let tried = members.iter().filter(|m| m.is_tried()).count();
         // What one alone lacks is not the group's to carry.
-        if tried < self.quorum || members.iter().any(Member::is_multicast) {
+        if tried < 2 || members.iter().any(Member::is_multicast) {
             self.left = 0;
             self.next_train = None;
             return;

@@ -7,19 +7,6 @@ use core::ops::Range;
 /// lies next to it, than in a datagram of its own.
 const LITTLE: u64 = (IPV4_LEN + UDP_LEN + OVERHEAD) as u64;
 
-/// The first range at or after `from` of which `quorum`, one or two, or more lack every byte; `lacks` as
-/// for [`shared_from`].
-pub(crate) fn lacked_from<I>(
-    quorum: usize,
-    from: u64,
-    lacks: impl Fn(u64) -> I,
-) -> Option<Range<u64>>
-where
-    I: Iterator<Item = Range<u64>>,
-{
-    if quorum > 1 { shared_from(from, lacks) } else { two_lowest(lacks(from)).0 }
-}
-
 /// The first range at or after `from` of which two or more lack every byte. `lacks(at)` gives, for
 /// each who counts, the first range at or after `at` that it lacks.
 pub(crate) fn shared_from<I>(from: u64, lacks: impl Fn(u64) -> I) -> Option<Range<u64>>

@@ -270,6 +270,16 @@ impl Path {
         }
     }
 
+    /// What was sent before the packet `next` was lost for another reason than the path.
+    pub(crate) fn begin_again(&mut self, next: u64) {
+        self.flight = 0;
+        self.rack.deadline = None;
+        self.recover = next;
+        self.recovering = false;
+        self.cut_by = None;
+        self.congestion.begin_again();
+    }
+
     /// The report has been taken: what it comes to, for whoever controls the window, which grows
     /// to `cap` bytes at most.
     pub(crate) fn conclude(&mut self, now: Instant, cap: Option<u64>) -> Shown {

@@ -450,22 +450,14 @@ impl SendSpace {
     }
 
     fn time_out(&mut self, now: Instant) {
-        let next = self.next_pn();
-        let from = self.first_out.max(self.base);
         let out = self.packets.iter().filter(|p| p.fate == Fate::Outstanding);
         let longest = out.into_iter().map(|p| p.content.data.end - p.content.data.start).max();
         self.path.mtu.timed_out(longest.unwrap_or(0));
         if self.backoff == 0 {
             self.given_up = 0;
         }
-        for pn in from..next {
-            if self.take_lost(pn).is_some() {
-                self.packets[(pn - self.base) as usize].fate = Fate::GivenUp;
-                self.given_up += 1;
-            }
-        }
-        self.first_out = next;
-        self.path.timed_out(next);
+        self.give_up_all();
+        self.path.timed_out(self.first_out);
         // A lone lost packet may time out as well; only when its repetition does, the path is ill.
         if self.backoff > 0 {
             self.timeouts.push_back(now);
@@ -477,6 +469,31 @@ impl SendSpace {
         self.probed = false;
         self.rto_base = now;
         self.trim(now);
+    }
+
+    /// All that is outstanding counts as lost.
+    fn give_up_all(&mut self) {
+        let next = self.next_pn();
+        for pn in self.first_out.max(self.base)..next {
+            if self.take_lost(pn).is_some() {
+                self.packets[(pn - self.base) as usize].fate = Fate::GivenUp;
+                self.given_up += 1;
+            }
+        }
+        self.first_out = next;
+    }
+
+    /// The peer has forgotten who sent it all this: what is in flight is lost, the silence until here says
+    /// nothing of the path, and nothing more is waited for.
+    pub(crate) fn begin_again(&mut self, now: Instant) -> News {
+        self.give_up_all();
+        self.path.begin_again(self.first_out);
+        self.backoff = 0;
+        self.timeouts.clear();
+        self.probed = false;
+        self.rto_base = now;
+        self.trim(now);
+        core::mem::take(&mut self.news)
     }
 
     /// Whether three repeated time-outs fell into the last ten seconds.

@@ -1,6 +1,7 @@
 //! How members begin and end: the SYN-ACK, the start rule, records on control, FIN and verdict.
 
 use super::Session;
+use super::settle::Told;
 use crate::error::Reason;
 use crate::proto::channel::Channel;
 use crate::proto::conn::control::Notice;
@@ -28,7 +29,9 @@ impl Session {
         let m = &mut self.members[index];
         let Some(answer) = m.on_syn_ack(now, arrival, header, payload) else { return };
         if answer.again {
-            // It had forgotten the answer before. What was sent to that is lost, and will be missed.
+            // It had forgotten the answer before: what was sent to that is lost.
+            let news = m.conn_mut().tx.begin_again(now);
+            self.settle(now, index, Told::Alone(news));
             if !answer.features.contains(Features::GROUPS) {
                 self.change(now, index, Cause::CannotJoin);
             }

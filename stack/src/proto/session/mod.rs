@@ -29,7 +29,7 @@ use super::send::store::Store;
 use super::time::Instant;
 use crate::config::{Algorithm, Content, Delivery, SessionConfig};
 use crate::error::{ConfigError, EndError, Reason};
-use crate::stats::{MemberReport, Sent};
+use crate::stats::{MemberReport, ModeReason, Sent};
 use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
 use core::ops::Range;
 use std::net::SocketAddr;
@@ -64,17 +64,21 @@ pub(crate) struct Session {
     next_check: Instant,
     /// The application should look.
     changed: bool,
+    /// It was given a group, and has one receiver only.
+    alone: bool,
 }
 
 impl Session {
     pub(crate) fn new(
         now: Instant,
-        config: SessionConfig,
+        mut config: SessionConfig,
         peers: &[SocketAddr],
         port: u16,
         rng: &mut Rng,
     ) -> Result<Self, ConfigError> {
         check(&config, peers)?;
+        // What one lacks goes to it alone, so a session of one has no use for a group.
+        let alone = config.group.take_if(|_| peers.len() == 1).is_some();
         let store = match config.content {
             Content::Stream { ring } => Store::ring(ring),
             Content::Source { len } => Store::source(len),
@@ -101,6 +105,7 @@ impl Session {
             sent: Sent::default(),
             next_check: now,
             changed: false,
+            alone,
             config,
         };
         for peer in peers {
@@ -178,7 +183,11 @@ impl Session {
             addr: m.addr(),
             outcome: m.outcome().cloned(),
             mode: history.mode(m.mode()),
-            mode_reason: m.mode_reason(self.channel_of(index).is_some_and(Channel::is_shared)),
+            mode_reason: match m.mode_reason(self.channel_of(index).is_some_and(Channel::is_shared))
+            {
+                Some(ModeReason::NoGroup) if self.alone => Some(ModeReason::Alone),
+                reason => reason,
+            },
             arrived: history.arrived(),
             acked: m.need().held(),
             undeclared: m.need().undeclared_below(self.store.end()),

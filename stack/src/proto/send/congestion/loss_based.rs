@@ -76,6 +76,14 @@ impl LossBased {
         Self::new(Rule::Reno(Reno::default()), mss.max(1))
     }
 
+    /// The same rule on a new path.
+    pub(crate) fn anew(&self) -> Self {
+        match self.rule {
+            Rule::Cubic(_) => Self::cubic(self.mss),
+            Rule::Reno(_) => Self::reno(self.mss),
+        }
+    }
+
     fn new(rule: Rule, mss: u64) -> Self {
         Self {
             window: initial(mss),

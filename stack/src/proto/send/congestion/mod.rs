@@ -120,6 +120,14 @@ impl Congestion {
         }
     }
 
+    /// Nothing of what was shown so far was the path's doing: it is a new one.
+    pub(crate) fn begin_again(&mut self) {
+        match self {
+            Self::Loss(window) => **window = window.anew(),
+            Self::Rate(bbr) => **bbr = bbr.anew(),
+        }
+    }
+
     /// The last reduction, or time-out, was for nothing.
     pub(crate) fn undo(&mut self) {
         match self {

@@ -159,7 +159,7 @@ impl Bbr {
     }
 
     /// The same paths, from Startup on.
-    fn anew(&self) -> Self {
+    pub(crate) fn anew(&self) -> Self {
         Self { models: self.models.clone(), ..Self::new(0, self.mss, self.dice) }
     }
 
