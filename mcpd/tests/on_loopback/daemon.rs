@@ -33,9 +33,11 @@ impl Daemon {
         Self::spawn(command.args(options))
     }
 
-    /// One that has all but its address from a file.
+    /// One that has all but its address from a file. SIGHUP reaches it, even if these tests run under
+    /// `nohup` or the like, which have it ignored.
     pub(crate) fn configured(config: &Path, last: u8) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpd"));
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_mcpd")]);
         command.arg("--config").arg(config).args(["--listen", &format!("127.0.0.{last}:0")]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self::spawn(&mut command)
