@@ -59,7 +59,9 @@ fn source(bytes: &[u8]) -> (TempDir, PathBuf) {
 }
 
 fn mcp() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp"));
+    // SIGINT ends it, even if these tests run in the background of a script, which has it ignored.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_mcp")]);
     // Loopback has no IPv4 route for groups by itself on every system, but always its interface.
     command.args(["--interface", "lo", "--insecure-plaintext"]).stdin(Stdio::null());
     command

@@ -181,10 +181,13 @@ fn who_is_not_on_a_group_is_told_why() {
     let (peer, thread) = one();
     let mut nowhere = options(group(47_101, [239, 255, 71, 1]));
     nowhere.interface = Some(0x7fff_fff0);
-    let why = reason(nowhere, &[peer], thread);
+    nowhere.session.connect_timeout = Duration::from_millis(200);
+    let unread = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 3), 0)).unwrap();
+    let why = reason(nowhere.clone(), &[unread.local_addr().unwrap(), peer], thread);
     assert!(matches!(&why, ModeReason::Unusable(why) if why.contains("no IPv4")), "{why}");
     let (peer, thread) = one();
-    let unread = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 3), 0)).unwrap();
+    assert_eq!(reason(nowhere, &[peer], thread), ModeReason::Alone, "it would not be used");
+    let (peer, thread) = one();
     let mut short = options(group(47_101, [239, 255, 71, 1]));
     short.session.connect_timeout = Duration::from_millis(200);
     let peers = [peer, unread.local_addr().unwrap()];

@@ -73,16 +73,16 @@ impl Sender {
     ) -> io::Result<Self> {
         let mut session = options.session;
         let (route, unusable) = match choose_route(&mut session, options.interface, peers)? {
+            // For one peer it is not used: the engine is told of it for its report.
+            _ if peers.len() == 1 => (None, None),
             Ok(route) => (route, None),
             Err(why) => {
                 session.group = None;
                 (None, Some(why))
             }
         };
-        // The engine is told of it for its report, and does not use it for one peer.
         let group = session.group.filter(|_| peers.len() > 1);
         let mut sockets = open(bind, options.bind, peers, group.map(|group| group.addr))?;
-        let route = route.filter(|_| group.is_some());
         if let Some(route) = route {
             let family = Family::of(route.source);
             for socket in sockets.iter_mut().filter(|socket| socket.family() == family) {

@@ -6,7 +6,7 @@ use super::conn::state;
 use super::member::mode::{
     self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, MOST_SHARED, OWN_LOSS, PROMOTE, RETRY_FIRST, RETRY_MAX,
 };
-use super::send::scoreboard::JUDGED;
+use super::send::scoreboard::{JUDGED, ONE_TRAIN};
 use core::fmt::Write as _;
 
 const DOCUMENT: &str = include_str!("../../../docs/states.md");
@@ -41,7 +41,7 @@ fn when(cause: Cause) -> String {
         Cause::HearsLittle => {
             let little = percent(DEMOTE_SHARE);
             format!(
-                "less than {little} heard of at least {least}, or none of the last {least}, for {period}"
+                "less than {little} heard of at least {least}, or none of more than {ONE_TRAIN} in a row, for {period}"
             )
         }
         Cause::Lossy => format!(

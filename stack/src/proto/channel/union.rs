@@ -57,7 +57,7 @@ where
                 nothing @ Found::Nothing(_) => return nothing,
             };
             self.extend(&mut run, whole);
-            if run.end - run.start > LITTLE || self.is_own_of_two(&run) {
+            if run.end - run.start > LITTLE || self.is_own_of_two(&run, from) {
                 return Found::Run(run);
             }
             at = run.end;
@@ -90,9 +90,10 @@ where
     }
 
     /// Whether two or more lack a run and nothing next to it. A short one that but one lacks so goes to
-    /// that one alone; to whoever lacks what lies next to it, with that.
-    fn is_own_of_two(&self, run: &Range<u64>) -> bool {
-        let before = run.start.saturating_sub(1);
+    /// that one alone; to whoever lacks what lies next to it, with that. What lies before `from` is on its
+    /// way already.
+    fn is_own_of_two(&self, run: &Range<u64>, from: u64) -> bool {
+        let before = run.start.saturating_sub(1).max(from);
         let inside = |piece: &Range<u64>| piece.start >= run.start && piece.end <= run.end;
         (self.lacks)(before).filter(inside).take(2).count() == 2
     }
@@ -191,6 +192,13 @@ mod tests {
         assert_eq!(next_run(&[&holes, &holes], 0), Found::Run(1000..1000 + LITTLE));
         let larger = scattered(1000, LITTLE + 1, 10_000);
         assert_eq!(next_run(&[&all, &larger], 0), Found::Run(1000..1001 + LITTLE));
+    }
+
+    #[test]
+    fn a_tail_that_all_lack_is_the_groups() {
+        let all = RangeSet::from_range(0..10_000);
+        let end = 10_000 - LITTLE / 2;
+        assert_eq!(next_run(&[&all, &all, &all], end), Found::Run(end..10_000));
     }
 
     #[test]

@@ -367,8 +367,8 @@ impl Member {
         }
     }
 
-    /// For how long its acknowledgements are held back beyond what its window asks for. What is sent
-    /// meanwhile needs room there.
+    /// For how long its acknowledgements are held back, if that is longer than its window asks for; else
+    /// zero. What is sent meanwhile needs room there.
     pub(crate) fn hold_acks(&mut self) -> Duration {
         let thin = self.thinning.is_thin();
         let held = if thin { self.ack_policy.delay } else { Duration::ZERO };

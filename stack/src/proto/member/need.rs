@@ -189,7 +189,8 @@ impl Need {
         let had: Vec<_> = self.has.overlap(range.clone()).collect();
         self.has.remove(range.clone());
         self.spare_no_more(&had);
-        self.retracted += had.iter().map(|r| r.end - r.start).sum::<u64>();
+        let taken = had.iter().map(|r| r.end - r.start).sum::<u64>();
+        self.retracted = self.retracted.saturating_add(taken);
         self.note_taken_back(range, next);
         if let Some(cursor) = cursor {
             return self.owe(had, cursor);
@@ -359,9 +360,14 @@ impl Need {
 
     /// The stream ends at `end`: nothing beyond is owed to it, nor asked of it.
     pub(crate) fn cut(&mut self, end: u64) {
-        let beyond: Vec<_> = self.undeclared.overlap(end..u64::MAX).collect();
-        for set in [&mut self.unsent, &mut self.again, &mut self.shared, &mut self.undeclared] {
-            set.remove(end..u64::MAX);
+        let rest = end..u64::MAX;
+        let held = self.has.overlap(rest.clone()).map(|r| r.end - r.start).sum();
+        self.declared = self.declared.saturating_sub(held); // of something longer
+        let sets = [&self.undeclared, &self.has];
+        let beyond: Vec<_> = sets.iter().flat_map(|set| set.overlap(rest.clone())).collect();
+        let Self { unsent, again, shared, undeclared, has, .. } = self;
+        for set in [unsent, again, shared, undeclared, has] {
+            set.remove(rest.clone());
         }
         self.spare_no_more(&beyond);
     }
@@ -486,6 +492,12 @@ impl Need {
         let spared = self.spared.iter();
         let batches = self.taken_back.iter().map(|batch| &batch.ranges);
         sets.into_iter().chain(spared).chain(batches).map(RangeSet::bytes).sum()
+    }
+
+    /// The first byte that it took back and that nothing proves to have come again.
+    pub(crate) fn first_taken_back(&self) -> Option<u64> {
+        let firsts = self.taken_back.iter().filter_map(|batch| batch.ranges.first());
+        firsts.map(|piece| piece.start).min()
     }
 
     /// Whether it has everything below `end`.

@@ -200,6 +200,7 @@ impl Unordered {
         if agrees {
             self.end = Some(len);
             self.received.remove(len..u64::MAX); // held of something longer
+            (self.room, self.credit) = (None, None);
         }
         agrees
     }

@@ -9,6 +9,9 @@ use crate::proto::time::Instant;
 use core::time::Duration;
 use std::net::SocketAddr;
 
+/// Segments of a train, at most: 32 full ones stay below the 64 KiB of one UDP GSO send.
+pub(crate) const MAX_TRAIN: usize = 32;
+
 /// A train may run ahead of its time by so much: one datagram per wake would cost more than
 /// sending it, and a train of this length is still short to every queue on the way.
 const TRAIN_TIME: Duration = Duration::from_micros(500);

@@ -3,12 +3,12 @@
 
 use super::congestion::Shown;
 use super::log::GroupLog;
+use super::pace::MAX_TRAIN;
 use super::path::Path;
 use super::rack::Verdict;
 use super::space::{LATE_MEMORY, LATE_ROUND_TRIPS};
 use crate::config::Algorithm;
 use crate::proto::time::Instant;
-use crate::stats::LEAST;
 use crate::wire::SpaceAck;
 use core::ops::Range;
 use core::time::Duration;
@@ -16,6 +16,9 @@ use std::collections::VecDeque;
 
 /// TCP-XM slides 17 and 20: the last 128 segments are what a member is judged by.
 pub(crate) const JUDGED: u32 = 128;
+/// Packets that one full queue may cost one after the other: the longest train (docs/protocol.md, Data).
+/// More than that say that the group does not arrive.
+pub(crate) const ONE_TRAIN: u32 = MAX_TRAIN as u32;
 /// The share missed is filtered over about so many packets. pgmcc (3.2) takes 122, by which chance
 /// alone elects another acker of many again and again, each of which has just cut its window.
 const LOSS_MEMORY: f64 = 2048.0;
@@ -317,7 +320,7 @@ impl Scoreboard {
     /// missed one after the other, those: a group that has just died is not spoken for by its past.
     pub(crate) fn hearing(&self) -> (u32, f64) {
         let missed = self.outcomes.trailing_zeros().min(self.counted);
-        if missed >= LEAST {
+        if missed > ONE_TRAIN {
             return (missed, 0.0);
         }
         let mask = if self.counted >= JUDGED { u128::MAX } else { (1 << self.counted) - 1 };

@@ -194,7 +194,7 @@ impl Session {
             }
             // A receiver has no key to give, nobody to send away, and no say in our ACKs.
             Notice::GroupKey { .. } | Notice::Leave | Notice::AckPolicy { .. } => {}
-            Notice::Have(ranges) => self.on_have(index, ranges),
+            Notice::Have(ranges) => self.on_have(now, index, ranges),
             Notice::Lack(ranges) => self.on_lack(now, index, ranges),
             Notice::Again(ranges) => self.on_again(now, index, ranges),
         }

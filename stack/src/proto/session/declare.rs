@@ -9,14 +9,17 @@ use core::ops::Range;
 
 impl Session {
     /// It holds these ranges.
-    pub(super) fn on_have(&mut self, index: usize, ranges: Vec<Range<u64>>) {
-        let place = self.members[index].follows(self.at(index));
+    pub(super) fn on_have(&mut self, now: Instant, index: usize, ranges: Vec<Range<u64>>) {
+        let (place, end) = (self.members[index].follows(self.at(index)), self.store.end());
         let need = self.members[index].need_mut();
         for range in ranges {
-            need.have(range);
+            // What it holds of something longer is none of this.
+            if range.start < end {
+                need.have(range.start..range.end.min(end));
+            }
             need.limit(place);
         }
-        self.declared(index);
+        self.declared(now, index);
     }
 
     /// It lacks these ranges, as far as it has said nothing of them yet.
@@ -57,11 +60,17 @@ impl Session {
         if let Some(id) = members[index].channel() {
             channels[id.0].owe(now, members, index, passed);
         }
-        self.declared(index);
+        self.declared(now, index);
     }
 
     /// A member's need has changed.
-    fn declared(&mut self, index: usize) {
+    fn declared(&mut self, now: Instant, index: usize) {
+        // Only of one that parts by what it says what is on its way to it just now.
+        if self.members[index].need().is_excessive() {
+            let why = "more ranges declared than can be kept";
+            self.members[index].conn_mut().abort(why);
+            self.end_member(now, index, Err(Reason::Protocol(why)));
+        }
         self.reconsider(index);
         self.changed = true;
     }

@@ -30,8 +30,13 @@ impl Session {
         let news = m.on_report(now, ack, at, self.store.is_source());
         let status_changed = m.group_status() != status;
         // An acknowledgement of bytes never sent is ignored (RFC 9293, 3.10.7.4).
-        if ack.data_next > m.need().contiguous() && ack.data_next <= written {
-            m.on_acked(0..ack.data_next, Proof::Old);
+        let contiguous = m.need().contiguous();
+        if ack.data_next > contiguous && ack.data_next <= written {
+            // Of what was taken back it proves nothing, and so of what lies behind not much.
+            let to = m.need().first_taken_back().unwrap_or(u64::MAX).min(ack.data_next);
+            if contiguous < to {
+                m.on_acked(contiguous..to, Proof::Old);
+            }
             self.touch(index, ack.data_next);
         }
         if status_changed {

@@ -59,8 +59,8 @@ impl Session {
             return None;
         }
         for index in 0..self.members.len() {
-            if let Some(payload) = self.members[index].wanted_proof() {
-                let m = &mut self.members[index];
+            let m = &mut self.members[index];
+            if let Some(payload) = m.wanted_proof().filter(|_| m.is_served()) {
                 let len = m.conn_mut().emit_probe(now, buf, payload);
                 return Some(unicast(m, len, len, 1));
             }

@@ -458,3 +458,28 @@ fn of_one_that_has_its_outcome_nothing_that_it_says_changes_the_report() {
     assert_eq!(bench.s.report(at(1), 0), before);
     assert_eq!(bench.s.members[0].need().footprint(), footprint);
 }
+
+#[test]
+fn what_one_holds_of_something_longer_counts_for_nothing() {
+    let mut bench = Bench::new(2);
+    bench.notice(0, Notice::Have(vec![0..LEN / 2, LEN..4 * LEN]));
+    assert_eq!(bench.s.report(bench.now, 0).acked, LEN / 2);
+    bench.notice(0, Notice::Lack(vec![0..MAX_OFFSET]));
+    assert!(!bench.s.members[0].need().is_met_by(LEN / 2 - 1, LEN));
+    assert!(bench.s.members[0].need().is_met_by(LEN / 2, LEN));
+}
+
+/// What parts bytes that are on their way cannot be forgotten: whoever says so much of them ends.
+#[test]
+fn ranges_between_bytes_in_flight_are_bounded() {
+    let mut bench = Bench::new(2);
+    let many = 1 + MOST_RANGES as u64;
+    bench.notice(0, Notice::Lack(vec![0..MAX_OFFSET]));
+    bench.s.members[0].need_mut().sent_alone(0..2 * many + 2);
+    let pieces: Vec<_> = (0..many).map(|n| 2 * n + 1..2 * n + 2).collect();
+    for ranges in pieces.chunks(4000) {
+        bench.notice(0, Notice::Have(ranges.to_vec()));
+    }
+    let outcome = bench.s.report(bench.now, 0).outcome;
+    assert!(matches!(outcome, Some(Err(Reason::Protocol(_)))), "{outcome:?}");
+}

@@ -7,14 +7,11 @@ use crate::proto::channel::ChannelId;
 use crate::proto::event::Transmit;
 use crate::proto::member::Member;
 use crate::proto::member::plan::Step;
-use crate::proto::send::pace::Pacer;
+use crate::proto::send::pace::{MAX_TRAIN, Pacer};
 use crate::proto::send::store::NotAtHand;
 use crate::proto::time::Instant;
 use crate::wire::OVERHEAD;
 use std::net::SocketAddr;
-
-/// Segments of a train, at most: 32 full ones stay below the 64 KiB of one UDP GSO send.
-const MAX_TRAIN: usize = 32;
 
 /// A packet that may be marked instead of dropped (RFC 3168, 5).
 const ECT_0: u8 = 0b10;

@@ -6,8 +6,9 @@ use super::{Need, RangeSet, TakenBack};
 use core::ops::Range;
 use std::collections::VecDeque;
 
-/// Ranges kept for one member, at most: 4 MiB, and a third more while some bytes are undeclared. A file
-/// of a million blocks, of which one in a hundred is lacking, takes ten thousand.
+/// Ranges kept for one member, at most: 4 MiB where many stand together, four times that at worst, and a
+/// third more while some bytes are undeclared. A file of a million blocks, of which one in a hundred is
+/// lacking, takes ten thousand.
 pub(crate) const MOST_RANGES: usize = 1 << 18;
 /// Once there are more, so many are left at most: a look at all of them is then paid for by as many
 /// further ones as are missing to the limit.
@@ -19,6 +20,11 @@ impl Need {
         let sets = [&self.has, &self.undeclared, &self.unsent, &self.again, &self.shared];
         let taken_back = self.taken_back.iter().map(|batch| batch.ranges.len()).sum::<usize>();
         sets.iter().map(|set| set.len()).sum::<usize>() + taken_back
+    }
+
+    /// Whether it has more ranges than are kept, though all that can be forgotten is.
+    pub(crate) fn is_excessive(&self) -> bool {
+        self.ranges() > MOST_RANGES
     }
 
     /// Keeps the number of its ranges below the limit; `cursor` as for [`Need::lack`]. What is not to
@@ -77,7 +83,7 @@ impl Need {
             let is_equal = len(&piece) == most && equal > 0;
             if piece.start > 0 && (len(&piece) < most || is_equal) {
                 equal -= usize::from(is_equal);
-                self.forgotten += len(&piece);
+                self.forgotten = self.forgotten.saturating_add(len(&piece));
                 self.come_to_lack(piece, cursor);
             } else {
                 self.has.insert(piece);

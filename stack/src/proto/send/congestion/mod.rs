@@ -124,7 +124,7 @@ impl Congestion {
     pub(crate) fn begin_again(&mut self) {
         match self {
             Self::Loss(window) => **window = window.anew(),
-            Self::Rate(bbr) => **bbr = bbr.anew(),
+            Self::Rate(bbr) => **bbr = bbr.alone_anew(),
         }
     }
 

@@ -158,8 +158,13 @@ impl Bbr {
         self.mss = mss;
     }
 
+    /// One path, of which nothing is known yet.
+    pub(crate) fn alone_anew(&self) -> Self {
+        Self::new(1, self.mss, self.dice)
+    }
+
     /// The same paths, from Startup on.
-    pub(crate) fn anew(&self) -> Self {
+    fn anew(&self) -> Self {
         Self { models: self.models.clone(), ..Self::new(0, self.mss, self.dice) }
     }
 

@@ -1,4 +1,6 @@
+use super::super::Congestion;
 use super::*;
+use crate::config::Algorithm;
 use crate::proto::send::delivery::RateSample;
 
 const MSS: u64 = 1420;
@@ -173,6 +175,17 @@ fn a_pipe_shorter_than_a_packet_is_drained_after_startup() {
         bbr.on_report(0, &Shown { flight: MSS, ..shown(now, rtt, (MSS, 0), rate, false) });
     }
     assert!(bbr.filled && bbr.phase != Phase::Drain, "{:?}", bbr.phase);
+}
+
+/// What was lost because the peer had forgotten its sender is no sign of the path's.
+#[test]
+fn a_path_that_begins_again_has_its_first_window() {
+    let mut path = Congestion::new(Algorithm::Bbr, MSS);
+    let first = path.window();
+    path.on_timeout(first);
+    assert!(path.window() < first);
+    path.begin_again();
+    assert_eq!(path.window(), first);
 }
 
 /// A report of one round trip.
