@@ -258,11 +258,7 @@ impl Path {
 
     /// Everything in flight is lost, as the retransmission timer says; `next` as above.
     pub(crate) fn timed_out(&mut self, next: u64) {
-        let flight = core::mem::take(&mut self.flight);
-        self.rack.deadline = None;
-        self.recover = next;
-        self.recovering = false;
-        self.cut_by = None;
+        let flight = self.lose_all(next);
         if flight > 0 {
             self.congestion.on_timeout(flight);
         } else {
@@ -272,12 +268,17 @@ impl Path {
 
     /// What was sent before the packet `next` was lost for another reason than the path.
     pub(crate) fn begin_again(&mut self, next: u64) {
-        self.flight = 0;
+        self.lose_all(next);
+        self.congestion.begin_again();
+    }
+
+    /// All before the packet `next` is lost: the bytes that were in flight.
+    fn lose_all(&mut self, next: u64) -> u64 {
         self.rack.deadline = None;
         self.recover = next;
         self.recovering = false;
         self.cut_by = None;
-        self.congestion.begin_again();
+        core::mem::take(&mut self.flight)
     }
 
     /// The report has been taken: what it comes to, for whoever controls the window, which grows
