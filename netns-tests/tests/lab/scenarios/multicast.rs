@@ -197,12 +197,20 @@ pub(super) fn a_group_of_the_other_family() {
 pub(super) fn a_rate_is_kept() {
     let lab = Lab::bridge(3);
     let _daemons = lab.daemons();
-    let done = copy(&lab, &args(&lab, &["--rate", "200M"]));
-    done.assert_ok();
-    // 64 MiB at 200 Mbit/s, headers included, take 2.8 seconds.
-    let seconds = done.summary["seconds"].as_f64().unwrap();
-    assert!(seconds > 2.6, "{seconds} seconds are faster than allowed");
-    // And it is used: to a third at least, since a busy machine wakes senders late, and what a rate does
-    // not use it does not save up.
-    assert!(seconds < 8.4, "{seconds} seconds: most of the rate was not used");
+    let mut best = f64::INFINITY;
+    // A machine that is busy otherwise wakes the sender late, and a rate saves nothing up: one of three
+    // copies must use it. None may exceed it.
+    for _ in 0..3 {
+        let done = copy(&lab, &args(&lab, &["--rate", "200M"]));
+        done.assert_ok();
+        // 64 MiB at 200 Mbit/s, headers included, take 2.8 seconds.
+        let seconds = done.summary["seconds"].as_f64().unwrap();
+        assert!(seconds > 2.6, "{seconds} seconds are faster than allowed");
+        best = best.min(seconds);
+        // And it is used: to two thirds, with the handshake and the verdict.
+        if best < 4.2 {
+            return;
+        }
+    }
+    panic!("{best} seconds at best: most of the rate was not used");
 }
