@@ -2,7 +2,7 @@
 //! it anew.
 
 use super::channel::judge::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH};
-use super::conn::state;
+use super::conn::{life, state};
 use super::member::mode::{
     self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, MOST_SHARED, OWN_LOSS, PROMOTE, RETRY_FIRST, RETRY_MAX,
 };
@@ -75,6 +75,13 @@ fn document() -> String {
             this table changes nothing.\n\n| in | on | to |\n|---|---|---|\n";
     for (state, input, to) in state::STEPS {
         let _ = writeln!(out, "| {state:?} | {input:?} | {to:?} |");
+    }
+    out += "\n## The handshake\n\nHow far it is, as the keys of an association see it. The initiator begins with \
+            SynSent, the responder, which\nkeeps no more than its answer before, with Established. \
+            What ends once it is established keeps its keys\nuntil its entry goes; any other input \
+            without a step in this table changes nothing.\n\n| in | on | to |\n|---|---|---|\n";
+    for (state, input, to) in life::tests::STEPS {
+        let _ = writeln!(out, "| {state} | {input} | {to} |");
     }
     out + "\n<!-- end -->\n"
 }

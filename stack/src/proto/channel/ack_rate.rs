@@ -58,7 +58,7 @@ pub(crate) fn tune(channel: Option<&Channel>, members: &mut [Member], index: usi
     let following = members.iter().filter(|m| m.is_multicast()).count() as u64;
     let limiting = members.iter().filter(|m| m.is_limiting()).count() as u64;
     let m = &members[index];
-    if !m.is_served() || !m.conn().control.all_sent() {
+    if !m.is_served() || !m.conn().control().all_sent() {
         return;
     }
     let in_rounds = following > REPORTERS as u64;

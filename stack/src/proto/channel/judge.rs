@@ -52,10 +52,10 @@ impl Channel {
         mode::judge(&Evidence {
             mode: m.mode(),
             hearing,
-            unicast_loss: m.conn().tx.loss(),
+            unicast_loss: m.conn().tx().loss(),
             deaf_for,
             losses,
-            timed_out: m.conn().tx.often_timed_out(now),
+            timed_out: m.conn().tx().often_timed_out(now),
             closed_for,
             has_room,
             silent_for,

@@ -1,6 +1,7 @@
 //! Building one end's datagrams. Each function writes one datagram into the front of `buf` and
 //! gives its length.
 
+use super::handshake::Third;
 use super::state::Input;
 use super::{Conn, Role};
 use crate::proto::recv::pns::PnTracker;
@@ -134,11 +135,11 @@ impl Conn {
         let mut header = self.header(Kind::Data, range.start, Some(ack), &Report::default());
         header.encap.repair = repair;
         header.segment.psh = push;
-        let Some(keys) = &self.keys else { return Ok(0) };
+        let Some(keys) = self.life.keys() else { return Ok(0) };
         let body = (range.end - range.start) as usize;
         let seal = Some((&keys.tx, self.tx.next_pn()));
         let len = assemble(buf, header, &[], body, fill, seal)?;
-        self.third_led = false;
+        self.life.on_data_sent();
         self.tx.on_sent(now, Content { data: range, ..Content::default() });
         Ok(len)
     }
@@ -147,7 +148,7 @@ impl Conn {
     pub(crate) fn emit_probe(&mut self, now: Instant, buf: &mut [u8], payload: u64) -> usize {
         let ack = Seq::of_offset(self.names.irs, 0);
         let header = self.header(Kind::Data, 0, Some(ack), &Report::default());
-        let Some(keys) = &self.keys else { return 0 };
+        let Some(keys) = self.life.keys() else { return 0 };
         let seal = Some((&keys.tx, self.tx.next_pn()));
         let len = assemble_probe(buf, header, payload, seal);
         self.tx.on_sent(now, Content { probe: payload, ..Content::default() });
@@ -160,11 +161,11 @@ impl Conn {
         self.abort_due.is_some()
             || (self.acks.due() && self.answers())
             || (self.is_open()
-                && (self.third_due
+                && (self.life.is_third_due()
                     || self.ping_due
                     || self.control_bytes_due()
                     || self.control_fin_due()
-                    || (self.role == Role::Responder && self.data_fin.due())))
+                    || (self.role == Role::Responder && self.data_fin.is_due())))
     }
 
     /// Control bytes share the congestion window with the data; one datagram of them may always be
@@ -176,7 +177,7 @@ impl Conn {
 
     /// The control FIN goes with or after the last byte.
     fn control_fin_due(&self) -> bool {
-        self.control_fin.due() && self.control.all_sent()
+        self.control_fin.is_due() && self.control.all_sent()
     }
 
     /// Everything but data segments: RST, the third message, control bytes, FINs, pings, ACKs.
@@ -194,10 +195,10 @@ impl Conn {
         if !self.is_open() && !self.acks.due() {
             return None;
         }
-        if self.third_due {
-            return self.emit_third(buf);
+        if let Some(third) = self.life.take_third() {
+            return Some(self.emit_third(buf, &third));
         }
-        let data_fin = self.data_fin.due() && data_end.is_some();
+        let data_fin = self.data_fin.is_due() && data_end.is_some();
         if data_fin {
             let at = data_end.unwrap_or(0);
             return self.emit_segment(now, buf, report, Kind::Data, at..at, true);
@@ -263,7 +264,7 @@ impl Conn {
         let from = usize::from(matches!(map, Tlv::Pad(_)));
         let tlvs = &tlvs[from..if self.ping_due { 3 } else { 2 }];
         let body = if kind == Kind::Control { (range.end - range.start) as usize } else { 0 };
-        let keys = self.keys.as_ref()?;
+        let keys = self.life.keys()?;
         let seal = Some((&keys.tx, self.tx.next_pn()));
         let control = &self.control;
         let fill = |to: &mut [u8]| {
@@ -283,10 +284,10 @@ impl Conn {
             return;
         }
         if kind == Kind::Data {
-            self.data_fin.flying = true;
-            self.data.step(Input::Close);
+            self.data_fin.on_sent();
+            self.data_state.step(Input::Close);
         } else {
-            self.control_fin.flying = true;
+            self.control_fin.on_sent();
             self.control_state.step(Input::Close);
         }
     }
@@ -294,7 +295,7 @@ impl Conn {
     fn emit_reset(&mut self, now: Instant, buf: &mut [u8], why: &str) -> Option<usize> {
         let mut header = self.header(Kind::Data, 0, None, &Report::default());
         header.segment.rst = true;
-        let keys = self.keys.as_ref()?;
+        let keys = self.life.keys()?;
         let seal = Some((&keys.tx, self.tx.next_pn()));
         let len = assemble_bare(buf, header, &[Tlv::Abort(why)], seal);
         self.tx.on_sent(now, Content::default());
@@ -304,21 +305,20 @@ impl Conn {
     /// The third message, which leads each flight until the peer is proven: without it the peer
     /// can open nothing of the flight. `None`: it is not needed, or has just been sent.
     pub(crate) fn lead_flight(&mut self, buf: &mut [u8]) -> Option<usize> {
-        if self.proven || self.third_led {
-            return None;
-        }
-        self.third_led = true;
-        self.emit_third(buf)
+        let third = self.life.lead_flight()?;
+        Some(self.emit_third(buf, &third))
     }
 
-    fn emit_third(&mut self, buf: &mut [u8]) -> Option<usize> {
-        self.third_due = false;
-        let (message, len) = self.third?;
+    fn emit_third(&self, buf: &mut [u8], (message, len): &Third) -> usize {
         let ack = Seq::of_offset(self.names.irs, 0);
         let mut header = self.header(Kind::Handshake, 0, Some(ack), &Report::default());
         header.encap.pn = 0;
-        let tlvs = [Tlv::Handshake(&message[..len])];
-        Some(assemble_bare(buf, header, &tlvs, None))
+        assemble_bare(buf, header, &[Tlv::Handshake(&message[..*len])], None)
+    }
+
+    /// The SYN, if it is due, for the first time or again.
+    pub(crate) fn emit_syn(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
+        self.life.emit_syn(now, buf)
     }
 }
 

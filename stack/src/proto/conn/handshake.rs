@@ -21,6 +21,9 @@ const SYN_INTERVAL_MAX: Duration = Duration::from_secs(2);
 /// Room for either answer; what remains unused is cut off.
 const ROOM: usize = SYN_LEN + 64;
 
+/// The third handshake message, and its length.
+pub(crate) type Third = ([u8; MAX_MESSAGE], usize);
+
 /// What a SYN or a SYN-ACK says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hello<'a> {
@@ -220,7 +223,7 @@ impl Opening {
 /// What a good answer gives the initiator.
 pub(crate) struct Opened {
     pub(crate) keys: crate::seal::Keys,
-    pub(crate) third: ([u8; MAX_MESSAGE], usize),
+    pub(crate) third: Third,
     pub(crate) rtt: Option<Duration>,
 }
 

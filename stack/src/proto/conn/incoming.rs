@@ -2,10 +2,17 @@
 
 use super::Conn;
 use super::ack::Urgency;
+use super::handshake::parse_hello;
+use super::life::Which;
 use super::state::Input;
+use crate::proto::event::Arrival;
 use crate::proto::recv::pns::Recorded;
+use crate::proto::send::space::News;
 use crate::proto::time::Instant;
-use crate::wire::{Ack, Header, Kind, RangeList, Segment, TAG_LEN, Tlv, offset_of, split};
+use crate::wire::{
+    Ack, Features, Header, Kind, RangeList, Segment, Seq, TAG_LEN, Tlv, offset_of, split,
+};
+use core::time::Duration;
 
 /// One opened datagram. Everything borrows from the receive buffer.
 #[derive(Debug)]
@@ -41,7 +48,7 @@ pub(crate) fn dissect(
     header: Header,
     header_len: usize,
     pn: u64,
-    irs: crate::wire::Seq,
+    irs: Seq,
     datagram: &[u8],
 ) -> Option<Incoming<'_>> {
     let payload = &datagram[header_len..datagram.len() - TAG_LEN];
@@ -72,7 +79,62 @@ pub(crate) fn dissect(
     Some(incoming)
 }
 
+/// What a SYN-ACK came to.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) features: Features,
+    /// Its first flow-control edge.
+    pub(crate) edge: u64,
+    pub(crate) kind: AnswerKind,
+}
+
+/// Which answer to our SYN it is.
+#[derive(Debug)]
+pub(crate) enum AnswerKind {
+    /// The first, and the round trip that it shows.
+    First(Option<Duration>),
+    /// The peer had forgotten the answer before: what was sent to that is lost.
+    Again(News),
+}
+
 impl Conn {
+    /// Takes a SYN-ACK; `None` if it is none to our SYN, or says nothing new.
+    pub(crate) fn on_syn_ack(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        header: &Header,
+        payload: &[u8],
+    ) -> Option<Answer> {
+        let hello = parse_hello(header, payload)?;
+        // RFC 9293, 3.10.7.3: in SYN-SENT only the acknowledgement of our very SYN counts.
+        let ours = Seq::of_offset(self.names.iss, 0);
+        if header.segment.ack != Some(ours) || arrival.from != self.names.peer {
+            return None;
+        }
+        if !self.life.is_opening() && hello.cid == self.names.remote_cid {
+            self.life.repeat_third(); // the peer repeats its answer: the third message was lost
+            return None;
+        }
+        let which = self.life.on_answer(now, &hello)?;
+        self.names.remote_cid = hello.cid;
+        self.names.irs = hello.seq;
+        self.names.local = arrival.to;
+        self.names.ifindex = arrival.ifindex;
+        self.last_heard = now;
+        let kind = match which {
+            Which::First(rtt) => {
+                self.step(Input::SynAck);
+                if let Some(rtt) = rtt {
+                    self.tx.path.rtt.sample(rtt);
+                }
+                AnswerKind::First(rtt)
+            }
+            Which::Another => AnswerKind::Again(self.tx.begin_again(now)),
+        };
+        Some(Answer { features: hello.descriptor.features, edge: hello.edge.unwrap_or(0), kind })
+    }
+
     /// Opens a unicast datagram addressed to this association. `None`: a duplicate, a forgery, or
     /// malformed.
     pub(crate) fn open<'a>(
@@ -85,7 +147,7 @@ impl Conn {
         if !self.rx.is_new(pn) {
             return None;
         }
-        self.keys.as_ref()?.rx.open(pn, datagram, header_len).ok()?;
+        self.life.keys()?.rx.open(pn, datagram, header_len).ok()?;
         dissect(header, header_len, pn, self.names.irs, datagram)
     }
 
@@ -114,19 +176,21 @@ impl Conn {
         }
     }
 
+    /// A datagram of the peer's came through the group: it lives, though that proves no keys.
+    pub(crate) fn on_group_packet(&mut self, now: Instant, recorded: Recorded) {
+        self.lives(now);
+        self.acks.on_packet(now, urgency(recorded));
+    }
+
     /// Something authentic came from the peer.
-    pub(crate) fn heard(&mut self, now: Instant) {
+    fn heard(&mut self, now: Instant) {
         self.last_heard = now;
-        if !self.proven {
-            self.proven = true;
-            self.third = None;
-            self.third_due = false;
-        }
+        self.life.on_proof();
     }
 
     /// The peer ended the association at once.
     pub(crate) fn on_reset(&mut self) {
-        self.step(Input::Abort);
+        self.end();
         self.abort_due = None;
     }
 }

@@ -7,20 +7,26 @@
 pub(crate) mod ack;
 pub(crate) mod control;
 pub(crate) mod emit;
+mod fin;
 pub(crate) mod handshake;
 pub(crate) mod incoming;
+pub(crate) mod life;
 pub(crate) mod state;
 
 use super::recv::pns::PnTracker;
+use super::send::path::Path;
 use super::send::space::{Content, Fired, News, SendSpace};
 use super::time::Instant;
 use crate::config::Algorithm;
 use crate::error::Reason;
 use crate::seal::Keys;
-use crate::wire::{PAYLOAD_SHORT, Seq};
-use ack::Acks;
+use crate::wire::{Ack, PAYLOAD_SHORT, Record, Seq};
+use ack::{AckPolicy, Acks};
 use control::{Control, Notice};
 use core::time::Duration;
+use fin::Fin;
+use handshake::Opening;
+use life::Life;
 use state::{Input, State};
 use std::net::{IpAddr, SocketAddr};
 
@@ -30,23 +36,6 @@ use std::net::{IpAddr, SocketAddr};
 const LINGER_PTO: u32 = 3;
 /// A quiet association is asked for a sign of life four times within the idle time-out.
 const KEEPALIVES: u32 = 4;
-
-/// The third handshake message, and its length.
-pub(crate) type Third = ([u8; crate::seal::MAX_MESSAGE], usize);
-
-/// Our FIN in one conversation.
-#[derive(Debug, Default)]
-pub(crate) struct Fin {
-    pub(crate) wanted: bool,
-    flying: bool,
-    acked: bool,
-}
-
-impl Fin {
-    pub(crate) fn due(&self) -> bool {
-        self.wanted && !self.flying && !self.acked
-    }
-}
 
 /// Which end this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,23 +63,16 @@ pub(crate) struct Names {
 #[derive(Debug)]
 pub(crate) struct Conn {
     role: Role,
-    pub(crate) names: Names,
-    pub(crate) data: State,
+    names: Names,
+    data_state: State,
     control_state: State,
-    pub(crate) keys: Option<Keys>,
-    /// The peer has shown that it holds the keys.
-    proven: bool,
-    pub(crate) tx: SendSpace,
+    life: Life,
+    tx: SendSpace,
     rx: PnTracker,
-    pub(crate) control: Control,
-    pub(crate) acks: Acks,
-    pub(crate) data_fin: Fin,
+    control: Control,
+    acks: Acks,
+    data_fin: Fin,
     control_fin: Fin,
-    /// The third handshake message, repeated with each flight until the peer is proven.
-    third: Option<Third>,
-    third_due: bool,
-    /// The present flight has been led by it.
-    third_led: bool,
     ping_due: bool,
     abort_due: Option<String>,
     /// Why this side aborted: said again whenever the peer shows that it does not know.
@@ -104,31 +86,57 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(
-        role: Role,
+    /// The initiator's end, whose SYN is this.
+    pub(crate) fn connect(
         names: Names,
+        opening: Opening,
         algorithm: Algorithm,
         idle_timeout: Duration,
         now: Instant,
     ) -> Self {
+        let life = Life::initiator(opening);
+        let mut conn = Self::new(Role::Initiator, names, life, (algorithm, idle_timeout), now);
+        conn.step(Input::Connect);
+        conn
+    }
+
+    /// The responder's end: the third message has just proven these keys.
+    pub(crate) fn accept(
+        names: Names,
+        keys: Keys,
+        algorithm: Algorithm,
+        idle_timeout: Duration,
+        now: Instant,
+    ) -> Self {
+        let life = Life::responder(keys);
+        let mut conn = Self::new(Role::Responder, names, life, (algorithm, idle_timeout), now);
+        conn.step(Input::Syn);
+        conn.step(Input::Proof);
+        conn.demand_ack(); // the first sealed datagram tells the initiator that we are there
+        conn
+    }
+
+    fn new(
+        role: Role,
+        names: Names,
+        life: Life,
+        (algorithm, idle_timeout): (Algorithm, Duration),
+        now: Instant,
+    ) -> Self {
         let mut rx = PnTracker::new();
         rx.start_at(0); // so that a lost first packet shows
-        let mut conn = Self {
+        Self {
             role,
             names,
-            data: State::Closed,
+            data_state: State::Closed,
             control_state: State::Closed,
-            keys: None,
-            proven: false,
+            life,
             tx: SendSpace::new(algorithm, PAYLOAD_SHORT as u64),
             rx,
             control: Control::new(),
             acks: Acks::default(),
             data_fin: Fin::default(),
             control_fin: Fin::default(),
-            third: None,
-            third_due: false,
-            third_led: false,
             ping_due: false,
             abort_due: None,
             aborted: None,
@@ -137,38 +145,64 @@ impl Conn {
             keepalive_at: now + idle_timeout / KEEPALIVES,
             linger_until: None,
             closing: None,
-        };
-        let open = match role {
-            Role::Initiator => Input::Connect,
-            Role::Responder => Input::Syn,
-        };
-        conn.step(open);
-        conn
+        }
     }
 
-    /// Our SYN was answered: the keys are here, and the third message, which proves them, is due.
-    pub(crate) fn answered(&mut self, now: Instant, keys: Keys, third: Third) {
-        self.keys = Some(keys);
-        self.third = Some(third);
-        self.third_due = true;
-        self.last_heard = now;
+    // What it is.
+
+    /// Its addresses and names.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
-    /// The peer repeats its answer: our third message was lost.
-    pub(crate) fn repeat_third(&mut self) {
-        self.third_due = self.third.is_some();
+    /// What has been sent to the peer alone.
+    pub(crate) fn tx(&self) -> &SendSpace {
+        &self.tx
     }
 
-    /// Ends the association before it began: without the third message there is none.
-    pub(crate) fn turn_away(&mut self) {
-        self.third = None;
-        self.third_due = false;
-        self.drop_dead();
+    /// The way to the peer.
+    pub(crate) fn path(&self) -> &Path {
+        &self.tx.path
+    }
+
+    /// The way to the peer.
+    pub(crate) fn path_mut(&mut self) -> &mut Path {
+        &mut self.tx.path
+    }
+
+    /// The control conversation.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The control conversation.
+    pub(crate) fn control_mut(&mut self) -> &mut Control {
+        &mut self.control
+    }
+
+    /// Whether our SYN still waits for an answer.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.life.is_opening()
+    }
+
+    /// Whether there are keys: our SYN was answered, or this side answered one.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.life.keys().is_some()
     }
 
     /// Whether the peer has shown that it holds the keys.
     pub(crate) fn is_proven(&self) -> bool {
-        self.proven
+        self.life.is_proven()
+    }
+
+    /// When the SYN is to be repeated, while nothing has answered it.
+    pub(crate) fn opening_deadline(&self) -> Option<Instant> {
+        self.life.opening_deadline()
+    }
+
+    /// The SYN is sent again: its answer was never proven.
+    pub(crate) fn begin_again(&mut self) {
+        self.life.begin_again();
     }
 
     /// When something authentic came last.
@@ -183,7 +217,7 @@ impl Conn {
 
     /// Whether the peer has everything that was said on control, and the end of it.
     pub(crate) fn is_control_done(&self) -> bool {
-        self.control_fin.acked && self.control.all_acked()
+        self.control_fin.is_acked() && self.control.all_acked()
     }
 
     /// Whether the peer is yet to be told that it was aborted here.
@@ -192,19 +226,25 @@ impl Conn {
     }
 
     /// Both conversations take a step of the handshake, or of the end, together.
-    pub(crate) fn step(&mut self, input: Input) {
-        self.data.step(input);
+    fn step(&mut self, input: Input) {
+        self.data_state.step(input);
         self.control_state.step(input);
+    }
+
+    /// Both conversations, and the handshake, are over at once.
+    fn end(&mut self) {
+        self.step(Input::Abort);
+        self.life.end();
     }
 
     /// Established, for as long as bytes may come or go.
     pub(crate) fn is_open(&self) -> bool {
-        self.keys.is_some() && (self.control_state != State::Closed || self.data != State::Closed)
+        self.has_keys() && (self.control_state != State::Closed || self.data_state != State::Closed)
     }
 
     /// Whether both conversations have ended, but for the wait for late repetitions.
     fn is_over(&self) -> bool {
-        self.data.is_over() && self.control_state.is_over()
+        self.data_state.is_over() && self.control_state.is_over()
     }
 
     /// Over for good: nothing will be sent or answered any more.
@@ -219,12 +259,12 @@ impl Conn {
 
     /// Ends the association at once and tells the peer why (RST, RFC 9293, 3.10.5).
     pub(crate) fn abort(&mut self, why: &str) {
-        if self.keys.is_some() && self.control_state != State::Closed {
+        if self.has_keys() && self.control_state != State::Closed {
             self.abort_due = Some(why.to_owned());
             self.aborted = self.abort_due.clone();
         }
         self.linger_until = None;
-        self.step(Input::Abort);
+        self.end();
     }
 
     /// Whether it was aborted here; then the peer is told again (RFC 9293, 3.10.7.1).
@@ -242,7 +282,7 @@ impl Conn {
 
     /// Ends the association without a word: the peer is gone.
     pub(crate) fn drop_dead(&mut self) {
-        self.step(Input::Abort);
+        self.end();
         self.abort_due = None;
         self.linger_until = None;
     }
@@ -250,8 +290,63 @@ impl Conn {
     /// Closes our side of both conversations, once everything put in has been sent.
     pub(crate) fn close(&mut self) {
         self.control.close();
-        self.control_fin.wanted = true;
-        self.data_fin.wanted = true;
+        self.control_fin.want();
+        self.data_fin.want();
+    }
+
+    /// Closes our side of the data, once everything has been sent.
+    pub(crate) fn close_data(&mut self) {
+        self.data_fin.want();
+    }
+
+    /// Whether our data FIN is to be sent.
+    pub(crate) fn is_data_fin_due(&self) -> bool {
+        self.data_fin.is_due()
+    }
+
+    /// The peer's data FIN arrived, and everything before it.
+    pub(crate) fn on_data_fin(&mut self) {
+        self.data_state.step(Input::Fin);
+    }
+
+    /// The peer is told at once how we stand, unasked.
+    pub(crate) fn demand_ack(&mut self) {
+        self.acks.demand();
+    }
+
+    /// Acknowledges as the peer wants it.
+    pub(crate) fn take_policy(&mut self, now: Instant, every: u32, delay: Duration) {
+        let phase = self.names.local_cid as u32; // drawn at random
+        self.acks.set_policy(now, every, delay, phase);
+    }
+
+    /// Tells the peer how to acknowledge.
+    pub(crate) fn tell_policy(&mut self, policy: AckPolicy) {
+        self.tx.expect_delay(policy.delay);
+        let (every, delay_us) = (policy.every as u16, policy.delay.as_micros() as u32);
+        self.control.push(&Record::AckPolicy { every, delay_us });
+    }
+
+    /// Something is sent that must be answered, whatever the window says (RFC 8985, 7.3).
+    pub(crate) fn allow_probe(&mut self) {
+        self.tx.allow_probe();
+    }
+
+    /// Takes what a report says of control, and of what was sent to the peer alone: that is given
+    /// back.
+    pub(crate) fn on_report(&mut self, now: Instant, ack: &Ack<'_>) -> Option<News> {
+        self.control.on_report(ack.control_next, ack.control_edge);
+        Some(self.tx.on_ack(now, ack.unicast.as_ref()?))
+    }
+
+    /// What a report has shown is booked: its lists are used again.
+    pub(crate) fn recycle(&mut self, news: News) {
+        self.tx.recycle(news);
+    }
+
+    /// Whether something of the peer's control is new to the application; told once.
+    pub(crate) fn take_control_news(&mut self) -> bool {
+        self.control.take_fresh() || self.control.peer_closed()
     }
 
     /// What one packet carried has arrived.
@@ -260,12 +355,12 @@ impl Conn {
             self.control.on_acked(content.control.clone());
         }
         if content.control_fin {
-            self.control_fin.acked = true;
+            self.control_fin.on_acked();
             self.control_state.step(Input::FinAcked);
         }
         if content.data_fin {
-            self.data_fin.acked = true;
-            self.data.step(Input::FinAcked);
+            self.data_fin.on_acked();
+            self.data_state.step(Input::FinAcked);
         }
     }
 
@@ -274,8 +369,12 @@ impl Conn {
         if !content.control.is_empty() {
             self.control.on_lost(content.control.clone());
         }
-        self.control_fin.flying &= !content.control_fin;
-        self.data_fin.flying &= !content.data_fin;
+        if content.control_fin {
+            self.control_fin.on_lost();
+        }
+        if content.data_fin {
+            self.data_fin.on_lost();
+        }
         // A lost ping needs no repetition by itself, but its question stays unanswered.
         self.ping_due |= content.ping;
     }
@@ -295,7 +394,7 @@ impl Conn {
     /// Begins to linger once all is over.
     pub(crate) fn settle(&mut self, now: Instant) {
         let closed = self.is_over() && self.aborted.is_none();
-        if closed && self.linger_until.is_none() && self.keys.is_some() {
+        if closed && self.linger_until.is_none() && self.has_keys() {
             let mut linger = self.tx.path.rtt.expected() * LINGER_PTO;
             // A receiver serves on anyway, so it also waits for the sender's repeated FIN; a sender
             // that leaves early costs its receivers nothing but an entry that times out.
@@ -342,7 +441,8 @@ impl Conn {
             return Ok((Fired::Nothing, News::default()));
         }
         let quiet = now.since(self.last_heard);
-        let closing = self.control_fin.wanted.then(|| now.since(*self.closing.get_or_insert(now)));
+        let closing =
+            self.control_fin.is_wanted().then(|| now.since(*self.closing.get_or_insert(now)));
         let quiet_or_closing = closing.map_or(quiet, |c| c.max(quiet));
         if quiet_or_closing >= self.idle_timeout && !self.is_over() {
             return Err(Reason::Silent(self.idle_timeout));
@@ -353,8 +453,17 @@ impl Conn {
         }
         let (fired, news) = self.tx.on_timer(now);
         if matches!(fired, Fired::Probe | Fired::Timeout) {
-            self.third_due = self.third.is_some() && !self.proven;
+            self.life.repeat_third();
         }
         Ok((fired, news))
+    }
+}
+
+#[cfg(test)]
+impl Conn {
+    /// The initiator's end, answered and proven.
+    pub(crate) fn establish(&mut self, keys: Keys) {
+        self.life = Life::Established(keys);
+        self.step(Input::SynAck);
     }
 }

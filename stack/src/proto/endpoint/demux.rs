@@ -54,7 +54,7 @@ impl Endpoint {
             }
             Some(Owner::Receiver(id)) => {
                 let Some(receiver) = self.receivers.get_mut(id) else { return };
-                if receiver.conn.names.peer != arrival.from {
+                if receiver.conn.names().peer != arrival.from {
                     return;
                 }
                 if let Some(incoming) = receiver.conn.open(header, header_len, datagram) {
@@ -104,10 +104,10 @@ impl Endpoint {
             return;
         }
         let known = |r: &&mut Receiving| {
-            r.conn.names.remote_cid == hello.cid && r.conn.names.peer == arrival.from
+            r.conn.names().remote_cid == hello.cid && r.conn.names().peer == arrival.from
         };
         if let Some(receiver) = self.receivers.values_mut().find(known) {
-            receiver.conn.acks.demand(); // as for a repeated third message
+            receiver.conn.demand_ack(); // as for a repeated third message
             return;
         }
         if self.incoming.len() >= self.config.backlog {
@@ -128,7 +128,7 @@ impl Endpoint {
         if let Some(Owner::Receiver(id)) = self.owners.get(&header.encap.cid) {
             // A repeated third message: our first sealed datagram got lost.
             if let Some(receiver) = self.receivers.get_mut(id) {
-                receiver.conn.acks.demand();
+                receiver.conn.demand_ack();
             }
             return;
         }
@@ -145,8 +145,8 @@ impl Endpoint {
     fn establish(&mut self, conn: Conn, descriptor: &Descriptor) {
         let id = ReceiverId(self.next_id);
         self.next_id += 1;
-        self.owners.insert(conn.names.local_cid, Owner::Receiver(id));
-        let ifindex = conn.names.ifindex;
+        self.owners.insert(conn.names().local_cid, Owner::Receiver(id));
+        let ifindex = conn.names().ifindex;
         let capacity = (self.config.recv_buffer, self.config.recv_buffer_max);
         let receiver = Receiving::new(conn, descriptor, capacity);
         // Only a proven sender makes us join anything.

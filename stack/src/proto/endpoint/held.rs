@@ -22,7 +22,7 @@ impl Endpoint {
             sessions: self.sessions.len(),
             receivers: self.receivers.len(),
             ids: self.owners.len() + self.groups.len(),
-            datagrams: self.receivers.values().map(|r| r.conn.tx.remembered()).sum(),
+            datagrams: self.receivers.values().map(|r| r.conn.tx().remembered()).sum(),
         }
     }
 }

@@ -2,8 +2,7 @@
 //! timer. An entry costs a source that has proven nothing a bounded place in a bounded table.
 
 use crate::proto::conn::handshake::{Hello, parse_third, syn_ack};
-use crate::proto::conn::state::Input;
-use crate::proto::conn::{Conn, Names, Role};
+use crate::proto::conn::{Conn, Names};
 use crate::proto::event::Arrival;
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
@@ -139,14 +138,10 @@ impl Listener {
         let half = self.remove(header.encap.cid)?;
         self.order.retain(|cid| *cid != header.encap.cid);
         let algorithm = crate::config::Algorithm::default();
-        let mut conn = Conn::new(Role::Responder, half.names, algorithm, idle_timeout, now);
-        conn.keys = Some(keys);
+        let mut conn = Conn::accept(half.names, keys, algorithm, idle_timeout, now);
         if let Some(answered) = half.answered {
-            conn.tx.path.rtt.sample(now.since(answered));
+            conn.path_mut().rtt.sample(now.since(answered));
         }
-        conn.step(Input::Proof);
-        conn.heard(now);
-        conn.acks.demand(); // the first sealed datagram tells the initiator that we are there
         Some((conn, half.descriptor))
     }
 

@@ -116,7 +116,7 @@ impl Endpoint {
             for (id, receiver) in self.receivers.range_mut(range) {
                 if let Some(len) = receiver.emit(now, buf) {
                     self.receiver_cursor = id.0;
-                    let names = &receiver.conn.names;
+                    let names = receiver.conn.names();
                     return Some(single(names.peer, names.local, names.ifindex, len));
                 }
             }
@@ -236,7 +236,7 @@ impl Endpoint {
             let over = r.ended.is_some() || r.conn.is_gone(now);
             let keep = !r.released || !over || r.leave_due || r.conn.owes_abort();
             if !keep {
-                owners.remove(&r.conn.names.local_cid);
+                owners.remove(&r.conn.names().local_cid);
                 if let Some(group) = &r.group {
                     forget_group(groups, group.cid, *id);
                 }

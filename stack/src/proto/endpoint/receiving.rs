@@ -18,7 +18,7 @@ impl Endpoint {
 
     /// The sender's address; `None` for an unknown receiver.
     pub fn peer(&self, receiver: ReceiverId) -> Option<SocketAddr> {
-        self.receivers.get(&receiver).map(|r| r.conn.names.peer)
+        self.receivers.get(&receiver).map(|r| r.conn.names().peer)
     }
 
     /// Ordered or unordered, as the sender said.

@@ -26,7 +26,7 @@ impl Endpoint {
         self.next_id += 1;
         for index in 0..session.len() {
             if let Some(member) = session.member(index) {
-                self.owners.insert(member.conn().names.local_cid, Owner::Member(id, index));
+                self.owners.insert(member.conn().names().local_cid, Owner::Member(id, index));
             }
         }
         self.sessions.insert(id, session);
@@ -123,7 +123,7 @@ impl Endpoint {
         match m.outcome() {
             Some(Err(reason)) => Err(reason.clone()),
             Some(Ok(())) => Err(Reason::Cancelled("the receiver has closed".to_owned())),
-            None => Ok(m.conn_mut().control.app_write(bytes)),
+            None => Ok(m.conn_mut().control_mut().app_write(bytes)),
         }
     }
 
@@ -137,7 +137,7 @@ impl Endpoint {
     ) -> Result<ControlRead, Reason> {
         self.now = now;
         let Some(m) = self.member(member) else { return Err(unknown()) };
-        match (m.conn_mut().control.app_read(buf), m.outcome()) {
+        match (m.conn_mut().control_mut().app_read(buf), m.outcome()) {
             (ControlRead::Empty, Some(Err(reason))) => Err(reason.clone()),
             (ControlRead::Empty, Some(Ok(()))) => Ok(ControlRead::End),
             (read, _) => Ok(read),

@@ -16,7 +16,6 @@ pub(crate) mod window;
 use super::channel::ChannelId;
 use super::conn::Conn;
 use super::conn::ack::{AckPolicy, DEFAULT_DELAY};
-use super::conn::handshake::Opening;
 use super::send::log::GroupLog;
 use super::send::pace::Pacer;
 use super::send::path::Path;
@@ -25,7 +24,7 @@ use super::send::space::News;
 use super::time::Instant;
 use crate::error::Reason;
 use crate::stats::{Arrived, Mode, ModeReason};
-use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT, Record};
+use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT};
 use core::ops::Range;
 use core::time::Duration;
 use history::History;
@@ -44,10 +43,6 @@ pub(crate) struct Member {
     conn: Conn,
     /// The channel that it follows, or may follow, if the session has one for it.
     channel: Option<ChannelId>,
-    opening: Option<Opening>,
-    /// The opening that was answered, until the answer is proven: the responder may have forgotten
-    /// it by the time our proof is there.
-    unproven: Option<Opening>,
     mode: Mode,
     need: Need,
     window: Window,
@@ -92,7 +87,6 @@ impl Member {
     pub(crate) fn new(
         addr: SocketAddr,
         conn: Conn,
-        opening: Opening,
         board: Scoreboard,
         channel: Option<ChannelId>,
         declares: bool,
@@ -102,8 +96,6 @@ impl Member {
             addr,
             conn,
             channel,
-            opening: Some(opening),
-            unproven: None,
             mode,
             need: Need::new(declares),
             window: Window::default(),
@@ -189,12 +181,12 @@ impl Member {
 
     /// The way to it alone.
     pub(crate) fn path(&self) -> &Path {
-        &self.conn.tx.path
+        self.conn.path()
     }
 
     /// The way to it alone.
     pub(crate) fn path_mut(&mut self) -> &mut Path {
-        &mut self.conn.tx.path
+        self.conn.path_mut()
     }
 
     /// What it is watched for.
@@ -260,7 +252,7 @@ impl Member {
 
     /// Has not answered yet.
     pub(crate) fn is_opening(&self) -> bool {
-        self.opening.is_some()
+        self.conn.is_opening()
     }
 
     /// In the group's modes: it follows, or may.
@@ -270,7 +262,7 @@ impl Member {
 
     /// Established and not finished: to be served.
     pub(crate) fn is_served(&self) -> bool {
-        self.mode != Mode::Gone && self.opening.is_none() && self.conn.keys.is_some()
+        self.mode != Mode::Gone && self.conn.has_keys()
     }
 
     pub(crate) fn is_multicast(&self) -> bool {
@@ -280,10 +272,10 @@ impl Member {
     /// Payload of a full segment to it alone. Its tail is probed with a short one: that long ones
     /// vanish may be why nothing is heard.
     pub(crate) fn segment(&self) -> u64 {
-        if self.conn.tx.probes_tail() {
+        if self.conn.tx().probes_tail() {
             PAYLOAD_SHORT as u64
         } else {
-            self.conn.tx.path.mtu.segment()
+            self.conn.path().mtu.segment()
         }
     }
 
@@ -308,7 +300,7 @@ impl Member {
     pub(crate) fn is_owed(&self, end: u64, segment: u64, cursor: u64) -> bool {
         let high = self.need.high();
         let high = if self.is_multicast() { high.max(cursor) } else { high };
-        let sent = self.conn.tx.carries_data() || self.board.waits();
+        let sent = self.conn.tx().carries_data() || self.board.waits();
         // With a closed window a receiver may have refused them: then it is only slow. A window
         // with room for less than a segment is closed as well.
         let open = self.window.edge() >= high.saturating_add(segment)
@@ -361,7 +353,7 @@ impl Member {
 
     /// Looks whether its acknowledgements queue on their way.
     pub(crate) fn thin_acks(&mut self, now: Instant) {
-        let path = if self.is_multicast() { &self.board.path } else { &self.conn.tx.path };
+        let path = if self.is_multicast() { &self.board.path } else { self.conn.path() };
         if let (Some(srtt), Some(least)) = (path.rtt.smoothed(), path.rtt.least()) {
             self.thinning.watch(now, srtt, least);
         }
@@ -372,17 +364,15 @@ impl Member {
     pub(crate) fn hold_acks(&mut self) -> Duration {
         let thin = self.thinning.is_thin();
         let held = if thin { self.ack_policy.delay } else { Duration::ZERO };
-        self.conn.tx.path.congestion.expect_acks(held);
+        self.conn.path_mut().congestion.expect_acks(held);
         held
     }
 
     /// Tells it how to acknowledge.
     pub(crate) fn tell_policy(&mut self, policy: AckPolicy) {
         self.ack_policy = policy;
-        self.conn.tx.expect_delay(policy.delay);
         self.board.path.expect_delay(policy.delay);
-        let (every, delay_us) = (policy.every as u16, policy.delay.as_micros() as u32);
-        self.conn.control.push(&Record::AckPolicy { every, delay_us });
+        self.conn.tell_policy(policy);
     }
 
     /// The longest its acknowledgement may be delayed, as far as it has been told.
@@ -421,7 +411,7 @@ impl Member {
 
     /// Bytes a second at which it is sent to alone; `None`: at once.
     pub(crate) fn pacing_rate(&self) -> Option<f64> {
-        self.conn.tx.path.pacing_rate()
+        self.conn.path().pacing_rate()
     }
 
     /// What it gets alone: whether its pace lets a train leave, and when it does next.
@@ -453,13 +443,12 @@ impl Member {
             // Slow, but its window moves, and a ring waits for it whichever way it is served.
             self.watch.moves();
         }
-        self.conn.control.on_report(ack.control_next, ack.control_edge);
-        let space = ack.unicast.as_ref()?;
-        if space.largest >= self.last_report {
+        if let Some(space) = ack.unicast.as_ref().filter(|space| space.largest >= self.last_report)
+        {
             self.last_report = space.largest;
             self.group_status = ack.group_status; // one that was overtaken says nothing new
         }
-        Some(self.conn.tx.on_ack(now, space))
+        self.conn.on_report(now, ack)
     }
 
     /// Applies what is new of what it was sent alone; the end of the highest bytes that arrived.
@@ -481,7 +470,7 @@ impl Member {
                 self.need.lost_alone(content.data.clone());
             }
         }
-        self.conn.tx.recycle(news);
+        self.conn.recycle(news);
         highest
     }
 
@@ -544,8 +533,7 @@ impl Member {
         }
         self.history.end(now, outcome);
         self.change(now, began, Cause::Ended, view);
-        self.opening = None;
-        self.unproven = None;
+        debug_assert!(!self.conn.is_opening(), "whoever ends a member ends its association");
         self.need.end();
     }
 }
@@ -554,9 +542,7 @@ impl Member {
 impl Member {
     /// Established, in the group, with this edge.
     pub(crate) fn establish(&mut self, keys: crate::seal::Keys, edge: u64) {
-        self.conn.keys = Some(keys);
-        self.conn.heard(Instant::ZERO);
-        self.opening = None;
+        self.conn.establish(keys);
         self.group_status = GroupStatus::Joined;
         self.window.begin(edge);
     }

@@ -31,7 +31,7 @@ impl Member {
         let Owed { range: first, repair } = self.need.next_alone(self.segment())?;
         let edge = self.edge();
         let limit = first.end.min(store.end()).min(edge);
-        let flying = self.conn.tx.carries_data() && first.end > limit;
+        let flying = self.conn.tx().carries_data() && first.end > limit;
         let range = segment_at(store, finishing, self.segment(), first.start, limit, flying)?;
         let len = range.end - range.start;
         if self.mode == Mode::Trial
@@ -40,10 +40,10 @@ impl Member {
         {
             return None;
         }
-        if !self.conn.tx.permits(len) || !store.has(&range) {
+        if !self.conn.tx().permits(len) || !store.has(&range) {
             return None;
         }
-        let push = range.end == store.end() || range.end == edge || self.conn.tx.probes_tail();
+        let push = range.end == store.end() || range.end == edge || self.conn.tx().probes_tail();
         Some(Step { range, repair, push })
     }
 }

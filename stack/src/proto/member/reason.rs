@@ -19,7 +19,7 @@ impl Member {
             Cause::Silent => ModeReason::Silent,
             Cause::CannotJoin => ModeReason::CannotJoin(NO_WORDS.to_owned()),
             Cause::Ended if self.off_group.is_some() => return,
-            Cause::Ended if self.opening.is_some() => ModeReason::NotServed,
+            Cause::Ended if !self.conn.has_keys() => ModeReason::NotServed,
             Cause::Ended if self.mode == Mode::Trial => ModeReason::Unclear(self.hearing()),
             Cause::Hears | Cause::Retry | Cause::Ended => return,
         };
@@ -39,7 +39,7 @@ impl Member {
         match &self.off_group {
             _ if self.history.mode(self.mode) == Mode::Multicast => None,
             None | Some(ModeReason::Unclear(Hearing { of: 0, .. }))
-                if !shared && self.channel.is_some() && self.opening.is_none() =>
+                if !shared && self.channel.is_some() && self.conn.has_keys() =>
             {
                 Some(ModeReason::Alone)
             }
@@ -48,7 +48,7 @@ impl Member {
                 Some(ModeReason::CannotJoin(why.clone()))
             }
             Some(reason) => Some(reason.clone()),
-            None if self.opening.is_some() => Some(ModeReason::NotServed),
+            None if !self.conn.has_keys() => Some(ModeReason::NotServed),
             None if self.channel.is_some() => Some(ModeReason::Unclear(self.hearing())),
             None => Some(ModeReason::NoGroup),
         }

@@ -82,19 +82,19 @@ impl Member {
         // What is short waits for what is in flight (RFC 9293, 3.8.6.2.1): it is no probe.
         let whole = |next: Range<u64>| next.end.min(limit) >= next.start + PAYLOAD_SHORT as u64;
         if !self.need.next_alone(PAYLOAD_SHORT as u64).is_some_and(|owed| whole(owed.range)) {
-            let Some(tail) = self.conn.tx.tail() else { return self.conn.ping() };
+            let Some(tail) = self.conn.tx().tail() else { return self.conn.ping() };
             if !self.need.repeat(tail) {
                 return self.conn.ping(); // it came by the other way
             }
         }
-        self.conn.tx.allow_probe();
+        self.conn.allow_probe();
     }
 
     /// Whether its window, and nothing else, holds back what it is to get next; `cursor` is where
     /// the group goes on if it follows that.
     fn is_shut(&self, cursor: u64, segment: u64, end: u64) -> bool {
         let next = self.next_wanted(cursor);
-        let quiet = self.conn.tx.flight() == 0 && !self.board.waits();
+        let quiet = self.conn.tx().flight() == 0 && !self.board.waits();
         self.is_served()
             && quiet
             && next < end
@@ -104,7 +104,7 @@ impl Member {
     /// Looks whether its window is shut.
     pub(crate) fn watch_window(&mut self, now: Instant, cursor: u64, segment: u64, end: u64) {
         let shut = self.is_shut(cursor, segment, end);
-        let rto = self.conn.tx.path.rtt.rto();
+        let rto = self.conn.path().rtt.rto();
         self.window.watch(now, shut, rto);
     }
 

@@ -10,8 +10,7 @@ use crate::error::{DeclareError, Reason};
 use crate::proto::conn::Conn;
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::emit::Report;
-use crate::proto::conn::incoming::{Incoming, dissect, urgency};
-use crate::proto::conn::state::Input;
+use crate::proto::conn::incoming::{Incoming, dissect};
 use crate::proto::event::{ControlRead, ReadOutcome};
 use crate::proto::send::space::{Fired, News};
 use crate::proto::time::Instant;
@@ -164,16 +163,15 @@ impl Receiving {
         {
             return;
         }
-        let irs = self.conn.names.irs;
+        let irs = self.conn.names().irs;
         let Some(incoming) = dissect(header, header_len, pn, irs, datagram) else { return };
         if !self.accept_data(now, &incoming, true) {
             return;
         }
         self.heard.record(true);
-        self.conn.lives(now);
         if let Some(group) = &mut self.group {
             let recorded = group.tracker.record(now, pn, ce, true);
-            self.conn.acks.on_packet(now, urgency(recorded));
+            self.conn.on_group_packet(now, recorded);
         }
         self.after_data();
     }
@@ -183,7 +181,7 @@ impl Receiving {
         if self.verdict_given {
             // Nobody reads it any more; only the end still matters.
             if incoming.header.segment.fin && !by_group {
-                self.conn.data.step(Input::Fin);
+                self.conn.on_data_fin();
             }
             return !by_group;
         }
@@ -204,7 +202,7 @@ impl Receiving {
             self.arrived.repaired += fresh;
         }
         self.arrived.duplicate += incoming.body.len() as u64 - fresh;
-        let round_trip = self.conn.tx.path.rtt.least();
+        let round_trip = self.conn.path().rtt.least();
         if let Some(capacity) = self.tune.on_data(now, fresh as usize, round_trip) {
             self.buffer.grow(capacity);
         }
@@ -220,14 +218,12 @@ impl Receiving {
         }
         if self.buffer.complete() {
             // Only now are all bytes before the FIN there (RFC 9293, 3.10.7.4, eighth step).
-            self.conn.data.step(Input::Fin);
+            self.conn.on_data_fin();
         }
     }
 
     fn on_ack(&mut self, now: Instant, ack: &Ack<'_>) {
-        self.conn.control.on_report(ack.control_next, ack.control_edge);
-        if let Some(space) = &ack.unicast {
-            let news = self.conn.tx.on_ack(now, space);
+        if let Some(news) = self.conn.on_report(now, ack) {
             self.settle(news);
         }
         self.say();
@@ -241,7 +237,7 @@ impl Receiving {
         for content in &news.lost {
             self.conn.content_lost(content);
         }
-        self.conn.tx.recycle(news);
+        self.conn.recycle(news);
         self.changed |= self.verdict_given;
     }
 
@@ -250,7 +246,7 @@ impl Receiving {
         if let Err(reason) = self.conn.decode(&mut notices) {
             self.end(reason);
         }
-        self.changed |= self.conn.control.take_fresh() || self.conn.control.peer_closed();
+        self.changed |= self.conn.take_control_news();
         for notice in notices {
             match notice {
                 Notice::GroupKey { id, key } => {
@@ -265,8 +261,7 @@ impl Receiving {
                 }
                 Notice::AckPolicy { every, delay_us } => {
                     let delay = Duration::from_micros(u64::from(delay_us));
-                    let phase = self.conn.names.local_cid as u32; // drawn at random
-                    self.conn.acks.set_policy(now, u32::from(every), delay, phase);
+                    self.conn.take_policy(now, u32::from(every), delay);
                 }
                 // A sender reports nothing of this kind.
                 Notice::Joined
@@ -296,7 +291,7 @@ impl Receiving {
             }
             Err(why) => {
                 self.set_status(GroupStatus::Cannot);
-                self.conn.control.push(&Record::CannotJoin(&why));
+                self.conn.control_mut().push(&Record::CannotJoin(&why));
             }
         }
     }
@@ -306,7 +301,7 @@ impl Receiving {
         let Some(group) = &mut self.group else { return };
         if group.joined && group.key.is_some() && group.status == GroupStatus::Joining {
             group.status = GroupStatus::Joined;
-            self.conn.control.push(&Record::Joined);
+            self.conn.control_mut().push(&Record::Joined);
         }
     }
 
@@ -327,7 +322,7 @@ impl Receiving {
         };
         self.told_edge = report.data_edge;
         // Control bytes that ride along leave no room for the map.
-        let told = !report.map || !conn.control.has_next();
+        let told = !report.map || !conn.control().has_next();
         let len = conn.emit_control(now, buf, &report, verdict_given.then_some(0))?;
         if let Some(group) = group
             && told
@@ -366,7 +361,7 @@ impl Receiving {
         let moved = self.edge().saturating_sub(self.told_edge);
         let window = self.credit.map_or(u64::MAX, |credit| credit).min(self.tune.capacity() as u64);
         if moved > 0 && moved >= window / EDGE_STEPS {
-            self.conn.acks.demand();
+            self.conn.demand_ack();
         }
     }
 
@@ -378,7 +373,7 @@ impl Receiving {
     }
 
     pub(crate) fn control_read(&mut self, buf: &mut [u8]) -> Result<ControlRead, Reason> {
-        match (self.conn.control.app_read(buf), &self.ended) {
+        match (self.conn.control_mut().app_read(buf), &self.ended) {
             (ControlRead::Empty, Some(reason)) => Err(reason.clone()),
             (ControlRead::Empty, None) => self.given_up.clone().map_or(Ok(ControlRead::Empty), Err),
             (read, _) => Ok(read),
@@ -389,7 +384,7 @@ impl Receiving {
         match &self.ended {
             Some(reason) => Err(reason.clone()),
             None if self.verdict_given => Err(Reason::Cancelled("closed by this side".to_owned())),
-            None => Ok(self.conn.control.app_write(bytes)),
+            None => Ok(self.conn.control_mut().app_write(bytes)),
         }
     }
 
@@ -419,12 +414,12 @@ impl Receiving {
 
     /// Says what is to be said, as far as there is room: what is held and lacked, then the verdict.
     fn say(&mut self) {
-        self.declarations.say(&mut self.conn.control);
+        self.declarations.say(self.conn.control_mut());
         if self.declarations.is_empty()
             && let Some((ok, reason)) = self.verdict.take()
         {
             let (arrived, reason) = (self.arrived, reason.as_str());
-            self.conn.control.push(&Record::Verdict { ok, arrived, reason });
+            self.conn.control_mut().push(&Record::Verdict { ok, arrived, reason });
             self.conn.close();
         }
     }
@@ -481,7 +476,7 @@ impl Receiving {
     fn declared(&mut self) {
         self.say();
         // The window, and how far all is here, may have moved.
-        self.conn.acks.demand();
+        self.conn.demand_ack();
         self.after_data();
     }
 

@@ -5,8 +5,7 @@ use super::settle::Told;
 use crate::error::Reason;
 use crate::proto::channel::Channel;
 use crate::proto::conn::control::Notice;
-use crate::proto::conn::incoming::Incoming;
-use crate::proto::conn::state::Input;
+use crate::proto::conn::incoming::{AnswerKind, Incoming};
 use crate::proto::event::Arrival;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
@@ -28,9 +27,7 @@ impl Session {
         let payload = &datagram[header_len..datagram.len() - TAG_LEN];
         let m = &mut self.members[index];
         let Some(answer) = m.on_syn_ack(now, arrival, header, payload) else { return };
-        if answer.again {
-            // It had forgotten the answer before: what was sent to that is lost.
-            let news = m.conn_mut().tx.begin_again(now);
+        if let AnswerKind::Again(news) = answer.kind {
             self.settle(now, index, Told::Alone(news));
             if !answer.features.contains(Features::GROUPS) {
                 self.change(now, index, Cause::CannotJoin);
@@ -45,7 +42,7 @@ impl Session {
     /// A member has just been established.
     fn admit(&mut self, now: Instant, index: usize, features: Features) {
         if self.store.base() > 0 {
-            self.members[index].conn_mut().turn_away();
+            self.members[index].conn_mut().drop_dead(); // without the third message there is none
             self.end_member(now, index, Err(Reason::TooLate));
             return;
         }
@@ -54,7 +51,7 @@ impl Session {
             Some(key) if joins => {
                 let m = &mut self.members[index];
                 m.joins();
-                m.conn_mut().control.push(&key);
+                m.conn_mut().control_mut().push(&key);
             }
             Some(_) => {
                 self.members[index].cannot_join("it takes no groups".to_owned());
@@ -114,7 +111,7 @@ impl Session {
         datagram: &mut [u8],
     ) {
         let Some(conn) = self.members.get(index).map(Member::conn) else { return };
-        if conn.names.peer == from
+        if conn.names().peer == from
             && let Some(incoming) = conn.open(header, header_len, datagram)
         {
             self.on_datagram(now, index, &incoming, ce);
@@ -138,10 +135,10 @@ impl Session {
                 return;
             }
         } else if incoming.header.segment.fin {
-            conn.data.step(Input::Fin);
+            conn.on_data_fin();
         }
         conn.book(now, incoming, ce);
-        self.members[index].is_proven(incoming.header.segment.options.heard);
+        self.members[index].has_heard(incoming.header.segment.options.heard);
         if let Some(ack) = &incoming.ack {
             self.on_ack(now, index, ack);
         }
@@ -153,7 +150,7 @@ impl Session {
         let mut notices = Vec::new();
         let conn = self.members[index].conn_mut();
         let decoded = conn.decode(&mut notices);
-        self.changed |= conn.control.take_fresh() || conn.control.peer_closed();
+        self.changed |= conn.take_control_news();
         for notice in notices {
             self.on_notice(now, index, notice);
         }
@@ -204,7 +201,7 @@ impl Session {
     pub(crate) fn finish(&mut self) {
         self.finishing = true;
         for m in &mut self.members {
-            m.conn_mut().data_fin.wanted = true;
+            m.conn_mut().close_data();
         }
     }
 

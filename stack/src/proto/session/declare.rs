@@ -43,7 +43,7 @@ impl Session {
         }
         let (at, by_group) = (self.at(index), self.channel_of(index).map_or(0, Channel::next_pn));
         let m = &mut self.members[index];
-        let next = (m.conn().tx.next_pn(), by_group);
+        let next = (m.conn().tx().next_pn(), by_group);
         let place = m.follows(at);
         let mut passed = Vec::new();
         for range in ranges {

@@ -16,8 +16,8 @@ pub(crate) mod transmit;
 
 use super::channel::emit::Carrier;
 use super::channel::{Channel, ChannelId};
+use super::conn::Conn;
 use super::conn::handshake::{Opening, blank_names};
-use super::conn::{Conn, Role};
 use super::event::SessionState;
 use super::member::Member;
 use super::rng::Rng;
@@ -119,10 +119,10 @@ impl Session {
         let names = blank_names(peer, self.carrier.port, rng.u64(), self.carrier.iss);
         let opening = Opening::new(now, &names, &self.descriptor, rng.bytes32());
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
-        let mut conn = Conn::new(Role::Initiator, names, algorithm, idle, now);
+        let mut conn = Conn::connect(names, opening, algorithm, idle, now);
         let v6 = peer.is_ipv6();
-        conn.tx.path.mtu = PathMtu::unicast(v6, self.longest_segment(v6));
-        conn.tx.path.congestion.seed(rng.u64());
+        conn.path_mut().mtu = PathMtu::unicast(v6, self.longest_segment(v6));
+        conn.path_mut().congestion.seed(rng.u64());
         let channel = self.channels.first();
         let segment = channel.map_or(PAYLOAD_SHORT as u64, Channel::segment);
         let next = channel.map_or(0, Channel::next_pn);
@@ -130,7 +130,7 @@ impl Session {
         let v6 = channel.is_some_and(|channel| channel.addr().is_ipv6());
         board.path.mtu = PathMtu::group(v6, self.longest_segment(v6));
         let channel = channel.map(|_| ChannelId(0));
-        Member::new(peer, conn, opening, board, channel, self.config.declares)
+        Member::new(peer, conn, board, channel, self.config.declares)
     }
 
     pub(crate) fn state(&self) -> SessionState {

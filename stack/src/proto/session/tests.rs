@@ -236,15 +236,15 @@ fn the_fin_waits_for_the_last_byte_and_goes_by_unicast() {
     all_multicast(&mut s);
     s.finish();
     let mut buf = vec![0; 2000];
-    assert!(s.members[0].conn().data_fin.due());
+    assert!(s.members[0].conn().is_data_fin_due());
     drain_group(&mut s, at(1));
-    assert!(s.members[0].conn().data_fin.due(), "bytes are left");
+    assert!(s.members[0].conn().is_data_fin_due(), "bytes are left");
     s.channels[0].pass(LEN);
     for _ in 0..2 {
         let (to, _) = train(&mut s, at(2)).unwrap();
         assert!(s.members.iter().any(|m| m.addr() == to));
     }
-    assert!(s.members.iter().all(|m| !m.conn().data_fin.due()));
+    assert!(s.members.iter().all(|m| !m.conn().is_data_fin_due()));
     let conn = s.members[0].conn_mut();
     assert!(conn.emit_control(at(2), &mut buf, &Report::default(), Some(LEN)).is_none());
 }

@@ -135,7 +135,7 @@ impl Bench {
         for _ in 0..400 {
             self.check()?;
             let by_unicast: Vec<u64> =
-                self.s.members.iter().map(|m| m.conn().tx.next_pn()).collect();
+                self.s.members.iter().map(|m| m.conn().tx().next_pn()).collect();
             let by_group = self.s.channels[0].next_pn();
             if train(&mut self.s, self.now).is_none() {
                 break;
@@ -151,7 +151,7 @@ impl Bench {
             if self.s.members[member].outcome().is_some() {
                 continue;
             }
-            let next = [self.s.members[member].conn().tx.next_pn(), self.s.channels[0].next_pn()];
+            let next = [self.s.members[member].conn().tx().next_pn(), self.s.channels[0].next_pn()];
             for (space, from) in [*own, by_group].into_iter().enumerate() {
                 for pn in from..next[space] {
                     self.sent += 1;
@@ -336,7 +336,7 @@ fn served(lacks: &[&dyn Fn(u64) -> bool], block: u64) -> (Vec<usize>, Bench) {
     let mut datagrams = vec![0; lacks.len() + 1];
     let peers = peers(lacks.len());
     for _ in 0..20_000 {
-        let own: Vec<u64> = bench.s.members.iter().map(|m| m.conn().tx.next_pn()).collect();
+        let own: Vec<u64> = bench.s.members.iter().map(|m| m.conn().tx().next_pn()).collect();
         let by_group = bench.s.channels[0].next_pn();
         let Some((to, n)) = train(&mut bench.s, bench.now) else { break };
         datagrams[peers.iter().position(|peer| *peer == to).map_or(0, |m| m + 1)] += n;
@@ -424,7 +424,7 @@ fn more_ranges_than_can_be_kept_cost_nothing_but_bytes() {
     for _ in 0..100 {
         bench.wait(200);
         for _ in 0..4000 {
-            let own: Vec<u64> = bench.s.members.iter().map(|m| m.conn().tx.next_pn()).collect();
+            let own: Vec<u64> = bench.s.members.iter().map(|m| m.conn().tx().next_pn()).collect();
             let by_group = bench.s.channels[0].next_pn();
             if train(&mut bench.s, bench.now).is_none() {
                 break;

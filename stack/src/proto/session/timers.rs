@@ -25,7 +25,7 @@ impl Session {
             }
         };
         for (index, m) in self.members.iter().enumerate() {
-            if let Some(repeat) = m.opening_deadline() {
+            if let Some(repeat) = m.conn().opening_deadline() {
                 consider(Some(repeat));
                 consider(Some(self.began + self.config.connect_timeout));
             } else {
@@ -99,7 +99,7 @@ impl Session {
             Ok((Fired::Timeout, news)) => {
                 // Not later: who cannot be reached is known when that time is over.
                 if now < began + connect {
-                    m.begin_again();
+                    m.conn_mut().begin_again();
                 }
                 // Some filters drop what they do not know: of a path that has never carried data
                 // nothing is asked but to carry it (RFC 8311, 4.2.2, and 9000, 13.4.2).

@@ -111,7 +111,7 @@ impl Session {
             if group_idle {
                 m.group_path_mut().app_limited();
             }
-            if idle && m.conn().tx.permits(m.segment()) {
+            if idle && m.conn().tx().permits(m.segment()) {
                 m.path_mut().app_limited();
             }
         }
@@ -146,8 +146,11 @@ impl Session {
         let n = self.members.len();
         for k in 0..n {
             let index = (self.turn.control + k) % n;
-            let end =
-                if self.members[index].conn().data_fin.due() { self.data_end(index) } else { None };
+            let end = if self.members[index].conn().is_data_fin_due() {
+                self.data_end(index)
+            } else {
+                None
+            };
             let m = &mut self.members[index];
             if let Some(len) = m.emit_control(now, buf, end) {
                 self.turn.control = index;
@@ -253,8 +256,8 @@ impl Session {
 pub(super) fn unicast(m: &Member, len: usize, segment_size: usize, datagrams: usize) -> Transmit {
     Transmit {
         to: m.addr(),
-        from: m.conn().names.local,
-        ifindex: m.conn().names.ifindex,
+        from: m.conn().names().local,
+        ifindex: m.conn().names().ifindex,
         len,
         segment_size,
         datagrams,
