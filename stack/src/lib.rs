@@ -16,4 +16,5 @@ pub mod net;
 pub mod proto;
 pub mod seal;
 pub mod stats;
+pub mod trust;
 pub mod wire;

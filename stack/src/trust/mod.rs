@@ -1,0 +1,16 @@
+//! Who may send, and who is sent to: the keys that a program is given.
+//!
+//! Either everybody holds one [`Secret`], or everybody has an [`Identity`] of its own and knows the
+//! [`PublicKey`]s of the others. The handshake in [`crate::seal`] proves what stands here; which of
+//! the keys are welcome is the application's decision, and where they are kept as well.
+//!
+//! Sans-IO: randomness comes in as a parameter. Whatever is secret is overwritten when it is
+//! dropped, and no `Debug` shows it.
+
+pub(crate) mod identity;
+mod public_key;
+mod secret;
+
+pub use identity::Identity;
+pub use public_key::{PublicKey, PublicKeyError};
+pub use secret::{Secret, SecretError};
