@@ -7,8 +7,6 @@ use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-/// The first word of a key's text form.
-const KIND: &str = "mcp-ed25519";
 /// 32 bytes in base64 with its padding (RFC 4648, section 4).
 const TEXT_LEN: usize = 44;
 /// A SHA-256 digest in base64 without padding.
@@ -18,10 +16,13 @@ const FINGERPRINT_LEN: usize = 43;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PublicKeyError {
     /// The first word is another.
-    #[error("a public key begins with {KIND}")]
+    #[error("a public key begins with {}", PublicKey::KIND)]
     Kind,
     /// The second word is not 32 bytes in base64, or more follows.
-    #[error("{KIND} is followed by 32 bytes in base64: 44 characters, the last of them =")]
+    #[error(
+        "{} is followed by 32 bytes in base64: 44 characters, the last of them =",
+        PublicKey::KIND
+    )]
     Text,
     /// Nobody can have the private half, or everybody can.
     #[error("these 32 bytes are no Ed25519 public key")]
@@ -31,10 +32,13 @@ pub enum PublicKeyError {
 /// An Ed25519 public key (RFC 8032): a point of the curve that is not of small order.
 ///
 /// Its text form, for `Display` and `FromStr`, is `mcp-ed25519` and the 32 bytes in base64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
+    /// The first word of a key's text form.
+    pub const KIND: &str = "mcp-ed25519";
+
     /// Takes the 32 bytes of RFC 8032, section 5.1.5.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, PublicKeyError> {
         verifying(&bytes).map(|_| Self(bytes))
@@ -71,7 +75,14 @@ impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; TEXT_LEN];
         let text = Base64::encode(&self.0, &mut text).map_err(|_| fmt::Error)?;
-        write!(f, "{KIND} {text}")
+        write!(f, "{} {text}", Self::KIND)
+    }
+}
+
+/// As text, which can be searched for in files.
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
     }
 }
 
@@ -81,7 +92,7 @@ impl FromStr for PublicKey {
     /// Takes the two words with blanks or tabs between and around them.
     fn from_str(text: &str) -> Result<Self, PublicKeyError> {
         let mut words = text.split_ascii_whitespace();
-        if words.next() != Some(KIND) {
+        if words.next() != Some(Self::KIND) {
             return Err(PublicKeyError::Kind);
         }
         let (Some(word), None) = (words.next(), words.next()) else {
@@ -118,6 +129,7 @@ mod tests {
     fn the_text_and_the_fingerprint_are_those_of_a_known_key() {
         let key = key(hex(SEED));
         assert_eq!(key.to_string(), TEXT);
+        assert_eq!(format!("{key:?}"), format!("PublicKey({TEXT})"));
         assert_eq!(TEXT.parse(), Ok(key));
         assert_eq!(
             " mcp-ed25519\t\t11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \n".parse(),
