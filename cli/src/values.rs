@@ -61,6 +61,25 @@ pub fn rate(text: &str) -> Result<u64, String> {
     Ok(rate as u64)
 }
 
+/// Reads a number of bytes: a number, with k, M, G or T for thousands, millions and so on, as rates
+/// have them.
+pub fn size(text: &str) -> Result<u64, String> {
+    let bad = || "not a size such as 10G, 1.5T or 4096 (bytes)".to_owned();
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
+        Some((at, 'g' | 'G')) => (&text[..at], 1e9),
+        Some((at, 't' | 'T')) => (&text[..at], 1e12),
+        _ => (text, 1.0),
+    };
+    let size = decimal(number).ok_or_else(bad)? * unit;
+    if size > 1e18 {
+        return Err("a size is at most 1000000T bytes".to_owned());
+    }
+    #[expect(clippy::cast_sign_loss, reason = "has no sign, and the bound above")]
+    Ok(size as u64)
+}
+
 /// Reads a time: seconds, or a number with ms, s or m.
 pub fn time(text: &str) -> Result<Duration, String> {
     let bad = || "not a time such as 10, 10s, 500ms or 2m".to_owned();
@@ -112,6 +131,18 @@ mod tests {
             [900_000_000, 1_500_000_000, 64_000, 64_000, 1000, 500_000].map(Some)
         );
         for bad in ["", "M", "0", "-1M", "1e9", "12 M", "inf", "nan", "1T", "900", "99999G", "é"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_in_bytes_and_decimal() {
+        let read = |text| size(text).ok();
+        assert_eq!(
+            ["10G", "1.5T", "64k", "0", "4096", "0.5m"].map(read),
+            [10_000_000_000, 1_500_000_000_000, 64_000, 0, 4096, 500_000].map(Some)
+        );
+        for bad in ["", "G", "-1", "1e9", "10 G", "inf", "nan", "10GB", "10Gi", "1000001T", "é"] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

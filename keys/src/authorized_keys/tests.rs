@@ -1,0 +1,148 @@
+//! Whole files: what they grant, and that one fault spoils them.
+
+use super::*;
+use proptest::prelude::*;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use tcpxm::trust::Identity;
+
+const PATH: &str = "/etc/mcp/authorized_keys";
+
+fn key(n: u8) -> PublicKey {
+    Identity::generate([n; 64]).public()
+}
+
+fn parse(text: &str) -> Result<AuthorizedKeys, AuthorizedKeysError> {
+    AuthorizedKeys::parse(Path::new(PATH), text.as_bytes())
+}
+
+/// The line and what is wrong with it.
+fn fault(text: &[u8]) -> (usize, Fault) {
+    match AuthorizedKeys::parse(Path::new(PATH), text) {
+        Err(AuthorizedKeysError::Line { line, fault, .. }) => (line, fault),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_key_may_what_its_line_says() {
+    let text = format!(
+        "# who may send\r\n\n{} ann@here, since 2026\n\
+         root=\"/srv/b b\",rate=900M,size=10G,expiry=\"2027-01-31\" \t {}\n",
+        key(1),
+        key(2).to_string().replace(' ', "\t  "),
+    );
+    let keys = parse(&text).unwrap();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_801_353_599);
+    let plain = Permit {
+        root: None,
+        rate: None,
+        size: None,
+        expiry: None,
+        comment: "ann@here, since 2026".to_owned(),
+        line: 3,
+    };
+    assert_eq!(keys.permit(&key(1), now), Ok(&plain));
+    let limited = Permit {
+        root: Some("/srv/b b".into()),
+        rate: Some(900_000_000),
+        size: Some(10_000_000_000),
+        expiry: Some(now + Duration::from_secs(1)),
+        comment: String::new(),
+        line: 4,
+    };
+    assert_eq!(keys.permit(&key(2), now), Ok(&limited));
+    assert_eq!(keys.keys().count(), 2);
+    assert_eq!(parse("# nobody\n").unwrap().keys().count(), 0);
+}
+
+#[test]
+fn who_may_not_is_told_apart() {
+    let keys = parse(&format!("expiry=2027-01-31 {}\n", key(1))).unwrap();
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1_801_353_600);
+    let why = |key: &PublicKey, now| keys.permit(key, now).unwrap_err().to_string();
+    assert!(keys.permit(&key(1), end - Duration::from_secs(1)).is_ok());
+    assert_eq!(
+        why(&key(1), end),
+        format!("{} has expired on 2027-01-31T00:00:00Z: line 1 of {PATH} says so", key(1))
+    );
+    assert_eq!(
+        why(&key(2), end),
+        format!("{} is not in {PATH}: who shall send has a line there", key(2))
+    );
+}
+
+#[test]
+fn a_fault_is_named_with_its_line() {
+    let good = key(1).to_string();
+    let reserved = fault(format!("{good}\ncommand=\"ls\" {}\n", key(2)).as_bytes());
+    assert_eq!(reserved, (2, OptionFault::Reserved("command".to_owned()).into()));
+    assert_eq!(fault(format!("\n{good} a\n{good} b\n").as_bytes()), (3, Fault::Twice(2)));
+    assert_eq!(fault(b"mcp-ed25519\n"), (1, PublicKeyError::Text.into()));
+    assert_eq!(fault(b"mcp-ed25519 AAAA\n"), (1, PublicKeyError::Text.into()));
+    assert_eq!(fault(b"root=/a mcp-rsa AAAA\n"), (1, PublicKeyError::Kind.into()));
+    assert_eq!(fault(b"root=/a\n"), (1, PublicKeyError::Kind.into()));
+    let ssh = fault(b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI a@b\n");
+    assert_eq!(ssh, (1, OptionFault::Unknown("ssh-ed25519".to_owned()).into()));
+    for (bad, what) in [(0xff, "not UTF-8"), (0x1b, "control character"), (0, "control")] {
+        let (line, fault) = fault(&[good.as_bytes(), b"\n", good.as_bytes(), &[bad]].concat());
+        assert!(line == 2 && fault.to_string().contains(what), "{fault}");
+    }
+    let why = parse("rot=/a\n").unwrap_err().to_string();
+    assert_eq!(
+        why,
+        format!(
+            "{PATH}:1: there is no option \"rot\": there are root, rate, size and expiry; a key \
+             begins with mcp-ed25519: no key of this file is taken until that line is right"
+        )
+    );
+}
+
+#[test]
+fn a_file_that_others_can_write_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authorized_keys");
+    let uid = rustix::process::geteuid().as_raw();
+    let environment = Environment { uid, ..Environment::default() };
+    let read = || AuthorizedKeys::read(&path, &environment);
+    assert_eq!(read().unwrap(), None);
+    std::fs::write(&path, key(1).to_string()).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(read().unwrap().unwrap().keys().count(), 1);
+    std::fs::set_permissions(&path, Permissions::from_mode(0o664)).unwrap();
+    let why = read().unwrap_err().to_string();
+    assert_eq!(why, format!("{0}: others can write it: run chmod go-w {0}", path.display()));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = AuthorizedKeys::parse(Path::new(PATH), &bytes);
+    }
+
+    #[test]
+    fn one_bad_line_spoils_the_file(
+        bad in "[!-~][ -~]{0,60}",
+        before in 0..5_u8,
+        after in 0..5_u8,
+    ) {
+        prop_assume!(!bad.starts_with('#') && !bad.contains("mcp-ed25519"));
+        let mut lines: Vec<String> = (1..=before + after).map(|n| key(n).to_string()).collect();
+        prop_assert_eq!(parse(&lines.join("\n")).unwrap().keys().count(), lines.len());
+        lines.insert(usize::from(before), bad);
+        let (line, _) = fault(lines.join("\n").as_bytes());
+        prop_assert_eq!(line, usize::from(before) + 1);
+    }
+
+    #[test]
+    fn a_changed_byte_is_a_fault_or_another_key(at in 0..56_usize, to: u8) {
+        let mut line = key(1).to_string().into_bytes();
+        // Not a comment, nor a tab for the blank between the words.
+        prop_assume!(line[at] != to && !(at == 0 && to == b'#') && !(at == 11 && to == b'\t'));
+        line[at] = to;
+        if let Ok(keys) = AuthorizedKeys::parse(Path::new(PATH), &line) {
+            prop_assert!(keys.permit(&key(1), SystemTime::UNIX_EPOCH).is_err());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Whole files, and many that add to one at once.
+
+use super::*;
+use proptest::prelude::*;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Barrier;
+use tcpxm::trust::Identity;
+
+const PATH: &str = "/home/u/.config/mcp/known_hosts";
+
+fn key(n: u8) -> PublicKey {
+    Identity::generate([n; 64]).public()
+}
+
+fn host(name: &str) -> HostName {
+    HostName::new(name, 8737).unwrap()
+}
+
+fn parse(text: &str) -> Result<KnownHosts, KnownHostsError> {
+    KnownHosts::parse(Path::new(PATH), text.as_bytes())
+}
+
+fn fault(text: &[u8]) -> (usize, Fault) {
+    match KnownHosts::parse(Path::new(PATH), text) {
+        Err(KnownHostsError::Line { line, fault, .. }) => (line, fault),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn environment() -> Environment {
+    Environment { uid: rustix::process::geteuid().as_raw(), ..Environment::default() }
+}
+
+#[test]
+fn a_host_is_known_new_or_another() {
+    let text = format!("# mine\nnode07 {} a comment\r\n[Node07]:8738 {}\n", key(1), key(2));
+    let known = parse(&text).unwrap();
+    let other_port = HostName::new("NODE07", 8738).unwrap();
+    assert_eq!(known.check(&host("node07"), &key(1)), Ok(Acquaintance::Known));
+    assert_eq!(known.check(&other_port, &key(2)), Ok(Acquaintance::Known));
+    assert_eq!(known.check(&host("node08"), &key(1)), Ok(Acquaintance::New));
+    assert_eq!((known.key(&other_port), known.key(&host("node08"))), (Some(&key(2)), None));
+    let changed = known.check(&host("node07"), &key(2)).unwrap_err();
+    assert_eq!(
+        changed.to_string(),
+        format!(
+            "the key of node07 has changed! Somebody may be listening in the middle, or the host was \
+             installed anew. known: {} ({PATH}:2); shown: {}; if it is right, remove line 2 of {PATH}",
+            key(1),
+            key(2)
+        )
+    );
+}
+
+#[test]
+fn strictly_new_ones_are_not_taken() {
+    let known = parse(&format!("a {}\n", key(1))).unwrap();
+    assert_eq!(known.check_strictly(&host("a"), &key(1)), Ok(()));
+    let changed = known.check_strictly(&host("a"), &key(2)).unwrap_err();
+    assert!(matches!(changed, StrictError::Changed(_)));
+    let new = known.check_strictly(&host("b"), &key(2)).unwrap_err().to_string();
+    assert!(new.starts_with("the key of b is not known, and --strict takes no new ones"), "{new}");
+    // The line it names does what it says.
+    let (_, line) = new.split_once(&format!("{PATH}: ")).unwrap();
+    assert_eq!(parse(line).unwrap().check_strictly(&host("b"), &key(2)), Ok(()));
+}
+
+#[test]
+fn a_fault_is_named_with_its_line() {
+    let good = format!("a {}", key(1));
+    assert_eq!(fault(b"a\n"), (1, PublicKeyError::Kind.into()));
+    assert_eq!(fault(b"a mcp-ed25519 AAAA\n"), (1, PublicKeyError::Text.into()));
+    let twice = fault(format!("{good}\n\n{good}\nA {}\n", key(2)).as_bytes());
+    assert_eq!(twice, (4, Fault::Contradiction(1)));
+    let pattern = fault(format!("*.example {}", key(1)).as_bytes());
+    assert!(matches!(pattern, (1, Fault::Host(_))), "{pattern:?}");
+    let why = parse(&format!("{good}\n|1|x= {}\n", key(1))).unwrap_err().to_string();
+    assert!(why.starts_with(&format!("{PATH}:2: \"|1|x=\" names no host")), "{why}");
+    assert!(why.ends_with("no host of this file is known until that line is right"), "{why}");
+}
+
+#[test]
+fn new_hosts_are_added_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mcp").join("known_hosts");
+    let environment = environment();
+    assert_eq!(KnownHosts::read(&path, &environment).unwrap().key(&host("a")), None);
+    let first = [(host("a"), key(1)), (host("b"), key(2)), (host("a"), key(1))];
+    let added = add(&path, &environment, &first).unwrap();
+    assert_eq!(added, Added { new: vec![host("a"), host("b")], changed: vec![] });
+    // Somebody edits it by hand, and leaves out the last line's end.
+    let text = format!("# first\na {}\nb {}", key(1), key(2));
+    std::fs::write(&path, &text).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let then = [(host("b"), key(2)), (host("c"), key(3)), (host("a"), key(9)), (host("c"), key(4))];
+    let added = add(&path, &environment, &then).unwrap();
+    assert_eq!(added.new, [host("c")]);
+    let changed: Vec<_> = added.changed.iter().map(|c| (c.host.clone(), c.line)).collect();
+    assert_eq!(changed, [(host("a"), 2), (host("c"), 4)]);
+    let now = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(now, format!("{text}\nc {}\n", key(3)));
+    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o644);
+    assert_eq!(path.parent().unwrap().read_dir().unwrap().count(), 1, "nothing else stays");
+    assert_eq!(add(&path, &environment, &[]).unwrap(), Added::default());
+}
+
+#[test]
+fn a_broken_file_is_not_added_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known_hosts");
+    std::fs::write(&path, "broken\n").unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let shown = [(host("a"), key(1))];
+    let refused = add(&path, &environment(), &shown).unwrap_err();
+    assert!(matches!(refused, KnownHostsError::Line { line: 1, .. }), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"broken\n");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    let refused = add(&path, &environment(), &shown).unwrap_err().to_string();
+    assert!(refused.contains("chmod go-w"), "{refused}");
+    let below = path.join("known_hosts");
+    assert!(matches!(add(&below, &environment(), &shown), Err(KnownHostsError::Write(_))));
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, link] = ["file", "link"].map(|name| folder.path().join(name));
+    symlink(&file, &link).unwrap();
+    for (n, name) in ["a", "b"].into_iter().enumerate() {
+        add(&link, &environment(), &[(host(name), key(n as u8))]).unwrap();
+    }
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn many_at_once_lose_nothing() {
+    const THREADS: usize = 8;
+    const ROUNDS: usize = 12;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known_hosts");
+    let barrier = Barrier::new(THREADS);
+    let name = |thread, round| host(&format!("node{thread}-{round}"));
+    let work = |thread: usize| {
+        barrier.wait();
+        for round in 0..ROUNDS {
+            // One host of its own, and one that all want.
+            let shown = [(name(thread, round), key(1)), (name(99, round), key(2))];
+            let added = add(&path, &environment(), &shown).unwrap();
+            assert!(added.new.contains(&shown[0].0) && added.changed.is_empty());
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || work(thread));
+        }
+    });
+    let known = KnownHosts::read(&path, &environment()).unwrap();
+    for round in 0..ROUNDS {
+        assert_eq!(known.key(&name(99, round)), Some(&key(2)));
+        for thread in 0..THREADS {
+            assert_eq!(known.key(&name(thread, round)), Some(&key(1)), "{thread} {round}");
+        }
+    }
+    let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+    assert_eq!(lines, THREADS * ROUNDS + ROUNDS);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = KnownHosts::parse(Path::new(PATH), &bytes);
+    }
+
+    #[test]
+    fn one_bad_line_spoils_the_file(
+        bad in "[!-~][ -~]{0,60}",
+        before in 0..5_u8,
+        after in 0..5_u8,
+    ) {
+        prop_assume!(!bad.starts_with('#') && !bad.contains("mcp-ed25519"));
+        let line = |n| format!("host{n} {}", key(n));
+        let mut lines: Vec<String> = (1..=before + after).map(line).collect();
+        prop_assert_eq!(parse(&lines.join("\n")).unwrap().hosts.len(), lines.len());
+        lines.insert(usize::from(before), bad);
+        let (line, _) = fault(lines.join("\n").as_bytes());
+        prop_assert_eq!(line, usize::from(before) + 1);
+    }
+}
