@@ -2,7 +2,7 @@
 //! how they are read without trusting what others can change ([`private`]), and what is in them: a
 //! [`secret_file`] that all hosts share, or the [`identity_file`] of a user or host with
 //! [`authorized_keys`] (who may send) and [`known_hosts`] (who is sent to); and the daemon's own
-//! [`cid_key`].
+//! [`cid_key`]. [`key`] is what `mcp key` and `mcpd key` do.
 //!
 //! A file with a fault is an error that names the file, the line and the remedy; nothing of it is
 //! used. No message repeats a secret.
@@ -14,6 +14,7 @@ pub mod cid_key;
 mod encoding;
 pub mod host_name;
 pub mod identity_file;
+pub mod key;
 pub mod known_hosts;
 mod lines;
 pub mod new_file;
