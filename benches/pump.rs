@@ -11,6 +11,7 @@ use tcpxm::proto::event::{
     Action, Arrival, Event, ReadOutcome, ReceiverId, SessionId, SessionState, Transmit,
 };
 use tcpxm::proto::time::Instant;
+use tcpxm::trust::{ListenTrust, Secret, SenderTrust};
 
 /// Payload of a full segment on IPv4: 1500 B of MTU less 20 IP, 8 UDP and 52 of our own.
 pub(crate) const SEGMENT: u64 = 1420;
@@ -20,6 +21,11 @@ const STEP: Duration = Duration::from_micros(50);
 const TRAIN: usize = 65_507;
 /// No session of this length takes so many rounds; one that does stands still.
 const ROUNDS: usize = 1_000_000;
+
+/// What all ends share.
+fn secret() -> Arc<Secret> {
+    Arc::new(Secret::from_line(b"shared by the ends of this benchmark").expect("long enough"))
+}
 
 /// One receiving endpoint.
 struct Member {
@@ -74,7 +80,11 @@ impl World {
     ) -> Self {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
         let group = group.then(|| SocketAddr::from((Ipv4Addr::new(239, 255, 1, 1), 8737)));
-        let listen = |port| EndpointConfig { listen: true, port, ..EndpointConfig::default() };
+        let listen = |port| EndpointConfig {
+            listen: Some(ListenTrust::Secret(vec![secret()])),
+            port,
+            ..EndpointConfig::default()
+        };
         let members: Vec<Member> = (2..2 + receivers)
             .map(|host| Member {
                 addr: SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 8737)),
@@ -96,7 +106,9 @@ impl World {
         };
         let now = Instant::ZERO;
         let mut sender = Endpoint::new(EndpointConfig::default(), [1; 32]);
-        let session = sender.connect(now, config, &peers).expect("a sound session");
+        let session = sender
+            .connect(now, config, SenderTrust::Secret(secret()), &peers)
+            .expect("a sound session");
         Self {
             len,
             spent: Spent::default(),

@@ -12,6 +12,7 @@ use tcpxm::config::{Content, Delivery, Group, SessionConfig};
 use tcpxm::net::interface::index_of;
 use tcpxm::proto::event::ReadOutcome;
 use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 /// Loopback addresses of the receivers.
 const HOSTS: [Ipv4Addr; 3] =
@@ -61,7 +62,10 @@ impl Run {
             .map(|host| {
                 Listener::bind(ListenOptions {
                     interface: Some(interface),
-                    ..ListenOptions::new(SocketAddr::new(IpAddr::V4(*host), 0))
+                    ..ListenOptions::new(
+                        SocketAddr::new(IpAddr::V4(*host), 0),
+                        ListenTrust::Loopback,
+                    )
                 })
             })
             .collect::<io::Result<Vec<Listener>>>()?;
@@ -110,7 +114,7 @@ impl Run {
                 ..SessionConfig::default()
             },
             interface: Some(interface),
-            ..SenderOptions::default()
+            ..SenderOptions::new(SenderTrust::Loopback)
         }
     }
 

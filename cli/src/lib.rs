@@ -1,9 +1,10 @@
 //! What the command-line tools share: their common [`options`], the environment and the
 //! configuration file behind them ([`parse`]), how they speak ([`say`]), what they do when they
-//! are interrupted ([`signals`]), and their [`exit`] codes.
+//! are interrupted ([`signals`]), that they leave no [`dumps`], and their [`exit`] codes.
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
+pub mod dumps;
 pub mod exit;
 pub mod options;
 pub mod parse;

@@ -26,9 +26,12 @@ pub struct Common {
     /// Read options from this file: TOML, the keys are the long options' names.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The secret that both ends share (read, but not in force yet).
+    /// The secret that all hosts share: whoever holds it may send to them.
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
+    /// Identities and other state stand here [default: /var/lib/mcp for root, else ~/.local/state/mcp].
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Multicast goes through this interface [default: the one that leads to most hosts].
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
@@ -47,7 +50,7 @@ pub struct Common {
     /// A host that has not answered for so long fails [default: 10s, or at once where nobody listens].
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub connect_timeout: Option<Duration>,
-    /// Nothing is encrypted and nobody is authenticated: say nothing about it.
+    /// Encrypt nothing and ask nobody who it is; both ends must say so.
     #[arg(long, value_parser = FalseyValueParser::new())]
     pub insecure_plaintext: bool,
 }

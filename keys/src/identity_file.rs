@@ -76,6 +76,11 @@ pub fn read(path: &Path) -> Result<Option<Identity>, IdentityFileError> {
     }
 }
 
+/// Makes an identity that is kept nowhere.
+pub fn random() -> Result<Identity, WriteError> {
+    Ok(Identity::generate(*new_file::random()?))
+}
+
 /// Reads an identity, or makes one with its folder, and says whether it was made. If several do
 /// so at once, all get the same.
 pub fn read_or_create(path: &Path) -> Result<(Identity, bool), IdentityFileError> {
@@ -83,7 +88,7 @@ pub fn read_or_create(path: &Path) -> Result<(Identity, bool), IdentityFileError
         return Ok((identity, false));
     }
     new_file::folder(new_file::folder_of(path), 0o700)?;
-    let identity = Identity::generate(*new_file::random()?);
+    let identity = random()?;
     match create(path, &identity) {
         Ok(()) => Ok((identity, true)),
         Err(WriteError::Exists(_)) => match read(path)? {

@@ -21,7 +21,7 @@ const PREFIX: &str = "MCP";
     version,
     arg_required_else_help = true,
     args_conflicts_with_subcommands = true,
-    override_usage = "mcp [OPTIONS] SOURCE HOST[:PATH]...\n       mcp demo [OPTIONS] [FILE]"
+    override_usage = "mcp [OPTIONS] SOURCE HOST[:PATH]...\n       mcp demo [OPTIONS] [FILE]\n       mcp key [OPTIONS] [--secret [FILE]]"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -34,6 +34,18 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Copies a file to three receivers in this process, on loopback, and shows how it went.
     Demo(Demo),
+    /// Shows this user's key, and makes it if there is none; or makes a secret for all hosts.
+    Key(Key),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Key {
+    /// Make a secret instead, in this new file; without FILE print one.
+    #[arg(long, value_name = "FILE")]
+    #[expect(clippy::option_option, reason = "not given, given without a file, given with one")]
+    pub(crate) secret: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +66,13 @@ pub(crate) struct Copy {
     /// How the rate is found: by losses, as most do, or by what arrives, which bears lossy lines.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) congestion: Congestion,
+    /// The keys of hosts, new ones are added [default: `known_hosts` in /etc/mcp, for others than root in
+    /// ~/.config/mcp].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known_hosts: Option<PathBuf>,
+    /// Send only to hosts whose keys are known.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -119,7 +138,10 @@ mod tests {
     }
 
     fn demo(line: &str) -> Option<Demo> {
-        words(line).unwrap().command.map(|Command::Demo(demo)| demo)
+        match words(line).unwrap().command {
+            Some(Command::Demo(demo)) => Some(demo),
+            _ => None,
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::reach::Reach;
 use crate::resolve::resolve;
 use crate::say::say;
 use crate::table::{self, HostRow, Summary};
+use crate::trust::{self, Ground, TrustError};
 use anyhow::{Context, Result};
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
@@ -19,15 +20,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group, SessionConfig};
-use tcpxm::error::ConfigError;
+use tcpxm::error::{ConfigError, Reason};
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
 use tcpxm::stats::Sent;
-use transfer::send::Outcome;
+use tcpxm::trust::SenderTrust;
+use transfer::send::{Answer, Outcome, in_own_words};
 use transfer::source::Source;
 
 /// Runs a copy; an error is one of this side.
 pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
+    let ground = match trust::ground(options) {
+        Ok(ground) => Arc::new(ground),
+        Err(error) => {
+            say(plain(&error.to_string()));
+            return Ok(match error {
+                TrustError::Usage(_) => Exit::Usage,
+                TrustError::Here(_) => Exit::Failed,
+            });
+        }
+    };
     let plan = match plan(options) {
         Ok(plan) => plan,
         Err(error) => {
@@ -47,30 +59,26 @@ pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
         .map(|name| index_of(name).with_context(|| format!("there is no interface {name}")));
     let interface = interface.transpose()?;
     let watch = Watch::start().context("cannot watch for signals")?;
-    mention(common);
-    let seats = seat(&plan.targets, common, &|| watch.is_ended());
+    ground.warn();
+    let seats = seat(&plan.targets, (common, &ground), &|| watch.is_ended());
     let addrs: Vec<SocketAddr> = seats.addrs();
     let (outcome, reach) = if addrs.is_empty() {
         let members = Vec::new();
         (Outcome { members, sent: Sent::default(), digest: None, failure: None }, None)
     } else {
-        let (sender, reach) = connect(options, interface, source.len(), &addrs)?;
+        let hosts = seats.members.iter().map(|seat| (seat.addr, &plan.targets[seat.target]));
+        let trust = ground.trust(hosts, common.port);
+        let (sender, reach) = connect(options, &trust, interface, source.len(), &addrs)?;
         introduce(&plan, &seats, &reach, common);
-        (send(&Arc::new(sender), &source, &seats, &plan, (&reach, common), &watch), Some(reach))
+        let shown = (&reach, common, &ground);
+        let outcome = send(&Arc::new(sender), &source, &seats, &plan, shown, &watch);
+        let met = outcome.members.iter().enumerate();
+        let met = met.filter_map(|(n, m)| Some((&m.report, seats.target(&plan, n)?)));
+        ground.remember(met, (common.port, common.quiet));
+        (outcome, Some(reach))
     };
-    let rows = rows(&plan, &seats, &outcome, reach.as_ref(), common.verbose > 0);
+    let rows = rows(&plan, &seats, &outcome, reach.as_ref(), (common, &ground));
     show(&rows, &source, outcome, begin.elapsed(), common, &watch)
-}
-
-/// What is worth saying before anything is sent.
-fn mention(common: &Common) {
-    if common.secret_file.is_some() {
-        say("the secret is not yet in force: nothing is encrypted or authenticated");
-    } else if !common.insecure_plaintext && !common.quiet {
-        say(
-            "nothing is encrypted or authenticated; --insecure-plaintext says that this is intended",
-        );
-    }
 }
 
 /// With `-v`: where the group leaves, and the address that each host was found at.
@@ -112,9 +120,14 @@ impl Seats {
 
 /// Gives every host a place in the session. Two names of one address share a copy; they cannot
 /// have two.
-fn seat(targets: &[Target], common: &Common, ended: &dyn Fn() -> bool) -> Seats {
+fn seat(
+    targets: &[Target],
+    (common, ground): (&Common, &Ground),
+    ended: &dyn Fn() -> bool,
+) -> Seats {
     let found = resolve(targets, common.port, common.patience(), ended);
-    let seats = place(targets, found);
+    let may = |addr| ground.excludes(addr).map_or(Ok(addr), Err);
+    let seats = place(targets, found.into_iter().map(|found| found.and_then(may)).collect());
     for (target, seat) in targets.iter().zip(&seats.of) {
         if let Err(why) = seat {
             say(format_args!("{}: {why}", plain(&target.text)));
@@ -149,6 +162,7 @@ fn place(targets: &[Target], found: Vec<Result<SocketAddr, String>>) -> Seats {
 /// Opens the session. A group that cannot be used at all is no reason not to copy.
 fn connect(
     options: &args::Copy,
+    trust: &SenderTrust,
     interface: Option<u32>,
     len: u64,
     addrs: &[SocketAddr],
@@ -175,7 +189,7 @@ fn connect(
         },
         interface,
         ttl: common.ttl,
-        ..SenderOptions::default()
+        ..SenderOptions::new(trust.clone())
     };
     let mut refused = None;
     let connected = match Sender::connect(options(Some(Group { addr, source: None })), addrs) {
@@ -205,7 +219,7 @@ fn send(
     source: &Source,
     seats: &Seats,
     plan: &Plan,
-    (reach, common): (&Reach, &Common),
+    (reach, common, ground): (&Reach, &Common, &Arc<Ground>),
     watch: &Arc<Watch>,
 ) -> Outcome {
     let weak = Arc::downgrade(sender);
@@ -214,13 +228,19 @@ fn send(
             sender.abort("interrupted");
         }
     });
-    let names: Vec<String> = (0..seats.members.len())
-        .map(|member| seats.target(plan, member).map_or_else(String::new, |t| t.text.clone()))
-        .collect();
+    let hosts: Vec<Target> =
+        seats.members.iter().map(|seat| plan.targets[seat.target].clone()).collect();
+    let names = hosts.iter().map(|target| target.text.clone()).collect();
+    let (ground, port) = (Arc::clone(ground), common.port);
+    let why = move |member: usize, reason: &Reason| {
+        let own = hosts.get(member).and_then(|target| ground.why(target, port, reason));
+        own.unwrap_or_else(|| in_own_words(reason))
+    };
     let to: Vec<Vec<u8>> = (0..seats.members.len())
         .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
         .collect();
-    let progress = Progress::start(sender, names, source.len(), (reach, common), watch);
+    let progress =
+        Progress::start(sender, (names, Box::new(why)), source.len(), (reach, common), watch);
     if io::stdin().is_terminal() && !plan.stdin_used {
         progress::status_on_enter(watch);
     }
@@ -235,14 +255,20 @@ fn rows(
     seats: &Seats,
     outcome: &Outcome,
     reach: Option<&Reach>,
-    events: bool,
+    (common, ground): (&Common, &Ground),
 ) -> Vec<HostRow> {
+    let events = common.verbose > 0;
     let digest = outcome.digest.map(|digest| digest.to_hex().to_string());
     let row = |(target, seat): (&Target, &Result<usize, String>)| match seat {
         Err(why) => HostRow::without_session(target.text.clone(), why.clone(), events),
         Ok(member) => {
             let member = &outcome.members[*member];
-            let result = match (member.failure(), &digest) {
+            let said = match (&member.answer, &member.report.outcome) {
+                (Answer::Refused(_), _) => None, // its own words say more
+                (_, Some(Err(reason))) => ground.why(target, common.port, reason),
+                _ => None,
+            };
+            let result = match (said.or_else(|| member.failure()), &digest) {
                 (None, Some(digest)) => Ok(digest.clone()),
                 (None, None) => Err("the source was not read to its end".to_owned()),
                 (Some(why), _) => Err(why),

@@ -25,6 +25,7 @@ use tcpxm::config::{Content, Delivery, Group, SessionConfig};
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
 use tcpxm::stats::Sent;
+use tcpxm::trust::SenderTrust;
 use transfer::send::Outcome;
 use transfer::source::Source;
 
@@ -100,7 +101,7 @@ fn connect(group: Option<SocketAddr>, len: u64, addrs: &[SocketAddr]) -> Result<
         },
         interface,
         bind: Some((SENDER, 0).into()),
-        ..SenderOptions::default()
+        ..SenderOptions::new(SenderTrust::Loopback)
     };
     match Sender::connect(options(Some(Group { addr: group, source: None })), addrs) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {

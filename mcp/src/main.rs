@@ -1,7 +1,7 @@
 //! `mcp`: copies a file to many hosts in the time of one, by multicast where the network carries
 //! it, by unicast where it must.
 //!
-//! The way of a copy: [`args`] → [`plan`] (hosts, ranges) → [`resolve`] → [`copy`] (the session, with
+//! The way of a copy: [`args`] → [`plan`] (hosts, ranges) → [`trust`] → [`resolve`] → [`copy`] (the session, with
 //! [`progress`] beside it, and [`reach`]: what is said about the group) → [`table`].
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
@@ -9,13 +9,16 @@
 mod args;
 mod copy;
 mod demo;
+mod fold;
 mod hosts;
+mod key;
 mod plan;
 mod progress;
 mod reach;
 mod resolve;
 mod say;
 mod table;
+mod trust;
 
 use args::{Cli, Command};
 use mcp_cli::Exit;
@@ -24,6 +27,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     if let Err(error) = mcp_cli::signals::outlive_limits() {
         say::say(format_args!("cannot block signals: {error}"));
+    }
+    if let Err(error) = mcp_cli::dumps::forbid() {
+        say::say(format_args!("cannot forbid core dumps: {error}"));
     }
     let cli = match args::read(std::env::args_os()) {
         Ok(cli) => cli,
@@ -47,6 +53,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
             mcp_cli::say::log(options.common.verbose);
             demo::run(options)
         }
+        Some(Command::Key(options)) => key::run(options),
         None => {
             mcp_cli::say::log(cli.copy.common.verbose);
             copy::run(&cli.copy)

@@ -18,8 +18,8 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tcpxm::api::Sender;
+use tcpxm::error::Reason;
 use tcpxm::stats::{MemberReport, Mode, Transition};
-use transfer::send::in_own_words;
 
 /// How often the session is looked at: often enough for a bar, too seldom to be felt.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -37,7 +37,7 @@ impl Progress {
     /// Begins to watch a session to the hosts called `names`.
     pub(crate) fn start(
         sender: &Arc<Sender>,
-        names: Vec<String>,
+        (names, why): (Vec<String>, Why),
         len: u64,
         (reach, common): (&Reach, &Common),
         watch: &Watch,
@@ -53,7 +53,7 @@ impl Progress {
         let work = move || {
             let (told, changes) = (vec![false; names.len()], vec![0; names.len()]);
             let changes = verbose.then_some(changes);
-            let view = View { bar: bar(len, shown), told, changes, reach, names, len };
+            let view = View { bar: bar(len, shown), told, changes, reach, names, why, len };
             view.run(&sender, &asked, &ended);
         };
         // Without the thread nothing is shown, and the copy goes on.
@@ -78,9 +78,13 @@ fn bar(len: u64, shown: bool) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Why a host failed, in words, by its place among the session's members.
+pub(crate) type Why = Box<dyn Fn(usize, &Reason) -> String + Send>;
+
 struct View {
     bar: ProgressBar,
     names: Vec<String>,
+    why: Why,
     told: Vec<bool>,
     /// How many of each host's changes of mode were told, if they are to be.
     changes: Option<Vec<usize>>,
@@ -125,12 +129,13 @@ impl View {
     }
 
     fn failures(&mut self, reports: &[MemberReport]) {
-        for ((report, name), told) in reports.iter().zip(&self.names).zip(&mut self.told) {
+        let told = self.names.iter().zip(&mut self.told);
+        for (index, (report, (name, told))) in reports.iter().zip(told).enumerate() {
             if let Some(Err(reason)) = &report.outcome
                 && !*told
             {
                 *told = true;
-                let reason = in_own_words(reason);
+                let reason = (self.why)(index, reason);
                 self.bar.suspend(|| {
                     say(format_args!("{}: {}", plain(name), plain(&reason)));
                 });
@@ -140,19 +145,20 @@ impl View {
 
     fn status(&self, reports: &[MemberReport]) {
         self.bar.suspend(|| {
-            for (report, name) in reports.iter().zip(&self.names) {
-                say(format_args!("{}: {}", plain(name), describe(report, self.len)));
+            for (index, (report, name)) in reports.iter().zip(&self.names).enumerate() {
+                let why = |reason: &Reason| (self.why)(index, reason);
+                say(format_args!("{}: {}", plain(name), describe(report, self.len, &why)));
             }
         });
     }
 }
 
 /// One host's status in a few words.
-fn describe(report: &MemberReport, len: u64) -> String {
+fn describe(report: &MemberReport, len: u64, why: &dyn Fn(&Reason) -> String) -> String {
     let percent = if len == 0 { 100.0 } else { report.acked as f64 * 100.0 / len as f64 };
     match &report.outcome {
         Some(Ok(())) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
-        Some(Err(reason)) => format!("failed: {}", plain(&in_own_words(reason))),
+        Some(Err(reason)) => format!("failed: {}", plain(&why(reason))),
         None => format!("{percent:.0} %, {}", report.mode.name()),
     }
 }
@@ -217,12 +223,12 @@ pub(crate) fn status_on_enter(watch: &Arc<Watch>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tcpxm::error::Reason;
     use tcpxm::stats::Arrived;
 
     fn report(acked: u64, mode: Mode, outcome: Option<Result<(), Reason>>) -> MemberReport {
         MemberReport {
             addr: ([127, 0, 0, 1], 1).into(),
+            key: None,
             outcome,
             mode,
             mode_reason: None,
@@ -245,7 +251,7 @@ mod tests {
         ];
         assert_eq!((least(&reports, 100), least(&[], 100)), (40, 0));
         assert_eq!(counts(&reports), "1 of 4 done, 1 failed, 1 by unicast");
-        let all: Vec<_> = reports.iter().map(|r| describe(r, 100)).collect();
+        let all: Vec<_> = reports.iter().map(|r| describe(r, 100, &Reason::to_string)).collect();
         assert_eq!(all[0], "50 %, multicast");
         assert_eq!(all[2], "failed: refused: no\\u{1b}[31m");
         assert_eq!(all[3], "done in 1.5 seconds");

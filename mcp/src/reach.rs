@@ -141,6 +141,7 @@ mod tests {
 
     fn report(reason: Option<ModeReason>) -> MemberReport {
         MemberReport {
+            key: None,
             addr: ([127, 0, 0, 2], 1).into(),
             outcome: None,
             mode: if reason.is_none() { Mode::Multicast } else { Mode::Unicast },

@@ -232,6 +232,7 @@ mod tests {
 
     fn rows() -> Vec<HostRow> {
         let report = |host: u8, mode| MemberReport {
+            key: None,
             addr: ([127, 0, 0, host], 4000).into(),
             outcome: None,
             mode,

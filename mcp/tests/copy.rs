@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use tcpxm::api::{Closer, ListenOptions, Listener};
+use tcpxm::trust::ListenTrust;
 use tempfile::TempDir;
 use transfer::destination::Root;
 
@@ -26,7 +27,8 @@ impl Receiver {
     /// One that joins no other group than this.
     fn held_to(only_group: Option<SocketAddr>, last: u8) -> Self {
         let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
-        let options = ListenOptions { only_group, ..ListenOptions::new(addr) };
+        let options =
+            ListenOptions { only_group, ..ListenOptions::new(addr, ListenTrust::Loopback) };
         let listener = Listener::bind(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (addr, closer) = (listener.local_addr(), listener.closer());
@@ -63,7 +65,8 @@ fn mcp() -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_mcp")]);
     // Loopback has no IPv4 route for groups by itself on every system, but always its interface.
-    command.args(["--interface", "lo", "--insecure-plaintext"]).stdin(Stdio::null());
+    command.args(["--interface", "lo"]).stdin(Stdio::null());
+    command.env("MCP_STATE_DIR", "/nonexistent/state"); // no key: on this host nobody asks for one
     command
 }
 

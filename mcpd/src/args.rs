@@ -1,10 +1,10 @@
 //! The command line.
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use mcp_cli::{Common, parse, values};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Receives files below a folder.
 ///
@@ -12,14 +12,37 @@ use std::path::PathBuf;
 /// configuration file again and opens the folder anew, for sessions that begin from then on; SIGUSR1
 /// tells how many sessions are running.
 #[derive(Debug, Parser)]
-#[command(name = "mcpd", version)]
+#[command(
+    name = "mcpd",
+    version,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// The folder below which everything is received.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    root: Option<PathBuf>,
     /// Listen on this address only [default: every address of this host].
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen)]
     pub(crate) listen: Option<Listen>,
+    /// The keys of those who may send [default: `authorized_keys` in /etc/mcp, for others than root in
+    /// ~/.config/mcp].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authorized_keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows this host's key, and makes it if there is none.
+    Key(Key),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Key {
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -54,6 +77,11 @@ fn listen(text: &str) -> Result<Listen, String> {
 }
 
 impl Cli {
+    /// The folder below which everything is received; clap asks for it where it is needed.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.as_deref().unwrap_or(Path::new(""))
+    }
+
     /// Options that differ from another reading's and that hold from the start to the end.
     pub(crate) fn fixed_that_differ(&self, other: &Self) -> Vec<&'static str> {
         let (one, two) = (&self.common, &other.common);
@@ -65,6 +93,9 @@ impl Cli {
             ("json", one.json != two.json),
             ("verbose", one.verbose != two.verbose),
             ("secret-file", one.secret_file != two.secret_file),
+            ("state-dir", one.state_dir != two.state_dir),
+            ("insecure-plaintext", one.insecure_plaintext != two.insecure_plaintext),
+            ("authorized-keys", self.authorized_keys != other.authorized_keys),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }

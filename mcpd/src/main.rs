@@ -3,22 +3,29 @@
 //!
 //! One thread waits for sessions ([`serve`]); each session has its own ([`session`]), so that a
 //! slow disk or a slow sender holds nobody else up. Another reads the configuration again when it
-//! is told to ([`reload`]).
+//! is told to ([`reload`]). Who may send is decided in [`trust`]; who may not is told of by [`strangers`].
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 mod args;
+mod key;
 mod reload;
 mod report;
 mod serve;
 mod session;
+mod strangers;
+mod trust;
 
+use args::Command;
 use mcp_cli::{Exit, say, signals};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if let Err(error) = signals::outlive_limits_and_terminals() {
         report::say(format_args!("cannot block signals: {error}"));
+    }
+    if let Err(error) = mcp_cli::dumps::forbid() {
+        report::say(format_args!("cannot forbid core dumps: {error}"));
     }
     let cli = match args::read(std::env::args_os()) {
         Ok(cli) => cli,
@@ -30,7 +37,11 @@ fn main() -> ExitCode {
         }
     };
     say::log(cli.common.verbose);
-    let exit = serve::run(cli).unwrap_or_else(|error| {
+    let done = match &cli.command {
+        Some(Command::Key(options)) => key::run(options),
+        None => serve::run(cli),
+    };
+    let exit = done.unwrap_or_else(|error| {
         report::say(format_args!("{error:#}"));
         Exit::Failed
     });

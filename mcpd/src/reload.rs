@@ -4,21 +4,27 @@
 use crate::args::{self, Cli};
 use crate::report::say;
 use crate::serve::{Settings, Shared};
+use crate::trust;
 use std::io;
+use std::mem::discriminant;
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
 use std::thread;
+use tcpxm::trust::ListenTrust;
 use transfer::destination::Root;
 
 /// Starts the thread that does it; whoever sends asks for it. What hangs while it is opened, such
 /// as a folder on a server that is gone, holds up nothing but the next reading.
-pub(crate) fn start(running: Cli, shared: &Arc<Shared>) -> io::Result<mpsc::Sender<()>> {
+pub(crate) fn start(
+    (running, listening): (Cli, ListenTrust),
+    shared: &Arc<Shared>,
+) -> io::Result<mpsc::Sender<()>> {
     let (ask, asked) = mpsc::channel();
     let shared: Weak<Shared> = Arc::downgrade(shared);
     thread::Builder::new().name("configuration".to_owned()).spawn(move || {
         for () in asked {
             let Some(shared) = shared.upgrade() else { return };
-            match again(&running, &shared) {
+            match again(&running, &listening, &shared) {
                 Ok(lines) => lines.iter().for_each(say),
                 Err(why) => say(format_args!("the configuration stays as it was: {why}")),
             }
@@ -28,14 +34,28 @@ pub(crate) fn start(running: Cli, shared: &Arc<Shared>) -> io::Result<mpsc::Send
 }
 
 /// Reads it and puts it in force, all or nothing; gives what is to be said about it.
-fn again(running: &Cli, shared: &Shared) -> Result<Vec<String>, String> {
+fn again(running: &Cli, listening: &ListenTrust, shared: &Shared) -> Result<Vec<String>, String> {
     let new = args::read(std::env::args_os()).map_err(|error| in_one_line(&error.to_string()))?;
-    let root = &new.root;
+    let root = new.root();
+    // Which files say who may send holds from the start to the end; what is in them is read again.
+    let before = match listening {
+        ListenTrust::Keys(keys) => Some(&keys.identity),
+        _ => None,
+    };
+    let decided = trust::decide(running, before).map_err(|error| error.to_string())?;
+    if discriminant(&decided.listen) != discriminant(listening) {
+        return Err(
+            "a secret, keys or their absence are chosen at the start: restart it".to_owned()
+        );
+    }
     // Also if its name has not changed: the folder may be another one by now.
     let opened = Root::open(root);
     let opened = opened.map_err(|e| format!("cannot receive into {}: {e}", root.display()))?;
     let quiet = new.common.quiet;
-    let old = shared.set(Settings { root: opened, quiet });
+    if let Some(listener) = shared.listener.upgrade() {
+        listener.set_trust(decided.listen).map_err(|error| error.to_string())?;
+    }
+    let old = shared.set(Settings { root: opened, quiet, permits: decided.permits });
     let mut changed = vec![format!("root is {}", root.display())];
     if old.quiet != quiet {
         changed.push(format!("quiet is {quiet}"));

@@ -2,14 +2,17 @@
 
 use crate::args::Cli;
 use crate::report::{Lines, say};
-use crate::{reload, session};
+use crate::trust::{self, Decided, TrustError};
+use crate::{reload, session, strangers};
 use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
+use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
+use mcp_keys::AuthorizedKeys;
 use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener, Receiver};
@@ -38,6 +41,8 @@ const FLUSH: Duration = Duration::from_millis(950);
 pub(crate) struct Settings {
     pub(crate) root: Root,
     pub(crate) quiet: bool,
+    /// With keys: what each may do.
+    pub(crate) permits: Option<Arc<AuthorizedKeys>>,
 }
 
 /// What all sessions share.
@@ -45,6 +50,7 @@ pub(crate) struct Settings {
 pub(crate) struct Shared {
     pub(crate) lines: Option<Lines>,
     settings: Mutex<Settings>,
+    pub(crate) listener: Weak<Listener>,
     /// What was said that is to be said once.
     said: Mutex<HashSet<String>>,
     running: Mutex<Running>,
@@ -60,11 +66,21 @@ struct Running {
 /// Runs until it is told to end.
 pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let watch = Watch::start_daemon().context("cannot watch for signals")?;
-    let root = Root::open(&cli.root)
-        .with_context(|| format!("cannot receive into {}", cli.root.display()))?;
     let quiet = cli.common.quiet;
-    let listener = listen(&cli)?;
-    warn(&cli, &root);
+    let decided = match trust::decide(&cli, None) {
+        Ok(decided) => decided,
+        Err(error) => {
+            say(plain(&error.to_string()));
+            return Ok(match error {
+                TrustError::Usage(_) => Exit::Usage,
+                TrustError::Here(_) => Exit::Failed,
+            });
+        }
+    };
+    let root = Root::open(cli.root())
+        .with_context(|| format!("cannot receive into {}", cli.root().display()))?;
+    let listener = Arc::new(listen(&cli, &decided)?);
+    warn(&cli, &decided);
     clean(&root, quiet, &watch);
     if !quiet {
         say(format_args!(
@@ -77,12 +93,14 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let (lines, written) = output.unzip();
     let shared = Arc::new(Shared {
         lines,
-        settings: Mutex::new(Settings { root, quiet }),
+        settings: Mutex::new(Settings { root, quiet, permits: decided.permits }),
+        listener: Arc::downgrade(&listener),
         said: Mutex::default(),
         running: Mutex::default(),
         changed: Condvar::new(),
     });
-    let reload = reload::start(cli, &shared).context("cannot start a thread")?;
+    strangers::start(&listener).context("cannot start a thread")?;
+    let reload = reload::start((cli, decided.listen), &shared).context("cannot start a thread")?;
     watch.on_reload(move || {
         let _ = reload.send(()); // without its thread the daemon has ended already
     });
@@ -120,25 +138,24 @@ fn clean(root: &Root, quiet: bool, watch: &Watch) {
     }
 }
 
-fn warn(cli: &Cli, root: &Root) {
+fn warn(cli: &Cli, decided: &Decided) {
     let without = cli.without_effect();
     if !without.is_empty() {
         say(format_args!("{} without effect: this is the receiving side", without.join(", ")));
     }
-    if cli.common.secret_file.is_some() {
-        say("the secret is not yet in force: nothing is encrypted or authenticated");
-    }
-    if !cli.common.insecure_plaintext && !cli.common.quiet {
-        say(format_args!(
-            "WARNING: nothing is encrypted or authenticated: whoever reaches this port can write \
-             files into {}; --insecure-plaintext says that this is intended",
-            root.path().display()
-        ));
-    }
+    // That nothing is encrypted is said in any case.
+    let insist = cli.common.insecure_plaintext;
+    trust::tell(&decided.notes, cli.common.quiet && !insist);
 }
 
-fn listen(cli: &Cli) -> Result<Listener> {
+fn listen(cli: &Cli, decided: &Decided) -> Result<Listener> {
     let common = &cli.common;
+    let far = cli.listen.is_none_or(|listen| !listen.addr(0).ip().is_loopback());
+    if far && !decided.is_for_others() {
+        bail!("{}", trust::NEITHER);
+    }
+    let (cid_key, note) = trust::cid_key(cli);
+    trust::tell(note.as_slice(), common.quiet);
     let interface = match &common.interface {
         None => None,
         Some(name) => {
@@ -146,7 +163,8 @@ fn listen(cli: &Cli) -> Result<Listener> {
         }
     };
     let bind = |addr: SocketAddr| {
-        let options = ListenOptions::new(addr);
+        let mut options = ListenOptions::new(addr, decided.listen.clone());
+        options.endpoint.cid_key.clone_from(&cid_key);
         Listener::bind(ListenOptions { interface, only_group: common.group, ..options })
     };
     let everywhere = || {
@@ -188,11 +206,11 @@ fn start(receiver: Receiver, shared: &Arc<Shared>) {
         refuse(receiver, why);
         return;
     };
-    let (own, root) = (shared.clone(), shared.settings().root);
+    let own = shared.clone();
     let session = receiver.clone();
     let work = move || {
         let _left = Left { shared: &own, number };
-        session::run(&session, &root, &own);
+        session::run(&session, &own);
     };
     if let Err(error) = thread::Builder::new().name(format!("session-{number}")).spawn(work) {
         shared.leave(number);

@@ -1,17 +1,51 @@
 //! One session: a file from a sender to its place.
 
 use crate::report::{self, Line};
-use crate::serve::Shared;
+use crate::serve::{Settings, Shared};
+use crate::trust;
 use mcp_cli::say::plain;
+use mcp_keys::Permit;
 use std::time::Instant;
 use tcpxm::api::Receiver;
+use tcpxm::stats::Foreign;
 use transfer::destination::Root;
+use transfer::limits::Limits;
+
+/// Where a sender's files go, and within which limits.
+fn allow(permit: Option<Permit>, root: Root) -> Result<(Root, Limits), String> {
+    let Some(Permit { root: own, rate, size, .. }) = permit else {
+        return Ok((root, Limits::default()));
+    };
+    let root = match own {
+        None => root,
+        Some(own) => Root::open(&own)
+            .map_err(|error| format!("cannot receive into {}: {error}", own.display()))?,
+    };
+    Ok((root, Limits { size, rate }))
+}
 
 /// Receives the session's file and says what became of it.
-pub(crate) fn run(receiver: &Receiver, root: &Root, shared: &Shared) {
+pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
     let (peer, begin) = (receiver.peer(), Instant::now());
-    let outcome = transfer::receive_file(receiver, root);
-    let line = Line::new(peer, root, begin.elapsed(), &outcome);
+    let Settings { root, permits, .. } = shared.settings();
+    let allowed =
+        trust::permit(receiver, permits.as_deref()).and_then(|permit| allow(permit, root));
+    let (root, limits) = match allowed {
+        Ok(allowed) => allowed,
+        Err(why) => {
+            report::say(format_args!("session from {peer} refused: {}", plain(&why)));
+            let _ = receiver.close(Err(why)); // it may be gone
+            return;
+        }
+    };
+    let outcome = transfer::receive_file_within(receiver, &root, limits);
+    if let Foreign { count, last: Some(last) } = receiver.foreign() {
+        report::say(format_args!(
+            "session from {peer}: {count} datagrams to its group came from elsewhere and were dropped, the \
+             last from {last}"
+        ));
+    }
+    let line = Line::new(peer, &root, begin.elapsed(), &outcome);
     line.show(shared.lines.as_ref(), shared.settings().quiet);
     if let Ok(received) = &outcome {
         for unset in received.unset.iter().map(ToString::to_string) {

@@ -10,7 +10,9 @@ use crate::trace::Sighting;
 use crate::world::World;
 use core::time::Duration;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+use tcpxm::trust::Secret;
 
 /// The project's port, at which receivers listen and to which the group sends.
 const PORT: u16 = 8737;
@@ -358,6 +360,13 @@ fn group(v6: bool) -> SocketAddr {
         return (Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 7, 7), PORT).into();
     }
     (Ipv4Addr::new(239, 255, 7, 7), PORT).into()
+}
+
+/// The secret that all hosts share: every scenario is sealed.
+pub(crate) fn secret() -> Arc<Secret> {
+    // The line is long enough, so this cannot fail.
+    let line = b"the secret of the simulator's hosts";
+    Arc::new(Secret::from_line(line).unwrap_or_else(|error| panic!("{error}")))
 }
 
 #[cfg(test)]

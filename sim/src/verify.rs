@@ -151,6 +151,7 @@ mod tests {
             closed: Some(Ok(())),
             arrived: Some(arrived),
             report: MemberReport {
+                key: None,
                 addr,
                 outcome: Some(Ok(())),
                 mode: Mode::Multicast,

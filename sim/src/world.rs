@@ -4,12 +4,13 @@ use crate::fault::Fault;
 use crate::host::{App, Host, Inbox, Joins, Receiver, ReceiverEnd, Scratch, Sender, SenderEnd};
 use crate::net::{Happening, Net, Watcher};
 use crate::outcome::{Outcome, ReceiverOutcome};
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
 use core::time::Duration;
 use std::net::SocketAddr;
 use tcpxm::config::EndpointConfig;
 use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::time::Instant;
+use tcpxm::trust::ListenTrust;
 
 /// A run under way.
 pub(crate) struct World<'a> {
@@ -149,7 +150,8 @@ fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {
         return None;
     }
     let port = net.addr(node).port();
-    let config = EndpointConfig { listen: true, port, ..EndpointConfig::default() };
+    let listen = Some(ListenTrust::Secret(vec![scenario::secret()]));
+    let config = EndpointConfig { listen, port, ..EndpointConfig::default() };
     let engine = Endpoint::new(config, net.dice().seed());
     let app = Receiver::new(scenario, plan.reads, plan.declares);
     let joins = Joins { refused: plan.cannot_join, delay: scenario.join_result_delay };

@@ -3,11 +3,12 @@
 
 use std::io::{self, Write};
 use tcpxm::api::{ListenOptions, Listener};
+use tcpxm::trust::ListenTrust;
 
 fn main() -> io::Result<()> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "0.0.0.0:8737".to_owned());
     let addr = addr.parse().map_err(io::Error::other)?;
-    let listener = Listener::bind(ListenOptions::new(addr))?;
+    let listener = Listener::bind(ListenOptions::new(addr, ListenTrust::Loopback))?;
     eprintln!("listening on {}", listener.local_addr());
 
     // One receiver per sender; a daemon would accept in a loop. Groups are joined, and left, behind

@@ -9,6 +9,7 @@ use std::thread;
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery};
 use tcpxm::proto::event::ReadOutcome;
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 /// Length of the file, and of what has arrived of it already, in bytes.
 const LEN: u64 = 8 << 20;
@@ -20,11 +21,12 @@ fn byte(offset: u64) -> u8 {
 }
 
 fn main() -> io::Result<()> {
-    let listener = Listener::bind(ListenOptions::new(([127, 0, 0, 1], 0).into()))?;
+    let listener =
+        Listener::bind(ListenOptions::new(([127, 0, 0, 1], 0).into(), ListenTrust::Loopback))?;
     let to = listener.local_addr();
     let receiving = thread::spawn(move || receive(&listener));
 
-    let mut options = SenderOptions::default();
+    let mut options = SenderOptions::new(SenderTrust::Loopback);
     options.session.content = Content::Source { len: None }; // found out while it is read
     options.session.delivery = Delivery::Unordered; // each block to its place, as it comes
     options.session.declares = true; // nothing is sent that was not declared to be lacking

@@ -5,6 +5,7 @@ use std::io;
 use std::net::ToSocketAddrs;
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::Group;
+use tcpxm::trust::SenderTrust;
 
 fn main() -> io::Result<()> {
     // The first address of every name.
@@ -14,7 +15,7 @@ fn main() -> io::Result<()> {
     }
     // A group of the administratively scoped range. Who does not hear it is served by unicast;
     // without a group, everybody is.
-    let mut options = SenderOptions::default();
+    let mut options = SenderOptions::new(SenderTrust::Loopback);
     options.session.group = Some(Group { addr: ([239, 255, 42, 42], 8737).into(), source: None });
 
     // Returns at once: those who answer begin, those who never do fail later, alone.

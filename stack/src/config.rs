@@ -1,5 +1,6 @@
 //! What an application may choose, with units in the names or the types.
 
+use crate::trust::{CidKey, ListenTrust};
 use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 
@@ -79,6 +80,9 @@ pub enum Content {
 pub struct SessionConfig {
     /// The group to try, or `None` for unicast to all.
     pub group: Option<Group>,
+    /// The address that the group's datagrams leave from: receivers take them from no other. `None`: the
+    /// source of the group, or else the address that the other datagrams come from.
+    pub group_from: Option<IpAddr>,
     /// Ordered or unordered delivery, the same at every receiver.
     pub delivery: Delivery,
     /// Stream or seekable source.
@@ -122,6 +126,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             group: None,
+            group_from: None,
             delivery: Delivery::default(),
             content: Content::Stream { ring: 4 << 20 },
             algorithm: Algorithm::default(),
@@ -142,8 +147,12 @@ impl Default for SessionConfig {
 /// One endpoint: everything behind one set of sockets.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
-    /// Whether SYNs are answered.
-    pub listen: bool,
+    /// Who may send to it; `None`: SYNs are not answered.
+    pub listen: Option<ListenTrust>,
+    /// The connection ids that it gives to senders are made with this: an endpoint that has the same key as
+    /// one before, on the same host, recognizes the ids that that one gave, and says that it knows nothing
+    /// of them any more. `None`: a random one.
+    pub cid_key: Option<CidKey>,
     /// The UDP port written into the inner TCP headers as the source (never compared by a peer).
     pub port: u16,
     /// Receive buffer of one session's data at its beginning, in bytes. It bounds what the peer may
@@ -162,7 +171,8 @@ pub struct EndpointConfig {
 impl Default for EndpointConfig {
     fn default() -> Self {
         Self {
-            listen: false,
+            listen: None,
+            cid_key: None,
             port: 0,
             recv_buffer: 2 << 20,
             recv_buffer_max: 32 << 20, // 1 Gbit/s over 100 ms is 12.5 MB

@@ -1,5 +1,6 @@
 //! Errors, sorted by whose fault they are: the caller's, the peer's, or the network's.
 
+use crate::trust::PublicKey;
 use core::time::Duration;
 use thiserror::Error;
 
@@ -27,6 +28,9 @@ pub enum ConfigError {
         "receivers can declare what they hold of a source that can be read again, not of a stream"
     )]
     Declarations,
+    /// Only receivers on this host may be sent to without a secret or keys.
+    #[error("{0} is another host: without a secret or keys only this one may be sent to")]
+    NotLoopback(std::net::SocketAddr),
     /// A buffer too small for a single segment.
     #[error("a buffer of {0} bytes cannot hold one segment")]
     SmallBuffer(usize),
@@ -87,6 +91,9 @@ pub enum Reason {
     /// It was there, then nothing more was heard.
     #[error("nothing heard for {0:?}")]
     Silent(Duration),
+    /// It was started anew, and knows nothing of the session any more.
+    #[error("it was restarted and does not know this session any more")]
+    Forgotten,
     /// It answers, but no byte sent to it arrives.
     #[error("none of the bytes sent to it arrived for {0:?}")]
     Stalled(Duration),
@@ -102,6 +109,31 @@ pub enum Reason {
     /// It took bytes back, or lacked them late, that the stream has given up: it is read once.
     #[error("asked again for bytes of a stream that is read once, and they are gone")]
     CannotRepeat,
+    /// It speaks another version of the protocol.
+    #[error(
+        "it speaks version {theirs} of the protocol, this host version {ours}: {}",
+        if theirs > ours { "a newer program is needed here" } else { "a newer program is needed there" }
+    )]
+    Version {
+        /// The version spoken there.
+        theirs: u8,
+        /// The version spoken here.
+        ours: u8,
+    },
+    /// It showed another key than the one that is known of it.
+    #[error("its key has changed: known is {}, it shows {}", known.fingerprint(), shown.fingerprint())]
+    HostKeyChanged {
+        /// What is known of it.
+        known: PublicKey,
+        /// What it showed.
+        shown: PublicKey,
+    },
+    /// It showed a key, but none is known of it, and none is taken on trust.
+    #[error("its key is not known here: it shows {}", .0.fingerprint())]
+    HostKeyUnknown(PublicKey),
+    /// It showed no key, so nobody knows who it is.
+    #[error("it has no key to show who it is")]
+    NoHostKey,
     /// It broke the protocol.
     #[error("protocol violation: {0}")]
     Protocol(&'static str),

@@ -1,9 +1,10 @@
 //! Counters and reports: per session, member and direction.
 
 use crate::error::Reason;
+use crate::trust::PublicKey;
 use core::fmt;
 use core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How a member's data travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,6 +102,8 @@ pub enum ModeReason {
     Closed,
     /// It answered nothing.
     Silent,
+    /// It had not acknowledged the group's new key by the time that it was used.
+    NoKey,
 }
 
 impl ModeReason {
@@ -129,8 +132,18 @@ impl fmt::Display for ModeReason {
             Self::TimedOut => f.write_str("three time-outs in ten seconds"),
             Self::Closed => f.write_str("its receive window was closed"),
             Self::Silent => f.write_str("it answered nothing for a while"),
+            Self::NoKey => f.write_str("it had not taken the group's new key in time"),
         }
     }
+}
+
+/// What came to a session's group and was not its sender's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Foreign {
+    /// Datagrams, all dropped.
+    pub count: u64,
+    /// Where the last came from.
+    pub last: Option<IpAddr>,
 }
 
 /// How much of the group a member hears: of its last packets, 128 at most.
@@ -164,6 +177,8 @@ impl fmt::Display for Hearing {
 /// What became of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberReport {
+    /// The key that it has shown, if it has one.
+    pub key: Option<PublicKey>,
     /// The address that was connected to.
     pub addr: SocketAddr,
     /// `None` while it is served; then the receiver's verdict or the reason of its failure.

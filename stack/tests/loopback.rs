@@ -9,18 +9,25 @@
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group};
 use tcpxm::error::Reason;
 use tcpxm::proto::event::{ReadOutcome, SessionState};
 use tcpxm::stats::{Mode, ModeReason};
+use tcpxm::trust::{ListenTrust, Secret, SenderTrust};
 
 /// Longer than any wait here takes; a test that reaches it has failed.
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn listener(ip: [u8; 4]) -> Listener {
-    Listener::bind(ListenOptions::new((ip, 0).into())).unwrap()
+    Listener::bind(ListenOptions::new((ip, 0).into(), ListenTrust::Loopback)).unwrap()
+}
+
+/// For listeners that any host can reach.
+fn secret() -> Arc<Secret> {
+    Arc::new(Secret::from_line(b"shared by the ends of these tests").unwrap())
 }
 
 fn three() -> (Vec<Listener>, Vec<SocketAddr>) {
@@ -39,7 +46,7 @@ fn group(port: u16, addr: [u8; 4]) -> Group {
 }
 
 fn options(group: impl Into<Option<Group>>) -> SenderOptions {
-    let mut options = SenderOptions::default();
+    let mut options = SenderOptions::new(SenderTrust::Loopback);
     options.session.group = group.into();
     options
 }
@@ -142,7 +149,7 @@ fn a_source_specific_group() {
 fn nobody_can_join_so_all_is_unicast() {
     let mut listeners = Vec::new();
     for last in 2..=4 {
-        let mut options = ListenOptions::new(([127, 0, 0, last], 0).into());
+        let mut options = ListenOptions::new(([127, 0, 0, last], 0).into(), ListenTrust::Loopback);
         options.interface = Some(0x7fff_fff0);
         listeners.push(Listener::bind(options).unwrap());
     }
@@ -256,13 +263,18 @@ fn a_receiver_dropped_midway_aborts_alone() {
 /// IPv6, by unicast, to a listener of both families.
 #[test]
 fn ipv6_and_ipv4_on_one_listener() {
-    let listener = Listener::bind(ListenOptions::new((Ipv6Addr::UNSPECIFIED, 0).into())).unwrap();
+    let listener = Listener::bind(ListenOptions::new(
+        (Ipv6Addr::UNSPECIFIED, 0).into(),
+        ListenTrust::Secret(vec![secret()]),
+    ))
+    .unwrap();
     let port = listener.local_addr().port();
     let bytes = content(1 << 20);
     for peer in [SocketAddr::from((Ipv6Addr::LOCALHOST, port)), ([127, 0, 0, 6], port).into()] {
         thread::scope(|scope| {
             let read = scope.spawn(|| read_all(listener.accept_timeout(LIMIT).unwrap()));
-            let sender = Sender::connect(options(None), &[peer]).unwrap();
+            let trust = SenderTrust::Secret(secret());
+            let sender = Sender::connect(SenderOptions::new(trust), &[peer]).unwrap();
             send_all(&sender, &bytes);
             assert_eq!(sender.wait()[0].outcome, Some(Ok(())), "{peer}");
             assert!(read.join().unwrap() == bytes, "{peer}");
@@ -342,7 +354,7 @@ fn a_host_that_joins_one_group_only_is_served_by_unicast() {
     let offered = group(47_190, [239, 255, 71, 90]);
     let listeners = [[127, 0, 0, 2], [127, 0, 0, 3]].map(|ip| {
         let only = if ip[3] == 2 { offered.addr } else { group(47_190, [239, 255, 71, 91]).addr };
-        let options = ListenOptions::new((ip, 0).into());
+        let options = ListenOptions::new((ip, 0).into(), ListenTrust::Loopback);
         Listener::bind(ListenOptions { only_group: Some(only), ..options }).unwrap()
     });
     let peers = listeners.each_ref().map(Listener::local_addr);
@@ -364,7 +376,9 @@ fn a_host_that_joins_one_group_only_is_served_by_unicast() {
 #[test]
 fn the_groups_port_may_be_the_listeners_own() {
     for unspecified in ["0.0.0.0:0", "[::]:0"] {
-        let listener = Listener::bind(ListenOptions::new(unspecified.parse().unwrap())).unwrap();
+        let trust = ListenTrust::Secret(vec![secret()]);
+        let listener =
+            Listener::bind(ListenOptions::new(unspecified.parse().unwrap(), trust)).unwrap();
         let port = listener.local_addr().port();
         let bytes = content(4 << 20);
         // Two sessions at one listener, by two addresses of the host: a group of one is none.
@@ -383,7 +397,9 @@ fn the_groups_port_may_be_the_listeners_own() {
             let threads = both.map(|receiver| thread::spawn(move || receive(receiver)));
             threads.map(|thread| thread.join().unwrap())
         });
-        let sender = Sender::connect(options(group(port, [239, 255, 71, 92])), &peers).unwrap();
+        let mut options = options(group(port, [239, 255, 71, 92]));
+        options.trust = SenderTrust::Secret(secret());
+        let sender = Sender::connect(options, &peers).unwrap();
         send_all(&sender, &bytes);
         (0..2).for_each(|n| sender.member(n).write_all(b"x").unwrap());
         let reports = sender.wait();

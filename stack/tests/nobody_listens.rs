@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
 use tcpxm::error::Reason;
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 /// A tenth of what an unanswered connect takes.
 const SOON: Duration = Duration::from_secs(3);
@@ -22,7 +23,7 @@ fn unused(ip: IpAddr) -> SocketAddr {
 fn only(ip: IpAddr) {
     let begin = Instant::now();
     let peers = [unused(ip)];
-    let sender = Sender::connect(SenderOptions::default(), &peers).unwrap();
+    let sender = Sender::connect(SenderOptions::new(SenderTrust::Loopback), &peers).unwrap();
     sender.finish();
     let reports = sender.wait();
     let why = format!("port {}: nobody listens; start the receiver there", peers[0].port());
@@ -42,8 +43,11 @@ fn is_told_in_ipv6() {
 
 #[test]
 fn does_not_hurt_the_others() {
-    let listener =
-        Listener::bind(ListenOptions::new((Ipv4Addr::new(127, 0, 0, 2), 0).into())).unwrap();
+    let listener = Listener::bind(ListenOptions::new(
+        (Ipv4Addr::new(127, 0, 0, 2), 0).into(),
+        ListenTrust::Loopback,
+    ))
+    .unwrap();
     let peers = [unused(Ipv4Addr::new(127, 0, 0, 3).into()), listener.local_addr()];
     let received = thread::spawn(move || {
         let mut receiver = listener.accept().unwrap();
@@ -52,7 +56,7 @@ fn does_not_hurt_the_others() {
         receiver.close(Ok(())).unwrap();
         bytes
     });
-    let mut sender = Sender::connect(SenderOptions::default(), &peers).unwrap();
+    let mut sender = Sender::connect(SenderOptions::new(SenderTrust::Loopback), &peers).unwrap();
     let bytes: Vec<u8> = (0..1_000_000u32).map(|i| (i >> 3) as u8).collect();
     sender.write_all(&bytes).unwrap();
     sender.finish();

@@ -14,6 +14,7 @@ use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group};
 use tcpxm::error::Reason;
 use tcpxm::proto::event::ReadOutcome;
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 /// Longer than any wait here takes; a test that reaches it has failed.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -44,7 +45,8 @@ fn byte(offset: u64) -> u8 {
 }
 
 fn listener(last: u8) -> (Listener, SocketAddr) {
-    let options = ListenOptions::new((Ipv4Addr::new(127, 0, 0, last), 0).into());
+    let options =
+        ListenOptions::new((Ipv4Addr::new(127, 0, 0, last), 0).into(), ListenTrust::Loopback);
     let listener = Listener::bind(options).unwrap();
     let addr = listener.local_addr();
     (listener, addr)
@@ -54,7 +56,7 @@ fn listener(last: u8) -> (Listener, SocketAddr) {
 fn the_others_end_and_it_can_be_given_up() {
     let listeners: Vec<_> = (2..=4).map(listener).collect();
     let peers: Vec<_> = listeners.iter().map(|l| l.1).collect();
-    let mut options = SenderOptions::default();
+    let mut options = SenderOptions::new(SenderTrust::Loopback);
     let addr = "239.255.71.9:47109".parse().unwrap();
     options.session.group = Some(Group { addr, source: None });
     options.session.content = Content::Source { len: Some(LEN) };
@@ -71,7 +73,9 @@ fn the_others_end_and_it_can_be_given_up() {
             let receiver = idle.accept_timeout(LIMIT).unwrap();
             let _ = stopped.recv(); // reads nothing until the end of the test
             let mut buf = vec![0; 1 << 20];
-            while receiver.read_at(&mut buf).is_ok() {}
+            while let Ok(ReadOutcome::Data { .. } | ReadOutcome::Empty) = receiver.read_at(&mut buf)
+            {
+            }
         });
         for (listener, _) in listeners {
             let closed = closed.clone();
@@ -105,7 +109,7 @@ fn the_others_end_and_it_can_be_given_up() {
 #[test]
 fn a_close_in_another_thread_ends_a_read() {
     let (listener, addr) = listener(5);
-    let sender = Sender::connect(SenderOptions::default(), &[addr]).unwrap();
+    let sender = Sender::connect(SenderOptions::new(SenderTrust::Loopback), &[addr]).unwrap();
     let receiver = listener.accept_timeout(LIMIT).unwrap();
     let (told, results) = mpsc::channel();
     thread::scope(|scope| {

@@ -12,6 +12,7 @@ use std::net::Ipv4Addr;
 use std::sync::mpsc;
 use std::thread;
 use tcpxm::api::{ListenOptions, Listener, Receiver, Sender, SenderOptions};
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 /// Longer than any wait here takes; a test that reaches it has failed.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -19,9 +20,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LEN: usize = 1 << 20;
 
 fn pair() -> (Sender, Receiver) {
-    let options = ListenOptions::new((Ipv4Addr::new(127, 0, 0, 5), 0).into());
+    let options =
+        ListenOptions::new((Ipv4Addr::new(127, 0, 0, 5), 0).into(), ListenTrust::Loopback);
     let listener = Listener::bind(options).unwrap();
-    let sender = Sender::connect(SenderOptions::default(), &[listener.local_addr()]).unwrap();
+    let sender =
+        Sender::connect(SenderOptions::new(SenderTrust::Loopback), &[listener.local_addr()])
+            .unwrap();
     let receiver = listener.accept_timeout(LIMIT).unwrap();
     (sender, receiver)
 }

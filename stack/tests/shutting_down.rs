@@ -14,6 +14,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 const WHY: &str = "the house is closing";
 
@@ -27,9 +28,11 @@ fn told(sender: &Sender) -> String {
 
 #[test]
 fn who_waits_or_comes_is_told_why_and_who_is_silent_holds_nothing_up() {
-    let listener = Listener::bind(ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+    let listener =
+        Listener::bind(ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into(), ListenTrust::Loopback))
+            .unwrap();
     let addr = listener.local_addr();
-    let connect = || Sender::connect(SenderOptions::default(), &[addr]).unwrap();
+    let connect = || Sender::connect(SenderOptions::new(SenderTrust::Loopback), &[addr]).unwrap();
     let accepted = connect();
     let receiver = listener.accept().unwrap();
     let waiting = connect();
@@ -84,10 +87,12 @@ fn line(to: SocketAddr, cut: &Arc<AtomicBool>) -> (SocketAddr, mpsc::Receiver<()
 
 #[test]
 fn a_verdict_that_was_given_before_still_gets_out() {
-    let listener = Listener::bind(ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+    let listener =
+        Listener::bind(ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into(), ListenTrust::Loopback))
+            .unwrap();
     let cut = Arc::new(AtomicBool::new(false));
     let (addr, lost) = line(listener.local_addr(), &cut);
-    let sender = Sender::connect(SenderOptions::default(), &[addr]).unwrap();
+    let sender = Sender::connect(SenderOptions::new(SenderTrust::Loopback), &[addr]).unwrap();
     (&sender).write_all(b"all of it").unwrap();
     sender.finish();
     let mut receiver = listener.accept().unwrap();

@@ -9,6 +9,7 @@
 
 pub mod blocks;
 pub mod destination;
+pub mod limits;
 mod link;
 pub mod message;
 pub mod receive;
@@ -17,5 +18,5 @@ pub mod sink;
 pub mod source;
 pub mod sweep;
 
-pub use receive::receive_file;
+pub use receive::{receive_file, receive_file_within};
 pub use send::send_file;

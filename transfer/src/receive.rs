@@ -1,6 +1,7 @@
 //! Receives one file from a session.
 
 use crate::destination::{Root, Shown};
+use crate::limits::{Limits, Pace};
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, ToReceiver, ToSender, encode};
 use crate::sink::{FileSink, Finished, SinkError, Unset};
@@ -9,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tcpxm::api::Receiver;
 use tcpxm::error::Reason;
 use tcpxm::proto::event::ReadOutcome;
@@ -39,6 +40,14 @@ pub enum ReceiveError {
     /// Its messages can be read but make no sense.
     #[error("protocol violation: {0}")]
     Protocol(&'static str),
+    /// The file is longer than its sender may send.
+    #[error("the file has {len} bytes, and with this key at most {limit} may be sent here")]
+    TooLong {
+        /// Its length in bytes.
+        len: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The session's length is not the one that was offered.
     #[error("the session ended after {was} bytes, offered were {offered}")]
     Length {
@@ -93,14 +102,23 @@ pub struct Received {
 /// may not be). The file appears under its name whole or not at
 /// all. Every failure is told to the sender in its own words.
 pub fn receive_file(receiver: &Receiver, root: &Root) -> Result<Received, Failure> {
-    receive_over(receiver, root)
+    receive_over(receiver, (root, Limits::default()))
 }
 
-fn receive_over<R: Incoming>(receiver: &R, root: &Root) -> Result<Received, Failure> {
+/// The same within limits: a longer file is refused, and no more is taken at a time than the rate allows.
+pub fn receive_file_within(
+    receiver: &Receiver,
+    root: &Root,
+    limits: Limits,
+) -> Result<Received, Failure> {
+    receive_over(receiver, (root, limits))
+}
+
+fn receive_over<R: Incoming>(receiver: &R, below: (&Root, Limits)) -> Result<Received, Failure> {
     let mut file = None;
     let taken = hear(receiver.control())
         .map_err(ReceiveError::Thread)
-        .and_then(|messages| take(receiver, &messages, root, &mut file));
+        .and_then(|messages| take(receiver, &messages, below, &mut file));
     match taken {
         Ok((len, finished)) => {
             let Finished { digest, path, undurable, unset } = finished;
@@ -156,7 +174,7 @@ fn ended_early() -> ReceiveError {
 fn take<R: Incoming>(
     receiver: &R,
     messages: &mpsc::Receiver<Heard>,
-    root: &Root,
+    (root, limits): (&Root, Limits),
     file: &mut Option<Shown>,
 ) -> Result<(u64, Finished), ReceiveError> {
     let ToReceiver::Offer { name, len, to } = next(messages, "what it sends")? else {
@@ -164,6 +182,11 @@ fn take<R: Incoming>(
     };
     *file = Some(Shown::asked(&to, &name));
     let mut control = receiver.control();
+    if let Some(limit) = limits.size.filter(|limit| len > *limit) {
+        let error = ReceiveError::TooLong { len, limit };
+        let refused = answer(&mut control, &ToSender::Refuse(error.to_string()));
+        return Err(refused.err().unwrap_or(error));
+    }
     let place = root.place(&to, &name).inspect(|place| *file = Some(place.shown.clone()));
     let mut file = match place.and_then(|place| FileSink::create(place, len)) {
         Ok(sink) => {
@@ -175,7 +198,8 @@ fn take<R: Incoming>(
             return Err(refused.err().unwrap_or_else(|| error.into()));
         }
     };
-    let mut buf = vec![0; BUFFER];
+    let mut rate = Pace::new(limits.rate, Instant::now());
+    let mut buf = vec![0; rate.piece(BUFFER)];
     loop {
         match messages.try_recv() {
             Ok(message) => {
@@ -186,7 +210,13 @@ fn take<R: Incoming>(
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
         }
         match receiver.read_at(&mut buf).map_err(ReceiveError::Session)? {
-            ReadOutcome::Data { offset, len } => file.sink.put(offset, &buf[..len.min(BUFFER)])?,
+            ReadOutcome::Data { offset, len } => {
+                file.sink.put(offset, &buf[..len.min(buf.len())])?;
+                let wait = rate.took(len, Instant::now());
+                if !wait.is_zero() {
+                    thread::sleep(wait);
+                }
+            }
             ReadOutcome::Empty => {}
             ReadOutcome::End { len: was } if was == len => break,
             ReadOutcome::End { len: was } => {

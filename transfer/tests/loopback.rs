@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, SessionConfig};
+use tcpxm::trust::{ListenTrust, SenderTrust};
 use transfer::blocks::BLOCK;
 use transfer::destination::Root;
 use transfer::message::{ToReceiver, encode};
@@ -18,7 +19,7 @@ type Receiving = JoinHandle<Result<Received, Failure>>;
 /// A receiver of one file.
 fn receiver(last: u8, folder: PathBuf) -> (SocketAddr, Receiving) {
     let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
-    let listener = Listener::bind(ListenOptions::new(addr)).unwrap();
+    let listener = Listener::bind(ListenOptions::new(addr, ListenTrust::Loopback)).unwrap();
     let addr = listener.local_addr();
     let work =
         move || transfer::receive_file(&listener.accept().unwrap(), &Root::open(&folder).unwrap());
@@ -32,7 +33,11 @@ fn connect(len: u64, addrs: &[SocketAddr]) -> Sender {
         ..SessionConfig::default()
     };
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
-    Sender::connect(SenderOptions { session, bind, ..SenderOptions::default() }, addrs).unwrap()
+    Sender::connect(
+        SenderOptions { session, bind, ..SenderOptions::new(SenderTrust::Loopback) },
+        addrs,
+    )
+    .unwrap()
 }
 
 fn sample(path: &Path, len: u64) -> Vec<u8> {

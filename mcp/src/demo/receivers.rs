@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use tcpxm::api::{Closer, ListenOptions, Listener};
 use tcpxm::stats::Sent;
+use tcpxm::trust::ListenTrust;
 use tempfile::TempDir;
 use transfer::destination::Root;
 
@@ -52,7 +53,7 @@ impl Receivers {
     fn add(&mut self, addr: Ipv4Addr, watch: &Watch) -> Result<()> {
         let folder = tempfile::Builder::new().prefix("mcp-demo-").tempdir();
         let folder = folder.context("cannot create a temporary folder")?;
-        let listener = Listener::bind(ListenOptions::new((addr, 0).into()));
+        let listener = Listener::bind(ListenOptions::new((addr, 0).into(), ListenTrust::Loopback));
         let listener = listener.with_context(|| format!("cannot listen on {addr}"))?;
         watch.guard_listener(listener.closer(), folder.path());
         self.addrs.push(listener.local_addr());

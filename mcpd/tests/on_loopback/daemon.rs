@@ -9,9 +9,13 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, Group, SessionConfig};
 use tcpxm::net::interface::index_of;
+use tcpxm::trust::SenderTrust;
 use tempfile::TempDir;
 use transfer::send::Delivered;
 use transfer::source::Source;
+
+/// No folder can be made there: what is kept between runs is no affair of these tests.
+const NOWHERE: &str = "/dev/null/state";
 
 pub(crate) struct Daemon {
     pub(crate) child: Child,
@@ -23,6 +27,7 @@ pub(crate) struct Daemon {
 pub(crate) fn command(root: &Path, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpd"));
     command.arg("--root").arg(root).args(["--listen", listen, "--json"]);
+    command.env("MCPD_STATE_DIR", NOWHERE);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -38,6 +43,7 @@ impl Daemon {
     pub(crate) fn configured(config: &Path, last: u8) -> Self {
         let mut command = Command::new("env");
         command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_mcpd")]);
+        command.env("MCPD_STATE_DIR", NOWHERE);
         command.arg("--config").arg(config).args(["--listen", &format!("127.0.0.{last}:0")]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self::spawn(&mut command)
@@ -95,7 +101,8 @@ pub(crate) fn connect(addr: SocketAddr, len: u64, group: Option<SocketAddr>) -> 
     };
     let interface = Some(index_of("lo").unwrap());
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
-    let options = SenderOptions { session, interface, bind, ..SenderOptions::default() };
+    let trust = SenderOptions::new(SenderTrust::Loopback);
+    let options = SenderOptions { session, interface, bind, ..trust };
     Sender::connect(options, &[addr]).unwrap()
 }
 

@@ -41,7 +41,7 @@ fn files_arrive_and_refusals_are_told_with_their_reason() {
 fn forty(last: u8, group: Option<SocketAddr>) {
     let root = tempfile::tempdir().unwrap();
     let (dir, _) = source(1 << 20);
-    let daemon = Daemon::start(root.path(), last, &["--insecure-plaintext"]);
+    let daemon = Daemon::start(root.path(), last, &[]);
     let addr = daemon.addr;
     let failures: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..40u8)
@@ -111,13 +111,18 @@ fn what_cannot_be_done_is_said_and_ends_it() {
         (root.path().join("absent"), "127.0.0.1:0", 1, "No such file"),
         (root.path().join("file"), "127.0.0.1:0", 1, "Not a directory"),
         (root.path().to_owned(), "nonsense", 2, "nonsense"),
-        (root.path().to_owned(), "203.0.113.77:0", 1, "203.0.113.77"),
+        (root.path().to_owned(), "203.0.113.77:0", 1, "without a secret or keys only loopback"),
     ] {
         let output = command(&folder, listen).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(what), "{said}");
     }
+    let plain =
+        command(root.path(), "203.0.113.77:0").arg("--insecure-plaintext").output().unwrap();
+    let said = String::from_utf8_lossy(&plain.stderr).into_owned();
+    assert_eq!(plain.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot listen on 203.0.113.77"), "{said}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use crate::daemon::Daemon;
 use crate::emulator::Emulator;
 use crate::shell::{run, try_run, wait_for};
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
@@ -24,6 +26,17 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
+    /// The secret that all hosts share.
+    pub(crate) fn secret(&self) -> PathBuf {
+        let path = self.dir.path().join("secret");
+        if !path.exists() {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            let line = b"the secret of the hosts of this network\n";
+            file.as_mut().unwrap().write_all(line).unwrap();
+        }
+        path
+    }
+
     /// A sender (host 0) and so many receivers (hosts 1 and up) on a switch that floods multicast.
     pub(crate) fn bridge(receivers: usize) -> Self {
         Self::switch(receivers + 1, "mcast_snooping 0")

@@ -1,7 +1,7 @@
 //! The sending application: one session, its bytes made up as they are asked for.
 
 use crate::content;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, secret};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tcpxm::config::Content;
@@ -10,6 +10,7 @@ use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::event::{MemberId, SessionId, SessionState};
 use tcpxm::proto::time::Instant;
 use tcpxm::stats::{MemberReport, Sent};
+use tcpxm::trust::SenderTrust;
 
 /// Bytes offered to a stream's ring at once.
 const WRITE: usize = 64 << 10;
@@ -50,7 +51,7 @@ impl Sender {
         if !stream {
             config.content = Content::Source { len: Some(scenario.bytes) };
         }
-        let session = engine.connect(now, config, peers)?;
+        let session = engine.connect(now, config, SenderTrust::Secret(secret()), peers)?;
         let (seed, bytes) = (scenario.seed, scenario.bytes);
         let (chunk, taken, made, finished) = (Vec::new(), 0, 0, false);
         let mut sender =

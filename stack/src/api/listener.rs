@@ -1,15 +1,17 @@
 //! Waiting for senders.
 
 use super::receiver::Receiver;
-use super::seed;
+use super::{misused, seed};
 use crate::config::EndpointConfig;
+use crate::error::ConfigError;
 use crate::net::clock::Clock;
 use crate::net::driver::{Driver, Joins};
 use crate::net::shared::{Handle, Inner, Key, Shared};
 use crate::net::socket::UdpSocket;
 use crate::proto::endpoint::Endpoint;
-use crate::proto::event::ReceiverId;
+use crate::proto::event::{ReceiverId, Stranger};
 use crate::proto::time::Instant;
+use crate::trust::ListenTrust;
 use core::time::Duration;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +29,8 @@ const NOBODY: &str = "nobody accepts sessions here any more";
 pub struct ListenOptions {
     /// Address and UDP port. `[::]` is both families, everything else is the one it belongs to.
     pub addr: SocketAddr,
+    /// Who may send.
+    pub trust: ListenTrust,
     /// The engine's options. `listen` and `port` are set by [`Listener::bind`], and `recv_buffer`
     /// is lowered to half of the receive buffer that the system grants to the socket, since all that
     /// a peer has in flight at first may stand there at once. From there it grows as far as
@@ -39,9 +43,10 @@ pub struct ListenOptions {
 }
 
 impl ListenOptions {
-    /// Listens on an address with the defaults.
-    pub fn new(addr: SocketAddr) -> Self {
-        Self { addr, endpoint: EndpointConfig::default(), interface: None, only_group: None }
+    /// Listens on an address, for those who may send, with the defaults.
+    pub fn new(addr: SocketAddr, trust: ListenTrust) -> Self {
+        let endpoint = EndpointConfig::default();
+        Self { addr, trust, endpoint, interface: None, only_group: None }
     }
 }
 
@@ -57,12 +62,17 @@ pub struct Listener {
 impl Listener {
     /// Opens the socket and starts the thread that serves it.
     pub fn bind(options: ListenOptions) -> io::Result<Self> {
-        let ListenOptions { addr, endpoint: mut config, interface, only_group } = options;
+        let ListenOptions { addr, trust, endpoint: mut config, interface, only_group } = options;
         let sockets = open(addr)?;
         let local = sockets.first().map_or(addr, UdpSocket::local);
         let granted = sockets.iter().map(UdpSocket::granted).min().unwrap_or(0);
         let recv_buffer = config.recv_buffer.min(granted / 2);
-        config.listen = true;
+        if let (ListenTrust::Loopback, Some(local)) =
+            (&trust, sockets.iter().find(|s| !s.local().ip().is_loopback()))
+        {
+            return Err(misused(ConfigError::NotLoopback(local.local())));
+        }
+        config.listen = Some(trust);
         config.port = local.port();
         config.recv_buffer = recv_buffer;
         let endpoint = Endpoint::new(config, seed()?);
@@ -102,6 +112,28 @@ impl Listener {
     /// Wakes this task whenever a session waits; `None` removes it.
     pub fn set_waker(&self, waker: Option<Waker>) {
         self.handle.set_waker(Key::Incoming, waker);
+    }
+
+    /// Waits until somebody comes who may not send here, and says who that is. `NotConnected` once the
+    /// listener is closed.
+    pub fn next_stranger(&self) -> io::Result<Stranger> {
+        self.handle.wait(None, |inner, _| {
+            if inner.closed.is_some() {
+                return Some(Err(closed()));
+            }
+            inner.endpoint.next_stranger().map(Ok)
+        })?
+    }
+
+    /// From now on others may send: sessions of those who may not any more end, with the reason for both
+    /// ends. [`ListenTrust::Loopback`] only where nothing else is listened on.
+    pub fn set_trust(&self, trust: ListenTrust) -> io::Result<()> {
+        if matches!(trust, ListenTrust::Loopback) && !self.local.ip().is_loopback() {
+            return Err(misused(ConfigError::NotLoopback(self.local)));
+        }
+        self.handle.ask(|engine, now| engine.set_trust(now, trust));
+        self.handle.wake.wake();
+        Ok(())
     }
 
     /// Something to end the waiting with, from another thread.
@@ -157,11 +189,14 @@ fn close(shared: &Shared, why: &str, within: Option<Duration>) {
 
 fn accept(inner: &mut Inner, _now: Instant) -> Option<io::Result<(ReceiverId, SocketAddr)>> {
     if inner.closed.is_some() {
-        let why = io::Error::new(io::ErrorKind::NotConnected, "the listener was closed");
-        return Some(Err(why));
+        return Some(Err(closed()));
     }
     let id = inner.endpoint.accept()?;
     Some(Ok((id, inner.endpoint.peer(id)?)))
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the listener was closed")
 }
 
 /// One socket, or for `[::]` one per family on the same port.

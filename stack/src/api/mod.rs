@@ -73,8 +73,12 @@ fn kind_of(reason: &Reason) -> ErrorKind {
         Reason::Refused(_) | Reason::Unreachable(_) => ErrorKind::ConnectionRefused,
         Reason::Aborted(_) => ErrorKind::ConnectionAborted,
         Reason::Verdict(_) => ErrorKind::Other,
-        Reason::TooLate | Reason::CannotRepeat => ErrorKind::ConnectionReset,
+        Reason::TooLate | Reason::CannotRepeat | Reason::Forgotten => ErrorKind::ConnectionReset,
         Reason::Protocol(_) => ErrorKind::InvalidData,
+        Reason::Version { .. } => ErrorKind::Unsupported,
+        Reason::HostKeyChanged { .. } | Reason::HostKeyUnknown(_) | Reason::NoHostKey => {
+            ErrorKind::PermissionDenied
+        }
         Reason::Cancelled(_) => ErrorKind::BrokenPipe,
     }
 }

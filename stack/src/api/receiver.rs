@@ -8,7 +8,8 @@ use crate::net::shared::{Handle, Key};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ReadOutcome, ReceiverId};
 use crate::proto::time::Instant;
-use crate::stats::{Arrived, Sent};
+use crate::stats::{Arrived, Foreign, Sent};
+use crate::trust::PublicKey;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::io::{self, Read, Write};
@@ -48,6 +49,16 @@ impl Receiver {
     /// The sender's address and port.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// What came to the session's group from elsewhere than its sender.
+    pub fn foreign(&self) -> Foreign {
+        self.handle.ask(|engine, _| engine.foreign(self.id))
+    }
+
+    /// The key that the sender has shown, if it has one.
+    pub fn peer_key(&self) -> Option<PublicKey> {
+        self.handle.ask(|engine, _| engine.peer_key(self.id))
     }
 
     /// Whether [`Receiver::read_at`] gives bytes in order.

@@ -3,7 +3,7 @@
 use super::streams::MemberStream;
 use super::{COPY, NoMemberLeft, kind_of, misused, seed};
 use crate::config::{EndpointConfig, Group, SessionConfig};
-use crate::error::EndError;
+use crate::error::{ConfigError, EndError};
 use crate::net::clock::Clock;
 use crate::net::driver::{Driver, Joins};
 use crate::net::group::{Family, check_group, is_source_specific};
@@ -14,6 +14,7 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{MemberId, SessionId, SessionState};
 use crate::proto::time::Instant;
 use crate::stats::{MemberReport, ModeReason, Sent};
+use crate::trust::SenderTrust;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, ErrorKind, Write};
@@ -24,6 +25,8 @@ use std::task::Waker;
 /// How to send.
 #[derive(Debug, Clone)]
 pub struct SenderOptions {
+    /// Whom it trusts, and how it proves itself.
+    pub trust: SenderTrust,
     /// The session. A source-specific group (232/8, `ff3x::/32`) without a source gets this host's
     /// address.
     pub session: SessionConfig,
@@ -36,9 +39,10 @@ pub struct SenderOptions {
     pub bind: Option<SocketAddr>,
 }
 
-impl Default for SenderOptions {
-    fn default() -> Self {
-        Self { session: SessionConfig::default(), interface: None, ttl: 1, bind: None }
+impl SenderOptions {
+    /// Sends to those whom it trusts, with the defaults.
+    pub fn new(trust: SenderTrust) -> Self {
+        Self { trust, session: SessionConfig::default(), interface: None, ttl: 1, bind: None }
     }
 }
 
@@ -71,6 +75,11 @@ impl Sender {
         options: SenderOptions,
         peers: &[SocketAddr],
     ) -> io::Result<Self> {
+        if let (SenderTrust::Loopback, Some(other)) =
+            (&options.trust, peers.iter().find(|peer| !peer.ip().to_canonical().is_loopback()))
+        {
+            return Err(misused(ConfigError::NotLoopback(*other)));
+        }
         let mut session = options.session;
         let (route, unusable) = match choose_route(&mut session, options.interface, peers)? {
             // For one peer it is not used: the engine is told of it for its report.
@@ -82,6 +91,7 @@ impl Sender {
             }
         };
         let group = session.group.filter(|_| peers.len() > 1);
+        session.group_from = route.map(|route| route.source).or(session.group_from);
         let mut sockets = open(bind, options.bind, peers, group.map(|group| group.addr))?;
         if let Some(route) = route {
             let family = Family::of(route.source);
@@ -97,7 +107,8 @@ impl Sender {
         let config = EndpointConfig { port: local.port(), ..EndpointConfig::default() };
         let clock = Clock::start();
         let mut endpoint = Endpoint::new(config, seed()?);
-        let session = endpoint.connect(clock.now(), session, peers).map_err(misused)?;
+        let session =
+            endpoint.connect(clock.now(), session, options.trust, peers).map_err(misused)?;
         let handle = Driver::spawn(endpoint, clock, sockets, Joins::default())?;
         let finished = AtomicBool::new(false);
         Ok(Self { handle, session, local, group, route, unusable, finished })
@@ -221,6 +232,14 @@ impl Sender {
     pub fn drop_member(&self, index: usize, why: &str) {
         let member = MemberId { session: self.session, index };
         self.handle.act(|engine, now| engine.drop_member(now, member, why));
+    }
+
+    /// Ends the session for one receiver, and shuts it out: the group gets another key, which this receiver is
+    /// not told. For one that is not to have what follows, because its key was stolen, say. What goes to the
+    /// group before the others have the new key, about a second at most, it can still open.
+    pub fn exclude(&self, index: usize, why: &str) {
+        let member = MemberId { session: self.session, index };
+        self.handle.act(|engine, now| engine.exclude(now, member, why));
     }
 
     /// Waits until every receiver has its outcome. Call [`Sender::finish`] first.
@@ -403,12 +422,13 @@ mod tests {
     use super::*;
     use crate::api::{ListenOptions, Listener};
     use crate::error::Reason;
+    use crate::trust::ListenTrust;
     use std::io::Read as _;
 
     #[test]
     fn without_a_family_its_receivers_fail_alone() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let listener = Listener::bind(ListenOptions::new(any)).unwrap();
+        let listener = Listener::bind(ListenOptions::new(any, ListenTrust::Loopback)).unwrap();
         let peers = [listener.local_addr(), "[::1]:9".parse().unwrap()];
         let receiver = std::thread::spawn(move || {
             let (mut receiver, mut got) = (listener.accept().unwrap(), Vec::new());
@@ -420,7 +440,8 @@ mod tests {
             SocketAddr::V4(_) => UdpSocket::bind(addr),
             SocketAddr::V6(_) => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
         };
-        let mut sender = Sender::connect_by(bind, SenderOptions::default(), &peers).unwrap();
+        let mut sender =
+            Sender::connect_by(bind, SenderOptions::new(SenderTrust::Loopback), &peers).unwrap();
         sender.write_all(b"bytes").unwrap();
         sender.finish();
         let reports = sender.wait();

@@ -22,6 +22,8 @@ pub(crate) enum Key {
     Session(SessionId),
     /// A receiver.
     Receiver(ReceiverId),
+    /// The listener, for those who may not send.
+    Stranger,
 }
 
 impl From<Event> for Key {
@@ -30,6 +32,7 @@ impl From<Event> for Key {
             Event::Incoming => Self::Incoming,
             Event::Session(id) => Self::Session(id),
             Event::Receiver(id) => Self::Receiver(id),
+            Event::Stranger => Self::Stranger,
         }
     }
 }

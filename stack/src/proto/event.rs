@@ -1,5 +1,6 @@
 //! What passes between the engine and whoever drives it.
 
+use crate::trust::PublicKey;
 use std::net::{IpAddr, SocketAddr};
 
 /// A sending session of an endpoint.
@@ -95,6 +96,30 @@ pub enum Event {
     Session(SessionId),
     /// A receiving session: data, its private stream, its end.
     Receiver(ReceiverId),
+    /// Somebody came who may not send here.
+    Stranger,
+}
+
+/// Somebody who may not send to this host, or not so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// A SYN that no secret of this host's opens.
+    Secret {
+        /// Where it came from.
+        from: SocketAddr,
+    },
+    /// A sender whose key is not authorized, or who showed none.
+    Key {
+        /// Where it is.
+        from: SocketAddr,
+        /// Its key.
+        key: Option<PublicKey>,
+    },
+    /// Something came to a session's group, and not from its sender.
+    Group {
+        /// Where it came from.
+        from: SocketAddr,
+    },
 }
 
 /// How far a sending session has come.

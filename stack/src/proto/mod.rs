@@ -19,3 +19,5 @@ pub mod time;
 
 #[cfg(test)]
 mod tests_document;
+#[cfg(test)]
+mod tests_vectors;

@@ -55,6 +55,9 @@ fn when(cause: Cause) -> String {
              the others have room, and would go faster by more than {WORTH} of its rate"
         ),
         Cause::Silent => "for twice RTO + ACK delay, though an answer is due".to_owned(),
+        Cause::NoKey => {
+            "the group's new key is in use, and the member has not acknowledged it".to_owned()
+        }
         Cause::CannotJoin => "CANNOT_JOIN, or its answer takes no groups".to_owned(),
         Cause::Retry => format!("{RETRY_FIRST:?} after a demotion, then doubled, to {RETRY_MAX:?}"),
         Cause::Ended => "verdict, failure or abort".to_owned(),

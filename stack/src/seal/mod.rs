@@ -1,33 +1,69 @@
 //! Sealing: who may put a datagram into an association, and who may read one.
 //!
-//! **What stands here now is a null seal. It hides nothing and authenticates nothing:** the payload
-//! travels in the clear, and whoever sees one datagram of an association can forge or alter others.
-//! It refuses only those who saw none: each direction's tag is a token that follows from two random
-//! nonces. But the exchange is the real one: three messages in the shape of Noise XX, a key per
-//! direction, a group key, header and packet number as parameters. Real seals take its place
-//! without a change to a caller or to the length of a tag; their second and third message are longer
-//! (docs/wire.md has room for them).
+//! [`exchange`] makes keys by three messages that the handshake carries ([`noise`], or [`null_exchange`]
+//! where nothing is to be sealed; [`suite`] says which); [`chain`] has the keys of a direction one
+//! after the other, [`key`] seals and opens a datagram with one. [`doors`] says what an end seals with by whom it trusts; [`frame`] authenticates what is sent
+//! before there are keys, and outside of any association.
 //!
 //! Sans-IO: randomness comes in as a parameter, keys go out.
 
-pub mod handshake;
+pub mod chain;
+mod doors;
+pub mod exchange;
+pub mod frame;
+pub mod key;
 pub mod null;
+pub mod suite;
 
-pub use handshake::{Initiator, MAX_MESSAGE, Responder};
-pub use null::SealKey;
+mod noise;
+mod null_exchange;
+
+pub use chain::KeyChain;
+pub(crate) use doors::Door;
+pub use exchange::{Answered, Credentials, Initiator, Responder};
+pub use frame::FrameKey;
+pub use key::SealKey;
+pub use suite::Suite;
 
 use thiserror::Error;
 
 #[cfg(test)]
 mod tests_document;
 
+/// Longest handshake message, with the suite's number before it, in bytes: the second of XX with a
+/// certificate has 225.
+pub const MAX_MESSAGE: usize = crate::wire::tlv::MAX_HANDSHAKE;
+
 /// The keys of one association, as one of its ends uses them.
 #[derive(Debug, Clone)]
 pub struct Keys {
+    suite: Suite,
     /// Seals what this end sends.
-    pub tx: SealKey,
+    tx: KeyChain,
     /// Opens what this end receives.
-    pub rx: SealKey,
+    rx: KeyChain,
+}
+
+impl Keys {
+    /// Keys that begin with these bytes.
+    pub fn new(suite: Suite, tx: [u8; 32], rx: [u8; 32]) -> Self {
+        Self { suite, tx: KeyChain::new(suite, tx), rx: KeyChain::new(suite, rx) }
+    }
+
+    /// What they seal with: a group's key is of the same kind.
+    pub fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// Seals what this end sends.
+    pub fn tx(&mut self) -> &mut KeyChain {
+        &mut self.tx
+    }
+
+    /// Opens what this end receives.
+    pub fn rx(&mut self) -> &mut KeyChain {
+        &mut self.rx
+    }
 }
 
 /// Why a datagram or a handshake message is refused. The fault of whoever sent it, or of the
@@ -43,7 +79,14 @@ pub enum SealError {
     /// A handshake message of the wrong length.
     #[error("length of a handshake message")]
     Length,
-    /// A handshake message by someone who did not see the one before it.
+    /// A handshake message of another suite than this end's.
+    #[error("the handshake is of another kind")]
+    Suite,
+    /// A handshake message that does not answer the one before it, or was altered on its way, or comes
+    /// from someone with another secret.
     #[error("the handshake message does not answer the one before it")]
     Proof,
+    /// The key was not certified by whom it names.
+    #[error("the certificate does not fit the key")]
+    Certificate,
 }

@@ -1,6 +1,6 @@
 //! The worked example in `docs/wire.md` is what the code writes and reads, byte for byte.
 
-use super::SealKey;
+use super::{SealKey, Suite};
 use crate::wire::{
     Ack, Encap, GroupStatus, Header, Kind, Options, RangeList, SHORT_LEN, Segment, Seq, SpaceAck,
     TAG_LEN, Tlv, TlvWriter, split,
@@ -8,15 +8,21 @@ use crate::wire::{
 
 const DOCUMENT: &str = include_str!("../../../docs/wire.md");
 
-/// The bytes of the document's only `hex` block; what follows a `;` explains.
-fn example() -> Vec<u8> {
-    let (_, block) = DOCUMENT.split_once("```hex\n").expect("a hex block");
-    let (block, _) = block.split_once("```").expect("its end");
+/// The bytes of one of the document's two `hex` blocks; what follows a `;` explains.
+fn block(number: usize) -> Vec<u8> {
+    let mut blocks = DOCUMENT.split("```hex\n").skip(1);
+    let (block, _) =
+        blocks.nth(number).and_then(|rest| rest.split_once("```")).expect("a hex block");
     block
         .lines()
         .flat_map(|line| line.split(';').next().unwrap_or_default().split_whitespace())
         .map(|byte| u8::from_str_radix(byte, 16).expect("a byte in hex"))
         .collect()
+}
+
+/// The key is the 32 bytes 00 01 .. 1f.
+fn key() -> SealKey {
+    SealKey::new(Suite::Xx, &core::array::from_fn(|at| at as u8))
 }
 
 const HEADER: Header = Header {
@@ -75,19 +81,23 @@ fn the_example_is_what_the_code_writes() {
     HEADER.emit(&mut bytes);
     let mut w = TlvWriter::new(&mut bytes[HEADER.len()..]);
     assert!(w.push(&Tlv::Ack(ACK)) && w.push(&Tlv::Ping));
-    let len = HEADER.len() + w.finish() + TAG_LEN;
-    // The key is the 32 bytes 00 01 .. 1f.
-    let key = SealKey::from_bytes(&core::array::from_fn(|i| i as u8));
-    key.seal(9, &mut bytes[..len], HEADER.len());
-    assert_eq!(bytes[..len], example());
+    let len = HEADER.len() + w.finish();
+    assert_eq!(bytes[..len], block(0), "headers and payload");
+    let sealed = &mut bytes[..len + TAG_LEN];
+    key().seal(9, sealed, HEADER.len());
+    assert_eq!(sealed[HEADER.len()..], block(1), "payload and tag, sealed");
 }
 
 #[test]
 fn the_example_is_read_as_the_document_says() {
-    let bytes = example();
+    let (plain, sealed) = (block(0), block(1));
+    let mut bytes = [&plain[..HEADER.len()], &sealed].concat();
     let (header, len) = Header::parse(&bytes).unwrap();
     assert_eq!(header, HEADER);
-    let (tlvs, data) = split(&bytes[len..bytes.len() - TAG_LEN]).unwrap();
+    assert_eq!(key().open(9, &mut bytes, len), Ok(()));
+    let payload = &bytes[len..bytes.len() - TAG_LEN];
+    assert_eq!(payload, &plain[len..]);
+    let (tlvs, data) = split(payload).unwrap();
     assert!(data.is_empty());
     assert_eq!(tlvs.collect::<Vec<_>>(), [Ok(Tlv::Ack(ACK)), Ok(Tlv::Ping)]);
 }

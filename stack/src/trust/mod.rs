@@ -7,10 +7,17 @@
 //! Sans-IO: randomness comes in as a parameter. Whatever is secret is overwritten when it is
 //! dropped, and no `Debug` shows it.
 
+mod cid_key;
 pub(crate) mod identity;
+mod listen;
 mod public_key;
 mod secret;
+mod sender;
 
+pub use cid_key::CidKey;
 pub use identity::Identity;
+pub(crate) use identity::{CERTIFICATE_LEN, verify};
+pub use listen::{ListenKeys, ListenTrust};
 pub use public_key::{PublicKey, PublicKeyError};
 pub use secret::{Secret, SecretError};
+pub use sender::{SenderKeys, SenderTrust};

@@ -50,6 +50,9 @@ pub struct Descriptor {
     /// The group. One whose source has another family, or that is not multicast, cannot be said:
     /// it is left out, and the session goes by unicast.
     pub group: Option<Group>,
+    /// The address that the group's datagrams come from, of the group's family; `None`: the one that
+    /// the sender's other datagrams come from.
+    pub group_from: Option<IpAddr>,
 }
 
 /// Features, first offset, segment size, group's connection id, group present.
@@ -59,8 +62,8 @@ const GROUP_V4: u8 = 4;
 const GROUP_V6: u8 = 6;
 
 impl Descriptor {
-    /// Length of the longest one, in bytes: an IPv6 group with a source.
-    pub const MAX_LEN: usize = FIXED + 16 + 2 + 1 + 16;
+    /// Length of the longest one, in bytes: an IPv6 group with a source, and what it is sent from.
+    pub const MAX_LEN: usize = FIXED + 16 + 2 + 2 * (1 + 16);
 
     fn sayable_group(&self) -> Option<Group> {
         self.group.filter(|g| {
@@ -72,8 +75,16 @@ impl Descriptor {
         FIXED
             + self.sayable_group().map_or(0, |g| {
                 let ip = if g.addr.is_ipv6() { 16 } else { 4 };
-                ip + 2 + 1 + g.source.map_or(0, |_| ip)
+                ip + 2
+                    + 1
+                    + g.source.map_or(0, |_| ip)
+                    + 1
+                    + self.sayable_from(&g).map_or(0, |_| ip)
             })
+    }
+
+    fn sayable_from(&self, group: &Group) -> Option<IpAddr> {
+        self.group_from.filter(|from| from.is_ipv6() == group.addr.is_ipv6())
     }
 
     pub(crate) fn emit(&self, w: &mut Writer<'_>) {
@@ -89,6 +100,11 @@ impl Descriptor {
         if let Some(source) = group.source {
             w.ip(source);
         }
+        let from = self.sayable_from(&group);
+        w.u8(from.is_some().into());
+        if let Some(from) = from {
+            w.ip(from);
+        }
     }
 
     /// Bytes behind the known fields are a later version's and ignored.
@@ -101,13 +117,22 @@ impl Descriptor {
         }
         let segment_size = r.u16()?;
         let group_cid = r.u64()?;
-        let group = match r.u8()? {
+        let v6 = match r.u8()? {
             NO_GROUP => None,
-            GROUP_V4 => Some(parse_group(&mut r, false)?),
-            GROUP_V6 => Some(parse_group(&mut r, true)?),
+            GROUP_V4 => Some(false),
+            GROUP_V6 => Some(true),
             _ => return Err(WireError::Malformed("address family of the group")),
         };
-        Ok(Self { features, first_offset, segment_size, group_cid, group })
+        let (mut group, mut group_from) = (None, None);
+        if let Some(v6) = v6 {
+            group = Some(parse_group(&mut r, v6)?);
+            group_from = match r.u8()? {
+                0 => None,
+                1 => Some(r.ip(v6)?),
+                _ => return Err(WireError::Malformed("presence of what the group is sent from")),
+            };
+        }
+        Ok(Self { features, first_offset, segment_size, group_cid, group, group_from })
     }
 }
 
@@ -151,6 +176,7 @@ mod tests {
                 segment_size: 1420,
                 group_cid: 1,
                 group: Some(group),
+                group_from: None,
             };
             let mut buf = [0; Descriptor::MAX_LEN];
             let mut w = Writer::new(&mut buf);

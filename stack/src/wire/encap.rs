@@ -11,7 +11,8 @@ const TLVS: u8 = 0b0001_0000;
 const REPAIR: u8 = 0b0000_1000;
 const KIND: u8 = 0b0000_0111;
 
-/// What a datagram is for.
+/// What a datagram of an association is for. Kinds 4 to 7 are replies outside of any
+/// ([`super::Reply`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -23,8 +24,6 @@ pub enum Kind {
     Control = 2,
     /// The data conversation, sent to the group.
     Group = 3,
-    /// An unsealed hint that a SYN is not served here.
-    Refusal = 4,
 }
 
 /// Encapsulation header.
@@ -41,7 +40,7 @@ pub struct Encap {
     /// Bits 47 to 32 of the stream offset of the first payload byte.
     pub offset_high: u16,
     /// Connection id, chosen by the side that receives on it; in a [`Kind::Group`] datagram the
-    /// group's, chosen by the sender; 0 in a SYN, whose receiver has chosen none yet.
+    /// group's, chosen by the sender; in a SYN, whose receiver has chosen none yet, the initiator's.
     pub cid: u64,
     /// Low 32 bits of the packet number.
     pub pn: u32,
@@ -73,7 +72,6 @@ impl Encap {
             1 => Kind::Data,
             2 => Kind::Control,
             3 => Kind::Group,
-            4 => Kind::Refusal,
             _ => return Err(WireError::Kind),
         };
         Ok(Self {
@@ -104,7 +102,7 @@ mod tests {
                     assert_eq!(out, bytes);
                 }
                 Err(WireError::Version) => assert_ne!(first >> 5, VERSION),
-                Err(WireError::Kind) => assert!(first >> 5 == VERSION && first & 7 > 4),
+                Err(WireError::Kind) => assert!(first >> 5 == VERSION && first & 7 > 3),
                 Err(e) => panic!("{first:#x}: {e}"),
             }
         }

@@ -16,6 +16,7 @@ pub mod offsets;
 pub mod option;
 pub mod ranges;
 pub mod record;
+pub mod reply;
 pub mod segment;
 pub mod seq;
 pub mod tlv;
@@ -23,12 +24,13 @@ pub mod tlv;
 pub use ack::{Ack, GroupStatus, MAX_RANGES, SpaceAck};
 pub use datagram::Header;
 pub use descriptor::{Descriptor, Features};
-pub use encap::{Encap, Kind};
+pub use encap::{Encap, Kind, VERSION};
 pub use map::PnMap;
 pub use offsets::OffsetList;
 pub use option::Options;
 pub use ranges::RangeList;
 pub use record::{Parsed, Record};
+pub use reply::{Reply, Said, frozen_syn};
 pub use segment::Segment;
 pub use seq::{MAX_OFFSET, MAX_PN, Seq, expand_pn, offset_high, offset_of};
 pub use tlv::{AREA_HEAD, MAX_MAP, TLV_HEAD, Tlv, TlvWriter, Tlvs, split};
@@ -50,6 +52,8 @@ pub const ENCAP_LEN: usize = 16;
 pub const TCP_LEN: usize = 20;
 /// Length of the tag that ends a datagram, in bytes: that of AES-GCM (RFC 5116, 5.1).
 pub const TAG_LEN: usize = 16;
+/// Length of the cookie that stands before the tag of a SYN, in bytes.
+pub const COOKIE_LEN: usize = 16;
 /// Bytes of a full segment beside its payload: it has neither options nor TLVs.
 pub const OVERHEAD: usize = ENCAP_LEN + TCP_LEN + TAG_LEN;
 /// Ethernet's MTU, in bytes (RFC 894; RFC 2464, 2).
@@ -79,7 +83,7 @@ pub enum WireError {
     /// They end before what they announce.
     #[error("truncated")]
     Truncated,
-    /// Not the version spoken here. Dropped, never answered.
+    /// Not the version spoken here. Dropped; only a SYN is answered.
     #[error("unknown version")]
     Version,
     /// A kind of datagram not known here. Dropped, never answered.

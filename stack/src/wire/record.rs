@@ -46,6 +46,9 @@ pub enum Record<'a> {
         id: u8,
         /// Key.
         key: [u8; KEY_LEN],
+        /// The key before it still opens what is late, for so many milliseconds after the first
+        /// datagram that this one opened.
+        overlap_ms: u32,
     },
     /// I joined the group.
     Joined,
@@ -107,7 +110,7 @@ impl<'a> Record<'a> {
         match self {
             Self::App(bytes) => bytes.len(),
             Self::Credit(_) => 8,
-            Self::GroupKey { .. } => 1 + KEY_LEN,
+            Self::GroupKey { .. } => 1 + KEY_LEN + 4,
             Self::Joined | Self::Leave => 0,
             Self::AckPolicy { .. } => 6,
             Self::Have(list) | Self::Lack(list) | Self::Again(list) => list.emit_len(),
@@ -145,9 +148,10 @@ impl<'a> Record<'a> {
         match self {
             Self::App(bytes) => w.put(bytes),
             Self::Credit(credit) => w.u64(*credit),
-            Self::GroupKey { id, key } => {
+            Self::GroupKey { id, key, overlap_ms } => {
                 w.u8(*id);
                 w.put(key);
+                w.u32(*overlap_ms);
             }
             Self::Joined | Self::Leave => {}
             Self::AckPolicy { every, delay_us } => {
@@ -184,7 +188,7 @@ impl<'a> Record<'a> {
         let record = match head[0] {
             APP => Self::App(body),
             CREDIT => Self::Credit(r.u64()?),
-            GROUP_KEY => Self::GroupKey { id: r.u8()?, key: r.array()? },
+            GROUP_KEY => Self::GroupKey { id: r.u8()?, key: r.array()?, overlap_ms: r.u32()? },
             JOINED => Self::Joined,
             CANNOT_JOIN => Self::CannotJoin(reason(body, MAX_JOIN_REASON)),
             LEAVE => Self::Leave,
@@ -280,7 +284,8 @@ mod tests {
 
     #[test]
     fn a_key_does_not_show() {
-        let shown = format!("{:?}", Record::GroupKey { id: 3, key: [0xab; KEY_LEN] });
+        let shown =
+            format!("{:?}", Record::GroupKey { id: 3, key: [0xab; KEY_LEN], overlap_ms: 1 });
         assert_eq!(shown, "GroupKey(3)");
     }
 }

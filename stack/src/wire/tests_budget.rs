@@ -16,8 +16,10 @@ fn group((addr, source): (&str, &str)) -> Group {
 
 fn descriptor(group: Group) -> Descriptor {
     let features = Features::XM.with(Features::GROUPS).with(Features::UNORDERED);
+    let group_from = group.source;
     let group = Some(group);
-    Descriptor { features, first_offset: MAX_OFFSET, segment_size: 1420, group_cid: 1, group }
+    let (first_offset, segment_size, group_cid) = (MAX_OFFSET, 1420, 1);
+    Descriptor { features, first_offset, segment_size, group_cid, group, group_from }
 }
 
 fn header(kind: Kind, tlvs: bool, options: Options) -> Header {
@@ -127,8 +129,9 @@ fn a_syn_is_padded_and_its_answer_is_no_longer() {
         // A SYN-ACK has the same parts, and a refusal only a reason.
         assert!(bare <= SYN_LEN);
         let reason = "x".repeat(2 * tlv::MAX_REASON);
-        let refusal = header(Kind::Refusal, true, Options::default());
-        assert!(length(&refusal, &[Tlv::Abort(&reason)], SYN_LEN).is_some());
+        let mut buf = [0; Reply::MAX_LEN];
+        assert_eq!(Reply::new(1, Said::Refused(&reason)).emit(&mut buf), Reply::MAX_LEN);
+        const { assert!(Reply::MAX_LEN <= SYN_LEN) };
     }
 }
 

@@ -47,13 +47,7 @@ pub(crate) fn options() -> impl Strategy<Value = Options> {
 }
 
 fn encap() -> impl Strategy<Value = Encap> {
-    let kind = prop::sample::select(vec![
-        Kind::Handshake,
-        Kind::Data,
-        Kind::Control,
-        Kind::Group,
-        Kind::Refusal,
-    ]);
+    let kind = prop::sample::select(vec![Kind::Handshake, Kind::Data, Kind::Control, Kind::Group]);
     (kind, any::<(bool, bool, u8, u16, u64, u32)>()).prop_map(
         |(kind, (tlvs, repair, key_id, offset_high, cid, pn))| Encap {
             kind,
@@ -162,13 +156,20 @@ pub(crate) fn ack(max: usize) -> impl Strategy<Value = OwnedAck> {
 }
 
 pub(crate) fn descriptor() -> impl Strategy<Value = Descriptor> {
-    (any::<(u32, u16, u64)>(), 0..=MAX_OFFSET, proptest::option::of(group())).prop_map(
-        |((features, segment_size, group_cid), first_offset, group)| Descriptor {
+    let from = |group: Option<Group>, known: bool| {
+        group.filter(|_| known).map(|g| match g.addr {
+            SocketAddr::V4(_) => IpAddr::from([192, 0, 2, 7]),
+            SocketAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]),
+        })
+    };
+    (any::<(u32, u16, u64, bool)>(), 0..=MAX_OFFSET, proptest::option::of(group())).prop_map(
+        move |((features, segment_size, group_cid, known), first_offset, group)| Descriptor {
             features: Features(features),
             first_offset,
             segment_size,
             group_cid,
             group,
+            group_from: from(group, known),
         },
     )
 }
@@ -184,6 +185,7 @@ pub(crate) enum OwnedTlv {
     Ping,
     Abort(String),
     Map(u64, Vec<u8>),
+    Newest(u64),
 }
 
 impl OwnedTlv {
@@ -197,6 +199,7 @@ impl OwnedTlv {
             Self::Ping => Tlv::Ping,
             Self::Abort(why) => Tlv::Abort(why),
             Self::Map(first, bits) => Tlv::Map(PnMap { first: *first, bits }),
+            Self::Newest(pn) => Tlv::Newest(*pn),
         }
     }
 }
@@ -212,6 +215,7 @@ pub(crate) fn tlv() -> impl Strategy<Value = OwnedTlv> {
         text(tlv::MAX_REASON).prop_map(OwnedTlv::Abort),
         (0..1_u64 << 59, vec(any::<u8>(), 0..=tlv::MAX_MAP))
             .prop_map(|(first, bits)| OwnedTlv::Map(first, bits)),
+        (0..1_u64 << 60).prop_map(OwnedTlv::Newest),
     ]
 }
 
@@ -233,7 +237,7 @@ fn text(limit: usize) -> impl Strategy<Value = String> {
 pub(crate) enum OwnedRecord {
     App(Vec<u8>),
     Credit(u64),
-    GroupKey(u8, [u8; 32]),
+    GroupKey(u8, u32, [u8; 32]),
     Joined,
     CannotJoin(String),
     Leave,
@@ -247,7 +251,9 @@ impl OwnedRecord {
         match self {
             Self::App(bytes) => Record::App(bytes),
             Self::Credit(credit) => Record::Credit(*credit),
-            Self::GroupKey(id, key) => Record::GroupKey { id: *id, key: *key },
+            Self::GroupKey(id, overlap_ms, key) => {
+                Record::GroupKey { id: *id, key: *key, overlap_ms: *overlap_ms }
+            }
             Self::Joined => Record::Joined,
             Self::CannotJoin(why) => Record::CannotJoin(why),
             Self::Leave => Record::Leave,
@@ -299,7 +305,8 @@ pub(crate) fn record() -> impl Strategy<Value = OwnedRecord> {
     prop_oneof![
         vec(any::<u8>(), 0..2000).prop_map(OwnedRecord::App),
         any::<u64>().prop_map(OwnedRecord::Credit),
-        any::<(u8, [u8; 32])>().prop_map(|(id, key)| OwnedRecord::GroupKey(id, key)),
+        any::<(u8, u32, [u8; 32])>()
+            .prop_map(|(id, overlap, key)| OwnedRecord::GroupKey(id, overlap, key)),
         Just(OwnedRecord::Joined),
         text(record::MAX_JOIN_REASON).prop_map(OwnedRecord::CannotJoin),
         Just(OwnedRecord::Leave),

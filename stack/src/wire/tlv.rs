@@ -1,13 +1,13 @@
 //! TLVs: the typed values that may stand before the stream bytes in a payload.
 
 use super::bytes::{Reader, Writer, clip, reason};
-use super::{Ack, Descriptor, PnMap, WireError};
+use super::{Ack, Descriptor, MAX_PN, PnMap, WireError};
 
 /// Length field of the whole area.
 pub const AREA_HEAD: usize = 2;
 /// Type and length of one TLV.
 pub const TLV_HEAD: usize = 3;
-/// TLVs of one area. Eight types are known; a bound on the work that one datagram can cause.
+/// TLVs of one area. Nine types are known; a bound on the work that one datagram can cause.
 pub const MAX_TLVS: usize = 32;
 /// Longest reason of an [`Tlv::Abort`], in bytes of UTF-8.
 pub const MAX_REASON: usize = 256;
@@ -20,13 +20,15 @@ const ACK: u8 = 5;
 const PING: u8 = 6;
 const ABORT: u8 = 7;
 const MAP: u8 = 8;
+const NEWEST: u8 = 9;
 
 /// Longest map of a [`Tlv::Map`], in bytes: beside it an ACK block has room in a short datagram.
 pub const MAX_MAP: usize = 768;
 
-/// Longest handshake message, in bytes: the second of Noise XX with its two keys of 32 bytes and
-/// two tags of 16 (Noise Protocol Framework, revision 34, 7.5).
-pub const MAX_HANDSHAKE: usize = 96;
+/// Longest handshake message, in bytes. The longest so far has 225: the suite's number, then the second
+/// message of Noise XX, that is two keys of 32 bytes and two tags of 16 (Noise Protocol Framework, revision
+/// 34, 7.5) around a digest of 32 and a certificate of 96.
+pub const MAX_HANDSHAKE: usize = 256;
 
 /// One typed value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub enum Tlv<'a> {
     Abort(&'a str),
     /// Which of the group's packet numbers arrived, where they are too many for ranges.
     Map(PnMap<'a>),
+    /// The newest packet number that the sender has sent to the group.
+    Newest(u64),
 }
 
 impl<'a> Tlv<'a> {
@@ -65,6 +69,7 @@ impl<'a> Tlv<'a> {
             PING => Self::Ping,
             ABORT => Self::Abort(reason(value, MAX_REASON)),
             MAP => Self::Map(PnMap::parse(value)?),
+            NEWEST => Self::Newest(newest(value)?),
             _ => return Ok(None),
         }))
     }
@@ -79,6 +84,7 @@ impl<'a> Tlv<'a> {
             Self::Ping => PING,
             Self::Abort(_) => ABORT,
             Self::Map(_) => MAP,
+            Self::Newest(_) => NEWEST,
         }
     }
 
@@ -91,7 +97,7 @@ impl<'a> Tlv<'a> {
             Self::Pad(n) => *n,
             Self::Handshake(message) if message.len() > MAX_HANDSHAKE => return None,
             Self::Handshake(message) => message.len(),
-            Self::Cid(_) => 8,
+            Self::Cid(_) | Self::Newest(_) => 8,
             Self::Descriptor(d) => d.emit_len(),
             Self::Abort(text) => clip(text, MAX_REASON).len(),
             Self::Map(map) => 8 + map.bits.len(),
@@ -102,6 +108,7 @@ impl<'a> Tlv<'a> {
             Self::Pad(n) => w.zeros(*n),
             Self::Handshake(message) => w.put(message),
             Self::Cid(cid) => w.u64(*cid),
+            Self::Newest(pn) => w.u64(*pn),
             Self::Descriptor(d) => d.emit(&mut w),
             Self::Abort(text) => w.put(clip(text, MAX_REASON).as_bytes()),
             Self::Map(map) => map.emit(&mut w),
@@ -109,6 +116,14 @@ impl<'a> Tlv<'a> {
         }
         Some(len)
     }
+}
+
+fn newest(value: &[u8]) -> Result<u64, WireError> {
+    let pn = Reader::new(value).u64()?;
+    if pn > MAX_PN {
+        return Err(WireError::Malformed("newest packet number beyond 2^60 - 1"));
+    }
+    Ok(pn)
 }
 
 /// Writes a TLV area into a slice.
@@ -175,6 +190,11 @@ pub struct Tlvs<'a> {
 }
 
 impl<'a> Tlvs<'a> {
+    /// Bytes of the area that were not looked at yet.
+    pub(crate) fn rest_len(&self) -> usize {
+        self.area.rest().len()
+    }
+
     fn step(&mut self) -> Result<Option<Tlv<'a>>, WireError> {
         self.seen += 1;
         let kind = self.area.u8()?;

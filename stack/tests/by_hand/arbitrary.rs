@@ -8,6 +8,7 @@ use tcpxm::config::{Content, EndpointConfig, Group, SessionConfig};
 use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::event::{Action, Arrival, ReceiverId, SessionId, Transmit};
 use tcpxm::proto::time::Instant;
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 /// Rounds of a session: handshake, join, burst, repairs.
 const ROUNDS: usize = 24;
@@ -27,7 +28,11 @@ impl Pair {
     fn new() -> Self {
         let addr = |n: u8| SocketAddr::from(([10, 0, 0, n], 8737));
         let end = |n: u8| {
-            let config = EndpointConfig { listen: n == 2, port: 8737, ..EndpointConfig::default() };
+            let config = EndpointConfig {
+                listen: (n == 2).then_some(ListenTrust::Plaintext),
+                port: 8737,
+                ..EndpointConfig::default()
+            };
             (addr(n), Endpoint::new(config, [n; 32]))
         };
         let (now, mut ends) = (Instant::from_nanos(1), [end(1), end(2)]);
@@ -37,7 +42,8 @@ impl Pair {
             content: Content::Stream { ring: 1 << 16 },
             ..SessionConfig::default()
         };
-        let session = ends[0].1.connect(now, config, &[addr(2), addr(3)]).unwrap();
+        let session =
+            ends[0].1.connect(now, config, SenderTrust::Plaintext, &[addr(2), addr(3)]).unwrap();
         Self { now, ends, session, receivers: Vec::new() }
     }
 

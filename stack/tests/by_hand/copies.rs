@@ -11,6 +11,7 @@ use tcpxm::proto::event::{
 };
 use tcpxm::proto::time::Instant;
 use tcpxm::stats::Mode;
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 const DELAY: Duration = Duration::from_micros(500);
 /// What takes longer than this in virtual time does not end. The longest waits here are ten seconds.
@@ -38,7 +39,11 @@ impl Net {
         let mut nodes = Vec::new();
         for n in 0..=receivers {
             let addr: SocketAddr = format!("10.0.0.{}:8737", n + 1).parse().unwrap();
-            let config = EndpointConfig { listen: n > 0, port: 8737, ..EndpointConfig::default() };
+            let config = EndpointConfig {
+                listen: (n > 0).then_some(ListenTrust::Loopback),
+                port: 8737,
+                ..EndpointConfig::default()
+            };
             nodes.push((addr, Endpoint::new(config, [n as u8; 32]), false));
         }
         Self { now: Instant::from_nanos(1), nodes, flying: VecDeque::new(), joins, steps: 0 }
@@ -115,7 +120,7 @@ fn group() -> Group {
 /// Copies a source to all receivers; gives the session and the receivers' ids.
 fn copy(net: &mut Net, config: SessionConfig, len: u64) -> SessionId {
     let peers = net.peers();
-    let session = net.nodes[0].1.connect(net.now, config, &peers).unwrap();
+    let session = net.nodes[0].1.connect(net.now, config, SenderTrust::Loopback, &peers).unwrap();
     net.nodes[0].1.finish(net.now, session);
     let mut ids: Vec<Option<ReceiverId>> = vec![None; peers.len()];
     let mut got = vec![0; peers.len()];
@@ -211,7 +216,7 @@ fn a_stream_and_private_bytes_both_ways_and_all_is_freed() {
     let mut net = Net::new(1, true);
     let peers = net.peers();
     let config = SessionConfig { content: Content::Stream { ring: 9000 }, ..Default::default() };
-    let session = net.nodes[0].1.connect(net.now, config, &peers).unwrap();
+    let session = net.nodes[0].1.connect(net.now, config, SenderTrust::Loopback, &peers).unwrap();
     let member = MemberId { session, index: 0 };
     let (mut written, mut got, mut id) = (0_u64, 0_u64, None);
     let (mut asked, mut answered) = (false, false);
@@ -264,7 +269,7 @@ fn who_never_answers_fails_and_holds_nobody_longer_than_a_second() {
     net.nodes[2].1 = Endpoint::new(EndpointConfig::default(), [9; 32]); // does not listen
     let config = source(1_000_000, Delivery::Unordered, Some(group()));
     let peers = net.peers();
-    let session = net.nodes[0].1.connect(net.now, config, &peers).unwrap();
+    let session = net.nodes[0].1.connect(net.now, config, SenderTrust::Loopback, &peers).unwrap();
     net.nodes[0].1.finish(net.now, session);
     let mut id = None;
     let mut buf = vec![0; 1 << 16];

@@ -8,6 +8,7 @@ use tcpxm::config::{Content, Delivery, SessionConfig};
 use tcpxm::error::Reason;
 use tcpxm::proto::event::{MemberId, SocketLoad};
 use tcpxm::proto::time::Instant;
+use tcpxm::trust::SenderTrust;
 
 const SECOND: Duration = Duration::from_secs(1);
 const ALL: Range<u64> = 0..u64::MAX;
@@ -101,7 +102,10 @@ fn what_is_taken_back_beyond_the_end_does_not_stop_the_group() {
     let len = (3 << 20) + 777;
     let mut net = Net::new(4, 0, straight());
     let peers = net.peers();
-    let session = net.nodes[0].endpoint.connect(net.now, declaring(len), &peers).unwrap();
+    let session = net.nodes[0]
+        .endpoint
+        .connect(net.now, declaring(len), SenderTrust::Loopback, &peers)
+        .unwrap();
     let mut app = App {
         session,
         len,
@@ -266,7 +270,10 @@ fn one_that_took_back_more_than_there_is_may_think() {
     let len = (2 << 20) + 77;
     let mut net = Net::new(1, 0, straight());
     let peers = net.peers();
-    let session = net.nodes[0].endpoint.connect(net.now, declaring(len), &peers).unwrap();
+    let session = net.nodes[0]
+        .endpoint
+        .connect(net.now, declaring(len), SenderTrust::Loopback, &peers)
+        .unwrap();
     let mut app = App {
         session,
         len,

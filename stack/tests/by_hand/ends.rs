@@ -8,6 +8,7 @@ use tcpxm::config::{Content, Delivery, SessionConfig};
 use tcpxm::proto::endpoint::held::Held;
 use tcpxm::proto::event::{ControlRead, MemberId};
 use tcpxm::proto::time::Instant;
+use tcpxm::trust::SenderTrust;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEN: u64 = 300_000;
@@ -229,7 +230,7 @@ fn private_bytes_may_be_read_after_the_verdict() {
 /// A verdict that claims more than was ever sent is no success.
 #[test]
 fn a_verdict_before_the_end_is_no_success() {
-    let mut net = Net::new(
+    let mut net = Net::plain(
         2,
         0,
         Box::new(|_, n, mut packet| {
@@ -244,7 +245,8 @@ fn a_verdict_before_the_end_is_no_success() {
         }),
     );
     let len = 100 << 20;
-    let mut app = App::new(&mut net, source(len, Delivery::Unordered, Some(group())), len);
+    let config = source(len, Delivery::Unordered, Some(group()));
+    let mut app = App::with(&mut net, config, len, SenderTrust::Plaintext);
     app.careless = true;
     net.run(SECOND, |net| {
         app.serve(net);

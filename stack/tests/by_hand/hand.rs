@@ -1,8 +1,10 @@
 //! A network passed by hand: endpoints, datagrams in flight, and a path that may do anything to them.
 
 use core::time::Duration;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use tcpxm::config::{Content, Delivery, EndpointConfig, Group, SessionConfig};
 use tcpxm::error::Reason;
 use tcpxm::proto::endpoint::Endpoint;
@@ -10,10 +12,12 @@ use tcpxm::proto::event::{
     Action, Arrival, MemberId, ReadOutcome, ReceiverId, SessionId, SessionState,
 };
 use tcpxm::proto::time::Instant;
+use tcpxm::trust::{ListenTrust, SenderTrust};
 
 pub(crate) const DELAY: Duration = Duration::from_micros(500);
 /// Encapsulation kinds, as in the first byte of a datagram.
 pub(crate) const HANDSHAKE: u8 = 0;
+pub(crate) const DATA: u8 = 1;
 pub(crate) const CONTROL: u8 = 2;
 pub(crate) const GROUP: u8 = 3;
 /// Where the TCP flags of a datagram stand, and the bit of RST.
@@ -40,6 +44,9 @@ impl Packet {
 /// What becomes of a datagram on its way to one node: copies, each with its delay.
 pub(crate) type Path = Box<dyn FnMut(Instant, usize, Packet) -> Vec<(Duration, Packet)>>;
 
+/// Datagrams that somebody adds to what passes.
+pub(crate) type Beside = Rc<RefCell<Vec<(usize, Duration, Packet)>>>;
+
 pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
     pub(crate) endpoint: Endpoint,
@@ -52,6 +59,8 @@ pub(crate) struct Net {
     pub(crate) nodes: Vec<Node>,
     pub(crate) path: Path,
     pub(crate) transmits: u64,
+    /// What paths let fly beside what passes: to which node, and how long that takes.
+    pub(crate) beside: Beside,
     flying: BTreeMap<(Instant, u64), (usize, Packet)>,
     count: u64,
 }
@@ -61,22 +70,40 @@ pub(crate) fn straight() -> Path {
 }
 
 pub(crate) fn endpoint(n: usize, seed: u8) -> (SocketAddr, Endpoint) {
+    endpoint_of(n, seed, ListenTrust::Loopback)
+}
+
+fn endpoint_of(n: usize, seed: u8, trust: ListenTrust) -> (SocketAddr, Endpoint) {
     let addr = format!("10.0.0.{}:8737", n + 1).parse().unwrap();
-    let config = EndpointConfig { listen: n > 0, port: 8737, ..EndpointConfig::default() };
+    let config = EndpointConfig {
+        listen: (n > 0).then_some(trust),
+        port: 8737,
+        ..EndpointConfig::default()
+    };
     (addr, Endpoint::new(config, [n as u8 ^ seed; 32]))
 }
 
 impl Net {
     pub(crate) fn new(receivers: usize, seed: u8, path: Path) -> Self {
-        let nodes = (0..=receivers).map(|n| {
-            let (addr, endpoint) = endpoint(n, seed);
-            Node { addr, endpoint, joined: false, dead: false }
-        });
+        Self::of((0..=receivers).map(|n| endpoint(n, seed)), path)
+    }
+
+    /// Nothing is sealed: whoever is on the way can say what an insider can.
+    pub(crate) fn plain(receivers: usize, seed: u8, path: Path) -> Self {
+        let ends = (0..=receivers).map(|n| endpoint_of(n, seed, ListenTrust::Plaintext));
+        Self::of(ends, path)
+    }
+
+    /// Of these endpoints; the first of them is to send.
+    pub(crate) fn of(ends: impl Iterator<Item = (SocketAddr, Endpoint)>, path: Path) -> Self {
+        let nodes =
+            ends.map(|(addr, endpoint)| Node { addr, endpoint, joined: false, dead: false });
         Self {
             now: Instant::from_nanos(1),
             nodes: nodes.collect(),
             path,
             transmits: 0,
+            beside: Beside::default(),
             flying: BTreeMap::new(),
             count: 0,
         }
@@ -108,6 +135,10 @@ impl Net {
             }
             while self.nodes[n].endpoint.poll_event().is_some() {}
         }
+        let beside = core::mem::take(&mut *self.beside.borrow_mut());
+        for (n, delay, packet) in beside {
+            self.fly(n, delay, packet);
+        }
     }
 
     fn send(&mut self, packet: &Packet) {
@@ -122,6 +153,12 @@ impl Net {
                 self.flying.insert((self.now + delay, self.count), (n, packet));
             }
         }
+    }
+
+    /// Puts a datagram on its last way, to a node: it passes no path.
+    pub(crate) fn fly(&mut self, n: usize, delay: Duration, packet: Packet) {
+        self.count += 1;
+        self.flying.insert((self.now + delay, self.count), (n, packet));
     }
 
     /// Lets time pass to whatever is next; false if nothing is.
@@ -207,9 +244,13 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(net: &mut Net, config: SessionConfig, len: u64) -> Self {
+        Self::with(net, config, len, SenderTrust::Loopback)
+    }
+
+    pub(crate) fn with(net: &mut Net, config: SessionConfig, len: u64, trust: SenderTrust) -> Self {
         let peers = net.peers();
         let ring = matches!(config.content, Content::Stream { .. });
-        let session = net.nodes[0].endpoint.connect(net.now, config, &peers).unwrap();
+        let session = net.nodes[0].endpoint.connect(net.now, config, trust, &peers).unwrap();
         if !ring {
             net.nodes[0].endpoint.finish(net.now, session);
         }
@@ -301,7 +342,7 @@ impl App {
 /// Gives a receiver a buffer of this many bytes.
 pub(crate) fn small(net: &mut Net, n: usize, buffer: usize) {
     let config = EndpointConfig {
-        listen: true,
+        listen: Some(ListenTrust::Loopback),
         port: 8737,
         recv_buffer: buffer,
         recv_buffer_max: buffer,

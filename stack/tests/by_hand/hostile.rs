@@ -6,13 +6,14 @@ use crate::seeds;
 use core::time::Duration;
 use tcpxm::config::{Delivery, EndpointConfig};
 use tcpxm::proto::event::MemberId;
+use tcpxm::trust::SenderTrust;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -51,7 +52,7 @@ impl Dice {
     }
 }
 
-/// One in so many is touched; handshakes, which carry no tag yet, only if all may be forged.
+/// One in so many is touched; handshakes only if all may be forged.
 fn hostile(seed: u64, one_in: u64, forged: bool) -> hand::Path {
     let mut dice = Dice(seed);
     let mut old: Vec<(usize, Packet)> = Vec::new();
@@ -114,8 +115,9 @@ fn what_an_insider_forges_ends_in_good_order() {
         let delivery = [Delivery::Ordered, Delivery::Unordered][seed as usize % 2];
         let len = 200_000;
         let dice = seed.wrapping_add(1000);
-        let mut net = Net::new(2, seed as u8, hostile(dice, 4 + seed % 40, true));
-        let mut app = App::new(&mut net, source(len, delivery, Some(group())), len);
+        let mut net = Net::plain(2, seed as u8, hostile(dice, 4 + seed % 40, true));
+        let mut app =
+            App::with(&mut net, source(len, delivery, Some(group())), len, SenderTrust::Plaintext);
         app.careless = true;
         app.finish(&mut net, SECOND * 60);
         release(&mut net, &app);
@@ -176,7 +178,7 @@ fn as_many_sessions_wait_as_the_backlog_says() {
     let peers = net.peers();
     for _ in 0..backlog + 72 {
         let config = source(1, Delivery::Ordered, None);
-        net.nodes[0].endpoint.connect(net.now, config, &peers).unwrap();
+        net.nodes[0].endpoint.connect(net.now, config, SenderTrust::Loopback, &peers).unwrap();
     }
     net.run(SECOND, |_| true);
     assert_eq!(net.nodes[1].endpoint.held().receivers, backlog);

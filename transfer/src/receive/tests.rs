@@ -121,7 +121,8 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
     for len in [0, 1, BLOCK, 2 * BLOCK + 9] {
         let (dir, data) = (tempfile::tempdir().unwrap(), sample(len));
         let fake = Fake::new(backwards(&data), Ok(len), said(&honest(&data)));
-        let received = receive_over(&fake, &Root::open(dir.path()).unwrap()).unwrap();
+        let received =
+            receive_over(&fake, (&Root::open(dir.path()).unwrap(), Limits::default())).unwrap();
         assert_eq!((received.digest, received.len), (blake3::hash(&data), len));
         assert_eq!((received.arrived.multicast, &received.path), (5, &dir.path().join("out")));
         assert!(fs::read(received.path).unwrap() == data);
@@ -133,7 +134,9 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
 fn fails(data: Vec<(u64, Vec<u8>)>, end: Result<u64, io::ErrorKind>, said: Vec<u8>) -> String {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::new(data, end, said);
-    let error = receive_over(&fake, &Root::open(dir.path()).unwrap()).unwrap_err().to_string();
+    let error = receive_over(&fake, (&Root::open(dir.path()).unwrap(), Limits::default()))
+        .unwrap_err()
+        .to_string();
     assert_eq!(fake.verdict(), Err(error.clone()));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     error
@@ -175,7 +178,9 @@ fn a_destination_that_cannot_take_it_refuses_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::new(vec![], Ok(1), said(&honest(b"x")));
     std::fs::create_dir(dir.path().join("out")).unwrap();
-    let error = receive_over(&fake, &Root::open(dir.path()).unwrap()).unwrap_err().to_string();
+    let error = receive_over(&fake, (&Root::open(dir.path()).unwrap(), Limits::default()))
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, "out is refused: it is a folder");
     assert_eq!(fake.answers(), [ToSender::Refuse(error.clone())]);
     assert_eq!(fake.verdict(), Err(error));

@@ -8,6 +8,7 @@ use tcpxm::stats::{Arrived, Mode};
 
 fn report(outcome: Result<(), Reason>) -> MemberReport {
     MemberReport {
+        key: None,
         addr: ([127, 0, 0, 1], 1).into(),
         outcome: Some(outcome),
         mode: Mode::Multicast,

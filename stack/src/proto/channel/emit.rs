@@ -32,7 +32,9 @@ impl Channel {
         let pn = self.log.next_pn();
         let header = self.header(carrier, pn, range.start, step.repair);
         let read = |to: &mut [u8]| store.read(range.start, to);
-        assemble(buf, header, &[], bytes as usize, read, Some((&self.key, pn)))?;
+        assemble(buf, header, &[], bytes as usize, read, |datagram, head| {
+            self.keys.key().seal(pn, datagram, head);
+        })?;
         self.log.push(now, range.clone());
         for m in members.iter_mut().filter(|m| !m.is_gone()) {
             m.on_carried(now, pn, &range, step.repair);
@@ -61,7 +63,9 @@ impl Channel {
             m.on_group_probe(now, pn, payload);
         }
         let header = self.header(carrier, pn, self.cursor.at(), false);
-        assemble_probe(buf, header, payload, Some((&self.key, pn)))
+        assemble_probe(buf, header, payload, |datagram, head| {
+            self.keys.key().seal(pn, datagram, head);
+        })
     }
 
     fn header(&self, carrier: Carrier, pn: u64, offset: u64, repair: bool) -> Header {
@@ -70,7 +74,7 @@ impl Channel {
                 kind: Kind::Group,
                 tlvs: false,
                 repair,
-                key_id: self.key_id,
+                key_id: self.keys.id(),
                 offset_high: offset_high(offset),
                 cid: self.cid,
                 pn: pn as u32,

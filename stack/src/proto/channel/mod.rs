@@ -4,12 +4,14 @@
 //! [`cursor`] says where it stands, [`plan`] what it carries next, [`emit`] sends that, [`rate`] says
 //! how fast, [`limiting`] by whose windows, [`segment`] in pieces of what length; [`settle`] takes
 //! what comes back, [`judge`] judges by it, [`repair`] decides what is repeated, [`ack_rate`] says how
-//! often each member answers; [`trial`] tries the group before anybody follows it.
+//! often each member answers; [`trial`] tries the group before anybody follows it; [`keys`] has
+//! what seals it.
 
 pub(crate) mod ack_rate;
 pub(crate) mod cursor;
 pub(crate) mod emit;
 pub(crate) mod judge;
+pub(crate) mod keys;
 pub(crate) mod limiting;
 pub(crate) mod plan;
 pub(crate) mod rate;
@@ -26,12 +28,19 @@ use super::send::log::{GroupLog, LIMIT};
 use super::send::pace::Pacer;
 use super::time::Instant;
 use crate::config::{Algorithm, Group, GroupWindow, SessionConfig};
-use crate::seal::SealKey;
+use crate::seal::Suite;
 use crate::wire::{PAYLOAD_SHORT, Record};
+use core::time::Duration;
 use cursor::Cursor;
+use keys::ChannelKeys;
 use repair::RepairQueue;
 use std::net::SocketAddr;
 use trial::Trial;
+
+/// The members are told after so many packets, a quarter of what a receiver takes unheard of …
+const TELL_EVERY: u64 = crate::proto::recv::group::AHEAD / 4;
+/// … and when packets were sent since, after so long.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// Which of a session's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +52,9 @@ pub(crate) struct Channel {
     group: Group,
     /// Connection id of its datagrams.
     cid: u64,
-    key_id: u8,
-    key_bytes: [u8; 32],
-    key: SealKey,
+    keys: ChannelKeys,
+    /// How far its members were told that its packet numbers have come, and when.
+    told: (u64, Instant),
     log: GroupLog,
     cursor: Cursor,
     repairs: RepairQueue,
@@ -64,22 +73,21 @@ pub(crate) struct Channel {
 impl Channel {
     /// `full`: payload of the segments that BBR begins with, in bytes; so many members may follow.
     pub(crate) fn new(
+        (now, suite): (Instant, Suite),
         group: Group,
         config: &SessionConfig,
         members: usize,
         full: u64,
         rng: &mut Rng,
     ) -> Self {
-        let key_bytes = rng.bytes32();
-        let key = SealKey::from_bytes(&key_bytes);
+        let keys = ChannelKeys::new(now, suite, rng);
         let cid = rng.u64();
         let bbr = config.algorithm == Algorithm::Bbr;
         Self {
             group,
             cid,
-            key_id: 1,
-            key_bytes,
-            key,
+            keys,
+            told: (0, now),
             log: GroupLog::default(),
             cursor: Cursor::default(),
             repairs: RepairQueue::default(),
@@ -107,9 +115,44 @@ impl Channel {
         self.cid
     }
 
-    /// What tells a member its key.
-    pub(crate) fn key_record(&self) -> Record<'static> {
-        Record::GroupKey { id: self.key_id, key: self.key_bytes }
+    /// Tells a member its keys.
+    pub(crate) fn tell_keys(&self, m: &mut Member) {
+        self.keys.records().for_each(|record| m.tell_key(&record));
+    }
+
+    /// Somebody who knows the key is to be shut out.
+    pub(crate) fn replace_key(&mut self) {
+        self.keys.replace();
+    }
+
+    /// Makes another key if one is due: the record that tells of it.
+    pub(crate) fn make_key(
+        &mut self,
+        now: Instant,
+        round_trip: Duration,
+    ) -> Option<Record<'static>> {
+        self.keys.make(now, self.log.next_pn(), round_trip)
+    }
+
+    /// Uses the key that members were told of, if it is time; then its id is given.
+    pub(crate) fn switch_key(&mut self, now: Instant, members: &[Member]) -> Option<u8> {
+        if !self.keys.is_coming() {
+            return None;
+        }
+        let newest = self.keys.newest();
+        let all = members.iter().filter(|m| m.is_multicast()).all(|m| m.has_key(newest));
+        self.keys.switch(now, self.log.next_pn(), all).then_some(newest)
+    }
+
+    /// Tells the members how far the packet numbers have come, if it is time: a receiver takes none that is
+    /// far ahead of what it knows (`recv::group`).
+    pub(crate) fn tell_newest(&mut self, now: Instant, members: &mut [Member]) {
+        let next = self.log.next_pn();
+        let (told, at) = self.told;
+        if next - told >= TELL_EVERY || next > told && now.since(at) >= TELL_AFTER {
+            self.told = (next, now);
+            members.iter_mut().for_each(Member::tell_newest);
+        }
     }
 
     /// What a member's change of mode depends on.
@@ -189,7 +232,9 @@ impl Channel {
     /// do.
     pub(crate) fn deadline(&self, now: Instant, started: bool) -> Option<Instant> {
         let trial = if started { self.trial.deadline(now) } else { None };
-        self.repairs.deadline().into_iter().chain(trial).min()
+        let told = (self.log.next_pn() > self.told.0).then(|| self.told.1 + TELL_AFTER);
+        let timers = [self.repairs.deadline(), trial, self.keys.deadline(), told];
+        timers.into_iter().flatten().min()
     }
 
     /// Gives up log entries that every member has settled.

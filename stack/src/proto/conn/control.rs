@@ -13,6 +13,7 @@ use crate::wire::record::{HEAD, INITIAL_CREDIT, MAX_BODY, Parsed};
 use crate::wire::{Record, WireError};
 use core::ops::Range;
 use std::collections::VecDeque;
+use zeroize::Zeroizing;
 
 /// Bytes of one direction that may wait for their acknowledgement.
 const OUT_LIMIT: usize = 256 << 10;
@@ -30,7 +31,8 @@ const INITIAL_EDGE: u64 = 64 << 10;
 pub(crate) enum Notice {
     GroupKey {
         id: u8,
-        key: [u8; 32],
+        key: Zeroizing<[u8; 32]>,
+        overlap_ms: u32,
     },
     Joined,
     CannotJoin(String),
@@ -150,6 +152,11 @@ impl Control {
     /// The stream offset behind the last byte put in.
     pub(crate) fn out_end(&self) -> u64 {
         self.out_base + self.out.len() as u64
+    }
+
+    /// The stream offset up to which the peer has acknowledged everything.
+    pub(crate) fn acked_to(&self) -> u64 {
+        self.out_base
     }
 
     /// Whether every byte put in has been sent at least once and none is lost.
@@ -333,7 +340,10 @@ fn take_record(
             *fresh = true; // who waits for room must look
         }
         Record::Credit(_) => {}
-        Record::GroupKey { id, key } => notices.push(Notice::GroupKey { id: *id, key: *key }),
+        Record::GroupKey { id, key, overlap_ms } => {
+            let key = Zeroizing::new(*key);
+            notices.push(Notice::GroupKey { id: *id, key, overlap_ms: *overlap_ms });
+        }
         Record::Joined => notices.push(Notice::Joined),
         Record::CannotJoin(why) => notices.push(Notice::CannotJoin((*why).to_owned())),
         Record::Leave => notices.push(Notice::Leave),

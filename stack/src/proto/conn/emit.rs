@@ -8,7 +8,7 @@ use crate::proto::recv::pns::PnTracker;
 use crate::proto::send::space::Content;
 use crate::proto::send::store::NotAtHand;
 use crate::proto::time::Instant;
-use crate::seal::SealKey;
+use crate::seal::{KeyChain, Keys};
 use crate::wire::{
     AREA_HEAD, Ack, Encap, GroupStatus, Header, Kind, MAX_MAP, MAX_RANGES, Options, RangeList,
     Segment, Seq, SpaceAck, TAG_LEN, TLV_HEAD, Tlv, TlvWriter, offset_high,
@@ -24,7 +24,7 @@ const CONTROL_DATAGRAM: usize = crate::wire::SYN_LEN;
 /// Bytes of TLVs, at most, before the bytes of a control datagram (one ACK block).
 const TLV_ROOM: usize = 700;
 
-/// What a side has to report about the data conversation; a sender has nothing.
+/// What a side has to report about the data conversation; a sender has nothing but its newest packet.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Report<'a> {
     pub(crate) data_next: u64,
@@ -35,17 +35,19 @@ pub(crate) struct Report<'a> {
     pub(crate) map: bool,
     /// Option 51.
     pub(crate) heard: Option<u8>,
+    /// The newest packet number of the group, from its sender.
+    pub(crate) newest: Option<u64>,
 }
 
-/// Writes a datagram: header, TLVs, then `body_len` bytes by `fill`; sealed if there is a key. If
-/// `fill` fails nothing is written.
+/// Writes a datagram: header, TLVs, then `body_len` bytes by `fill`; then `seal` gets it, with the length of
+/// its headers. If `fill` fails nothing is written.
 pub(crate) fn assemble<E>(
     buf: &mut [u8],
     mut header: Header,
     tlvs: &[Tlv<'_>],
     body_len: usize,
     fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
-    seal: Option<(&SealKey, u64)>,
+    seal: impl FnOnce(&mut [u8], usize),
 ) -> Result<usize, E> {
     header.encap.tlvs = !tlvs.is_empty();
     let head = header.len();
@@ -64,10 +66,13 @@ pub(crate) fn assemble<E>(
     at += body_len;
     let len = at + TAG_LEN;
     buf[at..len].fill(0);
-    if let Some((key, pn)) = seal {
-        key.seal(pn, &mut buf[..len], head);
-    }
+    seal(&mut buf[..len], head);
     Ok(len)
+}
+
+/// Seals with the key of this packet number.
+fn seal_as(keys: &mut Keys, pn: u64) -> impl FnOnce(&mut [u8], usize) {
+    move |datagram, head| keys.tx().seal(pn, datagram, head)
 }
 
 /// Writes a datagram of TLVs alone.
@@ -75,7 +80,7 @@ pub(crate) fn assemble_bare(
     buf: &mut [u8],
     header: Header,
     tlvs: &[Tlv<'_>],
-    seal: Option<(&SealKey, u64)>,
+    seal: impl FnOnce(&mut [u8], usize),
 ) -> usize {
     let Ok(len) = assemble(buf, header, tlvs, 0, |_| Ok::<_, Infallible>(()), seal);
     len
@@ -87,7 +92,7 @@ pub(crate) fn assemble_probe(
     buf: &mut [u8],
     header: Header,
     payload: u64,
-    seal: Option<(&SealKey, u64)>,
+    seal: impl FnOnce(&mut [u8], usize),
 ) -> usize {
     let pad = payload as usize - AREA_HEAD - 2 * TLV_HEAD;
     assemble_bare(buf, header, &[Tlv::Ping, Tlv::Pad(pad)], seal)
@@ -101,7 +106,7 @@ impl Conn {
                 kind,
                 tlvs: false,
                 repair: false,
-                key_id: 0,
+                key_id: KeyChain::id(self.tx.next_pn()),
                 offset_high: offset_high(offset),
                 cid: self.names.remote_cid,
                 pn: self.tx.next_pn() as u32,
@@ -135,9 +140,9 @@ impl Conn {
         let mut header = self.header(Kind::Data, range.start, Some(ack), &Report::default());
         header.encap.repair = repair;
         header.segment.psh = push;
-        let Some(keys) = self.life.keys() else { return Ok(0) };
+        let Some(keys) = self.life.keys_mut() else { return Ok(0) };
         let body = (range.end - range.start) as usize;
-        let seal = Some((&keys.tx, self.tx.next_pn()));
+        let seal = seal_as(keys, self.tx.next_pn());
         let len = assemble(buf, header, &[], body, fill, seal)?;
         self.life.on_data_sent();
         self.tx.on_sent(now, Content { data: range, ..Content::default() });
@@ -148,8 +153,8 @@ impl Conn {
     pub(crate) fn emit_probe(&mut self, now: Instant, buf: &mut [u8], payload: u64) -> usize {
         let ack = Seq::of_offset(self.names.irs, 0);
         let header = self.header(Kind::Data, 0, Some(ack), &Report::default());
-        let Some(keys) = self.life.keys() else { return 0 };
-        let seal = Some((&keys.tx, self.tx.next_pn()));
+        let Some(keys) = self.life.keys_mut() else { return 0 };
+        let seal = seal_as(keys, self.tx.next_pn());
         let len = assemble_probe(buf, header, payload, seal);
         self.tx.on_sent(now, Content { probe: payload, ..Content::default() });
         self.tx.path.mtu.on_probe(payload);
@@ -196,7 +201,7 @@ impl Conn {
             return None;
         }
         if let Some(third) = self.life.take_third() {
-            return Some(self.emit_third(buf, &third));
+            return Some(put(buf, &third));
         }
         let data_fin = self.data_fin.is_due() && data_end.is_some();
         if data_fin {
@@ -258,14 +263,15 @@ impl Conn {
         };
         let mut bits = [0; MAX_MAP];
         let map = report.group.filter(|_| report.map && range.is_empty());
-        let map = map.map_or(Tlv::Pad(0), |tracker| Tlv::Map(tracker.map(&mut bits)));
-        // The map first: the ACK leaves ranges out where it finds no room.
-        let tlvs = [map, Tlv::Ack(ack), Tlv::Ping];
-        let from = usize::from(matches!(map, Tlv::Pad(_)));
-        let tlvs = &tlvs[from..if self.ping_due { 3 } else { 2 }];
+        // A receiver has a map to say, a sender its newest packet; either stands first, for the ACK leaves
+        // ranges out where it finds no room.
+        let first = map.map(|tracker| Tlv::Map(tracker.map(&mut bits)));
+        let first = first.or(report.newest.map(Tlv::Newest));
+        let tlvs = [first.unwrap_or(Tlv::Ping), Tlv::Ack(ack), Tlv::Ping];
+        let tlvs = &tlvs[usize::from(first.is_none())..if self.ping_due { 3 } else { 2 }];
         let body = if kind == Kind::Control { (range.end - range.start) as usize } else { 0 };
-        let keys = self.life.keys()?;
-        let seal = Some((&keys.tx, self.tx.next_pn()));
+        let keys = self.life.keys_mut()?;
+        let seal = seal_as(keys, self.tx.next_pn());
         let control = &self.control;
         let fill = |to: &mut [u8]| {
             control.copy(&range, to);
@@ -295,8 +301,8 @@ impl Conn {
     fn emit_reset(&mut self, now: Instant, buf: &mut [u8], why: &str) -> Option<usize> {
         let mut header = self.header(Kind::Data, 0, None, &Report::default());
         header.segment.rst = true;
-        let keys = self.life.keys()?;
-        let seal = Some((&keys.tx, self.tx.next_pn()));
+        let keys = self.life.keys_mut()?;
+        let seal = seal_as(keys, self.tx.next_pn());
         let len = assemble_bare(buf, header, &[Tlv::Abort(why)], seal);
         self.tx.on_sent(now, Content::default());
         Some(len)
@@ -306,20 +312,18 @@ impl Conn {
     /// can open nothing of the flight. `None`: it is not needed, or has just been sent.
     pub(crate) fn lead_flight(&mut self, buf: &mut [u8]) -> Option<usize> {
         let third = self.life.lead_flight()?;
-        Some(self.emit_third(buf, &third))
-    }
-
-    fn emit_third(&self, buf: &mut [u8], (message, len): &Third) -> usize {
-        let ack = Seq::of_offset(self.names.irs, 0);
-        let mut header = self.header(Kind::Handshake, 0, Some(ack), &Report::default());
-        header.encap.pn = 0;
-        assemble_bare(buf, header, &[Tlv::Handshake(&message[..*len])], None)
+        Some(put(buf, &third))
     }
 
     /// The SYN, if it is due, for the first time or again.
     pub(crate) fn emit_syn(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
         self.life.emit_syn(now, buf)
     }
+}
+
+fn put(buf: &mut [u8], third: &Third) -> usize {
+    buf[..third.len()].copy_from_slice(third);
+    third.len()
 }
 
 fn space_ack<'a>(

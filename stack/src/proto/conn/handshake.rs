@@ -6,27 +6,39 @@
 //! keeps the bytes of its answer and repeats them for a repeated SYN; it has no timer.
 
 use super::Names;
-use super::emit::{WINDOW_SHIFT, assemble_bare};
+use super::emit::{WINDOW_SHIFT, assemble, assemble_bare};
+use crate::error::Reason;
 use crate::proto::send::space::INITIAL_RTO;
 use crate::proto::time::Instant;
-use crate::seal::{Initiator, MAX_MESSAGE, Responder};
+use crate::seal::exchange::Message;
+use crate::seal::frame::{cookie_of, set_cookie};
+use crate::seal::{
+    Answered, Credentials, FrameKey, Initiator, Keys, MAX_MESSAGE, Responder, SealError,
+};
+use crate::trust::{PublicKey, SenderTrust};
+use crate::wire::COOKIE_LEN;
 use crate::wire::{
     Ack, Descriptor, Encap, GroupStatus, Header, Kind, OVERHEAD, Options, SYN_LEN, Segment, Seq,
-    TAG_LEN, Tlv, split,
+    TAG_LEN, TLV_HEAD, Tlv, split,
 };
+use core::convert::Infallible;
 use core::time::Duration;
+use std::sync::Arc;
 
 /// A SYN is repeated after [`INITIAL_RTO`], then each time after twice as long, up to this.
 const SYN_INTERVAL_MAX: Duration = Duration::from_secs(2);
 /// Room for either answer; what remains unused is cut off.
 const ROOM: usize = SYN_LEN + 64;
 
-/// The third handshake message, and its length.
-pub(crate) type Third = ([u8; MAX_MESSAGE], usize);
+/// The whole datagram of the third message: always the same bytes.
+pub(crate) type Third = Arc<[u8]>;
 
-/// What a SYN or a SYN-ACK says.
+/// What a SYN or a SYN-ACK says. Of a SYN it is covered by Noise's prologue, of a SYN-ACK by the digest in
+/// its message: nothing of it counts before the message has been read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hello<'a> {
+    /// The datagram up to the message.
+    pub(crate) prefix: &'a [u8],
     /// The key exchange's message.
     pub(crate) message: &'a [u8],
     /// The id that the other side must put into its datagrams.
@@ -37,23 +49,39 @@ pub(crate) struct Hello<'a> {
     pub(crate) edge: Option<u64>,
 }
 
-/// Reads a SYN or SYN-ACK. `None`: not one, or malformed.
-pub(crate) fn parse_hello<'a>(header: &Header, payload: &'a [u8]) -> Option<Hello<'a>> {
-    if !header.encap.tlvs {
-        return None;
+/// What tells one SYN from another: all that its handshake covers. Not where it comes from nor the id that it
+/// names, for anybody can repeat it from elsewhere, or send another with the same id; nor its MAC, for
+/// without a secret anybody can make that anew around other padding.
+pub(crate) type SynTag = [u8; blake3::OUT_LEN];
+
+impl Hello<'_> {
+    /// What tells this SYN from others.
+    pub(crate) fn tag(&self) -> SynTag {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.prefix).update(self.message);
+        hasher.finalize().into()
     }
-    let (mut message, mut cid, mut descriptor, mut edge) = (None, None, None, None);
-    for tlv in split(payload).ok()?.0 {
-        match tlv.ok()? {
-            Tlv::Handshake(bytes) => message = Some(bytes),
-            Tlv::Cid(id) => cid = Some(id),
-            Tlv::Descriptor(d) => descriptor = Some(d),
-            Tlv::Ack(ack) => edge = Some(ack.data_edge),
-            _ => {}
-        }
-    }
+}
+
+/// Reads a SYN or SYN-ACK. `None`: not one, or malformed. What stands behind the handshake's message is
+/// not covered by it, and is not looked at.
+pub(crate) fn parse_hello<'a>(
+    header: &Header,
+    header_len: usize,
+    datagram: &'a [u8],
+) -> Option<Hello<'a>> {
+    let (mut cid, mut descriptor, mut edge) = (None, None, None);
+    let (prefix, message) = find_message(header, header_len, datagram, |tlv| match tlv {
+        Tlv::Cid(id) => cid = Some(id),
+        Tlv::Descriptor(d) => descriptor = Some(d),
+        Tlv::Ack(ack) => edge = Some(ack.data_edge),
+        _ => {}
+    })?;
+    // A SYN's header has the id: its receiver has chosen none yet.
+    let cid = if header.segment.ack.is_none() { Some(header.encap.cid) } else { cid };
     Some(Hello {
-        message: message?,
+        prefix,
+        message,
         cid: cid?,
         descriptor: descriptor?,
         seq: header.segment.seq,
@@ -61,15 +89,38 @@ pub(crate) fn parse_hello<'a>(header: &Header, payload: &'a [u8]) -> Option<Hell
     })
 }
 
-/// Reads the third message.
-pub(crate) fn parse_third<'a>(header: &Header, payload: &'a [u8]) -> Option<&'a [u8]> {
+/// Reads the third message: what stands before it, and the message.
+pub(crate) fn parse_third<'a>(
+    header: &Header,
+    header_len: usize,
+    datagram: &'a [u8],
+) -> Option<(&'a [u8], &'a [u8])> {
+    find_message(header, header_len, datagram, |_| {})
+}
+
+/// A datagram up to its handshake message, and that; `each` sees the TLVs before it.
+fn find_message<'a>(
+    header: &Header,
+    header_len: usize,
+    datagram: &'a [u8],
+    mut each: impl FnMut(Tlv<'a>),
+) -> Option<(&'a [u8], &'a [u8])> {
     if !header.encap.tlvs {
         return None;
     }
-    split(payload).ok()?.0.flatten().find_map(|tlv| match tlv {
-        Tlv::Handshake(bytes) => Some(bytes),
-        _ => None,
-    })
+    let payload = datagram.get(header_len..datagram.len().checked_sub(TAG_LEN)?)?;
+    let (mut tlvs, body) = split(payload).ok()?;
+    let area_end = header_len + payload.len() - body.len();
+    while let Some(tlv) = tlvs.next() {
+        match tlv.ok()? {
+            Tlv::Handshake(message) => {
+                let at = area_end - tlvs.rest_len() - message.len();
+                return Some((&datagram[..at], message));
+            }
+            other => each(other),
+        }
+    }
+    None
 }
 
 fn hello_header(names: &Names, ack: Option<Seq>, descriptor: &Descriptor) -> Header {
@@ -80,7 +131,8 @@ fn hello_header(names: &Names, ack: Option<Seq>, descriptor: &Descriptor) -> Hea
             repair: false,
             key_id: 0,
             offset_high: 0,
-            cid: names.remote_cid,
+            // As in every datagram that of whoever receives it; a SYN's receiver has none yet.
+            cid: if ack.is_some() { names.remote_cid } else { names.local_cid },
             pn: 0,
         },
         segment: Segment {
@@ -117,27 +169,92 @@ fn edge_report(edge: u64) -> Ack<'static> {
     }
 }
 
-/// The bytes of a SYN-ACK: never longer than the SYN it answers.
+/// Writes a handshake datagram: header, TLVs, then the message, which `make` writes knowing what stands
+/// before it. `None` if it cannot be made.
+fn with_message(
+    header: Header,
+    before: &[Tlv<'_>],
+    len: usize,
+    make: impl FnOnce(&[u8], &mut [u8]) -> Option<usize>,
+) -> Option<Vec<u8>> {
+    let mut message = [0; MAX_MESSAGE];
+    let mut tlvs = before.to_vec();
+    tlvs.push(Tlv::Handshake(&message[..len]));
+    let mut buf = vec![0; ROOM];
+    let bare = assemble_bare(&mut buf, header, &tlvs, |_, _| {});
+    let at = bare - TAG_LEN - len;
+    if make(&buf[..at], &mut message)? != len {
+        return None;
+    }
+    buf[at..at + len].copy_from_slice(&message[..len]);
+    buf.truncate(bare);
+    Some(buf)
+}
+
+/// Answers a SYN: the responder that waits for the third message, and the bytes of the SYN-ACK, which is
+/// never longer than the SYN.
 pub(crate) fn syn_ack(
     names: &Names,
     descriptor: &Descriptor,
-    responder: &Responder,
+    (credentials, random): (&Credentials, [u8; 32]),
+    hello: &Hello<'_>,
     edge: u64,
-) -> Vec<u8> {
+) -> Result<(Responder, Vec<u8>), SealError> {
     let header = hello_header(names, Some(Seq::of_offset(names.irs, 0)), descriptor);
-    let mut message = [0; MAX_MESSAGE];
-    let n = responder.second(&mut message);
-    let tlvs = [
-        Tlv::Handshake(&message[..n]),
-        Tlv::Cid(names.local_cid),
-        Tlv::Descriptor(*descriptor),
-        Tlv::Ack(edge_report(edge)),
-    ];
-    let mut buf = vec![0; ROOM];
-    let len = assemble_bare(&mut buf, header, &tlvs, None);
-    debug_assert!(len <= SYN_LEN);
-    buf.truncate(len);
-    buf
+    let before =
+        [Tlv::Cid(names.local_cid), Tlv::Descriptor(*descriptor), Tlv::Ack(edge_report(edge))];
+    let mut made = Err(SealError::Length);
+    let first = (hello.prefix, hello.message);
+    let len = credentials.message_len(Message::Second);
+    let bytes = with_message(header, &before, len, |prefix, out| {
+        match Responder::answer(credentials, random, first, prefix, out) {
+            Ok((responder, len)) => {
+                made = Ok(responder);
+                Some(len)
+            }
+            Err(why) => {
+                made = Err(why);
+                None
+            }
+        }
+    });
+    let responder = made?;
+    Ok((responder, bytes.ok_or(SealError::Length)?))
+}
+
+/// The whole datagram of a third message, and the keys.
+fn third(names: &Names, answered: Answered) -> Option<(Vec<u8>, Keys)> {
+    let header = Header {
+        encap: Encap {
+            kind: Kind::Handshake,
+            tlvs: true,
+            repair: false,
+            key_id: 0,
+            offset_high: 0,
+            cid: names.remote_cid,
+            pn: 0,
+        },
+        segment: Segment {
+            src_port: names.port,
+            dst_port: names.peer.port(),
+            seq: Seq::of_offset(names.iss, 0),
+            ack: Some(Seq::of_offset(names.irs, 0)),
+            window: 0,
+            syn: false,
+            fin: false,
+            rst: false,
+            psh: false,
+            options: Options::default(),
+        },
+    };
+    let mut keys = None;
+    let len = answered.third_len();
+    let bytes = with_message(header, &[], len, |prefix, out| {
+        let (len, made) = answered.third(prefix, out).ok()?;
+        keys = Some(made);
+        Some(len)
+    })?;
+    Some((bytes, keys?))
 }
 
 /// The initiator's side while it waits for the SYN-ACK, and until that is proven.
@@ -145,6 +262,8 @@ pub(crate) fn syn_ack(
 pub(crate) struct Opening {
     /// As it was before any answer: another one may have to be taken.
     exchange: Initiator,
+    trust: Arc<SenderTrust>,
+    frame: FrameKey,
     syn: Vec<u8>,
     interval: Duration,
     next_at: Instant,
@@ -159,12 +278,15 @@ impl Opening {
         now: Instant,
         names: &Names,
         descriptor: &Descriptor,
-        random: [u8; 32],
+        (trust, random): (&Arc<SenderTrust>, [u8; 32]),
     ) -> Self {
-        let exchange = Initiator::new(random);
+        let exchange = Initiator::new(trust.credentials(), random);
+        let frame = trust.frame();
         Self {
-            syn: syn(names, descriptor, &exchange),
+            syn: syn(names, descriptor, &exchange, &frame),
             exchange,
+            trust: Arc::clone(trust),
+            frame,
             interval: INITIAL_RTO,
             next_at: now,
             sent_at: None,
@@ -207,41 +329,86 @@ impl Opening {
         Some(self.syn.len())
     }
 
-    /// Takes message two: the keys, message three, and a round trip unless the SYN was repeated
-    /// (Karn's rule, RFC 6298, 3). `None`: not an answer to our SYN.
-    pub(crate) fn on_answer(&self, now: Instant, hello: &Hello<'_>) -> Option<Opened> {
-        let mut exchange = self.exchange.clone();
-        exchange.second(hello.message).ok()?;
-        let mut message = [0; MAX_MESSAGE];
-        let len = exchange.third(&mut message)?;
-        let keys = exchange.keys()?;
-        let rtt = self.sent_at.filter(|_| !self.repeated).map(|at| now.since(at));
-        Some(Opened { keys, third: (message, len), rtt })
+    /// The tag of the SYN, which replies to it refer to.
+    fn tag(&self) -> Option<&[u8; TAG_LEN]> {
+        self.syn.last_chunk()
     }
+
+    /// Whether a reply to the SYN comes from someone with the same frame key: if so, whether that proves
+    /// anything.
+    pub(crate) fn is_replied(&self, reply: &[u8]) -> Option<bool> {
+        let good = self.tag().is_some_and(|tag| self.frame.is_answer(reply, tag));
+        good.then(|| self.trust.frames_prove())
+    }
+
+    /// Takes a cookie: the SYN is sent again with it, at once but for one that came before.
+    pub(crate) fn on_cookie(&mut self, now: Instant, cookie: &[u8; COOKIE_LEN]) {
+        if cookie_of(&self.syn) != Some(cookie) {
+            set_cookie(&mut self.syn, cookie);
+            self.next_at = now;
+        }
+    }
+
+    /// Takes message two: the keys, message three, whom the responder is, and a round trip unless the SYN
+    /// was repeated (Karn's rule, RFC 6298, 3). `None`: not an answer to our SYN. `names` are the
+    /// association's as the answer has them.
+    pub(crate) fn on_answer(
+        &self,
+        now: Instant,
+        names: &Names,
+        hello: &Hello<'_>,
+    ) -> Result<Opened, NoAnswer> {
+        let unrelated = NoAnswer::Unrelated;
+        let (header, len) = Header::parse(&self.syn).map_err(|_| unrelated.clone())?;
+        let first = find_message(&header, len, &self.syn, |_| {}).ok_or(unrelated.clone())?.0;
+        let answered = self
+            .exchange
+            .second(first, hello.prefix, hello.message)
+            .map_err(|_| unrelated.clone())?;
+        let peer = answered.peer();
+        self.trust.judge(names.peer, peer).map_err(NoAnswer::Untrusted)?;
+        let (third, keys) = third(names, answered).ok_or(unrelated)?;
+        let rtt = self.sent_at.filter(|_| !self.repeated).map(|at| now.since(at));
+        Ok(Opened { keys, third: third.into(), peer, rtt })
+    }
+}
+
+/// Why a SYN-ACK is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// It does not answer our SYN, or says nothing new.
+    Unrelated,
+    /// Whoever sent it is not who it should be. A better answer may come.
+    Untrusted(Reason),
 }
 
 /// What a good answer gives the initiator.
 pub(crate) struct Opened {
-    pub(crate) keys: crate::seal::Keys,
+    pub(crate) keys: Keys,
     pub(crate) third: Third,
+    /// Whose identity certified the responder's key, if one did.
+    pub(crate) peer: Option<PublicKey>,
     pub(crate) rtt: Option<Duration>,
 }
 
-fn syn(names: &Names, descriptor: &Descriptor, exchange: &Initiator) -> Vec<u8> {
+/// A SYN: header, descriptor and message, then what nothing else covers but its MAC: padding, and room
+/// for a cookie.
+fn syn(names: &Names, descriptor: &Descriptor, exchange: &Initiator, frame: &FrameKey) -> Vec<u8> {
     let header = hello_header(names, None, descriptor);
-    let mut message = [0; MAX_MESSAGE];
-    let n = exchange.first(&mut message);
-    let mut tlvs = vec![
-        Tlv::Handshake(&message[..n]),
-        Tlv::Cid(names.local_cid),
-        Tlv::Descriptor(*descriptor),
-    ];
+    let (len, none) = (exchange.first_len(), [0; MAX_MESSAGE]);
+    let before = [Tlv::Descriptor(*descriptor), Tlv::Handshake(&none[..len])];
     let mut buf = vec![0; ROOM];
-    let bare = assemble_bare(&mut buf, header, &tlvs, None);
+    let bare = assemble_bare(&mut buf, header, &before, |_, _| {});
+    let at = bare - TAG_LEN - len;
     // Three bytes of type and length go with the padding.
-    tlvs.push(Tlv::Pad(SYN_LEN.saturating_sub(bare + 3)));
-    let len = assemble_bare(&mut buf, header, &tlvs, None);
+    let pad = (SYN_LEN - COOKIE_LEN).saturating_sub(bare + TLV_HEAD);
+    let tlvs = [before[0], before[1], Tlv::Pad(pad)];
+    let fill = |_: &mut [u8]| Ok::<_, Infallible>(());
+    let Ok(len) = assemble(&mut buf, header, &tlvs, COOKIE_LEN, fill, |_, _| {});
     buf.truncate(len);
+    let (prefix, rest) = buf.split_at_mut(at);
+    exchange.first(prefix, rest);
+    frame.sign_syn(&mut buf);
     buf
 }
 
@@ -256,10 +423,14 @@ const _: () = assert!(OVERHEAD + TAG_LEN < SYN_LEN);
 mod tests {
     use super::{Opening, blank_names, parse_hello, parse_third, syn_ack};
     use crate::config::Group;
+    use crate::proto::conn::Names;
     use crate::proto::time::Instant;
-    use crate::seal::Responder;
+    use crate::seal::Credentials;
+    use crate::trust::SenderTrust;
+    use crate::wire::COOKIE_LEN;
     use crate::wire::{Descriptor, Features, Header, Kind, SYN_LEN, Seq, TAG_LEN};
     use core::time::Duration;
+    use std::sync::Arc;
 
     fn descriptor(group: &str, source: Option<&str>) -> Descriptor {
         Descriptor {
@@ -271,7 +442,12 @@ mod tests {
                 addr: group.parse().unwrap(),
                 source: source.map(|s| s.parse().unwrap()),
             }),
+            group_from: source.map(|s| s.parse().unwrap()),
         }
+    }
+
+    fn opening(names: &Names, d: &Descriptor) -> Opening {
+        Opening::new(Instant::ZERO, names, d, (&Arc::new(SenderTrust::Loopback), [1; 32]))
     }
 
     #[test]
@@ -281,25 +457,28 @@ mod tests {
             descriptor("[ff35::1:2]:8737", Some("2001:db8::1")),
         ] {
             let names = blank_names("[::1]:8737".parse().unwrap(), 4000, 1, Seq(u32::MAX));
-            let mut opening = Opening::new(Instant::ZERO, &names, &d, [1; 32]);
+            let mut opening = opening(&names, &d);
             let mut buf = [0; 2000];
             let len = opening.emit(Instant::ZERO, &mut buf).unwrap();
             assert_eq!(len, SYN_LEN);
             let (header, at) = Header::parse(&buf[..len]).unwrap();
             assert!(header.segment.syn && header.encap.kind == Kind::Handshake);
-            let hello = parse_hello(&header, &buf[at..len - TAG_LEN]).unwrap();
+            let hello = parse_hello(&header, at, &buf[..len]).unwrap();
             assert_eq!((hello.cid, hello.descriptor), (1, d));
-            let responder = Responder::new([2; 32], hello.message).unwrap();
-            let answer = syn_ack(&names, &d, &responder, 77);
+            assert!(hello.prefix.len() + hello.message.len() < len - COOKIE_LEN - TAG_LEN);
+            let (mut responder, answer) =
+                syn_ack(&names, &d, (&Credentials::Fresh, [2; 32]), &hello, 77).unwrap();
             assert!(answer.len() <= len);
             let (header, at) = Header::parse(&answer).unwrap();
-            let hello = parse_hello(&header, &answer[at..answer.len() - TAG_LEN]).unwrap();
+            let hello = parse_hello(&header, at, &answer).unwrap();
             assert_eq!(hello.edge, Some(77));
             let rtt = Duration::from_millis(3);
-            let opened = opening.on_answer(Instant::ZERO + rtt, &hello).unwrap();
+            let opened = opening.on_answer(Instant::ZERO + rtt, &names, &hello).unwrap();
             assert_eq!(opened.rtt, Some(rtt));
-            assert!(responder.third(&opened.third.0[..opened.third.1]).is_ok());
-            assert!(parse_third(&header, b"").is_none());
+            let (header, at) = Header::parse(&opened.third).unwrap();
+            let (prefix, message) = parse_third(&header, at, &opened.third).unwrap();
+            assert!(responder.third(prefix, message).is_ok());
+            assert!(parse_third(&header, at, &opened.third[..at]).is_none());
         }
     }
 
@@ -307,7 +486,7 @@ mod tests {
     fn a_repeated_syn_gives_no_round_trip_and_backs_off() {
         let d = descriptor("239.255.1.2:8737", None);
         let names = blank_names("127.0.0.1:1".parse().unwrap(), 4000, 1, Seq(5));
-        let mut opening = Opening::new(Instant::ZERO, &names, &d, [1; 32]);
+        let mut opening = opening(&names, &d);
         let mut buf = [0; 2000];
         let mut last = Instant::ZERO;
         let mut gaps = Vec::new();

@@ -1,14 +1,15 @@
 //! A datagram of an association, opened and taken apart.
 
-use super::Conn;
 use super::ack::Urgency;
-use super::handshake::parse_hello;
-use super::life::Which;
+use super::handshake::{NoAnswer, parse_hello};
+use super::life::{Taken, Which};
 use super::state::Input;
+use super::{Conn, Names};
 use crate::proto::event::Arrival;
 use crate::proto::recv::pns::Recorded;
 use crate::proto::send::space::News;
 use crate::proto::time::Instant;
+use crate::trust::PublicKey;
 use crate::wire::{
     Ack, Features, Header, Kind, RangeList, Segment, Seq, TAG_LEN, Tlv, offset_of, split,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) ack: Option<Ack<'a>>,
     pub(crate) ping: bool,
     pub(crate) abort: Option<&'a str>,
+    /// The newest packet number of the group, as its sender says.
+    pub(crate) newest: Option<u64>,
     /// Stream offset of the first byte of `body`, in the conversation the kind names.
     pub(crate) offset: u64,
     pub(crate) body: &'a [u8],
@@ -53,8 +56,16 @@ pub(crate) fn dissect(
 ) -> Option<Incoming<'_>> {
     let payload = &datagram[header_len..datagram.len() - TAG_LEN];
     let offset = offset_of(header.encap.offset_high, header.segment.seq, irs);
-    let mut incoming =
-        Incoming { header, pn, ack: None, ping: false, abort: None, offset, body: payload };
+    let mut incoming = Incoming {
+        header,
+        pn,
+        ack: None,
+        ping: false,
+        abort: None,
+        newest: None,
+        offset,
+        body: payload,
+    };
     if header.encap.tlvs {
         let mut map = None;
         let (tlvs, body) = split(payload).ok()?;
@@ -64,6 +75,7 @@ pub(crate) fn dissect(
                 Tlv::Ping => incoming.ping = true,
                 Tlv::Abort(why) => incoming.abort = Some(why),
                 Tlv::Map(bits) => map = Some(bits),
+                Tlv::Newest(pn) => incoming.newest = Some(pn),
                 _ => {}
             }
         }
@@ -86,6 +98,8 @@ pub(crate) struct Answer {
     /// Its first flow-control edge.
     pub(crate) edge: u64,
     pub(crate) kind: AnswerKind,
+    /// The key that it has shown.
+    pub(crate) key: Option<PublicKey>,
 }
 
 /// Which answer to our SYN it is.
@@ -95,6 +109,8 @@ pub(crate) enum AnswerKind {
     First(Option<Duration>),
     /// The peer had forgotten the answer before: what was sent to that is lost.
     Again(News),
+    /// The peer may have been started anew, and then knows nothing of the session: if so, it is silent.
+    Restarted,
 }
 
 impl Conn {
@@ -103,24 +119,32 @@ impl Conn {
         &mut self,
         now: Instant,
         arrival: &Arrival,
-        header: &Header,
-        payload: &[u8],
-    ) -> Option<Answer> {
-        let hello = parse_hello(header, payload)?;
+        (header, header_len): (&Header, usize),
+        datagram: &[u8],
+    ) -> Result<Answer, NoAnswer> {
+        let hello = parse_hello(header, header_len, datagram).ok_or(NoAnswer::Unrelated)?;
         // RFC 9293, 3.10.7.3: in SYN-SENT only the acknowledgement of our very SYN counts.
         let ours = Seq::of_offset(self.names.iss, 0);
         if header.segment.ack != Some(ours) || arrival.from != self.names.peer {
-            return None;
+            return Err(NoAnswer::Unrelated);
         }
         if !self.life.is_opening() && hello.cid == self.names.remote_cid {
             self.life.repeat_third(); // the peer repeats its answer: the third message was lost
-            return None;
+            return Err(NoAnswer::Unrelated);
         }
-        let which = self.life.on_answer(now, &hello)?;
-        self.names.remote_cid = hello.cid;
-        self.names.irs = hello.seq;
-        self.names.local = arrival.to;
-        self.names.ifindex = arrival.ifindex;
+        let names = Names {
+            remote_cid: hello.cid,
+            irs: hello.seq,
+            local: arrival.to,
+            ifindex: arrival.ifindex,
+            ..self.names.clone()
+        };
+        let Taken { which, key } = self.life.on_answer(now, &names, &hello)?;
+        let (features, edge) = (hello.descriptor.features, hello.edge.unwrap_or(0));
+        if which == Which::Restarted {
+            return Ok(Answer { features, edge, kind: AnswerKind::Restarted, key });
+        }
+        self.names = names;
         self.last_heard = now;
         let kind = match which {
             Which::First(rtt) => {
@@ -131,14 +155,15 @@ impl Conn {
                 AnswerKind::First(rtt)
             }
             Which::Another => AnswerKind::Again(self.tx.begin_again(now)),
+            Which::Restarted => AnswerKind::Restarted,
         };
-        Some(Answer { features: hello.descriptor.features, edge: hello.edge.unwrap_or(0), kind })
+        Ok(Answer { features, edge, kind, key })
     }
 
     /// Opens a unicast datagram addressed to this association. `None`: a duplicate, a forgery, or
     /// malformed.
     pub(crate) fn open<'a>(
-        &self,
+        &mut self,
         header: Header,
         header_len: usize,
         datagram: &'a mut [u8],
@@ -147,7 +172,7 @@ impl Conn {
         if !self.rx.is_new(pn) {
             return None;
         }
-        self.life.keys()?.rx.open(pn, datagram, header_len).ok()?;
+        self.life.keys_mut()?.rx().open(pn, datagram, header_len).ok()?;
         dissect(header, header_len, pn, self.names.irs, datagram)
     }
 
@@ -194,3 +219,6 @@ impl Conn {
         self.abort_due = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,15 @@
 //! forgotten what it answered. The responder begins established, since it keeps no more than its
 //! answer before (`proto::endpoint::listen`).
 
-use super::handshake::{Hello, Opening, Third};
+use super::Names;
+use super::handshake::{Hello, NoAnswer, Opening, Third};
 use crate::proto::time::Instant;
 use crate::seal::Keys;
+use crate::trust::PublicKey;
+use crate::wire::COOKIE_LEN;
 use core::mem;
 use core::time::Duration;
+use std::sync::Arc;
 
 /// The life of an association, as its keys see it.
 #[derive(Debug)]
@@ -17,8 +21,9 @@ pub(crate) enum Life {
     SynSent(Box<Opening>),
     /// Our SYN was answered; whether the peer holds the keys is not known.
     Answered(Box<Answered>),
-    /// The peer has shown that it holds the keys.
-    Established(Keys),
+    /// The peer has shown that it holds the keys. An initiator keeps its SYN: the responder may be started
+    /// anew, and then knows nothing of all this.
+    Established(Keys, Option<Box<Opening>>),
     /// Over before the peer had shown that it holds the keys. With those, if there were any, it is
     /// still told that it is over.
     Ended(Option<Keys>),
@@ -44,6 +49,16 @@ pub(crate) enum Which {
     First(Option<Duration>),
     /// Another: the peer had forgotten the one before.
     Another,
+    /// One by a peer that had shown that it holds the keys of an earlier one: it may have been started anew.
+    Restarted,
+}
+
+/// An answer that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) which: Which,
+    /// The key that the responder has shown.
+    pub(crate) key: Option<PublicKey>,
 }
 
 impl Life {
@@ -54,17 +69,27 @@ impl Life {
 
     /// The responder's, which begins with a proven third message.
     pub(crate) fn responder(keys: Keys) -> Self {
-        Self::Established(keys)
+        Self::Established(keys, None)
     }
 
     // What it is.
+
+    /// The keys, as soon as there are any; each datagram may move them on.
+    pub(crate) fn keys_mut(&mut self) -> Option<&mut Keys> {
+        match self {
+            Self::SynSent(_) => None,
+            Self::Answered(answered) => Some(&mut answered.keys),
+            Self::Established(keys, _) => Some(keys),
+            Self::Ended(keys) => keys.as_mut(),
+        }
+    }
 
     /// The keys, as soon as there are any.
     pub(crate) fn keys(&self) -> Option<&Keys> {
         match self {
             Self::SynSent(_) => None,
             Self::Answered(answered) => Some(&answered.keys),
-            Self::Established(keys) => Some(keys),
+            Self::Established(keys, _) => Some(keys),
             Self::Ended(keys) => keys.as_ref(),
         }
     }
@@ -76,14 +101,14 @@ impl Life {
 
     /// Whether the peer has shown that it holds the keys.
     pub(crate) fn is_proven(&self) -> bool {
-        matches!(self, Self::Established(_))
+        matches!(self, Self::Established(..))
     }
 
     /// When the SYN is to be repeated, while nothing has answered it.
     pub(crate) fn opening_deadline(&self) -> Option<Instant> {
         match self {
             Self::SynSent(opening) => Some(opening.deadline()),
-            Self::Answered(_) | Self::Established(_) | Self::Ended(_) => None,
+            Self::Answered(_) | Self::Established(..) | Self::Ended(_) => None,
         }
     }
 
@@ -92,32 +117,57 @@ impl Life {
         matches!(self, Self::Answered(answered) if answered.third_due)
     }
 
-    fn opening(&self) -> Option<&Opening> {
+    /// The SYN, while an answer to it may be taken.
+    pub(crate) fn opening(&self) -> Option<&Opening> {
         match self {
             Self::SynSent(opening) => Some(opening),
             Self::Answered(answered) => Some(&answered.opening),
-            Self::Established(_) | Self::Ended(_) => None,
+            Self::Established(_, opening) => opening.as_deref(),
+            Self::Ended(_) => None,
+        }
+    }
+
+    /// The SYN must bring this cookie.
+    pub(crate) fn on_cookie(&mut self, now: Instant, cookie: &[u8; COOKIE_LEN]) {
+        match self {
+            Self::SynSent(opening) => opening.on_cookie(now, cookie),
+            Self::Answered(answered) => answered.opening.on_cookie(now, cookie),
+            Self::Established(_, Some(opening)) => {
+                opening.on_cookie(now, cookie);
+                opening.begin_again();
+            }
+            Self::Established(_, None) | Self::Ended(_) => {}
         }
     }
 
     // What happens to it.
 
     /// A SYN-ACK that is not the one already taken: the keys are here, and the third message, which
-    /// proves them, is due. `None`: none is waited for, or it answers another SYN than ours.
-    pub(crate) fn on_answer(&mut self, now: Instant, hello: &Hello<'_>) -> Option<Which> {
-        let opened = self.opening()?.on_answer(now, hello)?;
+    /// proves them, is due. `names` are the association's as it has them.
+    pub(crate) fn on_answer(
+        &mut self,
+        now: Instant,
+        names: &Names,
+        hello: &Hello<'_>,
+    ) -> Result<Taken, NoAnswer> {
+        let opening = self.opening().ok_or(NoAnswer::Unrelated)?;
+        let opened = opening.on_answer(now, names, hello)?;
+        if matches!(self, Self::Established(..)) {
+            // What is proven is not given up for it: somebody may have kept an older answer.
+            return Ok(Taken { which: Which::Restarted, key: opened.peer });
+        }
         let (which, opening, third_led) = match mem::replace(self, Self::Ended(None)) {
             Self::SynSent(opening) => (Which::First(opened.rtt), opening, false),
             Self::Answered(before) => (Which::Another, before.opening, before.third_led),
-            other @ (Self::Established(_) | Self::Ended(_)) => {
+            other @ (Self::Established(..) | Self::Ended(_)) => {
                 *self = other;
-                return None;
+                return Err(NoAnswer::Unrelated);
             }
         };
         let (keys, third) = (opened.keys, opened.third);
         let answered = Answered { keys, third, third_due: true, third_led, opening };
         *self = Self::Answered(Box::new(answered));
-        Some(which)
+        Ok(Taken { which, key: opened.peer })
     }
 
     /// Something sealed came from the peer: it holds the keys, and needs neither the third message
@@ -127,7 +177,7 @@ impl Life {
         if matches!(self, Self::Answered(_))
             && let Self::Answered(answered) = mem::replace(self, Self::Ended(None))
         {
-            *self = Self::Established(answered.keys);
+            *self = Self::Established(answered.keys, Some(answered.opening));
         }
     }
 
@@ -136,7 +186,8 @@ impl Life {
         *self = match mem::replace(self, Self::Ended(None)) {
             Self::SynSent(_) => Self::Ended(None),
             Self::Answered(answered) => Self::Ended(Some(answered.keys)),
-            same @ (Self::Established(_) | Self::Ended(_)) => same,
+            Self::Established(keys, _) => Self::Established(keys, None),
+            same @ Self::Ended(_) => same,
         };
     }
 
@@ -147,11 +198,13 @@ impl Life {
         }
     }
 
-    /// The third message stays unanswered: the responder may have forgotten what it is about, so
-    /// the SYN is sent again.
+    /// The third message stays unanswered, or the responder says that it does not know us: it may have
+    /// forgotten what this is about, so the SYN is sent again. If it has not, nothing changes.
     pub(crate) fn begin_again(&mut self) {
-        if let Self::Answered(answered) = self {
-            answered.opening.begin_again();
+        match self {
+            Self::Answered(answered) => answered.opening.begin_again(),
+            Self::Established(_, Some(opening)) => opening.begin_again(),
+            Self::SynSent(_) | Self::Established(_, None) | Self::Ended(_) => {}
         }
     }
 
@@ -162,14 +215,15 @@ impl Life {
         match self {
             Self::SynSent(opening) => opening.emit(now, buf),
             Self::Answered(answered) => answered.opening.emit_again(buf),
-            Self::Established(_) | Self::Ended(_) => None,
+            Self::Established(_, Some(opening)) => opening.emit_again(buf),
+            Self::Established(_, None) | Self::Ended(_) => None,
         }
     }
 
     /// The third message, if it is due; told once.
     pub(crate) fn take_third(&mut self) -> Option<Third> {
         let Self::Answered(answered) = self else { return None };
-        mem::take(&mut answered.third_due).then_some(answered.third)
+        mem::take(&mut answered.third_due).then(|| Arc::clone(&answered.third))
     }
 
     /// The third message, if the next flight is to be led by it and has not been yet: until the peer
@@ -180,7 +234,7 @@ impl Life {
             return None;
         }
         answered.third_due = false;
-        Some(answered.third)
+        Some(Arc::clone(&answered.third))
     }
 
     /// Data has left: what leaves after this flight is another.

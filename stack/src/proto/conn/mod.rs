@@ -13,13 +13,15 @@ pub(crate) mod incoming;
 pub(crate) mod life;
 pub(crate) mod state;
 
+use super::event::Arrival;
 use super::recv::pns::PnTracker;
 use super::send::path::Path;
 use super::send::space::{Content, Fired, News, SendSpace};
 use super::time::Instant;
 use crate::config::Algorithm;
 use crate::error::Reason;
-use crate::seal::Keys;
+use crate::seal::{Keys, Suite};
+use crate::wire::COOKIE_LEN;
 use crate::wire::{Ack, PAYLOAD_SHORT, Record, Seq};
 use ack::{AckPolicy, Acks};
 use control::{Control, Notice};
@@ -59,6 +61,14 @@ pub(crate) struct Names {
     pub(crate) irs: Seq,
 }
 
+impl Names {
+    /// The same, with a peer that is where this came from.
+    pub(crate) fn moved(self, arrival: &Arrival) -> Self {
+        let Arrival { from: peer, to: local, ifindex, .. } = *arrival;
+        Self { peer, local, ifindex, ..self }
+    }
+}
+
 /// One end of an association.
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -78,6 +88,8 @@ pub(crate) struct Conn {
     /// Why this side aborted: said again whenever the peer shows that it does not know.
     aborted: Option<String>,
     last_heard: Instant,
+    /// Something that was sent to the peer alone has arrived.
+    reached: bool,
     idle_timeout: Duration,
     keepalive_at: Instant,
     linger_until: Option<Instant>,
@@ -141,6 +153,7 @@ impl Conn {
             abort_due: None,
             aborted: None,
             last_heard: now,
+            reached: false,
             idle_timeout,
             keepalive_at: now + idle_timeout / KEEPALIVES,
             linger_until: None,
@@ -198,6 +211,22 @@ impl Conn {
     /// When the SYN is to be repeated, while nothing has answered it.
     pub(crate) fn opening_deadline(&self) -> Option<Instant> {
         self.life.opening_deadline()
+    }
+
+    /// Whether a reply to our SYN comes from someone with the same frame key: if so, whether that proves
+    /// anything. `None` as well when our SYN waits for nothing any more.
+    pub(crate) fn is_replied(&self, reply: &[u8]) -> Option<bool> {
+        self.life.opening()?.is_replied(reply)
+    }
+
+    /// Our SYN must bring this cookie.
+    pub(crate) fn on_cookie(&mut self, now: Instant, cookie: &[u8; COOKIE_LEN]) {
+        self.life.on_cookie(now, cookie);
+    }
+
+    /// The suite that seals it, once there are keys.
+    pub(crate) fn suite(&self) -> Option<Suite> {
+        self.life.keys().map(Keys::suite)
     }
 
     /// The SYN is sent again: its answer was never proven.
@@ -336,7 +365,19 @@ impl Conn {
     /// back.
     pub(crate) fn on_report(&mut self, now: Instant, ack: &Ack<'_>) -> Option<News> {
         self.control.on_report(ack.control_next, ack.control_edge);
-        Some(self.tx.on_ack(now, ack.unicast.as_ref()?))
+        let news = self.tx.on_ack(now, ack.unicast.as_ref()?);
+        self.reached |= !news.acked.is_empty();
+        Some(news)
+    }
+
+    /// Whether the peer has received what was sent to it: it is where it is taken to be.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.reached
+    }
+
+    /// The peer is where this came from.
+    pub(crate) fn moved(&mut self, arrival: &Arrival) {
+        self.names = self.names.clone().moved(arrival);
     }
 
     /// What a report has shown is booked: its lists are used again.
@@ -463,7 +504,7 @@ impl Conn {
 impl Conn {
     /// The initiator's end, answered and proven.
     pub(crate) fn establish(&mut self, keys: Keys) {
-        self.life = Life::Established(keys);
+        self.life = Life::Established(keys, None);
         self.step(Input::SynAck);
     }
 }

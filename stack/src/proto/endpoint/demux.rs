@@ -1,17 +1,14 @@
 //! Which association a datagram belongs to: by connection id, never by ports (they may be rewritten
 //! on the way).
 
-use super::listen::Local;
+use super::listen::{Local, Proven};
 use super::{Endpoint, Owner};
 use crate::proto::conn::Conn;
-use crate::proto::conn::emit::assemble_bare;
 use crate::proto::conn::handshake::parse_hello;
-use crate::proto::event::{Action, Arrival, ReceiverId};
+use crate::proto::event::{Action, Arrival, ReceiverId, Stranger};
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
-use crate::wire::{
-    Descriptor, Encap, Features, Header, Kind, Options, SYN_LEN, Segment, Seq, TAG_LEN, Tlv, split,
-};
+use crate::wire::{Features, Header, Kind, Reply, SYN_LEN, Said, VERSION, frozen_syn};
 
 /// Congestion experienced (RFC 3168, 5).
 const CE: u8 = 0b11;
@@ -19,22 +16,29 @@ const CE: u8 = 0b11;
 impl Endpoint {
     /// Takes one datagram.
     pub(super) fn dispatch(&mut self, now: Instant, arrival: &Arrival, datagram: &mut [u8]) {
-        let Ok((header, header_len)) = Header::parse(datagram) else { return };
+        let Ok((header, header_len)) = Header::parse(datagram) else {
+            return self.on_other(now, arrival, datagram);
+        };
         let ce = arrival.ecn & CE == CE;
         match header.encap.kind {
-            Kind::Handshake => self.on_handshake(now, arrival, &header, header_len, datagram),
+            Kind::Handshake => self.on_handshake(now, arrival, (&header, header_len), datagram),
             Kind::Data | Kind::Control => {
                 self.on_unicast(now, arrival, header, header_len, datagram, ce);
             }
-            Kind::Group => {
-                let Some(list) = self.groups.get(&header.encap.cid) else { return };
-                for id in list {
-                    if let Some(receiver) = self.receivers.get_mut(id) {
-                        receiver.on_group(now, header, header_len, datagram, ce);
-                    }
-                }
-            }
-            Kind::Refusal => self.on_refusal(&header, header_len, datagram),
+            Kind::Group => self.on_group(now, (arrival, ce), (header, header_len), datagram),
+        }
+    }
+
+    /// Takes what is no datagram of an association: a reply, or a SYN of another version.
+    fn on_other(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8]) {
+        if let Some(Ok(reply)) = Reply::parse(datagram) {
+            return self.on_reply(now, arrival, &reply, datagram);
+        }
+        if let (Some((version, cid)), Some(listener)) = (frozen_syn(datagram), &mut self.listener)
+            && version != VERSION
+            && let Some(door) = listener.door(arrival, datagram)
+        {
+            listener.on_other_version(now, arrival, cid, datagram, door);
         }
     }
 
@@ -54,14 +58,23 @@ impl Endpoint {
             }
             Some(Owner::Receiver(id)) => {
                 let Some(receiver) = self.receivers.get_mut(id) else { return };
-                if receiver.conn.names().peer != arrival.from {
+                let moved = receiver.conn.names().peer != arrival.from;
+                if moved && receiver.conn.is_reached() {
                     return;
                 }
-                if let Some(incoming) = receiver.conn.open(header, header_len, datagram) {
-                    receiver.on_datagram(now, &incoming, ce);
+                let Some(incoming) = receiver.conn.open(header, header_len, datagram) else {
+                    return;
+                };
+                if moved {
+                    receiver.moved(arrival);
+                }
+                receiver.on_datagram(now, &incoming, ce);
+            }
+            None => {
+                if let Some(listener) = &mut self.listener {
+                    listener.on_unknown(now, arrival, header.encap.cid);
                 }
             }
-            None => {}
         }
     }
 
@@ -69,21 +82,19 @@ impl Endpoint {
         &mut self,
         now: Instant,
         arrival: &Arrival,
-        header: &Header,
-        header_len: usize,
+        header: (&Header, usize),
         datagram: &[u8],
     ) {
-        let payload = &datagram[header_len..datagram.len() - TAG_LEN];
-        match (header.segment.syn, header.segment.ack) {
-            (true, None) => self.on_syn(now, arrival, header, payload, datagram.len()),
+        match (header.0.segment.syn, header.0.segment.ack) {
+            (true, None) => self.on_syn(now, arrival, header, datagram),
             (true, Some(_)) => {
-                if let Some(Owner::Member(id, index)) = self.owners.get(&header.encap.cid)
+                if let Some(Owner::Member(id, index)) = self.owners.get(&header.0.encap.cid)
                     && let Some(session) = self.sessions.get_mut(id)
                 {
-                    session.on_syn_ack(now, *index, arrival, header, header_len, datagram);
+                    session.on_syn_ack(now, *index, arrival, header, datagram);
                 }
             }
-            (false, _) => self.on_third(now, arrival, header, payload),
+            (false, _) => self.on_third(now, arrival, header, datagram),
         }
     }
 
@@ -91,43 +102,47 @@ impl Endpoint {
         &mut self,
         now: Instant,
         arrival: &Arrival,
-        header: &Header,
-        payload: &[u8],
-        len: usize,
+        (header, header_len): (&Header, usize),
+        datagram: &[u8],
     ) {
+        let Self { listener, owners_by_syn, receivers, incoming, config, rng, .. } = self;
+        let Some(listener) = listener else { return };
         // A short SYN would make the answer an amplification.
-        if !self.config.listen || len < SYN_LEN {
+        if datagram.len() < SYN_LEN {
             return;
         }
-        let Some(hello) = parse_hello(header, payload) else { return };
+        let Some(door) = listener.door(arrival, datagram) else { return };
+        let Some(hello) = parse_hello(header, header_len, datagram) else { return };
         if !hello.descriptor.features.contains(Features::XM) {
             return;
         }
-        let known = |r: &&mut Receiving| {
-            r.conn.names().remote_cid == hello.cid && r.conn.names().peer == arrival.from
-        };
-        if let Some(receiver) = self.receivers.values_mut().find(known) {
-            receiver.conn.demand_ack(); // as for a repeated third message
+        if let Some(id) = owners_by_syn.get(&hello.tag()) {
+            if let Some(receiver) = receivers.get_mut(id) {
+                receiver.conn.demand_ack(); // as for a repeated third message
+            }
             return;
         }
-        if self.incoming.len() >= self.config.backlog {
-            let bytes = refusal(
-                hello.cid,
-                self.config.port,
-                arrival,
-                "too many sessions wait to be accepted",
-            );
-            self.listener.refuse(arrival, bytes.into());
+        if incoming.len() >= config.backlog {
+            let why = (hello.cid, "too many sessions wait to be accepted");
+            listener.refuse(now, arrival, why, datagram, door);
             return;
         }
-        let local = Local { port: self.config.port, edge: self.config.recv_buffer as u64 };
-        self.listener.on_syn(now, arrival, &hello, &local, &mut self.rng);
+        let local = Local { port: config.port, edge: config.recv_buffer as u64 };
+        listener.on_syn(now, arrival, (&hello, datagram, door), &local, rng);
     }
 
-    fn on_third(&mut self, now: Instant, arrival: &Arrival, header: &Header, payload: &[u8]) {
-        if let Some(Owner::Receiver(id)) = self.owners.get(&header.encap.cid) {
+    fn on_third(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        header: (&Header, usize),
+        datagram: &[u8],
+    ) {
+        if let Some(Owner::Receiver(id)) = self.owners.get(&header.0.encap.cid) {
             // A repeated third message: our first sealed datagram got lost.
-            if let Some(receiver) = self.receivers.get_mut(id) {
+            if let Some(receiver) = self.receivers.get_mut(id)
+                && receiver.conn.names().peer == arrival.from
+            {
                 receiver.conn.demand_ack();
             }
             return;
@@ -135,24 +150,41 @@ impl Endpoint {
         if self.incoming.len() >= self.config.backlog {
             return; // it repeats the message with its next flight
         }
-        let idle = self.config.idle_timeout;
-        let proven = self.listener.on_third(now, arrival, header, payload, idle);
-        if let Some((conn, descriptor)) = proven {
-            self.establish(conn, &descriptor);
+        let Some(listener) = &mut self.listener else { return };
+        if let Some(proven) = listener.on_third(now, arrival, header, datagram) {
+            self.establish(now, proven);
         }
     }
 
-    fn establish(&mut self, conn: Conn, descriptor: &Descriptor) {
+    fn establish(&mut self, now: Instant, proven: Proven) {
+        let Some(listener) = &mut self.listener else { return };
+        let Proven { names, descriptor, keys, pass, rtt } = proven;
+        let admitted = listener.admit(&pass);
+        if admitted.is_err() {
+            listener.tell(Stranger::Key { from: names.peer, key: pass.key() });
+        }
         let id = ReceiverId(self.next_id);
         self.next_id += 1;
-        self.owners.insert(conn.names().local_cid, Owner::Receiver(id));
-        let ifindex = conn.names().ifindex;
+        self.owners.insert(names.local_cid, Owner::Receiver(id));
+        self.owners_by_syn.insert(*pass.syn(), id);
+        let ifindex = names.ifindex;
         let capacity = (self.config.recv_buffer, self.config.recv_buffer_max);
-        let receiver = Receiving::new(conn, descriptor, capacity);
+        let algorithm = crate::config::Algorithm::default();
+        let mut conn = Conn::accept(names, keys, algorithm, self.config.idle_timeout, now);
+        if let Some(rtt) = rtt {
+            conn.path_mut().rtt.sample(rtt);
+        }
+        let mut receiver = Receiving::new(conn, &descriptor, pass, capacity);
+        if let Err(why) = admitted {
+            // It is told so, sealed, and nothing else is done for it.
+            receiver.turn_away(&why);
+            self.receivers.insert(id, receiver);
+            return;
+        }
         // Only a proven sender makes us join anything.
         if let Some(group) = &receiver.group {
-            self.groups.entry(group.cid).or_default().push(id);
-            let (source, group) = (group.group.source, group.group.addr);
+            self.groups.add(group.cid(), id);
+            let (source, group) = (group.group().source, group.group().addr);
             self.joins.push_back(Action::Join { receiver: id, group, source, ifindex });
         }
         self.receivers.insert(id, receiver);
@@ -161,46 +193,21 @@ impl Endpoint {
         self.incoming_changed = true;
     }
 
-    fn on_refusal(&mut self, header: &Header, header_len: usize, datagram: &[u8]) {
-        let Some(Owner::Member(id, index)) = self.owners.get(&header.encap.cid) else { return };
-        let Ok((tlvs, _)) = split(&datagram[header_len..datagram.len() - TAG_LEN]) else { return };
-        let why = tlvs.flatten().find_map(|tlv| match tlv {
-            Tlv::Abort(why) => Some(why),
-            _ => None,
-        });
-        if let (Some(why), Some(session)) = (why, self.sessions.get_mut(id)) {
-            session.on_refusal(*index, why);
+    fn on_reply(&mut self, now: Instant, arrival: &Arrival, reply: &Reply<'_>, bytes: &[u8]) {
+        if reply.said == Said::Unknown {
+            return self.on_unknown(now, arrival, reply.cid);
+        }
+        if let Some(Owner::Member(id, index)) = self.owners.get(&reply.cid)
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            session.on_reply(now, *index, arrival.from, (reply, bytes));
         }
     }
-}
 
-/// An unsealed refusal: much shorter than the SYN it answers.
-fn refusal(cid: u64, port: u16, arrival: &Arrival, why: &str) -> Vec<u8> {
-    let header = Header {
-        encap: Encap {
-            kind: Kind::Refusal,
-            tlvs: true,
-            repair: false,
-            key_id: 0,
-            offset_high: 0,
-            cid,
-            pn: 0,
-        },
-        segment: Segment {
-            src_port: port,
-            dst_port: arrival.from.port(),
-            seq: Seq(0),
-            ack: None,
-            window: 0,
-            syn: false,
-            fin: false,
-            rst: true,
-            psh: false,
-            options: Options::default(),
-        },
-    };
-    let mut buf = vec![0; SYN_LEN];
-    let len = assemble_bare(&mut buf, header, &[Tlv::Abort(why)], None);
-    buf.truncate(len);
-    buf
+    /// A receiver says that it does not know this connection id of its own any more.
+    fn on_unknown(&mut self, now: Instant, arrival: &Arrival, cid: u64) {
+        for session in self.sessions.values_mut() {
+            session.on_unknown(now, arrival.from, cid);
+        }
+    }
 }

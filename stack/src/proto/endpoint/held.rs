@@ -1,6 +1,7 @@
 //! How much an endpoint holds, by count: what is over must be gone, and nothing may collect.
 
 use super::Endpoint;
+use super::listen::Listener;
 
 /// What an endpoint holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,6 +12,8 @@ pub struct Held {
     pub receivers: usize,
     /// Connection ids by which datagrams find them.
     pub ids: usize,
+    /// Handshakes that are half open.
+    pub half_open: usize,
     /// Of its receivers' own datagrams, those whose fate is still remembered.
     pub datagrams: usize,
 }
@@ -21,7 +24,8 @@ impl Endpoint {
         Held {
             sessions: self.sessions.len(),
             receivers: self.receivers.len(),
-            ids: self.owners.len() + self.groups.len(),
+            ids: self.owners.len() + self.owners_by_syn.len() + self.groups.len(),
+            half_open: self.listener.as_ref().map_or(0, Listener::half_open),
             datagrams: self.receivers.values().map(|r| r.conn.tx().remembered()).sum(),
         }
     }

@@ -1,49 +1,50 @@
-//! The listener's side of the handshake: answers SYNs, repeats its cached answers, and has no
-//! timer. An entry costs a source that has proven nothing a bounded place in a bounded table.
+//! The listener's side of the handshake: answers SYNs, repeats its cached answers, and has no timer. A
+//! source that has proven nothing gets no more bytes than it sent and, once it is crowded here, no place
+//! before it has shown that it receives what is sent to it.
 
-use crate::proto::conn::handshake::{Hello, parse_third, syn_ack};
-use crate::proto::conn::{Conn, Names};
-use crate::proto::event::Arrival;
+use super::cookie::Cookies;
+use super::half_open::{HalfOpen, Table};
+use super::meter::Meter;
+use crate::proto::conn::Names;
+use crate::proto::conn::handshake::{Hello, SynTag, parse_third, syn_ack};
+use crate::proto::event::{Arrival, Stranger};
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
-use crate::seal::Responder;
-use crate::wire::{Descriptor, Features, Header, Seq};
+use crate::seal::Door;
+use crate::seal::frame::cookie_of;
+use crate::seal::{FrameKey, Keys};
+use crate::trust::{CidKey, ListenTrust, PublicKey};
+use crate::wire::{Descriptor, Features, Header, Reply, Said, Seq, TAG_LEN};
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Unproven SYNs that are remembered; the oldest makes room.
-const MAX_HALF_OPEN: usize = 1024;
 /// Answers that wait to be sent; more SYNs than this in one batch go unanswered and are repeated.
 const MAX_REPLIES: usize = 256;
+/// Strangers that wait to be told of; of more the first are.
+const MAX_STRANGERS: usize = 16;
 
 /// One datagram that answers another outside of any association.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct Queued {
     pub(crate) to: SocketAddr,
     pub(crate) from: Option<IpAddr>,
     pub(crate) ifindex: u32,
     pub(crate) bytes: Arc<[u8]>,
 }
 
+/// Who may come in, what is half open, and what is to be replied.
 #[derive(Debug)]
-struct HalfOpen {
-    names: Names,
-    descriptor: Descriptor,
-    responder: Responder,
-    answer: Arc<[u8]>,
-    /// When it was answered, if only once (Karn's rule, RFC 6298, 3).
-    answered: Option<Instant>,
-}
-
-/// SYNs answered and not yet proven.
-#[derive(Debug, Default)]
 pub(crate) struct Listener {
-    by_cid: BTreeMap<u64, HalfOpen>,
-    by_source: BTreeMap<(SocketAddr, u64), u64>,
-    order: VecDeque<u64>,
-    replies: VecDeque<Reply>,
+    trust: ListenTrust,
+    doors: Vec<Door>,
+    cids: CidKey,
+    cookies: Cookies,
+    meter: Meter,
+    table: Table,
+    replies: VecDeque<Queued>,
+    strangers: VecDeque<Stranger>,
 }
 
 /// What the listener adds to a SYN to answer it.
@@ -53,69 +54,196 @@ pub(crate) struct Local {
     pub(crate) edge: u64,
 }
 
+/// A third message that proved itself.
+pub(crate) struct Proven {
+    pub(crate) names: Names,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) keys: Keys,
+    /// How it proved itself.
+    pub(crate) pass: Pass,
+    /// The round trip that it shows.
+    pub(crate) rtt: Option<Duration>,
+}
+
+/// By what a sender came in.
+#[derive(Debug, Clone)]
+pub(crate) struct Pass {
+    syn: SynTag,
+    frame: FrameKey,
+    key: Option<PublicKey>,
+}
+
+impl Pass {
+    /// Its SYN.
+    pub(crate) fn syn(&self) -> &SynTag {
+        &self.syn
+    }
+
+    /// The sender's key, if it has shown one.
+    pub(crate) fn key(&self) -> Option<PublicKey> {
+        self.key
+    }
+}
+
 impl Listener {
-    /// Answers a SYN, with the same bytes if it is a repeated one.
+    pub(crate) fn new(trust: ListenTrust, cids: CidKey, rng: &mut Rng) -> Self {
+        Self {
+            doors: trust.doors(),
+            trust,
+            cids,
+            cookies: Cookies::new(rng),
+            meter: Meter::default(),
+            table: Table::default(),
+            replies: VecDeque::new(),
+            strangers: VecDeque::new(),
+        }
+    }
+
+    /// From now on others may come in. What is half open begins again.
+    pub(crate) fn set_trust(&mut self, trust: ListenTrust) {
+        self.doors = trust.doors();
+        self.trust = trust;
+        self.table.clear();
+    }
+
+    /// Whether who came in by this would still: if not, why, in words for it.
+    pub(crate) fn admit(&self, pass: &Pass) -> Result<(), String> {
+        if !self.doors.iter().any(|door| door.frame == pass.frame) {
+            return Err("the secret that it came with is not valid any more".to_owned());
+        }
+        self.trust.admit(pass.key)
+    }
+
+    /// The way in that a SYN's MAC opens. If it opens none, it is a stranger's: there is no answer.
+    pub(crate) fn door(&mut self, arrival: &Arrival, syn: &[u8]) -> Option<usize> {
+        let door = self.doors.iter().position(|door| door.frame.is_syn(syn));
+        if door.is_none() {
+            self.tell(Stranger::Secret { from: arrival.from });
+        }
+        door
+    }
+
+    /// Somebody came who may not come in.
+    pub(crate) fn tell(&mut self, stranger: Stranger) {
+        if self.strangers.len() < MAX_STRANGERS {
+            self.strangers.push_back(stranger);
+        }
+    }
+
+    /// Who came and may not come in.
+    pub(crate) fn next_stranger(&mut self) -> Option<Stranger> {
+        self.strangers.pop_front()
+    }
+
+    /// Whether somebody did, that was not told yet.
+    pub(crate) fn has_stranger(&self) -> bool {
+        !self.strangers.is_empty()
+    }
+
+    /// A SYN of another version, with a good MAC: says which one is spoken here.
+    pub(crate) fn on_other_version(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        cid: u64,
+        syn: &[u8],
+        door: usize,
+    ) {
+        self.reply_with(now, arrival, &Reply::new(cid, Said::OtherVersion), Some(syn), door);
+    }
+
+    /// Refuses a SYN.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        (cid, why): (u64, &str),
+        syn: &[u8],
+        door: usize,
+    ) {
+        self.reply_with(now, arrival, &Reply::new(cid, Said::Refused(why)), Some(syn), door);
+    }
+
+    /// A datagram to an id that nobody has: if it was given here once, its sender is told.
+    pub(crate) fn on_unknown(&mut self, now: Instant, arrival: &Arrival, cid: u64) {
+        if self.cids.is_ours(cid) && !self.table.has(cid) {
+            self.reply_with(now, arrival, &Reply::new(cid, Said::Unknown), None, 0);
+        }
+    }
+
+    /// Takes a SYN with a good MAC: answers it, with the same bytes if it is a repeated one; with a cookie
+    /// if it is crowded here and the SYN brings none. One that is repeated from elsewhere gets the same
+    /// bytes too: of two answers to one SYN somebody on the way could use the second to break what began
+    /// with the first.
     pub(crate) fn on_syn(
         &mut self,
         now: Instant,
         arrival: &Arrival,
-        hello: &Hello<'_>,
+        (hello, syn, door): (&Hello<'_>, &[u8], usize),
         local: &Local,
         rng: &mut Rng,
     ) {
-        let source = (arrival.from, hello.cid);
-        let known = self.by_source.get(&source);
-        if let Some(half) = known.and_then(|cid| self.by_cid.get_mut(cid)) {
+        self.table.expire(now);
+        let tag = hello.tag();
+        let source = self.cookies.number(arrival.from.ip());
+        if let Some(half) = self.table.find_syn(&tag) {
             half.answered = None;
             let answer = half.answer.clone();
-            self.reply(arrival, answer);
+            if self.meter.take(now, source) {
+                self.queue(arrival, answer);
+            }
             return;
         }
-        let Ok(responder) = Responder::new(rng.bytes32(), hello.message) else { return };
+        if self.table.is_crowded() {
+            let shown = cookie_of(syn)
+                .is_some_and(|cookie| self.cookies.holds(now, arrival.from, hello.cid, cookie));
+            if !shown {
+                let cookie = self.cookies.make(now, arrival.from, hello.cid);
+                let reply = Reply::new(hello.cid, Said::Cookie(&cookie));
+                self.reply_with(now, arrival, &reply, Some(syn), door);
+                return;
+            }
+        }
+        if self.replies.len() < MAX_REPLIES && self.table.has_room(source) {
+            self.answer(now, arrival, (hello, tag, door, source), local, rng);
+        }
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        (hello, tag, door, source): (&Hello<'_>, SynTag, usize, u64),
+        local: &Local,
+        rng: &mut Rng,
+    ) {
         let names = Names {
             peer: arrival.from,
             local: arrival.to,
             ifindex: arrival.ifindex,
             port: local.port,
-            local_cid: rng.u64(),
+            local_cid: self.cids.id(rng.u32()),
             remote_cid: hello.cid,
             iss: Seq(rng.u32()),
             irs: hello.seq,
         };
+        if self.table.has(names.local_cid) {
+            return; // once in 2^32; the SYN comes again
+        }
+        let Some(credentials) = self.doors.get(door).map(|door| &door.credentials) else { return };
+        let own = (credentials, rng.bytes32());
         let descriptor = answer_to(&hello.descriptor);
-        let answer: Arc<[u8]> = syn_ack(&names, &descriptor, &responder, local.edge).into();
-        self.evict();
-        self.order.push_back(names.local_cid);
-        self.by_source.insert(source, names.local_cid);
-        let (descriptor, answered) = (hello.descriptor, Some(now));
-        let half = HalfOpen { names, descriptor, responder, answer: answer.clone(), answered };
-        self.by_cid.insert(half.names.local_cid, half);
-        self.reply(arrival, answer);
-    }
-
-    fn reply(&mut self, arrival: &Arrival, bytes: Arc<[u8]>) {
-        if self.replies.len() < MAX_REPLIES {
-            let (to, from, ifindex) = (arrival.from, arrival.to, arrival.ifindex);
-            self.replies.push_back(Reply { to, from, ifindex, bytes });
-        }
-    }
-
-    /// Refuses a SYN with an unsealed hint.
-    pub(crate) fn refuse(&mut self, arrival: &Arrival, bytes: Arc<[u8]>) {
-        self.reply(arrival, bytes);
-    }
-
-    fn evict(&mut self) {
-        while self.order.len() >= MAX_HALF_OPEN {
-            let Some(cid) = self.order.pop_front() else { return };
-            self.remove(cid);
-        }
-    }
-
-    fn remove(&mut self, cid: u64) -> Option<HalfOpen> {
-        let half = self.by_cid.remove(&cid)?;
-        self.by_source.remove(&(half.names.peer, half.names.remote_cid));
-        Some(half)
+        let Ok((responder, answer)) = syn_ack(&names, &descriptor, own, hello, local.edge) else {
+            return;
+        };
+        let answer: Arc<[u8]> = answer.into();
+        let descriptor = hello.descriptor;
+        let reply = answer.clone();
+        let answered = Some(now);
+        let half =
+            HalfOpen { syn: tag, names, descriptor, responder, answer, door, source, answered };
+        self.table.insert(now, half);
+        self.queue(arrival, reply);
     }
 
     /// Takes the third message; with a good proof the association is established.
@@ -123,30 +251,62 @@ impl Listener {
         &mut self,
         now: Instant,
         arrival: &Arrival,
-        header: &Header,
-        payload: &[u8],
-        idle_timeout: Duration,
-    ) -> Option<(Conn, Descriptor)> {
-        let half = self.by_cid.get(&header.encap.cid)?;
+        (header, header_len): (&Header, usize),
+        datagram: &[u8],
+    ) -> Option<Proven> {
+        let half = self.table.find(header.encap.cid)?;
         // RFC 9293, 3.10.7.4: in SYN-RECEIVED the ACK must be of our SYN.
-        if half.names.peer != arrival.from
-            || header.segment.ack != Some(Seq::of_offset(half.names.iss, 0))
-        {
+        if header.segment.ack != Some(Seq::of_offset(half.names.iss, 0)) {
             return None;
         }
-        let keys = half.responder.third(parse_third(header, payload)?).ok()?;
-        let half = self.remove(header.encap.cid)?;
-        self.order.retain(|cid| *cid != header.encap.cid);
-        let algorithm = crate::config::Algorithm::default();
-        let mut conn = Conn::accept(half.names, keys, algorithm, idle_timeout, now);
-        if let Some(answered) = half.answered {
-            conn.path_mut().rtt.sample(now.since(answered));
-        }
-        Some((conn, half.descriptor))
+        let (prefix, message) = parse_third(header, header_len, datagram)?;
+        let (keys, key) = half.responder.third(prefix, message).ok()?;
+        let half = self.table.remove(header.encap.cid)?;
+        let frame = self.doors.get(half.door)?.frame.clone();
+        Some(Proven {
+            // The SYN that came first may have been a repetition from elsewhere.
+            names: half.names.moved(arrival),
+            descriptor: half.descriptor,
+            keys,
+            pass: Pass { syn: half.syn, frame, key },
+            rtt: half.answered.map(|at| now.since(at)),
+        })
     }
 
-    pub(crate) fn pop_reply(&mut self) -> Option<Reply> {
+    /// Queues a reply to a datagram, unless its source has had too many.
+    fn reply_with(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        reply: &Reply<'_>,
+        to: Option<&[u8]>,
+        door: usize,
+    ) {
+        let Some(frame) = self.doors.get(door).map(|door| &door.frame) else { return };
+        if !self.meter.take(now, self.cookies.number(arrival.from.ip())) {
+            return;
+        }
+        let mut bytes = [0; Reply::MAX_LEN];
+        let len = reply.emit(&mut bytes);
+        let tag = to.and_then(<[u8]>::last_chunk::<TAG_LEN>).copied().unwrap_or_default();
+        frame.sign_answer(&mut bytes[..len], &tag);
+        self.queue(arrival, bytes[..len].into());
+    }
+
+    fn queue(&mut self, arrival: &Arrival, bytes: Arc<[u8]>) {
+        if self.replies.len() < MAX_REPLIES {
+            let (to, from, ifindex) = (arrival.from, arrival.to, arrival.ifindex);
+            self.replies.push_back(Queued { to, from, ifindex, bytes });
+        }
+    }
+
+    pub(crate) fn pop_reply(&mut self) -> Option<Queued> {
         self.replies.pop_front()
+    }
+
+    /// How many handshakes are half open.
+    pub(crate) fn half_open(&self) -> usize {
+        self.table.len()
     }
 }
 
@@ -163,48 +323,4 @@ fn answer_to(offer: &Descriptor) -> Descriptor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Listener, Local, MAX_HALF_OPEN, MAX_REPLIES};
-    use crate::proto::conn::handshake::Hello;
-    use crate::proto::event::Arrival;
-    use crate::proto::rng::Rng;
-    use crate::proto::time::Instant;
-    use crate::wire::{Descriptor, Features, Seq};
-
-    fn syn(listener: &mut Listener, rng: &mut Rng, cid: u64) {
-        let descriptor = Descriptor {
-            features: Features::XM,
-            first_offset: 0,
-            segment_size: 1420,
-            group_cid: 0,
-            group: None,
-        };
-        let hello = Hello { message: &[7; 32], cid, descriptor, seq: Seq(1), edge: None };
-        let from = "10.0.0.1:1".parse().unwrap();
-        let arrival = Arrival { from, to: None, ifindex: 0, ecn: 0, stride: 0 };
-        listener.on_syn(Instant::ZERO, &arrival, &hello, &Local { port: 1, edge: 1 }, rng);
-    }
-
-    #[test]
-    fn a_flood_of_syns_fills_a_bounded_table_and_a_bounded_queue() {
-        let (mut listener, mut rng) = (Listener::default(), Rng::new([1; 32]));
-        for cid in 0..2 * MAX_HALF_OPEN as u64 {
-            syn(&mut listener, &mut rng, cid);
-        }
-        let sizes = [listener.by_cid.len(), listener.by_source.len(), listener.order.len()];
-        assert_eq!(sizes, [MAX_HALF_OPEN; 3]);
-        assert_eq!(std::iter::from_fn(|| listener.pop_reply()).count(), MAX_REPLIES);
-        let oldest = ("10.0.0.1:1".parse().unwrap(), 0);
-        assert!(!listener.by_source.contains_key(&oldest), "the oldest made room");
-    }
-
-    #[test]
-    fn a_repeated_syn_gets_the_same_bytes_and_no_second_place() {
-        let (mut listener, mut rng) = (Listener::default(), Rng::new([1; 32]));
-        syn(&mut listener, &mut rng, 5);
-        let first = listener.pop_reply().unwrap().bytes;
-        syn(&mut listener, &mut rng, 5);
-        assert_eq!(listener.pop_reply().unwrap().bytes, first);
-        assert_eq!(listener.by_cid.len(), 1);
-    }
-}
+mod tests;

@@ -5,12 +5,17 @@
 //! [`Endpoint::poll_transmit`] until it gives `None`; [`Endpoint::poll_action`] and
 //! [`Endpoint::poll_event`] likewise; then sleep until [`Endpoint::poll_timeout`].
 
+mod cookie;
 pub(crate) mod demux;
+mod groups;
+mod half_open;
 pub mod held;
 pub(crate) mod listen;
+mod meter;
 mod receiving;
 mod sending;
 
+use super::conn::handshake::SynTag;
 use super::event::{Action, Arrival, Event, ReceiverId, SessionId, SocketLoad, Transmit};
 use super::recv::pressure::Pressure;
 use super::recv::session::Receiving;
@@ -18,7 +23,9 @@ use super::rng::Rng;
 use super::session::Session;
 use super::time::Instant;
 use crate::config::EndpointConfig;
+use crate::trust::CidKey;
 use core::ops::Bound;
+use groups::Groups;
 use listen::Listener;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -43,11 +50,16 @@ pub struct Endpoint {
     sessions: BTreeMap<SessionId, Session>,
     receivers: BTreeMap<ReceiverId, Receiving>,
     owners: BTreeMap<u64, Owner>,
-    groups: BTreeMap<u64, Vec<ReceiverId>>,
-    listener: Listener,
+    /// Receivers by the SYN that they began with.
+    owners_by_syn: BTreeMap<SynTag, ReceiverId>,
+    groups: Groups,
+    /// If SYNs are answered.
+    listener: Option<Listener>,
     /// Established, not yet accepted.
     incoming: VecDeque<ReceiverId>,
     incoming_changed: bool,
+    /// That somebody came who may not send here.
+    stranger_told: bool,
     /// Joins to be made; at most one per receiver.
     joins: VecDeque<Action>,
     /// On the sockets that the receivers are heard through.
@@ -58,19 +70,25 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An endpoint whose every random choice follows from `seed`.
-    pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
+    pub fn new(mut config: EndpointConfig, seed: [u8; 32]) -> Self {
+        let mut rng = Rng::new(seed);
+        let cids = config.cid_key.clone();
+        let cids = cids.unwrap_or_else(|| CidKey::new(rng.bytes32()));
+        let listener = config.listen.take().map(|trust| Listener::new(trust, cids, &mut rng));
         Self {
             config,
-            rng: Rng::new(seed),
+            rng,
             now: Instant::ZERO,
             next_id: 0,
             sessions: BTreeMap::new(),
             receivers: BTreeMap::new(),
             owners: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            listener: Listener::default(),
+            owners_by_syn: BTreeMap::new(),
+            groups: Groups::default(),
+            listener,
             incoming: VecDeque::new(),
             incoming_changed: false,
+            stranger_told: false,
             joins: VecDeque::new(),
             pressure: Pressure::default(),
             receiver_cursor: 0,
@@ -91,7 +109,7 @@ impl Endpoint {
     /// must hold at least one full datagram; a train is never longer than 64 KiB.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         self.now = now;
-        if let Some(reply) = self.listener.pop_reply() {
+        if let Some(reply) = self.listener.as_mut().and_then(Listener::pop_reply) {
             let len = reply.bytes.len();
             buf[..len].copy_from_slice(&reply.bytes);
             return Some(single(reply.to, reply.from, reply.ifindex, len));
@@ -169,7 +187,7 @@ impl Endpoint {
         let (id, receiver) = self.receivers.iter_mut().find(|(_, r)| r.leave_due)?;
         receiver.leave_due = false;
         if let Some(group) = receiver.group.take() {
-            forget_group(&mut self.groups, group.cid, *id);
+            self.groups.remove(group.cid(), *id);
         }
         let id = *id;
         self.reap(self.now);
@@ -180,6 +198,10 @@ impl Endpoint {
     pub fn poll_event(&mut self) -> Option<Event> {
         if core::mem::take(&mut self.incoming_changed) {
             return Some(Event::Incoming);
+        }
+        if self.listener.as_ref().is_some_and(Listener::has_stranger) && !self.stranger_told {
+            self.stranger_told = true;
+            return Some(Event::Stranger);
         }
         let session = self
             .sessions
@@ -224,7 +246,7 @@ impl Endpoint {
 
     /// Frees what is over and given up by the application.
     fn reap(&mut self, now: Instant) {
-        let Self { sessions, receivers, owners, groups, .. } = self;
+        let Self { sessions, receivers, owners, owners_by_syn, groups, .. } = self;
         sessions.retain(|id, s| {
             let keep = !(s.is_forgotten() && s.is_quiet(now));
             if !keep {
@@ -236,22 +258,15 @@ impl Endpoint {
             let over = r.ended.is_some() || r.conn.is_gone(now);
             let keep = !r.released || !over || r.leave_due || r.conn.owes_abort();
             if !keep {
-                owners.remove(&r.conn.names().local_cid);
+                let names = r.conn.names();
+                owners.remove(&names.local_cid);
+                owners_by_syn.remove(r.pass().syn());
                 if let Some(group) = &r.group {
-                    forget_group(groups, group.cid, *id);
+                    groups.remove(group.cid(), *id);
                 }
             }
             keep
         });
-    }
-}
-
-fn forget_group(groups: &mut BTreeMap<u64, Vec<ReceiverId>>, cid: u64, id: ReceiverId) {
-    if let Some(list) = groups.get_mut(&cid) {
-        list.retain(|r| *r != id);
-        if list.is_empty() {
-            groups.remove(&cid);
-        }
     }
 }
 

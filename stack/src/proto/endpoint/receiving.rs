@@ -3,10 +3,12 @@
 use super::Endpoint;
 use crate::config::Delivery;
 use crate::error::{DeclareError, Reason};
-use crate::proto::event::{ControlRead, ReadOutcome, ReceiverId};
+use crate::proto::event::{ControlRead, ReadOutcome, ReceiverId, Stranger};
+use crate::proto::recv::group::GroupRx;
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
-use crate::stats::{Arrived, Sent};
+use crate::stats::{Arrived, Foreign, Sent};
+use crate::trust::{ListenTrust, PublicKey};
 use core::ops::Range;
 use std::net::SocketAddr;
 
@@ -19,6 +21,30 @@ impl Endpoint {
     /// The sender's address; `None` for an unknown receiver.
     pub fn peer(&self, receiver: ReceiverId) -> Option<SocketAddr> {
         self.receivers.get(&receiver).map(|r| r.conn.names().peer)
+    }
+
+    /// The key that the sender has shown; `None` without one, and for an unknown receiver.
+    pub fn peer_key(&self, receiver: ReceiverId) -> Option<PublicKey> {
+        self.receivers.get(&receiver).and_then(|r| r.pass().key())
+    }
+
+    /// From now on others may send. Sessions of those who may not any more end.
+    pub fn set_trust(&mut self, now: Instant, trust: ListenTrust) {
+        self.now = now;
+        let Self { listener, receivers, .. } = self;
+        let Some(listener) = listener else { return };
+        listener.set_trust(trust);
+        for receiver in receivers.values_mut() {
+            if let Err(why) = listener.admit(receiver.pass()) {
+                receiver.revoke(&why);
+            }
+        }
+    }
+
+    /// Somebody who came and may not send here, in the order in which they came.
+    pub fn next_stranger(&mut self) -> Option<Stranger> {
+        self.stranger_told = false;
+        self.listener.as_mut()?.next_stranger()
     }
 
     /// Ordered or unordered, as the sender said.
@@ -97,6 +123,12 @@ impl Endpoint {
     /// How the session's bytes arrived.
     pub fn arrived(&self, receiver: ReceiverId) -> Arrived {
         self.receivers.get(&receiver).map_or_else(Arrived::default, |r| r.arrived)
+    }
+
+    /// What came to the session's group from elsewhere than its sender.
+    pub fn foreign(&self, receiver: ReceiverId) -> Foreign {
+        let group = self.receivers.get(&receiver).and_then(|r| r.group.as_ref());
+        group.map_or_else(Foreign::default, GroupRx::foreign)
     }
 
     /// What went back to the sender: datagrams only, no stream bytes.

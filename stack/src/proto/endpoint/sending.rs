@@ -8,6 +8,7 @@ use crate::proto::member::Member;
 use crate::proto::session::Session;
 use crate::proto::time::Instant;
 use crate::stats::{MemberReport, Sent};
+use crate::trust::SenderTrust;
 use core::ops::Range;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +19,11 @@ impl Endpoint {
         &mut self,
         now: Instant,
         config: SessionConfig,
+        trust: SenderTrust,
         peers: &[SocketAddr],
     ) -> Result<SessionId, ConfigError> {
         self.now = now;
-        let session = Session::new(now, config, peers, self.config.port, &mut self.rng)?;
+        let session = Session::new(now, config, trust, peers, self.config.port, &mut self.rng)?;
         let id = SessionId(self.next_id);
         self.next_id += 1;
         for index in 0..session.len() {
@@ -92,6 +94,19 @@ impl Endpoint {
             && member.index < s.len()
         {
             s.drop_member(now, member.index, why);
+        }
+    }
+
+    /// Ends the session for one member now, and shuts it out: the group gets another key, which this member
+    /// is not told. One that is not to have what follows, say, because its key was stolen. What goes to
+    /// the group before the others have the new key, about a second at most, it can still open; and
+    /// one that has its outcome already is shut out as well.
+    pub fn exclude(&mut self, now: Instant, member: MemberId, why: &str) {
+        self.now = now;
+        if let Some(s) = self.sessions.get_mut(&member.session)
+            && member.index < s.len()
+        {
+            s.exclude(now, member.index, why);
         }
     }
 

@@ -2,16 +2,24 @@
 
 use super::Member;
 use crate::error::Reason;
-use crate::proto::conn::emit::Report;
+use crate::proto::conn::handshake::NoAnswer;
 use crate::proto::conn::incoming::{Answer, AnswerKind};
 use crate::proto::event::Arrival;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
-use crate::wire::{GroupStatus, Header};
+use crate::trust::PublicKey;
+use crate::wire::{GroupStatus, Header, Reply, Said, VERSION};
+use core::time::Duration;
 
 /// Each SYN that nobody takes gives one ICMP message: with three, 750 ms after the first SYN, it is
 /// neither chance nor a daemon that is just being restarted.
 const UNREACHABLE: u32 = 3;
+/// A member that is said to have forgotten the session is asked whether that is so this often at most.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Time-outs within which it answers if it has not.
+const ANSWERS_WITHIN: u32 = 2;
+/// After an answer that is not to be trusted, a better one may take so long.
+const BETTER_ANSWER: Duration = Duration::from_secs(1);
 
 impl Member {
     /// Takes a SYN-ACK; `None` if it is none to our SYN, or says nothing new.
@@ -19,10 +27,22 @@ impl Member {
         &mut self,
         now: Instant,
         arrival: &Arrival,
-        header: &Header,
-        payload: &[u8],
+        header: (&Header, usize),
+        datagram: &[u8],
     ) -> Option<Answer> {
-        let answer = self.conn.on_syn_ack(now, arrival, header, payload)?;
+        let answer = match self.conn.on_syn_ack(now, arrival, header, datagram) {
+            Ok(answer) => answer,
+            Err(NoAnswer::Untrusted(reason)) => {
+                self.distrust(now, reason);
+                return None;
+            }
+            Err(NoAnswer::Unrelated) => return None,
+        };
+        if let AnswerKind::Restarted = answer.kind {
+            self.suspect(now);
+            return Some(answer);
+        }
+        self.key = answer.key;
         self.window.begin(answer.edge);
         if let AnswerKind::First(rtt) = answer.kind {
             if let Some(rtt) = rtt {
@@ -50,11 +70,65 @@ impl Member {
         self.cannot_join = Some(why);
     }
 
-    /// An unsealed refusal: a hint for the report, never fatal alone.
-    pub(crate) fn on_refusal(&mut self, why: &str) {
+    /// Its SYN was answered by somebody who is not who it should be. Anybody on the way can do that, so a
+    /// better answer is waited for.
+    fn distrust(&mut self, now: Instant, reason: Reason) {
         if self.conn.is_opening() {
-            self.hint = Some(Reason::Refused(why.to_owned()));
+            self.hint = Some(reason);
+            self.fails_at.get_or_insert(now + BETTER_ANSWER);
         }
+    }
+
+    /// Its SYN was replied to: a hint, unless it comes from who holds the same secret. Whatever it says, an
+    /// answer may still come, and counts.
+    pub(crate) fn on_reply(&mut self, now: Instant, reply: &Reply<'_>, bytes: &[u8]) {
+        let Some(proven) = self.conn.is_replied(bytes) else { return };
+        match reply.said {
+            Said::Cookie(cookie) => self.conn.on_cookie(now, cookie),
+            Said::Refused(why) if self.conn.is_opening() => {
+                self.hint = Some(Reason::Refused(why.to_owned()));
+            }
+            Said::OtherVersion if self.conn.is_opening() && reply.version != VERSION => {
+                self.hint = Some(Reason::Version { theirs: reply.version, ours: VERSION });
+                if proven {
+                    self.fails_at = Some(now);
+                }
+            }
+            Said::Refused(_) | Said::OtherVersion | Said::Unknown => {}
+        }
+    }
+
+    /// It is said to know nothing of the session any more: its SYN is sent again, once in a while. If that
+    /// is not true, the answer to that is none.
+    pub(crate) fn on_unknown(&mut self, now: Instant) {
+        if self.outcome().is_none() && self.asked_again.is_none_or(|at| now >= at + ASK_AGAIN) {
+            self.asked_again = Some(now);
+            self.conn.begin_again();
+        }
+    }
+
+    /// It answered its SYN anew. If it has forgotten the session it says nothing any more by the keys of
+    /// that; it is asked to.
+    fn suspect(&mut self, now: Instant) {
+        if self.outcome().is_none() {
+            self.forgotten_at.get_or_insert(now + self.conn.path().rtt.rto() * ANSWERS_WITHIN);
+            self.conn.ping();
+        }
+    }
+
+    /// When it is taken to have forgotten the session, unless it says something before.
+    pub(crate) fn forgotten_at(&self) -> Option<Instant> {
+        self.forgotten_at
+    }
+
+    /// When it fails for what came instead of an answer.
+    pub(crate) fn fails_at(&self) -> Option<Instant> {
+        self.fails_at.filter(|_| self.conn.is_opening())
+    }
+
+    /// The key that it has shown.
+    pub(crate) fn key(&self) -> Option<PublicKey> {
+        self.key
     }
 
     /// An ICMP message about its address: what it says, if it has not answered and this has come often
@@ -75,24 +149,25 @@ impl Member {
         self.hint.take().unwrap_or(never)
     }
 
-    /// Its next datagram of control, if it is owed one; `end`: where the data FIN stands, once it may
-    /// be sent.
+    /// Its next datagram of control, if it is owed one. `end`: where the data FIN stands, once it may be
+    /// sent; `next`: the number of its channel's next packet, if it has one.
     pub(crate) fn emit_control(
         &mut self,
         now: Instant,
         buf: &mut [u8],
-        end: Option<u64>,
+        (end, next): (Option<u64>, Option<u64>),
     ) -> Option<usize> {
-        let conn = &mut self.conn;
-        if conn.wants_control() || conn.is_open() && end.is_some() {
-            conn.emit_control(now, buf, &Report::default(), end)
+        if self.conn.wants_control() || self.conn.is_open() && end.is_some() {
+            let report = self.report(next);
+            self.conn.emit_control(now, buf, &report, end)
         } else {
-            conn.emit_syn(now, buf)
+            self.conn.emit_syn(now, buf)
         }
     }
 
     /// Something sealed came from it; `heard` is option 51, if it says that.
     pub(crate) fn has_heard(&mut self, heard: Option<u8>) {
+        self.forgotten_at = None;
         self.heard_percent = heard.unwrap_or(self.heard_percent);
     }
 

@@ -10,6 +10,7 @@ mod reason;
 mod stall;
 pub(crate) mod thinning;
 pub(crate) mod timers;
+mod told;
 pub(crate) mod watch;
 pub(crate) mod window;
 
@@ -24,6 +25,7 @@ use super::send::space::News;
 use super::time::Instant;
 use crate::error::Reason;
 use crate::stats::{Arrived, Mode, ModeReason};
+use crate::trust::PublicKey;
 use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT};
 use core::ops::Range;
 use core::time::Duration;
@@ -72,6 +74,17 @@ pub(crate) struct Member {
     /// Why it may never answer, by what came instead of an answer and is not proven: an unsealed
     /// refusal, or an ICMP message.
     hint: Option<Reason>,
+    /// When it fails for that.
+    fails_at: Option<Instant>,
+    /// When it is taken to have forgotten the session.
+    forgotten_at: Option<Instant>,
+    /// When its SYN was last sent again because it is said to know nothing of it.
+    asked_again: Option<Instant>,
+    /// The key that it has shown.
+    key: Option<PublicKey>,
+    /// The newest of the group's keys that it was told of, and where that stands in its control
+    /// conversation.
+    group_key: Option<(u8, u64)>,
     /// ICMP messages among them.
     unreachable: u32,
     /// Why it could not join the group.
@@ -115,6 +128,11 @@ impl Member {
             probe_after: Duration::ZERO,
             probed_at: Instant::ZERO,
             hint: None,
+            fails_at: None,
+            forgotten_at: None,
+            asked_again: None,
+            key: None,
+            group_key: None,
             unreachable: 0,
             cannot_join: None,
             off_group: None,

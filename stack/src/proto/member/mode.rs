@@ -20,6 +20,8 @@ pub(crate) enum Cause {
     Silent,
     /// It said that it cannot join.
     CannotJoin,
+    /// The group's new key is in use, and it has not acknowledged that.
+    NoKey,
     /// Time to try the group again.
     Retry,
     /// Its part of the session is over.
@@ -37,6 +39,7 @@ impl Cause {
             Self::Closed => "receive window closed",
             Self::Silent => "silent",
             Self::CannotJoin => "cannot join the group",
+            Self::NoKey => "has not taken the group's new key yet",
             Self::Retry => "tries the group again",
             Self::Ended => "ended",
         }
@@ -58,6 +61,7 @@ pub(crate) const STEPS: &[(Mode, Cause, Mode)] = {
         (M::Multicast, C::Closed, M::Unicast),
         (M::Multicast, C::Silent, M::Unicast),
         (M::Multicast, C::CannotJoin, M::Unicast),
+        (M::Multicast, C::NoKey, M::Unicast),
         (M::Multicast, C::Ended, M::Gone),
         (M::Unicast, C::Retry, M::Trial),
         (M::Unicast, C::Ended, M::Gone),

@@ -17,6 +17,7 @@ impl Member {
             Cause::TimedOut => ModeReason::TimedOut,
             Cause::Closed => ModeReason::Closed,
             Cause::Silent => ModeReason::Silent,
+            Cause::NoKey => ModeReason::NoKey,
             Cause::CannotJoin => ModeReason::CannotJoin(NO_WORDS.to_owned()),
             Cause::Ended if self.off_group.is_some() => return,
             Cause::Ended if !self.conn.has_keys() => ModeReason::NotServed,

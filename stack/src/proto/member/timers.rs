@@ -27,6 +27,7 @@ impl Member {
             own,
             self.stall.deadline(idle),
             self.retry_at,
+            self.forgotten_at,
             self.window.asks_at(),
             log.and_then(|log| self.probe_at(log)),
             self.board.deadline(),

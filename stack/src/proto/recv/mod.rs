@@ -5,6 +5,7 @@ mod ahead;
 pub(crate) mod autotune;
 pub(crate) mod buffer;
 pub(crate) mod declare;
+pub(crate) mod group;
 pub(crate) mod heard;
 mod limits;
 mod ordered;

@@ -4,9 +4,9 @@ use crate::proto::ranges::RangeSet;
 use crate::proto::time::Instant;
 use crate::wire::PnMap;
 
-/// Ranges of packet numbers remembered at most. Sixteen times what one ACK reports (64), so that a
-/// duplicate is known for one even when the path reorders and loses heavily.
-pub(crate) const MAX_REMEMBERED: usize = 1024;
+/// Ranges of packet numbers remembered at most: two and a gap each, so a duplicate is known for one within
+/// 4096 numbers and more, even where every other packet is lost.
+pub(crate) const MAX_REMEMBERED: usize = 2048;
 
 /// What recording a packet told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

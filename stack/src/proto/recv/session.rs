@@ -3,22 +3,20 @@
 use super::autotune::Autotune;
 use super::buffer::{Accepted, RecvBuffer};
 use super::declare::Declarations;
+use super::group::{GroupKey, GroupRx};
 use super::heard::Heard;
-use super::pns::PnTracker;
-use crate::config::{Delivery, Group};
+use crate::config::Delivery;
 use crate::error::{DeclareError, Reason};
 use crate::proto::conn::Conn;
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::emit::Report;
 use crate::proto::conn::incoming::{Incoming, dissect};
-use crate::proto::event::{ControlRead, ReadOutcome};
+use crate::proto::endpoint::listen::Pass;
+use crate::proto::event::{Arrival, ControlRead, ReadOutcome};
 use crate::proto::send::space::{Fired, News};
 use crate::proto::time::Instant;
-use crate::seal::SealKey;
 use crate::stats::{Arrived, Sent};
-use crate::wire::{
-    Ack, Descriptor, Features, GroupStatus, Header, Kind, MAX_OFFSET, Record, expand_pn,
-};
+use crate::wire::{Ack, Descriptor, Features, GroupStatus, Header, Kind, MAX_OFFSET, Record};
 use core::ops::Range;
 use core::time::Duration;
 
@@ -33,23 +31,12 @@ const LEAST_CREDIT: u64 = 2 * crate::wire::PAYLOAD_V4 as u64;
 /// many of each space (docs/wire.md, ACK).
 const SAYABLE: usize = crate::wire::MAX_RANGES / 2;
 
-/// The group of a session, as its receiver sees it.
-#[derive(Debug)]
-pub(crate) struct GroupRx {
-    pub(crate) group: Group,
-    pub(crate) cid: u64,
-    key: Option<(u8, SealKey)>,
-    joined: bool,
-    status: GroupStatus,
-    tracker: PnTracker,
-    /// Largest packet number in the last report.
-    told: u64,
-}
-
 /// One receiving session.
 #[derive(Debug)]
 pub(crate) struct Receiving {
     pub(crate) conn: Conn,
+    /// By what its sender came in.
+    pass: Pass,
     pub(crate) delivery: Delivery,
     /// The sender asks what the application holds.
     pub(crate) declares: bool,
@@ -79,21 +66,15 @@ impl Receiving {
     pub(crate) fn new(
         conn: Conn,
         descriptor: &Descriptor,
+        pass: Pass,
         (capacity, most): (usize, usize),
     ) -> Self {
         let unordered = descriptor.features.contains(Features::UNORDERED);
         let delivery = if unordered { Delivery::Unordered } else { Delivery::Ordered };
-        let group = descriptor.group.map(|group| GroupRx {
-            group,
-            cid: descriptor.group_cid,
-            key: None,
-            joined: false,
-            status: GroupStatus::Joining,
-            tracker: PnTracker::new(),
-            told: 0,
-        });
+        let group = GroupRx::offered(descriptor, conn.names().peer.ip());
         Self {
             conn,
+            pass,
             delivery,
             declares: descriptor.features.contains(Features::DECLARES),
             buffer: RecvBuffer::new(delivery, capacity),
@@ -112,6 +93,34 @@ impl Receiving {
             released: false,
             leave_due: false,
             changed: false,
+        }
+    }
+
+    /// By what its sender came in.
+    pub(crate) fn pass(&self) -> &Pass {
+        &self.pass
+    }
+
+    /// Its sender may not send here: it is told why, and nobody here hears of it.
+    pub(crate) fn turn_away(&mut self, why: &str) {
+        self.group = None;
+        self.conn.abort(why);
+        self.end(Reason::Cancelled(why.to_owned()));
+        self.released = true;
+    }
+
+    /// Its sender may not send here any more.
+    pub(crate) fn revoke(&mut self, why: &str) {
+        self.conn.abort(why);
+        self.end(Reason::Cancelled(why.to_owned()));
+    }
+
+    /// The sender is where this came from: it is authentic, and nothing that was sent to where the handshake
+    /// came from has arrived. Somebody may have repeated that from elsewhere.
+    pub(crate) fn moved(&mut self, arrival: &Arrival) {
+        self.conn.moved(arrival);
+        if let Some(group) = &mut self.group {
+            group.moved(arrival.from.ip());
         }
     }
 
@@ -137,6 +146,9 @@ impl Receiving {
             self.heard.record(false);
         }
         self.conn.book(now, incoming, ce);
+        if let (Some(pn), Some(group)) = (incoming.newest, &mut self.group) {
+            group.newest_is(pn);
+        }
         if let Some(ack) = &incoming.ack {
             self.on_ack(now, ack);
         }
@@ -145,24 +157,15 @@ impl Receiving {
         self.conn.settle(now);
     }
 
-    /// Takes a sealed datagram that came through the group.
+    /// Takes a datagram that came through the group, and was opened: `pn` is its whole packet number.
     pub(crate) fn on_group(
         &mut self,
         now: Instant,
-        header: Header,
-        header_len: usize,
-        datagram: &mut [u8],
+        (header, header_len): (Header, usize),
+        pn: u64,
+        datagram: &[u8],
         ce: bool,
     ) {
-        let Some(group) = &self.group else { return };
-        let Some((key_id, key)) = &group.key else { return };
-        let pn = expand_pn(header.encap.pn, group.tracker.largest().unwrap_or(0));
-        if *key_id != header.encap.key_id
-            || !group.tracker.is_new(pn)
-            || key.open(pn, datagram, header_len).is_err()
-        {
-            return;
-        }
         let irs = self.conn.names().irs;
         let Some(incoming) = dissect(header, header_len, pn, irs, datagram) else { return };
         if !self.accept_data(now, &incoming, true) {
@@ -170,7 +173,7 @@ impl Receiving {
         }
         self.heard.record(true);
         if let Some(group) = &mut self.group {
-            let recorded = group.tracker.record(now, pn, ce, true);
+            let recorded = group.record(now, pn, header.encap.key_id, ce);
             self.conn.on_group_packet(now, recorded);
         }
         self.after_data();
@@ -249,9 +252,11 @@ impl Receiving {
         self.changed |= self.conn.take_control_news();
         for notice in notices {
             match notice {
-                Notice::GroupKey { id, key } => {
-                    if let Some(group) = &mut self.group {
-                        group.key = Some((id, SealKey::from_bytes(&key)));
+                Notice::GroupKey { id, key, overlap_ms } => {
+                    let suite = self.conn.suite();
+                    if let (Some(group), Some(suite)) = (&mut self.group, suite) {
+                        let overlap = Duration::from_millis(u64::from(overlap_ms));
+                        group.take_key(GroupKey::new(suite, id, *key), overlap);
                     }
                     self.tell_joined();
                 }
@@ -276,7 +281,7 @@ impl Receiving {
 
     fn set_status(&mut self, status: GroupStatus) {
         if let Some(group) = &mut self.group {
-            group.status = status;
+            group.set_status(status);
         }
     }
 
@@ -285,7 +290,7 @@ impl Receiving {
         match result {
             Ok(()) => {
                 if let Some(group) = &mut self.group {
-                    group.joined = true;
+                    group.joined();
                 }
                 self.tell_joined();
             }
@@ -298,9 +303,7 @@ impl Receiving {
 
     /// Says JOINED once the group can be heard and opened.
     fn tell_joined(&mut self) {
-        let Some(group) = &mut self.group else { return };
-        if group.joined && group.key.is_some() && group.status == GroupStatus::Joining {
-            group.status = GroupStatus::Joined;
+        if self.group.as_mut().is_some_and(GroupRx::becomes_joined) {
             self.conn.control_mut().push(&Record::Joined);
         }
     }
@@ -315,10 +318,11 @@ impl Receiving {
         let report = Report {
             data_next: buffer.next(),
             data_edge,
-            group_status: group.as_ref().map_or(GroupStatus::None, |g| g.status),
-            group: group.as_ref().map(|g| &g.tracker),
-            map: group.as_ref().is_some_and(|g| g.tracker.ranges_above(g.told) > SAYABLE),
+            group_status: group.as_ref().map_or(GroupStatus::None, GroupRx::status),
+            group: group.as_ref().map(GroupRx::tracker),
+            map: group.as_ref().is_some_and(|g| g.unsaid() > SAYABLE),
             heard: Some(heard.percent()), // TCP-XM slide 17: option 51 in every ACK
+            newest: None,
         };
         self.told_edge = report.data_edge;
         // Control bytes that ride along leave no room for the map.
@@ -327,7 +331,7 @@ impl Receiving {
         if let Some(group) = group
             && told
         {
-            group.told = group.tracker.largest().unwrap_or(0);
+            group.said();
         }
         sent.datagrams += 1;
         sent.datagram_bytes += len as u64;

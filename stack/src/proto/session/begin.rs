@@ -3,14 +3,13 @@
 use super::Session;
 use super::settle::Told;
 use crate::error::Reason;
-use crate::proto::channel::Channel;
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::incoming::{AnswerKind, Incoming};
 use crate::proto::event::Arrival;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
 use crate::proto::time::Instant;
-use crate::wire::{Features, Header, Kind, TAG_LEN};
+use crate::wire::{Features, Header, Kind, Reply};
 use std::net::SocketAddr;
 
 impl Session {
@@ -20,13 +19,14 @@ impl Session {
         now: Instant,
         index: usize,
         arrival: &Arrival,
-        header: &Header,
-        header_len: usize,
+        header: (&Header, usize),
         datagram: &[u8],
     ) {
-        let payload = &datagram[header_len..datagram.len() - TAG_LEN];
         let m = &mut self.members[index];
-        let Some(answer) = m.on_syn_ack(now, arrival, header, payload) else { return };
+        let Some(answer) = m.on_syn_ack(now, arrival, header, datagram) else { return };
+        if let AnswerKind::Restarted = answer.kind {
+            return; // it is asked whether that is so
+        }
         if let AnswerKind::Again(news) = answer.kind {
             self.settle(now, index, Told::Alone(news));
             if !answer.features.contains(Features::GROUPS) {
@@ -47,11 +47,11 @@ impl Session {
             return;
         }
         let joins = features.contains(Features::XM) && features.contains(Features::GROUPS);
-        match self.channel_of(index).map(Channel::key_record) {
-            Some(key) if joins => {
-                let m = &mut self.members[index];
-                m.joins();
-                m.conn_mut().control_mut().push(&key);
+        let Self { members, channels, .. } = self;
+        match members[index].channel().map(|id| &channels[id.0]) {
+            Some(channel) if joins => {
+                members[index].joins();
+                channel.tell_keys(&mut members[index]);
             }
             Some(_) => {
                 self.members[index].cannot_join("it takes no groups".to_owned());
@@ -81,9 +81,25 @@ impl Session {
         }
     }
 
-    /// An unsealed refusal: a hint for the report, never fatal alone.
-    pub(crate) fn on_refusal(&mut self, index: usize, why: &str) {
-        self.members[index].on_refusal(why);
+    /// A reply to a member's SYN, from where it should come.
+    pub(crate) fn on_reply(
+        &mut self,
+        now: Instant,
+        index: usize,
+        from: SocketAddr,
+        (reply, bytes): (&Reply<'_>, &[u8]),
+    ) {
+        if self.members[index].addr() == from {
+            self.members[index].on_reply(now, reply, bytes);
+        }
+    }
+
+    /// Somebody says, and anybody on the way may, that a receiver does not know this id of its own any more.
+    pub(crate) fn on_unknown(&mut self, now: Instant, from: SocketAddr, cid: u64) {
+        let found = |m: &Member| m.addr() == from && m.conn().names().remote_cid == cid;
+        if let Some(index) = self.members.iter().position(found) {
+            self.members[index].on_unknown(now);
+        }
     }
 
     /// An ICMP message about a datagram to this address: ends a member that has not answered yet
@@ -110,7 +126,7 @@ impl Session {
         (header, header_len): (Header, usize),
         datagram: &mut [u8],
     ) {
-        let Some(conn) = self.members.get(index).map(Member::conn) else { return };
+        let Some(conn) = self.members.get_mut(index).map(Member::conn_mut) else { return };
         if conn.names().peer == from
             && let Some(incoming) = conn.open(header, header_len, datagram)
         {
@@ -217,6 +233,15 @@ impl Session {
         if self.members[index].outcome().is_none() {
             self.members[index].conn_mut().abort(why);
             self.end_member(now, index, Err(Reason::Cancelled(why.to_owned())));
+        }
+    }
+
+    /// Ends the session at once for one member, and shuts it out: what goes to its group from now on is
+    /// sealed with a key that it is not told, as soon as the others have that.
+    pub(crate) fn exclude(&mut self, now: Instant, index: usize, why: &str) {
+        self.drop_member(now, index, why);
+        if let Some(id) = self.members[index].channel() {
+            self.channels[id.0].replace_key();
         }
     }
 

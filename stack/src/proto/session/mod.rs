@@ -11,6 +11,7 @@ pub(crate) mod declare;
 pub(crate) mod plan;
 pub(crate) mod settle;
 pub(crate) mod size;
+pub(crate) mod tell;
 pub(crate) mod timers;
 pub(crate) mod transmit;
 
@@ -30,6 +31,7 @@ use super::time::Instant;
 use crate::config::{Algorithm, Content, Delivery, SessionConfig};
 use crate::error::{ConfigError, EndError, Reason};
 use crate::stats::{MemberReport, ModeReason, Sent};
+use crate::trust::SenderTrust;
 use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
 use core::ops::Range;
 use std::net::SocketAddr;
@@ -44,6 +46,7 @@ pub(crate) const MAX_MEMBERS: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Session {
     config: SessionConfig,
+    trust: Arc<SenderTrust>,
     members: Vec<Member>,
     store: Store,
     channels: Vec<Channel>,
@@ -72,6 +75,7 @@ impl Session {
     pub(crate) fn new(
         now: Instant,
         mut config: SessionConfig,
+        trust: SenderTrust,
         peers: &[SocketAddr],
         port: u16,
         rng: &mut Rng,
@@ -84,10 +88,12 @@ impl Session {
             Content::Source { len } => Store::source(len),
         };
         let segment = if peers.iter().all(SocketAddr::is_ipv4) { PAYLOAD_V4 } else { PAYLOAD_V6 };
-        let channel = |group| Channel::new(group, &config, peers.len(), segment as u64, rng);
+        let seal = (now, trust.credentials().suite());
+        let channel = |group| Channel::new(seal, group, &config, peers.len(), segment as u64, rng);
         let channels: Vec<Channel> = config.group.map(channel).into_iter().collect();
         let mut session = Self {
             descriptor: describe(&config, segment, channels.first()),
+            trust: Arc::new(trust),
             members: Vec::with_capacity(peers.len()),
             store,
             channels,
@@ -117,7 +123,7 @@ impl Session {
 
     fn new_member(&self, now: Instant, peer: SocketAddr, rng: &mut Rng) -> Member {
         let names = blank_names(peer, self.carrier.port, rng.u64(), self.carrier.iss);
-        let opening = Opening::new(now, &names, &self.descriptor, rng.bytes32());
+        let opening = Opening::new(now, &names, &self.descriptor, (&self.trust, rng.bytes32()));
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::connect(names, opening, algorithm, idle, now);
         let v6 = peer.is_ipv6();
@@ -180,6 +186,7 @@ impl Session {
         let history = m.history();
         let until = history.ended_at().unwrap_or(now);
         MemberReport {
+            key: m.key(),
             addr: m.addr(),
             outcome: m.outcome().cloned(),
             mode: history.mode(m.mode()),
@@ -330,6 +337,7 @@ fn describe(config: &SessionConfig, segment: usize, channel: Option<&Channel>) -
         segment_size: segment as u16,
         group_cid: channel.map_or(0, Channel::cid),
         group: channel.map(Channel::group),
+        group_from: config.group_from,
     }
 }
 
@@ -337,3 +345,5 @@ fn describe(config: &SessionConfig, segment: usize, channel: Option<&Channel>) -
 mod tests;
 #[cfg(test)]
 mod tests_declared;
+#[cfg(test)]
+mod tests_replies;

@@ -12,8 +12,9 @@ use crate::proto::member::mode::Cause;
 use crate::proto::member::plan::Step;
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
-use crate::seal::{Keys, SealKey};
+use crate::seal::{Keys, Suite};
 use crate::stats::Mode;
+use crate::trust::SenderTrust;
 use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT, RangeList, SpaceAck};
 use core::ops::Range;
 use core::time::Duration;
@@ -42,13 +43,23 @@ pub(super) fn peers(n: usize) -> Vec<std::net::SocketAddr> {
     (0..n).map(|n| format!("10.0.0.{}:8737", n + 1).parse().unwrap()).collect()
 }
 
+/// A session that has just begun, whose random choices follow from `seed`.
+pub(super) fn new_session(
+    config: SessionConfig,
+    peers: &[std::net::SocketAddr],
+    seed: u8,
+) -> Result<Session, ConfigError> {
+    let mut rng = Rng::new([seed; 32]);
+    Session::new(at(0), config, SenderTrust::Loopback, peers, 4000, &mut rng)
+}
+
 /// A started session whose members are established, have joined, and whose bytes are at hand.
 fn session(n: usize) -> Session {
     session_of(n, config())
 }
 
 fn session_of(n: usize, config: SessionConfig) -> Session {
-    let mut s = Session::new(at(0), config, &peers(n), 4000, &mut Rng::new([3; 32])).unwrap();
+    let mut s = new_session(config, &peers(n), 3).unwrap();
     establish(&mut s);
     s
 }
@@ -56,8 +67,7 @@ fn session_of(n: usize, config: SessionConfig) -> Session {
 /// Its members are established and in the group, and its bytes are at hand: it has started.
 pub(super) fn establish(s: &mut Session) {
     for m in &mut s.members {
-        let key = SealKey::from_bytes(&[1; 32]);
-        m.establish(Keys { tx: key.clone(), rx: key }, 1 << 30);
+        m.establish(Keys::new(Suite::Xx, [1; 32], [1; 32]), 1 << 30);
         m.need_mut().wait_until(at(1000));
         m.path_mut().rtt.sample(Duration::from_millis(10));
         m.group_path_mut().rtt.sample(Duration::from_millis(10));
@@ -272,7 +282,7 @@ fn a_report_of_what_was_never_sent_changes_nothing() {
 #[test]
 fn a_session_that_cannot_be_is_refused() {
     let new = |config: SessionConfig, peers: &[std::net::SocketAddr]| {
-        Session::new(at(0), config, peers, 1, &mut Rng::new([0; 32])).map(|_| ())
+        new_session(config, peers, 0).map(|_| ())
     };
     assert_eq!(new(config(), &[]), Err(ConfigError::NoReceiver));
     let twice = [peers(1), peers(1)].concat();

@@ -2,7 +2,7 @@
 //! back, nothing is sent to one alone that it does not lack, and the group carries only what two or
 //! more lack, as far as the sender has been told.
 
-use super::tests::{GROUP, LEN, ack, at, establish, peers, train};
+use super::tests::{GROUP, LEN, ack, at, establish, new_session, peers, train};
 use super::{Session, plan::Target};
 use crate::config::{Content, Delivery, Group, SessionConfig};
 use crate::error::Reason;
@@ -81,7 +81,7 @@ impl Bench {
             ..SessionConfig::default()
         };
         let peers = peers(members);
-        let mut s = Session::new(at(0), config, &peers, 4000, &mut Rng::new([5; 32])).unwrap();
+        let mut s = new_session(config, &peers, 5).unwrap();
         establish(&mut s);
         s.finish();
         let told = vec![vec![Told::Nothing; PIECES]; members];
@@ -270,7 +270,7 @@ proptest! {
 fn a_stream_that_is_read_once_cannot_be_asked_again() {
     let config =
         SessionConfig { content: Content::Stream { ring: 1 << 16 }, ..SessionConfig::default() };
-    let mut s = Session::new(at(0), config, &peers(1), 1, &mut Rng::new([1; 32])).unwrap();
+    let mut s = new_session(config, &peers(1), 1).unwrap();
     establish(&mut s);
     s.write(&vec![7; 1 << 16]);
     while train(&mut s, at(1)).is_some() {}
@@ -290,7 +290,7 @@ fn a_million_blocks_scattered_take_a_mebibyte_a_member() {
         declares: true,
         ..SessionConfig::default()
     };
-    let mut s = Session::new(at(0), config, &peers(8), 1, &mut Rng::new([1; 32])).unwrap();
+    let mut s = new_session(config, &peers(8), 1).unwrap();
     establish(&mut s);
     let mut rng = Rng::new([9; 32]);
     for member in 0..8 {

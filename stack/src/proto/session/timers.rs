@@ -28,6 +28,7 @@ impl Session {
             if let Some(repeat) = m.conn().opening_deadline() {
                 consider(Some(repeat));
                 consider(Some(self.began + self.config.connect_timeout));
+                consider(m.fails_at());
             } else {
                 let log = self.channel_of(index).map(Channel::log);
                 consider(m.deadline(now, log, self.config.idle_timeout));
@@ -80,13 +81,14 @@ impl Session {
         for channel in channels.iter_mut().filter(|_| *started) {
             channel.refresh(now, members);
         }
+        self.tell(now);
     }
 
     fn member_timers(&mut self, now: Instant, index: usize) {
         let (began, connect) = (self.began, self.config.connect_timeout);
         let m = &mut self.members[index];
         if m.is_opening() {
-            if now >= began + connect {
+            if now >= began + connect || m.fails_at().is_some_and(|at| at <= now) {
                 let reason = m.give_up(Reason::NeverAnswered(connect));
                 self.end_member(now, index, Err(reason));
             }
@@ -122,6 +124,11 @@ impl Session {
     }
 
     fn served_timers(&mut self, now: Instant, index: usize) {
+        if self.members[index].forgotten_at().is_some_and(|at| at <= now) {
+            self.members[index].conn_mut().drop_dead();
+            self.end_member(now, index, Err(Reason::Forgotten));
+            return;
+        }
         let (at, idle) = (self.at(index), self.config.idle_timeout);
         let segment = self.channel_of(index).map_or(0, Channel::segment);
         let m = &mut self.members[index];

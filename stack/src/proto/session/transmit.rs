@@ -3,7 +3,7 @@
 use super::Session;
 use super::plan::Target;
 use crate::config::Algorithm;
-use crate::proto::channel::ChannelId;
+use crate::proto::channel::{Channel, ChannelId};
 use crate::proto::event::Transmit;
 use crate::proto::member::Member;
 use crate::proto::member::plan::Step;
@@ -151,8 +151,9 @@ impl Session {
             } else {
                 None
             };
+            let next = self.channel_of(index).map(Channel::next_pn);
             let m = &mut self.members[index];
-            if let Some(len) = m.emit_control(now, buf, end) {
+            if let Some(len) = m.emit_control(now, buf, (end, next)) {
                 self.turn.control = index;
                 return Some(unicast(m, len, len, 1));
             }

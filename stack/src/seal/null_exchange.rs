@@ -1,16 +1,8 @@
-//! The handshake's three messages, in the shape of Noise XX (Noise Protocol Framework, revision
-//! 34, 7.5): the initiator's, the responder's answer, and the initiator's proof. They travel in
-//! SYN, SYN-ACK and ACK and add no round trip.
-//!
-//! Here a message carries a nonce in the clear where Noise carries a key. The second and the third
-//! prove that their sender saw the message before, so that neither end accepts an answer from
-//! someone who only guesses; they prove nothing about who that is.
+//! The null seal's exchange, in the shape of Noise's XX: a nonce in the clear where Noise has a key. The
+//! second and third message prove that their sender saw the one before, so that neither end accepts
+//! an answer from someone who only guesses; they prove nothing about who that is.
 
-use super::{Keys, SealError, SealKey};
-use core::fmt;
-
-/// Longest message, in bytes: what the second one of Noise XX needs.
-pub const MAX_MESSAGE: usize = crate::wire::tlv::MAX_HANDSHAKE;
+use super::SealError;
 
 /// A nonce or a proof.
 const PART: usize = 32;
@@ -24,7 +16,7 @@ const THIRD_PROOF: &str = "tcpxm 2026 null seal: proof in the third message";
 const TO_RESPONDER: &str = "tcpxm 2026 null seal: key from initiator to responder";
 const TO_INITIATOR: &str = "tcpxm 2026 null seal: key from responder to initiator";
 
-type Part = [u8; PART];
+pub(super) type Part = [u8; PART];
 
 /// Both nonces, once an end knows them.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,35 +39,34 @@ impl Nonces {
     }
 
     /// Keys to the responder and to the initiator.
-    fn keys(&self) -> (SealKey, SealKey) {
-        let key = |context| SealKey::from_bytes(&self.derive(context));
-        (key(TO_RESPONDER), key(TO_INITIATOR))
+    fn keys(&self) -> (Part, Part) {
+        (self.derive(TO_RESPONDER), self.derive(TO_INITIATOR))
     }
 }
 
 /// The end that sends the first message: the session's sender.
 #[derive(Clone)]
-pub struct Initiator {
+pub(super) struct Initiator {
     nonce: Part,
     nonces: Option<Nonces>,
 }
 
 impl Initiator {
     /// `random` must be fresh for every association.
-    pub fn new(random: [u8; 32]) -> Self {
+    pub(super) fn new(random: [u8; 32]) -> Self {
         Self { nonce: random, nonces: None }
     }
 
-    /// Writes the first message at the start of `buf`, which has [`MAX_MESSAGE`] bytes, and gives
+    /// Writes the first message at the start of `buf`, which is long enough, and gives
     /// its length.
-    pub fn first(&self, buf: &mut [u8]) -> usize {
+    pub(super) fn first(&self, buf: &mut [u8]) -> usize {
         buf[..FIRST].copy_from_slice(&self.nonce);
         FIRST
     }
 
     /// Takes the second message. The first valid one counts: another changes nothing and is an
     /// error, the same again is not.
-    pub fn second(&mut self, msg: &[u8]) -> Result<(), SealError> {
+    pub(super) fn second(&mut self, msg: &[u8]) -> Result<(), SealError> {
         let msg: &[u8; SECOND] = msg.try_into().map_err(|_| SealError::Length)?;
         let (mut responder, mut proof) = ([0; PART], [0; PART]);
         responder.copy_from_slice(&msg[..PART]);
@@ -94,66 +85,50 @@ impl Initiator {
         }
     }
 
-    /// Writes the third message at the start of `buf`, which has [`MAX_MESSAGE`] bytes, and gives
+    /// Writes the third message at the start of `buf`, which is long enough, and gives
     /// its length; `None` before the second one.
-    pub fn third(&self, buf: &mut [u8]) -> Option<usize> {
+    pub(super) fn third(&self, buf: &mut [u8]) -> Option<usize> {
         let nonces = self.nonces.as_ref()?;
         buf[..THIRD].copy_from_slice(&nonces.derive(THIRD_PROOF));
         Some(THIRD)
     }
 
-    /// The keys; `None` before the second message.
-    pub fn keys(&self) -> Option<Keys> {
-        let (tx, rx) = self.nonces.as_ref()?.keys();
-        Some(Keys { tx, rx })
+    /// What it seals with, and what it opens with; `None` before the second message.
+    pub(super) fn keys(&self) -> Option<(Part, Part)> {
+        self.nonces.as_ref().map(Nonces::keys)
     }
 }
 
 /// The end that answers: a receiver. It needs no timer; asked again, it gives the same answer.
 #[derive(Clone)]
-pub struct Responder {
+pub(super) struct Responder {
     nonces: Nonces,
 }
 
 impl Responder {
     /// Answers `first`, the first message. `random` must be fresh for every association.
-    pub fn new(random: [u8; 32], first: &[u8]) -> Result<Self, SealError> {
+    pub(super) fn new(random: [u8; 32], first: &[u8]) -> Result<Self, SealError> {
         let initiator = first.try_into().map_err(|_| SealError::Length)?;
         Ok(Self { nonces: Nonces { initiator, responder: random } })
     }
 
-    /// Writes the second message at the start of `buf`, which has [`MAX_MESSAGE`] bytes, and gives
+    /// Writes the second message at the start of `buf`, which is long enough, and gives
     /// its length.
-    pub fn second(&self, buf: &mut [u8]) -> usize {
+    pub(super) fn second(&self, buf: &mut [u8]) -> usize {
         buf[..PART].copy_from_slice(&self.nonces.responder);
         buf[PART..SECOND].copy_from_slice(&self.nonces.derive(SECOND_PROOF));
         SECOND
     }
 
-    /// Takes the third message: the initiator is where its datagrams say, for it saw the second.
-    pub fn third(&self, msg: &[u8]) -> Result<Keys, SealError> {
+    /// Takes the third message: the initiator is where its datagrams say, for it saw the second. Gives
+    /// what this end seals with, and what it opens with.
+    pub(super) fn third(&self, msg: &[u8]) -> Result<(Part, Part), SealError> {
         let proof: &Part = msg.try_into().map_err(|_| SealError::Length)?;
         if !self.nonces.proves(THIRD_PROOF, proof) {
             return Err(SealError::Proof);
         }
         let (rx, tx) = self.nonces.keys();
-        Ok(Keys { tx, rx })
-    }
-}
-
-/// Without the nonces, from which the keys follow.
-impl fmt::Debug for Initiator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Initiator")
-            .field("answered", &self.nonces.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Without the nonces, from which the keys follow.
-impl fmt::Debug for Responder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responder").finish_non_exhaustive()
+        Ok((tx, rx))
     }
 }
 
@@ -162,9 +137,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const ROOM: usize = 64;
+
     /// The whole exchange: both ends and the three messages.
     fn exchange(a: Part, b: Part) -> (Initiator, Responder, [Vec<u8>; 3]) {
-        let mut buf = [0; MAX_MESSAGE];
+        let mut buf = [0; ROOM];
         let mut initiator = Initiator::new(a);
         let n = initiator.first(&mut buf);
         let first = buf[..n].to_vec();
@@ -177,33 +154,26 @@ mod tests {
         (initiator, responder, [first, second, third])
     }
 
-    fn opens(tx: &SealKey, rx: &SealKey) -> bool {
-        let mut datagram = [0; 60];
-        tx.seal(1, &mut datagram, 36);
-        rx.open(1, &mut datagram, 36).is_ok()
-    }
-
     #[test]
     fn both_ends_get_matching_keys_that_differ_by_direction() {
         let (initiator, responder, [_, _, third]) = exchange([1; 32], [2; 32]);
         let (i, r) = (initiator.keys().unwrap(), responder.third(&third).unwrap());
-        assert!(opens(&i.tx, &r.rx) && opens(&r.tx, &i.rx));
-        assert!(!opens(&i.tx, &i.rx) && !opens(&r.tx, &r.rx), "reflection");
+        assert!(i.0 == r.1 && r.0 == i.1 && i.0 != r.0);
         let other = exchange([1; 32], [3; 32]).0.keys().unwrap();
-        assert!(!opens(&other.tx, &r.rx), "another association");
+        assert_ne!(other, i, "another association");
     }
 
     #[test]
     fn nothing_comes_before_the_second_message() {
         let initiator = Initiator::new([1; 32]);
         assert!(initiator.keys().is_none());
-        assert!(initiator.third(&mut [0; MAX_MESSAGE]).is_none());
+        assert!(initiator.third(&mut [0; ROOM]).is_none());
     }
 
     #[test]
     fn a_repeated_answer_is_the_same_and_another_one_changes_nothing() {
         let (mut initiator, responder, [first, second, third]) = exchange([1; 32], [2; 32]);
-        let mut buf = [0; MAX_MESSAGE];
+        let mut buf = [0; ROOM];
         let n = responder.second(&mut buf);
         assert_eq!(buf[..n], second);
         assert_eq!(initiator.second(&second), Ok(()));

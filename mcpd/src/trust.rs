@@ -1,0 +1,164 @@
+//! Who may send to this daemon, and what: decided from its options and files, at the start and at SIGHUP.
+
+use crate::args::Cli;
+use crate::report::say;
+use mcp_keys::identity_file::IdentityFileError;
+use mcp_keys::places::{self, Environment};
+use mcp_keys::{AuthorizedKeys, CidKey, Permit, Secrets, identity_file};
+use std::sync::Arc;
+use std::time::SystemTime;
+use tcpxm::api::Receiver;
+use tcpxm::trust::{Identity, ListenKeys, ListenTrust};
+use thiserror::Error;
+
+/// Why it cannot be said who may send.
+#[derive(Debug, Error)]
+pub(crate) enum TrustError {
+    /// The options contradict each other.
+    #[error("{0}; see mcpd --help")]
+    Usage(String),
+    /// A file cannot be used.
+    #[error("{0}")]
+    Here(String),
+}
+
+/// Who may send.
+#[derive(Debug, Clone)]
+pub(crate) struct Decided {
+    pub(crate) listen: ListenTrust,
+    /// With keys: what each may do.
+    pub(crate) permits: Option<Arc<AuthorizedKeys>>,
+    /// What is to be said at the start.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Decided {
+    /// Whether other hosts may send: only then others than loopback are listened on.
+    pub(crate) fn is_for_others(&self) -> bool {
+        !matches!(self.listen, ListenTrust::Loopback)
+    }
+}
+
+/// Said instead of listening for other hosts.
+pub(crate) const NEITHER: &str = "without a secret or keys only loopback is listened on: give --listen 127.0.0.1, \
+    or --secret-file FILE (mcp key --secret FILE makes one for all hosts), or put the keys of those who may \
+    send (mcp key shows one) into authorized_keys";
+
+/// Decides. `before`: this host's identity, if it has been read already.
+pub(crate) fn decide(cli: &Cli, before: Option<&Arc<Identity>>) -> Result<Decided, TrustError> {
+    let common = &cli.common;
+    let environment = Environment::of_process();
+    let here = |why: &dyn std::fmt::Display| TrustError::Here(why.to_string());
+    let list = match &cli.authorized_keys {
+        Some(path) => Some(path.clone()),
+        None => environment.config_dir().ok().map(|dir| places::authorized_keys(&dir)),
+    };
+    let keys = list.map(|path| AuthorizedKeys::read(&path, &environment)).transpose();
+    let keys = keys.map_err(|error| here(&error))?.flatten();
+    if let (Some(path), None) = (&cli.authorized_keys, &keys) {
+        return Err(TrustError::Here(format!("{}: there is no such file", path.display())));
+    }
+    let with_keys = |what: &str, keys: &AuthorizedKeys| {
+        let list = keys.path().display();
+        TrustError::Usage(format!(
+            "{what} and {list} exclude each other: remove the one or the other"
+        ))
+    };
+    match (&common.secret_file, common.insecure_plaintext, keys) {
+        (Some(_), true, _) => Err(TrustError::Usage(
+            "--secret-file and --insecure-plaintext exclude each other".to_owned(),
+        )),
+        (Some(_), _, Some(keys)) => Err(with_keys("--secret-file", &keys)),
+        (_, true, Some(keys)) => Err(with_keys("--insecure-plaintext", &keys)),
+        (Some(path), false, None) => {
+            let secrets = Secrets::read(path, &environment).map_err(|error| here(&error))?;
+            let all = secrets.all().map(|secret| Arc::new(secret.clone())).collect();
+            Ok(Decided { listen: ListenTrust::Secret(all), permits: None, notes: Vec::new() })
+        }
+        (None, true, None) => {
+            let what = "not encrypted: whoever reaches this port can write files here, and whoever is on the \
+                        way can read and alter them";
+            let notes = vec![what.to_owned()];
+            Ok(Decided { listen: ListenTrust::Plaintext, permits: None, notes })
+        }
+        (None, false, Some(keys)) => {
+            let (identity, notes) = identity(cli, &environment, before)?;
+            let authorized = keys.keys().map(|(key, _)| *key).collect();
+            let listen = ListenTrust::Keys(ListenKeys { identity, authorized });
+            Ok(Decided { listen, permits: Some(Arc::new(keys)), notes })
+        }
+        (None, false, None) => {
+            Ok(Decided { listen: ListenTrust::Loopback, permits: None, notes: Vec::new() })
+        }
+    }
+}
+
+/// This host's identity. Where none can be kept, one for as long as this process runs.
+fn identity(
+    cli: &Cli,
+    environment: &Environment,
+    before: Option<&Arc<Identity>>,
+) -> Result<(Arc<Identity>, Vec<String>), TrustError> {
+    let here = |error: &dyn std::fmt::Display| TrustError::Here(error.to_string());
+    let kept = match environment.state_dir(cli.common.state_dir.as_deref()) {
+        Ok(state) => identity_file::read_or_create(&places::host_identity(&state)),
+        Err(error) => return without_place(before, &error),
+    };
+    match kept {
+        Ok((identity, _)) => {
+            let note = format!("this host's key: {}", identity.public().fingerprint());
+            Ok((Arc::new(identity), vec![note]))
+        }
+        // One that is there and cannot be used is not replaced.
+        Err(IdentityFileError::Write(error)) => without_place(before, &error),
+        Err(error) => Err(here(&error)),
+    }
+}
+
+/// Where none can be kept: the one of before, or a new one.
+fn without_place(
+    before: Option<&Arc<Identity>>,
+    why: &dyn std::fmt::Display,
+) -> Result<(Arc<Identity>, Vec<String>), TrustError> {
+    if let Some(before) = before {
+        return Ok((Arc::clone(before), Vec::new()));
+    }
+    let identity = identity_file::random().map_err(|error| TrustError::Here(error.to_string()))?;
+    let note =
+        format!("this host's key is a new one at each start, and senders will say so: {why}");
+    Ok((Arc::new(identity), vec![note]))
+}
+
+/// The key of this host's connection ids; without a place for it, what is to be said.
+pub(crate) fn cid_key(cli: &Cli) -> (Option<tcpxm::trust::CidKey>, Option<String>) {
+    let environment = Environment::of_process();
+    let state = environment.state_dir(cli.common.state_dir.as_deref());
+    let kept = state.map_err(|error| error.to_string()).and_then(|state| {
+        CidKey::read_or_create(&places::cid_key(&state)).map_err(|error| error.to_string())
+    });
+    match kept {
+        Ok(key) => (Some(tcpxm::trust::CidKey::new(*key.as_bytes())), None),
+        Err(why) => {
+            let what = format!("after a restart senders will have to find out by silence: {why}");
+            (None, Some(what))
+        }
+    }
+}
+
+/// What a session may do: its sender's permit, or why it may nothing (any more).
+pub(crate) fn permit(
+    receiver: &Receiver,
+    permits: Option<&AuthorizedKeys>,
+) -> Result<Option<Permit>, String> {
+    let Some(permits) = permits else { return Ok(None) };
+    let key = receiver.peer_key().ok_or("the sender has shown no key")?;
+    let permit = permits.permit(&key, SystemTime::now());
+    permit.map(|permit| Some(permit.clone())).map_err(|refusal| refusal.to_string())
+}
+
+/// Says what there is to say.
+pub(crate) fn tell(notes: &[String], quiet: bool) {
+    if !quiet {
+        notes.iter().for_each(say);
+    }
+}

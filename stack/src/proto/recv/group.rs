@@ -1,0 +1,349 @@
+//! The group of a session, as its receiver sees it: where it comes from, the keys that open it, and which of
+//! its packets arrived.
+
+use super::pns::{PnTracker, Recorded};
+use crate::config::Group;
+use crate::proto::time::Instant;
+use crate::seal::{SealKey, Suite};
+use crate::stats::Foreign;
+use crate::wire::{Descriptor, GroupStatus, Header, expand_pn};
+use core::fmt;
+use core::time::Duration;
+use std::net::IpAddr;
+use zeroize::Zeroizing;
+
+/// A packet whose number is further ahead of the newest that is known than this is not opened: whoever holds
+/// the group's key could otherwise spoil, with one number, how all later ones are completed. The sender says
+/// by its own association what the newest is, four times as often (docs/protocol.md).
+pub(crate) const AHEAD: u64 = 1 << 16;
+
+/// One of the group's keys.
+pub(crate) struct GroupKey {
+    id: u8,
+    bytes: Zeroizing<[u8; 32]>,
+    key: SealKey,
+}
+
+impl GroupKey {
+    pub(crate) fn new(suite: Suite, id: u8, bytes: [u8; 32]) -> Self {
+        Self { id, key: SealKey::new(suite, &bytes), bytes: Zeroizing::new(bytes) }
+    }
+
+    /// Whether another is the same key, not only by its name.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let equal = self.bytes.iter().zip(other.bytes.iter()).fold(0, |d, (a, b)| d | (a ^ b));
+        equal == 0 && self.id == other.id
+    }
+
+    pub(crate) fn key(&self) -> &SealKey {
+        &self.key
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The keys at hand: the last that control brought, and the one before for as long as it is valid.
+#[derive(Debug, Default)]
+struct Keys {
+    now: Option<GroupKey>,
+    before: Option<GroupKey>,
+    /// How long the one before opens what is late, once the last has opened something.
+    overlap: Duration,
+    before_until: Option<Instant>,
+}
+
+impl Keys {
+    fn take(&mut self, key: GroupKey, overlap: Duration) {
+        if self.now.as_ref().is_some_and(|now| now.is(&key)) {
+            return;
+        }
+        self.before = self.now.replace(key);
+        (self.overlap, self.before_until) = (overlap, None);
+    }
+
+    fn find(&self, now: Instant, id: u8) -> Option<&GroupKey> {
+        let before = self.before.as_ref().filter(|_| self.before_until.is_none_or(|at| now < at));
+        self.now.iter().chain(before).find(|key| key.id == id)
+    }
+
+    /// The key with this id has opened a datagram.
+    fn opened(&mut self, now: Instant, id: u8) {
+        if self.before_until.is_none() && self.now.as_ref().is_some_and(|key| key.id == id) {
+            self.before_until = Some(now + self.overlap);
+        }
+    }
+}
+
+/// Why a datagram is not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unwanted {
+    /// It does not come from the session's sender.
+    Foreign,
+    /// It came before, or too far ahead, or its key is not known.
+    Unusable,
+}
+
+/// The group of a session.
+#[derive(Debug)]
+pub(crate) struct GroupRx {
+    group: Group,
+    cid: u64,
+    /// Where its datagrams come from.
+    from: IpAddr,
+    /// That is where the sender's other datagrams come from.
+    as_others: bool,
+    keys: Keys,
+    joined: bool,
+    status: GroupStatus,
+    tracker: PnTracker,
+    /// The newest packet number that the sender has told of.
+    newest: u64,
+    /// Largest packet number in the last report.
+    told: u64,
+    foreign: Foreign,
+}
+
+impl GroupRx {
+    /// The group that a descriptor offers, if it does; `peer` is where the sender's other datagrams come
+    /// from.
+    pub(crate) fn offered(descriptor: &Descriptor, peer: IpAddr) -> Option<Self> {
+        let group = descriptor.group?;
+        let told = group.source.or(descriptor.group_from);
+        Some(Self {
+            group,
+            cid: descriptor.group_cid,
+            from: told.unwrap_or(peer).to_canonical(),
+            as_others: told.is_none(),
+            keys: Keys::default(),
+            joined: false,
+            status: GroupStatus::Joining,
+            tracker: PnTracker::new(),
+            newest: 0,
+            told: 0,
+            foreign: Foreign::default(),
+        })
+    }
+
+    /// The sender's other datagrams come from here.
+    pub(crate) fn moved(&mut self, peer: IpAddr) {
+        if self.as_others {
+            self.from = peer.to_canonical();
+        }
+    }
+
+    pub(crate) fn group(&self) -> Group {
+        self.group
+    }
+
+    pub(crate) fn cid(&self) -> u64 {
+        self.cid
+    }
+
+    pub(crate) fn status(&self) -> GroupStatus {
+        self.status
+    }
+
+    pub(crate) fn set_status(&mut self, status: GroupStatus) {
+        self.status = status;
+    }
+
+    pub(crate) fn tracker(&self) -> &PnTracker {
+        &self.tracker
+    }
+
+    /// What came to it from elsewhere.
+    pub(crate) fn foreign(&self) -> Foreign {
+        self.foreign
+    }
+
+    /// More of its packets than the last report named: how many ranges of them.
+    pub(crate) fn unsaid(&self) -> usize {
+        self.tracker.ranges_above(self.told)
+    }
+
+    /// A report has named all of them.
+    pub(crate) fn said(&mut self) {
+        self.told = self.tracker.largest().unwrap_or(0);
+    }
+
+    /// Control brought a key.
+    pub(crate) fn take_key(&mut self, key: GroupKey, overlap: Duration) {
+        self.keys.take(key, overlap);
+    }
+
+    /// The system has joined the group.
+    pub(crate) fn joined(&mut self) {
+        self.joined = true;
+    }
+
+    /// Whether it can be heard and opened, and that is not said yet; then it is.
+    pub(crate) fn becomes_joined(&mut self) -> bool {
+        let now = self.joined && self.keys.now.is_some() && self.status == GroupStatus::Joining;
+        if now {
+            self.status = GroupStatus::Joined;
+        }
+        now
+    }
+
+    /// The sender says by its own association which packet number is the newest.
+    pub(crate) fn newest_is(&mut self, pn: u64) {
+        self.newest = self.newest.max(pn);
+    }
+
+    /// Whether a datagram may be this session's and is new, before it is opened: then its whole packet
+    /// number.
+    pub(crate) fn wants(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        header: &Header,
+    ) -> Result<u64, Unwanted> {
+        if from.to_canonical() != self.from {
+            self.foreign.count += 1;
+            self.foreign.last = Some(from);
+            return Err(Unwanted::Foreign);
+        }
+        let known = self.tracker.largest().unwrap_or(0).max(self.newest);
+        let pn = expand_pn(header.encap.pn, known);
+        let usable = pn <= known + AHEAD
+            && self.tracker.is_new(pn)
+            && self.key(now, header.encap.key_id).is_some();
+        if usable { Ok(pn) } else { Err(Unwanted::Unusable) }
+    }
+
+    /// The key with this id, if it is valid.
+    pub(crate) fn key(&self, now: Instant, id: u8) -> Option<&GroupKey> {
+        self.keys.find(now, id)
+    }
+
+    /// A datagram was opened, and what it carried was taken.
+    pub(crate) fn record(&mut self, now: Instant, pn: u64, key_id: u8, ce: bool) -> Recorded {
+        self.keys.opened(now, key_id);
+        self.tracker.record(now, pn, ce, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Encap, Features, Kind, Options, Segment, Seq};
+
+    const SENDER: &str = "192.0.2.1";
+
+    fn group() -> GroupRx {
+        let descriptor = Descriptor {
+            features: Features::XM.with(Features::GROUPS),
+            first_offset: 0,
+            segment_size: 1420,
+            group_cid: 9,
+            group: Some(Group { addr: "239.255.1.2:8737".parse().unwrap(), source: None }),
+            group_from: None,
+        };
+        GroupRx::offered(&descriptor, SENDER.parse().unwrap()).unwrap()
+    }
+
+    fn header(key_id: u8, pn: u64) -> Header {
+        let encap = Encap {
+            kind: Kind::Group,
+            tlvs: false,
+            repair: false,
+            key_id,
+            offset_high: 0,
+            cid: 9,
+            pn: pn as u32,
+        };
+        let segment = Segment {
+            src_port: 1,
+            dst_port: 2,
+            seq: Seq(1),
+            ack: None,
+            window: 0,
+            syn: false,
+            fin: false,
+            rst: false,
+            psh: false,
+            options: Options::default(),
+        };
+        Header { encap, segment }
+    }
+
+    fn wants(group: &mut GroupRx, at: Instant, from: &str, key_id: u8, pn: u64) -> Option<u64> {
+        group.wants(at, from.parse().unwrap(), &header(key_id, pn)).ok()
+    }
+
+    fn key(id: u8) -> GroupKey {
+        GroupKey::new(Suite::Xx, id, [id; 32])
+    }
+
+    #[test]
+    fn only_the_sender_is_heard_and_others_are_counted() {
+        let (mut group, t) = (group(), Instant::ZERO);
+        group.take_key(key(1), Duration::ZERO);
+        assert_eq!(wants(&mut group, t, SENDER, 1, 5), Some(5));
+        assert_eq!(wants(&mut group, t, "::ffff:192.0.2.1", 1, 5), Some(5));
+        assert_eq!(wants(&mut group, t, "192.0.2.66", 1, 5), None);
+        assert_eq!(group.foreign().count, 1);
+        assert_eq!(group.foreign().last, Some("192.0.2.66".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_number_far_ahead_needs_the_senders_word() {
+        let (mut group, t) = (group(), Instant::ZERO);
+        group.take_key(key(1), Duration::ZERO);
+        group.record(t, 7, 1, false);
+        assert_eq!(wants(&mut group, t, SENDER, 1, 7 + AHEAD), Some(7 + AHEAD));
+        assert_eq!(wants(&mut group, t, SENDER, 1, 8 + AHEAD), None);
+        group.newest_is(1 << 33);
+        assert_eq!(wants(&mut group, t, SENDER, 1, (1 << 33) + 5), Some((1 << 33) + 5));
+        group.newest_is(5);
+        assert_eq!(
+            wants(&mut group, t, SENDER, 1, (1 << 33) + 5),
+            Some((1 << 33) + 5),
+            "no way back"
+        );
+        group.record(t, (1 << 33) + 5, 1, false);
+        assert_eq!(wants(&mut group, t, SENDER, 1, (1 << 33) + 5), None, "seen");
+    }
+
+    #[test]
+    fn numbers_go_on_where_their_32_bits_wrap() {
+        let (mut group, t) = (group(), Instant::ZERO);
+        group.take_key(key(1), Duration::ZERO);
+        let wrap = 1_u64 << 32;
+        group.newest_is(wrap - 3);
+        for pn in wrap - 2..wrap + 3 {
+            assert_eq!(wants(&mut group, t, SENDER, 1, pn), Some(pn));
+            group.record(t, pn, 1, false);
+            assert_eq!(wants(&mut group, t, SENDER, 1, pn), None, "{pn} comes once more");
+        }
+    }
+
+    #[test]
+    fn two_keys_live_for_the_overlap() {
+        let (mut group, t) = (group(), Instant::ZERO);
+        let overlap = Duration::from_millis(300);
+        assert_eq!(wants(&mut group, t, SENDER, 1, 1), None, "no key yet");
+        group.take_key(key(1), overlap);
+        group.record(t, 1, 1, false);
+        group.take_key(key(2), overlap);
+        group.take_key(key(2), overlap); // the same again changes nothing
+        let late = t + Duration::from_secs(9);
+        assert_eq!(wants(&mut group, late, SENDER, 1, 2), Some(2), "the new one is not in use");
+        group.record(late, 3, 2, false);
+        assert_eq!(wants(&mut group, late, SENDER, 1, 2), Some(2));
+        assert_eq!(wants(&mut group, late + overlap, SENDER, 1, 2), None, "stale");
+        assert_eq!(wants(&mut group, late + overlap, SENDER, 2, 4), Some(4));
+    }
+
+    #[test]
+    fn keys_are_the_same_by_their_bytes() {
+        assert!(key(1).is(&key(1)) && !key(1).is(&key(2)));
+        assert!(!key(1).is(&GroupKey::new(Suite::Xx, 1, [2; 32])));
+        assert!(!format!("{:?}", key(1)).contains("1, 1"));
+    }
+}

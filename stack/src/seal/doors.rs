@@ -1,0 +1,79 @@
+//! From whom an end trusts to what it seals with.
+
+use super::{Credentials, FrameKey};
+use crate::trust::{ListenTrust, Secret, SenderTrust};
+use std::sync::Arc;
+
+impl SenderTrust {
+    /// What the handshake shows of this end.
+    pub(crate) fn credentials(&self) -> Credentials {
+        match self {
+            Self::Loopback => Credentials::Fresh,
+            Self::Secret(secret) => Credentials::Secret(Arc::clone(secret)),
+            Self::Keys(keys) => Credentials::Identity(Arc::clone(&keys.identity)),
+            Self::Plaintext => Credentials::Null,
+        }
+    }
+
+    /// What authenticates datagrams outside of an association.
+    pub(crate) fn frame(&self) -> FrameKey {
+        frame_of(self.secret())
+    }
+
+    /// Whether a good MAC on such a datagram proves that it is a friend's.
+    pub(crate) fn frames_prove(&self) -> bool {
+        self.secret().is_some()
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Secret(secret) => Some(secret),
+            _ => None,
+        }
+    }
+}
+
+/// With a secret that of its holders, else everybody's.
+fn frame_of(secret: Option<&Secret>) -> FrameKey {
+    secret.map_or_else(FrameKey::open, |secret| FrameKey::new(*secret.frame_key()))
+}
+
+/// One way in: what a SYN must be signed with, and what it is answered by.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    pub(crate) frame: FrameKey,
+    pub(crate) credentials: Credentials,
+}
+
+impl ListenTrust {
+    /// The ways in.
+    pub(crate) fn doors(&self) -> Vec<Door> {
+        let open = |credentials| vec![Door { frame: FrameKey::open(), credentials }];
+        match self {
+            Self::Loopback => open(Credentials::Fresh),
+            Self::Keys(keys) => open(Credentials::Identity(Arc::clone(&keys.identity))),
+            Self::Plaintext => open(Credentials::Null),
+            Self::Secret(secrets) => secrets
+                .iter()
+                .map(|secret| Door {
+                    frame: frame_of(Some(secret)),
+                    credentials: Credentials::Secret(Arc::clone(secret)),
+                })
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_secret_is_a_door_of_its_own() {
+        let secret = |c: &str| Arc::new(Secret::from_line(c.repeat(32).as_bytes()).unwrap());
+        let doors = ListenTrust::Secret(vec![secret("a"), secret("b")]).doors();
+        let mut syn = [0; 40];
+        doors[0].frame.sign_syn(&mut syn);
+        assert!(doors[0].frame.is_syn(&syn) && !doors[1].frame.is_syn(&syn));
+    }
+}

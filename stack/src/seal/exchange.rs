@@ -1,0 +1,373 @@
+//! The handshake's three messages, as the two ends make and take them: the initiator's, the
+//! responder's answer, the initiator's proof. They travel in SYN, SYN-ACK and ACK and add no round
+//! trip.
+//!
+//! What stands before a message in its datagram, its *prefix*, is covered: that of the first as
+//! Noise's prologue, those of the second and third by their digest in the encrypted payload. Behind
+//! it stands the certificate of an end that has an identity.
+
+use super::noise::{self, Own, SPARE};
+use super::null_exchange as null;
+use super::{KeyChain, Keys, MAX_MESSAGE, SealError, Suite};
+use crate::trust::{CERTIFICATE_LEN, Identity, PublicKey, Secret, verify};
+use crate::wire::TAG_LEN;
+use core::fmt;
+use snow::HandshakeState;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Digest of the prefix, and a certificate.
+const MAX_PAYLOAD: usize = DIGEST + CERTIFICATE_LEN;
+const DIGEST: usize = blake3::OUT_LEN;
+/// A public key of X25519, and a nonce of the null seal.
+const DH: usize = 32;
+
+// What is drawn from the randomness of one exchange (BLAKE3 paper, 2.3).
+const EPHEMERAL: &str = "tcpxm 2026 seed of the ephemeral key";
+const STATIC: &str = "tcpxm 2026 fresh static key";
+
+/// What one end shows of itself, and asks of the other.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// Nothing is sealed.
+    Null,
+    /// A key made for this exchange: sealed, but nobody knows to whom.
+    Fresh,
+    /// The secret that both ends hold, and a key made for this exchange.
+    Secret(Arc<Secret>),
+    /// A key that an identity certifies.
+    Identity(Arc<Identity>),
+}
+
+impl Credentials {
+    /// The suite that they are used with.
+    pub fn suite(&self) -> Suite {
+        match self {
+            Self::Null => Suite::Null,
+            Self::Fresh | Self::Identity(_) => Suite::Xx,
+            Self::Secret(_) => Suite::XxPsk0,
+        }
+    }
+
+    fn own(&self, random: &[u8; 32]) -> Own {
+        let draw = |context| Zeroizing::new(blake3::derive_key(context, random));
+        let private = match self {
+            Self::Identity(identity) => Zeroizing::new(*identity.noise_private()),
+            _ => draw(STATIC),
+        };
+        let psk = match self {
+            Self::Secret(secret) => Some(Zeroizing::new(*secret.psk())),
+            _ => None,
+        };
+        Own { private, psk, seed: draw(EPHEMERAL) }
+    }
+
+    /// The payload of a message of ours: what it says of its prefix, and of us.
+    fn payload(&self, prefix: &[u8]) -> ([u8; MAX_PAYLOAD], usize) {
+        let mut payload = [0; MAX_PAYLOAD];
+        payload[..DIGEST].copy_from_slice(blake3::hash(prefix).as_bytes());
+        match self {
+            Self::Identity(identity) => {
+                payload[DIGEST..].copy_from_slice(identity.certificate());
+                (payload, MAX_PAYLOAD)
+            }
+            _ => (payload, DIGEST),
+        }
+    }
+}
+
+/// Which of the three messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
+    /// In the SYN.
+    First,
+    /// In the SYN-ACK.
+    Second,
+    /// In the ACK.
+    Third,
+}
+
+impl Credentials {
+    /// Length of a message of ours, with the suite's number before it, in bytes (Noise Protocol Framework,
+    /// revision 34, 7.5: `e`; `e, ee, s, es`; `s, se`. A tag follows each key and payload that is
+    /// encrypted).
+    pub fn message_len(&self, message: Message) -> usize {
+        let payload = match self {
+            Self::Identity(_) => MAX_PAYLOAD,
+            _ => DIGEST,
+        };
+        1 + match (self.suite(), message) {
+            (Suite::Null, Message::Second) => 2 * DH,
+            (Suite::Null, _) | (Suite::Xx, Message::First) => DH,
+            (Suite::XxPsk0, Message::First) => DH + TAG_LEN,
+            (_, Message::Second) => 2 * DH + TAG_LEN + payload + TAG_LEN,
+            (_, Message::Third) => DH + TAG_LEN + payload + TAG_LEN,
+        }
+    }
+}
+
+/// Writes the suite's number and the next message of a state.
+fn write(state: &mut HandshakeState, suite: Suite, payload: &[u8], out: &mut [u8]) -> usize {
+    let mut room = [0; MAX_MESSAGE + SPARE];
+    // Only a message out of turn, or without room, is an error.
+    let len = state.write_message(payload, &mut room).unwrap_or(0);
+    out[0] = suite as u8;
+    out[1..=len].copy_from_slice(&room[..len]);
+    1 + len
+}
+
+/// Reads the other end's message: its prefix must be the one that it had in mind, its certificate, if
+/// there is one, must be of the key that it used.
+fn read(
+    state: &mut HandshakeState,
+    prefix: &[u8],
+    message: &[u8],
+) -> Result<Option<PublicKey>, SealError> {
+    let mut payload = [0; MAX_MESSAGE];
+    if message.len() > MAX_MESSAGE {
+        return Err(SealError::Length);
+    }
+    let len = state.read_message(message, &mut payload).map_err(|_| SealError::Proof)?;
+    let (digest, certificate) = payload[..len].split_at_checked(DIGEST).ok_or(SealError::Length)?;
+    if blake3::hash(prefix) != *digest {
+        return Err(SealError::Proof);
+    }
+    if certificate.is_empty() {
+        return Ok(None);
+    }
+    let remote = noise::remote(state).ok_or(SealError::Proof)?;
+    verify(certificate, &remote).map(Some).map_err(|_| SealError::Certificate)
+}
+
+/// Both directions' keys: to the responder, and to the initiator.
+fn split(state: &mut HandshakeState, suite: Suite) -> (KeyChain, KeyChain) {
+    let (to_responder, to_initiator) = state.dangerously_get_raw_split();
+    (KeyChain::new(suite, to_responder), KeyChain::new(suite, to_initiator))
+}
+
+/// The end that sends the first message: the session's sender.
+#[derive(Clone)]
+pub struct Initiator {
+    credentials: Credentials,
+    random: Zeroizing<[u8; 32]>,
+}
+
+impl Initiator {
+    /// `random` must be fresh for every association.
+    pub fn new(credentials: Credentials, random: [u8; 32]) -> Self {
+        Self { credentials, random: Zeroizing::new(random) }
+    }
+
+    /// Writes the first message at the start of `out`, which has [`MAX_MESSAGE`] bytes, and gives its
+    /// length: always the same bytes for the same prefix.
+    pub fn first(&self, prefix: &[u8], out: &mut [u8]) -> usize {
+        let suite = self.credentials.suite();
+        if suite == Suite::Null {
+            out[0] = suite as u8;
+            return 1 + null::Initiator::new(*self.random).first(&mut out[1..]);
+        }
+        self.begin(prefix).map_or(0, |mut state| write(&mut state, suite, &[], out))
+    }
+
+    /// Length of the first message.
+    pub fn first_len(&self) -> usize {
+        self.credentials.message_len(Message::First)
+    }
+
+    fn begin(&self, prefix: &[u8]) -> Result<HandshakeState, SealError> {
+        noise::begin(true, &self.credentials.own(&self.random), prefix)
+    }
+
+    /// Takes the second message, with the prefix of the first and its own. It changes nothing here, so
+    /// another answer can be taken: only a good one leads on.
+    pub fn second(
+        &self,
+        first_prefix: &[u8],
+        prefix: &[u8],
+        message: &[u8],
+    ) -> Result<Answered, SealError> {
+        let (suite, message) = Suite::split(message)?;
+        if suite != self.credentials.suite() {
+            return Err(SealError::Suite);
+        }
+        if suite == Suite::Null {
+            let mut exchange = null::Initiator::new(*self.random);
+            exchange.second(message)?;
+            return Ok(Answered { peer: None, next: Next::Null(exchange) });
+        }
+        let mut state = self.begin(first_prefix)?;
+        // Its own message once more, to come to the state behind it.
+        write(&mut state, suite, &[], &mut [0; MAX_MESSAGE]);
+        let peer = read(&mut state, prefix, message)?;
+        let next = Next::Noise(Box::new(state), self.credentials.clone());
+        Ok(Answered { peer, next })
+    }
+}
+
+/// An initiator that has read a good second message.
+pub struct Answered {
+    peer: Option<PublicKey>,
+    next: Next,
+}
+
+enum Next {
+    Null(null::Initiator),
+    Noise(Box<HandshakeState>, Credentials),
+}
+
+impl Answered {
+    /// Whose identity certified the responder's key, if one did.
+    pub fn peer(&self) -> Option<PublicKey> {
+        self.peer
+    }
+
+    /// Length of the third message.
+    pub fn third_len(&self) -> usize {
+        match &self.next {
+            Next::Null(_) => Credentials::Null.message_len(Message::Third),
+            Next::Noise(_, credentials) => credentials.message_len(Message::Third),
+        }
+    }
+
+    /// Writes the third message behind its prefix, and gives its length and the keys.
+    pub fn third(self, prefix: &[u8], out: &mut [u8]) -> Result<(usize, Keys), SealError> {
+        match self.next {
+            Next::Null(exchange) => {
+                out[0] = Suite::Null as u8;
+                let len = exchange.third(&mut out[1..]).ok_or(SealError::Proof)?;
+                let (tx, rx) = exchange.keys().ok_or(SealError::Proof)?;
+                Ok((1 + len, Keys::new(Suite::Null, tx, rx)))
+            }
+            Next::Noise(mut state, credentials) => {
+                let suite = credentials.suite();
+                let (payload, len) = credentials.payload(prefix);
+                let len = write(&mut state, suite, &payload[..len], out);
+                let (tx, rx) = split(&mut state, suite);
+                Ok((len, Keys { suite, tx, rx }))
+            }
+        }
+    }
+}
+
+/// The end that answers: a receiver. It needs no timer; asked again, it gives the same answer, which
+/// its owner keeps.
+pub struct Responder {
+    suite: Suite,
+    state: Replying,
+}
+
+enum Replying {
+    Null(null::Responder),
+    Noise(Box<HandshakeState>, Box<Begun>),
+}
+
+/// What a responder was begun with: from it follow its answer and the state behind that, as often as need
+/// be.
+struct Begun {
+    credentials: Credentials,
+    random: Zeroizing<[u8; 32]>,
+    first_prefix: Box<[u8]>,
+    first: Box<[u8]>,
+    payload: [u8; MAX_PAYLOAD],
+    payload_len: usize,
+}
+
+impl Begun {
+    /// Reads the first message and writes the second.
+    fn answer(&self, out: &mut [u8]) -> Result<(HandshakeState, usize), SealError> {
+        let own = self.credentials.own(&self.random);
+        let mut state = noise::begin(false, &own, &self.first_prefix)?;
+        let mut nothing = [0; MAX_MESSAGE];
+        state.read_message(&self.first, &mut nothing).map_err(|_| SealError::Proof)?;
+        let payload = &self.payload[..self.payload_len];
+        let len = write(&mut state, noise::suite(&own), payload, out);
+        Ok((state, len))
+    }
+}
+
+impl Responder {
+    /// Takes the first message, with its prefix, and writes the second, which will stand behind `prefix`,
+    /// into `out`, of [`MAX_MESSAGE`] bytes. Gives itself and the message's length. `random` must be fresh
+    /// for every association.
+    pub fn answer(
+        credentials: &Credentials,
+        random: [u8; 32],
+        (first_prefix, message): (&[u8], &[u8]),
+        prefix: &[u8],
+        out: &mut [u8],
+    ) -> Result<(Self, usize), SealError> {
+        let (suite, message) = Suite::split(message)?;
+        if suite != credentials.suite() {
+            return Err(SealError::Suite);
+        }
+        if suite == Suite::Null {
+            let exchange = null::Responder::new(random, message)?;
+            out[0] = suite as u8;
+            let len = exchange.second(&mut out[1..]);
+            return Ok((Self { suite, state: Replying::Null(exchange) }, 1 + len));
+        }
+        if message.len() > MAX_MESSAGE {
+            return Err(SealError::Length);
+        }
+        let (payload, payload_len) = credentials.payload(prefix);
+        let begun = Begun {
+            credentials: credentials.clone(),
+            random: Zeroizing::new(random),
+            first_prefix: first_prefix.into(),
+            first: message.into(),
+            payload,
+            payload_len,
+        };
+        let (state, len) = begun.answer(out)?;
+        Ok((Self { suite, state: Replying::Noise(Box::new(state), Box::new(begun)) }, len))
+    }
+
+    /// Takes the third message, with its prefix: the initiator is where its datagrams say, for it saw
+    /// the second, and who its certificate says, if there is one. A bad one changes nothing.
+    pub fn third(
+        &mut self,
+        prefix: &[u8],
+        message: &[u8],
+    ) -> Result<(Keys, Option<PublicKey>), SealError> {
+        let (suite, message) = Suite::split(message)?;
+        if suite != self.suite {
+            return Err(SealError::Suite);
+        }
+        match &mut self.state {
+            Replying::Null(exchange) => {
+                let (tx, rx) = exchange.third(message)?;
+                Ok((Keys::new(suite, tx, rx), None))
+            }
+            Replying::Noise(state, begun) => match read(state, prefix, message) {
+                Ok(peer) => {
+                    let (rx, tx) = split(state, suite);
+                    Ok((Keys { suite, tx, rx }, peer))
+                }
+                Err(why) => {
+                    // The right one may still come. A message that was good behind a prefix that was not has
+                    // moved the state on, and after one that was not snow restores the hash, but not the
+                    // cipher (0.10.0).
+                    **state = begun.answer(&mut [0; MAX_MESSAGE])?.0;
+                    Err(why)
+                }
+            },
+        }
+    }
+}
+
+/// Without its keys.
+impl fmt::Debug for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Initiator").finish_non_exhaustive()
+    }
+}
+
+/// Without its keys.
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder").field("suite", &self.suite).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Whole exchanges between the two ends, and with somebody between them.
+
+use super::*;
+use proptest::prelude::*;
+
+const PREFIXES: [&[u8]; 3] = [b"before the first", b"before the second", b"before the third"];
+
+fn secret(letter: char) -> Credentials {
+    let line = letter.to_string().repeat(32);
+    Credentials::Secret(Arc::new(Secret::from_line(line.as_bytes()).unwrap()))
+}
+
+fn identity(byte: u8) -> (Credentials, PublicKey) {
+    let identity = Identity::generate([byte; 64]);
+    let public = identity.public();
+    (Credentials::Identity(Arc::new(identity)), public)
+}
+
+/// What an exchange came to: the initiator's keys and whom it saw, then the responder's.
+type Both = ((Keys, Option<PublicKey>), (Keys, Option<PublicKey>));
+
+/// An exchange whose messages and prefixes somebody may change on their way: `tamper` gets the number
+/// of the message, its prefix and the message.
+fn exchange(
+    initiator: &Credentials,
+    responder: &Credentials,
+    tamper: impl Fn(usize, &mut Vec<u8>, &mut Vec<u8>),
+) -> Result<Both, SealError> {
+    let mut buf = [0; MAX_MESSAGE];
+    let carried = |number: usize, message: &[u8]| {
+        let (mut prefix, mut message) = (PREFIXES[number].to_vec(), message.to_vec());
+        tamper(number, &mut prefix, &mut message);
+        (prefix, message)
+    };
+    let one = Initiator::new(initiator.clone(), [1; 32]);
+    let len = one.first(PREFIXES[0], &mut buf);
+    let (prefix, message) = carried(0, &buf[..len]);
+    let (mut two, len) =
+        Responder::answer(responder, [2; 32], (&prefix, &message), PREFIXES[1], &mut buf)?;
+    let (prefix, message) = carried(1, &buf[..len]);
+    let answered = one.second(PREFIXES[0], &prefix, &message)?;
+    let seen = answered.peer();
+    let (len, keys) = answered.third(PREFIXES[2], &mut buf)?;
+    let (prefix, message) = carried(2, &buf[..len]);
+    let theirs = two.third(&prefix, &message)?;
+    Ok(((keys, seen), theirs))
+}
+
+fn untouched(initiator: &Credentials, responder: &Credentials) -> Result<Both, SealError> {
+    exchange(initiator, responder, |_, _, _| {})
+}
+
+fn passes(tx: &mut KeyChain, rx: &mut KeyChain) -> bool {
+    let mut datagram = [0; 60];
+    tx.seal(1, &mut datagram, 36);
+    rx.open(1, &mut datagram, 36).is_ok()
+}
+
+#[test]
+fn both_ends_get_matching_keys_that_differ_by_direction() {
+    for credentials in [Credentials::Null, Credentials::Fresh, secret('s'), identity(7).0] {
+        let ((mut i, _), (mut r, _)) = untouched(&credentials, &credentials).unwrap();
+        assert!(passes(i.tx(), r.rx()) && passes(r.tx(), i.rx()));
+        let mut back = i.clone();
+        assert!(!passes(i.tx(), back.rx()), "reflection");
+        assert_eq!((i.suite(), r.suite()), (credentials.suite(), credentials.suite()));
+    }
+}
+
+#[test]
+fn identities_are_seen_at_both_ends_and_need_not_be_shown() {
+    let ((one, its), (two, theirs)) = (identity(1), identity(2));
+    let ((_, seen), (_, by)) = untouched(&one, &two).unwrap();
+    assert_eq!((seen, by), (Some(theirs), Some(its)));
+    let ((_, seen), (_, by)) = untouched(&Credentials::Fresh, &two).unwrap();
+    assert_eq!((seen, by), (Some(theirs), None));
+    let ((_, seen), (_, by)) = untouched(&one, &Credentials::Fresh).unwrap();
+    assert_eq!((seen, by), (None, Some(its)));
+}
+
+#[test]
+fn another_secret_or_another_suite_is_refused_at_the_first_message() {
+    let all = [Credentials::Null, Credentials::Fresh, secret('a'), secret('b')];
+    for (n, one) in all.iter().enumerate() {
+        for (m, two) in all.iter().enumerate().filter(|(m, _)| *m != n) {
+            let expected =
+                if one.suite() == two.suite() { SealError::Proof } else { SealError::Suite };
+            assert_eq!(untouched(one, two).unwrap_err(), expected, "{n} {m}");
+        }
+    }
+}
+
+/// The certificate of a stranger's own making names somebody else, or another key.
+#[test]
+fn a_certificate_is_of_the_key_that_was_used() {
+    let (honest, _) = identity(1);
+    let Credentials::Identity(inner) = &honest else { unreachable!() };
+    // The same certificate, but another Noise key under it.
+    let thief = Identity::generate([9; 64]);
+    let mut payload = [0; MAX_PAYLOAD];
+    payload[DIGEST..].copy_from_slice(inner.certificate());
+    assert!(verify(&payload[DIGEST..], &x25519(&thief)).is_err());
+    assert!(verify(&payload[DIGEST..], &x25519(inner)).is_ok());
+}
+
+fn x25519(identity: &Identity) -> [u8; 32] {
+    let own = Own {
+        private: Zeroizing::new(*identity.noise_private()),
+        psk: None,
+        seed: Zeroizing::new([0; 32]),
+    };
+    // Its public key, as the other end of an exchange sees it.
+    let mut one = noise::begin(true, &own, &[]).unwrap();
+    let mut two = noise::begin(false, &own, &[]).unwrap();
+    let (mut a, mut b) = ([0; 300], [0; 300]);
+    let n = one.write_message(&[], &mut a).unwrap();
+    two.read_message(&a[..n], &mut b).unwrap();
+    let n = two.write_message(&[], &mut a).unwrap();
+    one.read_message(&a[..n], &mut b).unwrap();
+    noise::remote(&one).unwrap()
+}
+
+#[test]
+fn a_bad_third_message_changes_nothing() {
+    let credentials = secret('s');
+    let mut buf = [0; MAX_MESSAGE];
+    let one = Initiator::new(credentials.clone(), [1; 32]);
+    let len = one.first(PREFIXES[0], &mut buf);
+    let first = buf[..len].to_vec();
+    let given = (PREFIXES[0], &first[..]);
+    let (mut two, len) =
+        Responder::answer(&credentials, [2; 32], given, PREFIXES[1], &mut buf).unwrap();
+    let second = buf[..len].to_vec();
+    let answered = one.second(PREFIXES[0], PREFIXES[1], &second).unwrap();
+    let (len, _) = answered.third(PREFIXES[2], &mut buf).unwrap();
+    for at in [0, 1, 40, len - 1] {
+        let mut bad = buf[..len].to_vec();
+        bad[at] ^= 1;
+        assert!(two.third(PREFIXES[2], &bad).is_err());
+    }
+    assert!(two.third(b"another", &buf[..len]).is_err());
+    assert!(two.third(PREFIXES[2], &buf[..len]).is_ok());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is changed in a message, or before it, the exchange does not come to keys.
+    #[test]
+    fn a_changed_bit_anywhere_ends_it(
+        number in 0_usize..3,
+        in_prefix: bool,
+        bit: prop::sample::Index,
+        which in 0_usize..3,
+    ) {
+        let credentials = [Credentials::Fresh, secret('s'), identity(3).0][which].clone();
+        let flip = |bytes: &mut Vec<u8>| {
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        };
+        let both = exchange(&credentials, &credentials, |n, prefix, message| {
+            if n == number {
+                flip(if in_prefix { prefix } else { message });
+            }
+        });
+        prop_assert!(both.is_err());
+    }
+
+    #[test]
+    fn arbitrary_messages_are_refused(
+        message in proptest::collection::vec(any::<u8>(), 0..400),
+        which in 0_usize..3,
+    ) {
+        let credentials = [Credentials::Fresh, secret('s'), identity(3).0][which].clone();
+        let one = Initiator::new(credentials.clone(), [1; 32]);
+        prop_assert!(one.second(PREFIXES[0], PREFIXES[1], &message).is_err());
+        let mut buf = [0; MAX_MESSAGE];
+        let len = one.first(PREFIXES[0], &mut buf);
+        let first = buf[..len].to_vec();
+        let given = (PREFIXES[0], &first[..]);
+        let (mut two, _) =
+            Responder::answer(&credentials, [2; 32], given, PREFIXES[1], &mut buf).unwrap();
+        prop_assert!(two.third(PREFIXES[2], &message).is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! Who may send to a listener, and how it proves itself.
+
+use super::{Identity, PublicKey, Secret};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Who may send to a listener. There is no default: an application says which it is.
+#[derive(Debug, Clone)]
+pub enum ListenTrust {
+    /// Whoever runs on this very host: sealed with keys that are made for each session.
+    Loopback,
+    /// Whoever holds one of these secrets. Nobody else is answered.
+    Secret(Vec<Arc<Secret>>),
+    /// Senders by their keys.
+    Keys(ListenKeys),
+    /// Everybody: nothing is sealed.
+    Plaintext,
+}
+
+/// Keys of this receiver and of those who may send to it.
+#[derive(Debug, Clone)]
+pub struct ListenKeys {
+    /// This receiver's.
+    pub identity: Arc<Identity>,
+    /// Who may send.
+    pub authorized: BTreeSet<PublicKey>,
+}
+
+impl ListenTrust {
+    /// Whether a sender may send that showed this key: if not, why, in words for it.
+    pub(crate) fn admit(&self, shown: Option<PublicKey>) -> Result<(), String> {
+        let Self::Keys(keys) = self else { return Ok(()) };
+        match shown {
+            Some(key) if keys.authorized.contains(&key) => Ok(()),
+            Some(key) => Err(format!(
+                "the key {} may not send here: it is not in its authorized_keys",
+                key.fingerprint()
+            )),
+            None => Err("this host serves only senders with a key: mcp key makes one".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_that_are_listed_are_admitted() {
+        let key = |byte| Identity::generate([byte; 64]).public();
+        let identity = Arc::new(Identity::generate([9; 64]));
+        let trust = ListenTrust::Keys(ListenKeys { identity, authorized: [key(1)].into() });
+        assert_eq!(trust.admit(Some(key(1))), Ok(()));
+        assert!(trust.admit(Some(key(2))).unwrap_err().contains(&key(2).fingerprint()));
+        assert!(trust.admit(None).is_err());
+        assert_eq!(ListenTrust::Loopback.admit(None), Ok(()));
+    }
+}
