@@ -32,10 +32,11 @@ const STEPS: [Step; 5] = [
     },
 ];
 
-/// Runs tidy (it takes no compiler and fails fastest), then every step.
+/// Runs tidy and the look at the dependencies (they take no compiler and fail fastest), then every step.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let began = Instant::now();
     timed("tidy", || crate::tidy::run(root))?;
+    timed("dependencies", || crate::deny::run(root))?;
     for step in &STEPS {
         timed(step.name, || cargo(root, step))?;
     }

@@ -2,6 +2,7 @@
 //! `cargo xtask sweep`: many seeds of every simulated scenario.
 
 mod ci;
+mod deny;
 mod sweep;
 mod tidy;
 
@@ -10,9 +11,9 @@ use std::process::ExitCode;
 
 /// The subcommands; the documents are checked against this list too.
 const SUBCOMMANDS: [(&str, &str); 3] = [
-    ("ci", "format, lints, tidy, documentation, examples, a slice of the sweep, throughput floor"),
+    ("ci", "format, lints, tidy, dependencies, docs, examples, a slice of the sweep, floor"),
     ("sweep", "every scenario with up to a thousand seeds; --slice [NUMBER]: a few of them"),
-    ("tidy", "layers, sizes, open fields, documents, forbidden words, manifests, known failures"),
+    ("tidy", "layers, sizes, open fields, documents, words, manifests, known failures, units"),
 ];
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod docs;
+mod evidence;
 mod fields;
 mod known;
 mod layers;
@@ -12,6 +13,7 @@ mod paths;
 mod repo;
 mod size;
 mod source;
+mod units;
 mod words;
 
 use repo::Repo;
@@ -45,15 +47,17 @@ impl fmt::Display for Finding {
 type Check = fn(&Repo) -> Vec<Finding>;
 
 /// Every check by name.
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 10] = [
     ("layers", layers::check),
     ("sizes", size::check),
     ("open fields", fields::check),
     ("paths in documents", docs::check),
+    ("tests in documents", evidence::check),
     ("words", words::check),
     ("manifests", manifests::check),
     ("commands in documents", commands::check),
     ("known failures", known::check),
+    ("systemd units", units::check),
 ];
 
 /// Runs every check on the workspace at `root` and prints what was found.

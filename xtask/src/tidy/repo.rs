@@ -8,7 +8,7 @@ use std::path::Path;
 /// Folders that hold nothing of the project's own, at any depth.
 const SKIPPED: [&str; 2] = ["target", ".git"];
 /// Extensions of the files whose text is looked at.
-const READ: [&str; 4] = ["rs", "md", "toml", "txt"];
+const READ: [&str; 5] = ["rs", "md", "toml", "txt", "service"];
 
 /// Every file and folder by its path relative to the root, with `/` between components.
 #[derive(Debug, Default)]
@@ -69,6 +69,11 @@ impl Repo {
     /// Every document with its path.
     pub(super) fn documents(&self) -> impl Iterator<Item = (&str, &str)> {
         self.with_extension(".md")
+    }
+
+    /// Every systemd unit with its path.
+    pub(super) fn units(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.with_extension(".service")
     }
 
     fn with_extension(&self, end: &'static str) -> impl Iterator<Item = (&str, &str)> {
