@@ -29,3 +29,6 @@ pub use host_name::HostName;
 pub use known_hosts::KnownHosts;
 pub use places::Environment;
 pub use secret_file::Secrets;
+
+#[cfg(test)]
+mod tests_document;
