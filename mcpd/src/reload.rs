@@ -35,27 +35,16 @@ pub(crate) fn start(
 
 /// Reads it and puts it in force, all or nothing; gives what is to be said about it.
 fn again(running: &Cli, listening: &ListenTrust, shared: &Shared) -> Result<Vec<String>, String> {
+    // Who may send comes first and by itself: nothing else that is wrong lets anybody in any longer.
+    trust_again(running, listening, shared)?;
     let new = args::read(std::env::args_os()).map_err(|error| in_one_line(&error.to_string()))?;
     let root = new.root();
-    // Which files say who may send holds from the start to the end; what is in them is read again.
-    let before = match listening {
-        ListenTrust::Keys(keys) => Some(&keys.identity),
-        _ => None,
-    };
-    let decided = trust::decide(running, before).map_err(|error| error.to_string())?;
-    if discriminant(&decided.listen) != discriminant(listening) {
-        return Err(
-            "a secret, keys or their absence are chosen at the start: restart it".to_owned()
-        );
-    }
     // Also if its name has not changed: the folder may be another one by now.
     let opened = Root::open(root);
     let opened = opened.map_err(|e| format!("cannot receive into {}: {e}", root.display()))?;
     let quiet = new.common.quiet;
-    if let Some(listener) = shared.listener.upgrade() {
-        listener.set_trust(decided.listen).map_err(|error| error.to_string())?;
-    }
-    let old = shared.set(Settings { root: opened, quiet, permits: decided.permits });
+    let permits = shared.settings().permits;
+    let old = shared.set(Settings { root: opened, quiet, permits });
     let mut changed = vec![format!("root is {}", root.display())];
     if old.quiet != quiet {
         changed.push(format!("quiet is {quiet}"));
@@ -69,6 +58,26 @@ fn again(running: &Cli, listening: &ListenTrust, shared: &Shared) -> Result<Vec<
         lines.push(format!("a restart is needed for what has changed of {}", fixed.join(", ")));
     }
     Ok(lines)
+}
+
+/// Reads secrets or keys again. Which files hold them is chosen at the start.
+fn trust_again(running: &Cli, listening: &ListenTrust, shared: &Shared) -> Result<(), String> {
+    let before = match listening {
+        ListenTrust::Keys(keys) => Some(&keys.identity),
+        _ => None,
+    };
+    let decided = trust::decide(running, before).map_err(|error| error.to_string())?;
+    // A list that is gone lets nobody in.
+    let gone = !decided.is_for_others() && matches!(listening, ListenTrust::Keys(_));
+    let decided = if gone { trust::nobody(listening) } else { decided };
+    if discriminant(&decided.listen) != discriminant(listening) {
+        return Err("a secret, keys or neither are chosen at the start: restart it".to_owned());
+    }
+    shared.set(Settings { permits: decided.permits, ..shared.settings() });
+    if let Some(listener) = shared.listener.upgrade() {
+        listener.set_trust(decided.listen).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// What the command line's reader says, without its heading and its hint at the help.

@@ -5,6 +5,7 @@ use crate::report::say;
 use mcp_keys::identity_file::IdentityFileError;
 use mcp_keys::places::{self, Environment};
 use mcp_keys::{AuthorizedKeys, CidKey, Permit, Secrets, identity_file};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tcpxm::api::Receiver;
@@ -83,14 +84,34 @@ pub(crate) fn decide(cli: &Cli, before: Option<&Arc<Identity>>) -> Result<Decide
         }
         (None, false, Some(keys)) => {
             let (identity, notes) = identity(cli, &environment, before)?;
-            let authorized = keys.keys().map(|(key, _)| *key).collect();
-            let listen = ListenTrust::Keys(ListenKeys { identity, authorized });
+            let now = SystemTime::now();
+            let (mut authorized, mut refused) = (BTreeSet::new(), BTreeMap::new());
+            for (key, _) in keys.keys() {
+                match keys.permit(key, now) {
+                    Ok(_) => drop(authorized.insert(*key)),
+                    Err(why) => drop(refused.insert(*key, why.to_string())),
+                }
+            }
+            let listen = ListenTrust::Keys(ListenKeys { identity, authorized, refused });
             Ok(Decided { listen, permits: Some(Arc::new(keys)), notes })
         }
         (None, false, None) => {
             Ok(Decided { listen: ListenTrust::Loopback, permits: None, notes: Vec::new() })
         }
     }
+}
+
+/// The list of keys is gone: nobody may send.
+pub(crate) fn nobody(before: &ListenTrust) -> Decided {
+    let listen = match before {
+        ListenTrust::Keys(keys) => {
+            let identity = Arc::clone(&keys.identity);
+            let (authorized, refused) = (BTreeSet::new(), BTreeMap::new());
+            ListenTrust::Keys(ListenKeys { identity, authorized, refused })
+        }
+        other => other.clone(),
+    };
+    Decided { listen, permits: None, notes: Vec::new() }
 }
 
 /// This host's identity. Where none can be kept, one for as long as this process runs.

@@ -2,6 +2,7 @@
 
 use crate::input::Input;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
@@ -35,7 +36,8 @@ fn trusts(kind: u8) -> (SenderTrust, ListenTrust) {
             let known = [(addr(2), host.public())].into();
             let keys = SenderKeys { identity: Arc::clone(user), known, strict: true };
             let authorized = BTreeSet::from([user.public()]);
-            let theirs = ListenKeys { identity: Arc::clone(host), authorized };
+            let theirs =
+                ListenKeys { identity: Arc::clone(host), authorized, refused: BTreeMap::new() };
             (SenderTrust::Keys(keys), ListenTrust::Keys(theirs))
         }
         _ => (SenderTrust::Plaintext, ListenTrust::Plaintext),

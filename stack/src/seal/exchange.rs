@@ -258,7 +258,47 @@ pub struct Responder {
 
 enum Replying {
     Null(null::Responder),
-    Noise(Box<HandshakeState>, Box<Begun>),
+    Noise(Box<Waiting>),
+}
+
+/// Bad third messages that are borne for one SYN: each costs as much as a handshake, and who can send one has
+/// seen the answer.
+const BORNE: u8 = 8;
+
+/// A responder that waits for the third message.
+struct Waiting {
+    /// Behind its answer; `None` after a bad message, which leaves it unusable.
+    state: Option<HandshakeState>,
+    begun: Begun,
+    /// Bad messages so far.
+    bad: u8,
+}
+
+impl Waiting {
+    fn third(
+        &mut self,
+        prefix: &[u8],
+        message: &[u8],
+        suite: Suite,
+    ) -> Result<(Keys, Option<PublicKey>), SealError> {
+        // The right message may follow a bad one. One that was good behind a prefix that was not has moved the
+        // state on, and after one that was not snow restores the hash, but not the cipher (0.10.0).
+        let mut state = match self.state.take() {
+            Some(state) => state,
+            None if self.bad < BORNE => self.begun.answer(&mut [0; MAX_MESSAGE])?.0,
+            None => return Err(SealError::Proof),
+        };
+        match read(&mut state, prefix, message) {
+            Ok(peer) => {
+                let (rx, tx) = split(&mut state, suite);
+                Ok((Keys { suite, tx, rx }, peer))
+            }
+            Err(why) => {
+                self.bad += 1;
+                Err(why)
+            }
+        }
+    }
 }
 
 /// What a responder was begun with: from it follow its answer and the state behind that, as often as need
@@ -319,11 +359,13 @@ impl Responder {
             payload_len,
         };
         let (state, len) = begun.answer(out)?;
-        Ok((Self { suite, state: Replying::Noise(Box::new(state), Box::new(begun)) }, len))
+        let waiting = Waiting { state: Some(state), begun, bad: 0 };
+        Ok((Self { suite, state: Replying::Noise(Box::new(waiting)) }, len))
     }
 
     /// Takes the third message, with its prefix: the initiator is where its datagrams say, for it saw
-    /// the second, and who its certificate says, if there is one. A bad one changes nothing.
+    /// the second, and who its certificate says, if there is one. A few bad ones change nothing; after those
+    /// the SYN has to come again.
     pub fn third(
         &mut self,
         prefix: &[u8],
@@ -338,19 +380,7 @@ impl Responder {
                 let (tx, rx) = exchange.third(message)?;
                 Ok((Keys::new(suite, tx, rx), None))
             }
-            Replying::Noise(state, begun) => match read(state, prefix, message) {
-                Ok(peer) => {
-                    let (rx, tx) = split(state, suite);
-                    Ok((Keys { suite, tx, rx }, peer))
-                }
-                Err(why) => {
-                    // The right one may still come. A message that was good behind a prefix that was not has
-                    // moved the state on, and after one that was not snow restores the hash, but not the
-                    // cipher (0.10.0).
-                    **state = begun.answer(&mut [0; MAX_MESSAGE])?.0;
-                    Err(why)
-                }
-            },
+            Replying::Noise(waiting) => waiting.third(prefix, message, suite),
         }
     }
 }
@@ -359,6 +389,13 @@ impl Responder {
 impl fmt::Debug for Initiator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Initiator").finish_non_exhaustive()
+    }
+}
+
+impl Responder {
+    /// Whether no third message is taken any more: there were too many bad ones.
+    pub fn is_spoiled(&self) -> bool {
+        matches!(&self.state, Replying::Noise(waiting) if waiting.bad >= BORNE)
     }
 }
 

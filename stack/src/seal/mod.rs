@@ -1,9 +1,9 @@
 //! Sealing: who may put a datagram into an association, and who may read one.
 //!
-//! [`exchange`] makes keys by three messages that the handshake carries ([`noise`], or [`null_exchange`]
-//! where nothing is to be sealed; [`suite`] says which); [`chain`] has the keys of a direction one
-//! after the other, [`key`] seals and opens a datagram with one. [`doors`] says what an end seals with by whom it trusts; [`frame`] authenticates what is sent
-//! before there are keys, and outside of any association.
+//! [`exchange`] makes keys by three messages that the handshake carries (`noise`, or `null_exchange` where
+//! nothing is to be sealed; [`suite`] says which); [`chain`] has the keys of a direction one after the
+//! other, [`key`] seals and opens a datagram with one. `doors` says what an end seals with by whom it
+//! trusts; [`frame`] authenticates what is sent before there are keys, and outside of any association.
 //!
 //! Sans-IO: randomness comes in as a parameter, keys go out.
 

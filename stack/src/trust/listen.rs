@@ -1,7 +1,7 @@
 //! Who may send to a listener, and how it proves itself.
 
 use super::{Identity, PublicKey, Secret};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Who may send to a listener. There is no default: an application says which it is.
@@ -24,6 +24,8 @@ pub struct ListenKeys {
     pub identity: Arc<Identity>,
     /// Who may send.
     pub authorized: BTreeSet<PublicKey>,
+    /// Who may not, and is told a reason of its own.
+    pub refused: BTreeMap<PublicKey, String>,
 }
 
 impl ListenTrust {
@@ -32,10 +34,10 @@ impl ListenTrust {
         let Self::Keys(keys) = self else { return Ok(()) };
         match shown {
             Some(key) if keys.authorized.contains(&key) => Ok(()),
-            Some(key) => Err(format!(
-                "the key {} may not send here: it is not in its authorized_keys",
-                key.fingerprint()
-            )),
+            Some(key) => Err(keys.refused.get(&key).cloned().unwrap_or_else(|| {
+                let key = key.fingerprint();
+                format!("the key {key} may not send here: it is not in its authorized_keys")
+            })),
             None => Err("this host serves only senders with a key: mcp key makes one".to_owned()),
         }
     }
@@ -49,10 +51,15 @@ mod tests {
     fn only_keys_that_are_listed_are_admitted() {
         let key = |byte| Identity::generate([byte; 64]).public();
         let identity = Arc::new(Identity::generate([9; 64]));
-        let trust = ListenTrust::Keys(ListenKeys { identity, authorized: [key(1)].into() });
+        let trust = ListenTrust::Keys(ListenKeys {
+            identity,
+            authorized: [key(1)].into(),
+            refused: [(key(3), "late".to_owned())].into(),
+        });
         assert_eq!(trust.admit(Some(key(1))), Ok(()));
         assert!(trust.admit(Some(key(2))).unwrap_err().contains(&key(2).fingerprint()));
         assert!(trust.admit(None).is_err());
+        assert_eq!(trust.admit(Some(key(3))), Err("late".to_owned()));
         assert_eq!(ListenTrust::Loopback.admit(None), Ok(()));
     }
 }

@@ -27,6 +27,8 @@ use std::sync::Arc;
 
 /// A SYN is repeated after [`INITIAL_RTO`], then each time after twice as long, up to this.
 const SYN_INTERVAL_MAX: Duration = Duration::from_secs(2);
+/// A SYN is sent again for another cookie after this, at least.
+const COOKIE_INTERVAL: Duration = Duration::from_millis(50);
 /// Room for either answer; what remains unused is cut off.
 const ROOM: usize = SYN_LEN + 64;
 
@@ -267,6 +269,8 @@ pub(crate) struct Opening {
     syn: Vec<u8>,
     interval: Duration,
     next_at: Instant,
+    /// No cookie makes it be sent before this.
+    cookie_at: Instant,
     sent_at: Option<Instant>,
     repeated: bool,
     /// It was answered, and the SYN is due all the same.
@@ -289,6 +293,7 @@ impl Opening {
             frame,
             interval: INITIAL_RTO,
             next_at: now,
+            cookie_at: now,
             sent_at: None,
             repeated: false,
             again: false,
@@ -341,11 +346,13 @@ impl Opening {
         good.then(|| self.trust.frames_prove())
     }
 
-    /// Takes a cookie: the SYN is sent again with it, at once but for one that came before.
+    /// Takes a cookie: the SYN is sent again with it, at once unless it has just been sent: whoever saw it
+    /// could else make it be sent without end.
     pub(crate) fn on_cookie(&mut self, now: Instant, cookie: &[u8; COOKIE_LEN]) {
         if cookie_of(&self.syn) != Some(cookie) {
             set_cookie(&mut self.syn, cookie);
-            self.next_at = now;
+            self.next_at = self.next_at.min(now.max(self.cookie_at));
+            self.cookie_at = now + COOKIE_INTERVAL;
         }
     }
 
@@ -480,6 +487,22 @@ mod tests {
             assert!(responder.third(prefix, message).is_ok());
             assert!(parse_third(&header, at, &opened.third[..at]).is_none());
         }
+    }
+
+    #[test]
+    fn cookies_do_not_make_it_be_sent_without_end() {
+        let d = descriptor("239.255.1.2:8737", None);
+        let names = blank_names("127.0.0.1:1".parse().unwrap(), 4000, 1, Seq(5));
+        let mut opening = opening(&names, &d);
+        let mut buf = [0; 2000];
+        opening.emit(Instant::ZERO, &mut buf).unwrap();
+        let mut sent = 0;
+        for n in 0..100_u8 {
+            let now = Instant::ZERO + Duration::from_millis(u64::from(n));
+            opening.on_cookie(now, &[n + 1; COOKIE_LEN]);
+            sent += u32::from(opening.emit(now, &mut buf).is_some());
+        }
+        assert!((1..=3).contains(&sent), "{sent}");
     }
 
     #[test]

@@ -130,12 +130,11 @@ impl Life {
     /// The SYN must bring this cookie.
     pub(crate) fn on_cookie(&mut self, now: Instant, cookie: &[u8; COOKIE_LEN]) {
         match self {
-            Self::SynSent(opening) => opening.on_cookie(now, cookie),
-            Self::Answered(answered) => answered.opening.on_cookie(now, cookie),
-            Self::Established(_, Some(opening)) => {
+            // To an established one it is for the next time: anybody who saw its SYN can give any number.
+            Self::SynSent(opening) | Self::Established(_, Some(opening)) => {
                 opening.on_cookie(now, cookie);
-                opening.begin_again();
             }
+            Self::Answered(answered) => answered.opening.on_cookie(now, cookie),
             Self::Established(_, None) | Self::Ended(_) => {}
         }
     }

@@ -58,6 +58,14 @@ impl Cookies {
     }
 }
 
+impl Cookies {
+    /// A number for a source that has brought a cookie: its very address, apart from [`Self::number`]'s.
+    pub(crate) fn proven(&self, ip: IpAddr) -> u64 {
+        let mac = self.0.mac(&[b"proven", &octets(ip)]);
+        mac.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+}
+
 fn octets(ip: IpAddr) -> [u8; 16] {
     match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),

@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub(super) const COOKIE_FROM: usize = 256;
 /// Places in all: what brings a cookie may take the rest of them.
 const MAX: usize = 4096;
+/// Places for one source that has not shown that it is where it says; then it must, too.
+const MAX_UNPROVEN: usize = 8;
 /// Places for one source.
 const MAX_PER_SOURCE: usize = 64;
 /// A third message comes a round trip after the answer, or after its repetition: the longest that the
@@ -47,9 +49,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Whether SYNs must bring a cookie now.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.by_cid.len() >= COOKIE_FROM
+    /// Whether SYNs must bring a cookie now that come from a source with this number.
+    pub(super) fn is_crowded_for(&self, source: u64) -> bool {
+        let held = self.per_source.get(&source).copied().unwrap_or(0);
+        self.by_cid.len() >= COOKIE_FROM || held >= MAX_UNPROVEN
     }
 
     /// Whether a source with this number may have another place.

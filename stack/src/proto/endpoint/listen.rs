@@ -194,16 +194,17 @@ impl Listener {
             }
             return;
         }
-        if self.table.is_crowded() {
-            let shown = cookie_of(syn)
-                .is_some_and(|cookie| self.cookies.holds(now, arrival.from, hello.cid, cookie));
-            if !shown {
-                let cookie = self.cookies.make(now, arrival.from, hello.cid);
-                let reply = Reply::new(hello.cid, Said::Cookie(&cookie));
-                self.reply_with(now, arrival, &reply, Some(syn), door);
-                return;
-            }
+        // Who has shown that it receives what is sent there counts by its address alone; before that, anybody
+        // can send in anybody's name.
+        let shown = cookie_of(syn)
+            .is_some_and(|cookie| self.cookies.holds(now, arrival.from, hello.cid, cookie));
+        if !shown && self.table.is_crowded_for(source) {
+            let cookie = self.cookies.make(now, arrival.from, hello.cid);
+            let reply = Reply::new(hello.cid, Said::Cookie(&cookie));
+            self.reply_unmetered(arrival, &reply, Some(syn), door); // much less than came
+            return;
         }
+        let source = if shown { self.cookies.proven(arrival.from.ip()) } else { source };
         if self.replies.len() < MAX_REPLIES && self.table.has_room(source) {
             self.answer(now, arrival, (hello, tag, door, source), local, rng);
         }
@@ -260,7 +261,12 @@ impl Listener {
             return None;
         }
         let (prefix, message) = parse_third(header, header_len, datagram)?;
-        let (keys, key) = half.responder.third(prefix, message).ok()?;
+        let Ok((keys, key)) = half.responder.third(prefix, message) else {
+            if half.responder.is_spoiled() {
+                self.table.remove(header.encap.cid);
+            }
+            return None;
+        };
         let half = self.table.remove(header.encap.cid)?;
         let frame = self.doors.get(half.door)?.frame.clone();
         Some(Proven {
@@ -282,10 +288,19 @@ impl Listener {
         to: Option<&[u8]>,
         door: usize,
     ) {
-        let Some(frame) = self.doors.get(door).map(|door| &door.frame) else { return };
-        if !self.meter.take(now, self.cookies.number(arrival.from.ip())) {
-            return;
+        if self.meter.take(now, self.cookies.number(arrival.from.ip())) {
+            self.reply_unmetered(arrival, reply, to, door);
         }
+    }
+
+    fn reply_unmetered(
+        &mut self,
+        arrival: &Arrival,
+        reply: &Reply<'_>,
+        to: Option<&[u8]>,
+        door: usize,
+    ) {
+        let Some(frame) = self.doors.get(door).map(|door| &door.frame) else { return };
         let mut bytes = [0; Reply::MAX_LEN];
         let len = reply.emit(&mut bytes);
         let tag = to.and_then(<[u8]>::last_chunk::<TAG_LEN>).copied().unwrap_or_default();

@@ -142,6 +142,27 @@ fn a_bad_third_message_changes_nothing() {
     assert!(two.third(PREFIXES[2], &buf[..len]).is_ok());
 }
 
+#[test]
+fn bad_third_messages_are_borne_for_a_while() {
+    let credentials = secret('s');
+    let mut buf = [0; MAX_MESSAGE];
+    let one = Initiator::new(credentials.clone(), [1; 32]);
+    let len = one.first(PREFIXES[0], &mut buf);
+    let first = buf[..len].to_vec();
+    let given = (PREFIXES[0], &first[..]);
+    let (mut two, len) =
+        Responder::answer(&credentials, [2; 32], given, PREFIXES[1], &mut buf).unwrap();
+    let answered = one.second(PREFIXES[0], PREFIXES[1], &buf[..len]).unwrap();
+    let (len, _) = answered.third(PREFIXES[2], &mut buf).unwrap();
+    let third = buf[..len].to_vec();
+    for _ in 0..BORNE {
+        assert!(!two.is_spoiled());
+        assert!(two.third(b"another", &third).is_err());
+    }
+    assert!(two.is_spoiled());
+    assert!(two.third(PREFIXES[2], &third).is_err(), "no more work for it");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -6,6 +6,7 @@ use super::{
     patience, play,
 };
 use crate::hand::{App, DELAY, Net, Node, Packet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tcpxm::config::SessionConfig;
 use tcpxm::seal::FrameKey;
@@ -175,6 +176,7 @@ fn an_impostors_answer_that_comes_first_is_not_the_last() {
     let listen = ListenTrust::Keys(ListenKeys {
         identity: identity(66),
         authorized: [identity(1).public()].into(),
+        refused: BTreeMap::new(),
     });
     add_attacker(&mut net);
     net.nodes[impostor].endpoint = end(3, 0, &listen).1;

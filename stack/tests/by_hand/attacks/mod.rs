@@ -18,6 +18,7 @@ use crate::hand::{
 };
 use core::time::Duration;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ pub(super) fn by_keys() -> (SenderTrust, ListenTrust) {
     let sender =
         SenderKeys { identity: identity(1), known: [].into_iter().collect(), strict: false };
     let authorized = [identity(1).public()].into();
-    let listen = ListenKeys { identity: identity(2), authorized };
+    let listen = ListenKeys { identity: identity(2), authorized, refused: BTreeMap::new() };
     (SenderTrust::Keys(sender), ListenTrust::Keys(listen))
 }
 

@@ -5,6 +5,7 @@ use super::{Attacker, SECOND, Sort, addr, by_secret, end, group_source, identity
 use crate::hand::{App, DELAY, Net, Packet, outcome, straight};
 use core::time::Duration;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use tcpxm::config::{Content, SessionConfig};
@@ -20,7 +21,7 @@ fn keys_of(of: u8) -> SenderTrust {
 
 fn authorized(of: &[u8]) -> ListenTrust {
     let authorized = of.iter().map(|of| identity(*of).public()).collect();
-    ListenTrust::Keys(ListenKeys { identity: identity(99), authorized })
+    ListenTrust::Keys(ListenKeys { identity: identity(99), authorized, refused: BTreeMap::new() })
 }
 
 /// Two senders to one receiver, the last node, each by its trust; both are under way.
