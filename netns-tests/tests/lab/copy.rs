@@ -40,6 +40,17 @@ impl Copy {
 
     /// Starts one at any host.
     pub(crate) fn start_at<A: AsRef<OsStr>>(lab: &Lab, host: usize, args: &[A]) -> Self {
+        let secret = lab.secret().display().to_string();
+        Self::start_trusting(lab, host, &["--secret-file", &secret], args)
+    }
+
+    /// Likewise with options of its own that say whom it trusts.
+    pub(crate) fn start_trusting<A: AsRef<OsStr>>(
+        lab: &Lab,
+        host: usize,
+        trust: &[&str],
+        args: &[A],
+    ) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let out = lab.dir.path().join(format!("mcp{number}.out"));
@@ -47,8 +58,8 @@ impl Copy {
         let child = Command::new(find("ip").unwrap())
             .args(["netns", "exec", &lab.ns(host)])
             .arg(programs::path("mcp"))
-            .args(["--json", "--secret-file"])
-            .arg(lab.secret())
+            .arg("--json")
+            .args(trust)
             .args(args)
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())

@@ -27,16 +27,27 @@ impl Daemon {
 
     /// Likewise through another program, such as strace, which gets the daemon's command line.
     pub(crate) fn start_by(lab: &Lab, host: usize, root: &Path, by: &[&str]) -> Self {
+        let secret = lab.secret().display().to_string();
+        Self::start_trusting(lab, host, root, by, &["--secret-file", &secret])
+    }
+
+    /// Likewise with options of its own that say who may send.
+    pub(crate) fn start_trusting(
+        lab: &Lab,
+        host: usize,
+        root: &Path,
+        by: &[&str],
+        trust: &[&str],
+    ) -> Self {
         let log = lab.dir.path().join(format!("mcpd{host}.log"));
         let file = File::create(&log).unwrap();
         let child = Command::new(find("ip").unwrap())
             .args(["netns", "exec", &lab.ns(host)])
             .args(by)
             .arg(programs::path("mcpd"))
-            .arg("--secret-file")
-            .arg(lab.secret())
+            .args(trust)
             .arg("--state-dir")
-            .arg(lab.dir.path().join(format!("state{host}")))
+            .arg(lab.state(host))
             .arg("--root")
             .arg(root)
             .stdin(Stdio::null())
@@ -56,6 +67,22 @@ impl Daemon {
     /// What it has said.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its resident memory, in KiB; `proc` is where the processes of this namespace are shown.
+    pub(crate) fn resident_kib(&self, proc: &Path) -> u64 {
+        let status = proc.join(self.child.id().to_string()).join("status");
+        let status = fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// SIGHUP; waits until it has read its configuration again.
+    pub(crate) fn reload(&self) {
+        let told = || self.log().matches("the configuration was read again").count();
+        let before = told();
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+        wait_for("the configuration is read again", LIMIT, || told() > before);
     }
 
     /// SIGKILL, and its end.

@@ -17,6 +17,7 @@ mod copy;
 mod daemon;
 mod emulator;
 mod enter;
+mod flood;
 mod network;
 mod programs;
 mod rivals;
@@ -28,7 +29,7 @@ use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if tcp::play() {
+    if tcp::play() || flood::play() {
         return ExitCode::SUCCESS;
     }
     if let Some(only) = rivals::asked() {

@@ -26,6 +26,11 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
+    /// Where a host keeps its identity.
+    pub(crate) fn state(&self, host: usize) -> PathBuf {
+        self.dir.path().join(format!("state{host}"))
+    }
+
     /// The secret that all hosts share.
     pub(crate) fn secret(&self) -> PathBuf {
         let path = self.dir.path().join("secret");

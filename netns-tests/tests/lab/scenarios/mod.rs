@@ -2,11 +2,13 @@
 
 mod clean;
 mod faults;
+mod floods;
 mod hosts;
 mod lines;
 mod link_local;
 mod many;
 mod multicast;
+mod trust;
 mod usage;
 
 /// Begins the names of those that need TAP devices.
@@ -69,6 +71,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("clean::an_interrupted_copy", clean::an_interrupted_copy),
     ("many::forty_sessions_with_their_own_groups", many::forty_sessions_with_their_own_groups),
     ("many::forty_sessions_on_one_group", many::forty_sessions_on_one_group),
+    ("floods::with_a_secret", floods::with_a_secret),
+    ("floods::with_keys", floods::with_keys),
+    ("trust::one_of_eight_has_another_secret", trust::one_of_eight_has_another_secret),
+    ("trust::keys_from_first_contact_to_revocation", trust::keys_from_first_contact_to_revocation),
     ("usage::exit_codes", usage::exit_codes),
     ("lines::faults_of_every_kind", lines::faults_of_every_kind),
     ("lines::a_short_queue", lines::a_short_queue),
