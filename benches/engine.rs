@@ -3,10 +3,13 @@
 
 #[path = "pump.rs"]
 mod pump;
+#[path = "trust.rs"]
+mod trust;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pump::{SEGMENT, Spent, World};
 use std::time::Duration;
+use trust::Trust;
 
 /// Bytes of one session.
 const LEN: u64 = 16 << 20;
@@ -50,5 +53,33 @@ fn parts(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, engine, parts);
+/// The same segments as in [`parts`], sealed and not: what the seal costs at the sender and at each receiver.
+fn seal(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("seal");
+    group.throughput(Throughput::Elements(LEN.div_ceil(SEGMENT))).sample_size(20);
+    let trusts =
+        [(Trust::Plaintext, "plaintext"), (Trust::Secret, "secret"), (Trust::Keys, "keys")];
+    for (trust, name) in trusts {
+        let emit: Part = |s| s.emit;
+        for (part_name, part) in [("emit", emit), ("take", |s| s.take)] {
+            group.bench_function(BenchmarkId::new(part_name, name), |bencher| {
+                let session = || {
+                    let mut world = World::trusting(
+                        (trust.send(), trust.listen()),
+                        (1, false),
+                        LEN,
+                        Some(RATE),
+                        None,
+                    );
+                    world.run_to(LEN);
+                    part(&world.spent)
+                };
+                bencher.iter_custom(|times| (0..times).map(|_| session()).sum());
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, engine, parts, seal);
 criterion_main!(benches);

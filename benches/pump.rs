@@ -78,17 +78,29 @@ impl World {
         rate: Option<u64>,
         losing: Option<u64>,
     ) -> Self {
+        let trust = (SenderTrust::Secret(secret()), ListenTrust::Secret(vec![secret()]));
+        Self::trusting(trust, (receivers, group), len, rate, losing)
+    }
+
+    /// The same, sealed in this way.
+    pub(crate) fn trusting(
+        (send, listen): (SenderTrust, ListenTrust),
+        (receivers, group): (u8, bool),
+        len: u64,
+        rate: Option<u64>,
+        losing: Option<u64>,
+    ) -> Self {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
         let group = group.then(|| SocketAddr::from((Ipv4Addr::new(239, 255, 1, 1), 8737)));
-        let listen = |port| EndpointConfig {
-            listen: Some(ListenTrust::Secret(vec![secret()])),
+        let listening = |port| EndpointConfig {
+            listen: Some(listen.clone()),
             port,
             ..EndpointConfig::default()
         };
         let members: Vec<Member> = (2..2 + receivers)
             .map(|host| Member {
                 addr: SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 8737)),
-                endpoint: Endpoint::new(listen(8737), [host; 32]),
+                endpoint: Endpoint::new(listening(8737), [host; 32]),
                 session: None,
                 joined: false,
                 ended: false,
@@ -106,9 +118,7 @@ impl World {
         };
         let now = Instant::ZERO;
         let mut sender = Endpoint::new(EndpointConfig::default(), [1; 32]);
-        let session = sender
-            .connect(now, config, SenderTrust::Secret(secret()), &peers)
-            .expect("a sound session");
+        let session = sender.connect(now, config, send, &peers).expect("a sound session");
         Self {
             len,
             spent: Spent::default(),
