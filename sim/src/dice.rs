@@ -1,7 +1,7 @@
 //! Randomness: one generator, from which everything in a run is drawn.
 
+use chacha20::ChaCha8Rng;
 use core::time::Duration;
-use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
 
 /// `ChaCha8`, because its stream is the same on every platform and in every version of the crate.

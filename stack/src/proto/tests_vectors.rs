@@ -11,7 +11,6 @@
 use super::conn::Names;
 use super::conn::emit::{assemble, assemble_bare};
 use super::conn::handshake::{Opening, blank_names, parse_hello, parse_third, syn_ack};
-use super::rng::Rng;
 use super::time::Instant;
 use crate::config::Group;
 use crate::seal::chain::PER_KEY;
@@ -21,8 +20,10 @@ use crate::wire::{
     Ack, Descriptor, Encap, Features, GroupStatus, Header, Kind, Options, RangeList, Record, Reply,
     SYN_LEN, Said, Segment, Seq, SpaceAck, TAG_LEN, Tlv, offset_high,
 };
+use chacha20::ChaCha12Rng;
 use core::convert::Infallible;
 use core::fmt::Write as _;
+use rand_core::{Rng as _, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -124,7 +125,9 @@ fn inputs(file: &mut File, ends: &Ends) {
         if suite == Suite::Null {
             continue;
         }
-        let ephemeral = Rng::new(draw("tcpxm 2026 seed of the ephemeral key")).bytes32();
+        let mut ephemeral = [0; 32];
+        ChaCha12Rng::from_seed(draw("tcpxm 2026 seed of the ephemeral key"))
+            .fill_bytes(&mut ephemeral);
         file.put(&format!("{role}.ephemeral"), &ephemeral);
         if let Credentials::Identity(identity) = &credentials[end] {
             file.put(&format!("{role}.static"), identity.parts().1);

@@ -2,8 +2,8 @@
 //! randomness as a parameter: from the same seed follows the same handshake.
 
 use super::{SealError, Suite};
+use chacha20::ChaCha12Rng;
 use curve25519_dalek::MontgomeryPoint;
-use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng};
 use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, RingResolver};
