@@ -152,7 +152,7 @@ pub(crate) fn wait(members: &[Member]) -> Duration {
             round = round.max(m.ack_policy().delay);
         }
     }
-    (most.saturating_sub(least) + most / 4).clamp(MIN_WAIT, MAX_WAIT).max(round)
+    (most.saturating_sub(least).min(MAX_WAIT) + most / 4).max(MIN_WAIT).max(round)
 }
 
 #[cfg(test)]
