@@ -4,7 +4,8 @@
 use super::channel::judge::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH};
 use super::conn::{life, state};
 use super::member::mode::{
-    self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, MOST_SHARED, OWN_LOSS, PROMOTE, RETRY_FIRST, RETRY_MAX,
+    self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, DEVIATIONS, MOST_SHARED, OWN_LOSS, PROMOTE,
+    RETRY_FIRST, RETRY_MAX,
 };
 use super::send::scoreboard::{JUDGED, ONE_TRAIN};
 use core::fmt::Write as _;
@@ -45,8 +46,9 @@ fn when(cause: Cause) -> String {
             )
         }
         Cause::Lossy => format!(
-            "over {period} and at least {JUDGED} packets: more than {}, more than twice the \
-             others' median, more than chance explains",
+            "over the same packets of the group, at least {JUDGED} and half of {period}, judged when as \
+             much has passed since: more than {}, more than twice the others' median, and by more than \
+             {DEVIATIONS} standard deviations",
             percent(OWN_LOSS)
         ),
         Cause::TimedOut => "each the repetition of another, on its unicast".to_owned(),

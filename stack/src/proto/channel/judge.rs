@@ -1,10 +1,10 @@
 //! What a member's mode is judged by: how it hears the group, loses of it, answers, and reads.
 
-use super::Channel;
+use super::{Channel, ChannelId};
 use crate::config::Promotion;
 use crate::proto::member::Member;
 use crate::proto::member::mode::{self, Cause, Evidence, Losses};
-use crate::proto::send::scoreboard::JUDGED;
+use crate::proto::send::scoreboard::{JUDGED, Outcomes};
 use crate::proto::time::Instant;
 use crate::wire::GroupStatus;
 use core::time::Duration;
@@ -22,7 +22,42 @@ pub(crate) const WORTH: f64 = 1.25;
 /// In round trips.
 pub(crate) const PERIOD_RTTS: u32 = 10;
 
+/// The channel's packets come in periods, over which its members' losses are compared: all count the same
+/// packets, so that a queue which overflows to everybody speaks against nobody.
+#[derive(Debug)]
+pub(super) struct Period {
+    began: Instant,
+    /// Its first packet.
+    first: u64,
+    lasts: Duration,
+}
+
+impl Period {
+    /// The first one.
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { began: now, first: 0, lasts: PERIOD_MIN / 2 }
+    }
+}
+
 impl Channel {
+    /// Begins another period if the present one has lasted and carried enough. What the one before it
+    /// has come to is known then: half the time that a judgement takes has passed since it ended.
+    pub(crate) fn turn(&mut self, now: Instant, id: ChannelId, members: &mut [Member]) {
+        let next = self.log.next_pn();
+        if now.since(self.period.began) < self.period.lasts
+            || next - self.period.first < u64::from(JUDGED)
+        {
+            return;
+        }
+        let longest = members.iter().filter(|m| m.is_multicast()).map(period).max();
+        let lasts = longest.unwrap_or(PERIOD_MIN) / 2;
+        self.period = Period { began: now, first: next, lasts };
+        for m in members.iter_mut().filter(|m| m.channel() == Some(id)) {
+            m.board_mut().begin_period();
+            m.watch_mut().end_period();
+        }
+    }
+
     /// Judges a member that is served: what moves it to another mode, if anything does. `end` is that
     /// of the bytes there are.
     pub(crate) fn judge(
@@ -36,7 +71,7 @@ impl Channel {
         if members[index].group_status() == GroupStatus::Cannot {
             return Some(Cause::CannotJoin);
         }
-        let losses = losses(now, members, index);
+        let losses = losses(members, index);
         let m = &mut members[index];
         m.measure(now);
         let (blocked, has_room) =
@@ -97,36 +132,30 @@ fn is_promoted_as_published(m: &Member) -> bool {
     m.is_tried() && m.need().sent() >= PUBLISHED_BYTES && m.heard_percent() >= PUBLISHED_PERCENT
 }
 
-/// Loss over the period that has just ended, if one has.
-fn losses(now: Instant, members: &mut [Member], index: usize) -> Option<Losses> {
-    let m = &members[index];
-    let packets = m.board().period().total();
-    if m.watch().lasts(now) < period(m) || packets < JUDGED {
+/// Losses of the last period of which all is known, once.
+fn losses(members: &mut [Member], index: usize) -> Option<Losses> {
+    if !members[index].watch_mut().is_due() {
         return None;
     }
-    let own = m.board().period().loss();
-    let others = median_loss(members, index);
-    let m = &mut members[index];
-    m.watch_mut().end_period(now, own);
-    m.board_mut().begin_period();
-    others.map(|others| Losses { own, others, packets })
+    let known = members[index].board().known();
+    let others = median_loss(members, index)?;
+    (known.total() >= JUDGED).then(|| Losses { own: known.loss(), others, packets: known.total() })
 }
 
-/// The least length of a judgement of this member.
+/// The least time for a judgement of this member.
 fn period(m: &Member) -> Duration {
     (m.group_path().rtt.smoothed().unwrap_or_default() * PERIOD_RTTS).max(PERIOD_MIN)
 }
 
-/// Median loss of the other multicast members, if there are any.
+/// Median loss of the other multicast members over the same packets, if there are any.
 fn median_loss(members: &[Member], index: usize) -> Option<f64> {
     let mut losses: Vec<f64> = members
         .iter()
         .enumerate()
         .filter(|(n, m)| *n != index && m.is_multicast())
-        .map(|(_, m)| {
-            let period = m.board().period();
-            if period.total() >= JUDGED { period.loss() } else { m.watch().last_loss() }
-        })
+        .map(|(_, m)| m.board().known())
+        .filter(|known| known.total() >= JUDGED)
+        .map(Outcomes::loss)
         .collect();
     if losses.is_empty() {
         return None;

@@ -32,6 +32,7 @@ use crate::seal::Suite;
 use crate::wire::{PAYLOAD_SHORT, Record};
 use core::time::Duration;
 use cursor::Cursor;
+use judge::Period;
 use keys::ChannelKeys;
 use repair::RepairQueue;
 use std::net::SocketAddr;
@@ -61,6 +62,8 @@ pub(crate) struct Channel {
     /// What is repeated has the next turn, before what is new: neither waits for all of the other.
     repair_turn: bool,
     trial: Trial,
+    /// By which the losses of its members are compared.
+    period: Period,
     pacer: Pacer,
     /// Whose windows bound it.
     rule: GroupWindow,
@@ -93,6 +96,7 @@ impl Channel {
             repairs: RepairQueue::default(),
             repair_turn: true,
             trial: Trial::default(),
+            period: Period::begin(now),
             pacer: Pacer::default(),
             rule: config.group_window,
             bbr: bbr.then(|| Bbr::for_group(members, full, rng.u64())),

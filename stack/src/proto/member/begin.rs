@@ -48,7 +48,6 @@ impl Member {
             if let Some(rtt) = rtt {
                 self.board.path.rtt.sample(rtt);
             }
-            self.watch.begin_period(now);
             tracing::debug!(to = %self.addr, ?rtt, "has answered");
         }
         Some(answer)

@@ -88,7 +88,7 @@ pub(crate) struct Evidence {
     pub(crate) unicast_loss: f64,
     /// The share heard has been below one half for so long.
     pub(crate) deaf_for: Duration,
-    /// Loss over the present period, if that is long enough to judge by.
+    /// Losses over the last period of which all is known, if they were not judged yet.
     pub(crate) losses: Option<Losses>,
     pub(crate) timed_out: bool,
     /// Its window has held the group for so long, less the time in which it has not since.
@@ -110,7 +110,7 @@ pub(crate) struct Evidence {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Losses {
     pub(crate) own: f64,
-    /// Median over the other multicast members.
+    /// Median over the other multicast members, of the same packets.
     pub(crate) others: f64,
     /// Packets that `own` was counted over.
     pub(crate) packets: u32,
@@ -118,12 +118,12 @@ pub(crate) struct Losses {
 
 impl Losses {
     /// Clearly this member's own trouble: more than twice what most others lose, and by more than
-    /// three standard deviations of a count of so many packets, so that chance does not demote.
+    /// [`DEVIATIONS`] of the difference of two counts of so many packets, so that chance does not demote.
     fn is_own(self) -> bool {
-        let deviation = (self.own / f64::from(self.packets.max(1))).sqrt();
+        let deviation = ((self.own + self.others) / f64::from(self.packets.max(1))).sqrt();
         self.own > OWN_LOSS
             && self.others < self.own / 2.0
-            && self.own - self.others > 3.0 * deviation
+            && self.own - self.others > DEVIATIONS * deviation
     }
 }
 
@@ -137,6 +137,9 @@ pub(crate) const PROMOTE: (u32, f64) = (LEAST, 0.9);
 pub(crate) const DEMOTE_SHARE: f64 = 0.5;
 /// Loss above this, unless most others share it, is the member's own trouble.
 pub(crate) const OWN_LOSS: f64 = 0.05;
+/// Standard deviations that make a difference of two losses no chance: five of them are chance in one of
+/// 3.5 million judgements (the normal distribution's tail), and an hour has 14,400 at most.
+pub(crate) const DEVIATIONS: f64 = 5.0;
 pub(crate) const CLOSED_LIMIT: Duration = Duration::from_secs(1);
 
 /// The judgement, as a pure function.

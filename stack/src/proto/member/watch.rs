@@ -23,20 +23,14 @@ pub(crate) struct Watch {
     best: f64,
     /// When its bytes were counted for that, and how many there were.
     counted: (Instant, u64),
-    period: Instant,
-    /// Loss over the last whole period.
-    last_loss: f64,
+    /// Its losses of the last period were not judged yet.
+    is_due: bool,
 }
 
 impl Watch {
     /// It is watched from here on; so many bytes have arrived there.
     pub(crate) fn begin(now: Instant, arrived: u64) -> Self {
-        Self { period: now, looked: now, counted: (now, arrived), ..Self::default() }
-    }
-
-    /// The first period of judgement begins.
-    pub(crate) fn begin_period(&mut self, now: Instant) {
-        self.period = now;
+        Self { looked: now, counted: (now, arrived), ..Self::default() }
     }
 
     /// So many bytes have arrived there.
@@ -84,19 +78,13 @@ impl Watch {
         }
     }
 
-    /// How long the present period of judgement lasts.
-    pub(crate) fn lasts(&self, now: Instant) -> Duration {
-        now.since(self.period)
+    /// All is known of a period of its channel.
+    pub(crate) fn end_period(&mut self) {
+        self.is_due = true;
     }
 
-    /// A period of judgement has ended with this loss, 0 to 1; the next begins.
-    pub(crate) fn end_period(&mut self, now: Instant, loss: f64) {
-        self.last_loss = loss;
-        self.period = now;
-    }
-
-    /// Loss over the last whole period, 0 to 1.
-    pub(crate) fn last_loss(&self) -> f64 {
-        self.last_loss
+    /// Whether its losses of the last period are to be judged; they are once.
+    pub(crate) fn is_due(&mut self) -> bool {
+        core::mem::take(&mut self.is_due)
     }
 }

@@ -37,14 +37,22 @@ enum Fate {
     Missed,
 }
 
-/// Outcomes of one period of judgement.
+/// What became of packets.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Period {
+pub(crate) struct Outcomes {
     heard: u32,
     missed: u32,
 }
 
-impl Period {
+impl Outcomes {
+    fn count(&mut self, heard: bool) {
+        if heard {
+            self.heard += 1;
+        } else {
+            self.missed += 1;
+        }
+    }
+
     pub(crate) fn total(self) -> u32 {
         self.heard + self.missed
     }
@@ -52,6 +60,43 @@ impl Period {
     /// Share missed, 0 to 1.
     pub(crate) fn loss(self) -> f64 {
         if self.total() == 0 { 0.0 } else { f64::from(self.missed) / f64::from(self.total()) }
+    }
+}
+
+/// Outcomes by periods of the channel, which begin at the same packet for all members.
+#[derive(Debug)]
+struct Periods {
+    /// First packet of the present period; the largest number there is while it has none.
+    first: u64,
+    /// First packet of the one before, in the same way.
+    first_before: u64,
+    present: Outcomes,
+    /// Some of its packets may be on their way yet.
+    before: Outcomes,
+    /// The one before that: all is known.
+    known: Outcomes,
+}
+
+impl Periods {
+    /// Counting begins with the next period: of the present one some packets are past.
+    fn none() -> Self {
+        let none = Outcomes::default();
+        Self { first: u64::MAX, first_before: u64::MAX, present: none, before: none, known: none }
+    }
+
+    /// The next period begins with packet `next`.
+    fn turn(&mut self, next: u64) {
+        self.known = core::mem::take(&mut self.before);
+        self.before = core::mem::take(&mut self.present);
+        self.first_before = core::mem::replace(&mut self.first, next);
+    }
+
+    fn count(&mut self, pn: u64, heard: bool) {
+        if pn >= self.first {
+            self.present.count(heard);
+        } else if pn >= self.first_before {
+            self.before.count(heard);
+        }
     }
 }
 
@@ -67,7 +112,7 @@ pub(crate) struct Scoreboard {
     /// Last outcomes, newest in bit 0: 1 = heard.
     outcomes: u128,
     counted: u32,
-    period: Period,
+    periods: Periods,
     /// Share missed of late, 0 to 1.
     loss: f64,
     pub(crate) path: Path,
@@ -101,7 +146,7 @@ impl Scoreboard {
             outstanding: 0,
             outcomes: 0,
             counted: 0,
-            period: Period::default(),
+            periods: Periods::none(),
             loss: 0.0,
             path: Path::new(algorithm, mss, initial_rto),
             late: VecDeque::new(),
@@ -209,7 +254,7 @@ impl Scoreboard {
             Fate::Outstanding => {
                 self.outstanding -= 1;
                 self.path.acked(now, pn, entry.at, size);
-                self.count(true, probe);
+                self.count(pn, true, probe);
             }
             Fate::Missed => self.path.acked_late(now, pn, entry.at, size),
             // Not in flight to it, and yet it shows how long the way takes.
@@ -290,25 +335,21 @@ impl Scoreboard {
         *fate = Fate::Missed;
         self.outstanding -= 1;
         let (size, (len, probe)) = log.get(pn).map_or((0, (0, false)), |e| (e.bytes(), e.len()));
-        self.count(false, probe);
+        self.count(pn, false, probe);
         self.news.missed.push(pn);
         self.path.lost(pn, size, next);
         self.path.mtu.lost(pn, len, probe);
     }
 
     /// Counts an outcome; not a probe's, which may have been too long for the way.
-    fn count(&mut self, heard: bool, probe: bool) {
+    fn count(&mut self, pn: u64, heard: bool, probe: bool) {
         if probe {
             return;
         }
         self.outcomes = self.outcomes << 1 | u128::from(heard);
         self.counted = (self.counted + 1).min(JUDGED);
         self.loss += (f64::from(u8::from(!heard)) - self.loss) / LOSS_MEMORY;
-        if heard {
-            self.period.heard += 1;
-        } else {
-            self.period.missed += 1;
-        }
+        self.periods.count(pn, heard);
     }
 
     /// Share of packets missed of late, 0 to 1.
@@ -328,21 +369,21 @@ impl Scoreboard {
         (self.counted, f64::from(heard) / f64::from(self.counted.max(1)))
     }
 
-    /// Outcomes of the present period of judgement.
-    pub(crate) fn period(&self) -> Period {
-        self.period
+    /// Outcomes of the last period of which all are known.
+    pub(crate) fn known(&self) -> Outcomes {
+        self.periods.known
     }
 
-    /// A period of judgement begins.
+    /// The channel's next period begins with the next packet.
     pub(crate) fn begin_period(&mut self) {
-        self.period = Period::default();
+        self.periods.turn(self.next());
     }
 
     /// Judgement begins anew.
     pub(crate) fn reset_judgement(&mut self) {
         self.outcomes = 0;
         self.counted = 0;
-        self.period = Period::default();
+        self.periods = Periods::none();
     }
 
     /// Gives up what is in flight: the member is served otherwise now. Their ranges.

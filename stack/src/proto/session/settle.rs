@@ -107,7 +107,8 @@ impl Session {
         let Some(id) = members[index].channel().filter(|_| members[index].is_served()) else {
             return;
         };
-        let channel = &channels[id.0];
+        let channel = &mut channels[id.0];
+        channel.turn(now, id, members);
         if let Some(cause) = channel.judge(now, members, index, store.end(), config.promotion) {
             self.change(now, index, cause);
         }

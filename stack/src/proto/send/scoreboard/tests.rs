@@ -125,9 +125,34 @@ fn hearing_is_judged_over_the_last_packets_only() {
         bench.ack(2001 + n, &[(pn, pn)]);
     }
     assert_eq!(bench.board.hearing(), (JUDGED, 0.5));
-    assert_eq!(bench.board.period.total(), JUDGED + JUDGED / 2);
     bench.board.reset_judgement();
     assert_eq!(bench.board.hearing().0, 0);
+}
+
+#[test]
+fn a_period_counts_its_own_packets_whenever_their_fate_is_known() {
+    let mut bench = Bench::new();
+    bench.send(0, true);
+    bench.board.begin_period();
+    let first: Vec<u64> = (1..9).map(|at| bench.send(at, true)).collect();
+    bench.ack(10, &[(0, first[3])]);
+    bench.board.begin_period();
+    let next: Vec<u64> = (11..21).map(|at| bench.send(at, true)).collect();
+    assert_eq!(bench.board.known().total(), 0, "the packet before the first period");
+    bench.ack(2000, &[(next[0], next[9])]);
+    bench.board.begin_period();
+    let known = bench.board.known();
+    assert_eq!(
+        (known.total(), known.loss()),
+        (8, 0.5),
+        "four are heard, four given up in the next"
+    );
+    bench.board.begin_period();
+    assert_eq!((bench.board.known().total(), bench.board.known().loss()), (10, 0.0));
+    bench.board.reset_judgement();
+    bench.board.begin_period();
+    bench.board.begin_period();
+    assert_eq!(bench.board.known().total(), 0);
 }
 
 #[test]
