@@ -9,10 +9,6 @@ use sim::{pick, seed};
 const PARTS: usize = 10;
 /// The least share of a line that loses nothing.
 const WITHOUT_LOSS: f64 = 0.97;
-/// A cell of which that does not hold, and what does: where the members' paths are far shorter than BBR's
-/// phases, what the first packets meet decides between two courses, at 0.954 and 0.983, of equal chance (the
-/// first by seeds 1, 3 to 7, the second by 2 and 8).
-const BELOW: (&str, f64) = ("1000M/0.2ms/0%/8/bbr", 0.95);
 /// A cell that is worse than the table by this part is a step back.
 const WORSE: f64 = 0.05;
 /// Shares are written with five digits.
@@ -38,8 +34,7 @@ fn the_table_has_every_cell_and_meets_its_goals() {
     assert_eq!(cells.len(), 180);
     for cell in cells.iter().filter(|cell| cell.loss == 0) {
         let share = of(cell);
-        let least = if cell.to_string() == BELOW.0 { BELOW.1 } else { WITHOUT_LOSS };
-        assert!(share >= least, "{cell}: {share} without loss");
+        assert!(share >= WITHOUT_LOSS, "{cell}: {share} without loss");
     }
 }
 

@@ -112,6 +112,8 @@ pub(crate) struct Scoreboard {
     /// Last outcomes, newest in bit 0: 1 = heard.
     outcomes: u128,
     counted: u32,
+    /// First packet that was heard since judgement began.
+    first_heard: Option<u64>,
     periods: Periods,
     /// Share missed of late, 0 to 1.
     loss: f64,
@@ -146,6 +148,7 @@ impl Scoreboard {
             outstanding: 0,
             outcomes: 0,
             counted: 0,
+            first_heard: None,
             periods: Periods::none(),
             loss: 0.0,
             path: Path::new(algorithm, mss, initial_rto),
@@ -346,10 +349,25 @@ impl Scoreboard {
         if probe {
             return;
         }
+        self.begin_to_hear(pn, heard);
+        if self.first_heard.is_some_and(|first| pn < first) {
+            return;
+        }
         self.outcomes = self.outcomes << 1 | u128::from(heard);
         self.counted = (self.counted + 1).min(JUDGED);
         self.loss += (f64::from(u8::from(!heard)) - self.loss) / LOSS_MEMORY;
         self.periods.count(pn, heard);
+    }
+
+    /// What was sent before the first packet that is heard came before the way to the member had grown: it
+    /// speaks of deafness as long as nothing is heard, and not of what the way loses.
+    fn begin_to_hear(&mut self, pn: u64, heard: bool) {
+        if heard && self.first_heard.is_none_or(|first| pn < first) {
+            if self.first_heard.is_none() {
+                self.counted = 0;
+            }
+            self.first_heard = Some(pn);
+        }
     }
 
     /// Share of packets missed of late, 0 to 1.
@@ -383,6 +401,7 @@ impl Scoreboard {
     pub(crate) fn reset_judgement(&mut self) {
         self.outcomes = 0;
         self.counted = 0;
+        self.first_heard = None;
         self.periods = Periods::none();
     }
 

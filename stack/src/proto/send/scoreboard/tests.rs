@@ -67,9 +67,9 @@ fn what_was_not_meant_for_it_counts_when_heard_and_is_never_missed() {
     for n in 0..8 {
         bench.send(0, n % 2 == 0);
     }
-    bench.ack(10, &[(6, 7)]);
-    assert_eq!(bench.news.heard, [6, 7]);
-    assert_eq!(bench.news.missed, [0, 2, 4], "only what was addressed");
+    bench.ack(10, &[(6, 7), (0, 0)]);
+    assert_eq!(bench.news.heard, [6, 7, 0]);
+    assert_eq!(bench.news.missed, [2, 4], "only what was addressed");
     assert_eq!(bench.board.flight(), 0);
     assert_eq!(bench.board.hearing().0, 4, "judged by what was addressed");
 }
@@ -113,8 +113,26 @@ fn packets_missed_one_after_the_other_speak_for_themselves() {
 }
 
 #[test]
+fn what_came_before_the_way_had_grown_is_not_held_against_it() {
+    let mut bench = Bench::new();
+    for n in 0..64 {
+        bench.send(n, true);
+    }
+    bench.find_silent(1000, 1000);
+    assert_eq!(bench.board.hearing(), (64, 0.0), "deaf as long as nothing is heard");
+    let heard: Vec<u64> = (0..8).map(|n| bench.send(2000 + n, true)).collect();
+    bench.ack(2010, &[(heard[4], heard[4])]);
+    assert_eq!(bench.board.hearing(), (1, 1.0), "and hears from here on");
+    bench.ack(2011, &[(heard[6], heard[7]), (heard[4], heard[4])]);
+    bench.find_silent(9000, 9000);
+    assert_eq!(bench.board.hearing(), (4, 0.75), "what is missed after it counts");
+}
+
+#[test]
 fn hearing_is_judged_over_the_last_packets_only() {
     let mut bench = Bench::new();
+    let first = bench.send(0, true);
+    bench.ack(1, &[(first, first)]);
     for n in 0..u64::from(JUDGED) {
         bench.send(n, true);
     }
