@@ -11,12 +11,14 @@ use crate::places::Environment;
 use crate::private::{self, MAX_LIST, ReadError, Rule};
 use crate::quote::quoted;
 use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::io::retry_on_intr;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 use tcpxm::trust::{PublicKey, PublicKeyError};
 use thiserror::Error;
 
@@ -85,6 +87,27 @@ pub struct ChangedKey {
     pub path: PathBuf,
     /// The line of the known key, counted from 1.
     pub line: usize,
+}
+
+/// Two names that lead to one address, and a known key of each: whichever the host shows, it is not that of
+/// the other.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "the key of {} or of {} has changed! Both names lead to the same address, and {file} has another key for \
+     each (lines {} and {}): remove the line that is not right",
+    hosts[0],
+    hosts[1],
+    lines[0],
+    lines[1],
+    file = quoted(path)
+)]
+pub struct Rivals {
+    /// The names.
+    pub hosts: [HostName; 2],
+    /// The file.
+    pub path: PathBuf,
+    /// The lines of their keys, counted from 1.
+    pub lines: [usize; 2],
 }
 
 /// A host is new, and new ones are not taken (`--strict`).
@@ -184,6 +207,26 @@ impl KnownHosts {
         }
     }
 
+    /// The key of names that lead to one address, as far as any of them is known.
+    pub fn one_key<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a HostName>,
+    ) -> Result<Option<&PublicKey>, Rivals> {
+        let mut first: Option<(&HostName, &Known)> = None;
+        for (host, known) in names.into_iter().filter_map(|name| self.hosts.get_key_value(name)) {
+            match first {
+                Some((other, of_other)) if of_other.key != known.key => {
+                    let (hosts, lines) =
+                        ([other.clone(), host.clone()], [of_other.line, known.line]);
+                    return Err(Rivals { hosts, path: self.path.clone(), lines });
+                }
+                Some(_) => {}
+                None => first = Some((host, known)),
+            }
+        }
+        Ok(first.map(|(_, known)| &known.key))
+    }
+
     /// The key by which a host is known.
     pub fn key(&self, host: &HostName) -> Option<&PublicKey> {
         self.hosts.get(host).map(|known| &known.key)
@@ -251,16 +294,30 @@ pub fn add(
     Ok(added)
 }
 
-/// Opens the file, made if need be, and waits until nobody else has it locked. Gives the path that
-/// links lead to as well: what is replaced is the file, not a link to it.
+/// Who adds hosts has the file locked for some milliseconds, as long as the disk takes; who has it for so much
+/// longer hangs, or means harm, and nobody is to wait for that.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The lock is asked for so often meanwhile: a wait in flock(2) would have no end, and Ctrl-C would not end it.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// Opens the file, made if need be, and waits for a while until nobody else has it locked. Gives the path
+/// that links lead to as well: what is replaced is the file, not a link to it.
 fn locked(path: &Path) -> Result<(File, PathBuf), WriteError> {
     let system = |error: io::Error| WriteError::System(path.to_owned(), error);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let begin = Instant::now();
     loop {
         let opened = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
         let file = File::from(opened.map_err(|errno| system(errno.into()))?);
-        retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
-            .map_err(|errno| system(errno.into()))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK | Errno::INTR) if begin.elapsed() < PATIENCE => {
+                thread::sleep(AGAIN);
+                continue;
+            }
+            Err(Errno::WOULDBLOCK) => return Err(WriteError::Locked(path.to_owned(), PATIENCE)),
+            Err(errno) => return Err(system(errno.into())),
+        }
         // Whoever had the lock may have put another file in its place, or taken it away.
         match still(&file, path) {
             Ok(Some(real)) => return Ok((file, real)),
