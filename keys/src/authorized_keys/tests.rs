@@ -63,14 +63,40 @@ fn who_may_not_is_told_apart() {
     let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1_801_353_600);
     let why = |key: &PublicKey, now| keys.permit(key, now).unwrap_err().to_string();
     assert!(keys.permit(&key(1), end - Duration::from_secs(1)).is_ok());
-    assert_eq!(
-        why(&key(1), end),
-        format!("{} has expired on 2027-01-31T00:00:00Z: line 1 of {PATH} says so", key(1))
-    );
-    assert_eq!(
-        why(&key(2), end),
-        format!("{} is not in {PATH}: who shall send has a line there", key(2))
-    );
+    let begins = |n| format!("the key {} may not send here: it ", key(n).fingerprint());
+    let expired = format!("has expired on 2027-01-31T00:00:00Z: line 1 of {PATH} says so");
+    assert_eq!(why(&key(1), end), begins(1) + &expired);
+    let unknown = format!("is not in {PATH}: if it may, add this line there: {}", key(2));
+    assert_eq!(why(&key(2), end), begins(2) + &unknown);
+    // Whom it concerns is told the same without what is on this disk.
+    for n in [1, 2] {
+        let told = keys.permit(&key(n), end).unwrap_err().to_sender();
+        assert!(told.contains(&key(n).fingerprint()) && !told.contains("/etc"), "{told}");
+        assert!(!told.contains("line 1"), "{told}");
+    }
+}
+
+#[test]
+fn expiries_come_one_after_the_other() {
+    let lines = [("2027-01-31", 1), ("2027-03-01", 2), ("2027-02-01", 3)];
+    let mut text: String =
+        lines.iter().map(|(day, n)| format!("expiry={day} {}\n", key(*n))).collect();
+    text.push_str(&key(4).to_string());
+    let keys = parse(&text).unwrap();
+    let day = |n: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_801_353_600 + n * 86_400);
+    let mut since = SystemTime::UNIX_EPOCH;
+    for (expected, n) in [(day(0), 1), (day(1), 3), (day(29), 2)] {
+        assert_eq!(keys.next_expiry(since), Some(expected));
+        assert_eq!(keys.expired(since, expected - Duration::from_secs(1)), []);
+        let expired = keys.expired(since, expected);
+        assert!(
+            matches!(expired[..], [Refusal::Expired { key: k, .. }] if k == key(n)),
+            "{expired:?}"
+        );
+        since = expected;
+    }
+    assert_eq!(keys.next_expiry(since), None);
+    assert_eq!(keys.expired(SystemTime::UNIX_EPOCH, since).len(), 3);
 }
 
 #[test]
