@@ -4,8 +4,8 @@
 //! new is taken as it is and remembered; one whose key has changed is refused. As with
 //! [`crate::authorized_keys`], one line with a fault and nothing of the file holds.
 
-use crate::host_name::{HostName, HostNameError};
-use crate::lines::{self, TextFault};
+use crate::host_name::HostName;
+use crate::lines::{Fault, LineFault, List};
 use crate::new_file::{self, PRIVATE, WriteError};
 use crate::places::Environment;
 use crate::private::{self, MAX_LIST, ReadError, Rule};
@@ -19,7 +19,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
-use tcpxm::trust::{PublicKey, PublicKeyError};
+use tcpxm::trust::PublicKey;
 use thiserror::Error;
 
 /// A file that does not hold, or cannot be written. The fault of whoever looks after it.
@@ -32,41 +32,8 @@ pub enum KnownHostsError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// A line is wrong.
-    #[error(
-        "{}:{line}: {fault}: no host of this file is known until that line is right",
-        quoted(path)
-    )]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        fault: Fault,
-    },
-}
-
-/// What is wrong with a line.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// Not text.
-    #[error("{0}")]
-    Text(String),
-    /// The first word is no host.
     #[error(transparent)]
-    Host(#[from] HostNameError),
-    /// The key is none.
-    #[error(transparent)]
-    Key(#[from] PublicKeyError),
-    /// The host has another key in an earlier line.
-    #[error("line {0} says another key of the same host: remove the one that is not right")]
-    Contradiction(usize),
-}
-
-impl From<TextFault> for Fault {
-    fn from(fault: TextFault) -> Self {
-        Self::Text(fault.to_string())
-    }
+    Line(#[from] LineFault),
 }
 
 /// A host shows another key than the one that is known: it must not be sent anything.
@@ -170,15 +137,18 @@ impl KnownHosts {
     /// Takes a file's bytes; the path is for messages.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, KnownHostsError> {
         let mut hosts: BTreeMap<HostName, Known> = BTreeMap::new();
-        for (line, text) in lines::numbered(bytes) {
-            let wrong = |fault| KnownHostsError::Line { path: path.to_owned(), line, fault };
-            let (host, key) = text.map_err(Fault::from).and_then(parse_line).map_err(wrong)?;
+        List::Known.read(path, bytes, |text, line| {
+            let (host, key) = parse_line(text)?;
             let known = *hosts.entry(host).or_insert(Known { key, line });
-            if known.key != key {
-                return Err(wrong(Fault::Contradiction(known.line)));
-            }
-        }
+            if known.key == key { Ok(()) } else { Err(Fault::Contradiction(known.line)) }
+        })?;
         Ok(Self { path: path.to_owned(), hosts })
+    }
+
+    /// How many hosts are known.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.hosts.len()
     }
 
     /// Whether the host is known by that key, or new.

@@ -17,7 +17,7 @@ mod options;
 
 pub use options::OptionFault;
 
-use crate::lines::{self, TextFault};
+use crate::lines::{Fault, LineFault, List};
 use crate::places::Environment;
 use crate::private::{self, MAX_LIST, ReadError, Rule};
 use crate::quote::quoted;
@@ -25,7 +25,7 @@ use options::Options;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use tcpxm::trust::{PublicKey, PublicKeyError, not_authorized};
+use tcpxm::trust::{PublicKey, not_authorized};
 use thiserror::Error;
 
 /// A file that does not hold. The fault of whoever looks after it.
@@ -35,41 +35,8 @@ pub enum AuthorizedKeysError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A line is wrong.
-    #[error(
-        "{}:{line}: {fault}: no key of this file is taken until that line is right",
-        quoted(path)
-    )]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        fault: Fault,
-    },
-}
-
-/// What is wrong with a line.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// Not text.
-    #[error("{0}")]
-    Text(String),
-    /// The options cannot be read, or one is unknown.
     #[error(transparent)]
-    Option(#[from] OptionFault),
-    /// The key is none.
-    #[error(transparent)]
-    Key(#[from] PublicKeyError),
-    /// It stands in an earlier line.
-    #[error("the same key stands in line {0}: keep one of the two")]
-    Twice(usize),
-}
-
-impl From<TextFault> for Fault {
-    fn from(fault: TextFault) -> Self {
-        Self::Text(fault.to_string())
-    }
+    Line(#[from] LineFault),
 }
 
 /// Why a key may not send, in words for whoever looks after the file; [`Refusal::to_sender`] is for the other.
@@ -158,15 +125,14 @@ impl AuthorizedKeys {
     /// Takes a file's bytes; the path is for messages.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, AuthorizedKeysError> {
         let mut permits: BTreeMap<PublicKey, Permit> = BTreeMap::new();
-        for (line, text) in lines::numbered(bytes) {
-            let wrong = |fault| AuthorizedKeysError::Line { path: path.to_owned(), line, fault };
-            let (key, permit) =
-                text.map_err(Fault::from).and_then(|text| parse_line(text, line)).map_err(wrong)?;
+        List::Authorized.read(path, bytes, |text, line| {
+            let (key, permit) = parse_line(text, line)?;
             if let Some(first) = permits.get(&key) {
-                return Err(wrong(Fault::Twice(first.line)));
+                return Err(Fault::Twice(first.line));
             }
             permits.insert(key, permit);
-        }
+            Ok(())
+        })?;
         Ok(Self { path: path.to_owned(), permits })
     }
 

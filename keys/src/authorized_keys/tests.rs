@@ -1,4 +1,4 @@
-//! Whole files: what they grant, and that one fault spoils them.
+//! Whole files: what they grant.
 
 use super::*;
 use proptest::prelude::*;
@@ -15,14 +15,6 @@ fn key(n: u8) -> PublicKey {
 
 fn parse(text: &str) -> Result<AuthorizedKeys, AuthorizedKeysError> {
     AuthorizedKeys::parse(Path::new(PATH), text.as_bytes())
-}
-
-/// The line and what is wrong with it.
-fn fault(text: &[u8]) -> (usize, Fault) {
-    match AuthorizedKeys::parse(Path::new(PATH), text) {
-        Err(AuthorizedKeysError::Line { line, fault, .. }) => (line, fault),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]
@@ -100,32 +92,6 @@ fn expiries_come_one_after_the_other() {
 }
 
 #[test]
-fn a_fault_is_named_with_its_line() {
-    let good = key(1).to_string();
-    let reserved = fault(format!("{good}\ncommand=\"ls\" {}\n", key(2)).as_bytes());
-    assert_eq!(reserved, (2, OptionFault::Reserved("command".to_owned()).into()));
-    assert_eq!(fault(format!("\n{good} a\n{good} b\n").as_bytes()), (3, Fault::Twice(2)));
-    assert_eq!(fault(b"mcp-ed25519\n"), (1, PublicKeyError::Text.into()));
-    assert_eq!(fault(b"mcp-ed25519 AAAA\n"), (1, PublicKeyError::Text.into()));
-    assert_eq!(fault(b"root=/a mcp-rsa AAAA\n"), (1, PublicKeyError::Kind.into()));
-    assert_eq!(fault(b"root=/a\n"), (1, PublicKeyError::Kind.into()));
-    let ssh = fault(b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI a@b\n");
-    assert_eq!(ssh, (1, OptionFault::Unknown("ssh-ed25519".to_owned()).into()));
-    for (bad, what) in [(0xff, "not UTF-8"), (0x1b, "control character"), (0, "control")] {
-        let (line, fault) = fault(&[good.as_bytes(), b"\n", good.as_bytes(), &[bad]].concat());
-        assert!(line == 2 && fault.to_string().contains(what), "{fault}");
-    }
-    let why = parse("rot=/a\n").unwrap_err().to_string();
-    assert_eq!(
-        why,
-        format!(
-            "{PATH}:1: there is no option \"rot\": there are root, rate, size and expiry; a key \
-             begins with mcp-ed25519: no key of this file is taken until that line is right"
-        )
-    );
-}
-
-#[test]
 fn a_file_that_others_can_write_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("authorized_keys");
@@ -142,25 +108,6 @@ fn a_file_that_others_can_write_is_refused() {
 }
 
 proptest! {
-    #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = AuthorizedKeys::parse(Path::new(PATH), &bytes);
-    }
-
-    #[test]
-    fn one_bad_line_spoils_the_file(
-        bad in "[!-~][ -~]{0,60}",
-        before in 0..5_u8,
-        after in 0..5_u8,
-    ) {
-        prop_assume!(!bad.starts_with('#') && !bad.contains("mcp-ed25519"));
-        let mut lines: Vec<String> = (1..=before + after).map(|n| key(n).to_string()).collect();
-        prop_assert_eq!(parse(&lines.join("\n")).unwrap().keys().count(), lines.len());
-        lines.insert(usize::from(before), bad);
-        let (line, _) = fault(lines.join("\n").as_bytes());
-        prop_assert_eq!(line, usize::from(before) + 1);
-    }
-
     #[test]
     fn a_changed_byte_is_a_fault_or_another_key(at in 0..56_usize, to: u8) {
         let mut line = key(1).to_string().into_bytes();
