@@ -3,13 +3,14 @@
 use crate::authorized_keys::OptionFault;
 use crate::host_name::HostNameError;
 use crate::quote::quoted;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use tcpxm::trust::PublicKeyError;
 use thiserror::Error;
 
 /// A line of a list that is wrong: nothing of the list holds.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{}:{line}: {fault}: no {what} of this file {verb} until that line is right", quoted(path))]
+#[error("{}:{line}: {fault}: {list} until that line is right", quoted(path))]
 pub struct LineFault {
     /// The file.
     pub path: PathBuf,
@@ -17,10 +18,8 @@ pub struct LineFault {
     pub line: usize,
     /// What is wrong with it.
     pub fault: Fault,
-    /// Of what it is a list,
-    what: &'static str,
-    /// and what does not happen to these.
-    verb: &'static str,
+    /// What does not hold for it.
+    list: List,
 }
 
 /// What is wrong with a line.
@@ -49,11 +48,21 @@ pub enum Fault {
     Contradiction(usize),
 }
 
-/// What a list is of, for messages.
-#[derive(Debug, Clone, Copy)]
+/// What a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum List {
     Authorized,
     Known,
+}
+
+/// What a fault in it means.
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Authorized => "no key of this file is taken",
+            Self::Known => "no host of this file is known",
+        })
+    }
 }
 
 impl List {
@@ -64,17 +73,10 @@ impl List {
         bytes: &[u8],
         mut take: impl FnMut(&str, usize) -> Result<(), Fault>,
     ) -> Result<(), LineFault> {
-        let (what, verb) = match self {
-            Self::Authorized => ("key", "is taken"),
-            Self::Known => ("host", "is known"),
-        };
         for (line, text) in numbered(bytes) {
-            text.and_then(|text| take(text, line)).map_err(|fault| LineFault {
-                path: path.to_owned(),
-                line,
-                fault,
-                what,
-                verb,
+            text.and_then(|text| take(text, line)).map_err(|fault| {
+                let path = path.to_owned();
+                LineFault { path, line, fault, list: self }
             })?;
         }
         Ok(())

@@ -184,8 +184,8 @@ mod tests {
             for user in [0, 1000] {
                 let why = owned(1001, user).unwrap_err().to_string();
                 let remedy = format!("if it is to be trusted, run chown {user} secret");
-                let owner = "secret: it belongs to user 1001, who can read and write it";
-                assert_eq!(why, format!("{owner}: {remedy}"));
+                let begins = "secret: it belongs to user 1001, who can read and write it";
+                assert_eq!(why, format!("{begins}: {remedy}"));
             }
         }
         // And of a file that is there, where this user can make one of somebody else.

@@ -83,7 +83,9 @@ impl Who {
             return; // the clock was set back
         }
         let listening = ListenTrust::Keys(trust::admitted(&permits, keys.identity.clone(), now));
-        expired.iter().for_each(|refusal| say(format_args!("{refusal}; its sessions end")));
+        for refusal in &expired {
+            say(format_args!("{refusal}; its sessions end"));
+        }
         if let Some(listener) = shared.listener.upgrade()
             && let Err(error) = listener.set_trust(listening.clone())
         {

@@ -83,16 +83,13 @@ mod tests {
 
     #[test]
     fn sessions_that_share_a_rate_get_it_once() {
-        let rate = Rate::new(8_000_000);
         let now = Instant::now();
-        assert_eq!(rate.bits(), 8_000_000);
-        // Each has taken what one alone could: whoever comes later waits for all before it.
-        let waits = [1, 2, 3].map(|n| (n, rate.took(50_000, now)));
-        for (n, wait) in waits {
-            let due = Duration::from_millis(50 * n);
-            assert!(wait <= due && wait + Duration::from_secs(1) > due, "{waits:?}");
+        let rate = Rate { bits: 8_000_000, pace: Mutex::new(Pace::new(8_000_000, now)) };
+        // Each takes what one alone could: whoever comes later waits for all before it.
+        for sessions in 1..=3 {
+            assert_eq!(rate.took(50_000, now), Duration::from_millis(50 * sessions));
         }
-        assert_eq!(waits[2].1 - waits[0].1, Duration::from_millis(100));
+        assert_eq!((Rate::new(7).bits(), Rate::new(7).piece(1 << 20)), (7, 1));
     }
 
     #[test]

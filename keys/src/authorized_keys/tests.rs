@@ -71,9 +71,10 @@ fn who_may_not_is_told_apart() {
 #[test]
 fn expiries_come_one_after_the_other() {
     let lines = [("2027-01-31", 1), ("2027-03-01", 2), ("2027-02-01", 3)];
-    let mut text: String =
-        lines.iter().map(|(day, n)| format!("expiry={day} {}\n", key(*n))).collect();
-    text.push_str(&key(4).to_string());
+    let mut text = key(4).to_string();
+    for (day, n) in lines {
+        text = format!("{text}\nexpiry={day} {}", key(n));
+    }
     let keys = parse(&text).unwrap();
     let day = |n: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_801_353_600 + n * 86_400);
     let mut since = SystemTime::UNIX_EPOCH;

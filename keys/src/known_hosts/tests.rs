@@ -64,7 +64,7 @@ fn names_of_one_address_have_one_key_or_are_rivals() {
     let known = parse(&text).unwrap();
     let one_key = |names: &[&str]| {
         let names: Vec<HostName> = names.iter().map(|name| host(name)).collect();
-        known.one_key(&names).map(|key| key.copied()).map_err(|rivals| rivals.to_string())
+        known.one_key(&names).map(Option::<&PublicKey>::copied).map_err(|rivals| rivals.to_string())
     };
     assert_eq!(one_key(&["new"]), Ok(None));
     assert_eq!(one_key(&["new", "a", "newer", "c"]), Ok(Some(key(1))));

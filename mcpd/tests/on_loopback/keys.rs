@@ -23,11 +23,11 @@ fn key() -> PublicKey {
 }
 
 /// A daemon with this list of keys, in a folder with a root; it keeps no key of its own.
-fn daemon(list: &str, last: u8) -> (TempDir, Daemon) {
+fn daemon(lines: &str, last: u8) -> (TempDir, Daemon) {
     let dir = tempfile::tempdir().unwrap();
     let [root, path] = ["root", "list"].map(|name| dir.path().join(name));
     fs::create_dir(&root).unwrap();
-    fs::write(&path, list).unwrap();
+    fs::write(&path, lines).unwrap();
     let daemon = Daemon::start(&root, last, &["--authorized-keys", path.to_str().unwrap()]);
     (dir, daemon)
 }

@@ -24,8 +24,9 @@ impl Readable {
 
     fn new(lab: &Lab) -> Self {
         let path = lab.dir.path().join(Self::NAME);
-        let text: String = (0..Self::LINES).map(|n| format!("{} {n}\n", Self::LINE)).collect();
-        fs::write(&path, text).unwrap();
+        let lines: Vec<String> =
+            (0..Self::LINES).map(|n| format!("{} {n}\n", Self::LINE)).collect();
+        fs::write(&path, lines.concat()).unwrap();
         Self(path)
     }
 
