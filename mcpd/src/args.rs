@@ -27,8 +27,8 @@ pub(crate) struct Cli {
     /// Listen on this address only [default: every address of this host].
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen)]
     pub(crate) listen: Option<Listen>,
-    /// The keys of those who may send [default: `authorized_keys` in /etc/mcp, for others than root in
-    /// ~/.config/mcp].
+    /// The keys of those who may send, each with its root, its rate (of all its sessions together), its size (of each
+    /// session) and its expiry [default: `authorized_keys` in /etc/mcp, for others than root in ~/.config/mcp].
     #[arg(long, value_name = "FILE")]
     pub(crate) authorized_keys: Option<PathBuf>,
     #[command(flatten)]
