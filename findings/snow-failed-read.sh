@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # snow 0.10.0: a message that HandshakeState::read_message refuses may leave the state unable to read the
-# right message that follows.
+# right message that follows. Seen on 2026-11-27 with snow 0.10.0.
 #
 # read_message keeps a checkpoint of the handshake hash and the chaining key and restores both on an error, but
 # not the cipher's key and counter. In the third message of XX (`s, se`) the key `s` is decrypted first; then

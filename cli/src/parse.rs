@@ -21,6 +21,25 @@ pub fn parse<P: CommandFactory + FromArgMatches>(
     P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
+/// Whether that option stands among the words of a command line.
+pub fn is_typed(args: &[OsString], option: &str) -> bool {
+    let words = args.iter().skip(1).take_while(|arg| *arg != "--");
+    words.filter_map(|arg| arg.to_str()).any(|arg| {
+        arg.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
+}
+
+/// Refuses `--secret-file` where a key is shown or made: it would be for nothing, and whoever types it means
+/// something else. As a variable or in the configuration file, which are for all commands, it may stand.
+pub fn refuse_secret_file(command: &mut Command, args: &[OsString]) -> Result<(), clap::Error> {
+    if !is_typed(args, "--secret-file") {
+        return Ok(());
+    }
+    let what =
+        "--secret-file has no use with key: mcp key --secret FILE makes a secret in that file";
+    Err(command.error(ErrorKind::ArgumentConflict, what))
+}
+
 /// Gives every long option its variable, also in subcommands.
 fn with_variables(command: Command, prefix: &str) -> Command {
     let variable = |name: &str| format!("{prefix}_{}", name.replace('-', "_").to_uppercase());
@@ -32,12 +51,17 @@ fn with_variables(command: Command, prefix: &str) -> Command {
         .mut_subcommands(|sub| with_variables(sub, prefix))
 }
 
-/// Whether the environment and the file may set it: all but `--help` and `--version`.
+/// Says what to do, not how: a variable of that name, which anybody may have for something else, is not to make
+/// `mcp key` write a file.
+const ONLY_TYPED: &str = "secret";
+
+/// Whether the environment and the file may set it: all but `--help`, `--version` and [`ONLY_TYPED`].
 fn has_value(arg: &Arg) -> bool {
-    matches!(
-        arg.get_action(),
-        ArgAction::Set | ArgAction::Append | ArgAction::SetTrue | ArgAction::Count
-    )
+    arg.get_long() != Some(ONLY_TYPED)
+        && matches!(
+            arg.get_action(),
+            ArgAction::Set | ArgAction::Append | ArgAction::SetTrue | ArgAction::Count
+        )
 }
 
 /// The configuration file's name, which is needed before anything else can be read.
@@ -149,6 +173,8 @@ mod tests {
         root: Option<String>,
         #[arg(long, short)]
         many: Vec<String>,
+        #[arg(long)]
+        secret: Option<String>,
         #[command(flatten)]
         common: Common,
     }
@@ -244,6 +270,29 @@ mod tests {
         };
         assert_eq!(variable("connect-timeout"), "MCP_CONNECT_TIMEOUT");
         assert_eq!([variable("json"), variable("verbose")], ["MCP_JSON", "MCP_VERBOSE"]);
+        let secret = command.get_arguments().find(|arg| arg.get_long() == Some("secret")).unwrap();
+        assert_eq!(secret.get_env(), None, "what makes a file is typed");
         command.debug_assert();
+    }
+
+    #[test]
+    fn a_secret_is_made_only_by_typing() {
+        let error = with_config("secret = \"x\"", &[]).unwrap_err();
+        assert!(error.contains("secret is not an option that it can set"), "{error}");
+        assert_eq!(read(&["--secret", "x"]).unwrap().secret, Some("x".to_owned()));
+    }
+
+    #[test]
+    fn what_is_typed_is_told_from_what_is_a_value() {
+        let is = |line: &str| {
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            is_typed(&args, "--secret-file")
+        };
+        assert!(is("mcp key --secret-file x") && is("mcp --secret-file=x key"));
+        assert!(
+            !is("mcp key --secret x")
+                && !is("mcp key --secret-files")
+                && !is("mcp -- --secret-file")
+        );
     }
 }

@@ -13,6 +13,7 @@ use crate::encoding::{from_base64, to_base64};
 use crate::new_file::{self, WriteError};
 use crate::private::{self, MAX_SECRET, ReadError, Rule};
 use crate::quote::quoted;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tcpxm::trust::Identity;
 use thiserror::Error;
@@ -84,8 +85,13 @@ pub fn random() -> Result<Identity, WriteError> {
 /// Reads an identity, or makes one with its folder, and says whether it was made. If several do
 /// so at once, all get the same.
 pub fn read_or_create(path: &Path) -> Result<(Identity, bool), IdentityFileError> {
-    if let Some(identity) = read(path)? {
-        return Ok((identity, false));
+    match read(path) {
+        Ok(Some(identity)) => return Ok((identity, false)),
+        Ok(None) => {}
+        // What stands in the place of a folder holds no identity: making one says what cannot be done.
+        Err(IdentityFileError::Read(ReadError::System(_, error)))
+            if error.kind() == ErrorKind::NotADirectory => {}
+        Err(error) => return Err(error),
     }
     new_file::folder(new_file::folder_of(path), 0o700)?;
     let identity = random()?;

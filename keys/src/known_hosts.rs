@@ -4,20 +4,22 @@
 //! new is taken as it is and remembered; one whose key has changed is refused. As with
 //! [`crate::authorized_keys`], one line with a fault and nothing of the file holds.
 
-use crate::host_name::{HostName, HostNameError};
-use crate::lines::{self, TextFault};
+use crate::host_name::HostName;
+use crate::lines::{Fault, LineFault, List};
 use crate::new_file::{self, PRIVATE, WriteError};
 use crate::places::Environment;
 use crate::private::{self, MAX_LIST, ReadError, Rule};
 use crate::quote::quoted;
 use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::io::retry_on_intr;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use tcpxm::trust::{PublicKey, PublicKeyError};
+use std::thread;
+use std::time::{Duration, Instant};
+use tcpxm::trust::PublicKey;
 use thiserror::Error;
 
 /// A file that does not hold, or cannot be written. The fault of whoever looks after it.
@@ -30,41 +32,8 @@ pub enum KnownHostsError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// A line is wrong.
-    #[error(
-        "{}:{line}: {fault}: no host of this file is known until that line is right",
-        quoted(path)
-    )]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        fault: Fault,
-    },
-}
-
-/// What is wrong with a line.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// Not text.
-    #[error("{0}")]
-    Text(String),
-    /// The first word is no host.
     #[error(transparent)]
-    Host(#[from] HostNameError),
-    /// The key is none.
-    #[error(transparent)]
-    Key(#[from] PublicKeyError),
-    /// The host has another key in an earlier line.
-    #[error("line {0} says another key of the same host: remove the one that is not right")]
-    Contradiction(usize),
-}
-
-impl From<TextFault> for Fault {
-    fn from(fault: TextFault) -> Self {
-        Self::Text(fault.to_string())
-    }
+    Line(#[from] LineFault),
 }
 
 /// A host shows another key than the one that is known: it must not be sent anything.
@@ -85,6 +54,27 @@ pub struct ChangedKey {
     pub path: PathBuf,
     /// The line of the known key, counted from 1.
     pub line: usize,
+}
+
+/// Two names that lead to one address, and a known key of each: whichever the host shows, it is not that of
+/// the other.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "the key of {} or of {} has changed! Both names lead to the same address, and {file} has another key for \
+     each (lines {} and {}): remove the line that is not right",
+    hosts[0],
+    hosts[1],
+    lines[0],
+    lines[1],
+    file = quoted(path)
+)]
+pub struct Rivals {
+    /// The names.
+    pub hosts: [HostName; 2],
+    /// The file.
+    pub path: PathBuf,
+    /// The lines of their keys, counted from 1.
+    pub lines: [usize; 2],
 }
 
 /// A host is new, and new ones are not taken (`--strict`).
@@ -147,15 +137,18 @@ impl KnownHosts {
     /// Takes a file's bytes; the path is for messages.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, KnownHostsError> {
         let mut hosts: BTreeMap<HostName, Known> = BTreeMap::new();
-        for (line, text) in lines::numbered(bytes) {
-            let wrong = |fault| KnownHostsError::Line { path: path.to_owned(), line, fault };
-            let (host, key) = text.map_err(Fault::from).and_then(parse_line).map_err(wrong)?;
+        List::Known.read(path, bytes, |text, line| {
+            let (host, key) = parse_line(text)?;
             let known = *hosts.entry(host).or_insert(Known { key, line });
-            if known.key != key {
-                return Err(wrong(Fault::Contradiction(known.line)));
-            }
-        }
+            if known.key == key { Ok(()) } else { Err(Fault::Contradiction(known.line)) }
+        })?;
         Ok(Self { path: path.to_owned(), hosts })
+    }
+
+    /// How many hosts are known.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.hosts.len()
     }
 
     /// Whether the host is known by that key, or new.
@@ -182,6 +175,26 @@ impl KnownHosts {
                 Err(UnknownKey { host, shown: *shown, path }.into())
             }
         }
+    }
+
+    /// The key of names that lead to one address, as far as any of them is known.
+    pub fn one_key<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a HostName>,
+    ) -> Result<Option<&PublicKey>, Rivals> {
+        let mut first: Option<(&HostName, &Known)> = None;
+        for (host, known) in names.into_iter().filter_map(|name| self.hosts.get_key_value(name)) {
+            match first {
+                Some((other, of_other)) if of_other.key != known.key => {
+                    let (hosts, lines) =
+                        ([other.clone(), host.clone()], [of_other.line, known.line]);
+                    return Err(Rivals { hosts, path: self.path.clone(), lines });
+                }
+                Some(_) => {}
+                None => first = Some((host, known)),
+            }
+        }
+        Ok(first.map(|(_, known)| &known.key))
     }
 
     /// The key by which a host is known.
@@ -251,16 +264,30 @@ pub fn add(
     Ok(added)
 }
 
-/// Opens the file, made if need be, and waits until nobody else has it locked. Gives the path that
-/// links lead to as well: what is replaced is the file, not a link to it.
+/// Who adds hosts has the file locked for some milliseconds, as long as the disk takes; who has it for so much
+/// longer hangs, or means harm, and nobody is to wait for that.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The lock is asked for so often meanwhile: a wait in flock(2) would have no end, and Ctrl-C would not end it.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// Opens the file, made if need be, and waits for a while until nobody else has it locked. Gives the path
+/// that links lead to as well: what is replaced is the file, not a link to it.
 fn locked(path: &Path) -> Result<(File, PathBuf), WriteError> {
     let system = |error: io::Error| WriteError::System(path.to_owned(), error);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let begin = Instant::now();
     loop {
         let opened = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
         let file = File::from(opened.map_err(|errno| system(errno.into()))?);
-        retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
-            .map_err(|errno| system(errno.into()))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK | Errno::INTR) if begin.elapsed() < PATIENCE => {
+                thread::sleep(AGAIN);
+                continue;
+            }
+            Err(Errno::WOULDBLOCK) => return Err(WriteError::Locked(path.to_owned(), PATIENCE)),
+            Err(errno) => return Err(system(errno.into())),
+        }
         // Whoever had the lock may have put another file in its place, or taken it away.
         match still(&file, path) {
             Ok(Some(real)) => return Ok((file, real)),

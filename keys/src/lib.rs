@@ -16,7 +16,7 @@ pub mod host_name;
 pub mod identity_file;
 pub mod key;
 pub mod known_hosts;
-mod lines;
+pub mod lines;
 pub mod new_file;
 pub mod places;
 pub mod private;

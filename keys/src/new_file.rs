@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,14 @@ pub enum WriteError {
         folder = quoted(.1)
     )]
     NoFolder(PathBuf, PathBuf),
+    /// Somebody else holds its lock, and did for so long.
+    #[error(
+        "{file}: it cannot be written: another has had it locked for {} seconds, perhaps an mcp that \
+         hangs: fuser {file} says which process, end that and try again",
+        .1.as_secs(),
+        file = quoted(.0)
+    )]
+    Locked(PathBuf, Duration),
     /// What the system said.
     #[error("{file}: it cannot be written: {1}", file = quoted(.0))]
     System(PathBuf, io::Error),

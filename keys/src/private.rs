@@ -1,7 +1,8 @@
 //! Reading a file whose worth depends on what others can do to it.
 //!
 //! What is checked is what was opened: the descriptor's owner and mode, not the path's, which
-//! somebody may exchange in between.
+//! somebody may exchange in between. The folders above are not looked at: who can write there can take the file
+//! away, or put another in its place that is root's or this user's and kept from others, but none of his own.
 
 use crate::quote::quoted;
 use rustix::fs::{Mode, OFlags};
@@ -27,7 +28,7 @@ const GROUP: u32 = 0o070;
 /// What others must not be able to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// Read it, or write it.
+    /// Read it, or write it: it belongs to root or to the effective user, as ssh wants it of its keys.
     Private,
     /// The same, but the group may read it: systemd's credentials are root's, and the service's
     /// by an access list, of which the mode shows the mask.
@@ -68,6 +69,12 @@ pub enum ReadError {
         file = quoted(.0)
     )]
     Owner(PathBuf, u32, u32),
+    /// Its owner is another, who knows what is in it, and can exchange it.
+    #[error(
+        "{file}: it belongs to user {1}, who can read and write it: if it is to be trusted, run chown {2} {file}",
+        file = quoted(.0)
+    )]
+    Foreign(PathBuf, u32, u32),
     /// A directory, a device, a pipe.
     #[error("{file}: it is not a regular file: name one", file = quoted(.0))]
     Irregular(PathBuf),
@@ -104,7 +111,8 @@ pub fn read_opened(
     if !metadata.is_file() {
         return Err(ReadError::Irregular(path.to_owned()));
     }
-    permit(path, rule, metadata.mode(), metadata.uid())?;
+    let user = rustix::process::geteuid().as_raw();
+    permit(path, rule, user, metadata.mode(), metadata.uid())?;
     // Room for all of it at once: a buffer that grows leaves copies behind. The rest is what the
     // standard library wants to have free when it looks for the end.
     let room = metadata.len().min(limit) + 64;
@@ -116,9 +124,12 @@ pub fn read_opened(
     Ok(bytes)
 }
 
-/// Whether a file of that mode and owner keeps to the rule.
-fn permit(path: &Path, rule: Rule, mode: u32, owner: u32) -> Result<(), ReadError> {
+/// Whether a file of that mode and owner keeps to the rule, for this effective user.
+fn permit(path: &Path, rule: Rule, user: u32, mode: u32, owner: u32) -> Result<(), ReadError> {
     match rule {
+        Rule::Private | Rule::Credential if owner != 0 && owner != user => {
+            Err(ReadError::Foreign(path.to_owned(), owner, user))
+        }
         Rule::Private if mode & (READ | WRITE) != 0 => Err(ReadError::Readable(path.to_owned())),
         Rule::Credential if mode & (READ & !GROUP | WRITE) != 0 => {
             Err(ReadError::Readable(path.to_owned()))
@@ -165,6 +176,30 @@ mod tests {
     }
 
     #[test]
+    fn a_private_file_belongs_to_root_or_to_the_effective_user() {
+        let path = Path::new("secret");
+        for rule in [Rule::Private, Rule::Credential] {
+            let owned = |owner, user| permit(path, rule, user, 0o600, owner);
+            assert!(owned(0, 1000).is_ok() && owned(1000, 1000).is_ok() && owned(0, 0).is_ok());
+            for user in [0, 1000] {
+                let why = owned(1001, user).unwrap_err().to_string();
+                let remedy = format!("if it is to be trusted, run chown {user} secret");
+                let begins = "secret: it belongs to user 1001, who can read and write it";
+                assert_eq!(why, format!("{begins}: {remedy}"));
+            }
+        }
+        // And of a file that is there, where this user can make one of somebody else.
+        let (_folder, path) = file(0o600, b"x");
+        if std::os::unix::fs::chown(&path, Some(1001), None).is_ok() {
+            let user = rustix::process::geteuid().as_raw();
+            assert!(
+                refusal(&path, Rule::Private)
+                    .ends_with(&format!("chown {user} {}", path.display()))
+            );
+        }
+    }
+
+    #[test]
     fn the_group_may_read_a_credential() {
         for (mode, good) in
             [(0o440, true), (0o400, true), (0o640, true), (0o444, false), (0o660, false)]
@@ -197,7 +232,7 @@ mod tests {
             assert_eq!(refusal(&path, Rule::Unforged { uid }), remedy, "{mode:o}");
         }
         let path = Path::new("list");
-        let owned = |owner, uid| permit(path, Rule::Unforged { uid }, 0o644, owner);
+        let owned = |owner, uid| permit(path, Rule::Unforged { uid }, uid, 0o644, owner);
         assert!(owned(0, 1000).is_ok() && owned(1000, 1000).is_ok());
         let why = owned(1001, 0).unwrap_err().to_string();
         assert_eq!(why, "list: it belongs to user 1001, who can write it: run chown 0 list");

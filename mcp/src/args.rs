@@ -1,7 +1,8 @@
 //! The command line.
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use mcp_cli::{Common, parse::parse};
+use mcp_cli::Common;
+use mcp_cli::parse::{parse, refuse_secret_file};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use tcpxm::config::Algorithm;
@@ -77,6 +78,14 @@ pub(crate) struct Copy {
     pub(crate) common: Common,
 }
 
+impl Copy {
+    /// Options that say which keys hosts may have, where no host shows one.
+    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
+        let given = [("--strict", self.strict), ("--known-hosts", self.known_hosts.is_some())];
+        given.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+    }
+}
+
 /// Congestion control.
 #[derive(Debug, Clone, core::marker::Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Congestion {
@@ -108,6 +117,9 @@ pub(crate) struct Demo {
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     let cli: Cli = parse(PREFIX, args.iter().cloned())?;
+    if let Some(Command::Key(_)) = cli.command {
+        refuse_secret_file(&mut Cli::command(), &args)?;
+    }
     // A subcommand's name wins over a file of that name, also behind options, where clap takes it
     // for a word.
     let words = &cli.copy.words;
@@ -124,7 +136,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap
     {
         let name = args.remove(at + 1);
         args.insert(1, name);
-        return parse(PREFIX, args);
+        return read(args);
     }
     Ok(cli)
 }
@@ -172,6 +184,31 @@ mod tests {
         for line in ["./help h", "-s help h", "f help"] {
             assert!(words(line).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_secret_file_is_not_for_the_key() {
+        for line in [
+            "key --secret-file f",
+            "key --secret-file=f -q",
+            "--secret-file f key",
+            "-q --secret-file f key",
+        ] {
+            let error = words(line).unwrap_err();
+            assert!(
+                error.use_stderr() && error.to_string().contains("mcp key --secret FILE"),
+                "{error}"
+            );
+        }
+        assert!(words("key --secret f").is_ok() && words("--secret-file f file host").is_ok());
+    }
+
+    #[test]
+    fn what_needs_keys_is_named_where_there_are_none() {
+        let of = |line: &str| words(line).unwrap().copy.without_effect();
+        assert_eq!(of("f h --strict --known-hosts k"), ["--strict", "--known-hosts"]);
+        assert_eq!(of("f h --known-hosts k"), ["--known-hosts"]);
+        assert!(of("f h").is_empty());
     }
 
     #[test]

@@ -59,21 +59,21 @@ pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
         .map(|name| index_of(name).with_context(|| format!("there is no interface {name}")));
     let interface = interface.transpose()?;
     let watch = Watch::start().context("cannot watch for signals")?;
-    ground.warn();
+    ground.warn(options);
     let seats = seat(&plan.targets, (common, &ground), &|| watch.is_ended());
     let addrs: Vec<SocketAddr> = seats.addrs();
     let (outcome, reach) = if addrs.is_empty() {
         let members = Vec::new();
         (Outcome { members, sent: Sent::default(), digest: None, failure: None }, None)
     } else {
-        let hosts = seats.members.iter().map(|seat| (seat.addr, &plan.targets[seat.target]));
+        let hosts = seats.members.iter().map(|seat| (seat.addr, seat.names(&plan.targets)));
         let trust = ground.trust(hosts, common.port);
         let (sender, reach) = connect(options, &trust, interface, source.len(), &addrs)?;
         introduce(&plan, &seats, &reach, common);
         let shown = (&reach, common, &ground);
         let outcome = send(&Arc::new(sender), &source, &seats, &plan, shown, &watch);
-        let met = outcome.members.iter().enumerate();
-        let met = met.filter_map(|(n, m)| Some((&m.report, seats.target(&plan, n)?)));
+        let met = outcome.members.iter().zip(&seats.members);
+        let met = met.map(|(member, seat)| (&member.report, seat.names(&plan.targets)));
         ground.remember(met, (common.port, common.quiet));
         (outcome, Some(reach))
     };
@@ -101,10 +101,17 @@ pub(crate) struct Seats {
     members: Vec<Seat>,
 }
 
-/// A member of the session: the first of the plan's hosts with this address.
+/// A member of the session: those of the plan's hosts that have this address, in their order. The first says
+/// where the copy goes; the address must have the key of each.
 struct Seat {
     addr: SocketAddr,
-    target: usize,
+    targets: Vec<usize>,
+}
+
+impl Seat {
+    fn names<'a>(&self, targets: &'a [Target]) -> Vec<&'a Target> {
+        self.targets.iter().filter_map(|index| targets.get(*index)).collect()
+    }
 }
 
 impl Seats {
@@ -114,7 +121,7 @@ impl Seats {
 
     /// The plan's host that a member of the session is.
     pub(crate) fn target<'a>(&self, plan: &'a Plan, member: usize) -> Option<&'a Target> {
-        plan.targets.get(self.members.get(member)?.target)
+        plan.targets.get(*self.members.get(member)?.targets.first()?)
     }
 }
 
@@ -126,14 +133,34 @@ fn seat(
     ended: &dyn Fn() -> bool,
 ) -> Seats {
     let found = resolve(targets, common.port, common.patience(), ended);
-    let may = |addr| ground.excludes(addr).map_or(Ok(addr), Err);
-    let seats = place(targets, found.into_iter().map(|found| found.and_then(may)).collect());
+    let may = |(target, found): (&Target, Result<SocketAddr, String>)| {
+        found.and_then(|addr| ground.excludes(target, common.port, addr).map_or(Ok(addr), Err))
+    };
+    let found: Vec<_> = targets.iter().zip(found).map(may).collect();
+    let seats = place(targets, without_rivals(targets, found, common.port, ground));
     for (target, seat) in targets.iter().zip(&seats.of) {
         if let Err(why) = seat {
             say(format_args!("{}: {why}", plain(&target.text)));
         }
     }
     seats
+}
+
+/// Names of one address of which different keys are known: one of them is not what it was.
+fn without_rivals(
+    targets: &[Target],
+    mut found: Vec<Result<SocketAddr, String>>,
+    port: u16,
+    ground: &Ground,
+) -> Vec<Result<SocketAddr, String>> {
+    for seat in place(targets, found.clone()).members {
+        if let Some(why) = ground.rivals(&seat.names(targets), port) {
+            for index in seat.targets {
+                found[index] = Err(why.clone());
+            }
+        }
+    }
+    found
 }
 
 fn place(targets: &[Target], found: Vec<Result<SocketAddr, String>>) -> Seats {
@@ -143,11 +170,12 @@ fn place(targets: &[Target], found: Vec<Result<SocketAddr, String>>) -> Seats {
         let seat = found.and_then(|addr| match taken.get(&addr) {
             None => {
                 taken.insert(addr, seats.members.len());
-                seats.members.push(Seat { addr, target: index });
+                seats.members.push(Seat { addr, targets: vec![index] });
                 Ok(seats.members.len() - 1)
             }
             Some(&member) => {
-                let first = &targets[seats.members[member].target];
+                let first = &targets[seats.members[member].targets[0]];
+                seats.members[member].targets.push(index);
                 if first.path == targets[index].path {
                     return Ok(member);
                 }
@@ -228,12 +256,16 @@ fn send(
             sender.abort("interrupted");
         }
     });
-    let hosts: Vec<Target> =
-        seats.members.iter().map(|seat| plan.targets[seat.target].clone()).collect();
-    let names = hosts.iter().map(|target| target.text.clone()).collect();
+    let hosts: Vec<Vec<Target>> = seats
+        .members
+        .iter()
+        .map(|seat| seat.names(&plan.targets).into_iter().cloned().collect())
+        .collect();
+    let names = hosts.iter().map(|names| names[0].text.clone()).collect();
     let (ground, port) = (Arc::clone(ground), common.port);
     let why = move |member: usize, reason: &Reason| {
-        let own = hosts.get(member).and_then(|target| ground.why(target, port, reason));
+        let names: Vec<&Target> = hosts.get(member).into_iter().flatten().collect();
+        let own = names.first().and_then(|first| ground.why(first, &names, port, reason));
         own.unwrap_or_else(|| in_own_words(reason))
     };
     let to: Vec<Vec<u8>> = (0..seats.members.len())
@@ -261,12 +293,13 @@ fn rows(
     let digest = outcome.digest.map(|digest| digest.to_hex().to_string());
     let row = |(target, seat): (&Target, &Result<usize, String>)| match seat {
         Err(why) => HostRow::without_session(target.text.clone(), why.clone(), events),
-        Ok(member) => {
-            let member = &outcome.members[*member];
+        Ok(seat) => {
+            let (member, names) =
+                (&outcome.members[*seat], seats.members[*seat].names(&plan.targets));
             let said = match (&member.answer, &member.report.outcome) {
                 (Answer::Refused(_), _) => None, // its own words say more
-                (_, Some(Err(reason))) => ground.why(target, common.port, reason),
-                _ => None,
+                (_, Some(Err(reason))) => ground.why(target, &names, common.port, reason),
+                _ => ground.unknown(target, common.port, &member.report),
             };
             let result = match (said.or_else(|| member.failure()), &digest) {
                 (None, Some(digest)) => Ok(digest.clone()),
@@ -325,5 +358,15 @@ mod tests {
         assert!(why.contains("already gets a"), "{why}");
         assert_eq!(seats.of[3], Err("no such name".to_owned()));
         assert_eq!(seats.addrs(), [same]);
+    }
+
+    #[test]
+    fn all_names_of_an_address_are_held_beside_it() {
+        let targets: Vec<Target> =
+            ["a", "b:", "a:x"].iter().flat_map(|text| crate::hosts::parse(text).unwrap()).collect();
+        let same: SocketAddr = "10.0.0.1:8737".parse().unwrap();
+        let seats = place(&targets, vec![Ok(same), Ok(same), Ok(same)]);
+        let names = seats.members[0].names(&targets).into_iter().map(|t| t.text.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b:", "a:x"]);
     }
 }

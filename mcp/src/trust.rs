@@ -4,7 +4,8 @@ use crate::args;
 use crate::hosts::Target;
 use crate::say::say;
 use mcp_cli::say::plain;
-use mcp_keys::known_hosts::{self, ChangedKey};
+use mcp_keys::host_name::HostNameError;
+use mcp_keys::known_hosts;
 use mcp_keys::places::{self, Environment};
 use mcp_keys::{HostName, KnownHosts, Secrets, identity_file};
 use std::collections::BTreeMap;
@@ -87,13 +88,21 @@ pub(crate) fn ground(options: &args::Copy) -> Result<Ground, TrustError> {
 }
 
 /// The name that a host's key is kept under.
-fn name(target: &Target, port: u16) -> Option<HostName> {
-    HostName::new(&target.host, target.port.unwrap_or(port)).ok()
+fn name(target: &Target, port: u16) -> Result<HostName, HostNameError> {
+    HostName::new(&target.host, target.port.unwrap_or(port))
+}
+
+/// The names that the key of one address is kept under.
+fn names(targets: &[&Target], port: u16) -> Vec<HostName> {
+    targets.iter().filter_map(|target| name(target, port).ok()).collect()
 }
 
 impl Ground {
     /// Why a host at this address cannot be sent to, if that is so.
-    pub(crate) fn excludes(&self, addr: SocketAddr) -> Option<String> {
+    pub(crate) fn excludes(&self, target: &Target, port: u16, addr: SocketAddr) -> Option<String> {
+        if let (Self::Keys(_), Err(error)) = (self, name(target, port)) {
+            return Some(format!("its key cannot be looked up: {error}: name it otherwise"));
+        }
         let far = matches!(self, Self::Nothing) && !addr.ip().to_canonical().is_loopback();
         far.then(|| {
             "without a secret or a key only this host can be sent to: mcp key --secret FILE makes a \
@@ -102,10 +111,16 @@ impl Ground {
         })
     }
 
-    /// For a session to these hosts.
+    /// Why names of one address cannot be sent to, if their known keys say that they are several hosts.
+    pub(crate) fn rivals(&self, targets: &[&Target], port: u16) -> Option<String> {
+        let Self::Keys(keys) = self else { return None };
+        keys.known.one_key(&names(targets, port)).err().map(|rivals| rivals.to_string())
+    }
+
+    /// For a session to these hosts, each with the names that were typed for its address.
     pub(crate) fn trust<'a>(
         &self,
-        hosts: impl Iterator<Item = (SocketAddr, &'a Target)>,
+        hosts: impl Iterator<Item = (SocketAddr, Vec<&'a Target>)>,
         port: u16,
     ) -> SenderTrust {
         match self {
@@ -113,7 +128,11 @@ impl Ground {
             Self::Nothing => SenderTrust::Loopback,
             Self::Plaintext => SenderTrust::Plaintext,
             Self::Keys(keys) => {
-                let key = |(addr, target)| Some((addr, *keys.known.key(&name(target, port)?)?));
+                let key = |(addr, targets): (SocketAddr, Vec<&Target>)| {
+                    // Rivals have no place in a session.
+                    let key = keys.known.one_key(&names(&targets, port)).ok().flatten();
+                    key.map(|key| (addr, *key))
+                };
                 let known: BTreeMap<SocketAddr, PublicKey> = hosts.filter_map(key).collect();
                 let identity = Arc::clone(&keys.identity);
                 SenderTrust::Keys(SenderKeys { identity, known, strict: keys.strict })
@@ -121,17 +140,26 @@ impl Ground {
         }
     }
 
-    /// Why a host failed, as it is said beside its name.
-    pub(crate) fn why(&self, target: &Target, port: u16, reason: &Reason) -> Option<String> {
-        let port = target.port.unwrap_or(port);
+    /// Why a host failed, as it is said beside its name; `targets` are all that were typed for its address.
+    pub(crate) fn why(
+        &self,
+        target: &Target,
+        targets: &[&Target],
+        port: u16,
+        reason: &Reason,
+    ) -> Option<String> {
         Some(match reason {
             Reason::NeverAnswered(_) => {
-                let secret = match self {
-                    Self::Secret(_) => ", a firewall drops it, or its secret is another",
-                    _ => ", or a firewall drops it",
+                let port = target.port.unwrap_or(port);
+                let trust = match self {
+                    Self::Secret(_) => "its secret is another",
+                    Self::Plaintext => "its mcpd was not told --insecure-plaintext",
+                    Self::Keys(_) | Self::Nothing => {
+                        "it wants a secret (--secret-file) that this mcp was not given"
+                    }
                 };
                 format!(
-                    "no answer from {}, udp port {port}: nobody listens there{secret}",
+                    "no answer from {}, udp port {port}: nobody listens there, a firewall drops it, or {trust}",
                     target.host
                 )
             }
@@ -141,12 +169,8 @@ impl Ground {
                     "that daemon speaks version {theirs}, this mcp version {ours}: upgrade {which}"
                 )
             }
-            Reason::HostKeyChanged { shown, .. } => self.changed(target, port, shown)?,
-            Reason::HostKeyUnknown(shown) => {
-                let Self::Keys(keys) = self else { return None };
-                let name = HostName::new(&target.host, port).ok()?;
-                keys.known.check_strictly(&name, shown).err()?.to_string()
-            }
+            Reason::HostKeyChanged { shown, .. } => self.changed(target, targets, port, shown)?,
+            Reason::HostKeyUnknown(shown) => self.unknown_key(target, port, shown)?,
             Reason::NoHostKey => {
                 "it has no key to show who it is: mcpd makes one when it has authorized_keys"
                     .to_owned()
@@ -155,22 +179,51 @@ impl Ground {
         })
     }
 
-    fn changed(&self, target: &Target, port: u16, shown: &PublicKey) -> Option<String> {
+    /// Of the names of an address it may be another than this one that has changed.
+    fn changed(
+        &self,
+        target: &Target,
+        targets: &[&Target],
+        port: u16,
+        shown: &PublicKey,
+    ) -> Option<String> {
         let Self::Keys(keys) = self else { return None };
-        let name = HostName::new(&target.host, port).ok()?;
-        keys.known.check(&name, shown).err().as_ref().map(ChangedKey::to_string)
+        let own = name(target, port).into_iter();
+        let all = own.chain(names(targets, port));
+        all.filter_map(|name| keys.known.check(&name, shown).err()).map(|c| c.to_string()).next()
     }
 
-    /// Keeps the keys of hosts that were met for the first time, and says so in one line.
+    fn unknown_key(&self, target: &Target, port: u16, shown: &PublicKey) -> Option<String> {
+        let Self::Keys(keys) = self else { return None };
+        keys.known.check_strictly(&name(target, port).ok()?, shown).err().map(|e| e.to_string())
+    }
+
+    /// Why a name does not count as served, though another name of its address was: with `--strict` each has
+    /// to be known.
+    pub(crate) fn unknown(
+        &self,
+        target: &Target,
+        port: u16,
+        report: &MemberReport,
+    ) -> Option<String> {
+        match self {
+            Self::Keys(keys) if keys.strict => self.unknown_key(target, port, report.key.as_ref()?),
+            _ => None,
+        }
+    }
+
+    /// Keeps the keys of hosts that were met for the first time, under each name that was typed, and says so
+    /// in one line.
     pub(crate) fn remember<'a>(
         &self,
-        met: impl Iterator<Item = (&'a MemberReport, &'a Target)>,
+        met: impl Iterator<Item = (&'a MemberReport, Vec<&'a Target>)>,
         (port, quiet): (u16, bool),
     ) {
         let Self::Keys(keys) = self else { return };
         let new: Vec<(HostName, PublicKey)> = met
-            .filter_map(|(report, target)| Some((name(target, port)?, report.key?)))
-            .filter(|(name, _)| keys.known.key(name).is_none())
+            .filter_map(|(report, targets)| Some((names(&targets, port), report.key?)))
+            .flat_map(|(names, key)| names.into_iter().map(move |name| (name, key)))
+            .filter(|(name, _)| !keys.strict && keys.known.key(name).is_none())
             .collect();
         match known_hosts::add(&keys.path, &keys.environment, &new) {
             Ok(added) => {
@@ -191,9 +244,68 @@ impl Ground {
     }
 
     /// What is to be said before anything is sent.
-    pub(crate) fn warn(&self) {
+    pub(crate) fn warn(&self, options: &args::Copy) {
         if let Self::Plaintext = self {
             say("not encrypted: whoever is on the way can read and alter what is sent");
+        }
+        let why = match self {
+            Self::Keys(_) => return,
+            Self::Secret(_) => "with a secret hosts have no keys",
+            Self::Nothing => {
+                "without a key of this user hosts are not asked for theirs (mcp key makes one)"
+            }
+            Self::Plaintext => "in plaintext hosts are not asked for keys",
+        };
+        let without = options.without_effect();
+        if !without.is_empty() {
+            say(format_args!("{} without effect: {why}", without.join(", ")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn target(host: &str) -> Target {
+        Target { text: host.to_owned(), host: host.to_owned(), port: None, path: String::new() }
+    }
+
+    fn with_keys() -> Ground {
+        let path = PathBuf::from("known_hosts");
+        let known = KnownHosts::parse(Path::new("known_hosts"), b"").unwrap();
+        let (identity, environment) =
+            (Arc::new(Identity::generate([1; 64])), Environment::default());
+        Ground::Keys(Box::new(Keys { identity, known, environment, path, strict: false }))
+    }
+
+    #[test]
+    fn a_host_whose_key_cannot_be_looked_up_is_excluded() {
+        let addr = "192.0.2.1:8737".parse().unwrap();
+        let why = with_keys().excludes(&target("no*de"), 8737, addr).unwrap();
+        assert!(why.starts_with("its key cannot be looked up: \"no*de\" names no host"), "{why}");
+        assert_eq!(with_keys().excludes(&target("node"), 8737, addr), None);
+        assert_eq!(Ground::Plaintext.excludes(&target("no*de"), 8737, addr), None);
+    }
+
+    #[test]
+    fn silence_is_told_by_what_both_ends_would_need() {
+        let why = |ground: Ground| {
+            let (host, never) = (target("node"), Reason::NeverAnswered(Duration::ZERO));
+            ground.why(&host, &[&host], 8737, &never).unwrap()
+        };
+        let begins =
+            "no answer from node, udp port 8737: nobody listens there, a firewall drops it, or ";
+        let secret = Secret::from_line(&[b'x'; 32]).unwrap();
+        for (ground, ends) in [
+            (Ground::Secret(Arc::new(secret)), "its secret is another"),
+            (with_keys(), "it wants a secret (--secret-file) that this mcp was not given"),
+            (Ground::Nothing, "it wants a secret (--secret-file) that this mcp was not given"),
+            (Ground::Plaintext, "its mcpd was not told --insecure-plaintext"),
+        ] {
+            assert_eq!(why(ground), format!("{begins}{ends}"));
         }
     }
 }

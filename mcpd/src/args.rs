@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::{Common, parse, values};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// Receives files below a folder.
 ///
-/// SIGTERM and SIGINT end it within a second, after its senders were told; SIGHUP reads the
-/// configuration file again and opens the folder anew, for sessions that begin from then on; SIGUSR1
-/// tells how many sessions are running.
+/// SIGTERM and SIGINT end it within a second, after its senders were told; SIGHUP reads secrets and keys again,
+/// and sessions of whoever may not send any more end; it also reads the configuration file again and opens the
+/// folder anew, for sessions that begin from then on; SIGUSR1 tells how many sessions are running.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcpd",
@@ -27,8 +27,8 @@ pub(crate) struct Cli {
     /// Listen on this address only [default: every address of this host].
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen)]
     pub(crate) listen: Option<Listen>,
-    /// The keys of those who may send [default: `authorized_keys` in /etc/mcp, for others than root in
-    /// ~/.config/mcp].
+    /// The keys of those who may send, each with its root, its rate (of all its sessions together), its size (of each
+    /// session) and its expiry [default: `authorized_keys` in /etc/mcp, for others than root in ~/.config/mcp].
     #[arg(long, value_name = "FILE")]
     pub(crate) authorized_keys: Option<PathBuf>,
     #[command(flatten)]
@@ -49,7 +49,12 @@ pub(crate) struct Key {
 
 /// Reads the command line, the variables and the configuration file.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    parse::parse("MCPD", args)
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli: Cli = parse::parse("MCPD", args.iter().cloned())?;
+    if let Some(Command::Key(_)) = cli.command {
+        parse::refuse_secret_file(&mut Cli::command(), &args)?;
+    }
+    Ok(cli)
 }
 
 /// An address, and perhaps a port of its own.
@@ -115,7 +120,6 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
@@ -133,6 +137,22 @@ mod tests {
         for bad in ["", "host", "239.255.0.1", "10.0.0.1:", "10.0.0.1:65536"] {
             assert!(listen(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_help_says_what_a_hangup_reads() {
+        let help = Cli::command().render_long_help().to_string();
+        let words: Vec<&str> = help.split_whitespace().collect();
+        assert!(words.join(" ").contains("SIGHUP reads secrets and keys again"), "{help}");
+    }
+
+    #[test]
+    fn a_secret_file_is_not_for_the_key() {
+        let read = |line: &str| read(line.split(' ').map(OsString::from));
+        assert!(
+            read("mcpd key --secret-file f").unwrap_err().to_string().contains("--secret FILE")
+        );
+        assert!(read("mcpd --root / --secret-file f").is_ok() && read("mcpd key").is_ok());
     }
 
     #[test]

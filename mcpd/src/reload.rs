@@ -1,5 +1,6 @@
 //! SIGHUP: the configuration is read again while sessions run. What each session takes when it
-//! begins holds for the next one; the rest needs a restart, and the log says so.
+//! begins holds for the next one; the rest needs a restart, and the log says so. And when a key's
+//! time is over, its sessions end.
 
 use crate::args::{self, Cli};
 use crate::report::say;
@@ -7,24 +8,39 @@ use crate::serve::{Settings, Shared};
 use crate::trust;
 use std::io;
 use std::mem::discriminant;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::thread;
+use std::time::SystemTime;
 use tcpxm::trust::ListenTrust;
 use transfer::destination::Root;
 
 /// Starts the thread that does it; whoever sends asks for it. What hangs while it is opened, such
-/// as a folder on a server that is gone, holds up nothing but the next reading.
+/// as a folder on a server that is gone, holds up nothing but the next reading. `at`: when it was
+/// decided who may send.
 pub(crate) fn start(
-    (running, listening): (Cli, ListenTrust),
+    (running, listening, at): (Cli, ListenTrust, SystemTime),
     shared: &Arc<Shared>,
 ) -> io::Result<mpsc::Sender<()>> {
     let (ask, asked) = mpsc::channel();
     let shared: Weak<Shared> = Arc::downgrade(shared);
+    let mut who = Who { listening, at };
     thread::Builder::new().name("configuration".to_owned()).spawn(move || {
-        for () in asked {
+        loop {
+            let Some(next) = shared.upgrade().map(|shared| who.next_expiry(&shared)) else {
+                return;
+            };
+            match wait(&asked, next) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    let Some(shared) = shared.upgrade() else { return };
+                    who.expire(&shared, SystemTime::now());
+                    continue;
+                }
+            }
             let Some(shared) = shared.upgrade() else { return };
-            match again(&running, &listening, &shared) {
+            match again(&running, &mut who, &shared) {
                 Ok(lines) => lines.iter().for_each(say),
                 Err(why) => say(format_args!("the configuration stays as it was: {why}")),
             }
@@ -33,10 +49,56 @@ pub(crate) fn start(
     Ok(ask)
 }
 
+/// Waits until somebody asks, or until that time. Where the clock is set meanwhile it may be earlier, and is
+/// looked again; or later: then running sessions go on for as long, and new ones do not begin.
+fn wait(asked: &mpsc::Receiver<()>, until: Option<SystemTime>) -> Result<(), RecvTimeoutError> {
+    match until {
+        None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        Some(until) => {
+            asked.recv_timeout(until.duration_since(SystemTime::now()).unwrap_or_default())
+        }
+    }
+}
+
+/// Who may send, as it was last decided, and when that was.
+struct Who {
+    listening: ListenTrust,
+    at: SystemTime,
+}
+
+impl Who {
+    /// When the next key expires.
+    fn next_expiry(&self, shared: &Shared) -> Option<SystemTime> {
+        shared.settings().permits?.next_expiry(self.at)
+    }
+
+    /// Ends the sessions of keys whose time is over by now.
+    fn expire(&mut self, shared: &Shared, now: SystemTime) {
+        let (Some(permits), ListenTrust::Keys(keys)) = (shared.settings().permits, &self.listening)
+        else {
+            return;
+        };
+        let expired = permits.expired(self.at, now);
+        if expired.is_empty() {
+            return; // the clock was set back
+        }
+        let listening = ListenTrust::Keys(trust::admitted(&permits, keys.identity.clone(), now));
+        for refusal in &expired {
+            say(format_args!("{refusal}; its sessions end"));
+        }
+        if let Some(listener) = shared.listener.upgrade()
+            && let Err(error) = listener.set_trust(listening.clone())
+        {
+            say(format_args!("cannot end sessions of keys that have expired: {error}"));
+        }
+        *self = Self { listening, at: now };
+    }
+}
+
 /// Reads it and puts it in force, all or nothing; gives what is to be said about it.
-fn again(running: &Cli, listening: &ListenTrust, shared: &Shared) -> Result<Vec<String>, String> {
+fn again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<Vec<String>, String> {
     // Who may send comes first and by itself: nothing else that is wrong lets anybody in any longer.
-    trust_again(running, listening, shared)?;
+    trust_again(running, who, shared)?;
     let new = args::read(std::env::args_os()).map_err(|error| in_one_line(&error.to_string()))?;
     let root = new.root();
     // Also if its name has not changed: the folder may be another one by now.
@@ -61,22 +123,23 @@ fn again(running: &Cli, listening: &ListenTrust, shared: &Shared) -> Result<Vec<
 }
 
 /// Reads secrets or keys again. Which files hold them is chosen at the start.
-fn trust_again(running: &Cli, listening: &ListenTrust, shared: &Shared) -> Result<(), String> {
-    let before = match listening {
+fn trust_again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<(), String> {
+    let before = match &who.listening {
         ListenTrust::Keys(keys) => Some(&keys.identity),
         _ => None,
     };
     let decided = trust::decide(running, before).map_err(|error| error.to_string())?;
     // A list that is gone lets nobody in.
-    let gone = !decided.is_for_others() && matches!(listening, ListenTrust::Keys(_));
-    let decided = if gone { trust::nobody(listening) } else { decided };
-    if discriminant(&decided.listen) != discriminant(listening) {
+    let gone = !decided.is_for_others() && matches!(who.listening, ListenTrust::Keys(_));
+    let decided = if gone { trust::nobody(&who.listening) } else { decided };
+    if discriminant(&decided.listen) != discriminant(&who.listening) {
         return Err("a secret, keys or neither are chosen at the start: restart it".to_owned());
     }
     shared.set(Settings { permits: decided.permits, ..shared.settings() });
     if let Some(listener) = shared.listener.upgrade() {
-        listener.set_trust(decided.listen).map_err(|error| error.to_string())?;
+        listener.set_trust(decided.listen.clone()).map_err(|error| error.to_string())?;
     }
+    *who = Who { listening: decided.listen, at: decided.at };
     Ok(())
 }
 

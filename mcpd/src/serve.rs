@@ -9,7 +9,7 @@ use mcp_cli::Exit;
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
 use mcp_keys::AuthorizedKeys;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,12 +17,16 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener, Receiver};
 use tcpxm::net::interface::index_of;
+use tcpxm::trust::PublicKey;
 use transfer::destination::Root;
+use transfer::limits::Rate;
 use transfer::sweep::sweep;
 
 /// Sessions at a time, at most; a further one is refused. Each may hold 34 MiB in the worst case
 /// (blocks that wait for their last bytes, and the receive buffer).
 const MAX_SESSIONS: usize = 128;
+/// Of these one key may have so many, where the list has others: none can keep the others out.
+const MAX_SESSIONS_OF_A_KEY: usize = MAX_SESSIONS / 2;
 
 /// What senders are told at the end.
 const SHUTTING_DOWN: &str = "the daemon is shutting down";
@@ -55,12 +59,31 @@ pub(crate) struct Shared {
     said: Mutex<HashSet<String>>,
     running: Mutex<Running>,
     changed: Condvar,
+    /// What the sessions of one key may take together, as long as any of them runs.
+    rates: Mutex<BTreeMap<PublicKey, Weak<Rate>>>,
 }
 
 #[derive(Debug, Default)]
 struct Running {
     next: u64,
     sessions: Vec<(u64, Arc<Receiver>)>,
+}
+
+/// Why there is no place for a session beside those that run, each with its sender's key, if that is so.
+fn no_place(
+    running: impl ExactSizeIterator<Item = Option<PublicKey>>,
+    own: Option<PublicKey>,
+    others_may_send: bool,
+) -> Option<String> {
+    if running.len() >= MAX_SESSIONS {
+        return Some(format!("busy: {MAX_SESSIONS} sessions are running here, try again later"));
+    }
+    let same = running.filter(|key| key.is_some() && *key == own).count();
+    (others_may_send && same >= MAX_SESSIONS_OF_A_KEY).then(|| {
+        format!(
+            "busy: {MAX_SESSIONS_OF_A_KEY} sessions of this key are running here, try again later"
+        )
+    })
 }
 
 /// Runs until it is told to end.
@@ -98,9 +121,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         said: Mutex::default(),
         running: Mutex::default(),
         changed: Condvar::new(),
+        rates: Mutex::default(),
     });
-    strangers::start(&listener).context("cannot start a thread")?;
-    let reload = reload::start((cli, decided.listen), &shared).context("cannot start a thread")?;
+    strangers::start(&listener, &shared).context("cannot start a thread")?;
+    let decided = (cli, decided.listen, decided.at);
+    let reload = reload::start(decided, &shared).context("cannot start a thread")?;
     watch.on_reload(move || {
         let _ = reload.send(()); // without its thread the daemon has ended already
     });
@@ -200,11 +225,13 @@ fn accept(listener: &Listener, shared: &Arc<Shared>) {
 
 fn start(receiver: Receiver, shared: &Arc<Shared>) {
     let receiver = Arc::new(receiver);
-    let Some(number) = shared.enter(&receiver) else {
-        let why = format!("busy: {MAX_SESSIONS} sessions are running here, try again later");
-        say(format_args!("session from {} refused: {why}", receiver.peer()));
-        refuse(receiver, why);
-        return;
+    let number = match shared.enter(&receiver) {
+        Ok(number) => number,
+        Err(why) => {
+            say(format_args!("session from {} refused: {why}", receiver.peer()));
+            refuse(receiver, why);
+            return;
+        }
     };
     let own = shared.clone();
     let session = receiver.clone();
@@ -244,15 +271,30 @@ impl Shared {
         lock(&self.said).insert(what.to_owned())
     }
 
-    fn enter(&self, receiver: &Arc<Receiver>) -> Option<u64> {
+    fn enter(&self, receiver: &Arc<Receiver>) -> Result<u64, String> {
+        let others_may_send = self.settings().permits.is_some_and(|all| all.keys().count() > 1);
         let mut running = lock(&self.running);
-        if running.sessions.len() >= MAX_SESSIONS {
-            return None;
+        let keys = running.sessions.iter().map(|(_, receiver)| receiver.peer_key());
+        if let Some(why) = no_place(keys, receiver.peer_key(), others_may_send) {
+            return Err(why);
         }
         running.next += 1;
         let number = running.next;
         running.sessions.push((number, receiver.clone()));
-        Some(number)
+        Ok(number)
+    }
+
+    /// What the sessions of a key may take together. If the list says another rate than before, it holds for
+    /// those that begin from now on.
+    pub(crate) fn rate(&self, key: PublicKey, bits: u64) -> Arc<Rate> {
+        let mut rates = lock(&self.rates);
+        rates.retain(|_, rate| rate.strong_count() > 0);
+        if let Some(rate) = rates.get(&key).and_then(Weak::upgrade).filter(|r| r.bits() == bits) {
+            return rate;
+        }
+        let rate = Arc::new(Rate::new(bits));
+        rates.insert(key, Arc::downgrade(&rate));
+        rate
     }
 
     fn leave(&self, number: u64) {
@@ -291,5 +333,29 @@ struct Left<'a> {
 impl Drop for Left<'_> {
     fn drop(&mut self) {
         self.shared.leave(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tcpxm::trust::Identity;
+
+    #[test]
+    fn one_key_leaves_places_for_the_others() {
+        let key = |n| Some(Identity::generate([n; 64]).public());
+        let (one, other) = (key(1), key(2));
+        let half = vec![one; MAX_SESSIONS_OF_A_KEY];
+        let no_place = |running: &[_], own, others| no_place(running.iter().copied(), own, others);
+        assert_eq!(no_place(&half[1..], one, true), None);
+        assert!(no_place(&half, one, true).unwrap().contains("64 sessions of this key"));
+        assert_eq!(no_place(&half, other, true), None);
+        // The only one on the list, and a daemon without a list, have all places.
+        assert_eq!(no_place(&half, one, false), None);
+        assert_eq!(no_place(&vec![None; MAX_SESSIONS - 1], None, true), None);
+        let all = [half, vec![other; MAX_SESSIONS_OF_A_KEY]].concat();
+        for (own, others) in [(one, true), (key(3), true), (one, false), (None, false)] {
+            assert!(no_place(&all, own, others).unwrap().contains("128 sessions are running"));
+        }
     }
 }

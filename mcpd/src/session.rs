@@ -2,26 +2,33 @@
 
 use crate::report::{self, Line};
 use crate::serve::{Settings, Shared};
-use crate::trust;
+use crate::trust::{self, Refused};
 use mcp_cli::say::plain;
 use mcp_keys::Permit;
 use std::time::Instant;
 use tcpxm::api::Receiver;
 use tcpxm::stats::Foreign;
+use tcpxm::trust::PublicKey;
 use transfer::destination::Root;
 use transfer::limits::Limits;
 
 /// Where a sender's files go, and within which limits.
-fn allow(permit: Option<Permit>, root: Root) -> Result<(Root, Limits), String> {
-    let Some(Permit { root: own, rate, size, .. }) = permit else {
+fn allow(
+    permit: Option<(PublicKey, Permit)>,
+    root: Root,
+    shared: &Shared,
+) -> Result<(Root, Limits), Refused> {
+    let Some((key, Permit { root: own, rate, size, .. })) = permit else {
         return Ok((root, Limits::default()));
     };
     let root = match own {
         None => root,
-        Some(own) => Root::open(&own)
-            .map_err(|error| format!("cannot receive into {}: {error}", own.display()))?,
+        Some(own) => Root::open(&own).map_err(|error| Refused {
+            here: format!("cannot receive into {}: {error}", own.display()),
+            there: format!("cannot receive into the folder of this key: {error}"),
+        })?,
     };
-    Ok((root, Limits { size, rate }))
+    Ok((root, Limits { size, rate: rate.map(|bits| shared.rate(key, bits)) }))
 }
 
 /// Receives the session's file and says what became of it.
@@ -29,12 +36,12 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
     let (peer, begin) = (receiver.peer(), Instant::now());
     let Settings { root, permits, .. } = shared.settings();
     let allowed =
-        trust::permit(receiver, permits.as_deref()).and_then(|permit| allow(permit, root));
+        trust::permit(receiver, permits.as_deref()).and_then(|permit| allow(permit, root, shared));
     let (root, limits) = match allowed {
         Ok(allowed) => allowed,
-        Err(why) => {
-            report::say(format_args!("session from {peer} refused: {}", plain(&why)));
-            let _ = receiver.close(Err(why)); // it may be gone
+        Err(Refused { here, there }) => {
+            report::say(format_args!("session from {peer} refused: {}", plain(&here)));
+            let _ = receiver.close(Err(there)); // it may be gone
             return;
         }
     };

@@ -2,6 +2,7 @@
 
 use crate::args::Cli;
 use crate::report::say;
+use mcp_keys::authorized_keys::Refusal;
 use mcp_keys::identity_file::IdentityFileError;
 use mcp_keys::places::{self, Environment};
 use mcp_keys::{AuthorizedKeys, CidKey, Permit, Secrets, identity_file};
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tcpxm::api::Receiver;
-use tcpxm::trust::{Identity, ListenKeys, ListenTrust};
+use tcpxm::trust::{Identity, ListenKeys, ListenTrust, PublicKey};
 use thiserror::Error;
 
 /// Why it cannot be said who may send.
@@ -31,9 +32,29 @@ pub(crate) struct Decided {
     pub(crate) permits: Option<Arc<AuthorizedKeys>>,
     /// What is to be said at the start.
     pub(crate) notes: Vec<String>,
+    /// When that was: a key that expires later is none of those refused.
+    pub(crate) at: SystemTime,
+}
+
+/// Why a session is refused: in words for the log, and for its sender, who is told nothing of this host's disk.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) here: String,
+    pub(crate) there: String,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { here: refusal.to_string(), there: refusal.to_sender() }
+    }
 }
 
 impl Decided {
+    /// Nobody's keys are asked for.
+    fn without_keys(listen: ListenTrust, notes: Vec<String>) -> Self {
+        Self { listen, permits: None, notes, at: SystemTime::now() }
+    }
+
     /// Whether other hosts may send: only then others than loopback are listened on.
     pub(crate) fn is_for_others(&self) -> bool {
         !matches!(self.listen, ListenTrust::Loopback)
@@ -74,31 +95,37 @@ pub(crate) fn decide(cli: &Cli, before: Option<&Arc<Identity>>) -> Result<Decide
         (Some(path), false, None) => {
             let secrets = Secrets::read(path, &environment).map_err(|error| here(&error))?;
             let all = secrets.all().map(|secret| Arc::new(secret.clone())).collect();
-            Ok(Decided { listen: ListenTrust::Secret(all), permits: None, notes: Vec::new() })
+            Ok(Decided::without_keys(ListenTrust::Secret(all), Vec::new()))
         }
         (None, true, None) => {
             let what = "not encrypted: whoever reaches this port can write files here, and whoever is on the \
                         way can read and alter them";
-            let notes = vec![what.to_owned()];
-            Ok(Decided { listen: ListenTrust::Plaintext, permits: None, notes })
+            Ok(Decided::without_keys(ListenTrust::Plaintext, vec![what.to_owned()]))
         }
         (None, false, Some(keys)) => {
             let (identity, notes) = identity(cli, &environment, before)?;
-            let now = SystemTime::now();
-            let (mut authorized, mut refused) = (BTreeSet::new(), BTreeMap::new());
-            for (key, _) in keys.keys() {
-                match keys.permit(key, now) {
-                    Ok(_) => drop(authorized.insert(*key)),
-                    Err(why) => drop(refused.insert(*key, why.to_string())),
-                }
-            }
-            let listen = ListenTrust::Keys(ListenKeys { identity, authorized, refused });
-            Ok(Decided { listen, permits: Some(Arc::new(keys)), notes })
+            let at = SystemTime::now();
+            let listen = ListenTrust::Keys(admitted(&keys, identity, at));
+            Ok(Decided { listen, permits: Some(Arc::new(keys)), notes, at })
         }
-        (None, false, None) => {
-            Ok(Decided { listen: ListenTrust::Loopback, permits: None, notes: Vec::new() })
+        (None, false, None) => Ok(Decided::without_keys(ListenTrust::Loopback, Vec::new())),
+    }
+}
+
+/// Who may send at that time, and who may not any more.
+pub(crate) fn admitted(
+    keys: &AuthorizedKeys,
+    identity: Arc<Identity>,
+    now: SystemTime,
+) -> ListenKeys {
+    let (mut authorized, mut refused) = (BTreeSet::new(), BTreeMap::new());
+    for (key, _) in keys.keys() {
+        match keys.permit(key, now) {
+            Ok(_) => drop(authorized.insert(*key)),
+            Err(why) => drop(refused.insert(*key, why.to_sender())),
         }
     }
+    ListenKeys { identity, authorized, refused }
 }
 
 /// The list of keys is gone: nobody may send.
@@ -111,7 +138,7 @@ pub(crate) fn nobody(before: &ListenTrust) -> Decided {
         }
         other => other.clone(),
     };
-    Decided { listen, permits: None, notes: Vec::new() }
+    Decided::without_keys(listen, Vec::new())
 }
 
 /// This host's identity. Where none can be kept, one for as long as this process runs.
@@ -166,15 +193,15 @@ pub(crate) fn cid_key(cli: &Cli) -> (Option<tcpxm::trust::CidKey>, Option<String
     }
 }
 
-/// What a session may do: its sender's permit, or why it may nothing (any more).
+/// What a session may do: its sender's key and permit, or why it may nothing (any more).
 pub(crate) fn permit(
     receiver: &Receiver,
     permits: Option<&AuthorizedKeys>,
-) -> Result<Option<Permit>, String> {
+) -> Result<Option<(PublicKey, Permit)>, Refused> {
     let Some(permits) = permits else { return Ok(None) };
-    let key = receiver.peer_key().ok_or("the sender has shown no key")?;
-    let permit = permits.permit(&key, SystemTime::now());
-    permit.map(|permit| Some(permit.clone())).map_err(|refusal| refusal.to_string())
+    let no_key = || "the sender has shown no key".to_owned();
+    let key = receiver.peer_key().ok_or_else(|| Refused { here: no_key(), there: no_key() })?;
+    Ok(Some((key, permits.permit(&key, SystemTime::now())?.clone())))
 }
 
 /// Says what there is to say.

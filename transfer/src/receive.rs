@@ -1,7 +1,7 @@
 //! Receives one file from a session.
 
 use crate::destination::{Root, Shown};
-use crate::limits::{Limits, Pace};
+use crate::limits::Limits;
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, ToReceiver, ToSender, encode};
 use crate::sink::{FileSink, Finished, SinkError, Unset};
@@ -198,8 +198,8 @@ fn take<R: Incoming>(
             return Err(refused.err().unwrap_or_else(|| error.into()));
         }
     };
-    let mut rate = Pace::new(limits.rate, Instant::now());
-    let mut buf = vec![0; rate.piece(BUFFER)];
+    let rate = limits.rate;
+    let mut buf = vec![0; rate.as_ref().map_or(BUFFER, |rate| rate.piece(BUFFER))];
     loop {
         match messages.try_recv() {
             Ok(message) => {
@@ -212,8 +212,8 @@ fn take<R: Incoming>(
         match receiver.read_at(&mut buf).map_err(ReceiveError::Session)? {
             ReadOutcome::Data { offset, len } => {
                 file.sink.put(offset, &buf[..len.min(buf.len())])?;
-                let wait = rate.took(len, Instant::now());
-                if !wait.is_zero() {
+                let wait = rate.as_ref().map(|rate| rate.took(len, Instant::now()));
+                if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
                     thread::sleep(wait);
                 }
             }

@@ -4,7 +4,7 @@
 //! have commas between them:
 //!
 //! - `root="DIR"`: what this key sends goes below that absolute path,
-//! - `rate=900M`: bits per second,
+//! - `rate=900M`: bits per second, of all its sessions together,
 //! - `size=10G`: bytes a session may have,
 //! - `expiry="2027-01-31"`: from the beginning of that day (UTC), or from a time as RFC 3339 has
 //!   it, the key is not taken any more.
@@ -17,7 +17,7 @@ mod options;
 
 pub use options::OptionFault;
 
-use crate::lines::{self, TextFault};
+use crate::lines::{Fault, LineFault, List};
 use crate::places::Environment;
 use crate::private::{self, MAX_LIST, ReadError, Rule};
 use crate::quote::quoted;
@@ -25,7 +25,7 @@ use options::Options;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use tcpxm::trust::{PublicKey, PublicKeyError};
+use tcpxm::trust::{PublicKey, not_authorized};
 use thiserror::Error;
 
 /// A file that does not hold. The fault of whoever looks after it.
@@ -35,48 +35,19 @@ pub enum AuthorizedKeysError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A line is wrong.
-    #[error(
-        "{}:{line}: {fault}: no key of this file is taken until that line is right",
-        quoted(path)
-    )]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        fault: Fault,
-    },
-}
-
-/// What is wrong with a line.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// Not text.
-    #[error("{0}")]
-    Text(String),
-    /// The options cannot be read, or one is unknown.
     #[error(transparent)]
-    Option(#[from] OptionFault),
-    /// The key is none.
-    #[error(transparent)]
-    Key(#[from] PublicKeyError),
-    /// It stands in an earlier line.
-    #[error("the same key stands in line {0}: keep one of the two")]
-    Twice(usize),
+    Line(#[from] LineFault),
 }
 
-impl From<TextFault> for Fault {
-    fn from(fault: TextFault) -> Self {
-        Self::Text(fault.to_string())
-    }
-}
-
-/// Why a key may not send.
+/// Why a key may not send, in words for whoever looks after the file; [`Refusal::to_sender`] is for the other.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// It is not in the file.
-    #[error("{key} is not in {}: who shall send has a line there", quoted(path))]
+    #[error(
+        "the key {} may not send here: it is not in {}: if it may, add this line there: {key}",
+        key.fingerprint(),
+        quoted(path)
+    )]
     Unknown {
         /// The key that was shown.
         key: PublicKey,
@@ -85,8 +56,10 @@ pub enum Refusal {
     },
     /// Its time is over.
     #[error(
-        "{key} has expired on {}: line {line} of {} says so",
-        humantime::format_rfc3339_seconds(*expiry), quoted(path)
+        "the key {} may not send here: it has expired on {}: line {line} of {} says so",
+        key.fingerprint(),
+        humantime::format_rfc3339_seconds(*expiry),
+        quoted(path)
     )]
     Expired {
         /// The key that was shown.
@@ -100,12 +73,27 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// What its sender is told: nothing of where files stand here.
+    pub fn to_sender(&self) -> String {
+        match self {
+            Self::Unknown { key, .. } => not_authorized(key),
+            Self::Expired { key, expiry, .. } => format!(
+                "the key {} may not send to this host: it has expired on {}: whoever looks after the host can \
+                 give it more time",
+                key.fingerprint(),
+                humantime::format_rfc3339_seconds(*expiry)
+            ),
+        }
+    }
+}
+
 /// What one key may do; `None`: as much as anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
     /// Where what it sends goes: an absolute path.
     pub root: Option<PathBuf>,
-    /// Bits per second.
+    /// Bits per second, of all its sessions together.
     pub rate: Option<u64>,
     /// Bytes a session may have.
     pub size: Option<u64>,
@@ -137,15 +125,14 @@ impl AuthorizedKeys {
     /// Takes a file's bytes; the path is for messages.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, AuthorizedKeysError> {
         let mut permits: BTreeMap<PublicKey, Permit> = BTreeMap::new();
-        for (line, text) in lines::numbered(bytes) {
-            let wrong = |fault| AuthorizedKeysError::Line { path: path.to_owned(), line, fault };
-            let (key, permit) =
-                text.map_err(Fault::from).and_then(|text| parse_line(text, line)).map_err(wrong)?;
+        List::Authorized.read(path, bytes, |text, line| {
+            let (key, permit) = parse_line(text, line)?;
             if let Some(first) = permits.get(&key) {
-                return Err(wrong(Fault::Twice(first.line)));
+                return Err(Fault::Twice(first.line));
             }
             permits.insert(key, permit);
-        }
+            Ok(())
+        })?;
         Ok(Self { path: path.to_owned(), permits })
     }
 
@@ -161,6 +148,18 @@ impl AuthorizedKeys {
             }
             _ => Ok(permit),
         }
+    }
+
+    /// When the next of its keys expires after that time.
+    pub fn next_expiry(&self, since: SystemTime) -> Option<SystemTime> {
+        self.permits.values().filter_map(|permit| permit.expiry).filter(|at| *at > since).min()
+    }
+
+    /// The keys that have expired in the time after `since` and until `now`.
+    pub fn expired(&self, since: SystemTime, now: SystemTime) -> Vec<Refusal> {
+        let new = |permit: &Permit| permit.expiry.is_some_and(|expiry| expiry > since);
+        let new = self.permits.iter().filter(|(_, permit)| new(permit));
+        new.filter_map(|(key, _)| self.permit(key, now).err()).collect()
     }
 
     /// Every key of the file, those that have expired among them.

@@ -1,4 +1,4 @@
-//! Whole files: what they grant, and that one fault spoils them.
+//! Whole files: what they grant.
 
 use super::*;
 use proptest::prelude::*;
@@ -15,14 +15,6 @@ fn key(n: u8) -> PublicKey {
 
 fn parse(text: &str) -> Result<AuthorizedKeys, AuthorizedKeysError> {
     AuthorizedKeys::parse(Path::new(PATH), text.as_bytes())
-}
-
-/// The line and what is wrong with it.
-fn fault(text: &[u8]) -> (usize, Fault) {
-    match AuthorizedKeys::parse(Path::new(PATH), text) {
-        Err(AuthorizedKeysError::Line { line, fault, .. }) => (line, fault),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]
@@ -63,40 +55,41 @@ fn who_may_not_is_told_apart() {
     let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1_801_353_600);
     let why = |key: &PublicKey, now| keys.permit(key, now).unwrap_err().to_string();
     assert!(keys.permit(&key(1), end - Duration::from_secs(1)).is_ok());
-    assert_eq!(
-        why(&key(1), end),
-        format!("{} has expired on 2027-01-31T00:00:00Z: line 1 of {PATH} says so", key(1))
-    );
-    assert_eq!(
-        why(&key(2), end),
-        format!("{} is not in {PATH}: who shall send has a line there", key(2))
-    );
+    let begins = |n| format!("the key {} may not send here: it ", key(n).fingerprint());
+    let expired = format!("has expired on 2027-01-31T00:00:00Z: line 1 of {PATH} says so");
+    assert_eq!(why(&key(1), end), begins(1) + &expired);
+    let unknown = format!("is not in {PATH}: if it may, add this line there: {}", key(2));
+    assert_eq!(why(&key(2), end), begins(2) + &unknown);
+    // Whom it concerns is told the same without what is on this disk.
+    for n in [1, 2] {
+        let told = keys.permit(&key(n), end).unwrap_err().to_sender();
+        assert!(told.contains(&key(n).fingerprint()) && !told.contains("/etc"), "{told}");
+        assert!(!told.contains("line 1"), "{told}");
+    }
 }
 
 #[test]
-fn a_fault_is_named_with_its_line() {
-    let good = key(1).to_string();
-    let reserved = fault(format!("{good}\ncommand=\"ls\" {}\n", key(2)).as_bytes());
-    assert_eq!(reserved, (2, OptionFault::Reserved("command".to_owned()).into()));
-    assert_eq!(fault(format!("\n{good} a\n{good} b\n").as_bytes()), (3, Fault::Twice(2)));
-    assert_eq!(fault(b"mcp-ed25519\n"), (1, PublicKeyError::Text.into()));
-    assert_eq!(fault(b"mcp-ed25519 AAAA\n"), (1, PublicKeyError::Text.into()));
-    assert_eq!(fault(b"root=/a mcp-rsa AAAA\n"), (1, PublicKeyError::Kind.into()));
-    assert_eq!(fault(b"root=/a\n"), (1, PublicKeyError::Kind.into()));
-    let ssh = fault(b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI a@b\n");
-    assert_eq!(ssh, (1, OptionFault::Unknown("ssh-ed25519".to_owned()).into()));
-    for (bad, what) in [(0xff, "not UTF-8"), (0x1b, "control character"), (0, "control")] {
-        let (line, fault) = fault(&[good.as_bytes(), b"\n", good.as_bytes(), &[bad]].concat());
-        assert!(line == 2 && fault.to_string().contains(what), "{fault}");
+fn expiries_come_one_after_the_other() {
+    let lines = [("2027-01-31", 1), ("2027-03-01", 2), ("2027-02-01", 3)];
+    let mut text = key(4).to_string();
+    for (day, n) in lines {
+        text = format!("{text}\nexpiry={day} {}", key(n));
     }
-    let why = parse("rot=/a\n").unwrap_err().to_string();
-    assert_eq!(
-        why,
-        format!(
-            "{PATH}:1: there is no option \"rot\": there are root, rate, size and expiry; a key \
-             begins with mcp-ed25519: no key of this file is taken until that line is right"
-        )
-    );
+    let keys = parse(&text).unwrap();
+    let day = |n: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_801_353_600 + n * 86_400);
+    let mut since = SystemTime::UNIX_EPOCH;
+    for (expected, n) in [(day(0), 1), (day(1), 3), (day(29), 2)] {
+        assert_eq!(keys.next_expiry(since), Some(expected));
+        assert_eq!(keys.expired(since, expected - Duration::from_secs(1)), []);
+        let expired = keys.expired(since, expected);
+        assert!(
+            matches!(expired[..], [Refusal::Expired { key: k, .. }] if k == key(n)),
+            "{expired:?}"
+        );
+        since = expected;
+    }
+    assert_eq!(keys.next_expiry(since), None);
+    assert_eq!(keys.expired(SystemTime::UNIX_EPOCH, since).len(), 3);
 }
 
 #[test]
@@ -116,25 +109,6 @@ fn a_file_that_others_can_write_is_refused() {
 }
 
 proptest! {
-    #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = AuthorizedKeys::parse(Path::new(PATH), &bytes);
-    }
-
-    #[test]
-    fn one_bad_line_spoils_the_file(
-        bad in "[!-~][ -~]{0,60}",
-        before in 0..5_u8,
-        after in 0..5_u8,
-    ) {
-        prop_assume!(!bad.starts_with('#') && !bad.contains("mcp-ed25519"));
-        let mut lines: Vec<String> = (1..=before + after).map(|n| key(n).to_string()).collect();
-        prop_assert_eq!(parse(&lines.join("\n")).unwrap().keys().count(), lines.len());
-        lines.insert(usize::from(before), bad);
-        let (line, _) = fault(lines.join("\n").as_bytes());
-        prop_assert_eq!(line, usize::from(before) + 1);
-    }
-
     #[test]
     fn a_changed_byte_is_a_fault_or_another_key(at in 0..56_usize, to: u8) {
         let mut line = key(1).to_string().into_bytes();

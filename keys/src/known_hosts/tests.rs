@@ -1,7 +1,6 @@
 //! Whole files, and many that add to one at once.
 
 use super::*;
-use proptest::prelude::*;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Barrier;
@@ -19,13 +18,6 @@ fn host(name: &str) -> HostName {
 
 fn parse(text: &str) -> Result<KnownHosts, KnownHostsError> {
     KnownHosts::parse(Path::new(PATH), text.as_bytes())
-}
-
-fn fault(text: &[u8]) -> (usize, Fault) {
-    match KnownHosts::parse(Path::new(PATH), text) {
-        Err(KnownHostsError::Line { line, fault, .. }) => (line, fault),
-        other => panic!("{other:?}"),
-    }
 }
 
 fn environment() -> Environment {
@@ -67,17 +59,18 @@ fn strictly_new_ones_are_not_taken() {
 }
 
 #[test]
-fn a_fault_is_named_with_its_line() {
-    let good = format!("a {}", key(1));
-    assert_eq!(fault(b"a\n"), (1, PublicKeyError::Kind.into()));
-    assert_eq!(fault(b"a mcp-ed25519 AAAA\n"), (1, PublicKeyError::Text.into()));
-    let twice = fault(format!("{good}\n\n{good}\nA {}\n", key(2)).as_bytes());
-    assert_eq!(twice, (4, Fault::Contradiction(1)));
-    let pattern = fault(format!("*.example {}", key(1)).as_bytes());
-    assert!(matches!(pattern, (1, Fault::Host(_))), "{pattern:?}");
-    let why = parse(&format!("{good}\n|1|x= {}\n", key(1))).unwrap_err().to_string();
-    assert!(why.starts_with(&format!("{PATH}:2: \"|1|x=\" names no host")), "{why}");
-    assert!(why.ends_with("no host of this file is known until that line is right"), "{why}");
+fn names_of_one_address_have_one_key_or_are_rivals() {
+    let text = format!("a {}\nb {}\nc {}\n", key(1), key(2), key(1));
+    let known = parse(&text).unwrap();
+    let one_key = |names: &[&str]| {
+        let names: Vec<HostName> = names.iter().map(|name| host(name)).collect();
+        known.one_key(&names).map(Option::<&PublicKey>::copied).map_err(|rivals| rivals.to_string())
+    };
+    assert_eq!(one_key(&["new"]), Ok(None));
+    assert_eq!(one_key(&["new", "a", "newer", "c"]), Ok(Some(key(1))));
+    let why = "the key of a or of b has changed! Both names lead to the same address, and \
+        /home/u/.config/mcp/known_hosts has another key for each (lines 1 and 2): remove the line that is not right";
+    assert_eq!(one_key(&["new", "a", "c", "b"]), Err(why.to_owned()));
 }
 
 #[test]
@@ -113,7 +106,7 @@ fn a_broken_file_is_not_added_to() {
     std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     let shown = [(host("a"), key(1))];
     let refused = add(&path, &environment(), &shown).unwrap_err();
-    assert!(matches!(refused, KnownHostsError::Line { line: 1, .. }), "{refused}");
+    assert!(matches!(refused, KnownHostsError::Line(LineFault { line: 1, .. })), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), b"broken\n");
     std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
     let refused = add(&path, &environment(), &shown).unwrap_err().to_string();
@@ -135,6 +128,29 @@ fn a_link_stays_a_link() {
 }
 
 #[test]
+fn who_holds_the_lock_keeps_nobody_waiting_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known_hosts");
+    let holder = File::create(&path).unwrap();
+    rustix::fs::flock(&holder, FlockOperation::LockExclusive).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let to = path.clone();
+    let adding = thread::spawn(move || {
+        let added = add(&to, &environment(), &[(host("a"), key(1))]);
+        let _ = sender.send(added.map_err(|error| error.to_string()));
+    });
+    let added = receiver.recv_timeout(PATIENCE * 10);
+    drop(holder); // also if it waits for good: the thread ends
+    adding.join().unwrap();
+    let why = added.expect("it waits without end").unwrap_err();
+    assert!(why.contains("another has had it locked for 2 seconds"), "{why}");
+    assert!(why.contains(&format!("fuser {} says which process", path.display())), "{why}");
+    // Then as ever.
+    let added = add(&path, &environment(), &[(host("a"), key(1))]).unwrap();
+    assert_eq!(added.new, [host("a")]);
+}
+
+#[test]
 fn many_at_once_lose_nothing() {
     const THREADS: usize = 8;
     const ROUNDS: usize = 12;
@@ -147,7 +163,13 @@ fn many_at_once_lose_nothing() {
         for round in 0..ROUNDS {
             // One host of its own, and one that all want.
             let shown = [(name(thread, round), key(1)), (name(99, round), key(2))];
-            let added = add(&path, &environment(), &shown).unwrap();
+            // On a slow disk one of them may find it locked for too long, and is told to try again.
+            let added = loop {
+                match add(&path, &environment(), &shown) {
+                    Err(KnownHostsError::Write(WriteError::Locked(..))) => {}
+                    added => break added.unwrap(),
+                }
+            };
             assert!(added.new.contains(&shown[0].0) && added.changed.is_empty());
         }
     };
@@ -165,26 +187,4 @@ fn many_at_once_lose_nothing() {
     }
     let lines = std::fs::read_to_string(&path).unwrap().lines().count();
     assert_eq!(lines, THREADS * ROUNDS + ROUNDS);
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = KnownHosts::parse(Path::new(PATH), &bytes);
-    }
-
-    #[test]
-    fn one_bad_line_spoils_the_file(
-        bad in "[!-~][ -~]{0,60}",
-        before in 0..5_u8,
-        after in 0..5_u8,
-    ) {
-        prop_assume!(!bad.starts_with('#') && !bad.contains("mcp-ed25519"));
-        let line = |n| format!("host{n} {}", key(n));
-        let mut lines: Vec<String> = (1..=before + after).map(line).collect();
-        prop_assert_eq!(parse(&lines.join("\n")).unwrap().hosts.len(), lines.len());
-        lines.insert(usize::from(before), bad);
-        let (line, _) = fault(lines.join("\n").as_bytes());
-        prop_assert_eq!(line, usize::from(before) + 1);
-    }
 }

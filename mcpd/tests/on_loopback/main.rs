@@ -1,5 +1,6 @@
 //! The program on loopback, with senders in this process.
 
 mod daemon;
+mod keys;
 mod receiving;
 mod signals;

@@ -13,6 +13,7 @@
 //! run one after another. What the system forbids is reported as ignored, with the reason; with
 //! `CI=true` that is a failure.
 
+mod capture;
 mod copy;
 mod daemon;
 mod emulator;
@@ -29,7 +30,7 @@ use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if tcp::play() || flood::play() {
+    if tcp::play() || flood::play() || capture::play() {
         return ExitCode::SUCCESS;
     }
     if let Some(only) = rivals::asked() {

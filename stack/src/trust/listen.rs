@@ -28,16 +28,25 @@ pub struct ListenKeys {
     pub refused: BTreeMap<PublicKey, String>,
 }
 
+/// What a sender is told whose key no line of the host has.
+pub fn not_authorized(key: &PublicKey) -> String {
+    format!(
+        "the key {} may not send to this host: it is not in its authorized_keys: whoever looks after the host \
+         can add the line that mcp key shows at the sender",
+        key.fingerprint()
+    )
+}
+
 impl ListenTrust {
     /// Whether a sender may send that showed this key: if not, why, in words for it.
     pub(crate) fn admit(&self, shown: Option<PublicKey>) -> Result<(), String> {
         let Self::Keys(keys) = self else { return Ok(()) };
         match shown {
             Some(key) if keys.authorized.contains(&key) => Ok(()),
-            Some(key) => Err(keys.refused.get(&key).cloned().unwrap_or_else(|| {
-                let key = key.fingerprint();
-                format!("the key {key} may not send here: it is not in its authorized_keys")
-            })),
+            Some(key) => {
+                let own = keys.refused.get(&key).cloned();
+                Err(own.unwrap_or_else(|| not_authorized(&key)))
+            }
             None => Err("this host serves only senders with a key: mcp key makes one".to_owned()),
         }
     }
@@ -57,7 +66,12 @@ mod tests {
             refused: [(key(3), "late".to_owned())].into(),
         });
         assert_eq!(trust.admit(Some(key(1))), Ok(()));
-        assert!(trust.admit(Some(key(2))).unwrap_err().contains(&key(2).fingerprint()));
+        let why = trust.admit(Some(key(2))).unwrap_err();
+        assert!(
+            why.starts_with(&format!("the key {} may not send", key(2).fingerprint())),
+            "{why}"
+        );
+        assert!(why.ends_with("can add the line that mcp key shows at the sender"), "{why}");
         assert!(trust.admit(None).is_err());
         assert_eq!(trust.admit(Some(key(3))), Err("late".to_owned()));
         assert_eq!(ListenTrust::Loopback.admit(None), Ok(()));

@@ -17,7 +17,7 @@ mod sender;
 pub use cid_key::CidKey;
 pub use identity::Identity;
 pub(crate) use identity::{CERTIFICATE_LEN, verify};
-pub use listen::{ListenKeys, ListenTrust};
+pub use listen::{ListenKeys, ListenTrust, not_authorized};
 pub use public_key::{PublicKey, PublicKeyError};
 pub use secret::{Secret, SecretError};
 pub use sender::{SenderKeys, SenderTrust};

@@ -111,6 +111,22 @@ fn one_unreachable_is_a_hint_and_after_the_handshake_it_is_nothing() {
     assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
 }
 
+/// However many there are, they are about one SYN: whoever forges them has to do so for as long as a host may
+/// take to be started.
+#[test]
+fn a_burst_of_unreachables_is_one_hint() {
+    let mut net = Net::new(1, 0, straight());
+    let peer = net.nodes[1].addr;
+    let mut app = App::new(&mut net, source(LEN, Delivery::Unordered, Some(group())), LEN);
+    net.pump();
+    for _ in 0..100 {
+        net.nodes[0].endpoint.handle_unreachable(net.now, peer, "nobody listens there");
+    }
+    assert_eq!(outcome(&net, &app, 0), None);
+    assert!(app.finish(&mut net, SECOND * 5));
+    assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
+}
+
 /// What was heard last explains best why nobody answered.
 #[test]
 fn a_hint_stands_in_the_reason_when_no_answer_comes() {

@@ -74,6 +74,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("floods::with_a_secret", floods::with_a_secret),
     ("floods::with_keys", floods::with_keys),
     ("trust::one_of_eight_has_another_secret", trust::one_of_eight_has_another_secret),
+    ("trust::in_plaintext_a_capture_can_be_read", trust::in_plaintext_a_capture_can_be_read),
     ("trust::keys_from_first_contact_to_revocation", trust::keys_from_first_contact_to_revocation),
     ("usage::exit_codes", usage::exit_codes),
     ("lines::faults_of_every_kind", lines::faults_of_every_kind),

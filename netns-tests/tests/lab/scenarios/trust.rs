@@ -1,8 +1,9 @@
 //! Secrets and keys, and what becomes of those who have the wrong ones.
 
+use crate::capture::{Capture, holds};
 use crate::copy::{Copy, Done, copy};
 use crate::daemon::Daemon;
-use crate::network::{LEN, Lab, content, tree};
+use crate::network::{LEN, Lab, tree};
 use crate::programs;
 use crate::shell::wait_for;
 use std::fs;
@@ -12,6 +13,34 @@ use std::time::Duration;
 
 /// Something happens within this.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// A file that anybody can read who gets to see it.
+struct Readable(PathBuf);
+
+impl Readable {
+    const NAME: &str = "name-that-is-nobodys-business";
+    const LINE: &str = "what only those shall read who were sent it";
+    const LINES: usize = 100_000;
+
+    fn new(lab: &Lab) -> Self {
+        let path = lab.dir.path().join(Self::NAME);
+        let lines: Vec<String> =
+            (0..Self::LINES).map(|n| format!("{} {n}\n", Self::LINE)).collect();
+        fs::write(&path, lines.concat()).unwrap();
+        Self(path)
+    }
+
+    fn content(&self) -> Vec<u8> {
+        fs::read(&self.0).unwrap()
+    }
+
+    /// What of its text and its name stands in everything that reached a host to which the group's datagrams
+    /// went as well, that is the length of the file at least.
+    fn seen(&self, capture: &Capture) -> [bool; 2] {
+        let captured = capture.at_least(self.content().len() as u64);
+        [Self::LINE, Self::NAME].map(|what| holds(&captured, what))
+    }
+}
 
 pub(super) fn one_of_eight_has_another_secret() {
     let lab = Lab::bridge(8);
@@ -28,7 +57,9 @@ pub(super) fn one_of_eight_has_another_secret() {
             _ => Daemon::start(&lab, host, &lab.folder(host)),
         })
         .collect();
-    let mut args = vec![lab.source(LEN).display().to_string()];
+    let source = Readable::new(&lab);
+    let capture = Capture::start(&lab, 8);
+    let mut args = vec![source.0.display().to_string()];
     args.extend(lab.all());
     args.extend(["--connect-timeout".to_owned(), "3s".to_owned()]);
     let done = copy(&lab, &args);
@@ -39,12 +70,27 @@ pub(super) fn one_of_eight_has_another_secret() {
     assert!(reason.ends_with("or its secret is another"), "{done:#?}");
     assert!(done.took < Duration::from_secs(8), "{:?}", done.took);
     for daemon in &daemons[..7] {
-        assert!(fs::read(daemon.root.join(format!("source-{LEN}"))).unwrap() == content(LEN));
+        assert!(fs::read(daemon.root.join(Readable::NAME)).unwrap() == source.content());
     }
     assert!(tree(&daemons[7].root).is_empty());
+    assert_eq!(source.seen(&capture), [false; 2], "nothing of what reached it can be read");
     let told = "a session was asked for with another secret, or none";
     wait_for("the daemon tells of it", LIMIT, || daemons[7].log().contains(told));
     assert_eq!(daemons[7].log().matches(told).count(), 1, "once in a while: {}", daemons[7].log());
+}
+
+/// What the scenario above looks for is there where nothing is sealed.
+pub(super) fn in_plaintext_a_capture_can_be_read() {
+    let lab = Lab::bridge(2);
+    let plain = ["--insecure-plaintext"];
+    let start = |host| Daemon::start_trusting(&lab, host, &lab.folder(host), &[], &plain);
+    let _daemons = [1, 2].map(start);
+    let source = Readable::new(&lab);
+    let capture = Capture::start(&lab, 2);
+    let mut args = vec![source.0.display().to_string()];
+    args.extend(lab.all());
+    Copy::start_trusting(&lab, 0, &plain, &args).wait().assert_ok();
+    assert_eq!(source.seen(&capture), [true; 2]);
 }
 
 /// A sender with a key of its own, and the files that it needs.

@@ -11,8 +11,9 @@ use crate::trust::PublicKey;
 use crate::wire::{GroupStatus, Header, Reply, Said, VERSION};
 use core::time::Duration;
 
-/// Each SYN that nobody takes gives one ICMP message: with three, 750 ms after the first SYN, it is
-/// neither chance nor a daemon that is just being restarted.
+/// Each SYN that nobody takes gives one ICMP message, and no more are counted: with three, 750 ms after the
+/// first SYN, it is neither chance nor a daemon that is just being restarted, and who forges them has to do so
+/// for as long as the host itself has not answered.
 const UNREACHABLE: u32 = 3;
 /// A member that is said to have forgotten the session is asked whether that is so this often at most.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -137,7 +138,11 @@ impl Member {
             return None;
         }
         let reason = Reason::Unreachable(why.to_owned());
-        self.unreachable += 1;
+        let next_syn = self.conn.opening_deadline();
+        if self.unreachable_until != next_syn {
+            self.unreachable_until = next_syn;
+            self.unreachable += 1;
+        }
         self.hint = Some(reason.clone());
         (self.unreachable >= UNREACHABLE).then_some(reason)
     }

@@ -85,8 +85,10 @@ pub(crate) struct Member {
     /// The newest of the group's keys that it was told of, and where that stands in its control
     /// conversation.
     group_key: Option<(u8, u64)>,
-    /// ICMP messages among them.
+    /// SYNs that ICMP messages were about,
     unreachable: u32,
+    /// and when the one behind the last of these is due: until then no further message counts.
+    unreachable_until: Option<Instant>,
     /// Why it could not join the group.
     cannot_join: Option<String>,
     /// Why it was last taken off the group, or not put on it.
@@ -134,6 +136,7 @@ impl Member {
             key: None,
             group_key: None,
             unreachable: 0,
+            unreachable_until: None,
             cannot_join: None,
             off_group: None,
             history: History::new(mode),

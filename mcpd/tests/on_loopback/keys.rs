@@ -1,0 +1,111 @@
+//! Senders with keys: what their lines in `authorized_keys` allow, and until when.
+
+use crate::daemon::{Daemon, command, source};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+use tcpxm::api::{Sender, SenderOptions};
+use tcpxm::config::{Content, Delivery, SessionConfig};
+use tcpxm::trust::{Identity, PublicKey, SenderKeys, SenderTrust};
+use tempfile::TempDir;
+use transfer::send::Delivered;
+use transfer::source::Source;
+
+fn identity() -> Arc<Identity> {
+    Arc::new(Identity::generate([5; 64]))
+}
+
+fn key() -> PublicKey {
+    identity().public()
+}
+
+/// A daemon with this list of keys, in a folder with a root; it keeps no key of its own.
+fn daemon(lines: &str, last: u8) -> (TempDir, Daemon) {
+    let dir = tempfile::tempdir().unwrap();
+    let [root, path] = ["root", "list"].map(|name| dir.path().join(name));
+    fs::create_dir(&root).unwrap();
+    fs::write(&path, lines).unwrap();
+    let daemon = Daemon::start(&root, last, &["--authorized-keys", path.to_str().unwrap()]);
+    (dir, daemon)
+}
+
+/// Why it did not get there.
+fn send(addr: SocketAddr, source: &Source, to: &str) -> Option<String> {
+    let session = SessionConfig {
+        delivery: Delivery::Unordered,
+        content: Content::Source { len: Some(source.len()) },
+        ..SessionConfig::default()
+    };
+    let keys = SenderKeys { identity: identity(), known: [].into(), strict: false };
+    let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
+    let options = SenderOptions { session, bind, ..SenderOptions::new(SenderTrust::Keys(keys)) };
+    let sender = Sender::connect(options, &[addr]).unwrap();
+    let outcome = transfer::send_file(&sender, source, &[to.as_bytes().to_vec()], &|_| ());
+    outcome.members.first().and_then(Delivered::failure)
+}
+
+#[test]
+fn a_running_session_ends_when_its_keys_time_is_over() {
+    let expiry = SystemTime::now() + Duration::from_secs(3);
+    // The copy would take twenty seconds.
+    let (_source, source) = source(20_000_000);
+    let expiry = humantime::format_rfc3339_millis(expiry);
+    let list = format!("rate=8M,expiry=\"{expiry}\" {}\n", key());
+    let (dir, mut daemon) = daemon(&list, 35);
+    let why = send(daemon.addr, &source, "file").unwrap();
+    assert!(why.contains("has expired on 20") && why.contains(&key().fingerprint()), "{why}");
+    let told = dir.path().to_str().unwrap();
+    assert!(!why.contains(told), "no path of this host: {why}");
+    let line = daemon.says("its sessions end");
+    assert!(line.contains("has expired on 20") && line.contains("line 1 of"), "{line}");
+    daemon.says("failed after"); // it had begun
+    // And none begins.
+    let why = send(daemon.addr, &source, "file").unwrap();
+    assert!(why.contains("has expired on 20") && !why.contains(told), "{why}");
+    assert_eq!(fs::read_dir(dir.path().join("root")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_sessions_of_a_key_share_its_rate() {
+    let (dir, daemon) = daemon(&format!("rate=8M {}\n", key()), 36);
+    let (_source, source) = source(1_000_000);
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        for to in ["a", "b"] {
+            let (addr, source) = (daemon.addr, &source);
+            scope.spawn(move || assert_eq!(send(addr, source, to), None));
+        }
+    });
+    // A second for each of them; the last piece of 50 ms is not waited for.
+    assert!(begin.elapsed() > Duration::from_millis(1850), "{:?}", begin.elapsed());
+    assert_eq!(fs::read_dir(dir.path().join("root")).unwrap().count(), 2);
+}
+
+#[test]
+fn a_folder_of_state_that_cannot_be_is_no_reason_not_to_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, list] = ["file", "list"].map(|name| dir.path().join(name));
+    fs::write(&file, "").unwrap();
+    fs::write(&list, key().to_string()).unwrap();
+    for state in [file.clone(), file.join("below"), file.join("below").join("it")] {
+        let mut command = command(dir.path(), "127.0.0.37:0");
+        command.arg("--state-dir").arg(&state).arg("--authorized-keys").arg(&list);
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        while !said.contains("listening on") {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
+            said.push_str(&line);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(said.contains("this host's key is a new one at each start"), "{said}");
+        assert!(
+            said.contains("after a restart senders will have to find out by silence"),
+            "{said}"
+        );
+    }
+}
