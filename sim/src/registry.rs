@@ -429,6 +429,17 @@ fn losers() -> Vec<Named> {
             // three time-outs of 200, 400 and 800 ms until it no longer counts for the group
             Scenario::new(SEED).receivers(4).at(ms(300), Fault::Kill(2)).costing(ms(1400)),
         ),
+        (
+            "restart",
+            "the daemon of one of three is killed midway and started anew",
+            // it begins again: by unicast what the group has passed, then with the others
+            three()
+                .bytes(16 << 20)
+                .link(slow)
+                .at(ms(2500), Fault::Restart(1))
+                .costing(Duration::from_secs(4))
+                .min_share(0.5),
+        ),
         ("absent", "one of four never answers", Scenario::new(SEED).receivers(4).absent(2)),
     ]
 }

@@ -183,6 +183,10 @@ pub struct MemberReport {
     pub addr: SocketAddr,
     /// `None` while it is served; then the receiver's verdict or the reason of its failure.
     pub outcome: Option<Result<(), Reason>>,
+    /// How often its host was restarted within the session: each time it began again. What it has
+    /// (`acked`, `undeclared`, `arrived`) is counted from the last time on; `duration` and `transitions`
+    /// go on.
+    pub restarts: u32,
     /// Last mode before the end.
     pub mode: Mode,
     /// Why that is not the group; `None` if it is.

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 /// A sending session of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub(crate) u32);
+pub struct SessionId(pub(crate) u64);
 
 /// A receiving session of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReceiverId(pub(crate) u32);
+pub struct ReceiverId(pub(crate) u64);
 
 /// One receiver of a sending session: its place in the list that was connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +94,9 @@ pub enum Event {
     Incoming,
     /// A sending session: its state, room to write, a need, a member's stream or report.
     Session(SessionId),
+    /// Members of a sending session begin again, since their hosts were restarted:
+    /// [`Endpoint::next_renewed`](super::endpoint::Endpoint::next_renewed) says which.
+    Renewed(SessionId),
     /// A receiving session: data, its private stream, its end.
     Receiver(ReceiverId),
     /// Somebody came who may not send here.

@@ -265,6 +265,8 @@ pub(crate) struct Opening {
     /// As it was before any answer: another one may have to be taken.
     exchange: Initiator,
     trust: Arc<SenderTrust>,
+    /// The key that the responder showed in an earlier handshake of this session: it must again.
+    shown: Option<PublicKey>,
     frame: FrameKey,
     syn: Vec<u8>,
     interval: Duration,
@@ -290,6 +292,7 @@ impl Opening {
             syn: syn(names, descriptor, &exchange, &frame),
             exchange,
             trust: Arc::clone(trust),
+            shown: None,
             frame,
             interval: INITIAL_RTO,
             next_at: now,
@@ -298,6 +301,11 @@ impl Opening {
             repeated: false,
             again: false,
         }
+    }
+
+    /// The same, to a responder that has shown this key before.
+    pub(crate) fn expecting(self, shown: Option<PublicKey>) -> Self {
+        Self { shown, ..self }
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -374,9 +382,23 @@ impl Opening {
             .map_err(|_| unrelated.clone())?;
         let peer = answered.peer();
         self.trust.judge(names.peer, peer).map_err(NoAnswer::Untrusted)?;
+        self.judge_again(peer).map_err(NoAnswer::Untrusted)?;
         let (third, keys) = third(names, answered).ok_or(unrelated)?;
         let rtt = self.sent_at.filter(|_| !self.repeated).map(|at| now.since(at));
         Ok(Opened { keys, third: third.into(), peer, rtt })
+    }
+}
+
+impl Opening {
+    /// Who shows another key than before is somebody else, though neither may be known.
+    fn judge_again(&self, peer: Option<PublicKey>) -> Result<(), Reason> {
+        match (self.shown, peer) {
+            (Some(known), Some(shown)) if known != shown => {
+                Err(Reason::HostKeyChanged { known, shown })
+            }
+            (Some(_), None) => Err(Reason::NoHostKey),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::config::{Content, Delivery, Group, GroupWindow, SessionConfig};
 use crate::error::ConfigError;
 use crate::proto::channel::{Channel, ChannelId};
 use crate::proto::conn::emit::Report;
+use crate::proto::conn::ids::Ids;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
 use crate::proto::member::plan::Step;
@@ -50,7 +51,14 @@ pub(super) fn new_session(
     seed: u8,
 ) -> Result<Session, ConfigError> {
     let mut rng = Rng::new([seed; 32]);
-    Session::new(at(0), config, SenderTrust::Loopback, peers, 4000, &mut rng)
+    Session::new(
+        at(0),
+        config,
+        SenderTrust::Loopback,
+        peers,
+        4000,
+        &mut Ids { rng: &mut rng, taken: &|_| false },
+    )
 }
 
 /// A started session whose members are established, have joined, and whose bytes are at hand.
