@@ -256,7 +256,7 @@ impl Receiving {
                     let suite = self.conn.suite();
                     if let (Some(group), Some(suite)) = (&mut self.group, suite) {
                         let overlap = Duration::from_millis(u64::from(overlap_ms));
-                        group.take_key(GroupKey::new(suite, id, *key), overlap);
+                        group.take_key(now, GroupKey::new(suite, id, *key), overlap);
                     }
                     self.tell_joined();
                 }
