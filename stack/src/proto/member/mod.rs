@@ -313,6 +313,11 @@ impl Member {
         self.mode == Mode::Trial && self.group_status == GroupStatus::Joined
     }
 
+    /// What goes to the group is for it, too: it follows that, or is being tried.
+    pub(crate) fn hears(&self) -> bool {
+        self.is_multicast() || self.is_tried()
+    }
+
     /// Bytes arrived there, by whichever way.
     pub(crate) fn on_acked(&mut self, range: Range<u64>, proof: Proof) {
         self.need.acked(range, proof);
@@ -417,7 +422,7 @@ impl Member {
 
     /// A probe of the group's path leaves, as long as a segment with `payload` bytes.
     pub(crate) fn on_group_probe(&mut self, now: Instant, pn: u64, payload: u64) {
-        let addressed = self.is_multicast() || self.is_tried();
+        let addressed = self.hears();
         self.board.on_sent(now, pn, 0, addressed);
         if addressed {
             self.board.path.mtu.on_probe(payload);
