@@ -272,8 +272,11 @@ fn a_report_of_what_was_never_sent_changes_nothing() {
     let mut s = session(2);
     all_multicast(&mut s);
     drain_group(&mut s, at(1));
-    report(&mut s, at(2), 0, &[(0, 1000)]);
+    report(&mut s, at(2), 0, &[(900, 1000)]);
     assert_eq!(s.members[0].need().held(), 0);
+    // Who was sent something by another that is not true says the rest all the same.
+    report(&mut s, at(2), 1, &[(0, 1000)]);
+    assert_eq!(s.members[1].need().held(), s.channels[0].at());
     let ack = Ack {
         data_next: LEN,
         data_edge: u64::MAX,
