@@ -125,7 +125,8 @@ fn find_message<'a>(
     None
 }
 
-fn hello_header(names: &Names, ack: Option<Seq>, descriptor: &Descriptor) -> Header {
+/// What the headers of all three messages have in common.
+fn header(names: &Names, cid: u64, (seq, ack): (Seq, Option<Seq>)) -> Header {
     Header {
         encap: Encap {
             kind: Kind::Handshake,
@@ -133,30 +134,40 @@ fn hello_header(names: &Names, ack: Option<Seq>, descriptor: &Descriptor) -> Hea
             repair: false,
             key_id: 0,
             offset_high: 0,
-            // As in every datagram that of whoever receives it; a SYN's receiver has none yet.
-            cid: if ack.is_some() { names.remote_cid } else { names.local_cid },
+            cid,
             pn: 0,
         },
         segment: Segment {
             src_port: names.port,
             dst_port: names.peer.port(),
-            seq: names.iss,
+            seq,
             ack,
-            window: u16::MAX,
-            syn: true,
+            window: 0,
+            syn: false,
             fin: false,
             rst: false,
             psh: false,
-            options: Options {
-                mss: Some(descriptor.segment_size),
-                window_scale: Some(WINDOW_SHIFT),
-                sack_permitted: true,
-                // TCP-XM slide 13: the group in every SYN, echoed by who can join one.
-                group: descriptor.group.map(|g| g.addr.ip()),
-                heard: None,
-            },
+            options: Options::default(),
         },
     }
+}
+
+/// The header of a SYN, or of a SYN-ACK.
+fn hello_header(names: &Names, ack: Option<Seq>, descriptor: &Descriptor) -> Header {
+    // As in every datagram the id of whoever receives it; a SYN's receiver has none yet.
+    let cid = if ack.is_some() { names.remote_cid } else { names.local_cid };
+    let mut header = header(names, cid, (names.iss, ack));
+    header.segment.syn = true;
+    header.segment.window = u16::MAX;
+    header.segment.options = Options {
+        mss: Some(descriptor.segment_size),
+        window_scale: Some(WINDOW_SHIFT),
+        sack_permitted: true,
+        // TCP-XM slide 13: the group in every SYN, echoed by who can join one.
+        group: descriptor.group.map(|g| g.addr.ip()),
+        heard: None,
+    };
+    header
 }
 
 fn edge_report(edge: u64) -> Ack<'static> {
@@ -226,29 +237,8 @@ pub(crate) fn syn_ack(
 
 /// The whole datagram of a third message, and the keys.
 fn third(names: &Names, answered: Answered) -> Option<(Vec<u8>, Keys)> {
-    let header = Header {
-        encap: Encap {
-            kind: Kind::Handshake,
-            tlvs: true,
-            repair: false,
-            key_id: 0,
-            offset_high: 0,
-            cid: names.remote_cid,
-            pn: 0,
-        },
-        segment: Segment {
-            src_port: names.port,
-            dst_port: names.peer.port(),
-            seq: Seq::of_offset(names.iss, 0),
-            ack: Some(Seq::of_offset(names.irs, 0)),
-            window: 0,
-            syn: false,
-            fin: false,
-            rst: false,
-            psh: false,
-            options: Options::default(),
-        },
-    };
+    let (seq, ack) = (Seq::of_offset(names.iss, 0), Seq::of_offset(names.irs, 0));
+    let header = header(names, names.remote_cid, (seq, Some(ack)));
     let mut keys = None;
     let len = answered.third_len();
     let bytes = with_message(header, &[], len, |prefix, out| {
