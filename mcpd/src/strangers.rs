@@ -1,4 +1,4 @@
-//! Who came and may not send: told in the log, but not more often than a reader can bear.
+//! Who came and may not send, or found no place: told in the log, but not more often than a reader can bear.
 
 use crate::report::say;
 use std::collections::BTreeMap;
@@ -41,6 +41,12 @@ impl Told {
                 ("key", from, format!("the key {} may not send here", key.fingerprint()))
             }
             Stranger::Key { from, key: None } => ("none", from, "a sender has no key".to_owned()),
+            Stranger::Crowded { from } => (
+                "crowded",
+                from,
+                "too many sessions are just being opened, in all or from there; it asks again"
+                    .to_owned(),
+            ),
             Stranger::Group { from } => (
                 "group",
                 from,

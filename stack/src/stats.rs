@@ -146,6 +146,16 @@ pub struct Foreign {
     pub last: Option<IpAddr>,
 }
 
+/// SYNs that a listener neither answered nor asked for a cookie, since it had no place for another
+/// handshake; whoever sent one sends it again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crowded {
+    /// SYNs.
+    pub count: u64,
+    /// Where the last came from.
+    pub last: Option<IpAddr>,
+}
+
 /// How much of the group a member hears: of its last packets, 128 at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hearing {

@@ -99,11 +99,11 @@ pub enum Event {
     Renewed(SessionId),
     /// A receiving session: data, its private stream, its end.
     Receiver(ReceiverId),
-    /// Somebody came who may not send here.
+    /// Somebody came who may not send here, or found no place.
     Stranger,
 }
 
-/// Somebody who may not send to this host, or not so.
+/// Somebody who may not send to this host, or not so, or not now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
     /// A SYN that no secret of this host's opens.
@@ -117,6 +117,11 @@ pub enum Stranger {
         from: SocketAddr,
         /// Its key.
         key: Option<PublicKey>,
+    },
+    /// There was no place for its handshake: too many are half open, in all or from there.
+    Crowded {
+        /// Where it came from.
+        from: SocketAddr,
     },
     /// Something came to a session's group, and not from its sender.
     Group {

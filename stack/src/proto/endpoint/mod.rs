@@ -148,7 +148,8 @@ impl Endpoint {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().filter_map(|s| s.deadline(self.now));
         let receivers = self.receivers.values().filter_map(|r| r.conn.deadline());
-        sessions.chain(receivers).chain(self.pressure.deadline()).min()
+        let half_open = self.listener.as_ref().and_then(Listener::deadline);
+        sessions.chain(receivers).chain(self.pressure.deadline()).chain(half_open).min()
     }
 
     /// Lets every timer that is due at `now` fire.
@@ -160,6 +161,9 @@ impl Endpoint {
         self.renew(now);
         for receiver in self.receivers.values_mut() {
             receiver.on_timer(now);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.on_timer(now);
         }
         if self.pressure.on_timer(now) {
             self.share_credit();
