@@ -221,7 +221,7 @@ impl Listener {
         }
         let source = if shown { self.cookies.proven(arrival.from.ip()) } else { source };
         if self.replies.len() < MAX_REPLIES && self.table.has_room(source) {
-            self.answer(now, arrival, Asked { hello, tag, door, source }, local, rng);
+            self.answer(now, arrival, &Asked { hello, tag, door, source }, local, rng);
         } else {
             self.crowded.count += 1;
             self.crowded.last = Some(arrival.from.ip());
@@ -233,11 +233,11 @@ impl Listener {
         &mut self,
         now: Instant,
         arrival: &Arrival,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         local: &Local<'_>,
         rng: &mut Rng,
     ) {
-        let Asked { hello, tag, door, source } = asked;
+        let Asked { hello, tag, door, source } = *asked;
         let names = Names {
             peer: arrival.from,
             local: arrival.to,

@@ -228,8 +228,8 @@ fn a_change_of_key_does_not_spoil_the_trial() {
     let lose = Rc::new(Cell::new(false));
     let loses = lose.clone();
     let path = move |_, n, packet: Packet| {
-        let lost = n == 1 && Sort::of(&packet) == Sort::Control && loses.take();
-        if lost { Vec::new() } else { vec![(far, packet)] }
+        let struck = n == 1 && Sort::of(&packet) == Sort::Control && loses.take();
+        if struck { Vec::new() } else { vec![(far, packet)] }
     };
     let mut net = net(4, &trust.1, Box::new(path));
     net.nodes[4].dead = true; // so that the others wait for it, and begin when a key may be replaced
