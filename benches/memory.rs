@@ -94,7 +94,7 @@ fn begin(receiving: &mut Receiving, now: Instant, from: SocketAddr, seed: u32) {
     let mut buf = vec![0; 1 << 16];
     let mut at = now;
     for _ in 0..4 {
-        sender.write(at, session, &[7; 1 << 16]);
+        sender.write(at, session, &[7; 1 << 13]);
         while let Some(t) = sender.poll_transmit(at, &mut buf) {
             if t.to == receiving.addr {
                 buf[..t.len]

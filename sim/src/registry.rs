@@ -47,6 +47,7 @@ pub fn all() -> Vec<Entry> {
         widths(),
         members(),
         losers(),
+        restarts(),
         holders(),
         crowds(),
         handshake(),
@@ -429,19 +430,23 @@ fn losers() -> Vec<Named> {
             // three time-outs of 200, 400 and 800 ms until it no longer counts for the group
             Scenario::new(SEED).receivers(4).at(ms(300), Fault::Kill(2)).costing(ms(1400)),
         ),
-        (
-            "restart",
-            "the daemon of one of three is killed midway and started anew",
-            // it begins again: by unicast what the group has passed, then with the others
-            three()
-                .bytes(16 << 20)
-                .link(slow)
-                .at(ms(2500), Fault::Restart(1))
-                .costing(Duration::from_secs(4))
-                .min_share(0.5),
-        ),
         ("absent", "one of four never answers", Scenario::new(SEED).receivers(4).absent(2)),
     ]
+}
+
+/// Members whose daemons are started anew in the middle.
+fn restarts() -> Vec<Named> {
+    vec![(
+        "restart",
+        "the daemon of one of three is killed midway and started anew",
+        // it begins again: by unicast what the group has passed, then with the others
+        three()
+            .bytes(16 << 20)
+            .link(Link::lan().rate(20_000_000))
+            .at(ms(2500), Fault::Restart(1))
+            .costing(Duration::from_secs(4))
+            .min_share(0.5),
+    )]
 }
 
 /// Loss of each handshake message of the first receiver.

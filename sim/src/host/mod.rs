@@ -195,7 +195,7 @@ impl Host {
         match (&mut self.app, event) {
             // It says nothing on the private streams that would have to be said again.
             (App::Sender(sender), Event::Session(_) | Event::Renewed(_)) => {
-                sender.look(now, &mut self.engine)
+                sender.look(now, &mut self.engine);
             }
             (App::Receiver(receiver), Event::Incoming) => receiver.accept(now, &mut self.engine),
             (App::Receiver(receiver), Event::Receiver(id)) => {

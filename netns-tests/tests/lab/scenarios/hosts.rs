@@ -56,8 +56,8 @@ pub(super) fn one_is_killed_and_started_again() {
     assert!(begin.elapsed() < Duration::from_secs(1), "after {:?}", begin.elapsed());
     let done = running.wait();
     done.assert_ok();
-    for host in 0..3 {
-        let file = daemons[host].root.join(format!("source-{LEN}"));
+    for (host, daemon) in daemons.iter().enumerate() {
+        let file = daemon.root.join(format!("source-{LEN}"));
         assert!(fs::read(file).unwrap() == content(LEN));
         assert_eq!(done.hosts[host]["restarts"], u64::from(host == 1), "{done:#?}");
         assert_eq!(tree(&lab.folder(host + 1)).len(), 1, "nothing else is left");
