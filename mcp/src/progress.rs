@@ -53,7 +53,9 @@ impl Progress {
         let work = move || {
             let (told, changes) = (vec![false; names.len()], vec![0; names.len()]);
             let changes = verbose.then_some(changes);
-            let view = View { bar: bar(len, shown), told, changes, reach, names, why, len };
+            let restarts = vec![0; names.len()];
+            let bar = bar(len, shown);
+            let view = View { bar, names, why, told, restarts, changes, reach, len };
             view.run(&sender, &asked, &ended);
         };
         // Without the thread nothing is shown, and the copy goes on.
@@ -86,6 +88,8 @@ struct View {
     names: Vec<String>,
     why: Why,
     told: Vec<bool>,
+    /// How many restarts of each host were told.
+    restarts: Vec<u32>,
     /// How many of each host's changes of mode were told, if they are to be.
     changes: Option<Vec<usize>>,
     /// Until it was told that nobody hears the group, if that is to be.
@@ -100,6 +104,7 @@ impl View {
             let Some(sender) = sender.upgrade() else { break };
             let reports = sender.reports();
             self.changes(&reports);
+            self.restarts(&reports);
             self.failures(&reports);
             if let Some(warning) = self.reach.as_ref().and_then(|r| r.warning(&reports, over)) {
                 self.bar.suspend(|| say(warning));
@@ -125,6 +130,19 @@ impl View {
                 self.bar.suspend(|| say(format_args!("{name}: {}", describe_change(change))));
             }
             *told = report.transitions.len();
+        }
+    }
+
+    fn restarts(&mut self, reports: &[MemberReport]) {
+        for ((report, name), told) in reports.iter().zip(&self.names).zip(&mut self.restarts) {
+            if report.restarts > std::mem::replace(told, report.restarts) {
+                let name = plain(name);
+                self.bar.suspend(|| {
+                    say(format_args!(
+                        "{name}: it was restarted, and gets the file from the beginning"
+                    ));
+                });
+            }
         }
     }
 
@@ -237,6 +255,7 @@ mod tests {
             undeclared: 0,
             duration: Duration::from_millis(1500),
             transitions: Vec::new(),
+            restarts: 0,
         }
     }
 

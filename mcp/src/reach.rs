@@ -151,6 +151,7 @@ mod tests {
             undeclared: 0,
             duration: Duration::ZERO,
             transitions: Vec::new(),
+            restarts: 0,
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct HostRow {
     pub(crate) multicast_bytes: u64,
     pub(crate) unicast_bytes: u64,
     pub(crate) repaired_bytes: u64,
+    /// How often it was restarted in the middle, and got the file from the beginning.
+    pub(crate) restarts: u32,
     pub(crate) digest: Option<String>,
     /// With `-v`: how it was served, change by change.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +66,7 @@ impl HostRow {
             multicast_bytes: arrived.multicast,
             unicast_bytes: arrived.unicast,
             repaired_bytes: arrived.repaired,
+            restarts: report.restarts,
             digest,
             events: events.then(|| report.transitions.iter().map(event).collect()),
         }
@@ -82,6 +85,7 @@ impl HostRow {
             multicast_bytes: 0,
             unicast_bytes: 0,
             repaired_bytes: 0,
+            restarts: 0,
             digest: None,
             events: events.then(Vec::new),
         }
@@ -242,6 +246,7 @@ mod tests {
             undeclared: 0,
             duration: Duration::from_millis(410),
             transitions: Vec::new(),
+            restarts: 0,
         };
         vec![
             HostRow::new(

@@ -1,4 +1,4 @@
-//! Who came and may not send: told in the log, but not more often than a reader can bear.
+//! Who came and may not send, or found no place: told in the log, but not more often than a reader can bear.
 
 use crate::report::say;
 use crate::serve::Shared;
@@ -92,6 +92,7 @@ impl Told {
             Stranger::Secret { from } => ("secret", from),
             Stranger::Key { from, key: Some(_) } => ("key", from),
             Stranger::Key { from, key: None } => ("none", from),
+            Stranger::Crowded { from } => ("crowded", from),
             Stranger::Group { from } => ("group", from),
         };
         let (last, since) = self.0.entry(kind).or_default();
@@ -106,6 +107,10 @@ impl Told {
             }
             Stranger::Key { key: Some(key), .. } => refusal(key, permits),
             Stranger::Key { key: None, .. } => "a sender has no key".to_owned(),
+            Stranger::Crowded { .. } => {
+                "too many sessions are just being opened, in all or from there; it asks again"
+                    .to_owned()
+            }
             Stranger::Group { .. } => {
                 "a session's group was sent to by another than its sender".to_owned()
             }

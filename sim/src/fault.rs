@@ -20,6 +20,9 @@ pub enum Fault {
     RestoreGroup(Who),
     /// The way to it carries IP packets of at most so many bytes from now on, without a word.
     Narrow(Who, usize),
+    /// The receiver's process dies and is started anew at once: it knows nothing of any session, and keeps
+    /// nothing but its key of connection ids.
+    Restart(usize),
     /// The receiver dies: nothing goes in or out any more, its engine stands still.
     Kill(usize),
 }

@@ -177,6 +177,7 @@ impl Net {
             }
             Fault::Narrow(Who::Receiver(i), mtu) => self.ports[i + 1].down.narrow(mtu),
             Fault::Kill(i) => self.ports[i + 1].dead = true,
+            Fault::Restart(_) => {} // the network is as before
         }
     }
 

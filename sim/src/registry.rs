@@ -47,6 +47,7 @@ pub fn all() -> Vec<Entry> {
         widths(),
         members(),
         losers(),
+        restarts(),
         holders(),
         crowds(),
         handshake(),
@@ -431,6 +432,21 @@ fn losers() -> Vec<Named> {
         ),
         ("absent", "one of four never answers", Scenario::new(SEED).receivers(4).absent(2)),
     ]
+}
+
+/// Members whose daemons are started anew in the middle.
+fn restarts() -> Vec<Named> {
+    vec![(
+        "restart",
+        "the daemon of one of three is killed midway and started anew",
+        // it begins again: by unicast what the group has passed, then with the others
+        three()
+            .bytes(16 << 20)
+            .link(Link::lan().rate(20_000_000))
+            .at(ms(2500), Fault::Restart(1))
+            .costing(Duration::from_secs(4))
+            .min_share(0.5),
+    )]
 }
 
 /// Loss of each handshake message of the first receiver.

@@ -303,6 +303,11 @@ impl Scenario {
         !killed && !self.receivers[receiver].absent
     }
 
+    /// Whether this receiver is started anew in the middle.
+    pub(crate) fn restarts(&self, receiver: usize) -> bool {
+        self.faults.iter().any(|(_, fault)| *fault == Fault::Restart(receiver))
+    }
+
     /// Runs it.
     pub fn run(&self) -> Outcome {
         World::new(self, None).run()

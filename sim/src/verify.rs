@@ -161,6 +161,7 @@ mod tests {
                 undeclared: 0,
                 duration: Duration::from_millis(101),
                 transitions: Vec::new(),
+                restarts: 0,
             },
         };
         Outcome {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use tcpxm::config::EndpointConfig;
 use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::time::Instant;
-use tcpxm::trust::ListenTrust;
+use tcpxm::trust::{CidKey, ListenTrust};
 
 /// A run under way.
 pub(crate) struct World<'a> {
@@ -87,6 +87,17 @@ impl<'a> World<'a> {
             }
         }
         self.net.apply(fault);
+        if let Fault::Restart(receiver) = fault {
+            self.restart(receiver + 1);
+        }
+    }
+
+    /// Another process takes the place of a host's: its system leaves the groups of the one before.
+    fn restart(&mut self, node: usize) {
+        let Some(host) = &mut self.hosts[node] else { return };
+        host.leave_all(&mut self.net);
+        self.unfinished += usize::from(host.finished());
+        self.hosts[node] = receiver(self.scenario, &mut self.net, node);
     }
 
     fn outcome(mut self) -> Outcome {
@@ -151,7 +162,9 @@ fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {
     }
     let port = net.addr(node).port();
     let listen = Some(ListenTrust::Secret(vec![scenario::secret()]));
-    let config = EndpointConfig { listen, port, ..EndpointConfig::default() };
+    // What a daemon keeps on its disk.
+    let kept = scenario.restarts(node - 1).then(|| CidKey::new([node as u8; 32]));
+    let config = EndpointConfig { listen, port, cid_key: kept, ..EndpointConfig::default() };
     let engine = Endpoint::new(config, net.dice().seed());
     let app = Receiver::new(scenario, plan.reads, plan.declares);
     let joins = Joins { refused: plan.cannot_join, delay: scenario.join_result_delay };

@@ -91,9 +91,9 @@ pub enum Reason {
     /// It was there, then nothing more was heard.
     #[error("nothing heard for {0:?}")]
     Silent(Duration),
-    /// It was started anew, and knows nothing of the session any more.
-    #[error("it was restarted and does not know this session any more")]
-    Forgotten,
+    /// It was restarted, knows nothing of the session any more, and could not begin again, for this reason.
+    #[error("it was restarted in the middle: {0}")]
+    Forgotten(&'static str),
     /// It answers, but no byte sent to it arrives.
     #[error("none of the bytes sent to it arrived for {0:?}")]
     Stalled(Duration),

@@ -146,6 +146,16 @@ pub struct Foreign {
     pub last: Option<IpAddr>,
 }
 
+/// SYNs that a listener neither answered nor asked for a cookie, since it had no place for another
+/// handshake; whoever sent one sends it again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crowded {
+    /// SYNs.
+    pub count: u64,
+    /// Where the last came from.
+    pub last: Option<IpAddr>,
+}
+
 /// How much of the group a member hears: of its last packets, 128 at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hearing {
@@ -183,6 +193,10 @@ pub struct MemberReport {
     pub addr: SocketAddr,
     /// `None` while it is served; then the receiver's verdict or the reason of its failure.
     pub outcome: Option<Result<(), Reason>>,
+    /// How often its host was restarted within the session: each time it began again. What it has
+    /// (`acked`, `undeclared`, `arrived`) is counted from the last time on; `duration` and `transitions`
+    /// go on.
+    pub restarts: u32,
     /// Last mode before the end.
     pub mode: Mode,
     /// Why that is not the group; `None` if it is.

@@ -3,16 +3,24 @@
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
-use tcpxm::api::{ControlStream, MemberStream, Receiver, Sender};
+use tcpxm::api::{self, ControlStream, MemberStream, Receiver, Sender};
 use tcpxm::error::Reason;
 use tcpxm::proto::event::ReadOutcome;
 use tcpxm::stats::{Arrived, MemberReport, Sent};
 
+/// What a session asks for.
+pub(crate) enum Call<S> {
+    /// A byte range to supply.
+    Need(Range<u64>),
+    /// The member at this place begins again, with this private stream.
+    Renewed(usize, S),
+}
+
 /// A sending session.
 pub(crate) trait Outgoing {
     type Stream: PrivateStream + 'static;
-    /// The next byte range to supply; waits; `None` when none will be needed any more.
-    fn next_need(&self) -> Option<Range<u64>>;
+    /// What it asks for next; waits; `None` when nothing will be needed any more.
+    fn next_call(&self) -> Option<Call<Self::Stream>>;
     fn supply(&self, offset: u64, bytes: Arc<[u8]>);
     fn finish(&self);
     /// Waits until every member has its outcome.
@@ -45,8 +53,11 @@ pub(crate) trait Incoming {
 impl Outgoing for Sender {
     type Stream = MemberStream;
 
-    fn next_need(&self) -> Option<Range<u64>> {
-        Self::next_need(self)
+    fn next_call(&self) -> Option<Call<MemberStream>> {
+        Some(match Self::next_call(self)? {
+            api::Call::Need(range) => Call::Need(range),
+            api::Call::Renewed(member, stream) => Call::Renewed(member, stream),
+        })
     }
 
     fn supply(&self, offset: u64, bytes: Arc<[u8]>) {

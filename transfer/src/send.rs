@@ -3,7 +3,7 @@
 mod courier;
 
 use crate::blocks::{self, BLOCK};
-use crate::link::{Outgoing, PrivateStream};
+use crate::link::{Call, Outgoing, PrivateStream};
 use crate::source::{Source, SourceError};
 use blake3::Hash;
 use core::ops::Range;
@@ -87,7 +87,8 @@ pub struct Outcome {
 /// Sends a file to all members and waits until each has an outcome. The session must have been
 /// opened for a source of `source.len()` bytes. `progress` is called after each block.
 ///
-/// Each block is read and hashed once; again only if the session asks for it again. Members that
+/// Each block is read and hashed once; again only if the session asks for it again. A member whose host
+/// is restarted in the middle begins again, and is told everything anew. Members that
 /// are slow to take their digests do not hold up the others by more than [`PATIENCE`].
 ///
 /// `to[i]` is where member `i` puts the file, below its root: empty, or beyond the slice, for the
@@ -116,13 +117,10 @@ fn send_over<S: Outgoing>(
     let (failure, reports) = thread::scope(|scope| {
         let mut couriers = Couriers::new(scope, &board);
         for i in 0..members {
-            let to = to.get(i).map_or(&[][..], Vec::as_slice);
-            match Courier::new(session.member(i), source, to) {
-                Ok(courier) => couriers.quick.push(courier),
-                Err(error) => session.drop_member(i, &error.to_string()),
-            }
+            couriers.begin(session, (i, session.member(i)), (source, to));
         }
-        let failure = pump(session, source, &board, &mut couriers, &mut listeners, progress).err();
+        let what = (source, to);
+        let failure = pump(session, what, &board, &mut couriers, &mut listeners, progress).err();
         if let Some(failure) = &failure {
             session.abort(&failure.to_string());
         }
@@ -137,10 +135,10 @@ fn send_over<S: Outgoing>(
     Outcome { members: members.collect(), sent: session.sent(), digest: board.root(), failure }
 }
 
-/// Answers the session's needs until there are none any more.
+/// Answers the session's calls until there are none any more.
 fn pump<S: Outgoing>(
     session: &S,
-    source: &Source,
+    (source, to): (&Source, &[Vec<u8>]),
     board: &Board,
     couriers: &mut Couriers<'_, '_, S::Stream>,
     listeners: &mut [Listener<S::Stream>],
@@ -151,12 +149,22 @@ fn pump<S: Outgoing>(
     if board.is_complete() {
         source.check_end()?; // no block will be read
     }
-    while let Some(need) = session.next_need() {
-        let bytes = read_need(source, board, &need)?;
-        if board.is_complete() {
-            source.check_end()?;
+    while let Some(call) = session.next_call() {
+        match call {
+            Call::Need(need) => {
+                let bytes = read_need(source, board, &need)?;
+                if board.is_complete() {
+                    source.check_end()?;
+                }
+                session.supply(need.start, bytes);
+            }
+            Call::Renewed(index, stream) => {
+                if let Some(listener) = listeners.get_mut(index) {
+                    *listener = Listener::new(stream.clone());
+                }
+                couriers.begin(session, (index, stream), (source, to));
+            }
         }
-        session.supply(need.start, bytes);
         couriers.advance();
         for listener in &mut *listeners {
             listener.listen();
@@ -207,6 +215,21 @@ struct Couriers<'scope, 'env, W> {
 impl<'scope, 'env, W: PrivateStream + 'scope> Couriers<'scope, 'env, W> {
     fn new(scope: &'scope Scope<'scope, 'env>, board: &'env Board) -> Self {
         Self { scope, board, quick: Vec::new(), waiting: 0, done: mpsc::channel() }
+    }
+
+    /// One more, for a member that begins, at first or again: it is offered the file. The courier that it
+    /// had before ends with its stream.
+    fn begin<S: Outgoing>(
+        &mut self,
+        session: &S,
+        (index, stream): (usize, W),
+        (source, to): (&Source, &[Vec<u8>]),
+    ) {
+        let to = to.get(index).map_or(&[][..], Vec::as_slice);
+        match Courier::new(stream, source, to) {
+            Ok(courier) => self.quick.push(courier),
+            Err(error) => session.drop_member(index, &error.to_string()),
+        }
     }
 
     /// Lets each go as far as it can without waiting.

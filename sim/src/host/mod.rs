@@ -193,12 +193,22 @@ impl Host {
 
     fn tell(&mut self, now: Instant, event: Event) {
         match (&mut self.app, event) {
-            (App::Sender(sender), Event::Session(_)) => sender.look(now, &mut self.engine),
+            // It says nothing on the private streams that would have to be said again.
+            (App::Sender(sender), Event::Session(_) | Event::Renewed(_)) => {
+                sender.look(now, &mut self.engine);
+            }
             (App::Receiver(receiver), Event::Incoming) => receiver.accept(now, &mut self.engine),
             (App::Receiver(receiver), Event::Receiver(id)) => {
                 receiver.look(now, &mut self.engine, id);
             }
             (app, event) => panic!("{event:?} cannot happen to {app:?}"),
+        }
+    }
+
+    /// Its process is gone: the system leaves the groups that it had joined.
+    pub(crate) fn leave_all(&mut self, net: &mut Net) {
+        for (_, group) in self.joined.drain(..) {
+            net.leave(self.node, group);
         }
     }
 

@@ -43,6 +43,24 @@ fn one_that_loses_the_group_goes_to_unicast_and_comes_back() {
 }
 
 #[test]
+fn one_that_is_started_anew_begins_again_and_comes_back_to_the_group() {
+    verify("restart", |outcome| {
+        let restarts: Vec<u32> = outcome.receivers.iter().map(|r| r.report.restarts).collect();
+        assert_eq!(restarts, [0, 1, 0]);
+        let r = &outcome.receivers[1].report;
+        assert!(outcome.receivers[1].went_through(&[
+            Mode::Multicast,
+            Mode::Trial,
+            Mode::Multicast
+        ]));
+        let again = r.transitions.iter().find(|t| t.why.contains("restarted")).unwrap();
+        let soon = Duration::from_millis(3500);
+        assert!(again.at < soon, "it begins again within a second: {:?}", r.transitions);
+        assert!(r.arrived.multicast > 4 << 20, "{:?}", r.arrived);
+    });
+}
+
+#[test]
 fn members_that_are_far_apart_take_the_group_up_again() {
     verify("group-lost-one-by-one", |outcome| {
         let there_and_back = [Mode::Multicast, Mode::Unicast, Mode::Multicast];

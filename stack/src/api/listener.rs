@@ -11,6 +11,7 @@ use crate::net::socket::UdpSocket;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ReceiverId, Stranger};
 use crate::proto::time::Instant;
+use crate::stats::Crowded;
 use crate::trust::ListenTrust;
 use core::time::Duration;
 use std::io;
@@ -114,8 +115,13 @@ impl Listener {
         self.handle.set_waker(Key::Incoming, waker);
     }
 
-    /// Waits until somebody comes who may not send here, and says who that is. `NotConnected` once the
-    /// listener is closed.
+    /// SYNs for which there was no place, so far.
+    pub fn crowded(&self) -> Crowded {
+        self.handle.ask(|engine, _| engine.crowded())
+    }
+
+    /// Waits until somebody comes who may not send here, or finds no place, and says who that is.
+    /// `NotConnected` once the listener is closed.
     pub fn next_stranger(&self) -> io::Result<Stranger> {
         self.handle.wait(None, |inner, _| {
             if inner.closed.is_some() {

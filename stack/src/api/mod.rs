@@ -20,7 +20,7 @@ mod streams;
 
 pub use listener::{Closer, ListenOptions, Listener};
 pub use receiver::Receiver;
-pub use sender::{Sender, SenderOptions};
+pub use sender::{Call, Sender, SenderOptions};
 pub use streams::{ControlStream, MemberStream};
 
 use crate::error::{ConfigError, Reason};
@@ -73,7 +73,7 @@ fn kind_of(reason: &Reason) -> ErrorKind {
         Reason::Refused(_) | Reason::Unreachable(_) => ErrorKind::ConnectionRefused,
         Reason::Aborted(_) => ErrorKind::ConnectionAborted,
         Reason::Verdict(_) => ErrorKind::Other,
-        Reason::TooLate | Reason::CannotRepeat | Reason::Forgotten => ErrorKind::ConnectionReset,
+        Reason::TooLate | Reason::CannotRepeat | Reason::Forgotten(_) => ErrorKind::ConnectionReset,
         Reason::Protocol(_) => ErrorKind::InvalidData,
         Reason::Version { .. } => ErrorKind::Unsupported,
         Reason::HostKeyChanged { .. } | Reason::HostKeyUnknown(_) | Reason::NoHostKey => {

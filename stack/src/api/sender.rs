@@ -46,6 +46,24 @@ impl SenderOptions {
     }
 }
 
+/// What a session asks of its application.
+#[derive(Debug)]
+pub enum Call {
+    /// A range that [`Sender::supply`] shall give.
+    Need(Range<u64>),
+    /// The receiver at this place of the list was restarted, knows nothing of the session any more, and
+    /// begins again from the first byte. This is its private stream from now on: what was said on the one
+    /// before is to be said again.
+    Renewed(usize, MemberStream),
+}
+
+/// The same, as the engine says it.
+enum Next {
+    Need(Range<u64>),
+    Renewed(MemberId, u32),
+    Nothing,
+}
+
 /// Sends one byte sequence to a list of receivers. All methods take `&self`: one thread may write
 /// while others serve the members' streams.
 ///
@@ -158,6 +176,28 @@ impl Sender {
             need.map(Some).or_else(|| done.then_some(None))
         });
         need.ok().flatten()
+    }
+
+    /// Waits for what the session asks of its application next, as [`Sender::next_need`] does, and for
+    /// members that begin again; `None` when nothing will be needed any more. For applications that use
+    /// members' private streams, which begin again as well.
+    pub fn next_call(&self) -> Option<Call> {
+        let next = self.handle.wait(None, |inner, _| {
+            let engine = &mut inner.endpoint;
+            if let Some(member) = engine.next_renewed(self.session) {
+                return Some(Next::Renewed(member, engine.restarts(member)));
+            }
+            let need = engine.next_need(self.session).map(Next::Need);
+            need.or_else(|| engine.is_satisfied(self.session).then_some(Next::Nothing))
+        });
+        match next.ok()? {
+            Next::Need(range) => Some(Call::Need(range)),
+            Next::Renewed(member, restarts) => {
+                let stream = MemberStream::new(self.handle.clone(), member, restarts);
+                Some(Call::Renewed(member.index, stream))
+            }
+            Next::Nothing => None,
+        }
     }
 
     /// A range that is needed now.
@@ -292,7 +332,9 @@ impl Sender {
     /// The private stream with the receiver at this place of the list. Beyond the list, every use
     /// of it gives `InvalidInput`.
     pub fn member(&self, index: usize) -> MemberStream {
-        MemberStream::new(self.handle.clone(), MemberId { session: self.session, index })
+        let member = MemberId { session: self.session, index };
+        let restarts = self.handle.ask(|engine, _| engine.restarts(member));
+        MemberStream::new(self.handle.clone(), member, restarts)
     }
 
     /// Wakes this task whenever something changed: the state, room to write, a need, a member's

@@ -10,20 +10,27 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+/// Why a stream is over whose member has begun again.
+const ANOTHER: &str = "it begins again, with another private stream";
+
 /// Which end of which stream.
 #[derive(Debug, Clone)]
 enum End {
-    Member(MemberId),
+    /// Of a member, as it is after so many restarts of its host: each time its stream is another.
+    Member(MemberId, u32),
     Receiver(ReceiverId, Arc<AtomicBool>),
 }
 
 impl End {
     fn check(&self, engine: &Endpoint) -> io::Result<()> {
         match self {
-            Self::Member(id) if id.index >= engine.members(id.session) => {
+            Self::Member(id, _) if id.index >= engine.members(id.session) => {
                 let n = engine.members(id.session);
                 let text = format!("member {} of a session with {n}", id.index);
                 Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            }
+            Self::Member(id, restarts) if engine.restarts(*id) != *restarts => {
+                Err(failed(Reason::Forgotten(ANOTHER)))
             }
             // The engine has forgotten it together with the `Receiver`.
             Self::Receiver(_, released) if released.load(Ordering::Acquire) => {
@@ -44,7 +51,7 @@ impl End {
             return Some(Err(e));
         }
         let read = match self {
-            Self::Member(id) => engine.member_read(now, *id, buf),
+            Self::Member(id, _) => engine.member_read(now, *id, buf),
             Self::Receiver(id, _) => engine.control_read(now, *id, buf),
         };
         match read {
@@ -67,7 +74,7 @@ impl End {
         }
         let bytes = &bytes[..bytes.len().min(COPY)];
         let written = match self {
-            Self::Member(id) => engine.member_write(now, *id, bytes),
+            Self::Member(id, _) => engine.member_write(now, *id, bytes),
             Self::Receiver(id, _) => engine.control_write(now, *id, bytes),
         };
         match written {
@@ -183,7 +190,8 @@ stream! {
     ///
     /// Reads block until something is there and end when the member has closed; they fail with the
     /// [`Reason`] when it is gone. Writes block while the member grants no more. All clones are the
-    /// same stream.
+    /// same stream. When the member begins again ([`Call::Renewed`](super::Call::Renewed)) this stream
+    /// fails, and it has another.
     MemberStream
 }
 
@@ -197,8 +205,9 @@ stream! {
 }
 
 impl MemberStream {
-    pub(super) fn new(handle: Handle, member: MemberId) -> Self {
-        Self(Private { handle, end: End::Member(member) })
+    /// That of a member whose host was restarted so often.
+    pub(super) fn new(handle: Handle, member: MemberId, restarts: u32) -> Self {
+        Self(Private { handle, end: End::Member(member, restarts) })
     }
 }
 

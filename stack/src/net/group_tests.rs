@@ -174,7 +174,7 @@ fn memberships_and_sockets_are_bounded() {
     let mut groups = Groups::default();
     let group = |n: usize| SocketAddr::new(Ipv4Addr::new(239, 255, 8, n as u8).into(), 47016);
     for n in 0..MAX_GROUP_SOCKETS {
-        assert_eq!(groups.join(ReceiverId(n as u32), group(n), None, lo().ifindex), Ok(true));
+        assert_eq!(groups.join(ReceiverId(n as u64), group(n), None, lo().ifindex), Ok(true));
     }
     let one_more = groups.join(ReceiverId(1000), group(MAX_GROUP_SOCKETS), None, lo().ifindex);
     assert!(one_more.unwrap_err().contains("groups are joined already"));

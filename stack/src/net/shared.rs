@@ -30,7 +30,7 @@ impl From<Event> for Key {
     fn from(event: Event) -> Self {
         match event {
             Event::Incoming => Self::Incoming,
-            Event::Session(id) => Self::Session(id),
+            Event::Session(id) | Event::Renewed(id) => Self::Session(id),
             Event::Receiver(id) => Self::Receiver(id),
             Event::Stranger => Self::Stranger,
         }

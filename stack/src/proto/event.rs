@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 /// A sending session of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub(crate) u32);
+pub struct SessionId(pub(crate) u64);
 
 /// A receiving session of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReceiverId(pub(crate) u32);
+pub struct ReceiverId(pub(crate) u64);
 
 /// One receiver of a sending session: its place in the list that was connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,13 +94,16 @@ pub enum Event {
     Incoming,
     /// A sending session: its state, room to write, a need, a member's stream or report.
     Session(SessionId),
+    /// Members of a sending session begin again, since their hosts were restarted:
+    /// [`Endpoint::next_renewed`](super::endpoint::Endpoint::next_renewed) says which.
+    Renewed(SessionId),
     /// A receiving session: data, its private stream, its end.
     Receiver(ReceiverId),
-    /// Somebody came who may not send here.
+    /// Somebody came who may not send here, or found no place.
     Stranger,
 }
 
-/// Somebody who may not send to this host, or not so.
+/// Somebody who may not send to this host, or not so, or not now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
     /// A SYN that no secret of this host's opens.
@@ -114,6 +117,11 @@ pub enum Stranger {
         from: SocketAddr,
         /// Its key.
         key: Option<PublicKey>,
+    },
+    /// There was no place for its handshake: too many are half open, in all or from there.
+    Crowded {
+        /// Where it came from.
+        from: SocketAddr,
     },
     /// Something came to a session's group, and not from its sender.
     Group {

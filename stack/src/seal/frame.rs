@@ -5,6 +5,7 @@
 //! initiator's connection id at the same place, a cookie and a MAC at its end. Whoever holds the same
 //! secret can tell a friend's SYN of another version from a stranger's.
 
+use super::equal;
 use crate::wire::{COOKIE_LEN, TAG_LEN};
 use core::fmt;
 use zeroize::Zeroizing;
@@ -19,7 +20,7 @@ pub struct FrameKey(Zeroizing<[u8; 32]>);
 /// Takes as long whatever differs.
 impl PartialEq for FrameKey {
     fn eq(&self, other: &Self) -> bool {
-        self.0.iter().zip(other.0.iter()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+        equal(&*self.0, &*other.0)
     }
 }
 
@@ -49,8 +50,7 @@ impl FrameKey {
 
     /// Whether a MAC is that of the pieces; the time it takes does not tell how much of it is right.
     pub fn is_mac(&self, pieces: &[&[u8]], mac: &[u8]) -> bool {
-        let Ok(mac) = mac.try_into() else { return false };
-        u128::from_ne_bytes(self.mac(pieces)) ^ u128::from_ne_bytes(mac) == 0
+        equal(&self.mac(pieces), mac)
     }
 
     /// Writes the MAC of a SYN into its last bytes.

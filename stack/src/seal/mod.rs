@@ -2,7 +2,7 @@
 //!
 //! [`exchange`] makes keys by three messages that the handshake carries (`noise`, or `null_exchange` where
 //! nothing is to be sealed; [`suite`] says which); [`chain`] has the keys of a direction one after the
-//! other, [`key`] seals and opens a datagram with one. `doors` says what an end seals with by whom it
+//! other, [`key`] seals and opens a datagram with one, `group_key` is a group's. `doors` says what an end seals with by whom it
 //! trusts; [`frame`] authenticates what is sent before there are keys, and outside of any association.
 //!
 //! Sans-IO: randomness comes in as a parameter, keys go out.
@@ -11,6 +11,7 @@ pub mod chain;
 mod doors;
 pub mod exchange;
 pub mod frame;
+mod group_key;
 pub mod key;
 pub mod null;
 pub mod suite;
@@ -22,9 +23,11 @@ pub use chain::KeyChain;
 pub(crate) use doors::Door;
 pub use exchange::{Answered, Credentials, Initiator, Responder};
 pub use frame::FrameKey;
+pub(crate) use group_key::GroupKey;
 pub use key::SealKey;
 pub use suite::Suite;
 
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 #[cfg(test)]
@@ -33,6 +36,12 @@ mod tests_document;
 /// Longest handshake message, with the suite's number before it, in bytes: the second of XX with a
 /// certificate has 225.
 pub const MAX_MESSAGE: usize = crate::wire::tlv::MAX_HANDSHAKE;
+
+/// Whether two tags, tokens or keys are the same; how long that takes does not tell how many of their bytes
+/// are.
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
 
 /// The keys of one association, as one of its ends uses them.
 #[derive(Debug, Clone)]

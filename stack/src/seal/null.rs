@@ -2,7 +2,7 @@
 //! key as every datagram's tag. **It hides nothing and authenticates nothing:** whoever sees one
 //! datagram can forge others.
 
-use super::SealError;
+use super::{SealError, equal};
 use crate::wire::TAG_LEN;
 
 /// Domain separation (BLAKE3 paper, 2.3): the token must not give away the key material.
@@ -27,13 +27,8 @@ impl Token {
 
     /// Whether a payload ends with it.
     pub(super) fn check(&self, payload_and_tag: &[u8]) -> Result<(), SealError> {
-        let tag = payload_and_tag.last_chunk().ok_or(SealError::Truncated)?;
-        // As one integer, so that the time it takes does not tell how many bytes were right.
-        if u128::from_ne_bytes(*tag) ^ u128::from_ne_bytes(self.0) == 0 {
-            Ok(())
-        } else {
-            Err(SealError::Tag)
-        }
+        let tag = payload_and_tag.last_chunk::<TAG_LEN>().ok_or(SealError::Truncated)?;
+        if equal(tag, &self.0) { Ok(()) } else { Err(SealError::Tag) }
     }
 }
 

@@ -3,15 +3,16 @@
 //! to all others.
 
 use core::fmt;
+use zeroize::Zeroizing;
 
 /// Makes and recognizes ids.
 #[derive(Clone)]
-pub struct CidKey([u8; 32]);
+pub struct CidKey(Zeroizing<[u8; 32]>);
 
 impl CidKey {
     /// From 32 random bytes, which should be kept.
     pub fn new(key: [u8; 32]) -> Self {
-        Self(key)
+        Self(Zeroizing::new(key))
     }
 
     /// The id of so many random bits. Two in 2^32 may be alike: whoever uses it looks whether it is taken.

@@ -18,6 +18,7 @@ fn report(outcome: Result<(), Reason>) -> MemberReport {
         acked: 0,
         duration: Duration::ZERO,
         transitions: Vec::new(),
+        restarts: 0,
     }
 }
 
@@ -101,6 +102,8 @@ struct Fake {
     finished: Mutex<bool>,
     /// Called before each need with the number of needs that are left, 0 at the end.
     before_need: Hook,
+    /// With so many needs left this member begins again, with this stream.
+    renewal: Mutex<Option<(usize, usize, Pipe)>>,
 }
 
 impl Fake {
@@ -117,6 +120,7 @@ impl Fake {
             aborted: Mutex::default(),
             finished: Mutex::new(false),
             before_need: Box::new(|_| ()),
+            renewal: Mutex::default(),
         }
     }
 
@@ -129,10 +133,14 @@ impl Fake {
 impl Outgoing for Fake {
     type Stream = Pipe;
 
-    fn next_need(&self) -> Option<Range<u64>> {
+    fn next_call(&self) -> Option<Call<Pipe>> {
         let left = self.needs.lock().unwrap().len();
+        if let Some((_, index, pipe)) = self.renewal.lock().unwrap().take_if(|r| r.0 == left) {
+            self.pipes[index].change(|p| p.broken = true);
+            return Some(Call::Renewed(index, pipe));
+        }
         (self.before_need)(left);
-        self.needs.lock().unwrap().pop_front()
+        self.needs.lock().unwrap().pop_front().map(Call::Need)
     }
 
     fn supply(&self, offset: u64, bytes: Arc<[u8]>) {
@@ -280,6 +288,30 @@ fn a_dead_member_costs_the_others_nothing() {
     assert_eq!(outcome.members.len(), 3);
     check_told(&session.pipes[2], &case);
     assert!(session.pipes[1].messages().is_empty());
+}
+
+/// Whatever its courier was about to say, and when nothing is needed of the file any more.
+#[test]
+fn a_member_that_begins_again_is_told_everything_anew() {
+    for (left, room) in [(25, usize::MAX), (25, 7), (0, usize::MAX), (0, 7)] {
+        let case = case(40 * BLOCK);
+        let session = Fake::whole(40 * BLOCK, 3);
+        session.pipes[1].change(|p| p.room = room);
+        let pipe = Pipe::default();
+        pipe.change(|p| {
+            p.room = usize::MAX;
+            let mut frame = Vec::new();
+            encode(&ToSender::Ready, &mut frame).unwrap();
+            p.to_read.extend(frame);
+        });
+        *session.renewal.lock().unwrap() = Some((left, 1, pipe.clone()));
+        let outcome = send_over(&session, &case.source, &paths(), &|_| ());
+        assert!(outcome.failure.is_none());
+        check_told(&pipe, &case);
+        check_told(&session.pipes[0], &case);
+        check_told(&session.pipes[2], &case);
+        assert_eq!(outcome.members[1].answer, Answer::Ready, "of the new stream");
+    }
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use crate::copy::{Copy, copy};
 use crate::daemon::Daemon;
-use crate::network::{LEN, Lab, content};
+use crate::network::{LEN, Lab, content, tree};
 use crate::shell::wait_for;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is wrong with a host is known within this.
 const SOON: Duration = Duration::from_secs(15);
@@ -35,6 +35,39 @@ pub(super) fn one_is_killed_midway() {
         assert!(seconds < 9.0, "held up for {seconds} seconds");
         let file = daemons[host].root.join(format!("source-{LEN}"));
         assert!(fs::read(file).unwrap() == content(LEN));
+    }
+}
+
+/// What its daemon had is gone with it, but for the keys on its disk.
+pub(super) fn one_is_killed_and_started_again() {
+    let lab = Lab::bridge(3);
+    let mut daemons = lab.daemons();
+    let mut args = vec!["--rate".to_owned(), "100M".to_owned()];
+    args.push(lab.source(LEN).display().to_string());
+    args.extend(lab.all());
+    let running = Copy::start(&lab, &args);
+    wait_for("a third has arrived", SOON, || lab.bytes(2).1 > LEN / 3);
+    daemons[1].kill();
+    daemons[1] = Daemon::start(&lab, 2, &lab.folder(2));
+    let begin = Instant::now();
+    wait_for("it gets the file again", SOON, || {
+        tree(&lab.folder(2)).iter().any(|name| name.contains(".mcp-"))
+    });
+    assert!(begin.elapsed() < Duration::from_secs(1), "after {:?}", begin.elapsed());
+    let done = running.wait();
+    done.assert_ok();
+    for (host, daemon) in daemons.iter().enumerate() {
+        let file = daemon.root.join(format!("source-{LEN}"));
+        assert!(fs::read(file).unwrap() == content(LEN));
+        assert_eq!(done.hosts[host]["restarts"], u64::from(host == 1), "{done:#?}");
+        assert_eq!(tree(&lab.folder(host + 1)).len(), 1, "nothing else is left");
+    }
+    let told = format!("{}: it was restarted, and gets the file from the beginning", lab.v4(2));
+    assert_eq!(done.messages.matches(&told).count(), 1, "{done:#?}");
+    // The copy itself takes 5.6 seconds at this rate; the one had a third of it before.
+    for host in [0, 2] {
+        let seconds = done.hosts[host]["seconds"].as_f64().unwrap();
+        assert!(seconds < 12.0, "held up for {seconds} seconds");
     }
 }
 

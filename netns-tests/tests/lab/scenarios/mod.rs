@@ -45,6 +45,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         link_local::zones_that_lead_nowhere_fail_alone,
     ),
     ("hosts::one_is_killed_midway", hosts::one_is_killed_midway),
+    ("hosts::one_is_killed_and_started_again", hosts::one_is_killed_and_started_again),
     ("hosts::nobody_listens_and_nobody_is_there", hosts::nobody_listens_and_nobody_is_there),
     ("hosts::a_daemon_comes_late", hosts::a_daemon_comes_late),
     ("hosts::all_are_bad", hosts::all_are_bad),

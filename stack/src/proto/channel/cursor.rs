@@ -131,7 +131,7 @@ impl Channel {
     /// What two or more lack, from the cursor on and up to what is still to be declared.
     fn next_run(&self, now: Instant, members: &[Member]) -> Range<u64> {
         let from = self.cursor.at;
-        let heard = || members.iter().filter(|m| m.is_multicast() || m.is_tried());
+        let heard = || members.iter().filter(|m| m.hears());
         let lacks = |at| heard().filter_map(move |m| m.need().lacks_from(at, m.is_multicast()));
         // Where nobody has declared anything, pieces are made of segments already.
         let found = if heard().any(|m| m.need().has_spoken()) {

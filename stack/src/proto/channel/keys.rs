@@ -4,11 +4,9 @@
 
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
-use crate::seal::{SealKey, Suite};
+use crate::seal::{GroupKey, SealKey, Suite};
 use crate::wire::Record;
-use core::fmt;
 use core::time::Duration;
-use zeroize::Zeroizing;
 
 /// Packets sealed with one key before the next is made: as many as of a key of one receiver alone.
 const PER_KEY: u64 = crate::seal::chain::PER_KEY;
@@ -20,24 +18,10 @@ const ROUND_TRIPS: u32 = 3;
 /// But so long at least: acknowledgements wait for a timer.
 const LEAST_OVERLAP: Duration = Duration::from_millis(300);
 
-/// One key.
-#[derive(Clone)]
-struct Key {
-    id: u8,
-    bytes: Zeroizing<[u8; 32]>,
-    seal: SealKey,
-}
-
-impl Key {
-    fn new(suite: Suite, id: u8, bytes: [u8; 32]) -> Self {
-        Self { id, seal: SealKey::new(suite, &bytes), bytes: Zeroizing::new(bytes) }
-    }
-}
-
 /// A key that members are being told of.
 #[derive(Debug)]
 struct Coming {
-    key: Key,
+    key: GroupKey,
     /// It is used from here on, whoever has not acknowledged it.
     by: Instant,
 }
@@ -47,7 +31,7 @@ struct Coming {
 pub(crate) struct ChannelKeys {
     suite: Suite,
     rng: Rng,
-    now: Key,
+    now: GroupKey,
     /// The number of the first packet sealed with it.
     from: u64,
     since: Instant,
@@ -60,24 +44,24 @@ pub(crate) struct ChannelKeys {
 impl ChannelKeys {
     pub(crate) fn new(now: Instant, suite: Suite, rng: &mut Rng) -> Self {
         let mut rng = Rng::new(rng.bytes32());
-        let first = Key::new(suite, 1, rng.bytes32());
+        let first = GroupKey::new(suite, 1, rng.bytes32());
         let overlap = LEAST_OVERLAP;
         Self { suite, rng, now: first, from: 0, since: now, coming: None, wanted: false, overlap }
     }
 
     /// The key to seal with.
     pub(crate) fn key(&self) -> &SealKey {
-        &self.now.seal
+        self.now.key()
     }
 
     /// Its id.
     pub(crate) fn id(&self) -> u8 {
-        self.now.id
+        self.now.id()
     }
 
     /// The id of the newest key that members are told of.
     pub(crate) fn newest(&self) -> u8 {
-        self.coming.as_ref().map_or(self.now.id, |coming| coming.key.id)
+        self.coming.as_ref().map_or(self.now.id(), |coming| coming.key.id())
     }
 
     /// What tells a new member the keys, oldest first.
@@ -86,9 +70,9 @@ impl ChannelKeys {
         std::iter::once(&self.now).chain(coming).map(|key| self.record(key))
     }
 
-    fn record(&self, key: &Key) -> Record<'static> {
+    fn record(&self, key: &GroupKey) -> Record<'static> {
         let overlap_ms = u32::try_from(self.overlap.as_millis()).unwrap_or(u32::MAX);
-        Record::GroupKey { id: key.id, key: *key.bytes, overlap_ms }
+        Record::GroupKey { id: key.id(), key: *key.bytes(), overlap_ms }
     }
 
     /// Somebody who knows the key is to be shut out: another is made, at once or a second after the last.
@@ -110,7 +94,7 @@ impl ChannelKeys {
         }
         self.wanted = false;
         self.overlap = (round_trip * ROUND_TRIPS).max(LEAST_OVERLAP);
-        let key = Key::new(self.suite, self.now.id.wrapping_add(1), self.rng.bytes32());
+        let key = GroupKey::new(self.suite, self.now.id().wrapping_add(1), self.rng.bytes32());
         let record = self.record(&key);
         self.coming = Some(Coming { key, by: now + self.overlap });
         Some(record)
@@ -137,13 +121,6 @@ impl ChannelKeys {
             Some(coming) => Some(coming.by),
             None => self.wanted.then(|| self.since + LEAST_LIFE),
         }
-    }
-}
-
-/// Without the key.
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -144,7 +144,7 @@ impl Channel {
             return None;
         }
         let newest = self.keys.newest();
-        let all = members.iter().filter(|m| m.is_multicast()).all(|m| m.has_key(newest));
+        let all = members.iter().filter(|m| m.hears()).all(|m| m.has_key(newest));
         self.keys.switch(now, self.log.next_pn(), all).then_some(newest)
     }
 

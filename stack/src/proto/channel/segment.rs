@@ -46,5 +46,5 @@ impl Channel {
 
 /// Whether a member's way counts for the length of the group's segments: it hears them.
 fn is_counted(m: &Member) -> bool {
-    (m.is_multicast() || m.is_tried()) && m.group_path().mtu.is_heard()
+    m.hears() && m.group_path().mtu.is_heard()
 }

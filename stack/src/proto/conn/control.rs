@@ -13,7 +13,7 @@ use crate::wire::record::{HEAD, INITIAL_CREDIT, MAX_BODY, Parsed};
 use crate::wire::{Record, WireError};
 use core::ops::Range;
 use std::collections::VecDeque;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of one direction that may wait for their acknowledgement.
 const OUT_LIMIT: usize = 256 << 10;
@@ -25,6 +25,22 @@ const IN_LIMIT: usize = 256 << 10;
 
 /// Bytes of the record stream that may be sent before the peer has told its edge.
 const INITIAL_EDGE: u64 = 64 << 10;
+
+/// Overwrites the first bytes of a ring: keys are among what control carries, and are not to be found in
+/// memory once they have arrived.
+fn wipe(ring: &mut VecDeque<u8>, bytes: usize) {
+    let (first, second) = ring.as_mut_slices();
+    let in_first = bytes.min(first.len());
+    first[..in_first].zeroize();
+    second[..bytes - in_first].zeroize();
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let all = self.out.len();
+        wipe(&mut self.out, all);
+    }
+}
 
 /// A record of the peer's engine, for the owner to act upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +86,7 @@ pub(crate) struct Control {
     app_credit: u64,
     buffer: RecvBuffer,
     /// The record that is not yet complete.
-    partial: Vec<u8>,
+    partial: Zeroizing<Vec<u8>>,
     app_in: VecDeque<u8>,
     app_read: u64,
     credit_given: u64,
@@ -92,7 +108,7 @@ impl Control {
             app_sent: 0,
             app_credit: INITIAL_CREDIT,
             buffer: RecvBuffer::new(Delivery::Ordered, IN_LIMIT),
-            partial: Vec::new(),
+            partial: Zeroizing::new(Vec::new()),
             app_in: VecDeque::new(),
             app_read: 0,
             credit_given: INITIAL_CREDIT,
@@ -114,10 +130,18 @@ impl Control {
         if self.closed {
             return;
         }
-        let at = self.out.len();
-        self.out.resize(at + record.emit_len(), 0);
-        // A VecDeque's tail may wrap, and `emit` wants one slice.
-        record.emit(&mut self.out.make_contiguous()[at..]);
+        let (at, len) = (self.out.len(), record.emit_len());
+        if self.out.capacity() < at + len {
+            // Moved by hand: what stood there, a key maybe, is not left behind.
+            let mut larger = VecDeque::with_capacity((at + len).next_power_of_two());
+            larger.extend(&self.out);
+            wipe(&mut self.out, at);
+            self.out = larger;
+        }
+        // The ring's end may wrap, and `emit` wants one slice.
+        let mut bytes = Zeroizing::new(vec![0; len]);
+        record.emit(&mut bytes);
+        self.out.extend(&*bytes);
     }
 
     /// How long the body of a record may be that the application causes, with what it says of its
@@ -216,8 +240,9 @@ impl Control {
         if let Some(first) = self.out_acked.first()
             && first.start <= self.out_base
         {
-            let n = (first.end - self.out_base) as usize;
-            self.out.drain(..n.min(self.out.len()));
+            let n = ((first.end - self.out_base) as usize).min(self.out.len());
+            wipe(&mut self.out, n);
+            self.out.drain(..n);
             self.out_base = first.end;
         }
     }
@@ -254,8 +279,8 @@ impl Control {
     /// Decodes what has become complete; the engine's records go to `notices`.
     pub(crate) fn decode(&mut self, notices: &mut Vec<Notice>) -> Result<(), WireError> {
         while self.buffer.readable() {
-            let mut chunk = [0; 4096];
-            let Some((_, n)) = self.buffer.read(&mut chunk) else { break };
+            let mut chunk = Zeroizing::new([0; 4096]);
+            let Some((_, n)) = self.buffer.read(&mut *chunk) else { break };
             self.partial.extend_from_slice(&chunk[..n]);
             let mut used = 0;
             loop {
@@ -275,7 +300,10 @@ impl Control {
                     }
                 }
             }
-            self.partial.drain(..used);
+            let rest = self.partial.len() - used;
+            self.partial.copy_within(used.., 0);
+            self.partial[rest..].zeroize();
+            self.partial.truncate(rest);
         }
         if self.buffer.drained() {
             self.peer_closed = true;

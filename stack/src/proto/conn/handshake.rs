@@ -125,7 +125,8 @@ fn find_message<'a>(
     None
 }
 
-fn hello_header(names: &Names, ack: Option<Seq>, descriptor: &Descriptor) -> Header {
+/// What the headers of all three messages have in common.
+fn header(names: &Names, cid: u64, (seq, ack): (Seq, Option<Seq>)) -> Header {
     Header {
         encap: Encap {
             kind: Kind::Handshake,
@@ -133,30 +134,40 @@ fn hello_header(names: &Names, ack: Option<Seq>, descriptor: &Descriptor) -> Hea
             repair: false,
             key_id: 0,
             offset_high: 0,
-            // As in every datagram that of whoever receives it; a SYN's receiver has none yet.
-            cid: if ack.is_some() { names.remote_cid } else { names.local_cid },
+            cid,
             pn: 0,
         },
         segment: Segment {
             src_port: names.port,
             dst_port: names.peer.port(),
-            seq: names.iss,
+            seq,
             ack,
-            window: u16::MAX,
-            syn: true,
+            window: 0,
+            syn: false,
             fin: false,
             rst: false,
             psh: false,
-            options: Options {
-                mss: Some(descriptor.segment_size),
-                window_scale: Some(WINDOW_SHIFT),
-                sack_permitted: true,
-                // TCP-XM slide 13: the group in every SYN, echoed by who can join one.
-                group: descriptor.group.map(|g| g.addr.ip()),
-                heard: None,
-            },
+            options: Options::default(),
         },
     }
+}
+
+/// The header of a SYN, or of a SYN-ACK.
+fn hello_header(names: &Names, ack: Option<Seq>, descriptor: &Descriptor) -> Header {
+    // As in every datagram the id of whoever receives it; a SYN's receiver has none yet.
+    let cid = if ack.is_some() { names.remote_cid } else { names.local_cid };
+    let mut header = header(names, cid, (names.iss, ack));
+    header.segment.syn = true;
+    header.segment.window = u16::MAX;
+    header.segment.options = Options {
+        mss: Some(descriptor.segment_size),
+        window_scale: Some(WINDOW_SHIFT),
+        sack_permitted: true,
+        // TCP-XM slide 13: the group in every SYN, echoed by who can join one.
+        group: descriptor.group.map(|g| g.addr.ip()),
+        heard: None,
+    };
+    header
 }
 
 fn edge_report(edge: u64) -> Ack<'static> {
@@ -226,29 +237,8 @@ pub(crate) fn syn_ack(
 
 /// The whole datagram of a third message, and the keys.
 fn third(names: &Names, answered: Answered) -> Option<(Vec<u8>, Keys)> {
-    let header = Header {
-        encap: Encap {
-            kind: Kind::Handshake,
-            tlvs: true,
-            repair: false,
-            key_id: 0,
-            offset_high: 0,
-            cid: names.remote_cid,
-            pn: 0,
-        },
-        segment: Segment {
-            src_port: names.port,
-            dst_port: names.peer.port(),
-            seq: Seq::of_offset(names.iss, 0),
-            ack: Some(Seq::of_offset(names.irs, 0)),
-            window: 0,
-            syn: false,
-            fin: false,
-            rst: false,
-            psh: false,
-            options: Options::default(),
-        },
-    };
+    let (seq, ack) = (Seq::of_offset(names.iss, 0), Seq::of_offset(names.irs, 0));
+    let header = header(names, names.remote_cid, (seq, Some(ack)));
     let mut keys = None;
     let len = answered.third_len();
     let bytes = with_message(header, &[], len, |prefix, out| {
@@ -265,6 +255,8 @@ pub(crate) struct Opening {
     /// As it was before any answer: another one may have to be taken.
     exchange: Initiator,
     trust: Arc<SenderTrust>,
+    /// The key that the responder showed in an earlier handshake of this session: it must again.
+    shown: Option<PublicKey>,
     frame: FrameKey,
     syn: Vec<u8>,
     interval: Duration,
@@ -290,6 +282,7 @@ impl Opening {
             syn: syn(names, descriptor, &exchange, &frame),
             exchange,
             trust: Arc::clone(trust),
+            shown: None,
             frame,
             interval: INITIAL_RTO,
             next_at: now,
@@ -298,6 +291,11 @@ impl Opening {
             repeated: false,
             again: false,
         }
+    }
+
+    /// The same, to a responder that has shown this key before.
+    pub(crate) fn expecting(self, shown: Option<PublicKey>) -> Self {
+        Self { shown, ..self }
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -374,9 +372,23 @@ impl Opening {
             .map_err(|_| unrelated.clone())?;
         let peer = answered.peer();
         self.trust.judge(names.peer, peer).map_err(NoAnswer::Untrusted)?;
+        self.judge_again(peer).map_err(NoAnswer::Untrusted)?;
         let (third, keys) = third(names, answered).ok_or(unrelated)?;
         let rtt = self.sent_at.filter(|_| !self.repeated).map(|at| now.since(at));
         Ok(Opened { keys, third: third.into(), peer, rtt })
+    }
+}
+
+impl Opening {
+    /// Who shows another key than before is somebody else, though neither may be known.
+    fn judge_again(&self, peer: Option<PublicKey>) -> Result<(), Reason> {
+        match (self.shown, peer) {
+            (Some(known), Some(shown)) if known != shown => {
+                Err(Reason::HostKeyChanged { known, shown })
+            }
+            (Some(_), None) => Err(Reason::NoHostKey),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -109,8 +109,6 @@ pub(crate) enum AnswerKind {
     First(Option<Duration>),
     /// The peer had forgotten the answer before: what was sent to that is lost.
     Again(News),
-    /// The peer may have been started anew, and then knows nothing of the session: if so, it is silent.
-    Restarted,
 }
 
 impl Conn {
@@ -141,9 +139,6 @@ impl Conn {
         };
         let Taken { which, key } = self.life.on_answer(now, &names, &hello)?;
         let (features, edge) = (hello.descriptor.features, hello.edge.unwrap_or(0));
-        if which == Which::Restarted {
-            return Ok(Answer { features, edge, kind: AnswerKind::Restarted, key });
-        }
         self.names = names;
         self.last_heard = now;
         let kind = match which {
@@ -155,7 +150,6 @@ impl Conn {
                 AnswerKind::First(rtt)
             }
             Which::Another => AnswerKind::Again(self.tx.begin_again(now)),
-            Which::Restarted => AnswerKind::Restarted,
         };
         Ok(Answer { features, edge, kind, key })
     }

@@ -1,8 +1,9 @@
 //! How far the handshake of an association is, either end: what stands here is all there is of it.
 //!
-//! The initiator keeps its SYN until its proof is known to have arrived: the responder may have
-//! forgotten what it answered. The responder begins established, since it keeps no more than its
-//! answer before (`proto::endpoint::listen`).
+//! The initiator keeps its SYN, and what its ephemeral key follows from, until its proof is known to have
+//! arrived: the responder may have forgotten what it answered. From then on both are gone, overwritten: who
+//! reads this memory later learns nothing of what was recorded before. The responder begins established,
+//! since it keeps no more than its answer before (`proto::endpoint::listen`).
 
 use super::Names;
 use super::handshake::{Hello, NoAnswer, Opening, Third};
@@ -21,9 +22,8 @@ pub(crate) enum Life {
     SynSent(Box<Opening>),
     /// Our SYN was answered; whether the peer holds the keys is not known.
     Answered(Box<Answered>),
-    /// The peer has shown that it holds the keys. An initiator keeps its SYN: the responder may be started
-    /// anew, and then knows nothing of all this.
-    Established(Keys, Option<Box<Opening>>),
+    /// The peer has shown that it holds the keys: nothing else of the handshake is needed any more.
+    Established(Keys),
     /// Over before the peer had shown that it holds the keys. With those, if there were any, it is
     /// still told that it is over.
     Ended(Option<Keys>),
@@ -49,8 +49,6 @@ pub(crate) enum Which {
     First(Option<Duration>),
     /// Another: the peer had forgotten the one before.
     Another,
-    /// One by a peer that had shown that it holds the keys of an earlier one: it may have been started anew.
-    Restarted,
 }
 
 /// An answer that was taken.
@@ -69,7 +67,7 @@ impl Life {
 
     /// The responder's, which begins with a proven third message.
     pub(crate) fn responder(keys: Keys) -> Self {
-        Self::Established(keys, None)
+        Self::Established(keys)
     }
 
     // What it is.
@@ -79,7 +77,7 @@ impl Life {
         match self {
             Self::SynSent(_) => None,
             Self::Answered(answered) => Some(&mut answered.keys),
-            Self::Established(keys, _) => Some(keys),
+            Self::Established(keys) => Some(keys),
             Self::Ended(keys) => keys.as_mut(),
         }
     }
@@ -89,7 +87,7 @@ impl Life {
         match self {
             Self::SynSent(_) => None,
             Self::Answered(answered) => Some(&answered.keys),
-            Self::Established(keys, _) => Some(keys),
+            Self::Established(keys) => Some(keys),
             Self::Ended(keys) => keys.as_ref(),
         }
     }
@@ -122,20 +120,16 @@ impl Life {
         match self {
             Self::SynSent(opening) => Some(opening),
             Self::Answered(answered) => Some(&answered.opening),
-            Self::Established(_, opening) => opening.as_deref(),
-            Self::Ended(_) => None,
+            Self::Established(_) | Self::Ended(_) => None,
         }
     }
 
     /// The SYN must bring this cookie.
     pub(crate) fn on_cookie(&mut self, now: Instant, cookie: &[u8; COOKIE_LEN]) {
         match self {
-            // To an established one it is for the next time: anybody who saw its SYN can give any number.
-            Self::SynSent(opening) | Self::Established(_, Some(opening)) => {
-                opening.on_cookie(now, cookie);
-            }
+            Self::SynSent(opening) => opening.on_cookie(now, cookie),
             Self::Answered(answered) => answered.opening.on_cookie(now, cookie),
-            Self::Established(_, None) | Self::Ended(_) => {}
+            Self::Established(_) | Self::Ended(_) => {}
         }
     }
 
@@ -151,10 +145,6 @@ impl Life {
     ) -> Result<Taken, NoAnswer> {
         let opening = self.opening().ok_or(NoAnswer::Unrelated)?;
         let opened = opening.on_answer(now, names, hello)?;
-        if matches!(self, Self::Established(..)) {
-            // What is proven is not given up for it: somebody may have kept an older answer.
-            return Ok(Taken { which: Which::Restarted, key: opened.peer });
-        }
         let (which, opening, third_led) = match mem::replace(self, Self::Ended(None)) {
             Self::SynSent(opening) => (Which::First(opened.rtt), opening, false),
             Self::Answered(before) => (Which::Another, before.opening, before.third_led),
@@ -176,7 +166,7 @@ impl Life {
         if matches!(self, Self::Answered(_))
             && let Self::Answered(answered) = mem::replace(self, Self::Ended(None))
         {
-            *self = Self::Established(answered.keys, Some(answered.opening));
+            *self = Self::Established(answered.keys);
         }
     }
 
@@ -185,8 +175,7 @@ impl Life {
         *self = match mem::replace(self, Self::Ended(None)) {
             Self::SynSent(_) => Self::Ended(None),
             Self::Answered(answered) => Self::Ended(Some(answered.keys)),
-            Self::Established(keys, _) => Self::Established(keys, None),
-            same @ Self::Ended(_) => same,
+            same @ (Self::Established(_) | Self::Ended(_)) => same,
         };
     }
 
@@ -197,13 +186,11 @@ impl Life {
         }
     }
 
-    /// The third message stays unanswered, or the responder says that it does not know us: it may have
-    /// forgotten what this is about, so the SYN is sent again. If it has not, nothing changes.
+    /// The third message stays unanswered: the responder may have forgotten what this is about, so the SYN
+    /// is sent again. If it has not, nothing changes.
     pub(crate) fn begin_again(&mut self) {
-        match self {
-            Self::Answered(answered) => answered.opening.begin_again(),
-            Self::Established(_, Some(opening)) => opening.begin_again(),
-            Self::SynSent(_) | Self::Established(_, None) | Self::Ended(_) => {}
+        if let Self::Answered(answered) = self {
+            answered.opening.begin_again();
         }
     }
 
@@ -214,8 +201,7 @@ impl Life {
         match self {
             Self::SynSent(opening) => opening.emit(now, buf),
             Self::Answered(answered) => answered.opening.emit_again(buf),
-            Self::Established(_, Some(opening)) => opening.emit_again(buf),
-            Self::Established(_, None) | Self::Ended(_) => None,
+            Self::Established(_) | Self::Ended(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod control;
 pub(crate) mod emit;
 mod fin;
 pub(crate) mod handshake;
+pub(crate) mod ids;
 pub(crate) mod incoming;
 pub(crate) mod life;
 pub(crate) mod state;
@@ -229,7 +230,7 @@ impl Conn {
         self.life.keys().map(Keys::suite)
     }
 
-    /// The SYN is sent again: its answer was never proven.
+    /// The SYN is sent again, if its answer was never proven.
     pub(crate) fn begin_again(&mut self) {
         self.life.begin_again();
     }
@@ -504,7 +505,7 @@ impl Conn {
 impl Conn {
     /// The initiator's end, answered and proven.
     pub(crate) fn establish(&mut self, keys: Keys) {
-        self.life = Life::Established(keys, None);
+        self.life = Life::Established(keys);
         self.step(Input::SynAck);
     }
 }

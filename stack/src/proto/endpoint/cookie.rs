@@ -3,7 +3,7 @@
 
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
-use crate::seal::FrameKey;
+use crate::seal::{FrameKey, equal};
 use crate::wire::COOKIE_LEN;
 use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
@@ -35,10 +35,9 @@ impl Cookies {
         shown: &[u8; COOKIE_LEN],
     ) -> bool {
         let slot = slot(now);
-        [slot, slot.wrapping_sub(1)].iter().any(|slot| {
-            let made = self.of_slot(*slot, from, cid);
-            u128::from_ne_bytes(made) ^ u128::from_ne_bytes(*shown) == 0
-        })
+        [slot, slot.wrapping_sub(1)]
+            .iter()
+            .any(|slot| equal(&self.of_slot(*slot, from, cid), shown))
     }
 
     fn of_slot(&self, slot: u64, from: SocketAddr, cid: u64) -> [u8; COOKIE_LEN] {

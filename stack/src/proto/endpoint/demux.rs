@@ -105,7 +105,7 @@ impl Endpoint {
         (header, header_len): (&Header, usize),
         datagram: &[u8],
     ) {
-        let Self { listener, owners_by_syn, receivers, incoming, config, rng, .. } = self;
+        let Self { listener, owners, owners_by_syn, receivers, incoming, config, rng, .. } = self;
         let Some(listener) = listener else { return };
         // A short SYN would make the answer an amplification.
         if datagram.len() < SYN_LEN {
@@ -127,7 +127,8 @@ impl Endpoint {
             listener.refuse(now, arrival, why, datagram, door);
             return;
         }
-        let local = Local { port: config.port, edge: config.recv_buffer as u64 };
+        let taken = |id| owners.contains_key(&id);
+        let local = Local { port: config.port, edge: config.recv_buffer as u64, taken: &taken };
         listener.on_syn(now, arrival, (&hello, datagram, door), &local, rng);
     }
 

@@ -1,5 +1,4 @@
-//! SYNs that were answered and not yet proven: a bounded table, for a bounded time. It has no timer: what is
-//! too old is dropped when something new comes.
+//! SYNs that were answered and not yet proven: a bounded table, for a bounded time.
 
 use crate::proto::conn::Names;
 use crate::proto::conn::handshake::SynTag;
@@ -45,6 +44,7 @@ pub(super) struct Table {
     by_cid: BTreeMap<u64, HalfOpen>,
     by_syn: BTreeMap<SynTag, u64>,
     per_source: BTreeMap<u64, usize>,
+    /// In the order of their ages; the oldest is in the table.
     order: VecDeque<(Instant, u64)>,
 }
 
@@ -93,15 +93,25 @@ impl Table {
                 self.per_source.remove(&half.source);
             }
         }
+        while self.order.front().is_some_and(|(_, cid)| !self.has(*cid)) {
+            self.order.pop_front();
+        }
+        if self.order.is_empty() {
+            self.order = VecDeque::new(); // a flood is over: its room is given back
+        }
         Some(half)
+    }
+
+    /// When the oldest is too old.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.order.front().map(|(at, _)| *at + LIFE)
     }
 
     /// Drops what is too old.
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some((at, cid)) = self.order.front().copied()
-            && (now.since(at) >= LIFE || !self.has(cid))
+        while self.deadline().is_some_and(|at| at <= now)
+            && let Some((_, cid)) = self.order.front().copied()
         {
-            self.order.pop_front();
             self.remove(cid);
         }
     }

@@ -1,4 +1,4 @@
-//! The listener's side of the handshake: answers SYNs, repeats its cached answers, and has no timer. A
+//! The listener's side of the handshake: answers SYNs, repeats its cached answers, and forgets them. A
 //! source that has proven nothing gets no more bytes than it sent and, once it is crowded here, no place
 //! before it has shown that it receives what is sent to it.
 
@@ -13,6 +13,7 @@ use crate::proto::time::Instant;
 use crate::seal::Door;
 use crate::seal::frame::cookie_of;
 use crate::seal::{FrameKey, Keys};
+use crate::stats::Crowded;
 use crate::trust::{CidKey, ListenTrust, PublicKey};
 use crate::wire::{Descriptor, Features, Header, Reply, Said, Seq, TAG_LEN};
 use core::time::Duration;
@@ -45,13 +46,26 @@ pub(crate) struct Listener {
     table: Table,
     replies: VecDeque<Queued>,
     strangers: VecDeque<Stranger>,
+    crowded: Crowded,
 }
 
 /// What the listener adds to a SYN to answer it.
-pub(crate) struct Local {
+pub(crate) struct Local<'a> {
     pub(crate) port: u16,
     /// The data's first flow-control edge.
     pub(crate) edge: u64,
+    /// Whether a connection id is somebody's here.
+    pub(crate) taken: &'a dyn Fn(u64) -> bool,
+}
+
+/// A SYN that is to be answered.
+struct Asked<'a> {
+    hello: &'a Hello<'a>,
+    tag: SynTag,
+    /// Which of the ways in it came by.
+    door: usize,
+    /// A number for its source.
+    source: u64,
 }
 
 /// A third message that proved itself.
@@ -96,6 +110,7 @@ impl Listener {
             table: Table::default(),
             replies: VecDeque::new(),
             strangers: VecDeque::new(),
+            crowded: Crowded::default(),
         }
     }
 
@@ -180,7 +195,7 @@ impl Listener {
         now: Instant,
         arrival: &Arrival,
         (hello, syn, door): (&Hello<'_>, &[u8], usize),
-        local: &Local,
+        local: &Local<'_>,
         rng: &mut Rng,
     ) {
         self.table.expire(now);
@@ -206,7 +221,11 @@ impl Listener {
         }
         let source = if shown { self.cookies.proven(arrival.from.ip()) } else { source };
         if self.replies.len() < MAX_REPLIES && self.table.has_room(source) {
-            self.answer(now, arrival, (hello, tag, door, source), local, rng);
+            self.answer(now, arrival, &Asked { hello, tag, door, source }, local, rng);
+        } else {
+            self.crowded.count += 1;
+            self.crowded.last = Some(arrival.from.ip());
+            self.tell(Stranger::Crowded { from: arrival.from });
         }
     }
 
@@ -214,10 +233,11 @@ impl Listener {
         &mut self,
         now: Instant,
         arrival: &Arrival,
-        (hello, tag, door, source): (&Hello<'_>, SynTag, usize, u64),
-        local: &Local,
+        asked: &Asked<'_>,
+        local: &Local<'_>,
         rng: &mut Rng,
     ) {
+        let Asked { hello, tag, door, source } = *asked;
         let names = Names {
             peer: arrival.from,
             local: arrival.to,
@@ -228,8 +248,8 @@ impl Listener {
             iss: Seq(rng.u32()),
             irs: hello.seq,
         };
-        if self.table.has(names.local_cid) {
-            return; // once in 2^32; the SYN comes again
+        if self.table.has(names.local_cid) || (local.taken)(names.local_cid) {
+            return; // of so many ids in 2^32; the SYN comes again
         }
         let Some(credentials) = self.doors.get(door).map(|door| &door.credentials) else { return };
         let own = (credentials, rng.bytes32());
@@ -317,6 +337,21 @@ impl Listener {
 
     pub(crate) fn pop_reply(&mut self) -> Option<Queued> {
         self.replies.pop_front()
+    }
+
+    /// When the oldest handshake that is half open is forgotten.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.table.deadline()
+    }
+
+    /// Forgets what has been half open for too long.
+    pub(crate) fn on_timer(&mut self, now: Instant) {
+        self.table.expire(now);
+    }
+
+    /// SYNs for which there was no place.
+    pub(crate) fn crowded(&self) -> Crowded {
+        self.crowded
     }
 
     /// How many handshakes are half open.

@@ -16,11 +16,13 @@ mod receiving;
 mod sending;
 
 use super::conn::handshake::SynTag;
+use super::conn::ids::Ids;
 use super::event::{Action, Arrival, Event, ReceiverId, SessionId, SocketLoad, Transmit};
 use super::recv::pressure::Pressure;
 use super::recv::session::Receiving;
 use super::rng::Rng;
 use super::session::Session;
+use super::session::renew::Renewed;
 use super::time::Instant;
 use crate::config::EndpointConfig;
 use crate::trust::CidKey;
@@ -46,7 +48,7 @@ pub struct Endpoint {
     config: EndpointConfig,
     rng: Rng,
     now: Instant,
-    next_id: u32,
+    next_id: u64,
     sessions: BTreeMap<SessionId, Session>,
     receivers: BTreeMap<ReceiverId, Receiving>,
     owners: BTreeMap<u64, Owner>,
@@ -65,7 +67,7 @@ pub struct Endpoint {
     /// On the sockets that the receivers are heard through.
     pressure: Pressure,
     /// Receivers served last in this turn, so that none starves.
-    receiver_cursor: u32,
+    receiver_cursor: u64,
 }
 
 impl Endpoint {
@@ -146,7 +148,8 @@ impl Endpoint {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().filter_map(|s| s.deadline(self.now));
         let receivers = self.receivers.values().filter_map(|r| r.conn.deadline());
-        sessions.chain(receivers).chain(self.pressure.deadline()).min()
+        let half_open = self.listener.as_ref().and_then(Listener::deadline);
+        sessions.chain(receivers).chain(self.pressure.deadline()).chain(half_open).min()
     }
 
     /// Lets every timer that is due at `now` fire.
@@ -155,13 +158,30 @@ impl Endpoint {
         for session in self.sessions.values_mut() {
             session.on_timer(now);
         }
+        self.renew(now);
         for receiver in self.receivers.values_mut() {
             receiver.on_timer(now);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.on_timer(now);
         }
         if self.pressure.on_timer(now) {
             self.share_credit();
         }
         self.reap(now);
+    }
+
+    /// Lets members begin again whose hosts were restarted: they get other connection ids.
+    fn renew(&mut self, now: Instant) {
+        let Self { sessions, owners, rng, .. } = self;
+        for (id, session) in sessions {
+            loop {
+                let mut ids = Ids { rng, taken: &|id| owners.contains_key(&id) };
+                let Some(Renewed { index, was, is }) = session.renew(now, &mut ids) else { break };
+                owners.remove(&was);
+                owners.insert(is, Owner::Member(*id, index));
+            }
+        }
     }
 
     /// A socket still has more than one turn reads. Where that is too much, the peers get less
@@ -203,10 +223,10 @@ impl Endpoint {
             self.stranger_told = true;
             return Some(Event::Stranger);
         }
-        let session = self
-            .sessions
-            .iter_mut()
-            .find_map(|(id, s)| s.take_changed().then_some(Event::Session(*id)));
+        let session = self.sessions.iter_mut().find_map(|(id, s)| {
+            let renewed = s.take_renewal().then_some(Event::Renewed(*id));
+            renewed.or_else(|| s.take_changed().then_some(Event::Session(*id)))
+        });
         session.or_else(|| {
             self.receivers
                 .iter_mut()

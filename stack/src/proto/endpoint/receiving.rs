@@ -1,13 +1,14 @@
 //! The application's side of receiving sessions.
 
 use super::Endpoint;
+use super::listen::Listener;
 use crate::config::Delivery;
 use crate::error::{DeclareError, Reason};
 use crate::proto::event::{ControlRead, ReadOutcome, ReceiverId, Stranger};
 use crate::proto::recv::group::GroupRx;
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
-use crate::stats::{Arrived, Foreign, Sent};
+use crate::stats::{Arrived, Crowded, Foreign, Sent};
 use crate::trust::{ListenTrust, PublicKey};
 use core::ops::Range;
 use std::net::SocketAddr;
@@ -45,6 +46,11 @@ impl Endpoint {
     pub fn next_stranger(&mut self) -> Option<Stranger> {
         self.stranger_told = false;
         self.listener.as_mut()?.next_stranger()
+    }
+
+    /// SYNs for which there was no place.
+    pub fn crowded(&self) -> Crowded {
+        self.listener.as_ref().map_or_else(Crowded::default, Listener::crowded)
     }
 
     /// Ordered or unordered, as the sender said.

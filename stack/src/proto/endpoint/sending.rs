@@ -3,6 +3,7 @@
 use super::{Endpoint, Owner};
 use crate::config::SessionConfig;
 use crate::error::{ConfigError, EndError, Reason};
+use crate::proto::conn::ids::Ids;
 use crate::proto::event::{ControlRead, MemberId, SessionId, SessionState};
 use crate::proto::member::Member;
 use crate::proto::session::Session;
@@ -23,7 +24,9 @@ impl Endpoint {
         peers: &[SocketAddr],
     ) -> Result<SessionId, ConfigError> {
         self.now = now;
-        let session = Session::new(now, config, trust, peers, self.config.port, &mut self.rng)?;
+        let Self { owners, rng, .. } = self;
+        let mut ids = Ids { rng, taken: &|id| owners.contains_key(&id) };
+        let session = Session::new(now, config, trust, peers, self.config.port, &mut ids)?;
         let id = SessionId(self.next_id);
         self.next_id += 1;
         for index in 0..session.len() {
@@ -54,6 +57,20 @@ impl Endpoint {
     /// Whether nothing more will be needed: every member has the whole source, or its outcome.
     pub fn is_satisfied(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_none_or(Session::is_satisfied)
+    }
+
+    /// A member that begins again from the first byte, since its host was restarted: each time once. Its
+    /// private stream begins again as well, at both ends: what was said on it is lost, and what the
+    /// application says to every member first is to be said again.
+    pub fn next_renewed(&mut self, session: SessionId) -> Option<MemberId> {
+        let index = self.sessions.get_mut(&session)?.next_renewed()?;
+        Some(MemberId { session, index })
+    }
+
+    /// How often a member has begun again; 0 for one that does not exist.
+    pub fn restarts(&self, member: MemberId) -> u32 {
+        let session = self.sessions.get(&member.session);
+        session.and_then(|session| session.member(member.index)).map_or(0, Member::restarts)
     }
 
     /// Answers a need: `bytes` are the needed range, whole.

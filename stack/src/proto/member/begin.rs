@@ -19,6 +19,10 @@ const UNREACHABLE: u32 = 3;
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Time-outs within which it answers if it has not.
 const ANSWERS_WITHIN: u32 = 2;
+/// Why it changes its mode when it begins again.
+const RESTARTED: &str = "was restarted, and begins again";
+/// Why one fails that has begun again and is not there any more.
+const AWAY: &str = "and since then it does not answer";
 /// After an answer that is not to be trusted, a better one may take so long.
 const BETTER_ANSWER: Duration = Duration::from_secs(1);
 
@@ -39,10 +43,6 @@ impl Member {
             }
             Err(NoAnswer::Unrelated) => return None,
         };
-        if let AnswerKind::Restarted = answer.kind {
-            self.suspect(now);
-            return Some(answer);
-        }
         self.key = answer.key;
         self.window.begin(answer.edge);
         if let AnswerKind::First(rtt) = answer.kind {
@@ -98,27 +98,44 @@ impl Member {
         }
     }
 
-    /// It is said to know nothing of the session any more: its SYN is sent again, once in a while. If that
-    /// is not true, the answer to that is none.
+    /// It is said, and anybody may say it, to know nothing of the session any more. If that is so it says
+    /// nothing any more by the keys of the session: it is asked to, once in a while. One that has not shown
+    /// that it holds them may have forgotten our SYN, which is sent again.
     pub(crate) fn on_unknown(&mut self, now: Instant) {
-        if self.outcome().is_none() && self.asked_again.is_none_or(|at| now >= at + ASK_AGAIN) {
-            self.asked_again = Some(now);
+        let lately = self.asked_at.is_some_and(|at| now < at + ASK_AGAIN);
+        if self.outcome().is_some() || lately {
+            return;
+        }
+        self.asked_at = Some(now);
+        if self.conn.is_proven() {
+            self.forgotten_at.get_or_insert(now + self.conn.path().rtt.rto() * ANSWERS_WITHIN);
+            self.conn.ping();
+        } else {
             self.conn.begin_again();
         }
     }
 
-    /// It answered its SYN anew. If it has forgotten the session it says nothing any more by the keys of
-    /// that; it is asked to.
-    fn suspect(&mut self, now: Instant) {
-        if self.outcome().is_none() {
-            self.forgotten_at.get_or_insert(now + self.conn.path().rtt.rto() * ANSWERS_WITHIN);
-            self.conn.ping();
-        }
+    /// Whether it is taken to have forgotten the session: it has said nothing since it was asked.
+    pub(crate) fn has_forgotten(&self, now: Instant) -> bool {
+        self.is_served() && self.forgotten_at.is_some_and(|at| at <= now)
     }
 
-    /// When it is taken to have forgotten the session, unless it says something before.
-    pub(crate) fn forgotten_at(&self) -> Option<Instant> {
-        self.forgotten_at
+    /// It takes the place of one that has forgotten the session, and is the same to the application.
+    pub(crate) fn succeed(&mut self, now: Instant, began: Instant, before: Self) {
+        self.restarts = before.restarts + 1;
+        self.history = before.history;
+        self.history.moved(now.since(began), before.mode, self.mode, RESTARTED);
+        tracing::debug!(to = %self.addr, times = self.restarts, RESTARTED);
+    }
+
+    /// How often it has begun again.
+    pub(crate) fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// When its SYN was to be sent first.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// When it fails for what came instead of an answer.
@@ -144,13 +161,17 @@ impl Member {
             self.unreachable += 1;
         }
         self.hint = Some(reason.clone());
-        (self.unreachable >= UNREACHABLE).then_some(reason)
+        // One that was there a moment ago, and is being started, is waited for.
+        (self.unreachable >= UNREACHABLE && self.restarts == 0).then_some(reason)
     }
 
-    /// It has not answered for as long as it may: why it fails.
-    pub(crate) fn give_up(&mut self, never: Reason) -> Reason {
+    /// It has not answered for as long as it may, `waited`: why it fails.
+    pub(crate) fn give_up(&mut self, waited: Duration) -> Reason {
         self.conn.drop_dead();
-        self.hint.take().unwrap_or(never)
+        self.hint.take().unwrap_or(match self.restarts {
+            0 => Reason::NeverAnswered(waited),
+            _ => Reason::Forgotten(AWAY),
+        })
     }
 
     /// Its next datagram of control, if it is owed one. `end`: where the data FIN stands, once it may be

@@ -42,6 +42,10 @@ use window::Window;
 #[derive(Debug)]
 pub(crate) struct Member {
     addr: SocketAddr,
+    /// When it began, at first or again.
+    began: Instant,
+    /// How often its host was restarted within the session.
+    restarts: u32,
     conn: Conn,
     /// The channel that it follows, or may follow, if the session has one for it.
     channel: Option<ChannelId>,
@@ -78,8 +82,8 @@ pub(crate) struct Member {
     fails_at: Option<Instant>,
     /// When it is taken to have forgotten the session.
     forgotten_at: Option<Instant>,
-    /// When its SYN was last sent again because it is said to know nothing of it.
-    asked_again: Option<Instant>,
+    /// When it was last asked whether it has, since it is said so.
+    asked_at: Option<Instant>,
     /// The key that it has shown.
     key: Option<PublicKey>,
     /// The newest of the group's keys that it was told of, and where that stands in its control
@@ -100,8 +104,8 @@ impl Member {
     /// A member that may follow this channel, if the session has one for it; whether it is asked
     /// what it holds (`declares`).
     pub(crate) fn new(
-        addr: SocketAddr,
-        conn: Conn,
+        began: Instant,
+        (addr, conn): (SocketAddr, Conn),
         board: Scoreboard,
         channel: Option<ChannelId>,
         declares: bool,
@@ -109,6 +113,8 @@ impl Member {
         let mode = if channel.is_some() { Mode::Trial } else { Mode::Unicast };
         Self {
             addr,
+            began,
+            restarts: 0,
             conn,
             channel,
             mode,
@@ -132,7 +138,7 @@ impl Member {
             hint: None,
             fails_at: None,
             forgotten_at: None,
-            asked_again: None,
+            asked_at: None,
             key: None,
             group_key: None,
             unreachable: 0,
@@ -310,6 +316,11 @@ impl Member {
         self.mode == Mode::Trial && self.group_status == GroupStatus::Joined
     }
 
+    /// What goes to the group is for it, too: it follows that, or is being tried.
+    pub(crate) fn hears(&self) -> bool {
+        self.is_multicast() || self.is_tried()
+    }
+
     /// Bytes arrived there, by whichever way.
     pub(crate) fn on_acked(&mut self, range: Range<u64>, proof: Proof) {
         self.need.acked(range, proof);
@@ -403,11 +414,8 @@ impl Member {
 
     /// A segment leaves through the group; `repair`: again.
     pub(crate) fn on_carried(&mut self, now: Instant, pn: u64, range: &Range<u64>, repair: bool) {
-        let addressed = if repair {
-            self.is_multicast() && self.need.shares(range)
-        } else {
-            self.is_multicast() || self.is_tried()
-        };
+        let addressed =
+            if repair { self.is_multicast() && self.need.shares(range) } else { self.hears() };
         if addressed {
             self.served = now;
         }
@@ -417,7 +425,7 @@ impl Member {
 
     /// A probe of the group's path leaves, as long as a segment with `payload` bytes.
     pub(crate) fn on_group_probe(&mut self, now: Instant, pn: u64, payload: u64) {
-        let addressed = self.is_multicast() || self.is_tried();
+        let addressed = self.hears();
         self.board.on_sent(now, pn, 0, addressed);
         if addressed {
             self.board.path.mtu.on_probe(payload);

@@ -4,48 +4,21 @@
 use super::pns::{PnTracker, Recorded};
 use crate::config::Group;
 use crate::proto::time::Instant;
-use crate::seal::{SealKey, Suite};
+use crate::seal::GroupKey;
 use crate::stats::Foreign;
 use crate::wire::{Descriptor, GroupStatus, Header, expand_pn};
-use core::fmt;
 use core::time::Duration;
 use std::net::IpAddr;
-use zeroize::Zeroizing;
 
-/// A packet whose number is further ahead of the newest that is known than this is not opened: whoever holds
-/// the group's key could otherwise spoil, with one number, how all later ones are completed. The sender says
-/// by its own association what the newest is, four times as often (docs/protocol.md).
+/// A packet whose number is further ahead of the newest that the sender has told of than this is not opened:
+/// whoever holds the group's key could otherwise spoil, with one number or step by step, how all later ones
+/// are completed. What was heard counts for nothing there: the sender says by its own association what the
+/// newest is, four times as often (docs/protocol.md).
 pub(crate) const AHEAD: u64 = 1 << 16;
-
-/// One of the group's keys.
-pub(crate) struct GroupKey {
-    id: u8,
-    bytes: Zeroizing<[u8; 32]>,
-    key: SealKey,
-}
-
-impl GroupKey {
-    pub(crate) fn new(suite: Suite, id: u8, bytes: [u8; 32]) -> Self {
-        Self { id, key: SealKey::new(suite, &bytes), bytes: Zeroizing::new(bytes) }
-    }
-
-    /// Whether another is the same key, not only by its name.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        let equal = self.bytes.iter().zip(other.bytes.iter()).fold(0, |d, (a, b)| d | (a ^ b));
-        equal == 0 && self.id == other.id
-    }
-
-    pub(crate) fn key(&self) -> &SealKey {
-        &self.key
-    }
-}
-
-/// Without the key.
-impl fmt::Debug for GroupKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GroupKey").field("id", &self.id).finish_non_exhaustive()
-    }
-}
+/// The key before the last opens nothing so many overlaps after the last was told, whether or not that has
+/// opened anything: the sender uses the last after one, whoever has acknowledged it, and what is late comes
+/// within another.
+const OVERLAPS: u32 = 2;
 
 /// The keys at hand: the last that control brought, and the one before for as long as it is valid.
 #[derive(Debug, Default)]
@@ -54,28 +27,33 @@ struct Keys {
     before: Option<GroupKey>,
     /// How long the one before opens what is late, once the last has opened something.
     overlap: Duration,
-    before_until: Option<Instant>,
+    before_until: Instant,
+    /// The last has opened something.
+    used: bool,
 }
 
 impl Keys {
-    fn take(&mut self, key: GroupKey, overlap: Duration) {
-        if self.now.as_ref().is_some_and(|now| now.is(&key)) {
+    fn take(&mut self, now: Instant, key: GroupKey, overlap: Duration) {
+        if self.now.as_ref().is_some_and(|last| last.is(&key)) {
             return;
         }
         self.before = self.now.replace(key);
-        (self.overlap, self.before_until) = (overlap, None);
+        (self.overlap, self.used) = (overlap, false);
+        self.before_until = now + overlap * OVERLAPS;
     }
 
     fn find(&self, now: Instant, id: u8) -> Option<&GroupKey> {
-        let before = self.before.as_ref().filter(|_| self.before_until.is_none_or(|at| now < at));
-        self.now.iter().chain(before).find(|key| key.id == id)
+        let before = self.before.as_ref().filter(|_| now < self.before_until);
+        self.now.iter().chain(before).find(|key| key.id() == id)
     }
 
     /// The key with this id has opened a datagram.
     fn opened(&mut self, now: Instant, id: u8) {
-        if self.before_until.is_none() && self.now.as_ref().is_some_and(|key| key.id == id) {
-            self.before_until = Some(now + self.overlap);
+        if !self.used && self.now.as_ref().is_some_and(|key| key.id() == id) {
+            self.used = true;
+            self.before_until = self.before_until.min(now + self.overlap);
         }
+        self.before.take_if(|_| now >= self.before_until);
     }
 }
 
@@ -172,8 +150,8 @@ impl GroupRx {
     }
 
     /// Control brought a key.
-    pub(crate) fn take_key(&mut self, key: GroupKey, overlap: Duration) {
-        self.keys.take(key, overlap);
+    pub(crate) fn take_key(&mut self, now: Instant, key: GroupKey, overlap: Duration) {
+        self.keys.take(now, key, overlap);
     }
 
     /// The system has joined the group.
@@ -208,9 +186,8 @@ impl GroupRx {
             self.foreign.last = Some(from);
             return Err(Unwanted::Foreign);
         }
-        let known = self.tracker.largest().unwrap_or(0).max(self.newest);
-        let pn = expand_pn(header.encap.pn, known);
-        let usable = pn <= known + AHEAD
+        let pn = expand_pn(header.encap.pn, self.tracker.largest().unwrap_or(0).max(self.newest));
+        let usable = pn <= self.newest + AHEAD
             && self.tracker.is_new(pn)
             && self.key(now, header.encap.key_id).is_some();
         if usable { Ok(pn) } else { Err(Unwanted::Unusable) }
@@ -231,6 +208,7 @@ impl GroupRx {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seal::Suite;
     use crate::wire::{Encap, Features, Kind, Options, Segment, Seq};
 
     const SENDER: &str = "192.0.2.1";
@@ -283,7 +261,7 @@ mod tests {
     #[test]
     fn only_the_sender_is_heard_and_others_are_counted() {
         let (mut group, t) = (group(), Instant::ZERO);
-        group.take_key(key(1), Duration::ZERO);
+        group.take_key(t, key(1), Duration::ZERO);
         assert_eq!(wants(&mut group, t, SENDER, 1, 5), Some(5));
         assert_eq!(wants(&mut group, t, "::ffff:192.0.2.1", 1, 5), Some(5));
         assert_eq!(wants(&mut group, t, "192.0.2.66", 1, 5), None);
@@ -294,8 +272,12 @@ mod tests {
     #[test]
     fn a_number_far_ahead_needs_the_senders_word() {
         let (mut group, t) = (group(), Instant::ZERO);
-        group.take_key(key(1), Duration::ZERO);
-        group.record(t, 7, 1, false);
+        group.take_key(t, key(1), Duration::ZERO);
+        assert_eq!(wants(&mut group, t, SENDER, 1, AHEAD), Some(AHEAD));
+        assert_eq!(wants(&mut group, t, SENDER, 1, AHEAD + 1), None);
+        group.record(t, AHEAD, 1, false);
+        assert_eq!(wants(&mut group, t, SENDER, 1, AHEAD + 1), None, "what was heard is no word");
+        group.newest_is(7);
         assert_eq!(wants(&mut group, t, SENDER, 1, 7 + AHEAD), Some(7 + AHEAD));
         assert_eq!(wants(&mut group, t, SENDER, 1, 8 + AHEAD), None);
         group.newest_is(1 << 33);
@@ -313,7 +295,7 @@ mod tests {
     #[test]
     fn numbers_go_on_where_their_32_bits_wrap() {
         let (mut group, t) = (group(), Instant::ZERO);
-        group.take_key(key(1), Duration::ZERO);
+        group.take_key(t, key(1), Duration::ZERO);
         let wrap = 1_u64 << 32;
         group.newest_is(wrap - 3);
         for pn in wrap - 2..wrap + 3 {
@@ -328,11 +310,13 @@ mod tests {
         let (mut group, t) = (group(), Instant::ZERO);
         let overlap = Duration::from_millis(300);
         assert_eq!(wants(&mut group, t, SENDER, 1, 1), None, "no key yet");
-        group.take_key(key(1), overlap);
+        group.take_key(t, key(1), overlap);
         group.record(t, 1, 1, false);
-        group.take_key(key(2), overlap);
-        group.take_key(key(2), overlap); // the same again changes nothing
-        let late = t + Duration::from_secs(9);
+        let told = t + Duration::from_secs(9);
+        assert_eq!(wants(&mut group, told, SENDER, 1, 2), Some(2), "there is no other");
+        group.take_key(told, key(2), overlap);
+        let late = told + overlap / 2;
+        group.take_key(late, key(2), overlap); // the same again changes nothing
         assert_eq!(wants(&mut group, late, SENDER, 1, 2), Some(2), "the new one is not in use");
         group.record(late, 3, 2, false);
         assert_eq!(wants(&mut group, late, SENDER, 1, 2), Some(2));
@@ -340,10 +324,20 @@ mod tests {
         assert_eq!(wants(&mut group, late + overlap, SENDER, 2, 4), Some(4));
     }
 
+    /// Somebody who was shut out, or who is on the way, may see to it that nothing else comes.
     #[test]
-    fn keys_are_the_same_by_their_bytes() {
-        assert!(key(1).is(&key(1)) && !key(1).is(&key(2)));
-        assert!(!key(1).is(&GroupKey::new(Suite::Xx, 1, [2; 32])));
-        assert!(!format!("{:?}", key(1)).contains("1, 1"));
+    fn the_old_key_ends_though_the_new_one_opens_nothing() {
+        let (mut group, t) = (group(), Instant::ZERO);
+        let overlap = Duration::from_millis(300);
+        group.take_key(t, key(1), overlap);
+        group.take_key(t, key(2), overlap);
+        let end = t + 2 * overlap;
+        let before = end.since(t).saturating_sub(Duration::from_millis(1));
+        assert_eq!(wants(&mut group, t + before, SENDER, 1, 2), Some(2));
+        assert_eq!(wants(&mut group, end, SENDER, 1, 2), None);
+        group.record(t + before, 3, 2, false);
+        assert_eq!(wants(&mut group, end, SENDER, 1, 2), None, "and no datagram makes it last");
+        group.record(end, 4, 2, false);
+        assert!(group.keys.before.is_none(), "it is forgotten");
     }
 }

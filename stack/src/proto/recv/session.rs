@@ -3,7 +3,7 @@
 use super::autotune::Autotune;
 use super::buffer::{Accepted, RecvBuffer};
 use super::declare::Declarations;
-use super::group::{GroupKey, GroupRx};
+use super::group::GroupRx;
 use super::heard::Heard;
 use crate::config::Delivery;
 use crate::error::{DeclareError, Reason};
@@ -15,6 +15,7 @@ use crate::proto::endpoint::listen::Pass;
 use crate::proto::event::{Arrival, ControlRead, ReadOutcome};
 use crate::proto::send::space::{Fired, News};
 use crate::proto::time::Instant;
+use crate::seal::GroupKey;
 use crate::stats::{Arrived, Sent};
 use crate::wire::{Ack, Descriptor, Features, GroupStatus, Header, Kind, MAX_OFFSET, Record};
 use core::ops::Range;
@@ -256,7 +257,7 @@ impl Receiving {
                     let suite = self.conn.suite();
                     if let (Some(group), Some(suite)) = (&mut self.group, suite) {
                         let overlap = Duration::from_millis(u64::from(overlap_ms));
-                        group.take_key(GroupKey::new(suite, id, *key), overlap);
+                        group.take_key(now, GroupKey::new(suite, id, *key), overlap);
                     }
                     self.tell_joined();
                 }

@@ -209,11 +209,12 @@ impl Scoreboard {
         log: &GroupLog,
         cap: Option<u64>,
     ) -> GroupNews {
-        if ack.largest >= self.next() {
-            return GroupNews::default(); // reports what was never sent
-        }
         self.path.begin();
-        for (low, high) in &ack.ranges {
+        // What was never sent, another member may have made up: whoever believed that reports it, and what
+        // it reports beside it is true.
+        let next = self.next();
+        let sent = ack.ranges.iter().filter(|(low, _)| *low < next);
+        for (low, high) in sent.map(|(low, high)| (low, high.min(next - 1))) {
             self.hear_late(now, low, high);
             for pn in low.max(self.base).max(self.heard_below)..=high {
                 self.hear(now, pn, log);

@@ -24,9 +24,6 @@ impl Session {
     ) {
         let m = &mut self.members[index];
         let Some(answer) = m.on_syn_ack(now, arrival, header, datagram) else { return };
-        if let AnswerKind::Restarted = answer.kind {
-            return; // it is asked whether that is so
-        }
         if let AnswerKind::Again(news) = answer.kind {
             self.settle(now, index, Told::Alone(news));
             if !answer.features.contains(Features::GROUPS) {
@@ -42,6 +39,9 @@ impl Session {
     /// A member has just been established.
     fn admit(&mut self, now: Instant, index: usize, features: Features) {
         if self.store.base() > 0 {
+            if self.members[index].restarts() > 0 {
+                return self.end_forgotten(now, index);
+            }
             self.members[index].conn_mut().drop_dead(); // without the third message there is none
             self.end_member(now, index, Err(Reason::TooLate));
             return;

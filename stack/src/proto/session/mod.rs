@@ -3,12 +3,13 @@
 //! every member that follows it.
 //!
 //! [`plan`] decides whose turn it is, purely; [`transmit`] sends; [`settle`] takes what comes back;
-//! [`begin`] begins and ends members; [`declare`] takes what they say of what they hold; [`timers`]
-//! wakes.
+//! [`begin`] begins and ends members, [`renew`] lets one begin again; [`declare`] takes what they say of
+//! what they hold; [`timers`] wakes.
 
 pub(crate) mod begin;
 pub(crate) mod declare;
 pub(crate) mod plan;
+pub(crate) mod renew;
 pub(crate) mod settle;
 pub(crate) mod size;
 pub(crate) mod tell;
@@ -19,9 +20,9 @@ use super::channel::emit::Carrier;
 use super::channel::{Channel, ChannelId};
 use super::conn::Conn;
 use super::conn::handshake::{Opening, blank_names};
+use super::conn::ids::Ids;
 use super::event::SessionState;
 use super::member::Member;
-use super::rng::Rng;
 use super::send::mtu::PathMtu;
 use super::send::pace::Pace;
 use super::send::scoreboard::Scoreboard;
@@ -31,9 +32,10 @@ use super::time::Instant;
 use crate::config::{Algorithm, Content, Delivery, SessionConfig};
 use crate::error::{ConfigError, EndError, Reason};
 use crate::stats::{MemberReport, ModeReason, Sent};
-use crate::trust::SenderTrust;
+use crate::trust::{PublicKey, SenderTrust};
 use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
 use core::ops::Range;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use transmit::Turn;
@@ -69,6 +71,9 @@ pub(crate) struct Session {
     changed: bool,
     /// It was given a group, and has one receiver only.
     alone: bool,
+    /// Members that have begun again, which the application has not asked about; each once.
+    renewed: VecDeque<usize>,
+    renewal_told: bool,
 }
 
 impl Session {
@@ -78,7 +83,7 @@ impl Session {
         trust: SenderTrust,
         peers: &[SocketAddr],
         port: u16,
-        rng: &mut Rng,
+        ids: &mut Ids<'_>,
     ) -> Result<Self, ConfigError> {
         check(&config, peers)?;
         // What one lacks goes to it alone, so a session of one has no use for a group.
@@ -89,8 +94,9 @@ impl Session {
         };
         let segment = if peers.iter().all(SocketAddr::is_ipv4) { PAYLOAD_V4 } else { PAYLOAD_V6 };
         let seal = (now, trust.credentials().suite());
-        let channel = |group| Channel::new(seal, group, &config, peers.len(), segment as u64, rng);
-        let channels: Vec<Channel> = config.group.map(channel).into_iter().collect();
+        let mut channel =
+            |group| Channel::new(seal, group, &config, peers.len(), segment as u64, ids.rng);
+        let channels: Vec<Channel> = config.group.map(&mut channel).into_iter().collect();
         let mut session = Self {
             descriptor: describe(&config, segment, channels.first()),
             trust: Arc::new(trust),
@@ -101,7 +107,7 @@ impl Session {
             // BBR does not go by marks, so it does not ask for any (RFC 3168, 6.1).
             ecn: config.algorithm != Algorithm::Bbr,
             paced_until: None,
-            carrier: Carrier { iss: Seq(rng.u32()), port },
+            carrier: Carrier { iss: Seq(ids.rng.u32()), port },
             began: now,
             first_answer: None,
             started: false,
@@ -112,23 +118,35 @@ impl Session {
             next_check: now,
             changed: false,
             alone,
+            renewed: VecDeque::new(),
+            renewal_told: false,
             config,
         };
         for peer in peers {
-            let member = session.new_member(now, *peer, rng);
+            let member = session.new_member(now, *peer, None, ids);
             session.members.push(member);
         }
         Ok(session)
     }
 
-    fn new_member(&self, now: Instant, peer: SocketAddr, rng: &mut Rng) -> Member {
-        let names = blank_names(peer, self.carrier.port, rng.u64(), self.carrier.iss);
-        let opening = Opening::new(now, &names, &self.descriptor, (&self.trust, rng.bytes32()));
+    /// A member that begins now; `shown` is the key that it showed when it began before, if it did.
+    fn new_member(
+        &self,
+        now: Instant,
+        peer: SocketAddr,
+        shown: Option<PublicKey>,
+        ids: &mut Ids<'_>,
+    ) -> Member {
+        let has = |id| self.members.iter().any(|m| m.conn().names().local_cid == id);
+        let names = blank_names(peer, self.carrier.port, ids.draw(has), self.carrier.iss);
+        let random = ids.rng.bytes32();
+        let opening = Opening::new(now, &names, &self.descriptor, (&self.trust, random));
+        let opening = opening.expecting(shown);
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::connect(names, opening, algorithm, idle, now);
         let v6 = peer.is_ipv6();
         conn.path_mut().mtu = PathMtu::unicast(v6, self.longest_segment(v6));
-        conn.path_mut().congestion.seed(rng.u64());
+        conn.path_mut().congestion.seed(ids.rng.u64());
         let channel = self.channels.first();
         let segment = channel.map_or(PAYLOAD_SHORT as u64, Channel::segment);
         let next = channel.map_or(0, Channel::next_pn);
@@ -136,7 +154,7 @@ impl Session {
         let v6 = channel.is_some_and(|channel| channel.addr().is_ipv6());
         board.path.mtu = PathMtu::group(v6, self.longest_segment(v6));
         let channel = channel.map(|_| ChannelId(0));
-        Member::new(peer, conn, board, channel, self.config.declares)
+        Member::new(now, (peer, conn), board, channel, self.config.declares)
     }
 
     pub(crate) fn state(&self) -> SessionState {
@@ -199,6 +217,7 @@ impl Session {
             acked: m.need().held(),
             undeclared: m.need().undeclared_below(self.store.end()),
             duration: until.since(self.began),
+            restarts: m.restarts(),
             transitions: history.transitions().to_vec(),
         }
     }

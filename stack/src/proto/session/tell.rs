@@ -14,8 +14,8 @@ impl Session {
         for id in 0..self.channels.len() {
             let Self { members, channels, .. } = self;
             channels[id].tell_newest(now, members);
-            let followers = || members.iter().filter(|m| m.is_multicast());
-            let round_trip = followers().map(round_trip).max().unwrap_or_default();
+            let round_trip = members.iter().filter(|m| m.hears()).map(round_trip).max();
+            let round_trip = round_trip.unwrap_or_default();
             if let Some(record) = channels[id].make_key(now, round_trip) {
                 members.iter_mut().filter(|m| m.is_told_keys()).for_each(|m| m.tell_key(&record));
             }

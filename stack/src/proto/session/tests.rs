@@ -7,6 +7,7 @@ use crate::config::{Content, Delivery, Group, GroupWindow, SessionConfig};
 use crate::error::ConfigError;
 use crate::proto::channel::{Channel, ChannelId};
 use crate::proto::conn::emit::Report;
+use crate::proto::conn::ids::Ids;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
 use crate::proto::member::plan::Step;
@@ -50,7 +51,14 @@ pub(super) fn new_session(
     seed: u8,
 ) -> Result<Session, ConfigError> {
     let mut rng = Rng::new([seed; 32]);
-    Session::new(at(0), config, SenderTrust::Loopback, peers, 4000, &mut rng)
+    Session::new(
+        at(0),
+        config,
+        SenderTrust::Loopback,
+        peers,
+        4000,
+        &mut Ids { rng: &mut rng, taken: &|_| false },
+    )
 }
 
 /// A started session whose members are established, have joined, and whose bytes are at hand.
@@ -264,8 +272,11 @@ fn a_report_of_what_was_never_sent_changes_nothing() {
     let mut s = session(2);
     all_multicast(&mut s);
     drain_group(&mut s, at(1));
-    report(&mut s, at(2), 0, &[(0, 1000)]);
+    report(&mut s, at(2), 0, &[(900, 1000)]);
     assert_eq!(s.members[0].need().held(), 0);
+    // Who was sent something by another that is not true says the rest all the same.
+    report(&mut s, at(2), 1, &[(0, 1000)]);
+    assert_eq!(s.members[1].need().held(), s.channels[0].at());
     let ack = Ack {
         data_next: LEN,
         data_edge: u64::MAX,

@@ -4,6 +4,7 @@ use super::Session;
 use super::tests::{at, peers};
 use crate::config::SessionConfig;
 use crate::error::Reason;
+use crate::proto::conn::ids::Ids;
 use crate::proto::rng::Rng;
 use crate::seal::FrameKey;
 use crate::trust::{Secret, SenderTrust};
@@ -13,8 +14,9 @@ use std::sync::Arc;
 /// A session that has sent the SYN to its only member, and the tag of that.
 fn asked(secret: &Arc<Secret>) -> (Session, [u8; TAG_LEN]) {
     let (trust, mut rng) = (SenderTrust::Secret(Arc::clone(secret)), Rng::new([3; 32]));
+    let mut ids = Ids { rng: &mut rng, taken: &|_| false };
     let mut session =
-        Session::new(at(0), SessionConfig::default(), trust, &peers(1), 4000, &mut rng).unwrap();
+        Session::new(at(0), SessionConfig::default(), trust, &peers(1), 4000, &mut ids).unwrap();
     let mut buf = vec![0; 1 << 16];
     let syn = session.poll_transmit(at(0), &mut buf).unwrap();
     (session, *buf[..syn.len].last_chunk().unwrap())

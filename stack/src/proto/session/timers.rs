@@ -27,7 +27,7 @@ impl Session {
         for (index, m) in self.members.iter().enumerate() {
             if let Some(repeat) = m.conn().opening_deadline() {
                 consider(Some(repeat));
-                consider(Some(self.began + self.config.connect_timeout));
+                consider(Some(m.began() + self.config.connect_timeout));
                 consider(m.fails_at());
             } else {
                 let log = self.channel_of(index).map(Channel::log);
@@ -85,11 +85,12 @@ impl Session {
     }
 
     fn member_timers(&mut self, now: Instant, index: usize) {
-        let (began, connect) = (self.began, self.config.connect_timeout);
+        let connect = self.config.connect_timeout;
         let m = &mut self.members[index];
+        let began = m.began();
         if m.is_opening() {
             if now >= began + connect || m.fails_at().is_some_and(|at| at <= now) {
-                let reason = m.give_up(Reason::NeverAnswered(connect));
+                let reason = m.give_up(connect);
                 self.end_member(now, index, Err(reason));
             }
             return;
@@ -124,10 +125,8 @@ impl Session {
     }
 
     fn served_timers(&mut self, now: Instant, index: usize) {
-        if self.members[index].forgotten_at().is_some_and(|at| at <= now) {
-            self.members[index].conn_mut().drop_dead();
-            self.end_member(now, index, Err(Reason::Forgotten));
-            return;
+        if self.members[index].has_forgotten(now) {
+            return self.end_forgotten(now, index); // or it begins again
         }
         let (at, idle) = (self.at(index), self.config.idle_timeout);
         let segment = self.channel_of(index).map_or(0, Channel::segment);

@@ -90,50 +90,69 @@ fn who_was_cut_off_for_long_hears_the_group_again() {
     outage(true);
 }
 
-/// A member that holds the group's key makes up a packet far ahead: it is not believed, so nobody becomes deaf
-/// to the numbers that come.
-#[test]
-fn an_insiders_number_far_ahead_makes_nobody_deaf() {
+/// In so many turns an insider forges.
+const TURNS: u64 = 50;
+
+/// A member that holds the group's key makes up packets in each turn from some time on. The others get it
+/// all, most of it by the group.
+fn insider_forges(what: &str, forge: impl Fn(&Insider, u64) -> Vec<Packet>) {
     let trust = by_secret("s");
     let len = 12 << 20;
+    let attacker = Attacker::default();
+    let insider = Rc::new(RefCell::new(Insider::new(addr(3), &trust.0)));
+    let (plan, inside) = (attacker.clone(), insider.clone());
+    let path = move |_, n, packet: Packet| {
+        if n == 3 || n == 1 && Sort::of(&packet) == Sort::Group {
+            for reply in inside.borrow_mut().take(&packet) {
+                plan.send(0, DELAY, reply);
+            }
+        }
+        if n == 3 { Vec::new() } else { vec![(DELAY, packet)] }
+    };
+    let mut net = net(3, &trust.1, Box::new(path));
+    net.nodes[3].dead = true;
+    attacker.enter(&mut net);
+    let mut app = App::with(&mut net, group_source(len), len, trust.0.clone());
+    let mut forged = 0;
+    let done = net.run(SECOND * 20, |net| {
+        app.feed(net);
+        (0..2).for_each(|n| app.take_at(net, n));
+        if insider.borrow().heard() > 50 && forged < TURNS {
+            for forgery in forge(&insider.borrow(), forged) {
+                (1..3).for_each(|n| net.fly(n, DELAY / 2, forgery.clone()));
+            }
+            forged += 1;
+        }
+        (0..2).any(|n| outcome(net, &app, n).is_none())
+    });
+    assert!(done && forged > TURNS / 2, "{what}: forged in {forged} turns");
+    for n in 0..2 {
+        assert_eq!(outcome(&net, &app, n), Some(Ok(())));
+        let endpoint = &net.nodes[n + 1].endpoint;
+        let multicast = endpoint.arrived(app.ids[n].unwrap()).multicast;
+        assert!(multicast > len / 2, "{what}: {multicast} of {len} by the group");
+    }
+    assert!(net.now.since(tcpxm::proto::time::Instant::from_nanos(1)) < Duration::from_secs(10));
+}
+
+/// A number far ahead is not believed, so nobody becomes deaf to the numbers that come.
+#[test]
+fn an_insiders_number_far_ahead_makes_nobody_deaf() {
     for ahead in
         [u64::from(AHEAD) * 2, 1 << 20, (1 << 31) - 5000, (1 << 31) + 5000, u32::MAX.into()]
     {
-        let attacker = Attacker::default();
-        let insider = Rc::new(RefCell::new(Insider::new(addr(3), &trust.0)));
-        let (plan, inside) = (attacker.clone(), insider.clone());
-        let path = move |_, n, packet: Packet| {
-            if n == 3 || n == 1 && Sort::of(&packet) == Sort::Group {
-                for reply in inside.borrow_mut().take(&packet) {
-                    plan.send(0, DELAY, reply);
-                }
-            }
-            if n == 3 { Vec::new() } else { vec![(DELAY, packet)] }
-        };
-        let mut net = net(3, &trust.1, Box::new(path));
-        net.nodes[3].dead = true;
-        attacker.enter(&mut net);
-        let mut app = App::with(&mut net, group_source(len), len, trust.0.clone());
-        let mut forged = 0;
-        let done = net.run(SECOND * 20, |net| {
-            app.feed(net);
-            (0..2).for_each(|n| app.take_at(net, n));
-            if insider.borrow().heard() > 50 && forged < 50 {
-                forged += 1;
-                let forgery = insider.borrow().forge(0, ahead, &[]).unwrap();
-                (1..3).for_each(|n| net.fly(n, DELAY / 2, forgery.clone()));
-            }
-            (0..2).any(|n| outcome(net, &app, n).is_none())
-        });
-        assert!(done && forged > 30, "{ahead}: {forged} forged");
-        for n in 0..2 {
-            assert_eq!(outcome(&net, &app, n), Some(Ok(())));
-            let endpoint = &net.nodes[n + 1].endpoint;
-            let multicast = endpoint.arrived(app.ids[n].unwrap()).multicast;
-            assert!(multicast > len / 2, "{ahead}: {multicast} of {len} by the group");
-        }
-        assert!(
-            net.now.since(tcpxm::proto::time::Instant::from_nanos(1)) < Duration::from_secs(10)
-        );
+        let forge = |insider: &Insider, _| vec![insider.forge(0, ahead, &[]).unwrap()];
+        insider_forges(&ahead.to_string(), forge);
     }
+}
+
+/// Each number is half as far ahead of the one before as is believed: more of them than a receiver
+/// remembers would have it forget, and count as seen, all that come.
+#[test]
+fn an_insider_that_walks_the_numbers_ahead_makes_nobody_deaf() {
+    let (step, each) = (u64::from(AHEAD) / 2, 100);
+    insider_forges("step by step", |insider, turn| {
+        let numbers = (turn * each + 1..=(turn + 1) * each).map(|n| n * step);
+        numbers.map(|ahead| insider.forge(0, ahead, &[]).unwrap()).collect()
+    });
 }

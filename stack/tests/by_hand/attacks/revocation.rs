@@ -4,7 +4,7 @@ use super::insider::Insider;
 use super::{Attacker, SECOND, Sort, addr, by_secret, end, group_source, identity, net, secret};
 use crate::hand::{App, DELAY, Net, Packet, outcome, straight};
 use core::time::Duration;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tcpxm::config::{Content, SessionConfig};
 use tcpxm::error::Reason;
 use tcpxm::proto::endpoint::held::Held;
 use tcpxm::proto::event::{MemberId, ReadOutcome, ReceiverId, SessionId, SessionState, Stranger};
+use tcpxm::stats::Mode;
 use tcpxm::trust::{ListenKeys, ListenTrust, SenderKeys, SenderTrust};
 
 fn keys_of(of: u8) -> SenderTrust {
@@ -216,6 +217,46 @@ fn who_is_shut_out_cannot_open_what_comes_after_the_change_of_key() {
         assert_eq!(net.nodes[0].endpoint.session_state(app.session), SessionState::Done);
         assert!((0..2).all(|n| outcome(&net, &app, n) == Some(Ok(()))), "the others get it all");
         assert_eq!(app.got[..2], [len, len], "{:?}", net.now.since(begin));
+    }
+}
+
+/// The group is still being tried when somebody is shut out, and the new key is lost on its way to one: what
+/// goes to the group meanwhile is sealed with the key that they have.
+#[test]
+fn a_change_of_key_does_not_spoil_the_trial() {
+    let (far, trust, len) = (Duration::from_millis(50), by_secret("s"), 20 << 20);
+    let lose = Rc::new(Cell::new(false));
+    let loses = lose.clone();
+    let path = move |_, n, packet: Packet| {
+        let struck = n == 1 && Sort::of(&packet) == Sort::Control && loses.take();
+        if struck { Vec::new() } else { vec![(far, packet)] }
+    };
+    let mut net = net(4, &trust.1, Box::new(path));
+    net.nodes[4].dead = true; // so that the others wait for it, and begin when a key may be replaced
+    let begin = net.now;
+    let config = SessionConfig { rate: Some(60_000_000), ..group_source(len) };
+    let start = far * 2 + config.start_wait;
+    let mut app = App::with(&mut net, config, len, trust.0.clone());
+    let session = app.session;
+    let mut excluded = false;
+    net.run(SECOND * 4, |net| {
+        app.serve(net);
+        if net.now.since(begin) >= SECOND && !excluded {
+            excluded = true;
+            lose.set(true);
+            let member = MemberId { session, index: 2 };
+            net.nodes[0].endpoint.exclude(net.now, member, "its key was stolen");
+        }
+        net.now.since(begin) < SECOND * 2
+    });
+    assert!(!lose.get(), "nothing was lost");
+    for index in [0, 1] {
+        let report = net.nodes[0].endpoint.report(net.now, MemberId { session, index }).unwrap();
+        let first = report.transitions.first().unwrap();
+        // A round trip, and what an acknowledgement may wait.
+        let soon = start + far * 2 + Duration::from_millis(60);
+        assert!(first.mode == Mode::Multicast && first.at < soon, "{index}: {first:?}, {soon:?}");
+        assert_eq!(report.mode, Mode::Multicast, "{index}: {:?}", report.transitions);
     }
 }
 

@@ -1,9 +1,10 @@
-use super::{Control, Notice};
+use super::{Control, Notice, wipe};
 use crate::proto::event::ControlRead;
 use crate::wire::record::INITIAL_CREDIT;
 use crate::wire::{MAX_OFFSET, OffsetList, Record};
 use core::ops::Range;
 use proptest::prelude::*;
+use std::collections::VecDeque;
 
 /// Moves a range of one side's bytes to the other.
 fn deliver(from: &Control, to: &mut Control, range: &Range<u64>) -> bool {
@@ -179,4 +180,44 @@ fn ranges_pass_and_a_malformed_list_ends_the_stream() {
     // HAVE, of 2 bytes: a unit, and half a range.
     assert!(b.accept(a.out_end(), &[8, 0, 2, 0, 0]));
     assert!(b.decode(&mut Vec::new()).is_err());
+}
+
+#[test]
+fn what_was_acknowledged_is_overwritten() {
+    let mut ring: VecDeque<u8> = (1..=8).collect();
+    ring.rotate_left(3);
+    ring.drain(..2);
+    ring.extend([21, 22]); // its end has come round
+    let before = ring.clone();
+    wipe(&mut ring, 5);
+    assert!(ring.iter().take(5).all(|byte| *byte == 0));
+    assert!(ring.iter().skip(5).eq(before.iter().skip(5)));
+}
+
+/// However often it is laid out anew, and wherever its end is.
+#[test]
+fn records_go_out_as_they_were_put_in() {
+    let mut control = Control::new();
+    let (mut sent, mut put) = (Vec::new(), Vec::new());
+    for n in 0..200_u8 {
+        let record = Record::GroupKey { id: n, key: [n; 32], overlap_ms: 7 };
+        let mut bytes = vec![0; record.emit_len()];
+        record.emit(&mut bytes);
+        put.extend(&bytes);
+        control.push(&record);
+        if n % 3 > 0 {
+            let range = control.take(50).unwrap();
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            control.copy(&range, &mut bytes);
+            sent.extend(bytes);
+            control.on_acked(range);
+        }
+    }
+    while let Some(range) = control.take(1000) {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        control.copy(&range, &mut bytes);
+        sent.extend(bytes);
+        control.on_acked(range);
+    }
+    assert!(sent == put && control.all_acked());
 }

@@ -34,13 +34,15 @@ struct Lab {
     listener: Listener,
     rng: Rng,
     now: Instant,
+    /// All connection ids are somebody's.
+    taken: bool,
 }
 
 impl Lab {
     fn new(trust: ListenTrust) -> Self {
         let mut rng = Rng::new([1; 32]);
         let listener = Listener::new(trust, CidKey::new([2; 32]), &mut rng);
-        Self { listener, rng, now: Instant::ZERO + Duration::from_secs(100) }
+        Self { listener, rng, now: Instant::ZERO + Duration::from_secs(100), taken: false }
     }
 
     /// A SYN with this connection id, as a sender with this trust makes it.
@@ -60,7 +62,8 @@ impl Lab {
         let door = self.listener.door(&arrival, syn)?;
         let (header, len) = Header::parse(syn).unwrap();
         let hello = parse_hello(&header, len, syn).unwrap();
-        let local = Local { port: 1, edge: 1 };
+        let taken = self.taken;
+        let local = Local { port: 1, edge: 1, taken: &|_| taken };
         self.listener.on_syn(self.now, &arrival, (&hello, syn, door), &local, &mut self.rng);
         self.listener.pop_reply().map(|reply| reply.bytes.to_vec())
     }
@@ -127,6 +130,39 @@ fn a_source_that_fills_its_places_is_asked_for_cookies() {
         lab.give(addr(1), &syn).is_some()
     });
     assert_eq!(proven.count(), 64, "as many as one source may have");
+    let crowded = lab.listener.crowded();
+    assert_eq!((crowded.count, crowded.last), (200 - 64, Some(addr(1).ip())), "and it is counted");
+    assert_eq!(lab.listener.next_stranger(), Some(Stranger::Crowded { from: addr(1) }));
+}
+
+/// Nobody comes any more.
+#[test]
+fn what_is_half_open_is_forgotten_in_time_by_itself() {
+    let mut lab = Lab::new(ListenTrust::Loopback);
+    assert_eq!(lab.listener.deadline(), None);
+    let begin = lab.now;
+    lab.flood(100);
+    lab.now += Duration::from_secs(1);
+    lab.flood(200);
+    let life = Duration::from_secs(5);
+    assert_eq!(lab.listener.deadline(), Some(begin + life));
+    lab.listener.on_timer(begin + life);
+    assert_eq!(lab.listener.half_open(), 100);
+    assert_eq!(lab.listener.deadline(), Some(lab.now + life));
+    lab.listener.on_timer(lab.now + life);
+    assert_eq!((lab.listener.half_open(), lab.listener.deadline()), (0, None));
+}
+
+/// Its datagrams would go to whoever has the id: another one is drawn when the SYN comes again.
+#[test]
+fn an_id_that_somebody_has_is_not_given_to_another() {
+    let mut lab = Lab::new(ListenTrust::Loopback);
+    let syn = lab.syn(SenderTrust::Loopback, 5);
+    lab.taken = true;
+    assert_eq!(lab.give(addr(1), &syn), None);
+    assert_eq!(lab.listener.half_open(), 0);
+    lab.taken = false;
+    assert!(lab.give(addr(1), &syn).is_some());
 }
 
 #[test]
