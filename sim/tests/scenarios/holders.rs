@@ -5,7 +5,7 @@ use core::time::Duration;
 use sim::Scenario;
 use sim::holding::{Holding, Lacking, lacking};
 use sim::verify::faults;
-use sim::{seed, verify};
+use sim::{registry, seed, verify};
 
 /// Seeds of the random sessions. They are fixed: what passes once passes until the code changes.
 const SEEDS: core::ops::Range<u64> = 0..24;
@@ -20,6 +20,16 @@ fn what_two_lack_goes_by_the_group_and_the_rest_alone() {
 #[test]
 fn losses_are_repaired_to_whom_they_strike() {
     verify("partial-holders-lossy", |outcome| assert!(outcome.sent.repaired_bytes > 0));
+}
+
+/// Seeds by which one was far behind as the others were tried: the group was never used.
+#[test]
+fn who_is_far_behind_keeps_the_others_off_no_group() {
+    let entry = registry::find("partial-holders-lossy").expect("a scenario");
+    for seed in [34, 52] {
+        let scenario = entry.scenario.clone().seed(seed);
+        assert_eq!(faults(&scenario, &scenario.run()), Vec::<String>::new(), "seed {seed}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The tables in `docs/states.md` are those of the code. The document's first lines say how to write
 //! it anew.
 
-use super::channel::judge::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH};
+use super::channel::judge::{
+    PERIOD_MIN, PERIOD_PACKETS, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH,
+};
 use super::conn::{life, state};
 use super::member::mode::{
     self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, DEVIATIONS, MOST_SHARED, OWN_LOSS, PROMOTE,
@@ -46,7 +48,7 @@ fn when(cause: Cause) -> String {
             )
         }
         Cause::Lossy => format!(
-            "over the same packets of the group, at least {JUDGED} and half of {period}, judged when as \
+            "over the same packets of the group, at least {PERIOD_PACKETS} and half of {period}, judged when as \
              much has passed since: more than {}, more than twice the others' median, and by more than \
              {DEVIATIONS} standard deviations",
             percent(OWN_LOSS)

@@ -21,6 +21,9 @@ pub(crate) const PERIOD_MIN: Duration = Duration::from_millis(500);
 pub(crate) const WORTH: f64 = 1.25;
 /// In round trips.
 pub(crate) const PERIOD_RTTS: u32 = 10;
+/// The group's packets in a period of losses, at least: of so many, 7 % lost against none are no chance
+/// ([`mode::DEVIATIONS`]), and enough were meant for everybody though some are repeated for a few.
+pub(crate) const PERIOD_PACKETS: u64 = 4 * JUDGED as u64;
 
 /// The channel's packets come in periods, over which its members' losses are compared: all count the same
 /// packets, so that a queue which overflows to everybody speaks against nobody.
@@ -45,7 +48,7 @@ impl Channel {
     pub(crate) fn turn(&mut self, now: Instant, id: ChannelId, members: &mut [Member]) {
         let next = self.log.next_pn();
         if now.since(self.period.began) < self.period.lasts
-            || next - self.period.first < u64::from(JUDGED)
+            || next - self.period.first < PERIOD_PACKETS
         {
             return;
         }
@@ -120,10 +123,11 @@ impl Channel {
     }
 
     /// Whether a member has room for the group's next segment, if there is anybody who would have to
-    /// wait for it.
+    /// wait for it: who follows the group, or is tried and has room.
     fn room(&self, members: &[Member], index: usize, end: u64) -> bool {
-        let led = members.iter().any(Member::is_multicast);
-        !led || self.reaches(&members[index], self.segment, end)
+        let reaches = |m: &Member| self.reaches(m, self.segment, end);
+        let waits = |m: &Member| m.is_multicast() || m.is_tried() && reaches(m);
+        reaches(&members[index]) || !members.iter().enumerate().any(|(n, m)| n != index && waits(m))
     }
 }
 

@@ -30,14 +30,13 @@ impl Channel {
             return None;
         }
         let (run, whole) = (self.cursor.run(), self.cursor.next(self.segment, store.end()));
-        // Who lacks none of it needs no room for it.
-        let edge = members
-            .iter()
-            .filter(|m| if led { m.is_multicast() } else { m.is_tried() })
-            .filter(|m| m.edge() < whole.end && !m.has_all_of(whole.clone()))
-            .map(Member::edge)
-            .min();
-        let limit = edge.map_or(whole.end, |edge| edge.min(whole.end));
+        let limit = if led {
+            edges(members, &whole, Member::is_multicast).min()
+        } else {
+            // Who is far behind is not to keep the others from being tried: it hears, and has no use for it.
+            edges(members, &whole, Member::is_tried).max()
+        };
+        let limit = limit.map_or(whole.end, |edge| edge.min(whole.end));
         // A run that ends here is as good as the end of the stream.
         let flying = || members.iter().any(|m| m.is_multicast() && m.board().flight() > 0);
         let flying = limit < run.end && flying();
@@ -66,4 +65,13 @@ impl Channel {
         let next: Range<u64> = self.cursor.next(bytes, end);
         m.edge() >= next.end || m.has_all_of(next)
     }
+}
+
+/// How far those who are `counted` have room, who lack any of a range: who lacks none needs none.
+fn edges<'a>(
+    members: &'a [Member],
+    range: &'a Range<u64>,
+    counted: impl Fn(&Member) -> bool + 'a,
+) -> impl Iterator<Item = u64> + 'a {
+    members.iter().filter(move |m| counted(m) && !m.has_all_of(range.clone())).map(Member::edge)
 }

@@ -17,6 +17,9 @@ const LIMIT: usize = 1 << 14;
 const MIN_WAIT: Duration = Duration::from_millis(1);
 /// A spread of round trips larger than this is not waited for.
 const MAX_WAIT: Duration = Duration::from_millis(100);
+/// The part of a round trip is never longer than an ACK may be delayed (RFC 1122, section 4.2.3.2): who
+/// answers late on purpose holds the others' repairs up no longer.
+const MAX_RHYTHM: Duration = Duration::from_millis(500);
 
 /// What the group may have to repeat.
 #[derive(Debug, Default)]
@@ -152,7 +155,8 @@ pub(crate) fn wait(members: &[Member]) -> Duration {
             round = round.max(m.ack_policy().delay);
         }
     }
-    (most.saturating_sub(least).min(MAX_WAIT) + most / 4).max(MIN_WAIT).max(round)
+    let spread = most.saturating_sub(least).min(MAX_WAIT);
+    (spread + (most / 4).min(MAX_RHYTHM)).max(MIN_WAIT).max(round)
 }
 
 #[cfg(test)]
