@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 /// Without a secret everybody has the same key, and a MAC proves only that the bytes are whole.
 const OPEN: &str = "tcpxm 2026 key of frames without a secret";
 
+/// In place of the tag of the datagram that is answered, where that has none that both ends could refer to.
+pub(crate) const NO_TAG: [u8; TAG_LEN] = [0; TAG_LEN];
+
 /// Makes and checks MACs.
 #[derive(Clone)]
 pub struct FrameKey(Zeroizing<[u8; 32]>);

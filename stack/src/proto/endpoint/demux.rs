@@ -72,7 +72,7 @@ impl Endpoint {
             }
             None => {
                 if let Some(listener) = &mut self.listener {
-                    listener.on_unknown(now, arrival, header.encap.cid);
+                    listener.on_unknown(now, arrival, header.encap.cid, datagram.len());
                 }
             }
         }
@@ -196,7 +196,7 @@ impl Endpoint {
 
     fn on_reply(&mut self, now: Instant, arrival: &Arrival, reply: &Reply<'_>, bytes: &[u8]) {
         if reply.said == Said::Unknown {
-            return self.on_unknown(now, arrival, reply.cid);
+            return self.on_unknown(now, arrival, reply.cid, bytes);
         }
         if let Some(Owner::Member(id, index)) = self.owners.get(&reply.cid)
             && let Some(session) = self.sessions.get_mut(id)
@@ -206,9 +206,9 @@ impl Endpoint {
     }
 
     /// A receiver says that it does not know this connection id of its own any more.
-    fn on_unknown(&mut self, now: Instant, arrival: &Arrival, cid: u64) {
+    fn on_unknown(&mut self, now: Instant, arrival: &Arrival, cid: u64, bytes: &[u8]) {
         for session in self.sessions.values_mut() {
-            session.on_unknown(now, arrival.from, cid);
+            session.on_unknown(now, arrival.from, (cid, bytes));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::proto::event::{Arrival, Stranger};
 use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
 use crate::seal::Door;
-use crate::seal::frame::cookie_of;
+use crate::seal::frame::{NO_TAG, cookie_of};
 use crate::seal::{FrameKey, Keys};
 use crate::stats::Crowded;
 use crate::trust::{CidKey, ListenTrust, PublicKey};
@@ -179,10 +179,16 @@ impl Listener {
         self.reply_with(now, arrival, &Reply::new(cid, Said::Refused(why)), Some(syn), door);
     }
 
-    /// A datagram to an id that nobody has: if it was given here once, its sender is told.
-    pub(crate) fn on_unknown(&mut self, now: Instant, arrival: &Arrival, cid: u64) {
-        if self.cids.is_ours(cid) && !self.table.has(cid) {
-            self.reply_with(now, arrival, &Reply::new(cid, Said::Unknown), None, 0);
+    /// A datagram of `len` bytes to an id that nobody has: if it was given here once, its sender is told. By
+    /// which way it came in is not known any more, so that it is told by each, as far as that is no more than came.
+    pub(crate) fn on_unknown(&mut self, now: Instant, arrival: &Arrival, cid: u64, len: usize) {
+        if !self.cids.is_ours(cid) || self.table.has(cid) {
+            return;
+        }
+        let reply = Reply::new(cid, Said::Unknown);
+        let most = len / reply.emit(&mut [0; Reply::MAX_LEN]);
+        for door in 0..self.doors.len().min(most) {
+            self.reply_with(now, arrival, &reply, None, door);
         }
     }
 
@@ -323,7 +329,7 @@ impl Listener {
         let Some(frame) = self.doors.get(door).map(|door| &door.frame) else { return };
         let mut bytes = [0; Reply::MAX_LEN];
         let len = reply.emit(&mut bytes);
-        let tag = to.and_then(<[u8]>::last_chunk::<TAG_LEN>).copied().unwrap_or_default();
+        let tag = to.and_then(<[u8]>::last_chunk::<TAG_LEN>).copied().unwrap_or(NO_TAG);
         frame.sign_answer(&mut bytes[..len], &tag);
         self.queue(arrival, bytes[..len].into());
     }

@@ -22,7 +22,7 @@ use super::recv::pressure::Pressure;
 use super::recv::session::Receiving;
 use super::rng::Rng;
 use super::session::Session;
-use super::session::renew::Renewed;
+use super::session::renew::Renamed;
 use super::time::Instant;
 use crate::config::EndpointConfig;
 use crate::trust::CidKey;
@@ -171,15 +171,15 @@ impl Endpoint {
         self.reap(now);
     }
 
-    /// Lets members begin again whose hosts were restarted: they get other connection ids.
+    /// Lets members begin again that have forgotten their sessions: they get other connection ids.
     fn renew(&mut self, now: Instant) {
         let Self { sessions, owners, rng, .. } = self;
         for (id, session) in sessions {
             loop {
                 let mut ids = Ids { rng, taken: &|id| owners.contains_key(&id) };
-                let Some(Renewed { index, was, is }) = session.renew(now, &mut ids) else { break };
-                owners.remove(&was);
-                owners.insert(is, Owner::Member(*id, index));
+                let Some(Renamed { index, was, is }) = session.renew(now, &mut ids) else { break };
+                was.map(|was| owners.remove(&was));
+                is.map(|is| owners.insert(is, Owner::Member(*id, index)));
             }
         }
     }

@@ -73,6 +73,12 @@ impl Endpoint {
         session.and_then(|session| session.member(member.index)).map_or(0, Member::restarts)
     }
 
+    /// How many replies came in the name of a session's members that were not made by who holds the same
+    /// secret: all dropped.
+    pub fn forged_replies(&self, session: SessionId) -> u64 {
+        self.sessions.get(&session).map_or(0, Session::forged)
+    }
+
     /// Answers a need: `bytes` are the needed range, whole.
     pub fn supply(&mut self, now: Instant, session: SessionId, offset: u64, bytes: Arc<[u8]>) {
         self.now = now;

@@ -5,6 +5,7 @@ use crate::error::Reason;
 use crate::proto::conn::handshake::NoAnswer;
 use crate::proto::conn::incoming::{Answer, AnswerKind};
 use crate::proto::event::Arrival;
+use crate::proto::send::scoreboard::Scoreboard;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
 use crate::trust::PublicKey;
@@ -15,14 +16,10 @@ use core::time::Duration;
 /// first SYN, it is neither chance nor a daemon that is just being restarted, and who forges them has to do so
 /// for as long as the host itself has not answered.
 const UNREACHABLE: u32 = 3;
-/// A member that is said to have forgotten the session is asked whether that is so this often at most.
+/// To a member that is said to have forgotten its SYN that is sent again this often at most.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// Time-outs within which it answers if it has not.
-const ANSWERS_WITHIN: u32 = 2;
 /// Why it changes its mode when it begins again.
 const RESTARTED: &str = "was restarted, and begins again";
-/// Why one fails that has begun again and is not there any more.
-const AWAY: &str = "and since then it does not answer";
 /// After an answer that is not to be trusted, a better one may take so long.
 const BETTER_ANSWER: Duration = Duration::from_secs(1);
 
@@ -98,26 +95,18 @@ impl Member {
         }
     }
 
-    /// It is said, and anybody may say it, to know nothing of the session any more. If that is so it says
-    /// nothing any more by the keys of the session: it is asked to, once in a while. One that has not shown
-    /// that it holds them may have forgotten our SYN, which is sent again.
+    /// It is said to know nothing of the session any more, which need not be true. One that has shown that
+    /// it holds the keys is asked; one that has not may have forgotten our SYN, which is sent again.
     pub(crate) fn on_unknown(&mut self, now: Instant) {
-        let lately = self.asked_at.is_some_and(|at| now < at + ASK_AGAIN);
-        if self.outcome().is_some() || lately {
+        if self.outcome().is_some() {
             return;
         }
-        self.asked_at = Some(now);
         if self.conn.is_proven() {
-            self.forgotten_at.get_or_insert(now + self.conn.path().rtt.rto() * ANSWERS_WITHIN);
-            self.conn.ping();
-        } else {
+            self.doubt(now);
+        } else if self.asked_at.is_none_or(|at| now >= at + ASK_AGAIN) {
+            self.asked_at = Some(now);
             self.conn.begin_again();
         }
-    }
-
-    /// Whether it is taken to have forgotten the session: it has said nothing since it was asked.
-    pub(crate) fn has_forgotten(&self, now: Instant) -> bool {
-        self.is_served() && self.forgotten_at.is_some_and(|at| at <= now)
     }
 
     /// It takes the place of one that has forgotten the session, and is the same to the application.
@@ -126,6 +115,14 @@ impl Member {
         self.history = before.history;
         self.history.moved(now.since(began), before.mode, self.mode, RESTARTED);
         tracing::debug!(to = %self.addr, times = self.restarts, RESTARTED);
+    }
+
+    /// Of the group it hears what comes from here on.
+    pub(crate) fn hears_from(&mut self, mut board: Scoreboard) {
+        if let Some(rtt) = self.conn.path().rtt.smoothed() {
+            board.path.rtt.sample(rtt);
+        }
+        self.board = board;
     }
 
     /// How often it has begun again.
@@ -161,17 +158,13 @@ impl Member {
             self.unreachable += 1;
         }
         self.hint = Some(reason.clone());
-        // One that was there a moment ago, and is being started, is waited for.
-        (self.unreachable >= UNREACHABLE && self.restarts == 0).then_some(reason)
+        (self.unreachable >= UNREACHABLE).then_some(reason)
     }
 
     /// It has not answered for as long as it may, `waited`: why it fails.
     pub(crate) fn give_up(&mut self, waited: Duration) -> Reason {
         self.conn.drop_dead();
-        self.hint.take().unwrap_or(match self.restarts {
-            0 => Reason::NeverAnswered(waited),
-            _ => Reason::Forgotten(AWAY),
-        })
+        self.hint.take().unwrap_or(Reason::NeverAnswered(waited))
     }
 
     /// Its next datagram of control, if it is owed one. `end`: where the data FIN stands, once it may be
@@ -182,6 +175,9 @@ impl Member {
         buf: &mut [u8],
         (end, next): (Option<u64>, Option<u64>),
     ) -> Option<usize> {
+        if let Some(len) = self.emit_question(now, buf) {
+            return Some(len);
+        }
         if self.conn.wants_control() || self.conn.is_open() && end.is_some() {
             let report = self.report(next);
             self.conn.emit_control(now, buf, &report, end)
@@ -191,8 +187,8 @@ impl Member {
     }
 
     /// Something sealed came from it; `heard` is option 51, if it says that.
-    pub(crate) fn has_heard(&mut self, heard: Option<u8>) {
-        self.forgotten_at = None;
+    pub(crate) fn has_heard(&mut self, now: Instant, heard: Option<u8>) {
+        self.believe(now);
         self.heard_percent = heard.unwrap_or(self.heard_percent);
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod history;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
+pub(crate) mod question;
 mod reason;
 mod stall;
 pub(crate) mod thinning;
@@ -32,6 +33,7 @@ use core::time::Duration;
 use history::History;
 use mode::Cause;
 use need::{Need, Proof, Way};
+use question::Doubt;
 use stall::Stall;
 use std::net::SocketAddr;
 use thinning::Thinning;
@@ -80,10 +82,10 @@ pub(crate) struct Member {
     hint: Option<Reason>,
     /// When it fails for that.
     fails_at: Option<Instant>,
-    /// When it is taken to have forgotten the session.
-    forgotten_at: Option<Instant>,
-    /// When it was last asked whether it has, since it is said so.
+    /// When its SYN was last sent again, since it is said to have forgotten that.
     asked_at: Option<Instant>,
+    /// Whether it has forgotten the session.
+    doubt: Doubt,
     /// The key that it has shown.
     key: Option<PublicKey>,
     /// The newest of the group's keys that it was told of, and where that stands in its control
@@ -137,8 +139,8 @@ impl Member {
             probed_at: Instant::ZERO,
             hint: None,
             fails_at: None,
-            forgotten_at: None,
             asked_at: None,
+            doubt: Doubt::default(),
             key: None,
             group_key: None,
             unreachable: 0,

@@ -10,6 +10,9 @@ use core::time::Duration;
 
 /// Unanswered probes of the group space space out up to this.
 const PROBE_MAX: Duration = Duration::from_millis(500);
+/// One that does not answer is sent something this often at least, be it only a PING: when its host is there
+/// again it is found within a second, the question whether it has forgotten the session included.
+const NUDGE_AFTER: Duration = Duration::from_millis(500);
 
 impl Member {
     /// When one of them is due next; `log` is its channel's.
@@ -19,7 +22,7 @@ impl Member {
         log: Option<&GroupLog>,
         idle: Duration,
     ) -> Option<Instant> {
-        let own = self.conn.deadline();
+        let own = [self.conn.deadline(), self.question_deadline()].into_iter().flatten().min();
         if !self.is_served() {
             return own;
         }
@@ -27,7 +30,7 @@ impl Member {
             own,
             self.stall.deadline(idle),
             self.retry_at,
-            self.forgotten_at,
+            self.nudges_at(),
             self.window.asks_at(),
             log.and_then(|log| self.probe_at(log)),
             self.board.deadline(),
@@ -56,9 +59,16 @@ impl Member {
         self.stall.take_due().then_some(segment)
     }
 
-    /// Asks it what it is to be asked: about its window, and what it heard of the group.
+    /// When it is to be sent something, as it has not answered for a time-out and nothing is on its way to
+    /// it but what was sent long ago: the time-outs back off, which says nothing of when it is there again.
+    fn nudges_at(&self) -> Option<Instant> {
+        let unanswered = self.conn.tx().unanswered_since()?;
+        Some(unanswered + NUDGE_AFTER.max(self.conn.path().rtt.rto()))
+    }
+
+    /// Asks it what it is to be asked: whether it is there, about its window, and what it heard of the group.
     pub(crate) fn ask(&mut self, now: Instant, log: Option<&GroupLog>) {
-        if self.window.asks(now) {
+        if self.window.asks(now) || self.nudges_at().is_some_and(|at| at <= now) {
             self.conn.ping();
         }
         if log.and_then(|log| self.probe_at(log)).is_some_and(|at| at <= now) {

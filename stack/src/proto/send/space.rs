@@ -132,6 +132,8 @@ pub(crate) struct SendSpace {
     data_out: usize,
     backoff: u32,
     rto_base: Instant,
+    /// When something left last that must be acknowledged.
+    last_sent: Instant,
     /// The tail has been probed; what comes next is the time-out.
     probed: bool,
     /// One data segment may leave whatever the window says: a probe.
@@ -159,6 +161,7 @@ impl SendSpace {
             data_out: 0,
             backoff: 0,
             rto_base: Instant::ZERO,
+            last_sent: Instant::ZERO,
             probed: false,
             probe_allowed: false,
             given_up: 0,
@@ -196,6 +199,11 @@ impl SendSpace {
         }
     }
 
+    /// When something left last, if a time-out has gone by since anything of it was acknowledged.
+    pub(crate) fn unanswered_since(&self) -> Option<Instant> {
+        (self.backoff > 0).then_some(self.last_sent)
+    }
+
     /// Whether bytes of the data conversation are in flight.
     pub(crate) fn carries_data(&self) -> bool {
         self.data_out > 0
@@ -217,6 +225,7 @@ impl SendSpace {
                 self.rto_base = now; // RFC 6298 (5.1)
             }
             self.eliciting_out += 1;
+            self.last_sent = now;
             self.data_out += usize::from(!content.data.is_empty());
             self.path.on_sent(now, self.base + self.packets.len() as u64, u64::from(size));
             self.probe_allowed &= content.data.is_empty();

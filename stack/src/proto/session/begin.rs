@@ -9,6 +9,7 @@ use crate::proto::event::Arrival;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
 use crate::proto::time::Instant;
+use crate::seal::frame::NO_TAG;
 use crate::wire::{Features, Header, Kind, Reply};
 use std::net::SocketAddr;
 
@@ -23,6 +24,9 @@ impl Session {
         datagram: &[u8],
     ) {
         let m = &mut self.members[index];
+        if m.on_question_answered(now, arrival, header, datagram) {
+            return;
+        }
         let Some(answer) = m.on_syn_ack(now, arrival, header, datagram) else { return };
         if let AnswerKind::Again(news) = answer.kind {
             self.settle(now, index, Told::Alone(news));
@@ -31,12 +35,17 @@ impl Session {
             }
             return;
         }
-        m.need_mut().wait_until(now + self.config.declare_wait);
-        self.first_answer.get_or_insert(now);
-        self.admit(now, index, answer.features);
+        self.begin(now, index, answer.features);
     }
 
     /// A member has just been established.
+    pub(super) fn begin(&mut self, now: Instant, index: usize, features: Features) {
+        self.members[index].need_mut().wait_until(now + self.config.declare_wait);
+        self.first_answer.get_or_insert(now);
+        self.admit(now, index, features);
+    }
+
+    /// It is told what there is, if it does not come too late.
     fn admit(&mut self, now: Instant, index: usize, features: Features) {
         if self.store.base() > 0 {
             if self.members[index].restarts() > 0 {
@@ -89,17 +98,32 @@ impl Session {
         from: SocketAddr,
         (reply, bytes): (&Reply<'_>, &[u8]),
     ) {
-        if self.members[index].addr() == from {
-            self.members[index].on_reply(now, reply, bytes);
+        let m = &mut self.members[index];
+        if m.addr() == from && !m.on_question_replied(now, reply, bytes) {
+            m.on_reply(now, reply, bytes);
         }
     }
 
-    /// Somebody says, and anybody on the way may, that a receiver does not know this id of its own any more.
-    pub(crate) fn on_unknown(&mut self, now: Instant, from: SocketAddr, cid: u64) {
+    /// Somebody says that a receiver does not know this id of its own any more. With a secret its MAC shows
+    /// that it is a friend who says so; else anybody on the way may.
+    pub(crate) fn on_unknown(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        (cid, bytes): (u64, &[u8]),
+    ) {
         let found = |m: &Member| m.addr() == from && m.conn().names().remote_cid == cid;
-        if let Some(index) = self.members.iter().position(found) {
+        let Some(index) = self.members.iter().position(found) else { return };
+        if self.trust.frame().is_answer(bytes, &NO_TAG) {
             self.members[index].on_unknown(now);
+        } else {
+            self.forged += 1;
         }
+    }
+
+    /// Replies that came in a member's name and were not made by who holds the same secret.
+    pub(crate) fn forged(&self) -> u64 {
+        self.forged
     }
 
     /// An ICMP message about a datagram to this address: ends a member that has not answered yet
@@ -154,7 +178,7 @@ impl Session {
             conn.on_data_fin();
         }
         conn.book(now, incoming, ce);
-        self.members[index].has_heard(incoming.header.segment.options.heard);
+        self.members[index].has_heard(now, incoming.header.segment.options.heard);
         if let Some(ack) = &incoming.ack {
             self.on_ack(now, index, ack);
         }

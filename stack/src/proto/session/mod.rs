@@ -74,6 +74,8 @@ pub(crate) struct Session {
     /// Members that have begun again, which the application has not asked about; each once.
     renewed: VecDeque<usize>,
     renewal_told: bool,
+    /// Replies in a member's name that were not from who holds the secret, all dropped.
+    forged: u64,
 }
 
 impl Session {
@@ -120,6 +122,7 @@ impl Session {
             alone,
             renewed: VecDeque::new(),
             renewal_told: false,
+            forged: 0,
             config,
         };
         for peer in peers {
@@ -147,14 +150,19 @@ impl Session {
         let v6 = peer.is_ipv6();
         conn.path_mut().mtu = PathMtu::unicast(v6, self.longest_segment(v6));
         conn.path_mut().congestion.seed(ids.rng.u64());
+        let channel = self.channels.first().map(|_| ChannelId(0));
+        Member::new(now, (peer, conn), self.new_board(), channel, self.config.declares)
+    }
+
+    /// What is known of how a member hears the group that has heard nothing of it yet.
+    fn new_board(&self) -> Scoreboard {
         let channel = self.channels.first();
         let segment = channel.map_or(PAYLOAD_SHORT as u64, Channel::segment);
         let next = channel.map_or(0, Channel::next_pn);
-        let mut board = Scoreboard::new(algorithm, segment, INITIAL_RTO, next);
+        let mut board = Scoreboard::new(self.config.algorithm, segment, INITIAL_RTO, next);
         let v6 = channel.is_some_and(|channel| channel.addr().is_ipv6());
         board.path.mtu = PathMtu::group(v6, self.longest_segment(v6));
-        let channel = channel.map(|_| ChannelId(0));
-        Member::new(now, (peer, conn), board, channel, self.config.declares)
+        board
     }
 
     pub(crate) fn state(&self) -> SessionState {

@@ -1,26 +1,27 @@
-//! A member whose host was restarted in the middle knows nothing of the session any more. It begins again
-//! at its place, as a new one: another handshake, and it needs all of the bytes. What stays is its history.
+//! A member whose host went down in the middle, and is there again, knows nothing of the session any more. It
+//! begins again at its place, as a new one: another handshake, and it needs all of the bytes. What stays is its
+//! history.
 
 use super::Session;
 use crate::error::Reason;
 use crate::proto::conn::ids::Ids;
 use crate::proto::time::Instant;
 
-/// A host may be restarted so often within a session: an upgrade, and a few crashes. One that goes down
-/// with each try would be sent the beginning for ever, which the others pay for.
+/// A host, or what receives there, may crash or be killed so often within a session and be started again. One
+/// that goes down with each try would be sent the beginning for ever, which the others pay for. What is ended in
+/// good order says so to its senders, and does not begin again.
 pub(crate) const MAX_RESTARTS: u32 = 4;
 
 /// Why a member cannot begin again.
 const GONE: &str = "the beginning of the stream, which it needs again, is gone";
 const OFTEN: &str = "that happened too often";
 
-/// A member that begins again.
-pub(crate) struct Renewed {
+/// A member's connection ids change: by which it was found, and by which it is from now on.
+pub(crate) struct Renamed {
     /// Its place.
     pub(crate) index: usize,
-    /// The connection ids by which it was found, and by which it is from now on.
-    pub(crate) was: u64,
-    pub(crate) is: u64,
+    pub(crate) was: Option<u64>,
+    pub(crate) is: Option<u64>,
 }
 
 impl Session {
@@ -38,14 +39,37 @@ impl Session {
         self.end_member(now, index, Err(Reason::Forgotten(why)));
     }
 
-    /// Lets the next member begin again that has to, if there is one: whoever calls this has the ids that a
-    /// new association needs.
-    pub(crate) fn renew(&mut self, now: Instant, ids: &mut Ids<'_>) -> Option<Renewed> {
-        let index = self.members.iter().position(|m| m.has_forgotten(now))?;
-        let before = &self.members[index];
-        let was = before.conn().names().local_cid;
-        let mut fresh = self.new_member(now, before.addr(), before.key(), ids);
-        let is = fresh.conn().names().local_cid;
+    /// Goes on with the next question whether a member has forgotten the session, if one is due, and lets
+    /// the member begin again if it has: whoever calls this has the ids that a new association needs.
+    pub(crate) fn renew(&mut self, now: Instant, ids: &mut Ids<'_>) -> Option<Renamed> {
+        (0..self.members.len()).find_map(|index| self.renew_member(now, index, ids))
+    }
+
+    fn renew_member(&mut self, now: Instant, index: usize, ids: &mut Ids<'_>) -> Option<Renamed> {
+        let m = &mut self.members[index];
+        if let Some(was) = m.end_question(now) {
+            return Some(Renamed { index, was: Some(was), is: None });
+        }
+        if m.wants_syn(now) {
+            let (addr, key) = (m.addr(), m.key());
+            let fresh = self.new_member(now, addr, key, ids);
+            let is = Some(fresh.conn().names().local_cid);
+            let was = self.members[index].question(now, fresh);
+            return Some(Renamed { index, was, is });
+        }
+        if m.has_forgotten(now) {
+            let was = Some(m.conn().names().local_cid);
+            self.begin_again(now, index);
+            return Some(Renamed { index, was, is: None });
+        }
+        None
+    }
+
+    /// Puts what has been answered meanwhile in the place of a member that has forgotten the session.
+    fn begin_again(&mut self, now: Instant, index: usize) {
+        let board = self.new_board(); // the group has gone on since the question was asked
+        let Some((mut fresh, features)) = self.members[index].take_fresh() else { return };
+        fresh.hears_from(board);
         if self.finishing {
             fresh.conn_mut().close_data();
         }
@@ -60,7 +84,7 @@ impl Session {
             self.renewed.push_back(index);
         }
         self.renewal_told = false;
-        Some(Renewed { index, was, is })
+        self.begin(now, index, features);
     }
 
     /// The next member that has begun again since this was last asked.

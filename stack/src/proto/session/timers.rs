@@ -110,6 +110,7 @@ impl Session {
                 self.on_timer_losses(now, index, news);
             }
             Err(reason) => {
+                let reason = m.take_stranger().unwrap_or(reason);
                 if m.outcome().is_none() {
                     m.conn_mut().abort("nothing was heard of this end"); // should it still be there
                 } else {

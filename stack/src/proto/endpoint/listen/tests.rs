@@ -241,9 +241,9 @@ fn replies_to_one_source_are_bounded() {
 fn only_ids_that_were_given_here_are_said_to_be_unknown() {
     let mut lab = Lab::new(ListenTrust::Loopback);
     let cid = CidKey::new([2; 32]).id(77);
-    lab.listener.on_unknown(lab.now, &arrival(addr(1)), cid ^ 1);
+    lab.listener.on_unknown(lab.now, &arrival(addr(1)), cid ^ 1, 60);
     assert!(lab.listener.pop_reply().is_none());
-    lab.listener.on_unknown(lab.now, &arrival(addr(1)), cid);
+    lab.listener.on_unknown(lab.now, &arrival(addr(1)), cid, 60);
     let reply = lab.listener.pop_reply().unwrap().bytes;
     assert_eq!(Reply::parse(&reply), Some(Ok(Reply::new(cid, Said::Unknown))));
 }
