@@ -147,7 +147,7 @@ impl Endpoint {
     /// When to call [`Self::handle_timeout`], if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().filter_map(|s| s.deadline(self.now));
-        let receivers = self.receivers.values().filter_map(|r| r.conn.deadline());
+        let receivers = self.receivers.values().filter_map(Receiving::deadline);
         let half_open = self.listener.as_ref().and_then(Listener::deadline);
         sessions.chain(receivers).chain(self.pressure.deadline()).chain(half_open).min()
     }
