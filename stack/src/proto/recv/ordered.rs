@@ -50,10 +50,9 @@ impl Ordered {
         buffer
     }
 
-    /// Overwrites all of it, read or not.
-    fn wipe(&mut self) {
-        let window = self.ring.window();
-        self.ring.enqueue_unallocated(window);
+    /// Overwrites so many bytes from the first that was not read, whether or not there is a hole among them.
+    fn wipe(&mut self, bytes: usize) {
+        self.ring.enqueue_unallocated(bytes - self.ring.len());
         // Two pieces, where the ring wraps.
         while !self.ring.is_empty() {
             self.ring.dequeue_many(usize::MAX).zeroize();
@@ -126,7 +125,7 @@ impl Ordered {
         debug_assert_eq!(moved, 0);
         if self.wiped {
             all.zeroize();
-            self.wipe();
+            self.wipe(held + window);
         }
         self.ring = larger;
     }
@@ -173,7 +172,8 @@ impl Ordered {
 impl Drop for Ordered {
     fn drop(&mut self) {
         if self.wiped {
-            self.wipe();
+            // What was read is gone already, and memory beyond was never touched.
+            self.wipe((self.highest() - self.read_at) as usize);
         }
     }
 }
@@ -211,7 +211,7 @@ mod tests {
         let mut buffer = Ordered::wiped(8);
         buffer.accept(0, b"ab");
         buffer.accept(5, b"fg");
-        buffer.wipe();
+        buffer.wipe(7);
         assert_eq!(memory(&mut buffer), [0; 8]);
     }
 
