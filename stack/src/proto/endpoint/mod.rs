@@ -262,6 +262,9 @@ impl Endpoint {
     pub fn lingers(&self) -> bool {
         self.sessions.values().any(|s| !s.is_quiet(self.now))
             || self.receivers.values().any(|r| r.released)
+            // Their senders may take them to be open already, and are told that nobody is here any more once
+            // the third message comes.
+            || self.listener.as_ref().is_some_and(|listener| listener.half_open() > 0)
     }
 
     /// Frees what is over and given up by the application.
