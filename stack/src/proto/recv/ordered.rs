@@ -52,7 +52,7 @@ impl Ordered {
 
     /// Overwrites so many bytes from the first that was not read, whether or not there is a hole among them.
     fn wipe(&mut self, bytes: usize) {
-        self.ring.enqueue_unallocated(bytes - self.ring.len());
+        self.ring.enqueue_unallocated(bytes.saturating_sub(self.ring.len()));
         // Two pieces, where the ring wraps.
         while !self.ring.is_empty() {
             self.ring.dequeue_many(usize::MAX).zeroize();
