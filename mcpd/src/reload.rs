@@ -1,6 +1,6 @@
 //! SIGHUP: the configuration is read again while sessions run. What each session takes when it
-//! begins holds for the next one; the rest needs a restart, and the log says so. And when a key's
-//! time is over, its sessions end.
+//! begins holds for the next one, but for the rate of its key, which it follows; the rest needs a
+//! restart, and the log says so. And when a key's time is over, its sessions end.
 
 use crate::args::{self, Cli};
 use crate::report::say;
@@ -11,9 +11,13 @@ use std::mem::discriminant;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tcpxm::trust::ListenTrust;
 use transfer::destination::Root;
+
+/// The clock is looked at this often while a key is to expire: its sessions outlive it by no more
+/// (docs/security.md says so), and an idle daemon wakes rarely.
+const STEP: Duration = Duration::from_secs(60);
 
 /// Starts the thread that does it; whoever sends asks for it. What hangs while it is opened, such
 /// as a folder on a server that is gone, holds up nothing but the next reading. `at`: when it was
@@ -49,15 +53,17 @@ pub(crate) fn start(
     Ok(ask)
 }
 
-/// Waits until somebody asks, or until that time. Where the clock is set meanwhile it may be earlier, and is
-/// looked again; or later: then running sessions go on for as long, and new ones do not begin.
+/// Waits until somebody asks, or until that time, in steps: where the clock is set meanwhile, or the host
+/// sleeps, the time that passes here says nothing of that time.
 fn wait(asked: &mpsc::Receiver<()>, until: Option<SystemTime>) -> Result<(), RecvTimeoutError> {
     match until {
         None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        Some(until) => {
-            asked.recv_timeout(until.duration_since(SystemTime::now()).unwrap_or_default())
-        }
+        Some(until) => asked.recv_timeout(step(until, SystemTime::now())),
     }
+}
+
+fn step(until: SystemTime, now: SystemTime) -> Duration {
+    until.duration_since(now).unwrap_or_default().min(STEP)
 }
 
 /// Who may send, as it was last decided, and when that was.
@@ -80,7 +86,7 @@ impl Who {
         };
         let expired = permits.expired(self.at, now);
         if expired.is_empty() {
-            return; // the clock was set back
+            return; // not yet
         }
         let listening = ListenTrust::Keys(trust::admitted(&permits, keys.identity.clone(), now));
         for refusal in &expired {
@@ -131,11 +137,18 @@ fn trust_again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<(), Stri
     let decided = trust::decide(running, before).map_err(|error| error.to_string())?;
     // A list that is gone lets nobody in.
     let gone = !decided.is_for_others() && matches!(who.listening, ListenTrust::Keys(_));
-    let decided = if gone { trust::nobody(&who.listening) } else { decided };
+    let decided = if gone {
+        trust::nobody(&who.listening, shared.settings().permits.as_deref())
+    } else {
+        decided
+    };
     if discriminant(&decided.listen) != discriminant(&who.listening) {
         return Err("a secret, keys or neither are chosen at the start: restart it".to_owned());
     }
-    shared.set(Settings { permits: decided.permits, ..shared.settings() });
+    if let Some(permits) = &decided.permits {
+        shared.set(Settings { permits: Some(Arc::clone(permits)), ..shared.settings() });
+        shared.set_rates(permits);
+    }
     if let Some(listener) = shared.listener.upgrade() {
         listener.set_trust(decided.listen.clone()).map_err(|error| error.to_string())?;
     }
@@ -149,4 +162,17 @@ fn in_one_line(error: &str) -> String {
     let said = error.lines().take_while(|line| !line.starts_with("Usage:"));
     let said = said.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("For more"));
     said.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_looked_at_again_and_again() {
+        let now = SystemTime::now();
+        assert_eq!(step(now + Duration::from_secs(7), now), Duration::from_secs(7));
+        assert_eq!(step(now + Duration::from_secs(86_400), now), Duration::from_secs(60));
+        assert_eq!(step(now - Duration::from_secs(7), now), Duration::ZERO);
+    }
 }

@@ -86,6 +86,11 @@ fn no_place(
     })
 }
 
+/// What the sessions of a key may take together, by that list.
+fn rate_of(permits: &AuthorizedKeys, key: &PublicKey) -> Option<u64> {
+    permits.keys().find(|(listed, _)| *listed == key).and_then(|(_, permit)| permit.rate)
+}
+
 /// Runs until it is told to end.
 pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let watch = Watch::start_daemon().context("cannot watch for signals")?;
@@ -284,17 +289,30 @@ impl Shared {
         Ok(number)
     }
 
-    /// What the sessions of a key may take together. If the list says another rate than before, it holds for
-    /// those that begin from now on.
+    /// What the sessions of a key may take together: so much, if the list that is in force says nothing else.
     pub(crate) fn rate(&self, key: PublicKey, bits: u64) -> Arc<Rate> {
         let mut rates = lock(&self.rates);
         rates.retain(|_, rate| rate.strong_count() > 0);
-        if let Some(rate) = rates.get(&key).and_then(Weak::upgrade).filter(|r| r.bits() == bits) {
+        // A session that was held up may come with a list of before; then `set_rates` has been here already.
+        let now = self.settings().permits.and_then(|permits| rate_of(&permits, &key));
+        let bits = now.unwrap_or(bits);
+        if let Some(rate) = rates.get(&key).and_then(Weak::upgrade) {
+            rate.set(bits);
             return rate;
         }
         let rate = Arc::new(Rate::new(bits));
         rates.insert(key, Arc::downgrade(&rate));
         rate
+    }
+
+    /// Another list is in force: the rates that it says hold for the sessions that run as well. Those of a key
+    /// that has none any more keep the one they have, and those that began without one go on so.
+    pub(crate) fn set_rates(&self, permits: &AuthorizedKeys) {
+        for (key, rate) in lock(&self.rates).iter() {
+            if let (Some(rate), Some(bits)) = (rate.upgrade(), rate_of(permits, key)) {
+                rate.set(bits);
+            }
+        }
     }
 
     fn leave(&self, number: u64) {

@@ -128,8 +128,8 @@ pub(crate) fn admitted(
     ListenKeys { identity, authorized, refused }
 }
 
-/// The list of keys is gone: nobody may send.
-pub(crate) fn nobody(before: &ListenTrust) -> Decided {
+/// The list of keys is gone: nobody may send, nor may a session that was accepted by it and begins only now.
+pub(crate) fn nobody(before: &ListenTrust, list: Option<&AuthorizedKeys>) -> Decided {
     let listen = match before {
         ListenTrust::Keys(keys) => {
             let identity = Arc::clone(&keys.identity);
@@ -138,7 +138,8 @@ pub(crate) fn nobody(before: &ListenTrust) -> Decided {
         }
         other => other.clone(),
     };
-    Decided::without_keys(listen, Vec::new())
+    let permits = list.map(|list| Arc::new(list.emptied()));
+    Decided { permits, ..Decided::without_keys(listen, Vec::new()) }
 }
 
 /// This host's identity. Where none can be kept, one for as long as this process runs.
@@ -208,5 +209,25 @@ pub(crate) fn permit(
 pub(crate) fn tell(notes: &[String], quiet: bool) {
     if !quiet {
         notes.iter().for_each(say);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn without_its_list_nobody_may_anything() {
+        let identity = Arc::new(Identity::generate([5; 64]));
+        let (key, now) = (identity.public(), SystemTime::now());
+        let list = AuthorizedKeys::parse(Path::new("list"), key.to_string().as_bytes()).unwrap();
+        let before = ListenTrust::Keys(admitted(&list, identity, now));
+        let decided = nobody(&before, Some(&list));
+        let ListenTrust::Keys(keys) = decided.listen else { panic!("keys are asked for") };
+        assert!(keys.authorized.is_empty());
+        // A session that was accepted before looks here for its root and its limits.
+        let why = decided.permits.unwrap().permit(&key, now).unwrap_err();
+        assert!(matches!(why, Refusal::Unknown { .. }), "{why}");
     }
 }

@@ -107,3 +107,54 @@ fn a_verdict_that_was_given_before_still_gets_out() {
         assert_eq!(verdict.join().unwrap(), Ok(()));
     });
 }
+
+/// Carries datagrams between a sender and a listener; of the sender's only the first, until it is told to
+/// let the others pass.
+fn held_back(to: SocketAddr) -> (SocketAddr, mpsc::Sender<()>) {
+    let near = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let far = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    far.connect(to).unwrap();
+    let addr = near.local_addr().unwrap();
+    let (back_near, back_far) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+    let (release, released) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buf = vec![0; 65_536];
+        let mut first = true;
+        while let Ok((len, from)) = near.recv_from(&mut buf) {
+            if !std::mem::take(&mut first) {
+                let _ = released.recv(); // once it is told, and gone, this waits no more
+            }
+            let _ = near.connect(from).and_then(|()| far.send(&buf[..len])); // there is one sender
+        }
+    });
+    thread::spawn(move || {
+        let mut buf = vec![0; 65_536];
+        while let Ok(len) = back_far.recv(&mut buf) {
+            let _ = back_near.send(&buf[..len]);
+        }
+    });
+    (addr, release)
+}
+
+#[test]
+fn who_takes_itself_to_be_connected_is_told_before_the_listener_goes() {
+    let listener =
+        Listener::bind(ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into(), ListenTrust::Loopback))
+            .unwrap();
+    let (addr, release) = held_back(listener.local_addr());
+    let sender = Sender::connect(SenderOptions::new(SenderTrust::Loopback), &[addr]).unwrap();
+    // Its third message is on the way, and the listener has nobody yet.
+    sender.wait_started().unwrap();
+    listener.closer().shut_down(WHY, 10 * WITHIN);
+    let (teller, gone) = mpsc::channel();
+    let going = thread::spawn(move || {
+        drop(listener);
+        let _ = teller.send(());
+    });
+    let early = gone.recv_timeout(WITHIN / 2);
+    assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout), "it has gone");
+    drop(release);
+    let why = told(&sender);
+    assert!(why.contains(WHY), "{why}");
+    going.join().unwrap();
+}

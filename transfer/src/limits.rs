@@ -1,6 +1,6 @@
 //! What one sender may send: how much, and how fast.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Limits of one session; without any, what the sender and the disk can do.
@@ -15,65 +15,110 @@ pub struct Limits {
 /// A rate that sessions share: all of them together take no more.
 #[derive(Debug)]
 pub struct Rate {
-    bits: u64,
     pace: Mutex<Pace>,
 }
 
 impl Rate {
     /// Of so many bits per second.
     pub fn new(bits: u64) -> Self {
-        Self { bits, pace: Mutex::new(Pace::new(bits, Instant::now())) }
+        Self { pace: Mutex::new(Pace::new(bits, Instant::now())) }
     }
 
     /// Bits per second.
     pub fn bits(&self) -> u64 {
-        self.bits
+        self.pace().bits
     }
 
-    /// See [`Pace::piece`].
-    pub(crate) fn piece(&self, room: usize) -> usize {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).piece(room)
+    /// From now on so many bits per second, also for the sessions that run.
+    pub fn set(&self, bits: u64) {
+        self.pace().set(bits, Instant::now());
+    }
+
+    /// How much one of the sessions that share it reads at once, of so much room.
+    pub(crate) fn piece(self: &Arc<Self>, room: usize) -> usize {
+        self.pace().piece(room, Arc::strong_count(self))
     }
 
     /// See [`Pace::took`].
-    pub(crate) fn took(&self, bytes: usize, now: Instant) -> Duration {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).took(bytes, now)
+    pub(crate) fn took(&self, bytes: usize, now: Instant) -> Turn {
+        self.pace().took(bytes, now)
+    }
+
+    /// See [`Pace::left`].
+    pub(crate) fn left(&self, turn: Turn, now: Instant) -> Duration {
+        self.pace().left(turn, now)
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// At a rate bytes are taken in pieces of this much time, so that what is said beside them waits no longer.
+/// At a rate all sessions that share it take, one after the other, pieces of this much time together, each
+/// its part. So a session waits about as long for its turn, however many there are; longer where a part
+/// would be less than a byte, or while sessions are added.
 const PIECE: Duration = Duration::from_millis(50);
+
+/// The bytes that all sessions had taken when one had taken its own: once they are paid for, it goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn(u64);
 
 /// Takes bytes at a rate: who reads no faster closes the sender's window.
 #[derive(Debug)]
 struct Pace {
-    bytes_per_second: f64,
+    bits: u64,
+    /// Since then bytes are counted against the rate: those from `paid` on.
     began: Instant,
+    paid: u64,
     taken: u64,
 }
 
 impl Pace {
-    fn new(rate: u64, now: Instant) -> Self {
-        Self { bytes_per_second: (rate as f64 / 8.0).max(1.0), began: now, taken: 0 }
+    fn new(bits: u64, now: Instant) -> Self {
+        Self { bits, began: now, paid: 0, taken: 0 }
     }
 
-    /// How much to read at once, of so much room.
-    fn piece(&self, room: usize) -> usize {
-        #[expect(clippy::cast_sign_loss, reason = "neither rates nor times are negative")]
-        let piece = (self.bytes_per_second * PIECE.as_secs_f64()) as usize;
+    fn bytes_per_second(&self) -> f64 {
+        (self.bits as f64 / 8.0).max(1.0)
+    }
+
+    #[expect(clippy::cast_sign_loss, reason = "neither rates nor times are negative")]
+    fn bytes_in(&self, time: Duration) -> u64 {
+        (self.bytes_per_second() * time.as_secs_f64()) as u64
+    }
+
+    /// What was taken stays taken, and what of it is paid for was paid at the rate until now.
+    fn set(&mut self, bits: u64, now: Instant) {
+        if bits != self.bits {
+            let paid = self.paid.saturating_add(self.bytes_in(now.duration_since(self.began)));
+            (self.bits, self.began, self.paid) = (bits, now, paid.min(self.taken));
+        }
+    }
+
+    /// How much one of so many sessions reads at once, of so much room.
+    fn piece(&self, room: usize, sessions: usize) -> usize {
+        let piece = self.bytes_in(PIECE) as usize / sessions.max(1);
         piece.clamp(1, room)
     }
 
-    /// So many bytes were read: how long to wait before the next are.
-    fn took(&mut self, bytes: usize, now: Instant) -> Duration {
+    /// So many bytes were read: what their session waits for before it reads the next.
+    fn took(&mut self, bytes: usize, now: Instant) -> Turn {
         self.taken += bytes as u64;
-        let due = Duration::from_secs_f64(self.taken as f64 / self.bytes_per_second);
-        let spent = now.duration_since(self.began);
-        if spent > due + PIECE {
+        let turn = Turn(self.taken);
+        if now.duration_since(self.began) > self.due(turn) + PIECE {
             // What was not used is gone: a pause is no leave for a burst.
-            (self.began, self.taken) = (now, 0);
+            (self.began, self.paid) = (now, self.taken);
         }
-        due.saturating_sub(spent)
+        turn
+    }
+
+    /// How long it is until then, at the rate of now.
+    fn left(&self, turn: Turn, now: Instant) -> Duration {
+        self.due(turn).saturating_sub(now.duration_since(self.began))
+    }
+
+    fn due(&self, Turn(taken): Turn) -> Duration {
+        Duration::from_secs_f64(taken.saturating_sub(self.paid) as f64 / self.bytes_per_second())
     }
 }
 
@@ -84,24 +129,60 @@ mod tests {
     #[test]
     fn sessions_that_share_a_rate_get_it_once() {
         let now = Instant::now();
-        let rate = Rate { bits: 8_000_000, pace: Mutex::new(Pace::new(8_000_000, now)) };
+        let mut pace = Pace::new(8_000_000, now);
         // Each takes what one alone could: whoever comes later waits for all before it.
         for sessions in 1..=3 {
-            assert_eq!(rate.took(50_000, now), Duration::from_millis(50 * sessions));
+            let turn = pace.took(50_000, now);
+            assert_eq!(pace.left(turn, now), Duration::from_millis(50 * sessions));
         }
-        assert_eq!((Rate::new(7).bits(), Rate::new(7).piece(1 << 20)), (7, 1));
+        assert_eq!((Rate::new(7).bits(), Arc::new(Rate::new(7)).piece(1 << 20)), (7, 1));
+    }
+
+    #[test]
+    fn however_many_share_it_each_has_its_turn_soon() {
+        let rate = Arc::new(Rate::new(8_000_000));
+        let sessions: Vec<_> = (0..64).map(|_| Arc::clone(&rate)).collect();
+        drop(rate);
+        let (now, mut longest) = (Instant::now(), Duration::ZERO);
+        for rate in &sessions {
+            let turn = rate.took(rate.piece(1 << 20), now);
+            longest = longest.max(rate.left(turn, now));
+        }
+        assert!(longest > PIECE / 2 && longest <= PIECE, "{longest:?}");
+    }
+
+    #[test]
+    fn another_rate_holds_for_who_waits_already() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(8, begin);
+        let turn = pace.took(1000, begin);
+        assert_eq!(pace.left(turn, begin), Duration::from_secs(1000));
+        let later = begin + Duration::from_secs(100);
+        pace.set(8 * 900, later);
+        assert_eq!(pace.left(turn, later), Duration::from_secs(1));
+        // Slower, and what was paid for stays so.
+        let half = later + Duration::from_millis(500);
+        pace.set(8, half);
+        assert_eq!(pace.left(turn, half), Duration::from_secs(450));
+        pace.set(8_000_000, half);
+        let next = pace.took(0, half);
+        assert_eq!(pace.left(next, half), Duration::from_micros(450));
     }
 
     #[test]
     fn a_rate_is_kept_and_a_pause_earns_nothing() {
         let begin = Instant::now();
         let mut pace = Pace::new(8_000_000, begin);
-        assert_eq!(pace.piece(1 << 20), 50_000);
-        assert_eq!(pace.took(50_000, begin), Duration::from_millis(50));
+        let took = |pace: &mut Pace, at| {
+            let turn = pace.took(50_000, at);
+            pace.left(turn, at)
+        };
+        assert_eq!(pace.piece(1 << 20, 1), 50_000);
+        assert_eq!(took(&mut pace, begin), Duration::from_millis(50));
         let at = begin + Duration::from_millis(50);
-        assert_eq!(pace.took(50_000, at), Duration::from_millis(50));
+        assert_eq!(took(&mut pace, at), Duration::from_millis(50));
         let late = at + Duration::from_secs(10);
-        assert_eq!(pace.took(50_000, late), Duration::ZERO);
-        assert_eq!(pace.took(50_000, late), Duration::from_millis(50));
+        assert_eq!(took(&mut pace, late), Duration::ZERO);
+        assert_eq!(took(&mut pace, late), Duration::from_millis(50));
     }
 }

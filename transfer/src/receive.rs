@@ -1,7 +1,7 @@
 //! Receives one file from a session.
 
 use crate::destination::{Root, Shown};
-use crate::limits::Limits;
+use crate::limits::{Limits, Rate, Turn};
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, ToReceiver, ToSender, encode};
 use crate::sink::{FileSink, Finished, SinkError, Unset};
@@ -27,6 +27,10 @@ const WAITING: usize = 64;
 /// A sender that has begun says what it must within this: its offer first, and the file's digest
 /// once all data is here.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A session that waits for its turn at a rate looks this often whether it is over: less than what the daemon
+/// gives sessions to clean up when it ends.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Why a file was not received. Its text is what the sender is told.
 #[derive(Debug, Error)]
@@ -198,8 +202,7 @@ fn take<R: Incoming>(
             return Err(refused.err().unwrap_or_else(|| error.into()));
         }
     };
-    let rate = limits.rate;
-    let mut buf = vec![0; rate.as_ref().map_or(BUFFER, |rate| rate.piece(BUFFER))];
+    let mut buf = vec![0; BUFFER];
     loop {
         match messages.try_recv() {
             Ok(message) => {
@@ -209,12 +212,14 @@ fn take<R: Incoming>(
             // The end of the private stream matters once the data has ended.
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
         }
-        match receiver.read_at(&mut buf).map_err(ReceiveError::Session)? {
+        // Other sessions may have begun or ended, and the rate have changed.
+        let piece = limits.rate.as_ref().map_or(BUFFER, |rate| rate.piece(BUFFER));
+        match receiver.read_at(&mut buf[..piece]).map_err(ReceiveError::Session)? {
             ReadOutcome::Data { offset, len } => {
-                file.sink.put(offset, &buf[..len.min(buf.len())])?;
-                let wait = rate.as_ref().map(|rate| rate.took(len, Instant::now()));
-                if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
-                    thread::sleep(wait);
+                file.sink.put(offset, &buf[..len.min(piece)])?;
+                if let Some(rate) = &limits.rate {
+                    let turn = rate.took(len, Instant::now());
+                    wait_for(turn, rate, receiver, |wait| file.hear(messages, wait))?;
                 }
             }
             ReadOutcome::Empty => {}
@@ -233,6 +238,26 @@ fn take<R: Incoming>(
     // Syncing may take its time: who has given up meanwhile was told that nothing has changed here.
     let wanted = || receiver.over().map_or(Ok(()), |reason| Err(reason.to_string()));
     Ok((len, file.sink.finish_if(digest, wanted)?))
+}
+
+/// Waits until a session may read on at its rate. `hear` waits for so long at most, and less where the sender
+/// says something; and a session that is over is not waited for.
+fn wait_for<R: Incoming>(
+    turn: Turn,
+    rate: &Rate,
+    receiver: &R,
+    mut hear: impl FnMut(Duration) -> Result<(), ReceiveError>,
+) -> Result<(), ReceiveError> {
+    loop {
+        let left = rate.left(turn, Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        if let Some(reason) = receiver.over() {
+            return Err(ReceiveError::Session(io::Error::other(reason)));
+        }
+        hear(left.min(LOOK))?;
+    }
 }
 
 /// The next message, which must come soon.
@@ -257,6 +282,22 @@ struct File {
 }
 
 impl File {
+    /// Waits so long for a message, and applies it.
+    fn hear(
+        &mut self,
+        messages: &mpsc::Receiver<Heard>,
+        wait: Duration,
+    ) -> Result<(), ReceiveError> {
+        match messages.recv_timeout(wait) {
+            Ok(message) => self.apply(message?),
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => {
+                thread::sleep(wait); // its end matters once the data has ended
+                Ok(())
+            }
+        }
+    }
+
     fn apply(&mut self, message: ToReceiver) -> Result<(), ReceiveError> {
         if self.root.is_some() {
             return Err(ReceiveError::Protocol("a message follows the file's digest"));

@@ -162,6 +162,12 @@ impl AuthorizedKeys {
         new.filter_map(|(key, _)| self.permit(key, now).err()).collect()
     }
 
+    /// The same file with no key in it.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { path: self.path.clone(), permits: BTreeMap::new() }
+    }
+
     /// Every key of the file, those that have expired among them.
     pub fn keys(&self) -> impl Iterator<Item = (&PublicKey, &Permit)> {
         self.permits.iter()

@@ -24,8 +24,15 @@ pub(crate) struct Daemon {
     pub(crate) said: Option<BufReader<ChildStderr>>,
 }
 
+/// SIGHUP reaches it, even if these tests run under `nohup` or the like, which have it ignored.
+fn program() -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_mcpd")]);
+    command
+}
+
 pub(crate) fn command(root: &Path, listen: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpd"));
+    let mut command = program();
     command.arg("--root").arg(root).args(["--listen", listen, "--json"]);
     command.env("MCPD_STATE_DIR", NOWHERE);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -38,11 +45,9 @@ impl Daemon {
         Self::spawn(command.args(options))
     }
 
-    /// One that has all but its address from a file. SIGHUP reaches it, even if these tests run under
-    /// `nohup` or the like, which have it ignored.
+    /// One that has all but its address from a file.
     pub(crate) fn configured(config: &Path, last: u8) -> Self {
-        let mut command = Command::new("env");
-        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_mcpd")]);
+        let mut command = program();
         command.env("MCPD_STATE_DIR", NOWHERE);
         command.arg("--config").arg(config).args(["--listen", &format!("127.0.0.{last}:0")]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

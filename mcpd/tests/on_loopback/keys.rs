@@ -1,6 +1,7 @@
 //! Senders with keys: what their lines in `authorized_keys` allow, and until when.
 
 use crate::daemon::{Daemon, command, source};
+use rustix::process::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -47,24 +48,77 @@ fn send(addr: SocketAddr, source: &Source, to: &str) -> Option<String> {
     outcome.members.first().and_then(Delivered::failure)
 }
 
+/// Waits until so many sessions have begun: each has a file that is not whole yet.
+fn until_begun(dir: &TempDir, sessions: usize) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while fs::read_dir(dir.path().join("root")).unwrap().count() < sessions {
+        assert!(Instant::now() < until, "they do not begin");
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn a_running_session_ends_when_its_keys_time_is_over() {
-    let expiry = SystemTime::now() + Duration::from_secs(3);
-    // The copy would take twenty seconds.
-    let (_source, source) = source(20_000_000);
-    let expiry = humantime::format_rfc3339_millis(expiry);
-    let list = format!("rate=8M,expiry=\"{expiry}\" {}\n", key());
-    let (dir, mut daemon) = daemon(&list, 35);
-    let why = send(daemon.addr, &source, "file").unwrap();
-    assert!(why.contains("has expired on 20") && why.contains(&key().fingerprint()), "{why}");
-    let told = dir.path().to_str().unwrap();
-    assert!(!why.contains(told), "no path of this host: {why}");
-    let line = daemon.says("its sessions end");
-    assert!(line.contains("has expired on 20") && line.contains("line 1 of"), "{line}");
-    daemon.says("failed after"); // it had begun
+    let (_source, source) = source(100_000);
+    // It would take a quarter of an hour.
+    let (dir, mut daemon) = daemon(&format!("rate=1k {}\n", key()), 35);
+    let addr = daemon.addr;
+    let told = dir.path().to_str().unwrap().to_owned();
+    thread::scope(|scope| {
+        let running = scope.spawn(|| send(addr, &source, "file").unwrap());
+        until_begun(&dir, 1);
+        let expiry = SystemTime::now() + Duration::from_secs(4);
+        let expiry = humantime::format_rfc3339_millis(expiry);
+        let list = format!("rate=1k,expiry=\"{expiry}\" {}\n", key());
+        fs::write(dir.path().join("list"), list).unwrap();
+        daemon.signal(Signal::HUP);
+        let line = daemon.says("its sessions end");
+        assert!(line.contains("has expired on 20") && line.contains("line 1 of"), "{line}");
+        daemon.says("failed after"); // it had begun
+        let why = running.join().unwrap();
+        assert!(why.contains("has expired on 20") && why.contains(&key().fingerprint()), "{why}");
+        assert!(!why.contains(&told), "no path of this host: {why}");
+    });
     // And none begins.
-    let why = send(daemon.addr, &source, "file").unwrap();
-    assert!(why.contains("has expired on 20") && !why.contains(told), "{why}");
+    let why = send(addr, &source, "file").unwrap();
+    assert!(why.contains("has expired on 20") && !why.contains(&told), "{why}");
+    assert_eq!(fs::read_dir(dir.path().join("root")).unwrap().count(), 0);
+}
+
+#[test]
+fn another_rate_holds_for_the_sessions_that_run() {
+    let (_source, source) = source(100_000);
+    // At that rate they would take half an hour.
+    let (dir, daemon) = daemon(&format!("rate=1k {}\n", key()), 38);
+    let addr = daemon.addr;
+    thread::scope(|scope| {
+        let source = &source;
+        let running = ["a", "b"].map(|to| scope.spawn(move || send(addr, source, to)));
+        until_begun(&dir, 2);
+        fs::write(dir.path().join("list"), format!("rate=800M {}\n", key())).unwrap();
+        daemon.signal(Signal::HUP);
+        for session in running {
+            assert_eq!(session.join().unwrap(), None);
+        }
+    });
+    assert_eq!(fs::read_dir(dir.path().join("root")).unwrap().count(), 2);
+}
+
+#[test]
+fn told_to_end_it_waits_for_no_rate() {
+    let (_source, source) = source(100_000);
+    let (dir, daemon) = daemon(&format!("rate=1k {}\n", key()), 39);
+    let addr = daemon.addr;
+    let names: Vec<_> = (0..32).map(|number| number.to_string()).collect();
+    thread::scope(|scope| {
+        for to in &names {
+            scope.spawn(|| assert!(send(addr, &source, to).is_some()));
+        }
+        until_begun(&dir, names.len());
+        let (code, _, said) = daemon.terminate();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!said.contains("did not end in time"), "{said}");
+    });
     assert_eq!(fs::read_dir(dir.path().join("root")).unwrap().count(), 0);
 }
 

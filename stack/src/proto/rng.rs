@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use chacha20::ChaCha12Rng;
-use rand_core::{Rng as _, SeedableRng};
+use chacha20::{ChaCha12Rng, SerializedRngState};
+use rand_core::Rng as _;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes that one key gives before it is replaced, in bytes: with the next key (32) four blocks of `ChaCha`, which is
@@ -67,7 +67,11 @@ impl Rng {
     }
 
     fn next_key(&mut self) {
-        let mut stream = ChaCha12Rng::from_seed(*self.key);
+        // By a state that is lent: a seed is handed over, and a copy of it would stay behind. Behind the key
+        // stand the stream's number and the place in it, both 0.
+        let mut state: Zeroizing<SerializedRngState> = Zeroizing::new([0; 32 + 8 + 9]);
+        state[..32].copy_from_slice(&*self.key);
+        let mut stream = ChaCha12Rng::deserialize_state(&state);
         stream.fill_bytes(&mut *self.key);
         stream.fill_bytes(&mut *self.ahead);
         self.taken = 0;
@@ -83,6 +87,7 @@ impl fmt::Debug for Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand_core::SeedableRng;
 
     #[test]
     fn the_output_follows_from_the_seed_however_it_is_taken() {
@@ -96,6 +101,16 @@ mod tests {
         }
         assert_ne!(Rng::new([8; 32]).u64(), Rng::new([7; 32]).u64());
         assert_ne!(all[..BATCH], all[BATCH..2 * BATCH], "each key gives another batch");
+    }
+
+    #[test]
+    fn it_is_chacha_with_the_key_as_its_seed() {
+        let mut expected = [0; 40];
+        ChaCha12Rng::from_seed([7; 32]).fill_bytes(&mut expected);
+        let mut rng = Rng::new([7; 32]);
+        let first = rng.u64();
+        assert_eq!(*rng.key, expected[..32], "the next key comes first");
+        assert_eq!(first.to_le_bytes(), expected[32..]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::blocks::{self, BLOCK};
+use crate::limits::Rate;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::fs;
@@ -30,13 +31,14 @@ struct Fake {
     /// After the data: the length of the stream, or how it broke off.
     end: Result<u64, io::ErrorKind>,
     control: Script,
+    over: Option<Reason>,
     verdict: Mutex<Option<Result<(), String>>>,
 }
 
 impl Fake {
     fn new(data: Vec<(u64, Vec<u8>)>, end: Result<u64, io::ErrorKind>, said: Vec<u8>) -> Self {
         let control = Script(Arc::new(Mutex::new((said.into(), Vec::new()))));
-        Self { data: Mutex::new(data.into()), end, control, verdict: Mutex::default() }
+        Self { data: Mutex::new(data.into()), end, control, over: None, verdict: Mutex::default() }
     }
 
     fn verdict(&self) -> Result<(), String> {
@@ -52,7 +54,7 @@ impl Fake {
 
 impl Incoming for Fake {
     fn over(&self) -> Option<Reason> {
-        None
+        self.over.clone()
     }
 
     type Control = Script;
@@ -203,6 +205,28 @@ fn messages_without_sense_are_refused() {
     assert!(!told(&[offer(5), root.clone(), root]).is_empty());
     let garbage = fails(vec![], Ok(5), vec![0xff; 64]);
     assert!(garbage.contains("which no message has"), "{garbage}");
+}
+
+#[test]
+fn who_waits_for_its_rate_hears_of_the_end_and_of_what_is_said() {
+    // A byte a second: each is waited for.
+    let pieces: Vec<_> = (0..20).map(|at| (at, vec![7])).collect();
+    let over = Reason::Cancelled("the daemon is shutting down".to_owned());
+    let beyond = ToReceiver::Digests { first_block: 7, values: vec![[0; 32]] };
+    for (over, more, why) in [
+        (Some(over), vec![], "the daemon is shutting down"),
+        (None, vec![beyond], "beyond the end"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut fake = Fake::new(pieces.clone(), Ok(20), said(&[vec![offer(20)], more].concat()));
+        fake.over = over;
+        let limits = Limits { size: None, rate: Some(Arc::new(Rate::new(8))) };
+        let begin = Instant::now();
+        let failure = receive_over(&fake, (&Root::open(dir.path()).unwrap(), limits)).unwrap_err();
+        assert!(failure.to_string().contains(why), "{failure}");
+        assert!(begin.elapsed() < Duration::from_secs(5), "it took {:?}", begin.elapsed());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 }
 
 proptest! {

@@ -4,7 +4,6 @@
 //! their bytes travel in APP records under a credit of their own, so that an application that does
 //! not read never holds back the engine's records.
 
-use crate::config::Delivery;
 use crate::error::Reason;
 use crate::proto::event::ControlRead;
 use crate::proto::ranges::RangeSet;
@@ -22,6 +21,11 @@ const ENGINE_RESERVE: usize = 16 << 10;
 /// Receive buffer of the record stream. Records are taken out as they complete, so it only has to
 /// hold what arrives out of order.
 const IN_LIMIT: usize = 256 << 10;
+
+/// Bytes that are decoded at once.
+const CHUNK: usize = 4096;
+/// Most that stands in [`Control::partial`]: a record short of a byte, and the next bytes.
+const PARTIAL: usize = HEAD + MAX_BODY + CHUNK;
 
 /// Bytes of the record stream that may be sent before the peer has told its edge.
 const INITIAL_EDGE: u64 = 64 << 10;
@@ -107,7 +111,7 @@ impl Control {
             out_edge: INITIAL_EDGE,
             app_sent: 0,
             app_credit: INITIAL_CREDIT,
-            buffer: RecvBuffer::new(Delivery::Ordered, IN_LIMIT),
+            buffer: RecvBuffer::wiped(IN_LIMIT),
             partial: Zeroizing::new(Vec::new()),
             app_in: VecDeque::new(),
             app_read: 0,
@@ -279,8 +283,12 @@ impl Control {
     /// Decodes what has become complete; the engine's records go to `notices`.
     pub(crate) fn decode(&mut self, notices: &mut Vec<Notice>) -> Result<(), WireError> {
         while self.buffer.readable() {
-            let mut chunk = Zeroizing::new([0; 4096]);
+            let mut chunk = Zeroizing::new([0; CHUNK]);
             let Some((_, n)) = self.buffer.read(&mut *chunk) else { break };
+            // All at once: a vector that grows leaves copies behind, of a key maybe.
+            let held = self.partial.len();
+            debug_assert!(held + n <= PARTIAL);
+            self.partial.reserve_exact(PARTIAL.saturating_sub(held));
             self.partial.extend_from_slice(&chunk[..n]);
             let mut used = 0;
             loop {

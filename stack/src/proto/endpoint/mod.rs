@@ -147,7 +147,7 @@ impl Endpoint {
     /// When to call [`Self::handle_timeout`], if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().filter_map(|s| s.deadline(self.now));
-        let receivers = self.receivers.values().filter_map(|r| r.conn.deadline());
+        let receivers = self.receivers.values().filter_map(Receiving::deadline);
         let half_open = self.listener.as_ref().and_then(Listener::deadline);
         sessions.chain(receivers).chain(self.pressure.deadline()).chain(half_open).min()
     }
@@ -262,6 +262,9 @@ impl Endpoint {
     pub fn lingers(&self) -> bool {
         self.sessions.values().any(|s| !s.is_quiet(self.now))
             || self.receivers.values().any(|r| r.released)
+            // Their senders may take them to be open already, and are told that nobody is here any more once
+            // the third message comes.
+            || self.listener.as_ref().is_some_and(|listener| listener.half_open() > 0)
     }
 
     /// Frees what is over and given up by the application.

@@ -36,6 +36,11 @@ impl RecvBuffer {
         }
     }
 
+    /// One for ordered delivery that overwrites what was read: keys are among it.
+    pub(crate) fn wiped(capacity: usize) -> Self {
+        Self::Ordered(Ordered::wiped(capacity))
+    }
+
     /// Takes the bytes that stand at `offset` of the stream. Where they overlap what is here
     /// already, the first ones stay, whatever the new ones are.
     pub(crate) fn accept(&mut self, offset: u64, bytes: &[u8]) -> Accepted {

@@ -53,6 +53,16 @@ impl Keys {
             self.used = true;
             self.before_until = self.before_until.min(now + self.overlap);
         }
+        self.forget(now);
+    }
+
+    /// When the one before is to be forgotten.
+    fn deadline(&self) -> Option<Instant> {
+        self.before.as_ref().map(|_| self.before_until)
+    }
+
+    /// Forgets the one before if its time is over: overwritten, it reads nothing for who gets at this memory.
+    fn forget(&mut self, now: Instant) {
         self.before.take_if(|_| now >= self.before_until);
     }
 }
@@ -152,6 +162,16 @@ impl GroupRx {
     /// Control brought a key.
     pub(crate) fn take_key(&mut self, now: Instant, key: GroupKey, overlap: Duration) {
         self.keys.take(now, key, overlap);
+    }
+
+    /// When [`Self::on_timer`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.keys.deadline()
+    }
+
+    /// A key that was replaced goes when its time is over, whatever else comes.
+    pub(crate) fn on_timer(&mut self, now: Instant) {
+        self.keys.forget(now);
     }
 
     /// The system has joined the group.
@@ -337,7 +357,11 @@ mod tests {
         assert_eq!(wants(&mut group, end, SENDER, 1, 2), None);
         group.record(t + before, 3, 2, false);
         assert_eq!(wants(&mut group, end, SENDER, 1, 2), None, "and no datagram makes it last");
-        group.record(end, 4, 2, false);
-        assert!(group.keys.before.is_none(), "it is forgotten");
+        // It is forgotten when it is over, and not only when another datagram comes.
+        assert_eq!(group.deadline(), Some(end));
+        group.on_timer(t + before);
+        assert!(group.keys.before.is_some());
+        group.on_timer(end);
+        assert!(group.keys.before.is_none() && group.deadline().is_none());
     }
 }

@@ -5,6 +5,7 @@ use super::limits;
 use crate::proto::ranges::RangeSet;
 use core::fmt;
 use smoltcp::storage::RingBuffer;
+use zeroize::Zeroize;
 
 /// Receive buffer that hands the stream out in order.
 pub(crate) struct Ordered {
@@ -16,6 +17,8 @@ pub(crate) struct Ordered {
     /// Received beyond the first hole; never touches `next`.
     beyond: RangeSet,
     end: Option<u64>,
+    /// What was read, and all of it in the end, is overwritten: it carries keys.
+    wiped: bool,
 }
 
 impl fmt::Debug for Ordered {
@@ -36,6 +39,23 @@ impl Ordered {
             read_at: 0,
             beyond: RangeSet::new(),
             end: None,
+            wiped: false,
+        }
+    }
+
+    /// One for bytes that are not to be found in memory once they were read.
+    pub(super) fn wiped(capacity: usize) -> Self {
+        let mut buffer = Self::new(capacity);
+        buffer.wiped = true;
+        buffer
+    }
+
+    /// Overwrites so many bytes from the first that was not read, whether or not there is a hole among them.
+    fn wipe(&mut self, bytes: usize) {
+        self.ring.enqueue_unallocated(bytes.saturating_sub(self.ring.len()));
+        // Two pieces, where the ring wraps.
+        while !self.ring.is_empty() {
+            self.ring.dequeue_many(usize::MAX).zeroize();
         }
     }
 
@@ -103,11 +123,26 @@ impl Ordered {
         moved -= larger.enqueue_slice(&all[..held]);
         moved -= larger.write_unallocated(0, &all[held..]);
         debug_assert_eq!(moved, 0);
+        if self.wiped {
+            all.zeroize();
+            self.wipe(held + window);
+        }
         self.ring = larger;
     }
 
     pub(super) fn read(&mut self, buf: &mut [u8]) -> Option<(u64, usize)> {
-        let (offset, n) = (self.read_at, self.ring.dequeue_slice(buf));
+        let (offset, mut n) = (self.read_at, 0);
+        if self.wiped {
+            // Two pieces, where the ring wraps.
+            while n < buf.len() && !self.ring.is_empty() {
+                let piece = self.ring.dequeue_many(buf.len() - n);
+                buf[n..n + piece.len()].copy_from_slice(piece);
+                n += piece.len();
+                piece.zeroize();
+            }
+        } else {
+            n = self.ring.dequeue_slice(buf);
+        }
         self.read_at += n as u64;
         (n > 0).then_some((offset, n))
     }
@@ -134,9 +169,51 @@ impl Ordered {
     }
 }
 
+impl Drop for Ordered {
+    fn drop(&mut self) {
+        if self.wiped {
+            // What was read is gone already, and memory beyond was never touched.
+            self.wipe((self.highest() - self.read_at) as usize);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All bytes of the ring's memory.
+    fn memory(buffer: &mut Ordered) -> Vec<u8> {
+        let (held, window) = (buffer.ring.len(), buffer.ring.window());
+        let mut all = vec![0; held + window];
+        buffer.ring.enqueue_unallocated(window);
+        assert_eq!(buffer.ring.read_allocated(0, &mut all), all.len());
+        all
+    }
+
+    #[test]
+    fn what_was_read_is_not_kept_where_it_carries_keys() {
+        for (new, kept) in [(Ordered::new as fn(usize) -> _, true), (Ordered::wiped, false)] {
+            let (mut buffer, mut buf) = (new(8), [0; 8]);
+            // It wraps, and a later segment comes first.
+            for round in 0..3 {
+                let at = round * 5;
+                buffer.accept(at + 3, b"de");
+                buffer.accept(at, b"abc");
+                assert_eq!(buffer.read(&mut buf[..2]), Some((at, 2)));
+                assert_eq!(buffer.read(&mut buf), Some((at + 2, 3)));
+                assert_eq!(&buf[..3], b"cde");
+            }
+            buffer.grow(12);
+            assert_eq!(memory(&mut buffer).iter().any(|&byte| byte != 0), kept);
+        }
+        // In the end also what nobody has read, and what waited beyond a hole.
+        let mut buffer = Ordered::wiped(8);
+        buffer.accept(0, b"ab");
+        buffer.accept(5, b"fg");
+        buffer.wipe(7);
+        assert_eq!(memory(&mut buffer), [0; 8]);
+    }
 
     #[test]
     fn waits_for_the_hole_and_wraps() {

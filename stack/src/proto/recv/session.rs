@@ -507,8 +507,17 @@ impl Receiving {
         self.changed = true;
     }
 
+    /// When [`Self::on_timer`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let group = self.group.as_ref().and_then(GroupRx::deadline);
+        self.conn.deadline().into_iter().chain(group).min()
+    }
+
     /// Fires what is due.
     pub(crate) fn on_timer(&mut self, now: Instant) {
+        if let Some(group) = &mut self.group {
+            group.on_timer(now);
+        }
         match self.conn.on_timer(now) {
             Ok((Fired::Nothing, _)) => {}
             Ok((Fired::Probe, _)) => self.conn.ping(),

@@ -1,6 +1,6 @@
-use super::{Control, Notice, wipe};
+use super::{Control, Notice, PARTIAL, wipe};
 use crate::proto::event::ControlRead;
-use crate::wire::record::INITIAL_CREDIT;
+use crate::wire::record::{INITIAL_CREDIT, MAX_BODY};
 use crate::wire::{MAX_OFFSET, OffsetList, Record};
 use core::ops::Range;
 use proptest::prelude::*;
@@ -48,6 +48,24 @@ fn an_application_that_does_not_read_does_not_hold_back_the_engine() {
     assert_eq!(read_all(&mut b).len() as u64, taken);
     flush(&mut b, &mut a, &mut notices);
     assert!(a.app_write(&flood) > 0, "reading gives credit back");
+}
+
+#[test]
+fn a_record_that_comes_in_pieces_is_not_moved_about() {
+    let (mut a, mut b) = (Control::new(), Control::new());
+    let mut notices = Vec::new();
+    a.push(&Record::Joined);
+    flush(&mut a, &mut b, &mut notices);
+    let place = b.partial.as_ptr();
+    // As long as they get, and in steps that fit no record.
+    for _ in 0..2 {
+        a.push(&Record::App(&[7; MAX_BODY]));
+        flush(&mut a, &mut b, &mut notices);
+    }
+    a.push(&Record::GroupKey { id: 1, key: [9; 32], overlap_ms: 5 });
+    flush(&mut a, &mut b, &mut notices);
+    assert_eq!((notices.len(), b.partial.as_ptr()), (2, place));
+    assert!(b.partial.capacity() >= PARTIAL);
 }
 
 #[test]
