@@ -248,6 +248,16 @@ enum Outages {
     Aimed,
 }
 
+/// What says that the receiver of a packet does not know its session, made by who has no secret.
+fn unknown(packet: &Packet) -> Packet {
+    let cid = u64::from_be_bytes(packet.bytes[CID].try_into().unwrap());
+    let mut bytes = vec![0; Reply::MAX_LEN];
+    let len = Reply::new(cid, Said::Unknown).emit(&mut bytes);
+    bytes.truncate(len);
+    FrameKey::open().sign_answer(&mut bytes, &[0; 16]);
+    Packet { to: addr(0), from: packet.to, bytes }
+}
+
 /// What a first receiver's way is like to whom somebody says all the time that the other end is unknown.
 fn outages(when: Outages, attacker: &Attacker, times: Rc<Cell<u32>>) -> crate::hand::Path {
     let (plan, mut down_until, mut next) = (attacker.clone(), None, None);
@@ -255,12 +265,7 @@ fn outages(when: Outages, attacker: &Attacker, times: Rc<Cell<u32>>) -> crate::h
         let next_at = *next.get_or_insert(now + SECOND / 2);
         let to_first = n == 1 && !packet.to.ip().is_multicast();
         if to_first {
-            let cid = u64::from_be_bytes(packet.bytes[CID].try_into().unwrap());
-            let mut bytes = vec![0; Reply::MAX_LEN];
-            let len = Reply::new(cid, Said::Unknown).emit(&mut bytes);
-            bytes.truncate(len);
-            FrameKey::open().sign_answer(&mut bytes, &[0; 16]);
-            plan.send(0, DELAY / 2, Packet { to: addr(0), from: packet.to, bytes });
+            plan.send(0, DELAY / 2, unknown(&packet));
         }
         let answers = n == 0 && packet.from == addr(1) && Sort::of(&packet) == Sort::SynAck;
         if down_until.is_some_and(|until| now < until) {
@@ -326,12 +331,7 @@ fn that_somebody_says_so_changes_nothing() {
             let sort = Sort::of(&packet);
             seen.set(seen.get() + u32::from(sort == Sort::Syn));
             if n > 0 && !packet.to.ip().is_multicast() {
-                let cid = u64::from_be_bytes(packet.bytes[CID].try_into().unwrap());
-                let mut bytes = vec![0; Reply::MAX_LEN];
-                let len = Reply::new(cid, Said::Unknown).emit(&mut bytes);
-                bytes.truncate(len);
-                FrameKey::open().sign_answer(&mut bytes, &[0; 16]);
-                plan.send(0, DELAY / 2, Packet { to: addr(0), from: packet.to, bytes });
+                plan.send(0, DELAY / 2, unknown(&packet));
             }
             vec![(DELAY, packet)]
         };
