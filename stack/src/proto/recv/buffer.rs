@@ -18,7 +18,7 @@ pub(crate) enum Accepted {
     Refused,
 }
 
-/// Receive buffer of one session; one allocation at creation, one copy in, one copy out.
+/// Receive buffer of one session; memory comes with the bytes, one copy in, one copy out.
 #[derive(Debug)]
 pub(crate) enum RecvBuffer {
     /// The stream in order, as TCP does.
@@ -69,7 +69,6 @@ impl RecvBuffer {
     }
 
     /// Makes room for `capacity` bytes in all, if that is more than there is; what is here stays.
-    /// Copies once: not for every segment.
     pub(crate) fn grow(&mut self, capacity: usize) {
         match self {
             Self::Ordered(b) => b.grow(capacity),

@@ -3,11 +3,11 @@
 use super::ahead::Ahead;
 use super::buffer::{Accepted, end_agrees};
 use super::limits;
+use super::ring::Ring;
 use crate::proto::ranges::RangeSet;
 use crate::wire::MAX_OFFSET;
 use core::fmt;
 use core::ops::Range;
-use smoltcp::storage::RingBuffer;
 use std::collections::VecDeque;
 
 /// Bytes that stand together, in the stream and in the queue.
@@ -26,7 +26,7 @@ impl Entry {
 /// Receive buffer that hands segments out as they came.
 pub(crate) struct Unordered {
     /// The bytes of all entries, one after the other.
-    queue: RingBuffer<'static, u8>,
+    queue: Ring,
     entries: VecDeque<Entry>,
     /// All that is here or was, and all that the application holds.
     received: RangeSet,
@@ -55,7 +55,7 @@ impl fmt::Debug for Unordered {
 impl Unordered {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            queue: RingBuffer::new(vec![0; capacity]),
+            queue: Ring::new(capacity),
             entries: VecDeque::new(),
             received: RangeSet::new(),
             highest: 0,
@@ -165,15 +165,7 @@ impl Unordered {
     }
 
     pub(super) fn grow(&mut self, capacity: usize) {
-        if capacity <= self.queue.capacity() {
-            return;
-        }
-        let mut all = vec![0; self.queue.len()];
-        let mut moved = self.queue.dequeue_slice(&mut all);
-        let mut larger = RingBuffer::new(vec![0; capacity]);
-        moved -= larger.enqueue_slice(&all);
-        debug_assert_eq!(moved, 0);
-        self.queue = larger;
+        self.queue.grow(capacity);
         self.advance_edge();
     }
 
@@ -181,7 +173,7 @@ impl Unordered {
         let entry = self.entries.front_mut()?;
         let offset = entry.offset;
         let n = entry.len.min(buf.len());
-        let n = self.queue.dequeue_slice(&mut buf[..n]);
+        let n = self.queue.take(&mut buf[..n]);
         entry.offset += n as u64;
         entry.len -= n;
         if entry.len == 0 {
@@ -233,14 +225,8 @@ impl Unordered {
 }
 
 /// Queues bytes of the stream, for which there is room.
-fn put(
-    queue: &mut RingBuffer<'static, u8>,
-    entries: &mut VecDeque<Entry>,
-    offset: u64,
-    bytes: &[u8],
-) {
-    let written = queue.enqueue_slice(bytes);
-    debug_assert_eq!(written, bytes.len());
+fn put(queue: &mut Ring, entries: &mut VecDeque<Entry>, offset: u64, bytes: &[u8]) {
+    queue.push(bytes);
     match entries.back_mut() {
         Some(last) if last.end() == offset => last.len += bytes.len(),
         _ => entries.push_back(Entry { offset, len: bytes.len() }),
