@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use sim::registry::{self, Entry};
 use sim::sweep::{self, Known};
-use sim::throughput::{grid, measure_all};
+use sim::throughput::grid;
 use sim::trace::Writer;
 use sim::{parallel, pick};
 use std::fs;
@@ -42,8 +42,12 @@ enum Command {
         /// Seed of every cell.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Measure so many seeds, from that one on, and print their mean and its standard error: losses
+        /// leave much to chance, and two builds are compared by means.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        count: u64,
         /// Print what became of each run as well.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "count")]
         details: bool,
     },
     /// Measures smoltcp's own TCP over the same lines, beside ours: 100 Mbit/s, 20 ms.
@@ -89,7 +93,7 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Command::Grid { only, seed, details } => measure_grid(&only, seed, details),
+        Command::Grid { only, seed, count, details } => measure_grid(&only, (seed, count), details),
         Command::Rival => {
             rival();
             ExitCode::SUCCESS
@@ -133,20 +137,35 @@ fn rival() {
     }
 }
 
-/// Prints the table of the cells whose names contain `only`.
-fn measure_grid(only: &str, seed: u64, details: bool) -> ExitCode {
+/// Prints the table of the cells whose names contain `only`, with so many seeds from the first on.
+fn measure_grid(only: &str, (seed, count): (u64, u64), details: bool) -> ExitCode {
     let cells: Vec<_> = grid().into_iter().filter(|c| c.to_string().contains(only)).collect();
     if cells.is_empty() {
         eprintln!("no cell's name contains {only}");
         return ExitCode::from(2);
     }
-    for (cell, share) in cells.iter().zip(measure_all(&cells, seed)) {
-        println!("{cell}\t{share:.5}");
+    let runs: Vec<_> =
+        cells.iter().flat_map(|c| (seed..seed + count).map(move |s| (*c, s))).collect();
+    let shares = parallel::map(&runs, |(cell, seed)| cell.measure(*seed));
+    for (cell, shares) in cells.iter().zip(shares.chunks(runs.len() / cells.len())) {
+        let (mean, error) = mean(shares);
+        match shares {
+            [_] => println!("{cell}\t{mean:.5}"),
+            _ => println!("{cell}\t{mean:.5}\t±{error:.5}"),
+        }
         if details {
             println!("{}", cell.scenario(seed).run());
         }
     }
     ExitCode::SUCCESS
+}
+
+/// The mean of some shares and its standard error.
+fn mean(shares: &[f64]) -> (f64, f64) {
+    let n = shares.len() as f64;
+    let mean = shares.iter().sum::<f64>() / n;
+    let squares: f64 = shares.iter().map(|share| (share - mean).powi(2)).sum();
+    (mean, (squares / (n - 1.0) / n).sqrt())
 }
 
 /// Prints scenario, seed and the hash of what was sent, a line each, in the registry's order.
