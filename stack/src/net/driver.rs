@@ -216,6 +216,9 @@ impl Driver {
         if inner.endpoint.poll_timeout().is_some_and(|at| at <= now) {
             inner.endpoint.handle_timeout(now);
         }
+        if inner.handles == 0 {
+            inner.endpoint.close_listener(); // or whoever comes would hold up the end
+        }
         self.alone = if inner.handles > 0 { None } else { self.alone.or(Some(now)) };
         self.end_by = inner.end_by;
     }

@@ -32,9 +32,12 @@ impl Channel {
         let (run, whole) = (self.cursor.run(), self.cursor.next(self.segment, store.end()));
         let limit = if led {
             edges(members, &whole, Member::is_multicast).min()
-        } else {
+        } else if store.is_source() {
             // Who is far behind is not to keep the others from being tried: it hears, and has no use for it.
             edges(members, &whole, Member::is_tried).max()
+        } else {
+            // Nobody is farther behind than the ring, and in order nothing is taken from beyond an edge.
+            edges(members, &whole, Member::is_tried).min()
         };
         let limit = limit.map_or(whole.end, |edge| edge.min(whole.end));
         // A run that ends here is as good as the end of the stream.

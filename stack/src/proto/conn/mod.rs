@@ -89,6 +89,8 @@ pub(crate) struct Conn {
     /// Why this side aborted: said again whenever the peer shows that it does not know.
     aborted: Option<String>,
     last_heard: Instant,
+    /// It is not taken to be silent before: its host is asked something else, and answers.
+    bears_until: Instant,
     /// Something that was sent to the peer alone has arrived.
     reached: bool,
     idle_timeout: Duration,
@@ -156,6 +158,7 @@ impl Conn {
             last_heard: now,
             reached: false,
             idle_timeout,
+            bears_until: now,
             keepalive_at: now + idle_timeout / KEEPALIVES,
             linger_until: None,
             closing: None,
@@ -285,6 +288,16 @@ impl Conn {
     /// Asks the peer for an answer with the next datagram.
     pub(crate) fn ping(&mut self) {
         self.ping_due = true;
+    }
+
+    /// Whatever it does not do, it is not given up before.
+    pub(crate) fn bears_until(&self) -> Instant {
+        self.bears_until
+    }
+
+    /// Its silence ends it no sooner than then, but after twice as long as usual whatever is said.
+    pub(crate) fn bear(&mut self, until: Instant) {
+        self.bears_until = until.min(self.last_heard + self.idle_timeout * 2);
     }
 
     /// Ends the association at once and tells the peer why (RST, RFC 9293, 3.10.5).
@@ -486,7 +499,7 @@ impl Conn {
         let closing =
             self.control_fin.is_wanted().then(|| now.since(*self.closing.get_or_insert(now)));
         let quiet_or_closing = closing.map_or(quiet, |c| c.max(quiet));
-        if quiet_or_closing >= self.idle_timeout && !self.is_over() {
+        if quiet_or_closing >= self.idle_timeout && now >= self.bears_until && !self.is_over() {
             return Err(Reason::Silent(self.idle_timeout));
         }
         if quiet >= self.idle_timeout / KEEPALIVES && now >= self.keepalive_at {

@@ -9,9 +9,14 @@ use crate::proto::event::{Action, Arrival, ReceiverId, Stranger};
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
 use crate::wire::{Features, Header, Kind, Reply, SYN_LEN, Said, VERSION, frozen_syn};
+use zeroize::Zeroize;
 
 /// Congestion experienced (RFC 3168, 5).
 const CE: u8 = 0b11;
+
+/// Why a SYN is refused.
+const CROWDED: &str = "too many sessions wait to be accepted";
+const CLOSING: &str = "the listener is closing";
 
 impl Endpoint {
     /// Takes one datagram.
@@ -22,8 +27,10 @@ impl Endpoint {
         let ce = arrival.ecn & CE == CE;
         match header.encap.kind {
             Kind::Handshake => self.on_handshake(now, arrival, (&header, header_len), datagram),
-            Kind::Data | Kind::Control => {
+            Kind::Data => self.on_unicast(now, arrival, header, header_len, datagram, ce),
+            Kind::Control => {
                 self.on_unicast(now, arrival, header, header_len, datagram, ce);
+                datagram.zeroize(); // opened in place: a key may stand in what is not read over for long
             }
             Kind::Group => self.on_group(now, (arrival, ce), (header, header_len), datagram),
         }
@@ -105,7 +112,9 @@ impl Endpoint {
         (header, header_len): (&Header, usize),
         datagram: &[u8],
     ) {
-        let Self { listener, owners, owners_by_syn, receivers, incoming, config, rng, .. } = self;
+        let Self {
+            listener, closing, owners, owners_by_syn, receivers, incoming, config, rng, ..
+        } = self;
         let Some(listener) = listener else { return };
         // A short SYN would make the answer an amplification.
         if datagram.len() < SYN_LEN {
@@ -122,9 +131,9 @@ impl Endpoint {
             }
             return;
         }
-        if incoming.len() >= config.backlog {
-            let why = (hello.cid, "too many sessions wait to be accepted");
-            listener.refuse(now, arrival, why, datagram, door);
+        let crowded = (incoming.len() >= config.backlog).then_some(CROWDED);
+        if let Some(why) = closing.then_some(CLOSING).or(crowded) {
+            listener.refuse(now, arrival, (hello.cid, why), datagram, door);
             return;
         }
         let taken = |id| owners.contains_key(&id);

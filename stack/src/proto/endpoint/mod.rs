@@ -57,6 +57,8 @@ pub struct Endpoint {
     groups: Groups,
     /// If SYNs are answered.
     listener: Option<Listener>,
+    /// No session begins here any more.
+    closing: bool,
     /// Established, not yet accepted.
     incoming: VecDeque<ReceiverId>,
     incoming_changed: bool,
@@ -88,6 +90,7 @@ impl Endpoint {
             owners_by_syn: BTreeMap::new(),
             groups: Groups::default(),
             listener,
+            closing: false,
             incoming: VecDeque::new(),
             incoming_changed: false,
             stranger_told: false,
@@ -98,7 +101,8 @@ impl Endpoint {
     }
 
     /// Takes one read from a socket: one datagram, or a train of them with `arrival.stride`.
-    /// Whatever the bytes are, it does not panic.
+    /// Whatever the bytes are, it does not panic. They are opened in place; control, which may carry keys,
+    /// is overwritten.
     pub fn handle_datagram(&mut self, now: Instant, arrival: &Arrival, bytes: &mut [u8]) {
         self.now = now;
         let stride = if arrival.stride == 0 { bytes.len().max(1) } else { arrival.stride };
@@ -255,6 +259,12 @@ impl Endpoint {
         for session in self.sessions.values_mut() {
             session.on_unreachable(now, to, why);
         }
+    }
+
+    /// No session begins here any more: SYNs are refused, but those that were answered may go on to be told
+    /// why.
+    pub fn close_listener(&mut self) {
+        self.closing = true;
     }
 
     /// Whether sessions still have datagrams to send or to answer: the driver should go on for as

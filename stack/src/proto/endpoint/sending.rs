@@ -73,8 +73,8 @@ impl Endpoint {
         session.and_then(|session| session.member(member.index)).map_or(0, Member::restarts)
     }
 
-    /// How many replies came in the name of a session's members that were not made by who holds the same
-    /// secret: all dropped.
+    /// How many replies said, in the name of a session's members, that they know nothing of it, and were not
+    /// made by who holds the same secret: all dropped.
     pub fn forged_replies(&self, session: SessionId) -> u64 {
         self.sessions.get(&session).map_or(0, Session::forged)
     }

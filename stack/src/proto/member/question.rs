@@ -17,6 +17,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Time-outs within which a question's SYN is answered: if it is not, the path does not work, and the
 /// question ends with nothing learned.
 const ANSWERED_WITHIN: u32 = 2;
+/// Time-outs from an answer to the end of a question, at most: a wait, an answer to the second SYN, a wait.
+const ENDS_WITHIN: u32 = 1 + ANSWERED_WITHIN + 1;
 
 /// What is thought of a member that is said to have forgotten the session.
 #[derive(Debug, Default)]
@@ -27,7 +29,8 @@ pub(super) struct Doubt {
     question: Option<Question>,
     /// There is no other before this.
     not_before: Option<Instant>,
-    /// Somebody answered the last question who is not who was there before.
+    /// Why the last question was answered by nobody who could begin again: another key, another version, no
+    /// place.
     stranger: Option<Reason>,
 }
 
@@ -131,9 +134,7 @@ impl Member {
             return None;
         }
         if unanswered {
-            let stranger = question.fresh.hint.take();
-            doubt.stranger = stranger
-                .filter(|why| matches!(why, Reason::HostKeyChanged { .. } | Reason::NoHostKey));
+            doubt.stranger = question.fresh.hint.take().or(doubt.stranger.take());
         }
         doubt.not_before = Some(now + PAUSE);
         doubt.question.take().map(|question| question.cid())
@@ -170,7 +171,7 @@ impl Member {
         header: (&Header, usize),
         datagram: &[u8],
     ) -> bool {
-        let until = now + self.answers_within();
+        let within = self.answers_within();
         let Some(question) = self.asked_by(header.0.encap.cid) else { return false };
         let Some(answer) = question.fresh.on_syn_ack(now, arrival, header, datagram) else {
             return true;
@@ -181,7 +182,9 @@ impl Member {
             Stage::Second | Stage::Last(_) => Stage::Last(answer.features),
             Stage::Waits | Stage::Over => return true,
         };
-        question.until = until;
+        question.until = now + within;
+        // It is there: what it is asked is answered before it is given up for its silence.
+        self.conn.bear(now + within * ENDS_WITHIN);
         self.conn.ping();
         true
     }

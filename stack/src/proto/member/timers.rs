@@ -11,8 +11,9 @@ use core::time::Duration;
 /// Unanswered probes of the group space space out up to this.
 const PROBE_MAX: Duration = Duration::from_millis(500);
 /// One that does not answer is sent something this often at least, be it only a PING: when its host is there
-/// again it is found within a second, the question whether it has forgotten the session included.
-const NUDGE_AFTER: Duration = Duration::from_millis(500);
+/// again it is found within a second, the question whether it has forgotten the session included, which takes
+/// two time-outs and 3.5 round trips.
+const NUDGE_AFTER: Duration = Duration::from_millis(250);
 
 impl Member {
     /// When one of them is due next; `log` is its channel's.
@@ -28,7 +29,7 @@ impl Member {
         }
         let timers = [
             own,
-            self.stall.deadline(idle),
+            self.stall.deadline(idle).map(|at| at.max(self.conn.bears_until())),
             self.retry_at,
             self.nudges_at(),
             self.window.asks_at(),
@@ -41,13 +42,14 @@ impl Member {
 
     /// RFC 9293, 3.8.3: data that is not acknowledged at all ends the connection, even if the peer
     /// answers otherwise. A closed window is no such case: nothing is on its way then. Whether that
-    /// has lasted as long as it may; `owed`: whether it is so now.
+    /// has lasted as long as it may; `owed`: whether it is so now. While it answers whether it has forgotten the
+    /// session it may last.
     pub(crate) fn is_stalled(&mut self, now: Instant, owed: bool, idle: Duration) -> bool {
         if !owed {
             self.stall.end();
             return false;
         }
-        let lasts = self.stall.lasts(now, self.served, idle);
+        let lasts = now >= self.conn.bears_until() && self.stall.lasts(now, self.served, idle);
         self.stall.tries(now, self.conn.last_heard(), idle);
         lasts
     }

@@ -1,7 +1,9 @@
 //! Nothing is talked down: not to another suite, not to another version.
 
-use super::{CID, LEN, SECOND, Sort, addr, by_keys, by_secret, give, group_source, net, tapped};
-use crate::hand::{App, DELAY, Packet, outcome, straight};
+use super::{
+    CID, LEN, SECOND, Sort, addr, by_keys, by_secret, give, group_source, net, reply, tapped,
+};
+use crate::hand::{App, DELAY, outcome, straight};
 use core::time::Duration;
 use tcpxm::config::SessionConfig;
 use tcpxm::error::Reason;
@@ -92,6 +94,21 @@ fn with_a_secret_a_strangers_syn_of_another_version_is_not_answered() {
     }
 }
 
+/// Who comes when the listener's owner has gone keeps it from nothing.
+#[test]
+fn a_listener_that_closes_begins_nothing() {
+    let trust = by_keys();
+    let syn = syn(&trust);
+    let mut net = net(1, &trust.1, straight());
+    net.nodes[1].endpoint.close_listener();
+    let [refusal] = &give(&mut net, 1, addr(0), &syn)[..] else { panic!("no reply") };
+    let cid = u64::from_be_bytes(syn[CID].try_into().unwrap());
+    let said = Reply::new(cid, Said::Refused("the listener is closing"));
+    assert_eq!(Reply::parse(&refusal.bytes), Some(Ok(said)));
+    assert_eq!(net.nodes[1].endpoint.held(), Held::default());
+    assert!(!net.nodes[1].endpoint.lingers());
+}
+
 /// What comes of a session that is replied to by a host of this version, which signs as everybody can.
 fn replied(trust: &(SenderTrust, ListenTrust), version: u8) -> Option<Result<(), Reason>> {
     let (tap, path) = tapped();
@@ -100,12 +117,8 @@ fn replied(trust: &(SenderTrust, ListenTrust), version: u8) -> Option<Result<(),
     let mut app = App::with(&mut net, config(), LEN, trust.0.clone());
     net.pump();
     let syn = tap.borrow()[0].1.clone();
-    let cid = u64::from_be_bytes(syn.bytes[CID].try_into().unwrap());
-    let mut bytes = vec![0; Reply::MAX_LEN];
-    let len = Reply { version, cid, said: Said::OtherVersion }.emit(&mut bytes);
-    bytes.truncate(len);
-    FrameKey::open().sign_answer(&mut bytes, syn.bytes.last_chunk().unwrap());
-    net.fly(0, DELAY, Packet { to: addr(0), from: addr(1), bytes });
+    let tag = syn.bytes.last_chunk().unwrap();
+    net.fly(0, DELAY, reply(&syn, version, Said::OtherVersion, tag));
     assert!(app.finish(&mut net, CONNECT + SECOND));
     outcome(&net, &app, 0)
 }

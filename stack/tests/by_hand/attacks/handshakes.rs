@@ -2,8 +2,8 @@
 //! anew where everybody can sign, answered by somebody else.
 
 use super::{
-    Attacker, CID, LEN, SECOND, Sort, addr, by_keys, by_secret, end, group_source, identity, net,
-    patience, play,
+    Attacker, LEN, SECOND, Sort, addr, by_keys, by_secret, end, group_source, identity, net,
+    patience, play, reply,
 };
 use crate::hand::{App, DELAY, Net, Node, Packet};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use tcpxm::config::SessionConfig;
 use tcpxm::seal::FrameKey;
 use tcpxm::trust::{ListenKeys, ListenTrust, SenderKeys, SenderTrust};
-use tcpxm::wire::{Reply, Said};
+use tcpxm::wire::Said;
 
 /// Where the attacker is; as a node it is the last.
 fn elsewhere() -> SocketAddr {
@@ -126,15 +126,9 @@ fn replies_that_anybody_can_sign_are_hints() {
                 Box::new(move |_, _, packet| {
                     if Sort::of(&packet) == Sort::Syn && budget > 0 {
                         budget -= 1;
-                        let cid = u64::from_be_bytes(packet.bytes[CID].try_into().unwrap());
-                        let mut bytes = vec![0; Reply::MAX_LEN];
-                        let len = Reply { version, cid, said }.emit(&mut bytes);
-                        bytes.truncate(len);
-                        FrameKey::open()
-                            .sign_answer(&mut bytes, packet.bytes.last_chunk().unwrap());
+                        let tag = packet.bytes.last_chunk().unwrap();
                         for delay in [DELAY / 2, DELAY * 2, DELAY * 20] {
-                            let (to, from) = (packet.from, packet.to);
-                            plan.send(0, delay, Packet { to, from, bytes: bytes.clone() });
+                            plan.send(0, delay, reply(&packet, version, said, tag));
                         }
                     }
                     vec![(DELAY, packet)]

@@ -25,7 +25,9 @@ use std::sync::Arc;
 use tcpxm::config::{Delivery, EndpointConfig, SessionConfig};
 use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::event::Arrival;
+use tcpxm::seal::FrameKey;
 use tcpxm::trust::{CidKey, Identity, ListenKeys, ListenTrust, Secret, SenderKeys, SenderTrust};
+use tcpxm::wire::{Reply, Said, TAG_LEN};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const LEN: u64 = 300_000;
@@ -166,6 +168,17 @@ pub(super) fn give(net: &mut Net, n: usize, from: SocketAddr, bytes: &[u8]) -> V
         said.extend(chunks.map(|bytes| Packet { to: t.to, from: to, bytes: bytes.to_vec() }));
     }
     said
+}
+
+/// A reply to a datagram on its way from the first node, of a version, as everybody can sign it. `tag`: that of
+/// a SYN, or zeros.
+pub(super) fn reply(packet: &Packet, version: u8, said: Said<'_>, tag: &[u8; TAG_LEN]) -> Packet {
+    let cid = u64::from_be_bytes(packet.bytes[CID].try_into().unwrap());
+    let mut bytes = vec![0; Reply::MAX_LEN];
+    let len = Reply { version, cid, said }.emit(&mut bytes);
+    bytes.truncate(len);
+    FrameKey::open().sign_answer(&mut bytes, tag);
+    Packet { to: addr(0), from: packet.to, bytes }
 }
 
 /// Everything that passes, with the node that it goes to.

@@ -1,8 +1,8 @@
 //! A receiver that is started anew in the middle of a session, and somebody who only says so.
 
 use super::{
-    Attacker, CID, LEN, SECOND, Sort, addr, by_keys, by_secret, end, group_source, identity, net,
-    patience, play,
+    Attacker, LEN, SECOND, Sort, addr, by_keys, by_secret, end, group_source, identity, net,
+    patience, play, reply,
 };
 use crate::hand::{App, DELAY, Net, Packet, outcome, straight};
 use core::time::Duration;
@@ -14,10 +14,9 @@ use tcpxm::error::Reason;
 use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::endpoint::held::Held;
 use tcpxm::proto::event::MemberId;
-use tcpxm::seal::FrameKey;
 use tcpxm::stats::MemberReport;
 use tcpxm::trust::{CidKey, ListenKeys, ListenTrust, SenderTrust};
-use tcpxm::wire::{Reply, Said};
+use tcpxm::wire::{Said, TAG_LEN, VERSION};
 
 const LONG: u64 = 20 << 20;
 
@@ -175,6 +174,27 @@ fn another_key_at_the_same_address_is_not_the_host_that_was_restarted() {
     assert_eq!(net.nodes[1].endpoint.accept(), None);
 }
 
+/// Its host was upgraded meanwhile: the sender says that, and not that it heard nothing.
+#[test]
+fn who_was_started_anew_with_another_version_is_named() {
+    let trust = by_keys();
+    let (mut net, mut app) = under_way(&trust);
+    let (other, theirs) = (Attacker::default(), VERSION + 1);
+    let answers = other.clone();
+    net.path = Box::new(move |_, n, packet: Packet| {
+        if n != 1 || Sort::of(&packet) != Sort::Syn {
+            return vec![(DELAY, packet)];
+        }
+        let tag = packet.bytes.last_chunk().unwrap();
+        answers.send(0, DELAY, reply(&packet, theirs, Said::OtherVersion, tag));
+        Vec::new()
+    });
+    other.enter(&mut net);
+    restart(&mut net, &mut app, &trust.1, 77);
+    assert!(run(&mut net, &mut app, SECOND * 25), "it is found by its silence");
+    assert_eq!(outcome(&net, &app, 0), Some(Err(Reason::Version { theirs, ours: VERSION })));
+}
+
 /// Started anew, with another key of connection ids: it says nothing of ids that it does not know.
 #[test]
 fn without_its_key_of_ids_it_says_nothing_of_them() {
@@ -203,8 +223,11 @@ fn without_its_key_of_ids_it_says_nothing_of_them() {
 /// Down for some seconds, in which the sender's time-outs back off: it begins within a second all the same.
 #[test]
 fn who_was_down_for_seconds_begins_again_within_a_second() {
-    // With a group its probes ask as well; a lone one has its time-outs only.
-    for (receivers, halves) in [(1, 7), (1, 16), (2, 7), (2, 16)] {
+    // With a group its probes ask as well; a lone one has its time-outs only. The last is there again when it
+    // would be given up for its silence half a second later.
+    let far = Duration::from_millis(25);
+    let cases = [1, 2].map(|r| [(r, 7, DELAY), (r, 16, DELAY), (r, 19, DELAY), (r, 7, far)]);
+    for (receivers, halves, delay) in cases.concat() {
         let (down, trust) = (SECOND / 2 * halves, by_secret("s"));
         let (mut net, mut app) = under_way_to(receivers, &trust);
         let sent = Rc::new(Cell::new(0));
@@ -212,7 +235,13 @@ fn who_was_down_for_seconds_begins_again_within_a_second() {
         net.path = Box::new(move |_, n, packet: Packet| {
             let alone = n == 1 && !packet.to.ip().is_multicast();
             seen.set(seen.get() + u32::from(alone));
-            vec![(DELAY, packet)]
+            vec![(delay, packet)]
+        });
+        // A while for the round trip to be known.
+        let known = net.now + SECOND / 4;
+        net.run(SECOND, |net| {
+            app.serve(net);
+            net.now < known
         });
         net.nodes[1].dead = true;
         let settled = net.now + SECOND * 2;
@@ -225,14 +254,15 @@ fn who_was_down_for_seconds_begins_again_within_a_second() {
             }
             net.now < until
         });
-        // One in half a second that asks whether it is there, and what backed-off time-outs repeat.
-        let halves = until.since(settled).as_millis() as u32 / 500;
+        // One in a quarter of a second that asks whether it is there, and what backed-off time-outs repeat.
+        let quarters = until.since(settled).as_millis() as u32 / 250;
         let sent = sent.get();
-        assert!((halves - 1..=3 * halves).contains(&sent), "{sent} in {halves} halves of a second");
+        assert!((quarters - 1..=2 * quarters).contains(&sent), "{sent} in {quarters} quarters");
         assert_eq!(outcome(&net, &app, 0), None, "{down:?}");
         net.nodes[1].dead = false;
         restart(&mut net, &mut app, &trust.1, 77);
         assert!(begins_again(&mut net, &mut app, SECOND), "{down:?}: not within a second");
+        assert_eq!(outcome(&net, &app, 0), None, "{receivers} receivers, {down:?}");
         assert_eq!(report(&net, &app, 0).restarts, 1);
         assert!(app.finish(&mut net, SECOND * 20));
         assert_eq!(app.got, vec![LONG; receivers]);
@@ -250,12 +280,7 @@ enum Outages {
 
 /// What says that the receiver of a packet does not know its session, made by who has no secret.
 fn unknown(packet: &Packet) -> Packet {
-    let cid = u64::from_be_bytes(packet.bytes[CID].try_into().unwrap());
-    let mut bytes = vec![0; Reply::MAX_LEN];
-    let len = Reply::new(cid, Said::Unknown).emit(&mut bytes);
-    bytes.truncate(len);
-    FrameKey::open().sign_answer(&mut bytes, &[0; 16]);
-    Packet { to: addr(0), from: packet.to, bytes }
+    reply(packet, VERSION, Said::Unknown, &[0; TAG_LEN])
 }
 
 /// What a first receiver's way is like to whom somebody says all the time that the other end is unknown.
