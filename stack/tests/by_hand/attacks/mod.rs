@@ -6,6 +6,7 @@ mod downgrade;
 mod handshakes;
 mod ids;
 mod insider;
+mod memory;
 mod outage;
 mod replays;
 mod restart;
