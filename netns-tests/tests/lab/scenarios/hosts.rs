@@ -13,15 +13,21 @@ const SOON: Duration = Duration::from_secs(15);
 /// An address of the network that nobody has.
 const NOBODY: &str = "10.77.0.200";
 
-pub(super) fn one_is_killed_midway() {
-    let lab = Lab::bridge(3);
-    let mut daemons = lab.daemons();
+/// A copy to all three of a lab, in which the second has its daemon killed once a third has arrived.
+fn copy_and_kill(lab: &Lab, second: &mut Daemon) -> Copy {
     let mut args = vec!["--rate".to_owned(), "100M".to_owned()];
     args.push(lab.source(LEN).display().to_string());
     args.extend(lab.all());
-    let running = Copy::start(&lab, &args);
+    let running = Copy::start(lab, &args);
     wait_for("a third has arrived", SOON, || lab.bytes(2).1 > LEN / 3);
-    daemons[1].kill();
+    second.kill();
+    running
+}
+
+pub(super) fn one_is_killed_midway() {
+    let lab = Lab::bridge(3);
+    let mut daemons = lab.daemons();
+    let running = copy_and_kill(&lab, &mut daemons[1]);
     let done = running.wait();
     assert_eq!(done.code, Some(3), "{done:#?}");
     assert_eq!(done.text(1, "status"), "failed");
@@ -42,12 +48,7 @@ pub(super) fn one_is_killed_midway() {
 pub(super) fn one_is_killed_and_started_again() {
     let lab = Lab::bridge(3);
     let mut daemons = lab.daemons();
-    let mut args = vec!["--rate".to_owned(), "100M".to_owned()];
-    args.push(lab.source(LEN).display().to_string());
-    args.extend(lab.all());
-    let running = Copy::start(&lab, &args);
-    wait_for("a third has arrived", SOON, || lab.bytes(2).1 > LEN / 3);
-    daemons[1].kill();
+    let running = copy_and_kill(&lab, &mut daemons[1]);
     daemons[1] = Daemon::start(&lab, 2, &lab.folder(2));
     let begin = Instant::now();
     wait_for("it gets the file again", SOON, || {

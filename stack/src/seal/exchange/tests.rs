@@ -120,41 +120,36 @@ fn x25519(identity: &Identity) -> [u8; 32] {
     noise::remote(&one).unwrap()
 }
 
-#[test]
-fn a_bad_third_message_changes_nothing() {
+/// A responder that waits for the third message, and that message.
+fn before_the_third() -> (Responder, Vec<u8>) {
     let credentials = secret('s');
     let mut buf = [0; MAX_MESSAGE];
     let one = Initiator::new(credentials.clone(), [1; 32]);
     let len = one.first(PREFIXES[0], &mut buf);
     let first = buf[..len].to_vec();
     let given = (PREFIXES[0], &first[..]);
-    let (mut two, len) =
+    let (two, len) =
         Responder::answer(&credentials, [2; 32], given, PREFIXES[1], &mut buf).unwrap();
-    let second = buf[..len].to_vec();
-    let answered = one.second(PREFIXES[0], PREFIXES[1], &second).unwrap();
+    let answered = one.second(PREFIXES[0], PREFIXES[1], &buf[..len]).unwrap();
     let (len, _) = answered.third(PREFIXES[2], &mut buf).unwrap();
-    for at in [0, 1, 40, len - 1] {
-        let mut bad = buf[..len].to_vec();
+    (two, buf[..len].to_vec())
+}
+
+#[test]
+fn a_bad_third_message_changes_nothing() {
+    let (mut two, third) = before_the_third();
+    for at in [0, 1, 40, third.len() - 1] {
+        let mut bad = third.clone();
         bad[at] ^= 1;
         assert!(two.third(PREFIXES[2], &bad).is_err());
     }
-    assert!(two.third(b"another", &buf[..len]).is_err());
-    assert!(two.third(PREFIXES[2], &buf[..len]).is_ok());
+    assert!(two.third(b"another", &third).is_err());
+    assert!(two.third(PREFIXES[2], &third).is_ok());
 }
 
 #[test]
 fn bad_third_messages_are_borne_for_a_while() {
-    let credentials = secret('s');
-    let mut buf = [0; MAX_MESSAGE];
-    let one = Initiator::new(credentials.clone(), [1; 32]);
-    let len = one.first(PREFIXES[0], &mut buf);
-    let first = buf[..len].to_vec();
-    let given = (PREFIXES[0], &first[..]);
-    let (mut two, len) =
-        Responder::answer(&credentials, [2; 32], given, PREFIXES[1], &mut buf).unwrap();
-    let answered = one.second(PREFIXES[0], PREFIXES[1], &buf[..len]).unwrap();
-    let (len, _) = answered.third(PREFIXES[2], &mut buf).unwrap();
-    let third = buf[..len].to_vec();
+    let (mut two, third) = before_the_third();
     for _ in 0..BORNE {
         assert!(!two.is_spoiled());
         assert!(two.third(b"another", &third).is_err());

@@ -1,9 +1,12 @@
 //! A receiver written by hand, from the wire's and the seal's public parts: a member that holds the keys of a
 //! session and of its group, and does with them what it likes. It answers, and acknowledges all that it gets.
 
-use super::{Sort, addr};
-use crate::hand::Packet;
+use super::{Attacker, Sort, addr, by_secret, net};
+use crate::hand::{App, DELAY, Net, Packet};
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use tcpxm::config::SessionConfig;
 use tcpxm::seal::exchange::Message;
 use tcpxm::seal::{Credentials, KeyChain, Keys, MAX_MESSAGE, Responder, SealKey, Suite};
 use tcpxm::trust::SenderTrust;
@@ -14,6 +17,28 @@ use tcpxm::wire::{
 
 const CID: u64 = 0x1234_5678_9abc_def0;
 const ISS: Seq = Seq(77);
+
+/// A session of this many bytes with three receivers: the last node is a member that keeps all keys that it is
+/// told, and everything that comes to the group.
+pub(super) fn with_insider(config: SessionConfig, len: u64) -> (Net, App, Rc<RefCell<Insider>>) {
+    let trust = by_secret("s");
+    let attacker = Attacker::default();
+    let insider = Rc::new(RefCell::new(Insider::new(addr(3), &trust.0)));
+    let (plan, inside) = (attacker.clone(), insider.clone());
+    let path = move |_, n, packet: Packet| {
+        if n == 3 || n == 1 && Sort::of(&packet) == Sort::Group {
+            for reply in inside.borrow_mut().take(&packet) {
+                plan.send(0, DELAY, reply);
+            }
+        }
+        if n == 3 { Vec::new() } else { vec![(DELAY, packet)] }
+    };
+    let mut net = net(3, &trust.1, Box::new(path));
+    net.nodes[3].dead = true;
+    attacker.enter(&mut net);
+    let app = App::with(&mut net, config, len, trust.0.clone());
+    (net, app, insider)
+}
 
 /// A key of the group, by its id.
 type GroupKey = (u8, [u8; 32]);

@@ -1,10 +1,10 @@
 //! Packet numbers: an outage of any length, numbers that nobody sent, and the group's next key in time.
 
-use super::insider::Insider;
-use super::{Attacker, SECOND, Sort, addr, by_secret, group_source, net};
+use super::insider::{Insider, with_insider};
+use super::{SECOND, Sort, addr, by_secret, group_source, net};
 use crate::hand::{App, DELAY, Net, Packet, outcome};
 use core::time::Duration;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use tcpxm::config::SessionConfig;
 use tcpxm::proto::event::MemberId;
@@ -96,23 +96,8 @@ const TURNS: u64 = 50;
 /// A member that holds the group's key makes up packets in each turn from some time on. The others get it
 /// all, most of it by the group.
 fn insider_forges(what: &str, forge: impl Fn(&Insider, u64) -> Vec<Packet>) {
-    let trust = by_secret("s");
     let len = 12 << 20;
-    let attacker = Attacker::default();
-    let insider = Rc::new(RefCell::new(Insider::new(addr(3), &trust.0)));
-    let (plan, inside) = (attacker.clone(), insider.clone());
-    let path = move |_, n, packet: Packet| {
-        if n == 3 || n == 1 && Sort::of(&packet) == Sort::Group {
-            for reply in inside.borrow_mut().take(&packet) {
-                plan.send(0, DELAY, reply);
-            }
-        }
-        if n == 3 { Vec::new() } else { vec![(DELAY, packet)] }
-    };
-    let mut net = net(3, &trust.1, Box::new(path));
-    net.nodes[3].dead = true;
-    attacker.enter(&mut net);
-    let mut app = App::with(&mut net, group_source(len), len, trust.0.clone());
+    let (mut net, mut app, insider) = with_insider(group_source(len), len);
     let mut forged = 0;
     let done = net.run(SECOND * 20, |net| {
         app.feed(net);

@@ -1,10 +1,10 @@
 //! Keys that are taken back while their sessions run, and members that are shut out of the group.
 
-use super::insider::Insider;
-use super::{Attacker, SECOND, Sort, addr, by_secret, end, group_source, identity, net, secret};
+use super::insider::with_insider;
+use super::{SECOND, Sort, addr, by_secret, end, group_source, identity, net, secret};
 use crate::hand::{App, DELAY, Net, Packet, outcome, straight};
 use core::time::Duration;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -158,33 +158,16 @@ fn a_key_that_is_not_authorized_is_told_so_and_nobody_accepts_it() {
     assert_eq!(net.nodes[1].endpoint.held(), Held::default(), "something is kept of it");
 }
 
-/// The last node is a member that keeps all keys that it is told, and everything that comes to the group.
-fn with_insider(len: u64) -> (Net, App, Rc<RefCell<Insider>>) {
-    let trust = by_secret("s");
-    let attacker = Attacker::default();
-    let insider = Rc::new(RefCell::new(Insider::new(addr(3), &trust.0)));
-    let (plan, inside) = (attacker.clone(), insider.clone());
-    let path = move |_, n, packet: Packet| {
-        if n == 3 || n == 1 && Sort::of(&packet) == Sort::Group {
-            for reply in inside.borrow_mut().take(&packet) {
-                plan.send(0, DELAY, reply);
-            }
-        }
-        if n == 3 { Vec::new() } else { vec![(DELAY, packet)] }
-    };
-    let mut net = net(3, &trust.1, Box::new(path));
-    net.nodes[3].dead = true;
-    attacker.enter(&mut net);
-    let config = SessionConfig { rate: Some(60_000_000), ..group_source(len) };
-    let app = App::with(&mut net, config, len, trust.0.clone());
-    (net, app, insider)
+/// A session that lasts while something is done to it.
+fn at_60_mbit(len: u64) -> SessionConfig {
+    SessionConfig { rate: Some(60_000_000), ..group_source(len) }
 }
 
 #[test]
 fn who_is_shut_out_cannot_open_what_comes_after_the_change_of_key() {
     let len = 30 << 20;
     for excluded in [true, false] {
-        let (mut net, mut app, insider) = with_insider(len);
+        let (mut net, mut app, insider) = with_insider(at_60_mbit(len), len);
         let until = |net: &mut Net, app: &mut App, limit: Duration| {
             let begin = net.now;
             net.run(limit * 2, |net| {
@@ -234,7 +217,7 @@ fn a_change_of_key_does_not_spoil_the_trial() {
     let mut net = net(4, &trust.1, Box::new(path));
     net.nodes[4].dead = true; // so that the others wait for it, and begin when a key may be replaced
     let begin = net.now;
-    let config = SessionConfig { rate: Some(60_000_000), ..group_source(len) };
+    let config = at_60_mbit(len);
     let start = far * 2 + config.start_wait;
     let mut app = App::with(&mut net, config, len, trust.0.clone());
     let session = app.session;
@@ -265,7 +248,7 @@ fn a_change_of_key_does_not_spoil_the_trial() {
 #[test]
 fn a_stale_key_of_the_group_opens_nothing() {
     let len = 20 << 20;
-    let (mut net, mut app, insider) = with_insider(len);
+    let (mut net, mut app, insider) = with_insider(at_60_mbit(len), len);
     let (mut shut_out, mut forged) = (None, 0);
     let done = net.run(SECOND * 20, |net| {
         app.feed(net);
