@@ -12,6 +12,7 @@ pub mod event;
 pub(crate) mod member;
 pub(crate) mod ranges;
 pub(crate) mod recv;
+pub(crate) mod ring;
 pub mod rng;
 pub(crate) mod send;
 pub(crate) mod session;

@@ -8,6 +8,7 @@ use crate::error::Reason;
 use crate::proto::event::ControlRead;
 use crate::proto::ranges::RangeSet;
 use crate::proto::recv::buffer::{Accepted, RecvBuffer};
+use crate::proto::ring::Ring;
 use crate::wire::record::{HEAD, INITIAL_CREDIT, MAX_BODY, Parsed};
 use crate::wire::{Record, WireError};
 use core::ops::Range;
@@ -29,22 +30,6 @@ const PARTIAL: usize = HEAD + MAX_BODY + CHUNK;
 
 /// Bytes of the record stream that may be sent before the peer has told its edge.
 const INITIAL_EDGE: u64 = 64 << 10;
-
-/// Overwrites the first bytes of a ring: keys are among what control carries, and are not to be found in
-/// memory once they have arrived.
-fn wipe(ring: &mut VecDeque<u8>, bytes: usize) {
-    let (first, second) = ring.as_mut_slices();
-    let in_first = bytes.min(first.len());
-    first[..in_first].zeroize();
-    second[..bytes - in_first].zeroize();
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        let all = self.out.len();
-        wipe(&mut self.out, all);
-    }
-}
 
 /// A record of the peer's engine, for the owner to act upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +63,7 @@ pub(crate) enum Notice {
 #[derive(Debug)]
 pub(crate) struct Control {
     /// Unacknowledged bytes; the first stands at stream offset `out_base`.
-    out: VecDeque<u8>,
+    out: Ring,
     out_base: u64,
     /// First byte never sent.
     out_next: u64,
@@ -103,7 +88,7 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn new() -> Self {
         Self {
-            out: VecDeque::new(),
+            out: Ring::wiped(OUT_LIMIT),
             out_base: 0,
             out_next: 0,
             out_acked: RangeSet::new(),
@@ -134,18 +119,10 @@ impl Control {
         if self.closed {
             return;
         }
-        let (at, len) = (self.out.len(), record.emit_len());
-        if self.out.capacity() < at + len {
-            // Moved by hand: what stood there, a key maybe, is not left behind.
-            let mut larger = VecDeque::with_capacity((at + len).next_power_of_two());
-            larger.extend(&self.out);
-            wipe(&mut self.out, at);
-            self.out = larger;
-        }
-        // The ring's end may wrap, and `emit` wants one slice.
-        let mut bytes = Zeroizing::new(vec![0; len]);
+        let mut bytes = Zeroizing::new(vec![0; record.emit_len()]);
         record.emit(&mut bytes);
-        self.out.extend(&*bytes);
+        self.out.grow(self.out.len() + bytes.len());
+        self.out.push(&bytes);
     }
 
     /// How long the body of a record may be that the application causes, with what it says of its
@@ -224,16 +201,7 @@ impl Control {
 
     /// Copies bytes that [`Self::take`] gave. None of them is acknowledged yet.
     pub(crate) fn copy(&self, range: &Range<u64>, to: &mut [u8]) {
-        if to.is_empty() {
-            return;
-        }
-        let start = (range.start - self.out_base) as usize;
-        let (a, b) = self.out.as_slices();
-        let (in_a, in_b) = (a.len().min(start), start.saturating_sub(a.len()));
-        let n = (a.len() - in_a).min(to.len());
-        let (front, rest) = to.split_at_mut(n);
-        front.copy_from_slice(&a[in_a..in_a + n]);
-        rest.copy_from_slice(&b[in_b..in_b + rest.len()]);
+        self.out.copy((range.start - self.out_base) as usize, to);
     }
 
     pub(crate) fn on_acked(&mut self, range: Range<u64>) {
@@ -244,9 +212,7 @@ impl Control {
         if let Some(first) = self.out_acked.first()
             && first.start <= self.out_base
         {
-            let n = ((first.end - self.out_base) as usize).min(self.out.len());
-            wipe(&mut self.out, n);
-            self.out.drain(..n);
+            self.out.skip((first.end - self.out_base) as usize);
             self.out_base = first.end;
         }
     }

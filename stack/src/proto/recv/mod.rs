@@ -11,6 +11,5 @@ mod limits;
 mod ordered;
 pub(crate) mod pns;
 pub(crate) mod pressure;
-mod ring;
 pub(crate) mod session;
 mod unordered;

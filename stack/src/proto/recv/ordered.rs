@@ -2,8 +2,8 @@
 
 use super::buffer::{Accepted, end_agrees};
 use super::limits;
-use super::ring::Ring;
 use crate::proto::ranges::RangeSet;
+use crate::proto::ring::Ring;
 use core::fmt;
 
 /// Receive buffer that hands the stream out in order.

@@ -3,8 +3,8 @@
 use super::ahead::Ahead;
 use super::buffer::{Accepted, end_agrees};
 use super::limits;
-use super::ring::Ring;
 use crate::proto::ranges::RangeSet;
+use crate::proto::ring::Ring;
 use crate::wire::MAX_OFFSET;
 use core::fmt;
 use core::ops::Range;

@@ -1,10 +1,9 @@
-use super::{Control, Notice, PARTIAL, wipe};
+use super::{Control, Notice, PARTIAL};
 use crate::proto::event::ControlRead;
 use crate::wire::record::{INITIAL_CREDIT, MAX_BODY};
 use crate::wire::{MAX_OFFSET, OffsetList, Record};
 use core::ops::Range;
 use proptest::prelude::*;
-use std::collections::VecDeque;
 
 /// Moves a range of one side's bytes to the other.
 fn deliver(from: &Control, to: &mut Control, range: &Range<u64>) -> bool {
@@ -198,18 +197,6 @@ fn ranges_pass_and_a_malformed_list_ends_the_stream() {
     // HAVE, of 2 bytes: a unit, and half a range.
     assert!(b.accept(a.out_end(), &[8, 0, 2, 0, 0]));
     assert!(b.decode(&mut Vec::new()).is_err());
-}
-
-#[test]
-fn what_was_acknowledged_is_overwritten() {
-    let mut ring: VecDeque<u8> = (1..=8).collect();
-    ring.rotate_left(3);
-    ring.drain(..2);
-    ring.extend([21, 22]); // its end has come round
-    let before = ring.clone();
-    wipe(&mut ring, 5);
-    assert!(ring.iter().take(5).all(|byte| *byte == 0));
-    assert!(ring.iter().skip(5).eq(before.iter().skip(5)));
 }
 
 /// However often it is laid out anew, and wherever its end is.

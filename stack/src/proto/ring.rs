@@ -10,7 +10,7 @@ const LEAST: usize = 4096;
 
 /// Allocated: queued and not yet taken. Unallocated: the rest of the room, in which bytes beyond a hole
 /// stand already.
-pub(super) struct Ring {
+pub(crate) struct Ring {
     held: RingBuffer<'static, u8>,
     /// Bytes that it may hold; [`Self::held`] has memory for as many of them as were needed so far.
     capacity: usize,
@@ -29,12 +29,12 @@ impl fmt::Debug for Ring {
 }
 
 impl Ring {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self::of(capacity, false)
     }
 
     /// One for bytes that are not to be found in memory once they were taken out.
-    pub(super) fn wiped(capacity: usize) -> Self {
+    pub(crate) fn wiped(capacity: usize) -> Self {
         Self::of(capacity, true)
     }
 
@@ -42,50 +42,50 @@ impl Ring {
         Self { held: RingBuffer::new(Vec::new()), capacity, wiped }
     }
 
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
     /// Bytes queued.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.held.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
     /// Bytes for which there is room.
-    pub(super) fn window(&self) -> usize {
+    pub(crate) fn window(&self) -> usize {
         self.capacity - self.len()
     }
 
     /// Room for `capacity` bytes in all, if that is more than there is.
-    pub(super) fn grow(&mut self, capacity: usize) {
+    pub(crate) fn grow(&mut self, capacity: usize) {
         self.capacity = self.capacity.max(capacity);
     }
 
     /// Queues bytes, for which there is room.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.provide(self.len() + bytes.len());
         let written = self.held.enqueue_slice(bytes);
         debug_assert_eq!(written, bytes.len());
     }
 
     /// Puts bytes behind those queued, with so many between; there is room for both.
-    pub(super) fn put(&mut self, gap: usize, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, gap: usize, bytes: &[u8]) {
         self.provide(self.len() + gap + bytes.len());
         let written = self.held.write_unallocated(gap, bytes);
         debug_assert_eq!(written, bytes.len());
     }
 
     /// Queues so many of the bytes that were put behind those queued.
-    pub(super) fn join(&mut self, bytes: usize) {
+    pub(crate) fn join(&mut self, bytes: usize) {
         self.held.enqueue_unallocated(bytes);
     }
 
     /// Takes out as many bytes as `buf` has room for and are queued, and gives their number.
-    pub(super) fn take(&mut self, buf: &mut [u8]) -> usize {
+    pub(crate) fn take(&mut self, buf: &mut [u8]) -> usize {
         if !self.wiped {
             return self.held.dequeue_slice(buf);
         }
@@ -100,6 +100,31 @@ impl Ring {
         taken
     }
 
+    /// Copies queued bytes, the first of them those behind `at` others.
+    pub(crate) fn copy(&self, at: usize, to: &mut [u8]) {
+        let mut done = 0;
+        // Two pieces, where the ring wraps.
+        while done < to.len() {
+            let piece = self.held.get_allocated(at + done, to.len() - done);
+            if piece.is_empty() {
+                debug_assert!(false, "so many are not queued");
+                return;
+            }
+            to[done..done + piece.len()].copy_from_slice(piece);
+            done += piece.len();
+        }
+    }
+
+    /// Drops so many of the queued bytes, all at most.
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        let mut left = bytes;
+        while left > 0 && !self.held.is_empty() {
+            let piece = self.held.dequeue_many(left);
+            left -= piece.len();
+            self.wiped.then(|| piece.zeroize());
+        }
+    }
+
     /// Sees to it that there is memory for `bytes`, queued ones and what is put behind them. It doubles, so
     /// that a byte is moved once on average.
     fn provide(&mut self, bytes: usize) {
@@ -107,7 +132,11 @@ impl Ring {
         if bytes <= self.held.capacity() {
             return;
         }
-        let memory = bytes.next_power_of_two().max(LEAST).min(self.capacity);
+        self.replace(bytes.next_power_of_two().max(LEAST).min(self.capacity));
+    }
+
+    /// Goes on in other memory, a larger piece; gives what it had before.
+    fn replace(&mut self, memory: usize) -> RingBuffer<'static, u8> {
         let mut larger = RingBuffer::new(vec![0; memory]);
         // Each byte to its place: first what is queued, then all that may stand behind it.
         let mut left = self.held.len();
@@ -118,7 +147,7 @@ impl Ring {
         }
         let mut at = 0;
         self.drain(|piece| at += larger.write_unallocated(at, piece));
-        self.held = larger;
+        core::mem::replace(&mut self.held, larger)
     }
 
     /// Empties its memory, all of it: what is queued, what nobody has taken, what stands beyond a hole.
@@ -153,6 +182,13 @@ mod tests {
         all
     }
 
+    /// Whether a byte is left in the memory that it moves away from.
+    fn leaves_something(ring: &mut Ring) -> bool {
+        let mut before = ring.replace(64);
+        before.enqueue_unallocated(before.window());
+        (0..before.len()).any(|at| before.get_allocated(at, 1) != [0])
+    }
+
     #[test]
     fn memory_comes_with_the_bytes() {
         let mut ring = Ring::new(2 << 20);
@@ -182,13 +218,18 @@ mod tests {
             }
             assert_eq!(memory(&mut ring).iter().any(|&byte| byte != 0), kept);
         }
-        // In the end also what nobody has taken, and what waits beyond a hole; and where it moved from.
-        let mut ring = Ring::wiped(8);
-        ring.put(0, b"ab");
-        ring.join(2);
-        ring.put(3, b"fg");
-        memory(&mut ring);
-        assert_eq!(memory(&mut ring), [0; 8]);
+        for (new, kept) in [(Ring::new as fn(usize) -> _, true), (Ring::wiped, false)] {
+            // Also what is not wanted, where it moved from, and in the end all of it.
+            let mut ring = new(8);
+            ring.push(b"abcd");
+            ring.skip(3);
+            ring.put(2, b"g");
+            assert_eq!(leaves_something(&mut ring), kept);
+            assert_eq!((ring.len(), ring.held.capacity()), (1, 64));
+            let held = memory(&mut ring);
+            assert_eq!(&held[..4], b"d\0\0g");
+            assert_eq!(memory(&mut ring).iter().any(|&byte| byte != 0), kept);
+        }
     }
 
     proptest! {
@@ -219,6 +260,12 @@ mod tests {
                         queued.extend(beyond.drain(..n));
                     }
                     _ => {
+                        let mut all = vec![0; queued.len()];
+                        ring.copy(0, &mut all);
+                        prop_assert!(all.iter().zip(&queued).all(|(is, put)| put.is_none_or(|put: u8| put == *is)));
+                        let skipped = if n % 2 == 0 { queued.len().min(gap / 10) } else { 0 };
+                        ring.skip(skipped);
+                        queued.drain(..skipped);
                         let mut buf = vec![0; n];
                         let taken = ring.take(&mut buf);
                         prop_assert_eq!(taken, n.min(queued.len()));
