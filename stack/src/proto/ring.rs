@@ -143,7 +143,6 @@ impl Ring {
         while left > 0 {
             let piece = self.held.dequeue_many(left);
             left -= larger.enqueue_slice(piece);
-            self.wiped.then(|| piece.zeroize());
         }
         let mut at = 0;
         self.drain(|piece| at += larger.write_unallocated(at, piece));
@@ -219,7 +218,12 @@ mod tests {
             assert_eq!(memory(&mut ring).iter().any(|&byte| byte != 0), kept);
         }
         for (new, kept) in [(Ring::new as fn(usize) -> _, true), (Ring::wiped, false)] {
-            // Also what is not wanted, where it moved from, and in the end all of it.
+            // What was not wanted, as well.
+            let mut ring = new(8);
+            ring.push(b"abcd");
+            ring.skip(4);
+            assert_eq!(memory(&mut ring).iter().any(|&byte| byte != 0), kept);
+            // And where it moved from, and in the end all of it.
             let mut ring = new(8);
             ring.push(b"abcd");
             ring.skip(3);

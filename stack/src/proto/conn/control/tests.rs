@@ -199,6 +199,16 @@ fn ranges_pass_and_a_malformed_list_ends_the_stream() {
     assert!(b.decode(&mut Vec::new()).is_err());
 }
 
+/// A datagram that carries nothing of it, when its beginning was acknowledged.
+#[test]
+fn nothing_is_copied_of_an_empty_range() {
+    let mut control = Control::new();
+    control.push(&Record::Joined);
+    let range = control.take(100).unwrap();
+    control.on_acked(range);
+    control.copy(&(0..0), &mut []);
+}
+
 /// However often it is laid out anew, and wherever its end is.
 #[test]
 fn records_go_out_as_they_were_put_in() {
