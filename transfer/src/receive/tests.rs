@@ -220,7 +220,7 @@ fn who_waits_for_its_rate_hears_of_the_end_and_of_what_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let mut fake = Fake::new(pieces.clone(), Ok(20), said(&[vec![offer(20)], more].concat()));
         fake.over = over;
-        let limits = Limits { size: None, rate: Some(Arc::new(Rate::new(8))) };
+        let limits = Limits { size: None, rate: Some(Arc::new(Rate::new(Some(8)))) };
         let begin = Instant::now();
         let failure = receive_over(&fake, (&Root::open(dir.path()).unwrap(), limits)).unwrap_err();
         assert!(failure.to_string().contains(why), "{failure}");
