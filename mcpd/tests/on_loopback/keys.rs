@@ -145,6 +145,30 @@ fn a_rate_that_comes_holds_for_the_sessions_that_run() {
 }
 
 #[test]
+fn a_list_that_is_gone_lets_nobody_in_until_it_is_back() {
+    let (_source, source) = source(100_000);
+    let line = format!("rate=1k {}\n", key());
+    let (dir, mut daemon) = daemon(&line, 45);
+    let (addr, list) = (daemon.addr, dir.path().join("list"));
+    thread::scope(|scope| {
+        let running = scope.spawn(|| send(addr, &source, "file").unwrap());
+        until_begun(&dir, 1);
+        fs::remove_file(&list).unwrap();
+        daemon.signal(Signal::HUP);
+        let said = daemon.says("nobody may send");
+        assert!(said.contains(&format!("{} is gone", list.display())), "{said}");
+        for why in [running.join().unwrap(), send(addr, &source, "file").unwrap()] {
+            assert!(why.contains(&key().fingerprint()), "{why}");
+        }
+    });
+    fs::write(&list, key().to_string()).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.says("was read again"); // of the time without a list
+    daemon.says("was read again");
+    assert_eq!(send(addr, &source, "file"), None);
+}
+
+#[test]
 fn told_to_end_it_waits_for_no_rate() {
     let (_source, source) = source(100_000);
     let (dir, daemon) = daemon(&format!("rate=1k {}\n", key()), 39);
