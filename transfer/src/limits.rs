@@ -185,6 +185,11 @@ mod tests {
         pace.set(Some(8_000_000), half);
         let next = pace.took(0, half);
         assert_eq!(pace.left(next, half), Duration::from_micros(450));
+        // What comes after that is not paid for by the time before.
+        let idle = half + Duration::from_secs(100);
+        pace.set(Some(8), idle);
+        let next = pace.took(7, idle);
+        assert_eq!(pace.left(next, idle), Duration::from_secs(7));
     }
 
     #[test]

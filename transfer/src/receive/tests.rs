@@ -4,6 +4,7 @@ use crate::limits::Rate;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 /// The private stream.
@@ -52,7 +53,9 @@ struct Fake {
     /// After the data: the length of the stream, or how it broke off.
     end: Result<u64, io::ErrorKind>,
     control: Script,
+    /// Why it is over, though not yet when that is asked for the first time.
     over: Option<Reason>,
+    asked: AtomicBool,
     verdict: Mutex<Option<Result<(), String>>>,
 }
 
@@ -60,7 +63,8 @@ impl Fake {
     fn new(data: Vec<(u64, Vec<u8>)>, end: Result<u64, io::ErrorKind>, said: Vec<u8>) -> Self {
         let control = Script::default();
         control.0.0.lock().unwrap().said = said.into();
-        Self { data: Mutex::new(data.into()), end, control, over: None, verdict: Mutex::default() }
+        let (data, verdict) = (Mutex::new(data.into()), Mutex::default());
+        Self { data, end, control, over: None, asked: AtomicBool::new(false), verdict }
     }
 
     fn verdict(&self) -> Result<(), String> {
@@ -76,7 +80,7 @@ impl Fake {
 
 impl Incoming for Fake {
     fn over(&self) -> Option<Reason> {
-        self.over.clone()
+        self.over.clone().filter(|_| self.asked.swap(true, Ordering::SeqCst))
     }
 
     type Control = Script;
