@@ -359,7 +359,45 @@ impl Drop for Left<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use tcpxm::trust::Identity;
+
+    #[test]
+    fn a_session_that_comes_late_has_the_rate_of_now() {
+        let key = Identity::generate([1; 64]).public();
+        let list = |options: &str| {
+            let text = format!("{options}{key}");
+            Some(Arc::new(AuthorizedKeys::parse(Path::new("list"), text.as_bytes()).unwrap()))
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let settings = Settings { root, quiet: true, permits: list("rate=1M ") };
+        let shared = Shared {
+            lines: None,
+            settings: Mutex::new(settings.clone()),
+            listener: Weak::new(),
+            said: Mutex::default(),
+            running: Mutex::default(),
+            changed: Condvar::new(),
+            rates: Mutex::default(),
+        };
+        let first = shared.rate(key, Some(1_000_000));
+        for (options, bits) in
+            [("rate=2M ", Some(2_000_000)), ("", None), ("rate=3M ", Some(3_000_000))]
+        {
+            let permits = list(options);
+            shared.set(Settings { permits: permits.clone(), ..settings.clone() });
+            shared.set_rates(&permits.unwrap());
+            assert_eq!(first.bits(), bits);
+            // It has read the list before that, and is none with a rate of its own.
+            let late = shared.rate(key, Some(1_000_000));
+            assert!(Arc::ptr_eq(&first, &late));
+            assert_eq!(first.bits(), bits);
+        }
+        // Where its key has no line any more it has what it had, until it ends.
+        shared.set_rates(&list("").unwrap().emptied());
+        assert_eq!(first.bits(), Some(3_000_000));
+    }
 
     #[test]
     fn one_key_leaves_places_for_the_others() {
