@@ -3,12 +3,14 @@
 //!
 //! One thread waits for sessions ([`serve`]); each session has its own ([`session`]), so that a
 //! slow disk or a slow sender holds nobody else up. Another reads the configuration again when it
-//! is told to ([`reload`]). Who may send is decided in [`trust`]; who may not is told of by [`strangers`].
+//! is told to ([`reload`]). What sessions held is given back ([`memory`]). Who may send is decided in
+//! [`trust`]; who may not is told of by [`strangers`].
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 mod args;
 mod key;
+mod memory;
 mod reload;
 mod report;
 mod serve;
@@ -39,7 +41,10 @@ fn main() -> ExitCode {
     say::log(cli.common.verbose);
     let done = match &cli.command {
         Some(Command::Key(options)) => key::run(options),
-        None => serve::run(cli),
+        None => {
+            memory::is_given_back();
+            serve::run(cli)
+        }
     };
     let exit = done.unwrap_or_else(|error| {
         report::say(format_args!("{error:#}"));

@@ -6,6 +6,7 @@ use crate::args::{self, Cli};
 use crate::report::say;
 use crate::serve::{Settings, Shared};
 use crate::trust;
+use mcp_cli::say::plain;
 use std::io;
 use std::mem::discriminant;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -138,7 +139,13 @@ fn trust_again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<(), Stri
     // A list that is gone lets nobody in.
     let gone = !decided.is_for_others() && matches!(who.listening, ListenTrust::Keys(_));
     let decided = if gone {
-        trust::nobody(&who.listening, shared.settings().permits.as_deref())
+        let list = shared.settings().permits;
+        let path = list.as_ref().map(|list| plain(&list.path().display().to_string()));
+        let path = path.as_deref().unwrap_or("the list of keys");
+        say(format_args!(
+            "{path} is gone: nobody may send until it is back, and the sessions of its keys end"
+        ));
+        trust::nobody(&who.listening, list.as_deref())
     } else {
         decided
     };

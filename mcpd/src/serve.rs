@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
-use mcp_keys::AuthorizedKeys;
+use mcp_keys::{AuthorizedKeys, Permit};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -86,9 +86,9 @@ fn no_place(
     })
 }
 
-/// What the sessions of a key may take together, by that list.
-fn rate_of(permits: &AuthorizedKeys, key: &PublicKey) -> Option<u64> {
-    permits.keys().find(|(listed, _)| *listed == key).and_then(|(_, permit)| permit.rate)
+/// What a key's line in that list says; `None` if it has none there.
+fn line_of<'a>(permits: &'a AuthorizedKeys, key: &PublicKey) -> Option<&'a Permit> {
+    permits.keys().find(|(listed, _)| *listed == key).map(|(_, permit)| permit)
 }
 
 /// Runs until it is told to end.
@@ -290,12 +290,14 @@ impl Shared {
     }
 
     /// What the sessions of a key may take together: so much, if the list that is in force says nothing else.
-    pub(crate) fn rate(&self, key: PublicKey, bits: u64) -> Arc<Rate> {
+    /// Each has one, for a limit may come while it runs.
+    pub(crate) fn rate(&self, key: PublicKey, bits: Option<u64>) -> Arc<Rate> {
         let mut rates = lock(&self.rates);
         rates.retain(|_, rate| rate.strong_count() > 0);
         // A session that was held up may come with a list of before; then `set_rates` has been here already.
-        let now = self.settings().permits.and_then(|permits| rate_of(&permits, &key));
-        let bits = now.unwrap_or(bits);
+        let permits = self.settings().permits;
+        let now = permits.as_deref().and_then(|permits| line_of(permits, &key));
+        let bits = now.map_or(bits, |line| line.rate);
         if let Some(rate) = rates.get(&key).and_then(Weak::upgrade) {
             rate.set(bits);
             return rate;
@@ -305,12 +307,12 @@ impl Shared {
         rate
     }
 
-    /// Another list is in force: the rates that it says hold for the sessions that run as well. Those of a key
-    /// that has none any more keep the one they have, and those that began without one go on so.
+    /// Another list is in force: the rates that it says, and where it says none, hold for the sessions that run
+    /// as well. Those of a key that has no line any more end.
     pub(crate) fn set_rates(&self, permits: &AuthorizedKeys) {
         for (key, rate) in lock(&self.rates).iter() {
-            if let (Some(rate), Some(bits)) = (rate.upgrade(), rate_of(permits, key)) {
-                rate.set(bits);
+            if let (Some(rate), Some(line)) = (rate.upgrade(), line_of(permits, key)) {
+                rate.set(line.rate);
             }
         }
     }
@@ -357,7 +359,45 @@ impl Drop for Left<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use tcpxm::trust::Identity;
+
+    #[test]
+    fn a_session_that_comes_late_has_the_rate_of_now() {
+        let key = Identity::generate([1; 64]).public();
+        let list = |options: &str| {
+            let text = format!("{options}{key}");
+            Some(Arc::new(AuthorizedKeys::parse(Path::new("list"), text.as_bytes()).unwrap()))
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let settings = Settings { root, quiet: true, permits: list("rate=1M ") };
+        let shared = Shared {
+            lines: None,
+            settings: Mutex::new(settings.clone()),
+            listener: Weak::new(),
+            said: Mutex::default(),
+            running: Mutex::default(),
+            changed: Condvar::new(),
+            rates: Mutex::default(),
+        };
+        let first = shared.rate(key, Some(1_000_000));
+        for (options, bits) in
+            [("rate=2M ", Some(2_000_000)), ("", None), ("rate=3M ", Some(3_000_000))]
+        {
+            let permits = list(options);
+            shared.set(Settings { permits: permits.clone(), ..settings.clone() });
+            shared.set_rates(&permits.unwrap());
+            assert_eq!(first.bits(), bits);
+            // It has read the list before that, and is none with a rate of its own.
+            let late = shared.rate(key, Some(1_000_000));
+            assert!(Arc::ptr_eq(&first, &late));
+            assert_eq!(first.bits(), bits);
+        }
+        // Where its key has no line any more it has what it had, until it ends.
+        shared.set_rates(&list("").unwrap().emptied());
+        assert_eq!(first.bits(), Some(3_000_000));
+    }
 
     #[test]
     fn one_key_leaves_places_for_the_others() {

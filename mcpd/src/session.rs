@@ -28,7 +28,7 @@ fn allow(
             there: format!("cannot receive into the folder of this key: {error}"),
         })?,
     };
-    Ok((root, Limits { size, rate: rate.map(|bits| shared.rate(key, bits)) }))
+    Ok((root, Limits { size, rate: Some(shared.rate(key, rate)) }))
 }
 
 /// Receives the session's file and says what became of it.

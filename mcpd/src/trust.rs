@@ -66,7 +66,8 @@ pub(crate) const NEITHER: &str = "without a secret or keys only loopback is list
     or --secret-file FILE (mcp key --secret FILE makes one for all hosts), or put the keys of those who may \
     send (mcp key shows one) into authorized_keys";
 
-/// Decides. `before`: this host's identity, if it has been read already.
+/// Decides. `before`: this host's identity, if it has been read already, since keys are in force: then a list
+/// that is not there is one that is gone, and for the caller to deal with, whether or not it was named.
 pub(crate) fn decide(cli: &Cli, before: Option<&Arc<Identity>>) -> Result<Decided, TrustError> {
     let common = &cli.common;
     let environment = Environment::of_process();
@@ -77,7 +78,7 @@ pub(crate) fn decide(cli: &Cli, before: Option<&Arc<Identity>>) -> Result<Decide
     };
     let keys = list.map(|path| AuthorizedKeys::read(&path, &environment)).transpose();
     let keys = keys.map_err(|error| here(&error))?.flatten();
-    if let (Some(path), None) = (&cli.authorized_keys, &keys) {
+    if let (Some(path), None, None) = (&cli.authorized_keys, &keys, before) {
         return Err(TrustError::Here(format!("{}: there is no such file", path.display())));
     }
     let with_keys = |what: &str, keys: &AuthorizedKeys| {

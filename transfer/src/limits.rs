@@ -1,5 +1,6 @@
 //! What one sender may send: how much, and how fast.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,30 +9,42 @@ use std::time::{Duration, Instant};
 pub struct Limits {
     /// Longest file, in bytes.
     pub size: Option<u64>,
-    /// Most that is taken of the sender's bytes; the same for all sessions that share it.
+    /// Most that is taken of the sender's bytes; the same for all sessions that share it. `None`: as much as
+    /// comes, and nobody can change that while the session runs.
     pub rate: Option<Arc<Rate>>,
 }
 
-/// A rate that sessions share: all of them together take no more.
+/// A rate that sessions share: all of them together take no more. It may be without a limit at first, and get
+/// one while they run.
 #[derive(Debug)]
 pub struct Rate {
+    /// Whether there is a limit: asked at each read, and none waits for the others where there is none.
+    limited: AtomicBool,
     pace: Mutex<Pace>,
 }
 
 impl Rate {
-    /// Of so many bits per second.
-    pub fn new(bits: u64) -> Self {
-        Self { pace: Mutex::new(Pace::new(bits, Instant::now())) }
+    /// Of so many bits per second; `None`: without a limit.
+    pub fn new(bits: Option<u64>) -> Self {
+        let pace = Mutex::new(Pace::new(bits, Instant::now()));
+        Self { limited: AtomicBool::new(bits.is_some()), pace }
     }
 
     /// Bits per second.
-    pub fn bits(&self) -> u64 {
+    pub fn bits(&self) -> Option<u64> {
         self.pace().bits
     }
 
-    /// From now on so many bits per second, also for the sessions that run.
-    pub fn set(&self, bits: u64) {
-        self.pace().set(bits, Instant::now());
+    /// From now on so many bits per second, or without a limit, also for the sessions that run.
+    pub fn set(&self, bits: Option<u64>) {
+        let mut pace = self.pace();
+        pace.set(bits, Instant::now());
+        self.limited.store(bits.is_some(), Ordering::Relaxed);
+    }
+
+    /// Whether there is a limit now.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limited.load(Ordering::Relaxed)
     }
 
     /// How much one of the sessions that share it reads at once, of so much room.
@@ -66,7 +79,8 @@ pub(crate) struct Turn(u64);
 /// Takes bytes at a rate: who reads no faster closes the sender's window.
 #[derive(Debug)]
 struct Pace {
-    bits: u64,
+    /// `None`: whatever was taken is paid for.
+    bits: Option<u64>,
     /// Since then bytes are counted against the rate: those from `paid` on.
     began: Instant,
     paid: u64,
@@ -74,12 +88,12 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(bits: u64, now: Instant) -> Self {
+    fn new(bits: Option<u64>, now: Instant) -> Self {
         Self { bits, began: now, paid: 0, taken: 0 }
     }
 
     fn bytes_per_second(&self) -> f64 {
-        (self.bits as f64 / 8.0).max(1.0)
+        self.bits.map_or(f64::INFINITY, |bits| (bits as f64 / 8.0).max(1.0))
     }
 
     #[expect(clippy::cast_sign_loss, reason = "neither rates nor times are negative")]
@@ -88,9 +102,12 @@ impl Pace {
     }
 
     /// What was taken stays taken, and what of it is paid for was paid at the rate until now.
-    fn set(&mut self, bits: u64, now: Instant) {
+    fn set(&mut self, bits: Option<u64>, now: Instant) {
         if bits != self.bits {
-            let paid = self.paid.saturating_add(self.bytes_in(now.duration_since(self.began)));
+            let paid = match self.bits {
+                Some(_) => self.paid.saturating_add(self.bytes_in(now.duration_since(self.began))),
+                None => self.taken,
+            };
             (self.bits, self.began, self.paid) = (bits, now, paid.min(self.taken));
         }
     }
@@ -129,18 +146,19 @@ mod tests {
     #[test]
     fn sessions_that_share_a_rate_get_it_once() {
         let now = Instant::now();
-        let mut pace = Pace::new(8_000_000, now);
+        let mut pace = Pace::new(Some(8_000_000), now);
         // Each takes what one alone could: whoever comes later waits for all before it.
         for sessions in 1..=3 {
             let turn = pace.took(50_000, now);
             assert_eq!(pace.left(turn, now), Duration::from_millis(50 * sessions));
         }
-        assert_eq!((Rate::new(7).bits(), Arc::new(Rate::new(7)).piece(1 << 20)), (7, 1));
+        let slow = Arc::new(Rate::new(Some(7)));
+        assert_eq!((slow.bits(), slow.piece(1 << 20)), (Some(7), 1));
     }
 
     #[test]
     fn however_many_share_it_each_has_its_turn_soon() {
-        let rate = Arc::new(Rate::new(8_000_000));
+        let rate = Arc::new(Rate::new(Some(8_000_000)));
         let sessions: Vec<_> = (0..64).map(|_| Arc::clone(&rate)).collect();
         drop(rate);
         let (now, mut longest) = (Instant::now(), Duration::ZERO);
@@ -154,25 +172,56 @@ mod tests {
     #[test]
     fn another_rate_holds_for_who_waits_already() {
         let begin = Instant::now();
-        let mut pace = Pace::new(8, begin);
+        let mut pace = Pace::new(Some(8), begin);
         let turn = pace.took(1000, begin);
         assert_eq!(pace.left(turn, begin), Duration::from_secs(1000));
         let later = begin + Duration::from_secs(100);
-        pace.set(8 * 900, later);
+        pace.set(Some(8 * 900), later);
         assert_eq!(pace.left(turn, later), Duration::from_secs(1));
         // Slower, and what was paid for stays so.
         let half = later + Duration::from_millis(500);
-        pace.set(8, half);
+        pace.set(Some(8), half);
         assert_eq!(pace.left(turn, half), Duration::from_secs(450));
-        pace.set(8_000_000, half);
+        pace.set(Some(8_000_000), half);
         let next = pace.took(0, half);
         assert_eq!(pace.left(next, half), Duration::from_micros(450));
+        // What comes after that is not paid for by the time before.
+        let idle = half + Duration::from_secs(100);
+        pace.set(Some(8), idle);
+        let next = pace.took(7, idle);
+        assert_eq!(pace.left(next, idle), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_limit_comes_and_goes() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(None, begin);
+        let turn = pace.took(1 << 30, begin);
+        assert_eq!((pace.piece(1 << 20, 64), pace.left(turn, begin)), (1 << 20, Duration::ZERO));
+        // What came without a limit is not owed, also in the same instant.
+        pace.set(Some(8), begin);
+        assert_eq!((pace.piece(1 << 20, 1), pace.left(turn, begin)), (1, Duration::ZERO));
+        let turn = pace.took(1000, begin);
+        assert_eq!(pace.left(turn, begin), Duration::from_secs(1000));
+        pace.set(None, begin);
+        assert_eq!(pace.left(turn, begin), Duration::ZERO);
+        // Nor does the time without one earn anything.
+        let later = begin + Duration::from_secs(1000);
+        pace.set(Some(8), later);
+        let turn = pace.took(10, later);
+        assert_eq!(pace.left(turn, later), Duration::from_secs(10));
+
+        let rate = Rate::new(None);
+        for bits in [Some(8), None] {
+            rate.set(bits);
+            assert_eq!((rate.is_limited(), rate.bits()), (bits.is_some(), bits));
+        }
     }
 
     #[test]
     fn a_rate_is_kept_and_a_pause_earns_nothing() {
         let begin = Instant::now();
-        let mut pace = Pace::new(8_000_000, begin);
+        let mut pace = Pace::new(Some(8_000_000), begin);
         let took = |pace: &mut Pace, at| {
             let turn = pace.took(50_000, at);
             pace.left(turn, at)

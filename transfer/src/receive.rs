@@ -213,11 +213,12 @@ fn take<R: Incoming>(
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
         }
         // Other sessions may have begun or ended, and the rate have changed.
-        let piece = limits.rate.as_ref().map_or(BUFFER, |rate| rate.piece(BUFFER));
+        let limit = || limits.rate.as_ref().filter(|rate| rate.is_limited());
+        let piece = limit().map_or(BUFFER, |rate| rate.piece(BUFFER));
         match receiver.read_at(&mut buf[..piece]).map_err(ReceiveError::Session)? {
             ReadOutcome::Data { offset, len } => {
                 file.sink.put(offset, &buf[..len.min(piece)])?;
-                if let Some(rate) = &limits.rate {
+                if let Some(rate) = limit() {
                     let turn = rate.took(len, Instant::now());
                     wait_for(turn, rate, receiver, |wait| file.hear(messages, wait))?;
                 }

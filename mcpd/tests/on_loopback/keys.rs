@@ -2,6 +2,7 @@
 
 use crate::daemon::{Daemon, command, source};
 use rustix::process::Signal;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +13,7 @@ use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, SessionConfig};
 use tcpxm::trust::{Identity, PublicKey, SenderKeys, SenderTrust};
 use tempfile::TempDir;
-use transfer::send::Delivered;
+use transfer::send::{Delivered, Progress};
 use transfer::source::Source;
 
 fn identity() -> Arc<Identity> {
@@ -35,6 +36,16 @@ fn daemon(lines: &str, last: u8) -> (TempDir, Daemon) {
 
 /// Why it did not get there.
 fn send(addr: SocketAddr, source: &Source, to: &str) -> Option<String> {
+    send_and(addr, source, to, &|_| ())
+}
+
+/// The same; `meanwhile` is called after each block, and holds up the next.
+fn send_and(
+    addr: SocketAddr,
+    source: &Source,
+    to: &str,
+    meanwhile: &dyn Fn(Progress),
+) -> Option<String> {
     let session = SessionConfig {
         delivery: Delivery::Unordered,
         content: Content::Source { len: Some(source.len()) },
@@ -44,7 +55,7 @@ fn send(addr: SocketAddr, source: &Source, to: &str) -> Option<String> {
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
     let options = SenderOptions { session, bind, ..SenderOptions::new(SenderTrust::Keys(keys)) };
     let sender = Sender::connect(options, &[addr]).unwrap();
-    let outcome = transfer::send_file(&sender, source, &[to.as_bytes().to_vec()], &|_| ());
+    let outcome = transfer::send_file(&sender, source, &[to.as_bytes().to_vec()], meanwhile);
     outcome.members.first().and_then(Delivered::failure)
 }
 
@@ -85,23 +96,76 @@ fn a_running_session_ends_when_its_keys_time_is_over() {
     assert_eq!(fs::read_dir(dir.path().join("root")).unwrap().count(), 0);
 }
 
-#[test]
-fn another_rate_holds_for_the_sessions_that_run() {
+/// Another list while two sessions run that would take half an hour.
+fn hastened(rate: &str, last: u8) {
     let (_source, source) = source(100_000);
-    // At that rate they would take half an hour.
-    let (dir, daemon) = daemon(&format!("rate=1k {}\n", key()), 38);
+    let (dir, daemon) = daemon(&format!("rate=1k {}\n", key()), last);
     let addr = daemon.addr;
     thread::scope(|scope| {
         let source = &source;
         let running = ["a", "b"].map(|to| scope.spawn(move || send(addr, source, to)));
         until_begun(&dir, 2);
-        fs::write(dir.path().join("list"), format!("rate=800M {}\n", key())).unwrap();
+        fs::write(dir.path().join("list"), format!("{rate}{}\n", key())).unwrap();
         daemon.signal(Signal::HUP);
         for session in running {
             assert_eq!(session.join().unwrap(), None);
         }
     });
     assert_eq!(fs::read_dir(dir.path().join("root")).unwrap().count(), 2);
+}
+
+#[test]
+fn another_rate_holds_for_the_sessions_that_run() {
+    hastened("rate=800M ", 38);
+}
+
+#[test]
+fn a_rate_that_goes_holds_up_no_session_that_runs() {
+    hastened("", 43);
+}
+
+#[test]
+fn a_rate_that_comes_holds_for_the_sessions_that_run() {
+    let (_source, source) = source(3 << 20);
+    let (dir, daemon) = daemon(&key().to_string(), 44);
+    let (addr, daemon, since) = (daemon.addr, RefCell::new(daemon), Cell::new(None));
+    let meanwhile = |progress: Progress| {
+        if since.get().is_none() && progress.read < progress.len {
+            until_begun(&dir, 1);
+            fs::write(dir.path().join("list"), format!("rate=8M {}\n", key())).unwrap();
+            daemon.borrow().signal(Signal::HUP);
+            daemon.borrow_mut().says("was read again");
+            since.set(Some(Instant::now()));
+        }
+    };
+    assert_eq!(send_and(addr, &source, "file", &meanwhile), None);
+    // A second for each of the two blocks that came after that; the last piece of 50 ms is not waited for.
+    let took = since.get().unwrap().elapsed();
+    assert!(took > Duration::from_millis(1850), "{took:?}");
+}
+
+#[test]
+fn a_list_that_is_gone_lets_nobody_in_until_it_is_back() {
+    let (_source, source) = source(100_000);
+    let line = format!("rate=1k {}\n", key());
+    let (dir, mut daemon) = daemon(&line, 45);
+    let (addr, list) = (daemon.addr, dir.path().join("list"));
+    thread::scope(|scope| {
+        let running = scope.spawn(|| send(addr, &source, "file").unwrap());
+        until_begun(&dir, 1);
+        fs::remove_file(&list).unwrap();
+        daemon.signal(Signal::HUP);
+        let said = daemon.says("nobody may send");
+        assert!(said.contains(&format!("{} is gone", list.display())), "{said}");
+        for why in [running.join().unwrap(), send(addr, &source, "file").unwrap()] {
+            assert!(why.contains(&key().fingerprint()), "{why}");
+        }
+    });
+    fs::write(&list, key().to_string()).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.says("was read again"); // of the time without a list
+    daemon.says("was read again");
+    assert_eq!(send(addr, &source, "file"), None);
 }
 
 #[test]

@@ -2,5 +2,6 @@
 
 mod daemon;
 mod keys;
+mod memory;
 mod receiving;
 mod signals;

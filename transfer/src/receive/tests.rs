@@ -4,21 +4,43 @@ use crate::limits::Rate;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
-/// The private stream: what the sender says is there from the start.
-#[derive(Debug, Clone)]
-struct Script(Arc<Mutex<(VecDeque<u8>, Vec<u8>)>>);
+/// The private stream.
+#[derive(Debug, Clone, Default)]
+struct Script(Arc<(Mutex<Spoken>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Spoken {
+    /// What the sender says: there from the start,
+    said: VecDeque<u8>,
+    /// or once data has been read for the first time.
+    later: Option<Vec<u8>>,
+    answers: Vec<u8>,
+}
+
+impl Script {
+    fn data_was_read(&self) {
+        let (spoken, changed) = &*self.0;
+        let mut spoken = spoken.lock().unwrap();
+        let later = spoken.later.take();
+        spoken.said.extend(later.into_iter().flatten());
+        changed.notify_all();
+    }
+}
 
 impl Read for Script {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().0.read(buf)
+        let (spoken, changed) = &*self.0;
+        let silent = |spoken: &mut Spoken| spoken.said.is_empty() && spoken.later.is_some();
+        changed.wait_while(spoken.lock().unwrap(), silent).unwrap().said.read(buf)
     }
 }
 
 impl Write for Script {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().1.write(bytes)
+        self.0.0.lock().unwrap().answers.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -31,14 +53,18 @@ struct Fake {
     /// After the data: the length of the stream, or how it broke off.
     end: Result<u64, io::ErrorKind>,
     control: Script,
+    /// Why it is over, though not yet when that is asked for the first time.
     over: Option<Reason>,
+    asked: AtomicBool,
     verdict: Mutex<Option<Result<(), String>>>,
 }
 
 impl Fake {
     fn new(data: Vec<(u64, Vec<u8>)>, end: Result<u64, io::ErrorKind>, said: Vec<u8>) -> Self {
-        let control = Script(Arc::new(Mutex::new((said.into(), Vec::new()))));
-        Self { data: Mutex::new(data.into()), end, control, over: None, verdict: Mutex::default() }
+        let control = Script::default();
+        control.0.0.lock().unwrap().said = said.into();
+        let (data, verdict) = (Mutex::new(data.into()), Mutex::default());
+        Self { data, end, control, over: None, asked: AtomicBool::new(false), verdict }
     }
 
     fn verdict(&self) -> Result<(), String> {
@@ -47,19 +73,20 @@ impl Fake {
 
     fn answers(&self) -> Vec<ToSender> {
         let mut decoder = Decoder::default();
-        decoder.push(&self.control.0.lock().unwrap().1);
+        decoder.push(&self.control.0.0.lock().unwrap().answers);
         std::iter::from_fn(|| decoder.take().unwrap()).collect()
     }
 }
 
 impl Incoming for Fake {
     fn over(&self) -> Option<Reason> {
-        self.over.clone()
+        self.over.clone().filter(|_| self.asked.swap(true, Ordering::SeqCst))
     }
 
     type Control = Script;
 
     fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
+        self.control.data_was_read();
         match (self.data.lock().unwrap().pop_front(), self.end) {
             (Some((offset, bytes)), _) => {
                 buf[..bytes.len()].copy_from_slice(&bytes);
@@ -209,18 +236,20 @@ fn messages_without_sense_are_refused() {
 
 #[test]
 fn who_waits_for_its_rate_hears_of_the_end_and_of_what_is_said() {
-    // A byte a second: each is waited for.
-    let pieces: Vec<_> = (0..20).map(|at| (at, vec![7])).collect();
     let over = Reason::Cancelled("the daemon is shutting down".to_owned());
     let beyond = ToReceiver::Digests { first_block: 7, values: vec![[0; 32]] };
-    for (over, more, why) in [
-        (Some(over), vec![], "the daemon is shutting down"),
-        (None, vec![beyond], "beyond the end"),
-    ] {
+    for (over, more, why) in
+        [(Some(over), None, "the daemon is shutting down"), (None, Some(beyond), "beyond the end")]
+    {
         let dir = tempfile::tempdir().unwrap();
-        let mut fake = Fake::new(pieces.clone(), Ok(20), said(&[vec![offer(20)], more].concat()));
+        let mut fake = Fake::new(vec![(0, vec![7])], Ok(20), said(&[offer(20)]));
         fake.over = over;
-        let limits = Limits { size: None, rate: Some(Arc::new(Rate::new(8))) };
+        // Not before the first byte was read: then it is waited for alone that can hear of it.
+        fake.control.0.0.lock().unwrap().later = more.map(|message| said(&[message]));
+        // Another session has just taken 20 bytes, at a byte a second: so long this one waits for its turn.
+        let rate = Arc::new(Rate::new(Some(8)));
+        rate.took(20, Instant::now());
+        let limits = Limits { size: None, rate: Some(rate) };
         let begin = Instant::now();
         let failure = receive_over(&fake, (&Root::open(dir.path()).unwrap(), limits)).unwrap_err();
         assert!(failure.to_string().contains(why), "{failure}");
