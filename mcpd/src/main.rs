@@ -3,14 +3,13 @@
 //!
 //! One thread waits for sessions ([`serve`]); each session has its own ([`session`]), so that a
 //! slow disk or a slow sender holds nobody else up. Another reads the configuration again when it
-//! is told to ([`reload`]). What sessions held is given back ([`memory`]). Who may send is decided in
-//! [`trust`]; who may not is told of by [`strangers`].
+//! is told to ([`reload`]). What sessions held goes back to the system ([`memory`]). Who may send is
+//! decided in [`trust`]; who may not is told of by [`strangers`].
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 mod args;
 mod key;
-mod memory;
 mod reload;
 mod report;
 mod serve;
@@ -21,8 +20,10 @@ mod trust;
 use args::Command;
 use mcp_cli::{Exit, say, signals};
 use std::process::ExitCode;
+use tcpxm::net::memory;
 
 fn main() -> ExitCode {
+    memory::give_back(); // before there are threads
     if let Err(error) = signals::outlive_limits_and_terminals() {
         report::say(format_args!("cannot block signals: {error}"));
     }
@@ -41,10 +42,7 @@ fn main() -> ExitCode {
     say::log(cli.common.verbose);
     let done = match &cli.command {
         Some(Command::Key(options)) => key::run(options),
-        None => {
-            memory::is_given_back();
-            serve::run(cli)
-        }
+        None => serve::run(cli),
     };
     let exit = done.unwrap_or_else(|error| {
         report::say(format_args!("{error:#}"));

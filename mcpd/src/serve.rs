@@ -143,17 +143,18 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         }
     });
     accept(&listener, &shared);
-    let begin = Instant::now();
-    listener.closer().shut_down(SHUTTING_DOWN, TELL); // also if it was no signal that ended it
+    let (begin, closer, addr) = (Instant::now(), listener.closer(), listener.local_addr());
+    closer.shut_down(SHUTTING_DOWN, TELL); // also if it was no signal that ended it
     shared.end(begin + CLEAN_UP);
-    drop(shared);
+    drop((shared, listener));
+    closer.wait_closed(); // a thread that ends at its leisure may have the last handle
     if let Some(written) = written {
         written.wait(begin + FLUSH);
     }
     match watch.is_ended() {
         true if watch.is_terminated() => Ok(Exit::Ok),
         true => Ok(Exit::Interrupted),
-        false => bail!("the listener on {} failed, see above", listener.local_addr()),
+        false => bail!("the listener on {addr} failed, see above"),
     }
 }
 

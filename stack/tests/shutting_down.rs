@@ -136,8 +136,26 @@ fn held_back(to: SocketAddr) -> (SocketAddr, mpsc::Sender<()>) {
     (addr, release)
 }
 
+/// How a program's end waits for the listener's.
+#[derive(Debug, Clone, Copy)]
+enum Waits {
+    /// It drops the last handle.
+    Drop,
+    /// Another thread drops that.
+    Closed,
+}
+
 #[test]
 fn who_takes_itself_to_be_connected_is_told_before_the_listener_goes() {
+    told_before_it_goes(Waits::Drop);
+}
+
+#[test]
+fn and_before_the_end_that_another_thread_waits_for() {
+    told_before_it_goes(Waits::Closed);
+}
+
+fn told_before_it_goes(waits: Waits) {
     let listener =
         Listener::bind(ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into(), ListenTrust::Loopback))
             .unwrap();
@@ -145,10 +163,17 @@ fn who_takes_itself_to_be_connected_is_told_before_the_listener_goes() {
     let sender = Sender::connect(SenderOptions::new(SenderTrust::Loopback), &[addr]).unwrap();
     // Its third message is on the way, and the listener has nobody yet.
     sender.wait_started().unwrap();
-    listener.closer().shut_down(WHY, 10 * WITHIN);
+    let closer = listener.closer();
+    closer.shut_down(WHY, 10 * WITHIN);
     let (teller, gone) = mpsc::channel();
     let going = thread::spawn(move || {
-        drop(listener);
+        match waits {
+            Waits::Drop => drop(listener),
+            Waits::Closed => {
+                thread::spawn(move || drop(listener));
+                closer.wait_closed();
+            }
+        }
         let _ = teller.send(());
     });
     let early = gone.recv_timeout(WITHIN / 2);

@@ -172,6 +172,13 @@ impl Closer {
     pub fn shut_down(&self, why: &str, within: Duration) {
         close(&self.0, why, Some(within));
     }
+
+    /// Waits until all is said and the sockets are closed: when the last handle is gone and nothing is left
+    /// to be sent, and at the latest `within` after [`Self::shut_down`]. A program whose threads may drop
+    /// their handles after its main thread does not end before.
+    pub fn wait_closed(&self) {
+        let _ = self.0.wait(None, |_, _| None::<()>); // its error is the driver's end
+    }
 }
 
 fn close(shared: &Shared, why: &str, within: Option<Duration>) {

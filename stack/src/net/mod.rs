@@ -14,6 +14,7 @@ pub mod clock;
 pub(crate) mod driver;
 pub mod group;
 pub mod interface;
+pub mod memory;
 pub(crate) mod shared;
 pub(crate) mod socket;
 mod sys;

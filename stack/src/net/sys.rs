@@ -39,6 +39,18 @@ fn set<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Resul
     check(rc).map(drop)
 }
 
+/// Has the allocator map what is larger than this, in bytes, by itself.
+pub(super) fn map_alone_above(bytes: c_int) {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes two numbers; that no other thread begins to use the allocator meanwhile only decides
+    // which bound that thread sees.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, bytes);
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = bytes;
+}
+
 /// Turns receive timestamps off, see [`UdpSocket`](super::socket::UdpSocket).
 pub(super) fn no_timestamps(fd: BorrowedFd<'_>) -> io::Result<()> {
     set::<c_int>(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &0)
