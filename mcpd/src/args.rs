@@ -1,5 +1,6 @@
 //! The command line.
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::{Common, parse, values};
 use std::ffi::OsString;
@@ -50,11 +51,28 @@ pub(crate) struct Key {
 /// Reads the command line, the variables and the configuration file.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
-    let cli: Cli = parse::parse("MCPD", args.iter().cloned())?;
+    let cli: Cli = parse::parse("MCPD", args.iter().cloned()).map_err(named_folder)?;
     if let Some(Command::Key(_)) = cli.command {
         parse::refuse_secret_file(&mut Cli::command(), &args)?;
     }
     Ok(cli)
+}
+
+/// A folder without `--root` is no command that is not known, nor one that other options are not for.
+fn named_folder(error: clap::Error) -> clap::Error {
+    let known = |word: &str| Cli::command().find_subcommand(word).is_some();
+    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (
+            ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict,
+            Some(ContextValue::String(word)),
+        ) if !known(word) => {
+            let why = format!(
+                "'{word}' is no command; a folder to receive into is given as --root {word}"
+            );
+            Cli::command().error(ErrorKind::InvalidSubcommand, why)
+        }
+        _ => error,
+    }
 }
 
 /// An address, and perhaps a port of its own.
@@ -144,6 +162,17 @@ mod tests {
         let help = Cli::command().render_long_help().to_string();
         let words: Vec<&str> = help.split_whitespace().collect();
         assert!(words.join(" ").contains("SIGHUP reads secrets and keys again"), "{help}");
+    }
+
+    #[test]
+    fn a_folder_without_its_option_is_told_which_one_it_needs() {
+        for line in ["mcpd there", "mcpd --port 7 there", "mcpd --secret-file s there"] {
+            let error = read(line.split(' ').map(OsString::from)).unwrap_err();
+            assert!(error.to_string().contains("--root there"), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        let error = read(["mcpd", "--root", "x", "key"].map(OsString::from)).unwrap_err();
+        assert!(!error.to_string().contains("--root key"), "{error}");
     }
 
     #[test]
