@@ -309,7 +309,7 @@ impl Shared {
     }
 
     /// Another list is in force: the rates that it says, and where it says none, hold for the sessions that run
-    /// as well. Those of a key that has no line any more end.
+    /// as well. Those of a key that has no line any more are ended by the listener's trust.
     pub(crate) fn set_rates(&self, permits: &AuthorizedKeys) {
         for (key, rate) in lock(&self.rates).iter() {
             if let (Some(rate), Some(line)) = (rate.upgrade(), line_of(permits, key)) {

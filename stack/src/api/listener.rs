@@ -168,14 +168,15 @@ impl Closer {
     /// The same, with `why` for the senders of sessions that nobody has accepted; and after `within`
     /// everything ends, whatever is still to be sent: the sockets are closed, though there be
     /// receivers, and what waits for one fails. Until then verdicts are sent and repeated, and
-    /// whoever comes is told `why`.
+    /// whoever comes is told `why`, or refused with it when there are no handles any more.
     pub fn shut_down(&self, why: &str, within: Duration) {
         close(&self.0, why, Some(within));
     }
 
     /// Waits until all is said and the sockets are closed: when the last handle is gone and nothing is left
-    /// to be sent, and at the latest `within` after [`Self::shut_down`]. A program whose threads may drop
-    /// their handles after its main thread does not end before.
+    /// to be sent, and at the latest `within` after [`Self::shut_down`]. So a program ends when its other
+    /// threads may be the last to drop their handles. For a thread that holds none, if only
+    /// [`Self::close`] was called, and not for a waker: that runs on the thread which is waited for.
     pub fn wait_closed(&self) {
         let _ = self.0.wait(None, |_, _| None::<()>); // its error is the driver's end
     }

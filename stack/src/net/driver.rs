@@ -131,9 +131,11 @@ impl Driver {
             // Also when the engine panics: nobody may wait for ever.
             let _end = End(Arc::clone(&driver.shared));
             let mut driver = driver; // dropped before it is said: then the sockets are closed
-            if let Err(e) = driver.run() {
+            let (done, shared) = (driver.run(), Arc::clone(&driver.shared));
+            drop(driver);
+            if let Err(e) = done {
                 tracing::error!("the driver failed: {e}");
-                driver.shared.end(format!("the driver failed: {e}"));
+                shared.end(format!("the driver failed: {e}"));
             }
         })?;
         shared.set_thread(thread);
@@ -217,7 +219,11 @@ impl Driver {
             inner.endpoint.handle_timeout(now);
         }
         if inner.handles == 0 {
-            inner.endpoint.close_listener(); // or whoever comes would hold up the end
+            // Or whoever comes would hold up the end.
+            let inner = &mut *inner;
+            if let Some(why) = &inner.closed {
+                inner.endpoint.close_listener(why);
+            }
         }
         self.alone = if inner.handles > 0 { None } else { self.alone.or(Some(now)) };
         self.end_by = inner.end_by;

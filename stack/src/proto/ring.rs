@@ -65,7 +65,8 @@ impl Ring {
         self.capacity = self.capacity.max(capacity);
     }
 
-    /// Queues bytes, for which there is room.
+    /// Queues bytes, for which there is room. Not together with [`Self::put`]: what stands behind a hole may lose
+    /// its place.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.provide(self.len() + bytes.len());
         let written = self.held.enqueue_slice(bytes);
@@ -143,15 +144,16 @@ impl Ring {
         while left > 0 {
             let piece = self.held.dequeue_many(left);
             left -= larger.enqueue_slice(piece);
+            self.wiped.then(|| piece.zeroize());
         }
+        self.held.enqueue_unallocated(self.held.capacity() - larger.len());
         let mut at = 0;
         self.drain(|piece| at += larger.write_unallocated(at, piece));
         core::mem::replace(&mut self.held, larger)
     }
 
-    /// Empties its memory, all of it: what is queued, what nobody has taken, what stands beyond a hole.
+    /// Takes out all that is queued.
     fn drain(&mut self, mut to: impl FnMut(&[u8])) {
-        self.held.enqueue_unallocated(self.held.window());
         while !self.held.is_empty() {
             let piece = self.held.dequeue_many(usize::MAX);
             to(piece);
@@ -163,6 +165,8 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         if self.wiped {
+            // All of its memory: also what nobody has taken, and what stands beyond a hole.
+            self.held.enqueue_unallocated(self.held.window());
             self.drain(|_| ());
         }
     }
@@ -177,6 +181,7 @@ mod tests {
     /// All bytes of its memory.
     fn memory(ring: &mut Ring) -> Vec<u8> {
         let mut all = Vec::new();
+        ring.held.enqueue_unallocated(ring.held.window());
         ring.drain(|piece| all.extend_from_slice(piece));
         all
     }
@@ -232,6 +237,13 @@ mod tests {
             assert_eq!((ring.len(), ring.held.capacity()), (1, 64));
             let held = memory(&mut ring);
             assert_eq!(&held[..4], b"d\0\0g");
+            assert_eq!(held[4..].iter().any(|&byte| byte != 0), kept);
+            assert_eq!(memory(&mut ring).iter().any(|&byte| byte != 0), kept);
+            // Nor does a second copy stand where it moved to.
+            let mut ring = new(2 * LEAST);
+            ring.push(&[1; LEAST - 1000]);
+            ring.push(&[2; 2000]);
+            ring.skip(LEAST + 1000);
             assert_eq!(memory(&mut ring).iter().any(|&byte| byte != 0), kept);
         }
     }

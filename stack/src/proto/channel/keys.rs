@@ -19,7 +19,7 @@ const ROUND_TRIPS: u32 = 3;
 const LEAST_OVERLAP: Duration = Duration::from_millis(300);
 /// And no longer, three round trips of a second: a member that answers late on purpose would have the others
 /// use a key that somebody is to be shut out from. Who is slower gets bytes by unicast until it has the key. At
-/// 1.4 million packets a second a key then seals fewer than the 2²³ of RFC 9001, 6.6.
+/// 1.3 million packets a second a key then seals fewer than the 2²³ of RFC 9001, 6.6.
 const MOST_OVERLAP: Duration = Duration::from_secs(3);
 
 /// A key that members are being told of.

@@ -37,6 +37,9 @@ use std::net::{IpAddr, SocketAddr};
 /// peer's last FIN stays unacknowledged (in place of RFC 9293's 2 MSL: connection ids are never
 /// used again, so no late segment can be mistaken).
 const LINGER_PTO: u32 = 3;
+/// Who is asked something else, and answers, is borne for so many times as long as others: what answers may be
+/// somebody who only wants to be waited for.
+pub(crate) const BORNE: u32 = 2;
 /// A quiet association is asked for a sign of life four times within the idle time-out.
 const KEEPALIVES: u32 = 4;
 
@@ -290,14 +293,14 @@ impl Conn {
         self.ping_due = true;
     }
 
-    /// Whatever it does not do, it is not given up before.
+    /// Whatever it does not do, it is not given up before; after [`BORNE`] times as long as usual it is.
     pub(crate) fn bears_until(&self) -> Instant {
         self.bears_until
     }
 
-    /// Its silence ends it no sooner than then, but after twice as long as usual whatever is said.
+    /// Its silence ends it no sooner than then, within bounds.
     pub(crate) fn bear(&mut self, until: Instant) {
-        self.bears_until = until.min(self.last_heard + self.idle_timeout * 2);
+        self.bears_until = until;
     }
 
     /// Ends the association at once and tells the peer why (RST, RFC 9293, 3.10.5).
@@ -499,7 +502,8 @@ impl Conn {
         let closing =
             self.control_fin.is_wanted().then(|| now.since(*self.closing.get_or_insert(now)));
         let quiet_or_closing = closing.map_or(quiet, |c| c.max(quiet));
-        if quiet_or_closing >= self.idle_timeout && now >= self.bears_until && !self.is_over() {
+        let borne = now < self.bears_until && quiet_or_closing < self.idle_timeout * BORNE;
+        if quiet_or_closing >= self.idle_timeout && !borne && !self.is_over() {
             return Err(Reason::Silent(self.idle_timeout));
         }
         if quiet >= self.idle_timeout / KEEPALIVES && now >= self.keepalive_at {

@@ -16,7 +16,6 @@ const CE: u8 = 0b11;
 
 /// Why a SYN is refused.
 const CROWDED: &str = "too many sessions wait to be accepted";
-const CLOSING: &str = "the listener is closing";
 
 impl Endpoint {
     /// Takes one datagram.
@@ -132,7 +131,10 @@ impl Endpoint {
             return;
         }
         let crowded = (incoming.len() >= config.backlog).then_some(CROWDED);
-        if let Some(why) = closing.then_some(CLOSING).or(crowded) {
+        // Who was answered already gets the same answer, and is told when it has proven itself.
+        if let Some(why) = closing.as_deref().or(crowded)
+            && !listener.has_answered(&hello)
+        {
             listener.refuse(now, arrival, (hello.cid, why), datagram, door);
             return;
         }

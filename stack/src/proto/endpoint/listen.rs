@@ -192,6 +192,11 @@ impl Listener {
         }
     }
 
+    /// Whether this SYN was answered, and waits for the third message.
+    pub(crate) fn has_answered(&mut self, hello: &Hello<'_>) -> bool {
+        self.table.find_syn(&hello.tag()).is_some()
+    }
+
     /// Takes a SYN with a good MAC: answers it, with the same bytes if it is a repeated one; with a cookie
     /// if it is crowded here and the SYN brings none. One that is repeated from elsewhere gets the same
     /// bytes too: of two answers to one SYN somebody on the way could use the second to break what began

@@ -57,8 +57,8 @@ pub struct Endpoint {
     groups: Groups,
     /// If SYNs are answered.
     listener: Option<Listener>,
-    /// No session begins here any more.
-    closing: bool,
+    /// Why no session begins here any more, if that is so.
+    closing: Option<String>,
     /// Established, not yet accepted.
     incoming: VecDeque<ReceiverId>,
     incoming_changed: bool,
@@ -90,7 +90,7 @@ impl Endpoint {
             owners_by_syn: BTreeMap::new(),
             groups: Groups::default(),
             listener,
-            closing: false,
+            closing: None,
             incoming: VecDeque::new(),
             incoming_changed: false,
             stranger_told: false,
@@ -261,10 +261,10 @@ impl Endpoint {
         }
     }
 
-    /// No session begins here any more: SYNs are refused, but those that were answered may go on to be told
-    /// why.
-    pub fn close_listener(&mut self) {
-        self.closing = true;
+    /// No session begins here any more: SYNs are refused with `why`, but those that were answered may go on to
+    /// be told.
+    pub fn close_listener(&mut self, why: &str) {
+        self.closing.get_or_insert_with(|| why.to_owned());
     }
 
     /// Whether sessions still have datagrams to send or to answer: the driver should go on for as

@@ -8,6 +8,7 @@
 //! it is acknowledged, the way carries what is sent, and only the receiver's window is at fault: that is
 //! no failure, as long as it answers (RFC 9293, 3.8.6.1).
 
+use crate::proto::conn::BORNE;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
@@ -33,14 +34,23 @@ impl Stall {
     }
 
     /// When [`Self::lasts`] or [`Self::tries`] has something to do next.
-    pub(crate) fn deadline(&self, idle: Duration) -> Option<Instant> {
-        self.since.map(|since| self.tries_at.map_or(since + idle, |at| at.min(since + idle)))
+    pub(crate) fn deadline(&self, idle: Duration, borne_until: Instant) -> Option<Instant> {
+        self.since.map(|since| {
+            let end = (since + idle).max(borne_until.min(since + idle * BORNE));
+            self.tries_at.map_or(end, |at| at.min(end))
+        })
     }
 
-    /// Bytes are on their way that are not acknowledged: whether that has lasted for `idle`. `served`:
-    /// when any left last.
-    pub(crate) fn lasts(&mut self, now: Instant, served: Instant, idle: Duration) -> bool {
-        let over = self.since.is_some_and(|since| now.since(since) >= idle);
+    /// Bytes are on their way that are not acknowledged: whether that has lasted for `idle`, or longer where it
+    /// is borne. `served`: when any left last.
+    pub(crate) fn lasts(
+        &mut self,
+        now: Instant,
+        (served, borne_until): (Instant, Instant),
+        idle: Duration,
+    ) -> bool {
+        let limit = if now < borne_until { idle * BORNE } else { idle };
+        let over = self.since.is_some_and(|since| now.since(since) >= limit);
         // Bytes that waited for their turn here, for a rate or a source, are not its fault.
         let asked = now.since(served) < idle / 2;
         if self.since.is_none() || over && !asked {
@@ -62,5 +72,24 @@ impl Stall {
     /// Whether a probe of the way is to be sent; told once.
     pub(crate) fn take_due(&mut self) -> bool {
         core::mem::take(&mut self.due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_something_else_is_borne_twice_as_long_and_no_longer() {
+        let idle = Duration::from_secs(10);
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        for (borne_until, ends) in [(0, 10), (14, 14), (60, 20)] {
+            let mut stall = Stall::default();
+            assert!(!stall.lasts(at(0), (at(0), at(borne_until)), idle));
+            stall.tries_at = None;
+            assert_eq!(stall.deadline(idle, at(borne_until)), Some(at(ends)));
+            let end = (1..30).find(|now| stall.lasts(at(*now), (at(*now), at(borne_until)), idle));
+            assert_eq!(end, Some(ends));
+        }
     }
 }

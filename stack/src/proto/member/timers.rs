@@ -12,7 +12,7 @@ use core::time::Duration;
 const PROBE_MAX: Duration = Duration::from_millis(500);
 /// One that does not answer is sent something this often at least, be it only a PING: when its host is there
 /// again it is found within a second, the question whether it has forgotten the session included, which takes
-/// two time-outs and 3.5 round trips.
+/// two time-outs and 3.5 round trips: up to round trips of 50 ms.
 const NUDGE_AFTER: Duration = Duration::from_millis(250);
 
 impl Member {
@@ -29,7 +29,7 @@ impl Member {
         }
         let timers = [
             own,
-            self.stall.deadline(idle).map(|at| at.max(self.conn.bears_until())),
+            self.stall.deadline(idle, self.conn.bears_until()),
             self.retry_at,
             self.nudges_at(),
             self.window.asks_at(),
@@ -49,7 +49,7 @@ impl Member {
             self.stall.end();
             return false;
         }
-        let lasts = now >= self.conn.bears_until() && self.stall.lasts(now, self.served, idle);
+        let lasts = self.stall.lasts(now, (self.served, self.conn.bears_until()), idle);
         self.stall.tries(now, self.conn.last_heard(), idle);
         lasts
     }

@@ -100,13 +100,25 @@ fn a_listener_that_closes_begins_nothing() {
     let trust = by_keys();
     let syn = syn(&trust);
     let mut net = net(1, &trust.1, straight());
-    net.nodes[1].endpoint.close_listener();
+    net.nodes[1].endpoint.close_listener("it rains");
     let [refusal] = &give(&mut net, 1, addr(0), &syn)[..] else { panic!("no reply") };
     let cid = u64::from_be_bytes(syn[CID].try_into().unwrap());
-    let said = Reply::new(cid, Said::Refused("the listener is closing"));
+    let said = Reply::new(cid, Said::Refused("it rains"));
     assert_eq!(Reply::parse(&refusal.bytes), Some(Ok(said)));
     assert_eq!(net.nodes[1].endpoint.held(), Held::default());
     assert!(!net.nodes[1].endpoint.lingers());
+}
+
+/// Whose answer was lost gets it again, and is told by the session.
+#[test]
+fn a_listener_that_closes_lets_those_it_has_answered_go_on() {
+    let trust = by_keys();
+    let syn = syn(&trust);
+    let mut net = net(1, &trust.1, straight());
+    let [answer] = &give(&mut net, 1, addr(0), &syn)[..] else { panic!("no answer") };
+    net.nodes[1].endpoint.close_listener("it rains");
+    let [again] = &give(&mut net, 1, addr(0), &syn)[..] else { panic!("no answer") };
+    assert_eq!((Sort::of(again), &again.bytes), (Sort::SynAck, &answer.bytes));
 }
 
 /// What comes of a session that is replied to by a host of this version, which signs as everybody can.
