@@ -172,6 +172,11 @@ pub fn expected_share(s: &Scenario) -> f64 {
     group / (group + by_unicast + f.alone as f64)
 }
 
+/// The part of what is sent to the worst survivor that does not arrive.
+pub fn loss(s: &Scenario) -> f64 {
+    Figures::of(s).loss()
+}
+
 /// The least group share that a run of this scenario may have.
 pub fn least_share(s: &Scenario) -> f64 {
     s.min_share.unwrap_or_else(|| (expected_share(s) - SHARE_SLACK).max(0.0))

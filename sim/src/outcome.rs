@@ -40,6 +40,8 @@ pub struct ReceiverOutcome {
     pub intact: bool,
     /// What its host found wrong, first finding only.
     pub complaint: Option<String>,
+    /// When its session began.
+    pub begun: Option<Duration>,
     /// When the whole stream had been read and the verdict was given.
     pub drained: Option<Duration>,
     /// When 40 % and 90 % of the stream had been read.

@@ -60,11 +60,6 @@ pub fn all() -> Vec<Entry> {
     entries
 }
 
-/// Among so many receivers it happens, in one run of some hundreds, that three SYNs to one of them are
-/// lost (0.05³ each): it begins late, and gets alone what it missed, the whole file at most. Four such
-/// in one run are rarer than one in 10⁹.
-const LATE_AMONG: usize = 32;
-
 /// The part of the loss grid with so many receivers.
 pub fn grid(receivers: usize) -> Vec<Entry> {
     let base = Scenario::new(SEED).receivers(receivers);
@@ -79,10 +74,7 @@ pub fn grid(receivers: usize) -> Vec<Entry> {
             ("shared", base.clone().shared_loss(p)),
             ("independent", base.clone().independent_loss(p)),
         ];
-        for (kind, mut scenario) in cells {
-            if receivers >= LATE_AMONG && percent >= 5.0 && kind == "shared" {
-                scenario = scenario.min_share(0.2);
-            }
+        for (kind, scenario) in cells {
             entries.push(Entry {
                 name: format!("receivers-{receivers}-loss-{percent}-{kind}"),
                 about: format!("{receivers} receivers, {percent} % {kind} loss"),

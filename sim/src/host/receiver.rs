@@ -48,6 +48,7 @@ pub(crate) struct ReceiverEnd {
     pub(crate) verified: u64,
     pub(crate) intact: bool,
     pub(crate) complaint: Option<String>,
+    pub(crate) begun: Option<Instant>,
     pub(crate) drained: Option<Instant>,
     pub(crate) marks: [Option<Instant>; 2],
     pub(crate) closed: Option<Result<(), Reason>>,
@@ -85,6 +86,7 @@ impl Receiver {
                 self.complain(|| format!("{delivery:?} delivery was announced"));
             }
             self.session = Some(id);
+            self.end.begun = Some(now);
             self.declare(now, engine, id);
             self.look(now, engine, id);
         }
