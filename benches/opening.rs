@@ -4,7 +4,9 @@
 #[path = "trust.rs"]
 mod trust;
 
+use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{self, Duration};
 use tcpxm::config::{Content, Delivery, EndpointConfig, SessionConfig};
@@ -92,7 +94,22 @@ fn opening(criterion: &mut Criterion) {
             bencher.iter_custom(|times| (0..times).map(|_| open(trust).listeners).sum());
         });
     }
+    group.bench_function("curve", |bencher| bencher.iter(|| (0..MEMBERS).for_each(|_| curve())));
     group.finish();
+}
+
+/// What the curve alone takes of one handshake at one end: a key is made, and three times something is agreed
+/// upon (`ee`, `es`, `se`).
+fn curve() {
+    let key = PrivateKey::from_private_key(&X25519, &[7; 32]).expect("any 32 bytes");
+    let other = UnparsedPublicKey::new(&X25519, [9; 32]);
+    for _ in 0..3 {
+        agree(&key, other, (), |shared| {
+            black_box(shared);
+            Ok(())
+        })
+        .expect("not of small order");
+    }
 }
 
 criterion_group!(benches, opening);

@@ -4,7 +4,7 @@ use crate::input::Input;
 use std::sync::{Arc, LazyLock};
 use tcpxm::seal::exchange::Message;
 use tcpxm::seal::{Answered, Credentials, Initiator, Keys, MAX_MESSAGE, Responder, SealError};
-use tcpxm::trust::{Identity, Secret};
+use tcpxm::trust::{Identity, NoiseKey, Secret};
 
 /// What stands before the three messages.
 const PREFIXES: [&[u8]; 3] = [b"before the first", b"before the second", b"before the third"];
@@ -13,12 +13,14 @@ static SECRET: LazyLock<Arc<Secret>> =
     LazyLock::new(|| Arc::new(Secret::from_line(&[b's'; 32]).expect("a secret")));
 static IDENTITIES: LazyLock<[Arc<Identity>; 2]> =
     LazyLock::new(|| [1, 2].map(|byte| Arc::new(Identity::generate([byte; 64]))));
+static MADE: LazyLock<[NoiseKey; 2]> =
+    LazyLock::new(|| [3, 4].map(|byte| NoiseKey::drawn(&[byte; 32])));
 
 fn credentials(kind: u8, end: usize) -> Credentials {
     match kind % 4 {
         0 => Credentials::Null,
-        1 => Credentials::Fresh,
-        2 => Credentials::Secret(Arc::clone(&SECRET)),
+        1 => Credentials::Fresh(MADE[end].clone()),
+        2 => Credentials::Secret(Arc::clone(&SECRET), MADE[end].clone()),
         _ => Credentials::Identity(Arc::clone(&IDENTITIES[end])),
     }
 }

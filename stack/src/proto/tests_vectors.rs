@@ -15,7 +15,7 @@ use super::time::Instant;
 use crate::config::Group;
 use crate::seal::chain::PER_KEY;
 use crate::seal::{Credentials, FrameKey, KeyChain, Keys, SealKey, Suite};
-use crate::trust::{Identity, Secret, SenderKeys, SenderTrust};
+use crate::trust::{Identity, NoiseKey, Secret, SenderKeys, SenderTrust};
 use crate::wire::{
     Ack, Descriptor, Encap, Features, GroupStatus, Header, Kind, Options, RangeList, Record, Reply,
     SYN_LEN, Said, Segment, Seq, SpaceAck, TAG_LEN, Tlv, offset_high,
@@ -65,6 +65,7 @@ impl File {
 /// Both ends of one suite.
 struct Ends {
     trust: Arc<SenderTrust>,
+    initiator: Credentials,
     responder: Credentials,
     frame: FrameKey,
 }
@@ -83,11 +84,12 @@ fn ends(name: &str) -> Ends {
         }
         _ => SenderTrust::Secret(Arc::new(Secret::from_line(SECRET).unwrap())),
     };
-    let responder = match trust.credentials() {
+    let responder = match trust.credentials(&NoiseKey::drawn(&RANDOM[1])) {
         Credentials::Identity(_) => Credentials::Identity(identity(0x80)),
         same => same,
     };
-    Ends { frame: trust.frame(), trust: Arc::new(trust), responder }
+    let initiator = trust.credentials(&NoiseKey::drawn(&RANDOM[0]));
+    Ends { frame: trust.frame(), trust: Arc::new(trust), initiator, responder }
 }
 
 fn descriptor() -> Descriptor {
@@ -117,7 +119,7 @@ fn inputs(file: &mut File, ends: &Ends) {
         file.put("secret.psk", secret.psk());
         file.put("secret.frames", secret.frame_key());
     }
-    let credentials = [ends.trust.credentials(), ends.responder.clone()];
+    let credentials = [ends.initiator.clone(), ends.responder.clone()];
     for (end, role) in ["initiator", "responder"].into_iter().enumerate() {
         let draw = |context| blake3::derive_key(context, &RANDOM[end]);
         file.say(&format!("{role}: its randomness, and the private keys that are drawn from it"));
@@ -134,7 +136,7 @@ fn inputs(file: &mut File, ends: &Ends) {
             file.put(&format!("{role}.ed25519.seed"), identity.parts().0);
             file.put(&format!("{role}.ed25519.public"), identity.public().as_bytes());
         } else {
-            file.put(&format!("{role}.static"), &draw("tcpxm 2026 fresh static key"));
+            file.put(&format!("{role}.static"), NoiseKey::drawn(&RANDOM[end]).private());
         }
     }
 }
@@ -143,7 +145,8 @@ fn inputs(file: &mut File, ends: &Ends) {
 fn handshake(file: &mut File, ends: &Ends) -> (Vec<u8>, Keys) {
     let (t, d) = (Instant::ZERO, descriptor());
     let blank = blank_names(names(0).peer, PORTS[0], CIDS[0], ISS[0]);
-    let mut opening = Opening::new(t, &blank, &d, (&ends.trust, RANDOM[0]));
+    let mut opening =
+        Opening::new(t, &blank, &d, (&ends.trust, &NoiseKey::drawn(&RANDOM[0]), RANDOM[0]));
     let mut syn = vec![0; SYN_LEN];
     assert_eq!(opening.emit(t, &mut syn), Some(SYN_LEN));
     file.say("the three datagrams of the handshake");

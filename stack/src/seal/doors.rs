@@ -1,15 +1,15 @@
 //! From whom an end trusts to what it seals with.
 
 use super::{Credentials, FrameKey};
-use crate::trust::{ListenTrust, Secret, SenderTrust};
+use crate::trust::{ListenTrust, NoiseKey, Secret, SenderTrust};
 use std::sync::Arc;
 
 impl SenderTrust {
-    /// What the handshake shows of this end.
-    pub(crate) fn credentials(&self) -> Credentials {
+    /// What the handshake shows of this end, which made a key at its start.
+    pub(crate) fn credentials(&self, made: &NoiseKey) -> Credentials {
         match self {
-            Self::Loopback => Credentials::Fresh,
-            Self::Secret(secret) => Credentials::Secret(Arc::clone(secret)),
+            Self::Loopback => Credentials::Fresh(made.clone()),
+            Self::Secret(secret) => Credentials::Secret(Arc::clone(secret), made.clone()),
             Self::Keys(keys) => Credentials::Identity(Arc::clone(&keys.identity)),
             Self::Plaintext => Credentials::Null,
         }
@@ -46,18 +46,18 @@ pub(crate) struct Door {
 }
 
 impl ListenTrust {
-    /// The ways in.
-    pub(crate) fn doors(&self) -> Vec<Door> {
+    /// The ways in to an end that made a key at its start.
+    pub(crate) fn doors(&self, made: &NoiseKey) -> Vec<Door> {
         let open = |credentials| vec![Door { frame: FrameKey::open(), credentials }];
         match self {
-            Self::Loopback => open(Credentials::Fresh),
+            Self::Loopback => open(Credentials::Fresh(made.clone())),
             Self::Keys(keys) => open(Credentials::Identity(Arc::clone(&keys.identity))),
             Self::Plaintext => open(Credentials::Null),
             Self::Secret(secrets) => secrets
                 .iter()
                 .map(|secret| Door {
                     frame: frame_of(Some(secret)),
-                    credentials: Credentials::Secret(Arc::clone(secret)),
+                    credentials: Credentials::Secret(Arc::clone(secret), made.clone()),
                 })
                 .collect(),
         }
@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn each_secret_is_a_door_of_its_own() {
         let secret = |c: &str| Arc::new(Secret::from_line(c.repeat(32).as_bytes()).unwrap());
-        let doors = ListenTrust::Secret(vec![secret("a"), secret("b")]).doors();
+        let doors = ListenTrust::Secret(vec![secret("a"), secret("b")])
+            .doors(&NoiseKey::from_private(&[5; 32]));
         let mut syn = [0; 40];
         doors[0].frame.sign_syn(&mut syn);
         assert!(doors[0].frame.is_syn(&syn) && !doors[1].frame.is_syn(&syn));

@@ -9,7 +9,7 @@
 use super::noise::{self, Own, SPARE};
 use super::null_exchange as null;
 use super::{KeyChain, Keys, MAX_MESSAGE, SealError, Suite};
-use crate::trust::{CERTIFICATE_LEN, Identity, PublicKey, Secret, verify};
+use crate::trust::{CERTIFICATE_LEN, Identity, NoiseKey, PublicKey, Secret, verify};
 use crate::wire::TAG_LEN;
 use core::fmt;
 use snow::HandshakeState;
@@ -22,19 +22,18 @@ const DIGEST: usize = blake3::OUT_LEN;
 /// A public key of X25519, and a nonce of the null seal.
 const DH: usize = 32;
 
-// What is drawn from the randomness of one exchange (BLAKE3 paper, 2.3).
+/// What the ephemeral key of one exchange is drawn from, of its randomness (BLAKE3 paper, 2.3).
 const EPHEMERAL: &str = "tcpxm 2026 seed of the ephemeral key";
-const STATIC: &str = "tcpxm 2026 fresh static key";
 
 /// What one end shows of itself, and asks of the other.
 #[derive(Debug, Clone)]
 pub enum Credentials {
     /// Nothing is sealed.
     Null,
-    /// A key made for this exchange: sealed, but nobody knows to whom.
-    Fresh,
-    /// The secret that both ends hold, and a key made for this exchange.
-    Secret(Arc<Secret>),
+    /// A key that was made at the start: sealed, but nobody knows to whom.
+    Fresh(NoiseKey),
+    /// The secret that both ends hold, and a key that was made at the start.
+    Secret(Arc<Secret>, NoiseKey),
     /// A key that an identity certifies.
     Identity(Arc<Identity>),
 }
@@ -44,22 +43,21 @@ impl Credentials {
     pub fn suite(&self) -> Suite {
         match self {
             Self::Null => Suite::Null,
-            Self::Fresh | Self::Identity(_) => Suite::Xx,
-            Self::Secret(_) => Suite::XxPsk0,
+            Self::Fresh(_) | Self::Identity(_) => Suite::Xx,
+            Self::Secret(..) => Suite::XxPsk0,
         }
     }
 
-    fn own(&self, random: &[u8; 32]) -> Own {
-        let draw = |context| Zeroizing::new(blake3::derive_key(context, random));
-        let private = match self {
-            Self::Identity(identity) => Zeroizing::new(*identity.noise_private()),
-            _ => draw(STATIC),
+    /// What they bring into an exchange; the null seal has no such thing.
+    fn own(&self, random: &[u8; 32]) -> Result<Own, SealError> {
+        let (key, psk) = match self {
+            Self::Null => return Err(SealError::Suite),
+            Self::Fresh(key) => (key, None),
+            Self::Secret(secret, key) => (key, Some(Zeroizing::new(*secret.psk()))),
+            Self::Identity(identity) => (identity.noise(), None),
         };
-        let psk = match self {
-            Self::Secret(secret) => Some(Zeroizing::new(*secret.psk())),
-            _ => None,
-        };
-        Own { private, psk, seed: draw(EPHEMERAL) }
+        let seed = Zeroizing::new(blake3::derive_key(EPHEMERAL, random));
+        Ok(Own { key: key.clone(), psk, seed })
     }
 
     /// The payload of a message of ours: what it says of its prefix, and of us.
@@ -175,7 +173,7 @@ impl Initiator {
     }
 
     fn begin(&self, prefix: &[u8]) -> Result<HandshakeState, SealError> {
-        noise::begin(true, &self.credentials.own(&self.random), prefix)
+        noise::begin(true, &self.credentials.own(&self.random)?, prefix)
     }
 
     /// Takes the second message, with the prefix of the first and its own. It changes nothing here, so
@@ -315,7 +313,7 @@ struct Begun {
 impl Begun {
     /// Reads the first message and writes the second.
     fn answer(&self, out: &mut [u8]) -> Result<(HandshakeState, usize), SealError> {
-        let own = self.credentials.own(&self.random);
+        let own = self.credentials.own(&self.random)?;
         let mut state = noise::begin(false, &own, &self.first_prefix)?;
         let mut nothing = [0; MAX_MESSAGE];
         state.read_message(&self.first, &mut nothing).map_err(|_| SealError::Proof)?;

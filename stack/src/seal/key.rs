@@ -3,21 +3,19 @@
 use super::null::Token;
 use super::{SealError, Suite};
 use crate::wire::TAG_LEN;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use core::fmt;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use std::sync::Arc;
 
-/// A key under one suite. AES's is some 500 bytes, expanded once; nothing is allocated per datagram.
+/// A key under one suite. AES's is expanded once; nothing is allocated per datagram.
 #[derive(Clone)]
 pub struct SealKey(Kind);
 
 #[derive(Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the null one is the exception; a box would cost each datagram"
-)]
 enum Kind {
     Null(Token),
-    Aes(LessSafeKey),
+    /// Shared by its clones.
+    Aes(Arc<LessSafeKey>),
 }
 
 impl SealKey {
@@ -29,7 +27,7 @@ impl SealKey {
                 let Ok(key) = UnboundKey::new(&AES_256_GCM, bytes) else {
                     unreachable!("AES-256 takes 32 bytes")
                 };
-                Kind::Aes(LessSafeKey::new(key))
+                Kind::Aes(Arc::new(LessSafeKey::new(key)))
             }
         })
     }
@@ -46,7 +44,7 @@ impl SealKey {
             Kind::Null(token) => tag.copy_from_slice(token.bytes()),
             Kind::Aes(key) => {
                 let aad = Aad::from(&*header);
-                match key.seal_in_place_separate_tag(nonce(pn), aad, payload) {
+                match key.seal_in_place_separate_tag(noise_nonce(pn), aad, payload) {
                     Ok(computed) => tag.copy_from_slice(computed.as_ref()),
                     // Only above 2^36 bytes. Nothing may leave unsealed then either.
                     Err(_) => payload.fill(0),
@@ -65,18 +63,18 @@ impl SealKey {
         match &self.0 {
             Kind::Null(token) => token.check(rest),
             Kind::Aes(key) => key
-                .open_in_place(nonce(pn), Aad::from(&*header), rest)
+                .open_in_place(noise_nonce(pn), Aad::from(&*header), rest)
                 .map(drop)
                 .map_err(|_| SealError::Tag),
         }
     }
 }
 
-/// The packet number, as Noise's ciphers write a nonce (Noise Protocol Framework, revision 34, 12.4):
+/// A packet's or a message's number, as Noise's ciphers write a nonce (Noise Protocol Framework, revision 34, 12.4):
 /// 4 zero bytes, then 64 bits big-endian.
-fn nonce(pn: u64) -> Nonce {
+pub(super) fn noise_nonce(number: u64) -> Nonce {
     let mut bytes = [0; NONCE_LEN];
-    bytes[NONCE_LEN - 8..].copy_from_slice(&pn.to_be_bytes());
+    bytes[NONCE_LEN - 8..].copy_from_slice(&number.to_be_bytes());
     Nonce::assume_unique_for_key(bytes)
 }
 

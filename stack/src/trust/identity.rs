@@ -1,8 +1,8 @@
 //! Who a host or a user is: an Ed25519 key, and the Noise key that it certifies.
 
+use super::noise_key::{NoiseKey, X25519_LEN};
 use super::public_key::{self, PublicKey};
 use core::fmt;
-use curve25519_dalek::montgomery::MontgomeryPoint;
 use ed25519_dalek::{Signature, Signer, SigningKey};
 use thiserror::Error;
 use zeroize::Zeroize;
@@ -24,7 +24,7 @@ pub struct Identity(Box<Parts>); // in one place of the memory: a move leaves no
 #[derive(Clone)]
 struct Parts {
     seed: [u8; 32],
-    noise: [u8; 32],
+    noise: NoiseKey,
     public: PublicKey,
     certificate: [u8; CERTIFICATE_LEN],
 }
@@ -43,16 +43,17 @@ impl Identity {
     pub fn from_parts(ed25519_seed: &[u8; 32], noise_private: &[u8; 32]) -> Self {
         let signing = SigningKey::from_bytes(ed25519_seed);
         let public = PublicKey::from(&signing.verifying_key());
-        let signature = signing.sign(&signed(&noise_public(noise_private)));
+        let noise = NoiseKey::from_private(noise_private);
+        let signature = signing.sign(&signed(noise.public()));
         let mut certificate = [0; CERTIFICATE_LEN];
         certificate[..PUBLIC].copy_from_slice(public.as_bytes());
         certificate[PUBLIC..].copy_from_slice(&signature.to_bytes());
-        Self(Box::new(Parts { seed: *ed25519_seed, noise: *noise_private, public, certificate }))
+        Self(Box::new(Parts { seed: *ed25519_seed, noise, public, certificate }))
     }
 
     /// The seed of the Ed25519 key and the private X25519 key, to be kept where nobody else reads.
     pub fn parts(&self) -> (&[u8; 32], &[u8; 32]) {
-        (&self.0.seed, &self.0.noise)
+        (&self.0.seed, self.0.noise.private())
     }
 
     /// By what others know it.
@@ -60,8 +61,8 @@ impl Identity {
         self.0.public
     }
 
-    /// The handshake's private key.
-    pub(crate) fn noise_private(&self) -> &[u8; 32] {
+    /// The handshake's key.
+    pub(crate) fn noise(&self) -> &NoiseKey {
         &self.0.noise
     }
 
@@ -75,7 +76,7 @@ impl Identity {
 /// certificate can be copied, the private half of what it certifies cannot.
 pub(crate) fn verify(
     certificate: &[u8],
-    noise_public: &[u8; 32],
+    noise_public: &[u8; X25519_LEN],
 ) -> Result<PublicKey, CertificateError> {
     let (public, signature) = certificate
         .split_first_chunk::<PUBLIC>()
@@ -103,22 +104,16 @@ pub(crate) enum CertificateError {
 }
 
 /// What is signed.
-fn signed(noise_public: &[u8; 32]) -> [u8; 52] {
-    let mut message = [0; 52];
+fn signed(noise_public: &[u8; X25519_LEN]) -> [u8; CONTEXT.len() + X25519_LEN] {
+    let mut message = [0; CONTEXT.len() + X25519_LEN];
     message[..CONTEXT.len()].copy_from_slice(CONTEXT);
     message[CONTEXT.len()..].copy_from_slice(noise_public);
     message
 }
 
-/// The public half of a Noise key (RFC 7748, section 6.1).
-fn noise_public(private: &[u8; 32]) -> [u8; 32] {
-    MontgomeryPoint::mul_base_clamped(*private).to_bytes()
-}
-
 impl Drop for Parts {
     fn drop(&mut self) {
         self.seed.zeroize();
-        self.noise.zeroize();
     }
 }
 
@@ -133,17 +128,6 @@ impl fmt::Debug for Identity {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn the_noise_key_is_that_of_the_standard() {
-        // RFC 7748, section 6.1: Bob's.
-        let private = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
-        let public = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
-        let hex = |text: &str| -> [u8; 32] {
-            core::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
-        };
-        assert_eq!(noise_public(&hex(private)), hex(public));
-    }
 
     #[test]
     fn debug_shows_the_public_key_alone() {
@@ -162,15 +146,16 @@ mod tests {
             let again = Identity::from_parts(seed, noise);
             prop_assert_eq!(again.public(), identity.public());
             prop_assert_eq!(again.certificate(), identity.certificate());
-            prop_assert_eq!(again.noise_private(), noise);
+            prop_assert_eq!(again.noise().public(), identity.noise().public());
         }
 
         #[test]
         fn a_certificate_is_good_for_its_noise_key_alone(random: [u8; 64], other: [u8; 32]) {
             let identity = Identity::generate(random);
-            let own = noise_public(identity.noise_private());
-            prop_assert_eq!(verify(identity.certificate(), &own), Ok(identity.public()));
-            let stolen = verify(identity.certificate(), &noise_public(&other));
+            let own = identity.noise().public();
+            prop_assert_eq!(verify(identity.certificate(), own), Ok(identity.public()));
+            let others = NoiseKey::from_private(&other);
+            let stolen = verify(identity.certificate(), others.public());
             prop_assert_eq!(stolen, Err(CertificateError::Signature));
         }
 
@@ -179,7 +164,7 @@ mod tests {
             let identity = Identity::generate(random);
             let mut certificate = *identity.certificate();
             certificate[at / 8] ^= 1 << (at % 8);
-            let refused = verify(&certificate, &noise_public(identity.noise_private()));
+            let refused = verify(&certificate, identity.noise().public());
             prop_assert!(refused.is_err());
         }
 

@@ -10,6 +10,7 @@
 mod cid_key;
 pub(crate) mod identity;
 mod listen;
+mod noise_key;
 mod public_key;
 mod secret;
 mod sender;
@@ -18,6 +19,8 @@ pub use cid_key::CidKey;
 pub use identity::Identity;
 pub(crate) use identity::{CERTIFICATE_LEN, verify};
 pub use listen::{ListenKeys, ListenTrust, not_authorized};
+pub use noise_key::NoiseKey;
+pub(crate) use noise_key::X25519_LEN;
 pub use public_key::{PublicKey, PublicKeyError};
 pub use secret::{Secret, SecretError};
 pub use sender::{SenderKeys, SenderTrust};

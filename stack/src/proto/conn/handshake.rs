@@ -15,7 +15,7 @@ use crate::seal::frame::{cookie_of, set_cookie};
 use crate::seal::{
     Answered, Credentials, FrameKey, Initiator, Keys, MAX_MESSAGE, Responder, SealError,
 };
-use crate::trust::{PublicKey, SenderTrust};
+use crate::trust::{NoiseKey, PublicKey, SenderTrust};
 use crate::wire::COOKIE_LEN;
 use crate::wire::{
     Ack, Descriptor, Encap, GroupStatus, Header, Kind, OVERHEAD, Options, SYN_LEN, Segment, Seq,
@@ -274,9 +274,9 @@ impl Opening {
         now: Instant,
         names: &Names,
         descriptor: &Descriptor,
-        (trust, random): (&Arc<SenderTrust>, [u8; 32]),
+        (trust, key, random): (&Arc<SenderTrust>, &NoiseKey, [u8; 32]),
     ) -> Self {
-        let exchange = Initiator::new(trust.credentials(), random);
+        let exchange = Initiator::new(trust.credentials(key), random);
         let frame = trust.frame();
         Self {
             syn: syn(names, descriptor, &exchange, &frame),
@@ -445,7 +445,7 @@ mod tests {
     use crate::proto::conn::Names;
     use crate::proto::time::Instant;
     use crate::seal::Credentials;
-    use crate::trust::SenderTrust;
+    use crate::trust::{NoiseKey, SenderTrust};
     use crate::wire::COOKIE_LEN;
     use crate::wire::{Descriptor, Features, Header, Kind, SYN_LEN, Seq, TAG_LEN};
     use core::time::Duration;
@@ -466,7 +466,12 @@ mod tests {
     }
 
     fn opening(names: &Names, d: &Descriptor) -> Opening {
-        Opening::new(Instant::ZERO, names, d, (&Arc::new(SenderTrust::Loopback), [1; 32]))
+        Opening::new(
+            Instant::ZERO,
+            names,
+            d,
+            (&Arc::new(SenderTrust::Loopback), &NoiseKey::drawn(&[1; 32]), [1; 32]),
+        )
     }
 
     #[test]
@@ -485,8 +490,14 @@ mod tests {
             let hello = parse_hello(&header, at, &buf[..len]).unwrap();
             assert_eq!((hello.cid, hello.descriptor), (1, d));
             assert!(hello.prefix.len() + hello.message.len() < len - COOKIE_LEN - TAG_LEN);
-            let (mut responder, answer) =
-                syn_ack(&names, &d, (&Credentials::Fresh, [2; 32]), &hello, 77).unwrap();
+            let (mut responder, answer) = syn_ack(
+                &names,
+                &d,
+                (&Credentials::Fresh(NoiseKey::drawn(&[2; 32])), [2; 32]),
+                &hello,
+                77,
+            )
+            .unwrap();
             assert!(answer.len() <= len);
             let (header, at) = Header::parse(&answer).unwrap();
             let hello = parse_hello(&header, at, &answer).unwrap();

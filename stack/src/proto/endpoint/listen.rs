@@ -14,7 +14,7 @@ use crate::seal::Door;
 use crate::seal::frame::{NO_TAG, cookie_of};
 use crate::seal::{FrameKey, Keys};
 use crate::stats::Crowded;
-use crate::trust::{CidKey, ListenTrust, PublicKey};
+use crate::trust::{CidKey, ListenTrust, NoiseKey, PublicKey};
 use crate::wire::{Descriptor, Features, Header, Reply, Said, Seq, TAG_LEN};
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -39,6 +39,8 @@ pub(crate) struct Queued {
 #[derive(Debug)]
 pub(crate) struct Listener {
     trust: ListenTrust,
+    /// Made at the start.
+    key: NoiseKey,
     doors: Vec<Door>,
     cids: CidKey,
     cookies: Cookies,
@@ -100,10 +102,11 @@ impl Pass {
 }
 
 impl Listener {
-    pub(crate) fn new(trust: ListenTrust, cids: CidKey, rng: &mut Rng) -> Self {
+    pub(crate) fn new(trust: ListenTrust, key: NoiseKey, cids: CidKey, rng: &mut Rng) -> Self {
         Self {
-            doors: trust.doors(),
+            doors: trust.doors(&key),
             trust,
+            key,
             cids,
             cookies: Cookies::new(rng),
             meter: Meter::default(),
@@ -116,7 +119,7 @@ impl Listener {
 
     /// From now on others may come in. What is half open begins again.
     pub(crate) fn set_trust(&mut self, trust: ListenTrust) {
-        self.doors = trust.doors();
+        self.doors = trust.doors(&self.key);
         self.trust = trust;
         self.table.clear();
     }

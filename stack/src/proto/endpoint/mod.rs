@@ -25,7 +25,7 @@ use super::session::Session;
 use super::session::renew::Renamed;
 use super::time::Instant;
 use crate::config::EndpointConfig;
-use crate::trust::CidKey;
+use crate::trust::{CidKey, NoiseKey};
 use core::ops::Bound;
 use groups::Groups;
 use listen::Listener;
@@ -46,6 +46,8 @@ enum Owner {
 #[derive(Debug)]
 pub struct Endpoint {
     config: EndpointConfig,
+    /// What its handshakes show where no identity is asked for.
+    key: NoiseKey,
     rng: Rng,
     now: Instant,
     next_id: u64,
@@ -75,12 +77,15 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint whose every random choice follows from `seed`.
     pub fn new(mut config: EndpointConfig, seed: [u8; 32]) -> Self {
+        let key = NoiseKey::drawn(&seed);
         let mut rng = Rng::new(seed);
         let cids = config.cid_key.clone();
         let cids = cids.unwrap_or_else(|| CidKey::new(rng.bytes32()));
-        let listener = config.listen.take().map(|trust| Listener::new(trust, cids, &mut rng));
+        let listen = config.listen.take();
+        let listener = listen.map(|trust| Listener::new(trust, key.clone(), cids, &mut rng));
         Self {
             config,
+            key,
             rng,
             now: Instant::ZERO,
             next_id: 0,

@@ -24,9 +24,10 @@ impl Endpoint {
         peers: &[SocketAddr],
     ) -> Result<SessionId, ConfigError> {
         self.now = now;
-        let Self { owners, rng, .. } = self;
+        let Self { owners, rng, key, .. } = self;
         let mut ids = Ids { rng, taken: &|id| owners.contains_key(&id) };
-        let session = Session::new(now, config, trust, peers, self.config.port, &mut ids)?;
+        let session =
+            Session::new(now, config, (trust, key.clone()), peers, self.config.port, &mut ids)?;
         let id = SessionId(self.next_id);
         self.next_id += 1;
         for index in 0..session.len() {

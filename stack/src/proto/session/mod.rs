@@ -32,7 +32,7 @@ use super::time::Instant;
 use crate::config::{Algorithm, Content, Delivery, SessionConfig};
 use crate::error::{ConfigError, EndError, Reason};
 use crate::stats::{MemberReport, ModeReason, Sent};
-use crate::trust::{PublicKey, SenderTrust};
+use crate::trust::{NoiseKey, PublicKey, SenderTrust};
 use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
 use core::ops::Range;
 use std::collections::VecDeque;
@@ -49,6 +49,8 @@ pub(crate) const MAX_MEMBERS: usize = 1024;
 pub(crate) struct Session {
     config: SessionConfig,
     trust: Arc<SenderTrust>,
+    /// Of the endpoint.
+    key: NoiseKey,
     members: Vec<Member>,
     store: Store,
     channels: Vec<Channel>,
@@ -82,7 +84,7 @@ impl Session {
     pub(crate) fn new(
         now: Instant,
         mut config: SessionConfig,
-        trust: SenderTrust,
+        (trust, key): (SenderTrust, NoiseKey),
         peers: &[SocketAddr],
         port: u16,
         ids: &mut Ids<'_>,
@@ -95,13 +97,14 @@ impl Session {
             Content::Source { len } => Store::source(len),
         };
         let segment = if peers.iter().all(SocketAddr::is_ipv4) { PAYLOAD_V4 } else { PAYLOAD_V6 };
-        let seal = (now, trust.credentials().suite());
+        let seal = (now, trust.credentials(&key).suite());
         let mut channel =
             |group| Channel::new(seal, group, &config, peers.len(), segment as u64, ids.rng);
         let channels: Vec<Channel> = config.group.map(&mut channel).into_iter().collect();
         let mut session = Self {
             descriptor: describe(&config, segment, channels.first()),
             trust: Arc::new(trust),
+            key,
             members: Vec::with_capacity(peers.len()),
             store,
             channels,
@@ -143,7 +146,7 @@ impl Session {
         let has = |id| self.members.iter().any(|m| m.conn().names().local_cid == id);
         let names = blank_names(peer, self.carrier.port, ids.draw(has), self.carrier.iss);
         let random = ids.rng.bytes32();
-        let opening = Opening::new(now, &names, &self.descriptor, (&self.trust, random));
+        let opening = Opening::new(now, &names, &self.descriptor, (&self.trust, &self.key, random));
         let opening = opening.expecting(shown);
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::connect(names, opening, algorithm, idle, now);

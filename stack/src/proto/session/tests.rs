@@ -15,7 +15,7 @@ use crate::proto::rng::Rng;
 use crate::proto::time::Instant;
 use crate::seal::{Keys, Suite};
 use crate::stats::Mode;
-use crate::trust::SenderTrust;
+use crate::trust::{NoiseKey, SenderTrust};
 use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT, RangeList, SpaceAck};
 use core::ops::Range;
 use core::time::Duration;
@@ -54,7 +54,7 @@ pub(super) fn new_session(
     Session::new(
         at(0),
         config,
-        SenderTrust::Loopback,
+        (SenderTrust::Loopback, NoiseKey::drawn(&[seed; 32])),
         peers,
         4000,
         &mut Ids { rng: &mut rng, taken: &|_| false },

@@ -7,7 +7,7 @@ use crate::error::Reason;
 use crate::proto::conn::ids::Ids;
 use crate::proto::rng::Rng;
 use crate::seal::FrameKey;
-use crate::trust::{Secret, SenderTrust};
+use crate::trust::{NoiseKey, Secret, SenderTrust};
 use crate::wire::{Reply, Said, TAG_LEN, VERSION};
 use std::sync::Arc;
 
@@ -15,8 +15,15 @@ use std::sync::Arc;
 fn asked(secret: &Arc<Secret>) -> (Session, [u8; TAG_LEN]) {
     let (trust, mut rng) = (SenderTrust::Secret(Arc::clone(secret)), Rng::new([3; 32]));
     let mut ids = Ids { rng: &mut rng, taken: &|_| false };
-    let mut session =
-        Session::new(at(0), SessionConfig::default(), trust, &peers(1), 4000, &mut ids).unwrap();
+    let mut session = Session::new(
+        at(0),
+        SessionConfig::default(),
+        (trust, NoiseKey::drawn(&[3; 32])),
+        &peers(1),
+        4000,
+        &mut ids,
+    )
+    .unwrap();
     let mut buf = vec![0; 1 << 16];
     let syn = session.poll_transmit(at(0), &mut buf).unwrap();
     (session, *buf[..syn.len].last_chunk().unwrap())

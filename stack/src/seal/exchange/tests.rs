@@ -7,7 +7,15 @@ const PREFIXES: [&[u8]; 3] = [b"before the first", b"before the second", b"befor
 
 fn secret(letter: char) -> Credentials {
     let line = letter.to_string().repeat(32);
-    Credentials::Secret(Arc::new(Secret::from_line(line.as_bytes()).unwrap()))
+    Credentials::Secret(Arc::new(Secret::from_line(line.as_bytes()).unwrap()), key())
+}
+
+fn key() -> NoiseKey {
+    NoiseKey::from_private(&[5; 32])
+}
+
+fn fresh() -> Credentials {
+    Credentials::Fresh(key())
 }
 
 fn identity(byte: u8) -> (Credentials, PublicKey) {
@@ -58,7 +66,7 @@ fn passes(tx: &mut KeyChain, rx: &mut KeyChain) -> bool {
 
 #[test]
 fn both_ends_get_matching_keys_that_differ_by_direction() {
-    for credentials in [Credentials::Null, Credentials::Fresh, secret('s'), identity(7).0] {
+    for credentials in [Credentials::Null, fresh(), secret('s'), identity(7).0] {
         let ((mut i, _), (mut r, _)) = untouched(&credentials, &credentials).unwrap();
         assert!(passes(i.tx(), r.rx()) && passes(r.tx(), i.rx()));
         let mut back = i.clone();
@@ -72,15 +80,15 @@ fn identities_are_seen_at_both_ends_and_need_not_be_shown() {
     let ((one, its), (two, theirs)) = (identity(1), identity(2));
     let ((_, seen), (_, by)) = untouched(&one, &two).unwrap();
     assert_eq!((seen, by), (Some(theirs), Some(its)));
-    let ((_, seen), (_, by)) = untouched(&Credentials::Fresh, &two).unwrap();
+    let ((_, seen), (_, by)) = untouched(&fresh(), &two).unwrap();
     assert_eq!((seen, by), (Some(theirs), None));
-    let ((_, seen), (_, by)) = untouched(&one, &Credentials::Fresh).unwrap();
+    let ((_, seen), (_, by)) = untouched(&one, &fresh()).unwrap();
     assert_eq!((seen, by), (None, Some(its)));
 }
 
 #[test]
 fn another_secret_or_another_suite_is_refused_at_the_first_message() {
-    let all = [Credentials::Null, Credentials::Fresh, secret('a'), secret('b')];
+    let all = [Credentials::Null, fresh(), secret('a'), secret('b')];
     for (n, one) in all.iter().enumerate() {
         for (m, two) in all.iter().enumerate().filter(|(m, _)| *m != n) {
             let expected =
@@ -99,25 +107,8 @@ fn a_certificate_is_of_the_key_that_was_used() {
     let thief = Identity::generate([9; 64]);
     let mut payload = [0; MAX_PAYLOAD];
     payload[DIGEST..].copy_from_slice(inner.certificate());
-    assert!(verify(&payload[DIGEST..], &x25519(&thief)).is_err());
-    assert!(verify(&payload[DIGEST..], &x25519(inner)).is_ok());
-}
-
-fn x25519(identity: &Identity) -> [u8; 32] {
-    let own = Own {
-        private: Zeroizing::new(*identity.noise_private()),
-        psk: None,
-        seed: Zeroizing::new([0; 32]),
-    };
-    // Its public key, as the other end of an exchange sees it.
-    let mut one = noise::begin(true, &own, &[]).unwrap();
-    let mut two = noise::begin(false, &own, &[]).unwrap();
-    let (mut a, mut b) = ([0; 300], [0; 300]);
-    let n = one.write_message(&[], &mut a).unwrap();
-    two.read_message(&a[..n], &mut b).unwrap();
-    let n = two.write_message(&[], &mut a).unwrap();
-    one.read_message(&a[..n], &mut b).unwrap();
-    noise::remote(&one).unwrap()
+    assert!(verify(&payload[DIGEST..], thief.noise().public()).is_err());
+    assert!(verify(&payload[DIGEST..], inner.noise().public()).is_ok());
 }
 
 /// A responder that waits for the third message, and that message.
@@ -169,7 +160,7 @@ proptest! {
         bit: prop::sample::Index,
         which in 0_usize..3,
     ) {
-        let credentials = [Credentials::Fresh, secret('s'), identity(3).0][which].clone();
+        let credentials = [fresh(), secret('s'), identity(3).0][which].clone();
         let flip = |bytes: &mut Vec<u8>| {
             let bit = bit.index(bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -187,7 +178,7 @@ proptest! {
         message in proptest::collection::vec(any::<u8>(), 0..400),
         which in 0_usize..3,
     ) {
-        let credentials = [Credentials::Fresh, secret('s'), identity(3).0][which].clone();
+        let credentials = [fresh(), secret('s'), identity(3).0][which].clone();
         let one = Initiator::new(credentials.clone(), [1; 32]);
         prop_assert!(one.second(PREFIXES[0], PREFIXES[1], &message).is_err());
         let mut buf = [0; MAX_MESSAGE];

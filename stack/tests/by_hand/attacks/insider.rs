@@ -9,7 +9,7 @@ use std::rc::Rc;
 use tcpxm::config::SessionConfig;
 use tcpxm::seal::exchange::Message;
 use tcpxm::seal::{Credentials, KeyChain, Keys, MAX_MESSAGE, Responder, SealKey, Suite};
-use tcpxm::trust::SenderTrust;
+use tcpxm::trust::{NoiseKey, SenderTrust};
 use tcpxm::wire::{
     Ack, Descriptor, Encap, GroupStatus, Header, Kind, Options, Parsed, RangeList, Record, Segment,
     Seq, SpaceAck, TAG_LEN, Tlv, TlvWriter, offset_high, offset_of, split,
@@ -63,7 +63,7 @@ impl Insider {
         let SenderTrust::Secret(secret) = trust else { panic!("it comes in by a secret") };
         Self {
             addr,
-            credentials: Credentials::Secret(secret.clone()),
+            credentials: Credentials::Secret(secret.clone(), NoiseKey::drawn(&[7; 32])),
             responder: None,
             keys: None,
             peer_cid: 0,

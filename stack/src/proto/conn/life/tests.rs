@@ -8,7 +8,7 @@ use crate::proto::conn::handshake::{
 use crate::proto::send::space::INITIAL_RTO;
 use crate::proto::time::Instant;
 use crate::seal::{Credentials, Keys, MAX_MESSAGE, Responder, Suite};
-use crate::trust::SenderTrust;
+use crate::trust::{NoiseKey, SenderTrust};
 use crate::wire::{Descriptor, Features, Header, Seq};
 use core::mem::discriminant;
 use core::time::Duration;
@@ -52,7 +52,12 @@ fn descriptor() -> Descriptor {
 /// A life whose SYN has just been sent, and that SYN.
 fn syn_sent() -> (Life, Vec<u8>) {
     let trust = Arc::new(SenderTrust::Loopback);
-    let opening = Opening::new(Instant::ZERO, &names(), &descriptor(), (&trust, [1; 32]));
+    let opening = Opening::new(
+        Instant::ZERO,
+        &names(),
+        &descriptor(),
+        (&trust, &NoiseKey::drawn(&[1; 32]), [1; 32]),
+    );
     let mut life = Life::initiator(opening);
     let mut buf = vec![0; 2000];
     let len = life.emit_syn(Instant::ZERO, &mut buf).expect("the first SYN is due at once");
@@ -69,7 +74,8 @@ struct Answering {
 fn responder(syn: &[u8], random: u8) -> Answering {
     let (header, at) = Header::parse(syn).unwrap();
     let hello = parse_hello(&header, at, syn).unwrap();
-    let own = (&Credentials::Fresh, [random; 32]);
+    let credentials = Credentials::Fresh(NoiseKey::drawn(&[random; 32]));
+    let own = (&credentials, [random; 32]);
     let (responder, answer) = syn_ack(&names(), &descriptor(), own, &hello, 77).unwrap();
     Answering { responder, answer }
 }

@@ -4,7 +4,7 @@ use super::super::half_open::COOKIE_FROM;
 use super::*;
 use crate::proto::conn::handshake::{Opening, blank_names, parse_hello};
 use crate::seal::frame::set_cookie;
-use crate::trust::{Secret, SenderTrust};
+use crate::trust::{NoiseKey, Secret, SenderTrust};
 
 fn secret(c: &str) -> Arc<Secret> {
     Arc::new(Secret::from_line(c.repeat(32).as_bytes()).unwrap())
@@ -41,7 +41,8 @@ struct Lab {
 impl Lab {
     fn new(trust: ListenTrust) -> Self {
         let mut rng = Rng::new([1; 32]);
-        let listener = Listener::new(trust, CidKey::new([2; 32]), &mut rng);
+        let listener =
+            Listener::new(trust, NoiseKey::drawn(&[1; 32]), CidKey::new([2; 32]), &mut rng);
         Self { listener, rng, now: Instant::ZERO + Duration::from_secs(100), taken: false }
     }
 
@@ -49,7 +50,12 @@ impl Lab {
     fn syn(&self, trust: SenderTrust, cid: u64) -> Vec<u8> {
         let names = blank_names(addr(9), 1, cid, Seq(1));
         let trust = Arc::new(trust);
-        let mut opening = Opening::new(self.now, &names, &descriptor(), (&trust, [3; 32]));
+        let mut opening = Opening::new(
+            self.now,
+            &names,
+            &descriptor(),
+            (&trust, &NoiseKey::drawn(&[3; 32]), [3; 32]),
+        );
         let mut buf = vec![0; 2000];
         let len = opening.emit(self.now, &mut buf).unwrap();
         buf.truncate(len);
