@@ -17,6 +17,7 @@ pub mod send;
 pub mod sink;
 pub mod source;
 pub mod sweep;
+pub mod tree;
 
 pub use receive::{receive_file, receive_file_within};
 pub use send::send_file;
