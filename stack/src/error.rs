@@ -48,6 +48,9 @@ pub enum EndError {
     /// Bytes beyond have been supplied.
     #[error("{0} bytes of the source have been supplied: it cannot be shorter")]
     Supplied(u64),
+    /// More of it was said to exist.
+    #[error("{0} bytes of the source were said to exist: there cannot be fewer")]
+    Grown(u64),
     /// The source would be longer than a 48-bit offset can say.
     #[error("{0} bytes are more than the 2^48 - 1 that one session can carry")]
     TooLong(u64),

@@ -210,6 +210,15 @@ impl Sender {
         self.handle.act(|engine, now| engine.supply(now, self.session, offset, bytes));
     }
 
+    /// The source exists up to there, in bytes, and how much follows is not known yet: until more is
+    /// said to exist nothing beyond is asked for or sent. Receivers that are asked what they hold
+    /// ([`SessionConfig::declares`]) are waited for anew, as long as they were at the beginning, but for those
+    /// that have not declared all that existed before. For a source without a length; it cannot shrink, nor
+    /// grow behind its end.
+    pub fn grow(&self, to: u64) -> Result<(), EndError> {
+        self.handle.act(|engine, now| engine.grow(now, self.session, to))
+    }
+
     /// The length of the source becomes known, in bytes: needs beyond are taken back, and the one
     /// that it falls into ends there. It cannot end before bytes that were supplied, nor twice.
     pub fn set_end(&self, len: u64) -> Result<(), EndError> {

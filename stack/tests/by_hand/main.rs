@@ -5,6 +5,7 @@ mod attacks;
 mod copies;
 mod declared;
 mod ends;
+mod growing;
 mod hand;
 mod hostile;
 mod opening;

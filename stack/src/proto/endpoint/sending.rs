@@ -88,6 +88,12 @@ impl Endpoint {
         }
     }
 
+    /// A source is known to exist up to there, and its length is not known yet.
+    pub fn grow(&mut self, now: Instant, session: SessionId, to: u64) -> Result<(), EndError> {
+        self.now = now;
+        self.sessions.get_mut(&session).ok_or(EndError::Session)?.grow(now, to)
+    }
+
     /// The length of a source becomes known; nothing beyond is needed any more.
     pub fn set_end(&mut self, now: Instant, session: SessionId, len: u64) -> Result<(), EndError> {
         self.now = now;

@@ -49,6 +49,8 @@ struct Want {
 pub(super) struct Source {
     /// Its length, once that is known.
     len: Option<u64>,
+    /// Until then, how far it is known to exist, if that has been said.
+    grown: Option<u64>,
     /// End of the highest byte that was supplied: it cannot end before.
     supplied: u64,
     /// Binary logarithm of the block length.
@@ -85,6 +87,7 @@ impl Source {
     fn with_shift(len: impl Into<Option<u64>>, shift: u32) -> Self {
         Self {
             len: len.into(),
+            grown: None,
             supplied: 0,
             shift,
             slots: Vec::new(),
@@ -96,9 +99,23 @@ impl Source {
         }
     }
 
-    /// Its length; while that is not known, what a session can carry at most.
+    /// Its length; while that is not known, how far it exists, or else what a session can carry at most.
     pub(super) fn len(&self) -> u64 {
-        self.len.unwrap_or(MAX_OFFSET)
+        self.len.or(self.grown).unwrap_or(MAX_OFFSET)
+    }
+
+    /// It exists up to there, and nothing beyond is known yet.
+    pub(super) fn grow(&mut self, to: u64) -> Result<(), EndError> {
+        match (self.len, self.grown) {
+            (Some(known), _) => return Err(EndError::Known(known)),
+            (None, _) if to < self.supplied => return Err(EndError::Supplied(self.supplied)),
+            (None, Some(grown)) if to < grown => return Err(EndError::Grown(grown)),
+            (None, _) if to > MAX_OFFSET => return Err(EndError::TooLong(to)),
+            (None, _) => self.grown = Some(to),
+        }
+        // What follows the block that was read last may be there now.
+        self.topped = None;
+        Ok(())
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -111,6 +128,9 @@ impl Source {
             Some(known) if known == len => return Ok(()),
             Some(known) => return Err(EndError::Known(known)),
             None if len < self.supplied => return Err(EndError::Supplied(self.supplied)),
+            None if self.grown.is_some_and(|grown| len < grown) => {
+                return Err(EndError::Grown(self.len()));
+            }
             None if len > MAX_OFFSET => return Err(EndError::TooLong(len)),
             None => self.len = Some(len),
         }
@@ -268,7 +288,7 @@ impl Source {
         if self.topped == Some(index) {
             return;
         }
-        let last = (self.len() - 1) >> self.shift;
+        let last = self.len().saturating_sub(1) >> self.shift;
         for next in index + 1..=(index + READ_AHEAD).min(last) {
             let known = self.slots.iter().any(|s| s.index == next)
                 || self.pending.contains(&next)
@@ -359,6 +379,26 @@ mod tests {
         }
         *at += n;
         misses
+    }
+
+    #[test]
+    fn one_that_grows_is_not_read_beyond() {
+        let mut source = Source::with_shift(None, SHIFT);
+        assert_eq!(source.grow(2 * SIZE), Ok(()));
+        assert_eq!(source.read(SIZE, &mut [0; 8]), Err(NotAtHand));
+        assert_eq!((source.next_need(), source.next_need()), (Some(SIZE..2 * SIZE), None));
+        assert!(source.supply(SIZE, bytes(SIZE..2 * SIZE)));
+        assert_eq!(source.read(SIZE, &mut [0; 8]), Ok(()));
+        assert_eq!(source.next_need(), None, "nothing is read ahead of what exists");
+        assert_eq!(source.grow(SIZE), Err(EndError::Supplied(2 * SIZE)));
+        assert_eq!(source.grow(4 * SIZE), Ok(()));
+        assert_eq!(source.grow(3 * SIZE), Err(EndError::Grown(4 * SIZE)));
+        assert_eq!(source.set_end(3 * SIZE), Err(EndError::Grown(4 * SIZE)));
+        assert_eq!(source.read(SIZE, &mut [0; 8]), Ok(()));
+        assert_eq!(source.next_need(), Some(2 * SIZE..3 * SIZE));
+        assert_eq!(source.set_end(4 * SIZE), Ok(()));
+        assert_eq!(source.grow(5 * SIZE), Err(EndError::Known(4 * SIZE)));
+        assert!(source.is_ended());
     }
 
     #[test]

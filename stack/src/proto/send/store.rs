@@ -57,8 +57,16 @@ impl Store {
         }
     }
 
+    /// More of a source is known to exist.
+    pub(crate) fn grow(&mut self, to: u64) -> Result<(), EndError> {
+        match &mut self.kind {
+            Kind::Ring(_) => Err(EndError::Stream),
+            Kind::Source(source) => source.grow(to),
+        }
+    }
+
     /// One beyond the last byte there is: written so far, or the source's length; while that is not
-    /// known, what a session can carry at most.
+    /// known, how far it exists, or else what a session can carry at most.
     pub(crate) fn end(&self) -> u64 {
         match &self.kind {
             Kind::Ring(ring) => ring.end(),

@@ -40,7 +40,8 @@ impl Session {
 
     /// A member has just been established.
     pub(super) fn begin(&mut self, now: Instant, index: usize, features: Features) {
-        self.members[index].need_mut().wait_until(now + self.config.declare_wait);
+        let end = self.store.end();
+        self.members[index].need_mut().wait_until(now + self.config.declare_wait, end);
         self.first_answer.get_or_insert(now);
         self.admit(now, index, features);
     }

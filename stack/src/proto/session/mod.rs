@@ -69,6 +69,8 @@ pub(crate) struct Session {
     turn: Turn,
     sent: Sent,
     next_check: Instant,
+    /// How far the source exists was said at least once.
+    grown: bool,
     /// The application should look.
     changed: bool,
     /// It was given a group, and has one receiver only.
@@ -121,6 +123,7 @@ impl Session {
             turn: Turn::default(),
             sent: Sent::default(),
             next_check: now,
+            grown: false,
             changed: false,
             alone,
             renewed: VecDeque::new(),
@@ -195,6 +198,22 @@ impl Session {
     /// Where the FIN stands, once the application has written everything.
     pub(crate) fn fin(&self) -> Option<u64> {
         (self.finishing && self.store.is_ended()).then(|| self.store.end())
+    }
+
+    /// More of the source is known to exist.
+    pub(crate) fn grow(&mut self, now: Instant, to: u64) -> Result<(), EndError> {
+        // Before it is said for the first time nothing was to be declared.
+        let old = if self.grown { self.store.end() } else { 0 };
+        self.store.grow(to)?;
+        self.grown = true;
+        for m in &mut self.members {
+            m.need_mut().grown(now + self.config.declare_wait, old, to);
+        }
+        for index in 0..self.members.len() {
+            self.reconsider(index);
+        }
+        self.changed = true;
+        Ok(())
     }
 
     /// The length of the source becomes known.

@@ -1,0 +1,81 @@
+//! A source of which one piece after the other comes to exist, and whose receivers declare each piece when
+//! they have looked at it.
+
+use crate::hand::{App, Net, group, outcome, source, straight};
+use core::ops::Range;
+use core::time::Duration;
+use tcpxm::config::{Content, Delivery, SessionConfig};
+use tcpxm::proto::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+const PIECE: u64 = 1 << 20;
+const PIECES: u64 = 6;
+
+/// Grows by a piece whenever somebody has all but one of those before; receiver `n` declares to lack a piece
+/// `late[n]` after it has come to exist. All end well; gives when the first one had everything, and the bytes to
+/// the group and to each alone.
+fn copy(late: &[Duration]) -> (Duration, u64, u64) {
+    let len = PIECE * PIECES;
+    let config = source(len, Delivery::Unordered, Some(group()));
+    let config = SessionConfig { declares: true, content: Content::Source { len: None }, ..config };
+    let mut net = Net::new(late.len(), 0, straight());
+    let mut app = App::new(&mut net, config, len);
+    app.careless = true;
+    let begin = net.now;
+    let mut grown: Vec<Instant> = Vec::new();
+    let mut declared = vec![0; late.len()];
+    let mut first = None;
+    let done = net.run(SECOND * 120, |net| {
+        let (now, session) = (net.now, app.session);
+        let arrived = app.got.iter().max().copied().unwrap_or(0);
+        if (grown.len() as u64) < PIECES && arrived + 2 * PIECE > grown.len() as u64 * PIECE {
+            grown.push(now);
+            let to = grown.len() as u64 * PIECE;
+            net.nodes[0].endpoint.grow(now, session, to).unwrap();
+            if to == len {
+                net.nodes[0].endpoint.set_end(now, session, len).unwrap();
+            }
+        }
+        app.serve(net);
+        if app.got[0] == len {
+            first.get_or_insert(now.since(begin));
+        }
+        for (n, late) in late.iter().enumerate() {
+            let Some(id) = app.ids[n] else { continue };
+            while let Some(at) = grown.get(declared[n])
+                && now >= *at + *late
+            {
+                let piece = declared[n] as u64 * PIECE;
+                let piece: Range<u64> = piece..piece + PIECE;
+                net.nodes[n + 1].endpoint.lack(now, id, &[piece]).unwrap();
+                declared[n] += 1;
+            }
+        }
+        !app.done(net)
+    });
+    assert!(
+        done && (0..late.len()).all(|n| outcome(&net, &app, n) == Some(Ok(()))),
+        "{:?}",
+        app.got
+    );
+    let sent = net.nodes[0].endpoint.sent(app.session);
+    (first.unwrap(), sent.group_bytes, sent.unicast_bytes)
+}
+
+/// The group waits for each piece until all have looked at it.
+#[test]
+fn what_all_lack_goes_by_the_group_though_they_say_so_one_after_the_other() {
+    let late = [0, 30, 60].map(Duration::from_millis);
+    let (_, group, alone) = copy(&late);
+    let len = PIECE * PIECES;
+    assert!(group >= len * 9 / 10 && alone < len / 4, "group {group} alone {alone}");
+}
+
+/// It waits for one who stays behind once, a second at most, however many pieces there are.
+#[test]
+fn who_stays_behind_does_not_hold_up_the_others() {
+    let late = [0, 0, 4000].map(Duration::from_millis);
+    let (time, group, _) = copy(&late);
+    assert!(time < SECOND * 3 / 2, "{time:?}");
+    assert!(group >= PIECE * PIECES * 9 / 10, "group {group}");
+}
