@@ -1,0 +1,211 @@
+//! Reads parts, which are trusted in nothing: nothing that is read here is more than a name, a number or a list
+//! that fits the part.
+
+use super::{Header, Owner, Raw, RawFile, RawMeta, VERSION};
+use crate::destination::plain_name;
+use crate::tree::entry::{Entry, Kind, Meta, Time};
+use crate::tree::layout::MAX_LEN;
+use core::ops::Range;
+use thiserror::Error;
+
+/// A part cannot be read: the fault of who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PartError {
+    /// Another version.
+    #[error("the sender's list of entries has version {0}, this side reads version {VERSION}")]
+    Version(u8),
+    /// It is not the part that was to come.
+    #[error("part {was} of the list of entries came where part {wanted} was to come")]
+    Number {
+        /// Its own number.
+        was: u64,
+        /// The number that was to come.
+        wanted: u64,
+    },
+    /// Bytes that are no record.
+    #[error("the list of entries cannot be read behind entry {0}")]
+    Record(u64),
+    /// A directory is left that was not entered.
+    #[error("the list of entries leaves a folder that it did not enter, behind entry {0}")]
+    Leave(u64),
+    /// It goes deeper than a path can.
+    #[error("the list of entries goes deeper than 128 folders")]
+    Deep,
+    /// A name that cannot stand in a folder.
+    #[error("the list of entries has a name that is refused: {0}")]
+    Name(String),
+    /// A file longer than a session carries, or whose data lie outside of it.
+    #[error("entry {0} of the list has an impossible length")]
+    Length(u64),
+    /// An owner that was not told.
+    #[error("entry {0} of the list has an owner that was not told")]
+    Owner(u64),
+    /// The first name of a further one is no path below the root.
+    #[error("entry {0} of the list is a further name of {1}, which is no path below the root")]
+    Link(u64, String),
+}
+
+/// Folders that a part may begin in, at most; the receiver has its own limit for a whole path.
+const MAX_DEPTH: usize = 128;
+
+/// What a part says next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// What the root of the transfer is like.
+    Root(Meta),
+    /// An entry, its number, and its digest if that is told. A directory is entered.
+    Entry(u64, Entry, Option<[u8; 32]>),
+    /// The directory that was entered last is left.
+    Leave,
+}
+
+/// Reads one part.
+#[derive(Debug)]
+pub struct PartReader<'a> {
+    header: Header,
+    rest: &'a [u8],
+    next: u64,
+    depth: usize,
+    owners: Vec<Owner>,
+    mtime: i64,
+}
+
+impl<'a> PartReader<'a> {
+    /// The part of this number.
+    pub fn new(number: u64, bytes: &'a [u8]) -> Result<Self, PartError> {
+        match bytes.first() {
+            Some(&VERSION) => {}
+            other => return Err(PartError::Version(other.copied().unwrap_or(0))),
+        }
+        let (header, rest): (Header, _) =
+            postcard::take_from_bytes(bytes).map_err(|_| PartError::Record(0))?;
+        if header.number != number {
+            return Err(PartError::Number { was: header.number, wanted: number });
+        }
+        if header.way.len() > MAX_DEPTH {
+            return Err(PartError::Deep);
+        }
+        for name in &header.way {
+            plain_name(name).map_err(|error| PartError::Name(error.to_string()))?;
+        }
+        let (next, depth) = (header.first, header.way.len());
+        Ok(Self { header, rest, next, depth, owners: Vec::new(), mtime: 0 })
+    }
+
+    /// What stands before its records.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Who owns an entry with these numbers, as the part has told so far.
+    pub fn owner(&self, uid: u32, gid: u32) -> Option<&Owner> {
+        self.owners.iter().find(|owner| (owner.uid, owner.gid) == (uid, gid))
+    }
+
+    /// The next record; `None` at the end.
+    pub fn next_record(&mut self) -> Result<Option<Record>, PartError> {
+        loop {
+            if self.rest.is_empty() {
+                return Ok(None);
+            }
+            let (raw, rest): (Raw<'a>, _) =
+                postcard::take_from_bytes(self.rest).map_err(|_| PartError::Record(self.next))?;
+            self.rest = rest;
+            return Ok(Some(match raw {
+                Raw::Owner(owner) => {
+                    self.owners.push(owner);
+                    continue;
+                }
+                Raw::Root(meta) => Record::Root(self.meta(meta)?),
+                Raw::Leave => {
+                    self.depth = self.depth.checked_sub(1).ok_or(PartError::Leave(self.next))?;
+                    Record::Leave
+                }
+                Raw::Enter(name, meta) => {
+                    self.depth += 1;
+                    if self.depth > MAX_DEPTH {
+                        return Err(PartError::Deep);
+                    }
+                    self.entry(name, meta, Kind::Dir, None)?
+                }
+                Raw::File(name, meta, file) => {
+                    let digest = file.digest;
+                    let kind = self.file(file)?;
+                    self.entry(name, meta, kind, digest)?
+                }
+                Raw::Symlink(name, meta, target) => {
+                    self.entry(name, meta, Kind::Symlink { target: target.to_vec() }, None)?
+                }
+                Raw::Link(name, meta, to) => {
+                    self.check_path(to)?;
+                    self.entry(name, meta, Kind::Link { to: to.to_vec() }, None)?
+                }
+            }));
+        }
+    }
+
+    fn entry(
+        &mut self,
+        name: &[u8],
+        meta: RawMeta,
+        kind: Kind,
+        digest: Option<[u8; 32]>,
+    ) -> Result<Record, PartError> {
+        plain_name(name).map_err(|error| PartError::Name(error.to_string()))?;
+        let (number, meta) = (self.next, self.meta(meta)?);
+        self.next += 1;
+        Ok(Record::Entry(number, Entry { name: name.to_vec(), meta, kind }, digest))
+    }
+
+    fn meta(&mut self, raw: RawMeta) -> Result<Meta, PartError> {
+        let owner = self.owners.get(raw.owner as usize).ok_or(PartError::Owner(self.next))?;
+        let mtime = raw.mtime(self.mtime);
+        self.mtime = mtime.secs;
+        let atime = raw.atime.map(|(secs, nanos)| Time {
+            secs: mtime.secs.wrapping_add(secs),
+            nanos: nanos.min(MAX_NANOS),
+        });
+        let mtime = Time { nanos: mtime.nanos.min(MAX_NANOS), ..mtime };
+        let mode = u32::from(raw.mode) & 0o7777;
+        Ok(Meta { mode, mtime, atime, uid: owner.uid, gid: owner.gid })
+    }
+
+    fn file(&self, raw: RawFile) -> Result<Kind, PartError> {
+        let impossible = PartError::Length(self.next);
+        if raw.len > MAX_LEN {
+            return Err(impossible);
+        }
+        let data = raw.data.map(|turns| runs(&turns, raw.len).ok_or(impossible)).transpose()?;
+        Ok(Kind::File { len: raw.len, data })
+    }
+
+    fn check_path(&self, path: &[u8]) -> Result<(), PartError> {
+        let plain = |part: &[u8]| plain_name(part).is_ok();
+        let good = path.len() <= 4096
+            && path.split(|byte| *byte == b'/').count() <= MAX_DEPTH + 1
+            && path.split(|byte| *byte == b'/').all(plain);
+        let shown = || String::from_utf8_lossy(path).into_owned();
+        if good { Ok(()) } else { Err(PartError::Link(self.next, shown())) }
+    }
+}
+
+/// More than that are a second.
+const MAX_NANOS: u32 = 999_999_999;
+
+/// The runs of data of a file of `len` bytes whose data and holes have these lengths in turn: none empty but
+/// a first one, none beyond the end.
+fn runs(turns: &[u64], len: u64) -> Option<Vec<Range<u64>>> {
+    let (mut at, mut runs) = (0_u64, Vec::with_capacity(turns.len() / 2 + 1));
+    for (place, turn) in turns.iter().enumerate() {
+        let end = at.checked_add(*turn).filter(|end| *end <= len)?;
+        match (place % 2, *turn) {
+            (_, 0) if place > 0 => return None,
+            (0, 1..) => runs.push(at..end),
+            _ => {}
+        }
+        at = end;
+    }
+    // It ends with data: what follows is a hole without being said.
+    (turns.len() != 1 || turns[0] > 0).then_some(())?;
+    (turns.is_empty() || turns.len() % 2 == 1).then_some(runs)
+}
