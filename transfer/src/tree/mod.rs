@@ -2,4 +2,7 @@
 
 pub mod entry;
 pub mod layout;
+pub mod lister;
 pub mod manifest;
+pub mod outline;
+pub mod spool;

@@ -1,0 +1,86 @@
+//! What is too much to be held in memory: an unnamed file in the folder for temporary files, gone with the process.
+
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Bytes that are appended, and read again wherever they stand.
+#[derive(Debug)]
+pub struct Spool {
+    file: File,
+    len: u64,
+}
+
+impl Spool {
+    /// An empty one below a folder.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        Ok(Self { file: unnamed(folder)?, len: 0 })
+    }
+
+    /// Bytes that were appended.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends, and gives where the bytes stand.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
+        let at = self.len;
+        self.file.write_all_at(bytes, at)?;
+        self.len += bytes.len() as u64;
+        Ok(at)
+    }
+
+    /// Writes at a place of its own, which may lie beyond the end.
+    pub fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, at)?;
+        self.len = self.len.max(at + bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Reads what stands there.
+    pub fn read(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+}
+
+/// A file without a name; where a file system has no such thing, one whose name is removed at once.
+fn unnamed(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => return Ok(file.into()),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let path = folder.join(format!(".mcp-spool-{:032x}", u128::from_be_bytes(random)));
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)?;
+    std::fs::remove_file(&path)?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_appended_is_read_and_nothing_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::create(dir.path()).unwrap();
+        assert_eq!((spool.append(b"one").unwrap(), spool.append(b"three").unwrap()), (0, 3));
+        spool.write_at(b"far", 100).unwrap();
+        assert_eq!((spool.read(3, 5).unwrap(), spool.len()), (b"three".to_vec(), 103));
+        assert!(spool.read(101, 5).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
