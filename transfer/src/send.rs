@@ -1,17 +1,19 @@
 //! Sends one file to all members of a session.
 
 mod courier;
+mod couriers;
 
 use crate::blocks::{self, BLOCK};
-use crate::link::{Call, Outgoing, PrivateStream};
+use crate::link::{Call, Outgoing};
+use crate::message::ToReceiver;
 use crate::source::{Source, SourceError};
 use blake3::Hash;
 use core::ops::Range;
-use courier::{Board, Courier, Listener, Step};
+use courier::{Board, Listener};
+use couriers::Couriers;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread::{self, Scope};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 use tcpxm::api::Sender;
 use tcpxm::error::Reason;
 use tcpxm::stats::{MemberReport, Sent};
@@ -117,7 +119,7 @@ fn send_over<S: Outgoing>(
     let (failure, reports) = thread::scope(|scope| {
         let mut couriers = Couriers::new(scope, &board);
         for i in 0..members {
-            couriers.begin(session, (i, session.member(i)), (source, to));
+            offer(session, &mut couriers, (i, session.member(i)), (source, to));
         }
         let what = (source, to);
         let failure = pump(session, what, &board, &mut couriers, &mut listeners, progress).err();
@@ -135,12 +137,26 @@ fn send_over<S: Outgoing>(
     Outcome { members: members.collect(), sent: session.sent(), digest: board.root(), failure }
 }
 
+/// Offers the file to a member that begins, at first or again.
+fn offer<S: Outgoing>(
+    session: &S,
+    couriers: &mut Couriers<'_, '_, S::Stream, Board>,
+    (index, stream): (usize, S::Stream),
+    (source, to): (&Source, &[Vec<u8>]),
+) {
+    let to = to.get(index).cloned().unwrap_or_default();
+    let offer = ToReceiver::Offer { name: source.name().to_vec(), len: source.len(), to };
+    if let Err(error) = couriers.begin(stream, &offer) {
+        session.drop_member(index, &error.to_string());
+    }
+}
+
 /// Answers the session's calls until there are none any more.
 fn pump<S: Outgoing>(
     session: &S,
     (source, to): (&Source, &[Vec<u8>]),
     board: &Board,
-    couriers: &mut Couriers<'_, '_, S::Stream>,
+    couriers: &mut Couriers<'_, '_, S::Stream, Board>,
     listeners: &mut [Listener<S::Stream>],
     progress: &dyn Fn(Progress),
 ) -> Result<(), SourceError> {
@@ -162,7 +178,7 @@ fn pump<S: Outgoing>(
                 if let Some(listener) = listeners.get_mut(index) {
                     *listener = Listener::new(stream.clone());
                 }
-                couriers.begin(session, (index, stream), (source, to));
+                offer(session, couriers, (index, stream), (source, to));
             }
         }
         couriers.advance();
@@ -200,70 +216,6 @@ fn read_block(source: &Source, board: &Board, index: u64) -> Result<Arc<[u8]>, S
         return Ok(bytes);
     }
     Err(SourceError::Rewritten { path: source.path().to_owned(), block: index })
-}
-
-/// The couriers of all members: those whose stream takes everything at once need no thread; one
-/// that ever had to wait gets its own, so that it waits for itself alone.
-struct Couriers<'scope, 'env, W> {
-    scope: &'scope Scope<'scope, 'env>,
-    board: &'env Board,
-    quick: Vec<Courier<W>>,
-    waiting: usize,
-    done: (mpsc::Sender<()>, mpsc::Receiver<()>),
-}
-
-impl<'scope, 'env, W: PrivateStream + 'scope> Couriers<'scope, 'env, W> {
-    fn new(scope: &'scope Scope<'scope, 'env>, board: &'env Board) -> Self {
-        Self { scope, board, quick: Vec::new(), waiting: 0, done: mpsc::channel() }
-    }
-
-    /// One more, for a member that begins, at first or again: it is offered the file. The courier that it
-    /// had before ends with its stream.
-    fn begin<S: Outgoing>(
-        &mut self,
-        session: &S,
-        (index, stream): (usize, W),
-        (source, to): (&Source, &[Vec<u8>]),
-    ) {
-        let to = to.get(index).map_or(&[][..], Vec::as_slice);
-        match Courier::new(stream, source, to) {
-            Ok(courier) => self.quick.push(courier),
-            Err(error) => session.drop_member(index, &error.to_string()),
-        }
-    }
-
-    /// Lets each go as far as it can without waiting.
-    fn advance(&mut self) {
-        let mut index = 0;
-        while let Some(courier) = self.quick.get_mut(index) {
-            match courier.advance(self.board) {
-                Step::Idle => index += 1,
-                Step::Ended => drop(self.quick.swap_remove(index)),
-                Step::Blocked => {
-                    let (courier, board) = (self.quick.swap_remove(index), self.board);
-                    let done = self.done.0.clone();
-                    self.waiting += 1;
-                    self.scope.spawn(move || {
-                        courier.run(board);
-                        let _ = done.send(()); // after `PATIENCE` nobody listens
-                    });
-                }
-            }
-        }
-    }
-
-    /// Sends what is left, and waits for those that have to wait, [`PATIENCE`] long.
-    fn finish(&mut self) {
-        self.advance();
-        let start = Instant::now();
-        while self.waiting > 0 {
-            let left = PATIENCE.saturating_sub(start.elapsed());
-            if self.done.1.recv_timeout(left).is_err() {
-                return;
-            }
-            self.waiting -= 1;
-        }
-    }
 }
 
 #[cfg(test)]

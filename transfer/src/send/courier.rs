@@ -4,7 +4,6 @@ use super::Answer;
 use crate::blocks::{Tree, Value};
 use crate::link::PrivateStream;
 use crate::message::{Decoder, FrameError, MAX_VALUES, ToReceiver, ToSender, encode};
-use crate::source::Source;
 use blake3::Hash;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,13 +29,21 @@ struct State {
 
 /// What a courier has to bring next.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
-    Digests(Vec<Value>),
-    Root(Hash),
+pub(crate) enum Next {
+    /// This; where what follows it begins, and whether that is nothing.
+    Say(ToReceiver, u64, bool),
     /// Nothing yet.
     Later,
     /// Nothing any more.
     Never,
+}
+
+/// What all members are told, in an order: each is brought as much of it as there is, from its own place on.
+pub(crate) trait Told: Sync {
+    /// What is to be said from a place on.
+    fn next(&self, from: u64) -> Next;
+    /// The same, but it waits rather than say [`Next::Later`].
+    fn wait_next(&self, from: u64) -> Next;
 }
 
 impl Board {
@@ -79,12 +86,13 @@ impl Board {
     pub(super) fn root(&self) -> Option<Hash> {
         self.lock().tree.root()
     }
+}
 
+impl Told for Board {
     fn next(&self, from: u64) -> Next {
         self.lock().next(from)
     }
 
-    /// As [`Self::next`], but waits rather than say [`Next::Later`].
     fn wait_next(&self, from: u64) -> Next {
         let mut state = self.lock();
         loop {
@@ -103,10 +111,13 @@ impl State {
         let complete = self.tree.is_complete();
         if from < self.ready && (complete || self.ready - from >= BATCH) {
             let run = from..self.ready.min(from + MAX_VALUES as u64);
-            return Next::Digests(run.filter_map(|index| self.tree.get(index)).collect());
+            let values = run.clone().filter_map(|index| self.tree.get(index)).collect();
+            return Next::Say(ToReceiver::Digests { first_block: from, values }, run.end, false);
         }
         match self.tree.root() {
-            Some(root) if from >= self.tree.count() => Next::Root(root),
+            Some(root) if from >= self.tree.count() => {
+                Next::Say(ToReceiver::Root(*root.as_bytes()), from, true)
+            }
             _ if self.closed => Next::Never,
             _ => Next::Later,
         }
@@ -115,7 +126,7 @@ impl State {
 
 /// How a courier's turn ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// All that can be said has been taken.
     Idle,
     /// The stream takes nothing now.
@@ -126,27 +137,26 @@ pub(super) enum Step {
 
 /// One member's courier. It holds a single message at a time.
 #[derive(Debug)]
-pub(super) struct Courier<W> {
+pub(crate) struct Courier<W> {
     stream: W,
     message: Vec<u8>,
     taken: usize,
-    /// The first block whose digest was not put into a message.
-    block: u64,
-    rooted: bool,
+    /// What was not put into a message begins here.
+    place: u64,
+    /// The last thing was.
+    ended: bool,
 }
 
 impl<W: PrivateStream> Courier<W> {
-    /// Starts with the offer.
-    pub(super) fn new(stream: W, source: &Source, to: &[u8]) -> Result<Self, FrameError> {
+    /// Starts with this.
+    pub(crate) fn new(stream: W, first: &ToReceiver) -> Result<Self, FrameError> {
         let mut message = Vec::new();
-        let (name, len) = (source.name().to_vec(), source.len());
-        let offer = ToReceiver::Offer { name, len, to: to.to_vec() };
-        encode(&offer, &mut message)?;
-        Ok(Self { stream, message, taken: 0, block: 0, rooted: false })
+        encode(first, &mut message)?;
+        Ok(Self { stream, message, taken: 0, place: 0, ended: false })
     }
 
     /// Goes on without waiting.
-    pub(super) fn advance(&mut self, board: &Board) -> Step {
+    pub(crate) fn advance(&mut self, board: &impl Told) -> Step {
         loop {
             while self.taken < self.message.len() {
                 match self.stream.try_write(&self.message[self.taken..]) {
@@ -158,10 +168,10 @@ impl<W: PrivateStream> Courier<W> {
                     Err(_) => return Step::Ended,
                 }
             }
-            if self.rooted {
+            if self.ended {
                 return Step::Ended;
             }
-            match board.next(self.block) {
+            match board.next(self.place) {
                 Next::Later => return Step::Idle,
                 next => {
                     if !self.take(next) {
@@ -173,9 +183,9 @@ impl<W: PrivateStream> Courier<W> {
     }
 
     /// Goes on to the end, waiting whenever it must.
-    pub(super) fn run(mut self, board: &Board) {
-        while self.stream.write_all(&self.message[self.taken..]).is_ok() && !self.rooted {
-            let next = board.wait_next(self.block);
+    pub(crate) fn run(mut self, board: &impl Told) {
+        while self.stream.write_all(&self.message[self.taken..]).is_ok() && !self.ended {
+            let next = board.wait_next(self.place);
             if !self.take(next) {
                 return;
             }
@@ -186,18 +196,8 @@ impl<W: PrivateStream> Courier<W> {
     fn take(&mut self, next: Next) -> bool {
         self.message.clear();
         self.taken = 0;
-        let message = match next {
-            Next::Digests(values) => {
-                let first_block = self.block;
-                self.block += values.len() as u64;
-                ToReceiver::Digests { first_block, values }
-            }
-            Next::Root(root) => {
-                self.rooted = true;
-                ToReceiver::Root(*root.as_bytes())
-            }
-            Next::Later | Next::Never => return false,
-        };
+        let Next::Say(message, place, ended) = next else { return false };
+        (self.place, self.ended) = (place, ended);
         encode(&message, &mut self.message).is_ok()
     }
 }

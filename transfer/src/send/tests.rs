@@ -1,4 +1,5 @@
 use super::*;
+use crate::link::PrivateStream;
 use crate::message::{Decoder, ToReceiver, ToSender, encode};
 use std::collections::VecDeque;
 use std::fs;
