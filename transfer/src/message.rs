@@ -7,18 +7,20 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Version of these messages.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Longest frame after its length field, in bytes.
 pub const MAX_FRAME: usize = 64 << 10;
 
-/// Most values in one [`ToReceiver::Digests`]; 1024 × 32 bytes are half of [`MAX_FRAME`].
+/// Most values in one [`ToReceiver::Digests`] or [`ToReceiver::Values`]; 1024 × (32 + 10) bytes are two thirds of
+/// [`MAX_FRAME`].
 pub const MAX_VALUES: usize = 1024;
 
 /// Bytes of the length field.
 const PREFIX: usize = 4;
 
-/// From the sender to a receiver, in this order: `Offer`, any number of `Digests`, `Root`.
+/// From the sender to a receiver. Of a file, in this order: `Offer`, any number of `Digests`, `Root`; of a tree:
+/// `Tree`, `Part` and `Values` as they come to be known, `End`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToReceiver {
     /// The file that this session carries.
@@ -39,6 +41,80 @@ pub enum ToReceiver {
     },
     /// The file's BLAKE3; nothing comes after it.
     Root([u8; 32]),
+    /// The tree that this session carries.
+    Tree(TreeOffer),
+    /// A part of the tree's list stands in this block.
+    Part {
+        /// Index of the block.
+        block: u64,
+        /// Bytes of the part.
+        len: u32,
+        /// Their BLAKE3.
+        digest: [u8; 32],
+    },
+    /// The values of blocks of data: of a pack the BLAKE3 of its digests, of a large file's block that of its
+    /// subtree. Of one that could not be read: zeros.
+    Values(Vec<(u64, [u8; 32])>),
+    /// The list has ended.
+    End {
+        /// Its entries.
+        entries: u64,
+        /// Blocks of the session.
+        blocks: u64,
+    },
+}
+
+/// What is said of a tree before anything of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeOffer {
+    /// The path below the receiver's root that the user typed; empty for the root itself.
+    pub to: Vec<u8>,
+    /// It is one file, which takes the path for its own name unless that is a folder or ends in a slash.
+    pub one: bool,
+    /// What is to be kept of the source.
+    pub keep: Keep,
+    /// How it is found out what a receiver holds already.
+    pub check: Check,
+    /// What is made durable, and when.
+    pub sync: Sync,
+}
+
+/// What is kept of the source beside names and contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub struct Keep {
+    /// Permissions.
+    pub perms: bool,
+    /// Modification times.
+    pub times: bool,
+    /// Owners.
+    pub owner: bool,
+    /// Groups.
+    pub group: bool,
+    /// Owners and groups go by their numbers, not by their names.
+    pub numeric_ids: bool,
+}
+
+/// When a file that stands at a receiver already is taken for the source's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Check {
+    /// Length and modification time are the same.
+    #[default]
+    Quick,
+    /// Never.
+    None,
+}
+
+/// What is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Sync {
+    /// Each file before it gets its name, and its name before the verdict.
+    #[default]
+    File,
+    /// All of it before the verdict; what gets a name is durable before.
+    Tree,
+    /// Nothing is waited for.
+    None,
 }
 
 /// From a receiver to the sender: one answer to the offer.
@@ -48,6 +124,30 @@ pub enum ToSender {
     Ready,
     /// It will not, and why.
     Refuse(String),
+    /// An entry of a tree is not in place.
+    Failed {
+        /// Its number.
+        entry: u64,
+        /// Why.
+        why: String,
+    },
+    /// Something that was left out on purpose; each is said once.
+    Note(String),
+    /// What became of a tree; nothing comes after it.
+    Report(Report),
+}
+
+/// What became of a tree at one receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Entries that were made or replaced.
+    pub arrived: u64,
+    /// Entries that were found as they should be.
+    pub unchanged: u64,
+    /// Entries that are not in place.
+    pub failed: u64,
+    /// Bytes of files that were made or replaced.
+    pub bytes: u64,
 }
 
 /// The peer's bytes are not a message.
@@ -135,6 +235,11 @@ mod tests {
             (any::<u64>(), prop::collection::vec(any::<[u8; 32]>(), 0..8))
                 .prop_map(|(first_block, values)| ToReceiver::Digests { first_block, values }),
             any::<[u8; 32]>().prop_map(ToReceiver::Root),
+            (any::<u64>(), any::<u32>(), any::<[u8; 32]>())
+                .prop_map(|(block, len, digest)| ToReceiver::Part { block, len, digest }),
+            prop::collection::vec(any::<(u64, [u8; 32])>(), 0..8).prop_map(ToReceiver::Values),
+            (any::<u64>(), any::<u64>())
+                .prop_map(|(entries, blocks)| ToReceiver::End { entries, blocks }),
         ]
     }
 
@@ -143,6 +248,10 @@ mod tests {
         let values = vec![[255; 32]; MAX_VALUES];
         let mut out = Vec::new();
         encode(&ToReceiver::Digests { first_block: u64::MAX, values }, &mut out).unwrap();
+        assert!(out.len() <= PREFIX + MAX_FRAME);
+        out.clear();
+        let values = vec![(u64::MAX, [255; 32]); MAX_VALUES];
+        encode(&ToReceiver::Values(values), &mut out).unwrap();
         assert!(out.len() <= PREFIX + MAX_FRAME);
         let long = ToSender::Refuse("x".repeat(MAX_FRAME));
         assert!(matches!(encode(&long, &mut out), Err(FrameError::Length(_))));

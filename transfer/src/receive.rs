@@ -315,6 +315,7 @@ impl File {
                 self.root = Some(Hash::from_bytes(root));
                 Ok(())
             }
+            _ => Err(ReceiveError::Protocol("a message of a tree, where a file was offered")),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sends one file to all members of a session.
 
-mod courier;
-mod couriers;
+pub(crate) mod courier;
+pub(crate) mod couriers;
 
 use crate::blocks::{self, BLOCK};
 use crate::link::{Call, Outgoing};

@@ -21,6 +21,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 /// How to send.
 #[derive(Debug, Clone)]
@@ -182,7 +183,19 @@ impl Sender {
     /// members that begin again; `None` when nothing will be needed any more. For applications that use
     /// members' private streams, which begin again as well.
     pub fn next_call(&self) -> Option<Call> {
-        let next = self.handle.wait(None, |inner, _| {
+        self.await_call(None).ok().flatten()
+    }
+
+    /// The same, for so long at most: `TimedOut` if nothing was asked until then.
+    pub fn next_call_within(&self, limit: Duration) -> io::Result<Option<Call>> {
+        match self.await_call(Some(limit)) {
+            Err(e) if e.kind() == ErrorKind::TimedOut => Err(e),
+            other => Ok(other.ok().flatten()),
+        }
+    }
+
+    fn await_call(&self, limit: Option<Duration>) -> io::Result<Option<Call>> {
+        let next = self.handle.wait(limit, |inner, _| {
             let engine = &mut inner.endpoint;
             if let Some(member) = engine.next_renewed(self.session) {
                 return Some(Next::Renewed(member, engine.restarts(member)));
@@ -190,14 +203,14 @@ impl Sender {
             let need = engine.next_need(self.session).map(Next::Need);
             need.or_else(|| engine.is_satisfied(self.session).then_some(Next::Nothing))
         });
-        match next.ok()? {
+        Ok(match next? {
             Next::Need(range) => Some(Call::Need(range)),
             Next::Renewed(member, restarts) => {
                 let stream = MemberStream::new(self.handle.clone(), member, restarts);
                 Some(Call::Renewed(member.index, stream))
             }
             Next::Nothing => None,
-        }
+        })
     }
 
     /// A range that is needed now.

@@ -231,6 +231,7 @@ impl<W: PrivateStream> Listener<W> {
                     self.answer = match answer {
                         ToSender::Ready => Answer::Ready,
                         ToSender::Refuse(why) => Answer::Refused(why),
+                        _ => Answer::Refused("it answered a file as if it were a tree".to_owned()),
                     };
                     self.deaf = true;
                 }

@@ -1,6 +1,8 @@
 //! Trees of files: what a sender reads of them, what it says of them, and what a receiver makes of that.
 
+mod board;
 pub mod entry;
+pub mod files;
 pub mod layout;
 pub mod lister;
 pub mod manifest;

@@ -1,0 +1,184 @@
+//! What all members of a session are told of a tree, in the order in which it came to be known.
+
+use crate::blocks::Value;
+use crate::message::{MAX_VALUES, ToReceiver};
+use crate::send::courier::{Next, Told};
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Values that are worth a message while more are to come, as long as nobody waits for them: a message for 16 MiB.
+const BATCH: usize = 16;
+
+/// One thing that is told.
+#[derive(Debug, Clone, Copy)]
+enum News {
+    Part { block: u64, len: u32, digest: Value },
+    Value(u64, Value),
+    End { entries: u64, blocks: u64 },
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    log: Vec<News>,
+    /// Where the value of a block stands in the log.
+    values: HashMap<u64, u32>,
+    /// Everything before is to be told without waiting for more.
+    flushed: usize,
+    closed: bool,
+}
+
+/// What a value is beside the one that was told before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Posted {
+    /// There was none.
+    New,
+    /// It is the same.
+    Same,
+    /// It is another, and was not told.
+    Other,
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    /// A part of the list is there.
+    pub(crate) fn part(&self, block: u64, len: u32, digest: Value) {
+        self.change(|state| {
+            state.log.push(News::Part { block, len, digest });
+            state.flushed = state.log.len();
+        });
+    }
+
+    /// The value of a block that was read.
+    pub(crate) fn value(&self, block: u64, value: Value) -> Posted {
+        let mut state = self.lock();
+        if let Some(News::Value(_, told)) =
+            state.values.get(&block).and_then(|at| state.log.get(*at as usize))
+        {
+            return if *told == value { Posted::Same } else { Posted::Other };
+        }
+        let at = state.log.len() as u32;
+        state.log.push(News::Value(block, value));
+        state.values.insert(block, at);
+        drop(state);
+        self.changed.notify_all();
+        Posted::New
+    }
+
+    /// The list has ended.
+    pub(crate) fn end(&self, entries: u64, blocks: u64) {
+        self.change(|state| {
+            state.log.push(News::End { entries, blocks });
+            state.flushed = state.log.len();
+        });
+    }
+
+    /// Nothing is to be waited for just now: what there is is told.
+    pub(crate) fn flush(&self) {
+        self.change(|state| state.flushed = state.log.len());
+    }
+
+    /// Nothing will be told any more.
+    pub(crate) fn close(&self) {
+        self.change(|state| {
+            state.flushed = state.log.len();
+            state.closed = true;
+        });
+    }
+}
+
+impl State {
+    fn next(&self, from: u64) -> Next {
+        let from = from as usize;
+        match self.log.get(from) {
+            None if self.closed => Next::Never,
+            None => Next::Later,
+            Some(&News::Part { block, len, digest }) => {
+                Next::Say(ToReceiver::Part { block, len, digest }, from as u64 + 1, false)
+            }
+            Some(&News::End { entries, blocks }) => {
+                Next::Say(ToReceiver::End { entries, blocks }, from as u64 + 1, false)
+            }
+            Some(News::Value(..)) => self.values_from(from),
+        }
+    }
+
+    fn values_from(&self, from: usize) -> Next {
+        let value = |news: &News| match news {
+            News::Value(block, value) => Some((*block, *value)),
+            _ => None,
+        };
+        let run = self.log[from..].iter().take(MAX_VALUES).map_while(value);
+        let values: Vec<(u64, Value)> = run.collect();
+        let end = from + values.len();
+        if from < self.flushed || values.len() >= BATCH {
+            return Next::Say(ToReceiver::Values(values), end as u64, false);
+        }
+        Next::Later
+    }
+}
+
+impl Told for Board {
+    fn next(&self, from: u64) -> Next {
+        self.lock().next(from)
+    }
+
+    fn wait_next(&self, from: u64) -> Next {
+        let mut state = self.lock();
+        loop {
+            match state.next(from) {
+                Next::Later => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                next => return next,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_wait_for_others_until_they_are_flushed() {
+        let board = Board::default();
+        board.part(0, 5, [1; 32]);
+        assert_eq!(board.value(2, [2; 32]), Posted::New);
+        let part = ToReceiver::Part { block: 0, len: 5, digest: [1; 32] };
+        assert_eq!(board.next(0), Next::Say(part, 1, false));
+        assert_eq!(board.next(1), Next::Later);
+        board.flush();
+        assert_eq!(board.next(1), Next::Say(ToReceiver::Values(vec![(2, [2; 32])]), 2, false));
+        (3..3 + BATCH as u64)
+            .for_each(|block| assert_eq!(board.value(block, [0; 32]), Posted::New));
+        let Next::Say(ToReceiver::Values(values), 18, false) = board.next(2) else { panic!() };
+        assert_eq!(values.len(), BATCH);
+        assert_eq!(
+            (board.value(2, [2; 32]), board.value(2, [3; 32])),
+            (Posted::Same, Posted::Other)
+        );
+        board.end(1, 19);
+        assert_eq!(
+            board.next(18),
+            Next::Say(ToReceiver::End { entries: 1, blocks: 19 }, 19, false)
+        );
+        assert_eq!(board.next(19), Next::Later);
+        board.close();
+        assert_eq!(board.next(19), Next::Never);
+    }
+}
