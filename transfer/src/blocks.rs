@@ -8,6 +8,7 @@
 use blake3::Hash;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use core::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// Size of a block in bytes; also the unit in which a session asks for its source. A power of two
 /// of at least 1024 (BLAKE3's chunk), so that every block is a subtree.
@@ -42,6 +43,32 @@ pub fn value(index: u64, bytes: &[u8], len: u64) -> Value {
     hasher.update(bytes);
     hasher.finalize_non_root()
 }
+
+/// Digest of block `index`, all zeros, of a file of `len` bytes. Those of whole blocks are kept: the holes of all
+/// files share them, and whoever asks for all blocks of a large hole asks for each once.
+pub fn zeros(index: u64, len: u64) -> Value {
+    static KNOWN: Mutex<Vec<Option<Value>>> = Mutex::new(Vec::new());
+    static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+    let range = range(index, len);
+    let bytes = &ZEROS[..(range.end - range.start) as usize];
+    if bytes.len() < ZEROS.len() || len <= BLOCK || index >= KEPT {
+        return value(index, bytes, len);
+    }
+    let slot = index as usize;
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(Some(value)) = known().get(slot) {
+        return *value;
+    }
+    let value = value(index, bytes, len);
+    let mut known = known();
+    let most = known.len().max(slot + 1);
+    known.resize(most, None);
+    known[slot] = Some(value);
+    value
+}
+
+/// Values of zeros that are kept: 2 MiB, for holes in the first 64 GiB of files.
+const KEPT: u64 = 1 << 16;
 
 /// The digests of a file's blocks as far as they are known.
 ///
@@ -210,6 +237,20 @@ mod tests {
             assert_eq!(forwards, Some(blake3::hash(&data)), "{len} bytes");
             assert_eq!(root_in_order(&data, (0..count(len)).rev()), forwards, "{len} bytes");
         }
+    }
+
+    #[test]
+    fn zeros_are_hashed_where_they_stand() {
+        for len in [1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 7] {
+            let data = vec![0; len as usize];
+            for index in (0..count(len)).rev() {
+                let r = range(index, len);
+                let bytes = &data[r.start as usize..r.end as usize];
+                assert_eq!(zeros(index, len), value(index, bytes, len), "{index} of {len}");
+            }
+        }
+        let far = (KEPT + 1) * BLOCK;
+        assert_eq!(zeros(KEPT, far), value(KEPT, &[0; BLOCK as usize], far));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 use tcpxm::api::{self, ControlStream, MemberStream, Receiver, Sender};
-use tcpxm::error::Reason;
+use tcpxm::error::{DeclareError, EndError, Reason};
 use tcpxm::proto::event::ReadOutcome;
 use tcpxm::stats::{Arrived, MemberReport, Sent};
 
@@ -21,6 +22,12 @@ pub(crate) trait Outgoing {
     type Stream: PrivateStream + 'static;
     /// What it asks for next; waits; `None` when nothing will be needed any more.
     fn next_call(&self) -> Option<Call<Self::Stream>>;
+    /// The same, for so long at most: an error if nothing was asked until then.
+    fn next_call_within(&self, limit: Duration) -> io::Result<Option<Call<Self::Stream>>>;
+    /// A source without a length exists up to there.
+    fn grow(&self, to: u64) -> Result<(), EndError>;
+    /// And not beyond.
+    fn set_end(&self, len: u64) -> Result<(), EndError>;
     fn supply(&self, offset: u64, bytes: Arc<[u8]>);
     fn finish(&self);
     /// Waits until every member has its outcome.
@@ -47,6 +54,10 @@ pub(crate) trait Incoming {
     /// Why it is over before its end, if it is.
     fn over(&self) -> Option<Reason>;
     fn arrived(&self) -> Arrived;
+    /// These ranges are held here already.
+    fn have(&self, ranges: &[Range<u64>]) -> Result<(), DeclareError>;
+    /// These are lacking.
+    fn lack(&self, ranges: &[Range<u64>]) -> Result<(), DeclareError>;
     fn close(&self, verdict: Result<(), String>) -> Result<(), Reason>;
 }
 
@@ -54,10 +65,19 @@ impl Outgoing for Sender {
     type Stream = MemberStream;
 
     fn next_call(&self) -> Option<Call<MemberStream>> {
-        Some(match Self::next_call(self)? {
-            api::Call::Need(range) => Call::Need(range),
-            api::Call::Renewed(member, stream) => Call::Renewed(member, stream),
-        })
+        Self::next_call(self).map(call)
+    }
+
+    fn next_call_within(&self, limit: Duration) -> io::Result<Option<Call<MemberStream>>> {
+        Ok(Self::next_call_within(self, limit)?.map(call))
+    }
+
+    fn grow(&self, to: u64) -> Result<(), EndError> {
+        Self::grow(self, to)
+    }
+
+    fn set_end(&self, len: u64) -> Result<(), EndError> {
+        Self::set_end(self, len)
     }
 
     fn supply(&self, offset: u64, bytes: Arc<[u8]>) {
@@ -93,6 +113,13 @@ impl Outgoing for Sender {
     }
 }
 
+fn call(call: api::Call) -> Call<MemberStream> {
+    match call {
+        api::Call::Need(range) => Call::Need(range),
+        api::Call::Renewed(member, stream) => Call::Renewed(member, stream),
+    }
+}
+
 impl PrivateStream for MemberStream {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         Self::try_read(self, buf)
@@ -120,6 +147,14 @@ impl Incoming for Receiver {
 
     fn arrived(&self) -> Arrived {
         Self::arrived(self)
+    }
+
+    fn have(&self, ranges: &[Range<u64>]) -> Result<(), DeclareError> {
+        Self::have(self, ranges)
+    }
+
+    fn lack(&self, ranges: &[Range<u64>]) -> Result<(), DeclareError> {
+        Self::lack(self, ranges)
     }
 
     fn close(&self, verdict: Result<(), String>) -> Result<(), Reason> {

@@ -105,6 +105,14 @@ impl Incoming for Fake {
         Arrived { multicast: 5, ..Arrived::default() }
     }
 
+    fn have(&self, _: &[core::ops::Range<u64>]) -> Result<(), tcpxm::error::DeclareError> {
+        Ok(())
+    }
+
+    fn lack(&self, _: &[core::ops::Range<u64>]) -> Result<(), tcpxm::error::DeclareError> {
+        Ok(())
+    }
+
     fn close(&self, verdict: Result<(), String>) -> Result<(), Reason> {
         *self.verdict.lock().unwrap() = Some(verdict);
         Ok(())

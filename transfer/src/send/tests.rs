@@ -144,6 +144,18 @@ impl Outgoing for Fake {
         self.needs.lock().unwrap().pop_front().map(Call::Need)
     }
 
+    fn next_call_within(&self, _: Duration) -> io::Result<Option<Call<Pipe>>> {
+        Ok(self.next_call())
+    }
+
+    fn grow(&self, _: u64) -> Result<(), tcpxm::error::EndError> {
+        Ok(())
+    }
+
+    fn set_end(&self, _: u64) -> Result<(), tcpxm::error::EndError> {
+        Ok(())
+    }
+
     fn supply(&self, offset: u64, bytes: Arc<[u8]>) {
         self.got.lock().unwrap().push((offset, bytes));
     }

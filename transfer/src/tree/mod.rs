@@ -3,8 +3,11 @@
 mod board;
 pub mod entry;
 pub mod files;
+mod gather;
 pub mod layout;
 pub mod lister;
 pub mod manifest;
 pub mod outline;
+pub mod send;
+pub mod source;
 pub mod spool;

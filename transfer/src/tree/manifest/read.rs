@@ -97,6 +97,12 @@ impl<'a> PartReader<'a> {
         &self.header
     }
 
+    /// The number of its entries.
+    pub fn count(mut self) -> Result<u64, PartError> {
+        while self.next_record()?.is_some() {}
+        Ok(self.next - self.header.first)
+    }
+
     /// Who owns an entry with these numbers, as the part has told so far.
     pub fn owner(&self, uid: u32, gid: u32) -> Option<&Owner> {
         self.owners.iter().find(|owner| (owner.uid, owner.gid) == (uid, gid))
