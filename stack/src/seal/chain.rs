@@ -39,6 +39,8 @@ impl Link {
 pub struct KeyChain {
     suite: Suite,
     now: Link,
+    /// The one that follows, once something came that names it: who forges that has it made once.
+    next: Option<Link>,
     /// The one before, for what is late.
     before: Option<SealKey>,
 }
@@ -46,7 +48,7 @@ pub struct KeyChain {
 impl KeyChain {
     /// Begins with a key of these bytes.
     pub fn new(suite: Suite, bytes: [u8; 32]) -> Self {
-        Self { suite, now: Link::new(suite, 0, Zeroizing::new(bytes)), before: None }
+        Self { suite, now: Link::new(suite, 0, Zeroizing::new(bytes)), next: None, before: None }
     }
 
     /// What the header of the datagram with this packet number names as its key: the low 8 bits of
@@ -59,8 +61,7 @@ impl KeyChain {
     /// worth.
     pub fn seal(&mut self, pn: u64, datagram: &mut [u8], header_len: usize) {
         while self.now.number < pn / PER_KEY {
-            let next = self.now.next(self.suite);
-            self.before = Some(core::mem::replace(&mut self.now, next).key);
+            self.advance();
         }
         debug_assert_eq!(self.now.number, pn / PER_KEY);
         self.now.key.seal(pn, datagram, header_len);
@@ -85,10 +86,15 @@ impl KeyChain {
         if number != self.now.number + 1 {
             return Err(SealError::Tag);
         }
-        let next = self.now.next(self.suite);
+        let next = self.next.get_or_insert_with(|| self.now.next(self.suite));
         next.key.open(pn, datagram, header_len)?;
-        self.before = Some(core::mem::replace(&mut self.now, next).key);
+        self.advance();
         Ok(())
+    }
+
+    fn advance(&mut self) {
+        let next = self.next.take().unwrap_or_else(|| self.now.next(self.suite));
+        self.before = Some(core::mem::replace(&mut self.now, next).key);
     }
 
     /// The present key.
@@ -106,6 +112,18 @@ mod tests {
         let mut datagram = [5; 60];
         tx.seal(pn, &mut datagram, 36);
         datagram
+    }
+
+    #[test]
+    fn the_next_key_is_made_once_for_all_that_is_forged() {
+        let mut rx = KeyChain::new(Suite::Xx, [7; 32]);
+        for pn in PER_KEY..PER_KEY + 9 {
+            assert_eq!(rx.open(pn, &mut [0; 60], 36), Err(SealError::Tag));
+            assert_eq!(rx.next.as_ref().map(|next| next.number), Some(1));
+        }
+        let mut tx = KeyChain::new(Suite::Xx, [7; 32]);
+        assert_eq!(rx.open(PER_KEY, &mut sealed(&mut tx, PER_KEY), 36), Ok(()));
+        assert!(rx.next.is_none() && rx.now.number == 1);
     }
 
     #[test]

@@ -47,7 +47,10 @@ impl SealKey {
                 match key.seal_in_place_separate_tag(noise_nonce(pn), aad, payload) {
                     Ok(computed) => tag.copy_from_slice(computed.as_ref()),
                     // Only above 2^36 bytes. Nothing may leave unsealed then either.
-                    Err(_) => payload.fill(0),
+                    Err(_) => {
+                        payload.fill(0);
+                        tag.fill(0);
+                    }
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// Who may send to a listener. There is no default: an application says which it is.
 #[derive(Debug, Clone)]
 pub enum ListenTrust {
-    /// Whoever runs on this very host: sealed with keys that are made at each start.
+    /// Whoever runs on this very host: sealed with keys that are made for each session.
     Loopback,
     /// Whoever holds one of these secrets. Nobody else is answered.
     Secret(Vec<Arc<Secret>>),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// Whom a sender trusts. There is no default: an application says which it is.
 #[derive(Debug, Clone)]
 pub enum SenderTrust {
-    /// Receivers on this very host, whoever they are: sealed with keys that are made at each start.
+    /// Receivers on this very host, whoever they are: sealed with keys that are made for the session.
     Loopback,
     /// Whoever holds the same secret.
     Secret(Arc<Secret>),

@@ -138,6 +138,18 @@ fn a_bad_third_message_changes_nothing() {
     assert!(two.third(PREFIXES[2], &third).is_ok());
 }
 
+/// It gives a secret of zeros, and is answered as any other: what it costs is counted by who answers.
+#[test]
+fn a_first_message_with_a_key_of_small_order_is_answered_in_full() {
+    for point in [[0; 32], [[1].as_slice(), &[0; 31]].concat().try_into().unwrap()] {
+        let first = [&[Suite::Xx as u8][..], &point].concat();
+        let mut buf = [0; MAX_MESSAGE];
+        let given = (PREFIXES[0], &first[..]);
+        let (_, len) = Responder::answer(&fresh(), [2; 32], given, PREFIXES[1], &mut buf).unwrap();
+        assert_eq!(len, fresh().message_len(Message::Second));
+    }
+}
+
 #[test]
 fn bad_third_messages_are_borne_for_a_while() {
     let (mut two, third) = before_the_third();

@@ -91,7 +91,10 @@ impl Dh for Curve {
     fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), Error> {
         // snow hands over all the room that it has for public keys of any curve.
         let public = public.first_chunk().ok_or(Error::Dh)?;
-        let shared = self.key.as_ref().and_then(|key| key.agree(public)).ok_or(Error::Dh)?;
+        let key = self.key.as_ref().ok_or(Error::Dh)?;
+        // Zeros, which only a key of small order gives, are let through as Noise asks (revision 34, 12.1): the
+        // transcript has that key in it, and a SYN that has it costs what others do, and is counted as they are.
+        let shared = key.agree(public).unwrap_or_default();
         out[..X25519_LEN].copy_from_slice(&*shared);
         Ok(())
     }
