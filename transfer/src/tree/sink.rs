@@ -1,0 +1,294 @@
+//! A tree on its way in: parts, values and bytes in; out what is held and what is lacking, and entries in place.
+//!
+//! Nothing of a part is acted upon before its digest has matched, no file gets its name before its own has. An entry
+//! that fails is told by its number, and the others go on.
+
+mod own;
+mod pack;
+mod part;
+
+use super::gather::{Gather, Wanted};
+use super::ground::{Ground, Stands, Why};
+use super::layout;
+use super::manifest::PartError;
+use super::spool::Spool;
+use crate::blocks::{BLOCK, Value};
+use crate::message::Report;
+use core::ops::Range;
+use own::Own;
+use pack::Pack;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// The tree cannot be received any further.
+#[derive(Debug, Error)]
+pub enum TreeSinkError {
+    /// The list of entries cannot be read.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The list of entries is not what was sent.
+    #[error("digest mismatch in the list of entries, part {0}")]
+    Digest(u64),
+    /// What the sender says makes no sense.
+    #[error("protocol violation: {0}")]
+    Protocol(&'static str),
+    /// What is put aside could not be.
+    #[error("cannot put blocks aside: {0}")]
+    Aside(io::Error),
+    /// What was to be made durable could not be.
+    #[error("{0}")]
+    Finish(Why),
+}
+
+/// What a receiver says of what it holds; offsets in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Declared {
+    /// Held, or nobody's need.
+    pub have: Vec<Range<u64>>,
+    /// Lacking.
+    pub lack: Vec<Range<u64>>,
+}
+
+/// What begins at a block.
+enum Region<G: Ground> {
+    Part { number: u64, len: u32, digest: Value },
+    Pack(Pack<G>),
+    Own(Box<Own<G>>),
+}
+
+impl<G: Ground> Region<G> {
+    /// Blocks that it covers.
+    fn count(&self) -> u64 {
+        match self {
+            Self::Part { .. } | Self::Pack(_) => 1,
+            Self::Own(own) => own.blocks(),
+        }
+    }
+}
+
+/// A tree on its way in.
+pub(crate) struct TreeSink<G: Ground> {
+    ground: G,
+    gather: Gather,
+    /// The folder for what is put aside.
+    folder: PathBuf,
+    regions: BTreeMap<u64, Region<G>>,
+    /// Values of blocks that are lacking, or of which it is not known yet.
+    told: HashMap<u64, Value>,
+    /// Packs that are whole, and whose values are not told yet.
+    whole: HashMap<u64, Box<[u8]>>,
+    progress: part::Progress,
+    links: Vec<part::Deferred<G>>,
+    declared: Declared,
+    report: Report,
+    failed: Vec<(u64, Why)>,
+}
+
+impl<G: Ground> TreeSink<G> {
+    /// Into a file system; what does not fit the memory goes to a folder.
+    pub(crate) fn new(ground: G, folder: PathBuf) -> Self {
+        Self {
+            ground,
+            gather: Gather::new(),
+            folder,
+            regions: BTreeMap::new(),
+            told: HashMap::new(),
+            whole: HashMap::new(),
+            progress: part::Progress::default(),
+            links: Vec::new(),
+            declared: Declared::default(),
+            report: Report::default(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// The sender has told of a part.
+    pub(crate) fn part(
+        &mut self,
+        block: u64,
+        len: u32,
+        digest: Value,
+    ) -> Result<(), TreeSinkError> {
+        let number = self.progress.expect(block)?;
+        if len == 0 || u64::from(len) > BLOCK {
+            return Err(TreeSinkError::Protocol("a part without bytes, or longer than a block"));
+        }
+        self.regions.insert(block, Region::Part { number, len, digest });
+        let (begin, end) = (block * BLOCK, (block + 1) * BLOCK);
+        let part = begin..begin + u64::from(len);
+        self.declare([part.clone()], part.end..end);
+        Ok(())
+    }
+
+    /// The sender has told the value of a block of data.
+    pub(crate) fn value(&mut self, block: u64, value: Value) -> Result<(), TreeSinkError> {
+        if block < self.progress.known() && !self.is_wanted(block) {
+            return Ok(());
+        }
+        if let Some(bytes) = self.whole.remove(&block) {
+            self.settle_pack(block, &bytes, value);
+            self.gather.give_back(bytes);
+            return Ok(());
+        }
+        if self.own_at(block).is_some() {
+            return self.tell_own(block, value);
+        }
+        self.told.insert(block, value);
+        Ok(())
+    }
+
+    /// Takes bytes of the session.
+    pub(crate) fn put(&mut self, offset: u64, mut bytes: &[u8]) -> Result<(), TreeSinkError> {
+        let mut offset = offset;
+        while !bytes.is_empty() {
+            let (block, at) = (offset / BLOCK, (offset % BLOCK) as usize);
+            let piece = &bytes[..bytes.len().min(BLOCK as usize - at)];
+            self.put_piece(block, at as u32, piece)?;
+            offset += piece.len() as u64;
+            bytes = &bytes[piece.len()..];
+        }
+        Ok(())
+    }
+
+    fn put_piece(&mut self, block: u64, at: u32, piece: &[u8]) -> Result<(), TreeSinkError> {
+        let wanted = self.wanted(block);
+        let folder = &self.folder;
+        let put = self.gather.put(block, at, piece, || wanted, || Spool::create(folder));
+        let Some(mut bytes) = put.map_err(TreeSinkError::Aside)? else { return Ok(()) };
+        match self.regions.range(..=block).next_back() {
+            Some((_, &Region::Part { number, len, digest })) => {
+                let part = &bytes[..len as usize];
+                if *blake3::hash(part).as_bytes() != digest {
+                    return Err(TreeSinkError::Digest(number));
+                }
+                self.regions.remove(&block);
+                self.take_part(number, part)?;
+            }
+            Some((_, Region::Pack(_))) => match self.told.remove(&block) {
+                Some(value) => self.settle_pack(block, &bytes, value),
+                None => {
+                    self.whole.insert(block, bytes);
+                    return Ok(());
+                }
+            },
+            Some((_, Region::Own(_))) => self.take_own(block, &mut bytes)?,
+            None => {}
+        }
+        self.gather.give_back(bytes);
+        Ok(())
+    }
+
+    /// The region that a block is of, with its first block.
+    fn region(&self, block: u64) -> Option<(u64, &Region<G>)> {
+        let (first, region) = self.regions.range(..=block).next_back()?;
+        (block < first + region.count()).then_some((*first, region))
+    }
+
+    fn own_at(&self, block: u64) -> Option<u64> {
+        match self.region(block)? {
+            (first, Region::Own(_)) => Some(first),
+            _ => None,
+        }
+    }
+
+    fn is_wanted(&self, block: u64) -> bool {
+        self.region(block).is_some()
+    }
+
+    /// What is wanted of a block that was not begun.
+    fn wanted(&self, block: u64) -> Option<Wanted> {
+        match self.region(block)? {
+            (_, Region::Part { len, .. }) => Some(Wanted::new([0..*len])),
+            (_, Region::Pack(pack)) if !self.whole.contains_key(&block) => Some(pack.wanted()),
+            (_, Region::Pack(_)) => None,
+            (first, Region::Own(own)) => own.wanted(block - first),
+        }
+    }
+
+    /// These are lacking, and the rest of a range is not.
+    fn declare(&mut self, lacking: impl IntoIterator<Item = Range<u64>>, all: Range<u64>) {
+        let mut at = all.start.min(all.end);
+        for range in lacking {
+            if at < range.start && range.start > all.start {
+                push(&mut self.declared.have, at..range.start);
+            }
+            at = at.max(range.end);
+            push(&mut self.declared.lack, range);
+        }
+        if at < all.end {
+            push(&mut self.declared.have, at..all.end);
+        }
+    }
+
+    /// What is to be declared since this was asked before.
+    pub(crate) fn declared(&mut self) -> Declared {
+        std::mem::take(&mut self.declared)
+    }
+
+    /// Entries that have failed since this was asked before.
+    pub(crate) fn failures(&mut self) -> Vec<(u64, Why)> {
+        std::mem::take(&mut self.failed)
+    }
+
+    /// What was left out since this was asked before.
+    pub(crate) fn notes(&mut self) -> Vec<String> {
+        self.ground.notes()
+    }
+
+    fn fail(&mut self, entry: u64, why: Why) {
+        self.report.failed += 1;
+        self.failed.push((entry, why));
+    }
+
+    fn stands(&mut self, entry: u64, put: Result<Stands, Why>) {
+        match put {
+            Ok(Stands::Same) => self.report.unchanged += 1,
+            Ok(Stands::Other) => self.report.arrived += 1,
+            Err(why) => self.fail(entry, why),
+        }
+    }
+
+    /// Whether nothing is waited for: the list has ended, and every file is in place or has failed.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.progress.is_ended() && self.regions.is_empty()
+    }
+
+    /// Whether the last part has been read.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.progress.is_listed()
+    }
+
+    /// The sender says how long the list was, which the last part must have shown.
+    pub(crate) fn end(&mut self, entries: u64, blocks: u64) -> Result<(), TreeSinkError> {
+        self.progress.end(entries, blocks)
+    }
+
+    /// Puts what was left for the end, and makes all of it durable. What came of it.
+    pub(crate) fn finish(&mut self) -> Result<Report, TreeSinkError> {
+        for deferred in std::mem::take(&mut self.links) {
+            let put = self.ground.link(&deferred.dir, &deferred.entry, &deferred.to);
+            self.stands(deferred.number, put);
+        }
+        self.ground.finish().map_err(TreeSinkError::Finish)?;
+        Ok(self.report)
+    }
+}
+
+/// Adds a range behind the others; one that continues the last makes that longer.
+fn push(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
+    }
+}
+
+/// Bytes of a pack's file and of its digest, from the block's beginning.
+fn places(row: u32, at: u32, len: u32) -> [Range<u32>; 2] {
+    let digest = layout::row(row);
+    [at..at + len, digest.start as u32..digest.end as u32]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! A part of the list: what it says is compared with what stands here.
+
+use super::own::Own;
+use super::pack::{Pack, Small};
+use super::{Region, TreeSink, TreeSinkError};
+use crate::blocks::BLOCK;
+use crate::tree::entry::{Entry, Kind};
+use crate::tree::ground::{Ground, Stands};
+use crate::tree::layout::{self, Planner, Spot};
+use crate::tree::manifest::{PartReader, Record};
+use core::ops::Range;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How far the list has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Blocks of the parts that were told and not read yet, in their order.
+    told: VecDeque<u64>,
+    /// Parts that were read.
+    read: u64,
+    /// Parts that are whole, and come after one that is not.
+    whole: BTreeMap<u64, Vec<u8>>,
+    /// The first block of the data of the part that was read last, and how many they are.
+    data: Option<(u64, u64)>,
+    entries: u64,
+    last: bool,
+    ended: bool,
+    /// Folders on the way that are not in place: what they hold is not either.
+    lost: u32,
+    depth: u32,
+}
+
+impl Progress {
+    /// A part is told: its number. Whether it stands where it must shows when the one before has been read.
+    pub(super) fn expect(&mut self, block: u64) -> Result<u64, TreeSinkError> {
+        if self.last
+            || self.told.back().is_some_and(|before| *before >= block)
+            || block < self.known()
+        {
+            return Err(TreeSinkError::Protocol("a part of the list out of its turn"));
+        }
+        self.told.push_back(block);
+        Ok(self.read + self.told.len() as u64 - 1)
+    }
+
+    /// The next part that can be read, now that this one is whole.
+    fn next(&mut self) -> Option<(u64, Vec<u8>)> {
+        Some((self.read, self.whole.remove(&self.read)?))
+    }
+
+    /// The part that is read stands where it must.
+    fn check_place(&mut self) -> Result<(), TreeSinkError> {
+        let place = self.data.map_or(0, |(data, _)| data - 1);
+        match self.told.pop_front() {
+            Some(block) if block == place => Ok(()),
+            _ => Err(TreeSinkError::Protocol("a part of the list that is not in its place")),
+        }
+    }
+
+    /// The blocks before this one are known.
+    pub(super) fn known(&self) -> u64 {
+        self.data.map_or(0, |(data, count)| data + count)
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.last
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) fn end(&mut self, entries: u64, blocks: u64) -> Result<(), TreeSinkError> {
+        if !self.last || self.entries != entries || self.known() != blocks {
+            return Err(TreeSinkError::Protocol("an end that is not where the list ended"));
+        }
+        self.ended = true;
+        Ok(())
+    }
+}
+
+/// A further name, which is given when the first one is in place.
+pub(super) struct Deferred<G: Ground> {
+    pub(super) number: u64,
+    pub(super) dir: G::Dir,
+    pub(super) entry: Entry,
+    pub(super) to: Vec<u8>,
+}
+
+/// What a part comes to.
+struct Plan<G: Ground> {
+    planner: Planner,
+    /// Packs by their blocks, with all their rows.
+    packs: BTreeMap<u64, Pack<G>>,
+}
+
+impl<G: Ground> TreeSink<G> {
+    /// A part is whole, and its digest has matched: it is read when all before it were.
+    pub(super) fn take_part(&mut self, number: u64, bytes: &[u8]) -> Result<(), TreeSinkError> {
+        self.progress.whole.insert(number, bytes.to_vec());
+        while let Some((number, bytes)) = self.progress.next() {
+            self.read_part(number, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn read_part(&mut self, number: u64, bytes: &[u8]) -> Result<(), TreeSinkError> {
+        self.progress.check_place()?;
+        let mut reader = PartReader::new(number, bytes)?;
+        let header = reader.header();
+        if header.first != self.progress.entries {
+            return Err(TreeSinkError::Protocol("a part that does not follow the one before"));
+        }
+        let last = header.last;
+        let (block, count) = self.progress.data.unwrap_or((0, 1));
+        let data = layout::after(block, count, last);
+        let mut plan = Plan { planner: Planner::new(data), packs: BTreeMap::new() };
+        while let Some(record) = reader.next_record()? {
+            match record {
+                Record::Root(meta) => {
+                    // There is no entry that could fail by its number.
+                    let _ = self.ground.root(&meta);
+                }
+                Record::Leave => self.leave(),
+                Record::Entry(number, entry, _) => {
+                    self.progress.entries = number + 1;
+                    self.take_entry(number, entry, &mut plan);
+                }
+            }
+        }
+        self.place(plan.packs);
+        let end = plan.planner.end();
+        self.progress.data = Some((data, end - data));
+        self.progress.read += 1;
+        self.progress.last = last;
+        self.declare_data(data..end);
+        self.told.retain(|block, _| *block >= end || *block < data);
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.progress.depth = self.progress.depth.saturating_sub(1);
+        if self.progress.lost > 0 {
+            self.progress.lost -= 1;
+        } else {
+            self.ground.leave();
+        }
+    }
+
+    fn take_entry(&mut self, number: u64, entry: Entry, plan: &mut Plan<G>) {
+        let spot = plan.planner.place(&entry.kind);
+        if let Spot::Packed { block, .. } = spot {
+            let none = || Pack { files: Vec::new(), rows: 0 };
+            plan.packs.entry(block).or_insert_with(none).rows += 1;
+        }
+        if entry.kind == Kind::Dir {
+            return self.enter(number, &entry);
+        }
+        if self.progress.lost > 0 {
+            return self.fail(number, "its folder is not in place".to_owned());
+        }
+        match &entry.kind {
+            Kind::Dir => {}
+            Kind::Symlink { target } => {
+                let put = self.ground.symlink(&entry, target);
+                self.stands(number, put);
+            }
+            Kind::Link { to } => {
+                let (dir, to) = (self.ground.here(), to.clone());
+                self.links.push(Deferred { number, dir, entry, to });
+            }
+            Kind::File { .. } => self.take_file(number, entry, spot, plan),
+        }
+    }
+
+    fn enter(&mut self, number: u64, entry: &Entry) {
+        self.progress.depth += 1;
+        if self.progress.lost > 0 {
+            self.progress.lost += 1;
+            return self.fail(number, "its folder is not in place".to_owned());
+        }
+        let entered = self.ground.enter(entry);
+        if entered.is_err() {
+            self.progress.lost = 1;
+        }
+        self.stands(number, entered);
+    }
+
+    fn take_file(&mut self, number: u64, entry: Entry, spot: Spot, plan: &mut Plan<G>) {
+        match self.ground.look(&entry) {
+            Ok(Stands::Other) => {}
+            same_or_failed => return self.stands(number, same_or_failed),
+        }
+        let dir = self.ground.here();
+        match spot {
+            Spot::Empty => {
+                let put = self.ground.file(&dir, &entry, &[]);
+                self.stands(number, put.map(|()| Stands::Other));
+            }
+            Spot::Packed { block, row, at } => {
+                let len = if let Kind::File { len, .. } = entry.kind { len as u32 } else { 0 };
+                if let Some(pack) = plan.packs.get_mut(&block) {
+                    pack.files.push(Small { number, dir, entry, row, at, len });
+                }
+            }
+            Spot::Own { block } => self.begin_own(number, &dir, &entry, block),
+        }
+    }
+
+    fn begin_own(&mut self, number: u64, dir: &G::Dir, entry: &Entry, block: u64) {
+        let Kind::File { len, data } = &entry.kind else { return };
+        match self.ground.begin(dir, entry) {
+            Err(why) => self.fail(number, why),
+            Ok(slot) => {
+                let own = Own::new(number, slot, *len, data.clone());
+                let done = own.is_done(); // nothing but holes
+                self.regions.insert(block, Region::Own(Box::new(own)));
+                if done {
+                    self.end_own(block, Ok(()));
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, packs: BTreeMap<u64, Pack<G>>) {
+        for (block, pack) in packs {
+            if !pack.files.is_empty() {
+                self.regions.insert(block, Region::Pack(pack));
+            }
+        }
+    }
+
+    /// Declares what is lacking of a part's data, and that the rest is not.
+    fn declare_data(&mut self, blocks: Range<u64>) {
+        let regions = self.regions.range(blocks.clone());
+        let lacking: Vec<Range<u64>> = regions
+            .flat_map(|(first, region)| match region {
+                Region::Part { .. } => Vec::new(),
+                Region::Pack(pack) => pack.lacking(*first),
+                Region::Own(own) => own.lacking(*first),
+            })
+            .collect();
+        // Values that came before are for what is lacking now.
+        for block in blocks.clone() {
+            if let Some(value) = self.told.get(&block).copied()
+                && self.own_at(block).is_some()
+            {
+                self.told.remove(&block);
+                let _ = self.tell_own(block, value);
+            }
+        }
+        self.declare(lacking, blocks.start * BLOCK..blocks.end * BLOCK);
+    }
+}

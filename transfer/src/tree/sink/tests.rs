@@ -1,0 +1,394 @@
+//! Trees from a source on disk through the sink into a map.
+
+use super::*;
+use crate::blocks;
+use crate::message::ToReceiver;
+use crate::send::courier::{Next, Told};
+use crate::tree::entry::{Entry, Kind, Meta, Time};
+use crate::tree::files::Open;
+use crate::tree::manifest::Owner;
+use crate::tree::source::{Found, Grows, TreeError, TreeSource};
+use proptest::prelude::*;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Mutex;
+
+/// What a map holds instead of a file system.
+#[derive(Default)]
+struct Map {
+    way: Vec<Vec<u8>>,
+    there: BTreeMap<Vec<u8>, Thing>,
+    /// Paths that are taken for the same.
+    same: Vec<Vec<u8>>,
+    /// Paths that cannot be made.
+    refused: Vec<Vec<u8>>,
+    finished: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Thing {
+    Dir,
+    File(Vec<u8>),
+    Symlink(Vec<u8>),
+    Link(Vec<u8>),
+}
+
+impl Map {
+    fn path(&self, entry: &Entry) -> Vec<u8> {
+        self.way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>().join(&b'/')
+    }
+
+    fn put(&mut self, path: Vec<u8>, thing: Thing) -> Result<Stands, Why> {
+        if self.refused.contains(&path) {
+            return Err("no".to_owned());
+        }
+        self.there.insert(path, thing);
+        Ok(Stands::Other)
+    }
+}
+
+fn below(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
+}
+
+impl Ground for Map {
+    type Dir = Vec<u8>;
+    type Slot = (Vec<u8>, Vec<u8>);
+
+    fn root(&mut self, _: &Meta) -> Result<(), Why> {
+        Ok(())
+    }
+
+    fn enter(&mut self, entry: &Entry) -> Result<Stands, Why> {
+        let put = self.put(self.path(entry), Thing::Dir)?;
+        self.way.push(entry.name.clone());
+        Ok(put)
+    }
+
+    fn leave(&mut self) {
+        self.way.pop();
+    }
+
+    fn here(&self) -> Vec<u8> {
+        self.way.join(&b'/')
+    }
+
+    fn look(&mut self, entry: &Entry) -> Result<Stands, Why> {
+        let same = self.same.contains(&self.path(entry));
+        Ok(if same { Stands::Same } else { Stands::Other })
+    }
+
+    fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why> {
+        self.put(self.path(entry), Thing::Symlink(target.to_vec()))
+    }
+
+    fn link(&mut self, dir: &Vec<u8>, entry: &Entry, to: &[u8]) -> Result<Stands, Why> {
+        assert!(matches!(self.there.get(to), Some(Thing::File(_))), "the first name comes first");
+        self.put(below(dir, &entry.name), Thing::Link(to.to_vec()))
+    }
+
+    fn file(&mut self, dir: &Vec<u8>, entry: &Entry, bytes: &[u8]) -> Result<(), Why> {
+        self.put(below(dir, &entry.name), Thing::File(bytes.to_vec())).map(drop)
+    }
+
+    fn begin(&mut self, dir: &Vec<u8>, entry: &Entry) -> Result<(Vec<u8>, Vec<u8>), Why> {
+        let Kind::File { len, .. } = entry.kind else { panic!() };
+        Ok((below(dir, &entry.name), vec![0; len as usize]))
+    }
+
+    fn write(&mut self, slot: &mut (Vec<u8>, Vec<u8>), bytes: &[u8], at: u64) -> Result<(), Why> {
+        slot.1[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn keep(&mut self, (path, bytes): (Vec<u8>, Vec<u8>)) -> Result<(), Why> {
+        self.put(path, Thing::File(bytes)).map(drop)
+    }
+
+    fn finish(&mut self) -> Result<(), Why> {
+        self.finished = true;
+        Ok(())
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+struct Below(PathBuf);
+
+impl Open for Below {
+    fn open(&self, path: &[u8]) -> io::Result<File> {
+        File::open(self.0.join(std::ffi::OsStr::from_bytes(path)))
+    }
+}
+
+/// How far a source has grown.
+#[derive(Default)]
+struct Grown(Mutex<u64>);
+
+impl Grows for Grown {
+    fn grow(&self, to: u64) -> Result<(), TreeError> {
+        let mut grown = self.0.lock().unwrap();
+        assert!(*grown <= to);
+        *grown = to;
+        Ok(())
+    }
+
+    fn end(&self, at: u64) -> Result<(), TreeError> {
+        self.grow(at)
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+fn owner(_: u32, _: u32) -> Owner {
+    Owner { uid: 0, gid: 0, user: Vec::new(), group: Vec::new() }
+}
+
+/// What a walk over a folder says.
+fn walk(dir: &std::path::Path, out: &mut Vec<Found>) {
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    names.sort();
+    for path in names {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let name = path.file_name().unwrap().as_bytes().to_vec();
+        let mtime = Time { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 };
+        let told = Meta { mode: 0o644, mtime, ..Meta::default() };
+        let entry = |kind| Found::Entry(Entry { name: name.clone(), meta: told, kind });
+        if meta.is_dir() {
+            out.push(entry(Kind::Dir));
+            walk(&path, out);
+            out.push(Found::Leave);
+        } else if meta.is_symlink() {
+            let target = fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec();
+            out.push(entry(Kind::Symlink { target }));
+        } else {
+            out.push(entry(Kind::File { len: meta.len(), data: None }));
+        }
+    }
+}
+
+/// A source whose list is written.
+struct Listed {
+    source: TreeSource,
+    grown: Grown,
+    dir: PathBuf,
+}
+
+fn listed(dir: &std::path::Path, found: Vec<Found>) -> Listed {
+    let aside = tempfile::tempdir().unwrap();
+    let source = TreeSource::new(Box::new(Below(dir.to_owned())), aside.path()).unwrap();
+    let grown = Grown::default();
+    source.list(found.into_iter(), &mut owner, &grown).unwrap();
+    source.board.flush();
+    Listed { source, grown, dir: dir.to_owned() }
+}
+
+/// Carries what a sink lacks to it, pieces in an order that `shuffle` gives, until it is complete.
+fn carry(
+    listed: &Listed,
+    sink: &mut TreeSink<Map>,
+    mut shuffle: impl FnMut(&mut Vec<(u64, usize)>),
+) -> Result<(), TreeSinkError> {
+    let (mut place, mut declared, mut lacking) = (0, 0, Vec::<Range<u64>>::new());
+    while !sink.is_complete() {
+        listed.source.board.flush();
+        while let Next::Say(word, next, _) = listed.source.board.next(place) {
+            place = next;
+            match word {
+                ToReceiver::Part { block, len, digest } => sink.part(block, len, digest)?,
+                ToReceiver::Values(values) => {
+                    for (block, value) in values {
+                        sink.value(block, value)?;
+                    }
+                }
+                ToReceiver::End { entries, blocks } if sink.is_listed() => {
+                    sink.end(entries, blocks)?
+                }
+                ToReceiver::End { .. } => {
+                    place -= 1;
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let said = sink.declared();
+        for range in said.have.iter().chain(&said.lack) {
+            declared += range.end - range.start;
+        }
+        lacking.extend(said.lack);
+        let mut pieces = Vec::new();
+        for range in lacking.drain(..) {
+            let mut at = range.start;
+            while at < range.end {
+                let len = (range.end - at).min(100_000);
+                pieces.push((at, len as usize));
+                at += len;
+            }
+        }
+        assert!(!pieces.is_empty() || sink.is_complete() || place > 0);
+        shuffle(&mut pieces);
+        for (at, len) in pieces {
+            let mut bytes = Vec::new();
+            for block in at / BLOCK..(at + len as u64).div_ceil(BLOCK) {
+                let read = listed.source.read(block).unwrap();
+                let from = at.saturating_sub(block * BLOCK) as usize;
+                let to = ((at + len as u64 - block * BLOCK) as usize).min(BLOCK as usize);
+                bytes.extend_from_slice(&read[from..to]);
+            }
+            sink.put(at, &bytes)?;
+        }
+    }
+    let end = sink.declared();
+    declared += end.have.iter().map(|range| range.end - range.start).sum::<u64>();
+    assert!(declared >= *listed.grown.0.lock().unwrap(), "everything is declared");
+    Ok(())
+}
+
+fn new_sink(map: Map) -> TreeSink<Map> {
+    TreeSink::new(map, std::env::temp_dir())
+}
+
+fn check(listed: &Listed, map: &Map, but: &[&[u8]]) {
+    let mut found = Vec::new();
+    walk(&listed.dir, &mut found);
+    let (mut way, mut count) = (Vec::<Vec<u8>>::new(), 0);
+    for found in found {
+        let Found::Entry(entry) = found else {
+            way.pop();
+            continue;
+        };
+        way.push(entry.name);
+        let path = way.join(&b'/');
+        let at = listed.dir.join(std::ffi::OsStr::from_bytes(&path));
+        let thing = match entry.kind {
+            Kind::Dir => Thing::Dir,
+            Kind::Symlink { target } => Thing::Symlink(target),
+            _ => Thing::File(fs::read(at).unwrap()),
+        };
+        if !but.contains(&&path[..]) {
+            assert!(map.there.get(&path) == Some(&thing), "{}", String::from_utf8_lossy(&path));
+            count += 1;
+        }
+        if thing != Thing::Dir {
+            way.pop();
+        }
+    }
+    assert_eq!(map.there.len(), count);
+}
+
+fn tree(dir: &std::path::Path, lens: &[u64]) {
+    fs::create_dir_all(dir.join("a/b")).unwrap();
+    fs::create_dir(dir.join("empty")).unwrap();
+    for (n, len) in lens.iter().enumerate() {
+        let bytes: Vec<u8> =
+            (0..*len).map(|at| (at.wrapping_mul(n as u64 + 7) >> 3) as u8).collect();
+        let folder = ["", "a", "a/b"][n % 3];
+        fs::write(dir.join(folder).join(format!("f{n}")), bytes).unwrap();
+    }
+    std::os::unix::fs::symlink("../f0", dir.join("a/link")).unwrap();
+}
+
+#[test]
+fn a_tree_comes_whole_and_what_is_there_is_not_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    tree(dir.path(), &[0, 1, 5000, 262_144, 262_145, BLOCK, BLOCK + 1, 3 * BLOCK + 77, 12]);
+    let mut found = Vec::new();
+    walk(dir.path(), &mut found);
+    let listed = listed(dir.path(), found);
+    let mut sink = new_sink(Map::default());
+    carry(&listed, &mut sink, |_| {}).unwrap();
+    let report = sink.finish().unwrap();
+    assert_eq!((report.arrived, report.unchanged, report.failed), (13, 0, 0));
+    assert!(sink.ground.finished && sink.failures().is_empty());
+    check(&listed, &sink.ground, &[]);
+
+    let same = ["f3", "a/b/f5", "a/f1"].map(|path| path.as_bytes().to_vec()).to_vec();
+    let mut sink = new_sink(Map { same: same.clone(), ..Map::default() });
+    carry(&listed, &mut sink, |pieces| pieces.reverse()).unwrap();
+    let report = sink.finish().unwrap();
+    assert_eq!((report.arrived, report.unchanged, report.failed), (10, 3, 0));
+    check(&listed, &sink.ground, &same.iter().map(Vec::as_slice).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_changed_at_the_source_and_what_is_refused_here_fails_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    tree(dir.path(), &[10, 2 * BLOCK, 20, 30, 3 * BLOCK]);
+    let mut found = Vec::new();
+    walk(dir.path(), &mut found);
+    let listed = listed(dir.path(), found);
+    fs::write(dir.path().join("f0"), [7; 11]).unwrap();
+    fs::write(dir.path().join("a/f1"), [7; 11]).unwrap();
+    let refused = vec![b"a/b/f2".to_vec(), b"empty".to_vec()];
+    let mut sink = new_sink(Map { refused, ..Map::default() });
+    carry(&listed, &mut sink, |_| {}).unwrap();
+    assert_eq!(sink.finish().unwrap().failed, 4);
+    let failed: Vec<u64> = sink.failures().into_iter().map(|(number, _)| number).collect();
+    let paths = listed.source.paths(&failed.iter().copied().collect()).unwrap();
+    let mut paths: Vec<_> = paths.values().map(|path| String::from_utf8_lossy(path)).collect();
+    paths.sort();
+    assert_eq!(paths, ["a/b/f2", "a/f1", "empty", "f0"]);
+    let unread = listed.source.failed();
+    assert!(unread.len() == 2, "{unread:?}");
+    check(&listed, &sink.ground, &[b"a/b/f2", b"empty", b"f0", b"a/f1"]);
+}
+
+#[test]
+fn holes_are_not_sent_and_the_digest_is_that_of_the_whole_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let len = 5 * BLOCK + 100;
+    let mut content = vec![0; len as usize];
+    content[4096..8192].fill(1);
+    content[(3 * BLOCK - 10) as usize..(3 * BLOCK + 10) as usize].fill(2);
+    fs::write(dir.path().join("sparse"), &content).unwrap();
+    let mut found = Vec::new();
+    walk(dir.path(), &mut found);
+    let runs = vec![4096..8192, 3 * BLOCK - 10..3 * BLOCK + 10];
+    if let Found::Entry(entry) = &mut found[0] {
+        entry.kind = Kind::File { len, data: Some(runs.clone()) };
+    }
+    let listed = listed(dir.path(), found);
+    let mut sink = new_sink(Map::default());
+    let mut sent = 0;
+    carry(&listed, &mut sink, |pieces| {
+        sent += pieces.iter().filter(|(at, _)| *at >= BLOCK).map(|(_, len)| len).sum::<usize>();
+    })
+    .unwrap();
+    assert_eq!((sent, sink.finish().unwrap().arrived), (4096 + 20, 1));
+    assert!(sink.ground.there[&b"sparse"[..]] == Thing::File(content.clone()));
+    assert_eq!(listed.source.digest(0), Some(blake3::hash(&content)));
+    let empty = blocks::zeros(1, len);
+    assert_eq!(empty, blocks::value(1, &content[BLOCK as usize..2 * BLOCK as usize], len));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn in_any_order(
+        lens in prop::collection::vec(prop_oneof![0..4000_u64, 200_000..300_000_u64, BLOCK..3 * BLOCK], 1..20),
+        seed: u64,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        tree(dir.path(), &lens);
+        let mut found = Vec::new();
+        walk(dir.path(), &mut found);
+        let listed = listed(dir.path(), found);
+        let mut sink = new_sink(Map::default());
+        let mut state = seed;
+        carry(&listed, &mut sink, |pieces| {
+            for at in (1..pieces.len()).rev() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                pieces.swap(at, (state >> 33) as usize % (at + 1));
+            }
+        })
+        .unwrap();
+        prop_assert_eq!(sink.finish().unwrap().failed, 0);
+        check(&listed, &sink.ground, &[]);
+    }
+}
