@@ -1,6 +1,6 @@
 //! A look at one entry.
 
-use super::acl::{Lists, Whose};
+use super::acl::{Lists, ProcPath, Whose};
 use super::links::Links;
 use super::names::Hint;
 use super::stamp::time;
@@ -60,7 +60,7 @@ impl At<'_> {
 }
 
 impl Eye {
-    pub(super) fn new(options: Options, proc: bool) -> Self {
+    pub(super) fn new(options: Options, proc: Option<ProcPath>) -> Self {
         let (lists, links) = (Lists::new(proc), Links::default());
         Self { options, lists, links, target: Vec::new() }
     }

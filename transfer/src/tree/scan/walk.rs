@@ -1,6 +1,6 @@
 //! The way through the folders.
 
-use super::acl::Lists;
+use super::acl::ProcPath;
 use super::look::{At, Eye, Seen};
 use super::names::Names;
 use super::sources::{Source, Sources};
@@ -42,7 +42,7 @@ impl Walk {
     /// are rsync's. Each must be there, may be read, and gives names that no other gives: else nothing is
     /// walked.
     pub fn new(sources: &[&Path], options: Options) -> Result<Self, SourcesError> {
-        Self::with(sources, Eye::new(options, Lists::has_proc()))
+        Self::with(sources, Eye::new(options, ProcPath::find()))
     }
 
     pub(super) fn with(sources: &[&Path], mut eye: Eye) -> Result<Self, SourcesError> {

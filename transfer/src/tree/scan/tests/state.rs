@@ -1,5 +1,6 @@
 //! What is told of an entry: permissions, times, holes, further names.
 
+use super::super::acl::ProcPath;
 use super::super::look::Eye;
 use super::*;
 use crate::tree::entry::Time;
@@ -137,9 +138,9 @@ fn the_owning_group_gets_no_rights_that_the_list_gives_to_others() {
     let (all, sources) = (contents(&dir), ["d", "d/file", "d/narrow", "d/none"]);
     let sources = sources.map(|source| dir.path().join(source));
     let mut named = sources.each_ref().map(PathBuf::as_path).to_vec();
-    for proc in [true, false] {
+    for (proc, by) in [(ProcPath::find as fn() -> _, "path"), (|| None, "descriptor")] {
         for paths in [&[&*all][..], &named] {
-            let walk = Walk::with(paths, Eye::new(ALL, proc)).unwrap();
+            let walk = Walk::with(paths, Eye::new(ALL, proc())).unwrap();
             let modes: Vec<_> = walk
                 .filter_map(|found| match found {
                     Found::Enter(entry) | Found::Item(entry, _) => {
@@ -153,7 +154,7 @@ fn the_owning_group_gets_no_rights_that_the_list_gives_to_others() {
             {
                 let of = modes.iter().filter(|(n, _)| n == name).map(|(_, mode)| *mode);
                 let of: Vec<_> = of.collect();
-                assert!(!of.is_empty() && of.iter().all(|m| *m == mode), "{name} {of:?} {proc}");
+                assert!(!of.is_empty() && of.iter().all(|m| *m == mode), "{name} {of:?} by {by}");
             }
         }
     }
