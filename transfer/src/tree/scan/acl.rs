@@ -11,7 +11,7 @@ use rustix::io::{Errno, retry_on_intr};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-/// The attribute that holds the list (linux/posix_acl_xattr.h): a version, then entries of tag, permissions
+/// The attribute that holds the list (`linux/posix_acl_xattr.h`): a version, then entries of tag, permissions
 /// and id, all of them little-endian.
 const NAME: &CStr = c"system.posix_acl_access";
 const VERSION: u32 = 2;

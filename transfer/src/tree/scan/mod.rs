@@ -13,6 +13,7 @@ mod holes;
 mod links;
 mod look;
 mod names;
+mod open;
 mod sources;
 mod stamp;
 mod walk;
@@ -24,6 +25,7 @@ use super::entry::{Entry, Meta};
 use std::io;
 use thiserror::Error;
 
+pub use open::Opener;
 pub use sources::SourcesError;
 pub use stamp::Stamp;
 pub use walk::Walk;
@@ -49,10 +51,6 @@ pub struct Options {
 
 /// What the walk comes across.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "each is used up at once, and most are the large one"
-)]
 pub enum Found {
     /// What is told of the root of the transfer itself: of the first source whose contents are sent, without
     /// the folder. Comes first, if at all.
@@ -120,6 +118,9 @@ pub enum ScanError {
     /// A folder cannot be listed to its end.
     #[error("cannot list the folder to its end: {0}")]
     List(io::Error),
+    /// A file cannot be opened to be read.
+    #[error("cannot open it: {0}")]
+    Read(io::Error),
     /// The system does not tell what stands there, or not all of it.
     #[error("cannot look at it: {0}")]
     Look(io::Error),

@@ -101,6 +101,12 @@ impl Names {
         (name, Hint::from_byte(self.bytes[at]))
     }
 
+    /// The index of a name, once they are in order.
+    pub(super) fn find(&self, wanted: &[u8]) -> Option<usize> {
+        let name = |at: &u32| name(&self.bytes, *at).strip_suffix(b"\0").unwrap_or_default();
+        self.at.binary_search_by_key(&wanted, name).ok()
+    }
+
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         self.bytes.capacity() + self.at.capacity() * size_of::<u32>()
@@ -177,7 +183,9 @@ mod tests {
     fn hints_are_kept() {
         let hints = [Hint::Unknown, Hint::Folder, Hint::File, Hint::Symlink, Hint::Special];
         let mut names = Names::default();
-        hints.iter().for_each(|hint| names.push(c"x", *hint).unwrap());
+        for hint in hints {
+            names.push(c"x", hint).unwrap();
+        }
         assert_eq!((0..5).map(|i| names.get(i).1).collect::<Vec<_>>(), hints);
     }
 

@@ -111,6 +111,11 @@ impl Sources {
         (name, hint, &self.list[self.source(index)])
     }
 
+    /// The source of this name.
+    pub(super) fn find(&self, name: &[u8]) -> Option<&Source> {
+        self.names.find(name).map(|index| &self.list[self.source(index)])
+    }
+
     /// The first folder of which the contents are sent.
     pub(super) fn root(&self) -> Option<&OwnedFd> {
         self.list.iter().find_map(|source| match source {

@@ -4,16 +4,17 @@ use super::acl::ProcPath;
 use super::look::{At, Eye, Seen};
 use super::names::Names;
 use super::sources::{Source, Sources};
-use super::{Found, MAX_FOLDERS, Options, ScanError, SourcesError};
+use super::{Found, MAX_FOLDERS, Opener, Options, ScanError, SourcesError};
 use crate::tree::entry::Entry;
 use rustix::fs::CWD;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Looks at one entry after the other. See the [module](super).
 #[derive(Debug)]
 pub struct Walk {
-    sources: Sources,
+    sources: Arc<Sources>,
     /// Index of the next name at the root.
     next: usize,
     /// The folders on the way down.
@@ -47,13 +48,18 @@ impl Walk {
 
     pub(super) fn with(sources: &[&Path], mut eye: Eye) -> Result<Self, SourcesError> {
         let mut listing = Vec::new();
-        let sources = Sources::open(sources, &mut listing)?;
+        let sources = Arc::new(Sources::open(sources, &mut listing)?);
         let pending = sources.root().map(|dir| match eye.folder_meta(dir) {
             Ok(meta) => Found::Root(meta),
             Err(error) => Found::Failed { path: Vec::new(), error },
         });
         let (levels, path) = (Vec::new(), Vec::new());
         Ok(Self { sources, next: 0, levels, path, eye, pending, listing })
+    }
+
+    /// Opens the files that the walk tells of.
+    pub fn opener(&self) -> Opener {
+        Opener(Arc::clone(&self.sources))
     }
 
     /// Goes into a folder whose path is in place.

@@ -26,11 +26,11 @@ fn write_at(dir: &OwnedFd, name: &str) {
 }
 
 fn failed(walk: impl Iterator<Item = Found>) -> Vec<(usize, String)> {
-    let failed = walk.filter_map(|found| match found {
+    let paths = walk.filter_map(|found| match found {
         Found::Failed { path, error } => Some((path.len(), error.to_string())),
         _ => None,
     });
-    failed.collect()
+    paths.collect()
 }
 
 #[test]
@@ -183,8 +183,8 @@ fn is_ordinary(test: &str) -> bool {
     let mut again = Command::new("/proc/self/exe");
     again.args(["--exact", "--nocapture", test]).env("TMPDIR", "/tmp").uid(nobody).gid(nobody);
     let output = again.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 passed"), "{output:?}");
     false
 }
 
@@ -222,4 +222,36 @@ fn what_may_not_be_read_does_not_hide_the_rest() {
     }
     permit("a", 0o700);
     permit("b", 0o700);
+}
+
+#[test]
+fn files_are_opened_by_their_paths_and_no_link_is_followed() {
+    let dir = tree(&["d/e/f", "top", "c/g/h", "outside/f", "outside/h"]);
+    symlink("d", dir.path().join("link")).unwrap();
+    let paths = ["link", "top", "c/"].map(|name| dir.path().join(name));
+    let mut walk = Walk::new(&paths.each_ref().map(PathBuf::as_path), ALL).unwrap();
+    let opener = walk.opener();
+    let mut stamps = Vec::new();
+    for found in walk.by_ref() {
+        if let Found::Item(_, stamp) = found {
+            stamps.push(stamp);
+        }
+    }
+    drop(walk);
+    for (path, stamp) in [&b"g/h"[..], b"link/e/f", b"top"].into_iter().zip(&stamps) {
+        assert_eq!(opener.open(path).unwrap().1, *stamp);
+    }
+    fs::write(dir.path().join("top"), b"changed").unwrap();
+    assert_ne!(opener.open(b"top").unwrap().1, stamps[2]);
+    for name in ["d/e", "c/g"] {
+        fs::remove_dir_all(dir.path().join(name)).unwrap();
+        symlink("../outside", dir.path().join(name)).unwrap();
+    }
+    symlink("outside/f", dir.path().join("c/k")).unwrap();
+    for path in [&b"link/e/f"[..], b"g/h", b"top/x"] {
+        assert!(matches!(opener.open(path), Err(ScanError::Replaced)), "{path:?}");
+    }
+    for path in [&b""[..], b"absent", b"link/absent", b"k", b"link/..", b"link/./e", b"link//e"] {
+        assert!(matches!(opener.open(path), Err(ScanError::Vanished)), "{path:?}");
+    }
 }

@@ -53,7 +53,7 @@ fn owner_permissions_and_times_are_told() {
             gid: meta.gid(),
         }
     );
-    let ctime = Time { secs: meta.ctime(), nanos: meta.ctime_nsec() as u32 };
+    let ctime = Time { secs: meta.ctime(), nanos: u32::try_from(meta.ctime_nsec()).unwrap() };
     assert_eq!((stamp.ino, stamp.size, stamp.ctime), (meta.ino(), 1, ctime));
     assert_eq!(stamp.mtime, entry.meta.mtime);
     assert_eq!(Stamp::of(fs::File::open(&path).unwrap()).unwrap(), stamp);
@@ -68,7 +68,7 @@ fn times_beyond_32_bits_are_told_as_they_are() {
         set_times(&path, (0, 0), (secs, 7));
         // What the file system made of it.
         let meta = fs::metadata(&path).unwrap();
-        let kept = Time { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 };
+        let kept = Time { secs: meta.mtime(), nanos: u32::try_from(meta.mtime_nsec()).unwrap() };
         assert_eq!(item(&dir, ALL).0.meta.mtime, kept);
     }
 }
@@ -205,7 +205,7 @@ fn files_without_data_and_without_holes_differ() {
     file.set_len(1 << 30).unwrap();
     assert_eq!(data(&dir), Some(vec![]));
     file.set_len(0).unwrap();
-    file.write_all_at(&[1; 1 << 16], 0).unwrap();
+    file.write_all_at(&vec![1; 1 << 16], 0).unwrap();
     assert_eq!(data(&dir), None);
     // Room that was taken and not written to is not looked at: what is said of it depends on who read it.
     file.set_len(0).unwrap();
