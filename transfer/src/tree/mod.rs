@@ -9,6 +9,7 @@ pub mod layout;
 pub mod lister;
 pub mod manifest;
 pub mod outline;
+pub mod scan;
 pub mod send;
 pub mod sink;
 pub mod source;

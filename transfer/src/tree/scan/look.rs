@@ -1,0 +1,206 @@
+//! A look at one entry.
+
+use super::acl::{Lists, ProcPath, Whose};
+use super::links::Links;
+use super::names::Hint;
+use super::stamp::time;
+use super::{Found, MAX_LEN, Options, PATH_MAX, ScanError, Skipped, Stamp, holes};
+use crate::destination::plain_name;
+use crate::sink::SinkError;
+use crate::tree::entry::{Entry, Kind, Meta};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
+use rustix::io::{Errno, retry_on_intr};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Opens a file to look into it: it may have become a pipe or a terminal meanwhile.
+pub(super) const FILE: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+pub(super) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Where an entry is looked up.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    /// The folder.
+    pub(super) dir: BorrowedFd<'a>,
+    /// What it is called there; of a source its path.
+    pub(super) path: &'a CStr,
+    /// What the listing said.
+    pub(super) hint: Hint,
+    /// It is a source: a symbolic link is followed.
+    pub(super) source: bool,
+}
+
+/// What there is.
+pub(super) enum Seen {
+    Found(Found),
+    /// A folder, open.
+    Folder(Entry, OwnedFd),
+}
+
+/// Looks at entries.
+#[derive(Debug)]
+pub(super) struct Eye {
+    options: Options,
+    lists: Lists,
+    pub(super) links: Links,
+    target: Vec<u8>,
+}
+
+impl At<'_> {
+    fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = if self.source { flags } else { flags | OFlags::NOFOLLOW };
+        retry_on_intr(|| openat(self.dir, self.path, flags, Mode::empty()))
+    }
+
+    fn stat(&self) -> Result<Statx, ScanError> {
+        let flags = if self.source { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        statx(self.dir, self.path, flags, StatxFlags::BASIC_STATS).map_err(look_error)
+    }
+}
+
+impl Eye {
+    pub(super) fn new(options: Options, proc: Option<ProcPath>) -> Self {
+        let (lists, links) = (Lists::new(proc), Links::default());
+        Self { options, lists, links, target: Vec::new() }
+    }
+
+    /// Looks at what is called `name`, with this path from the root of the transfer. A folder is opened if
+    /// one more may be.
+    pub(super) fn look(
+        &mut self,
+        at: At<'_>,
+        name: &[u8],
+        path: &[u8],
+        may_enter: bool,
+    ) -> Result<Seen, ScanError> {
+        check_names(name, path)?;
+        let skipped = |what| Ok(Seen::Found(Found::Skipped { path: path.to_vec(), what }));
+        match at.hint {
+            Hint::Folder => return self.folder(at, name, may_enter),
+            Hint::Special => return skipped(Skipped::Special),
+            Hint::Symlink if !self.options.links => return skipped(Skipped::Symlink),
+            _ => {}
+        }
+        let stat = at.stat()?;
+        match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
+            FileType::Directory => self.folder(at, name, may_enter),
+            FileType::RegularFile => self.file(at, &stat, name, path),
+            FileType::Symlink if self.options.links => self.symlink(at, &stat, name),
+            FileType::Symlink => skipped(Skipped::Symlink),
+            _ => skipped(Skipped::Special),
+        }
+    }
+
+    /// What is told of an open folder.
+    pub(super) fn folder_meta(&mut self, dir: &OwnedFd) -> Result<Meta, ScanError> {
+        let stat = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
+        self.meta(&stat.map_err(look_error)?, Whose::Open(dir.as_fd()))
+    }
+
+    fn folder(&mut self, at: At<'_>, name: &[u8], may_enter: bool) -> Result<Seen, ScanError> {
+        if !may_enter {
+            return Err(ScanError::Depth);
+        }
+        let dir = at.open(FOLDER).map_err(|errno| match errno {
+            Errno::NOENT => ScanError::Vanished,
+            Errno::NOTDIR | Errno::LOOP => ScanError::Replaced,
+            errno => ScanError::Open(errno.into()),
+        })?;
+        let meta = self.folder_meta(&dir)?;
+        Ok(Seen::Folder(Entry { name: name.to_vec(), meta, kind: Kind::Dir }, dir))
+    }
+
+    fn file(
+        &mut self,
+        at: At<'_>,
+        stat: &Statx,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<Seen, ScanError> {
+        let (stamp, len) = (Stamp::from_statx(stat), stat.stx_size);
+        if len > MAX_LEN {
+            return Err(ScanError::Length { len });
+        }
+        let meta = if at.source {
+            let file = at.open(FILE).map_err(look_error)?;
+            self.meta(stat, Whose::Open(file.as_fd()))?
+        } else {
+            self.meta(stat, Whose::Below(at.dir, at.path))?
+        };
+        let has_further = self.options.hard_links && stat.stx_nlink > 1;
+        let first = if has_further { self.links.first_of(&stamp) } else { None };
+        let kind = if let Some(to) = first {
+            Kind::Link { to }
+        } else {
+            let is_sparse = stat.stx_blocks.saturating_mul(512) < len;
+            let data = if is_sparse { find_data(at, &stamp)? } else { None };
+            if has_further {
+                self.links.remember(&stamp, stat.stx_nlink, path);
+            }
+            Kind::File { len, data }
+        };
+        Ok(Seen::Found(Found::Item(Entry { name: name.to_vec(), meta, kind }, stamp)))
+    }
+
+    fn symlink(&mut self, at: At<'_>, stat: &Statx, name: &[u8]) -> Result<Seen, ScanError> {
+        let target = readlinkat(at.dir, at.path, std::mem::take(&mut self.target));
+        let target = target.map_err(|errno| match errno {
+            Errno::INVAL => ScanError::Replaced,
+            errno => look_error(errno),
+        })?;
+        let kind = Kind::Symlink { target: target.as_bytes().to_vec() };
+        self.target = target.into_bytes();
+        // Its own bits mean nothing, and it has no list (symlink(7)).
+        let meta = self.meta_with(stat, u32::from(stat.stx_mode) & 0o7777);
+        let entry = Entry { name: name.to_vec(), meta, kind };
+        Ok(Seen::Found(Found::Item(entry, Stamp::from_statx(stat))))
+    }
+
+    fn meta(&mut self, stat: &Statx, whose: Whose<'_>) -> Result<Meta, ScanError> {
+        let mode = self.lists.mode(stat, whose).map_err(look_error)?;
+        Ok(self.meta_with(stat, mode))
+    }
+
+    fn meta_with(&self, stat: &Statx, mode: u32) -> Meta {
+        Meta {
+            mode,
+            mtime: time(stat.stx_mtime),
+            atime: self.options.atimes.then(|| time(stat.stx_atime)),
+            uid: stat.stx_uid,
+            gid: stat.stx_gid,
+        }
+    }
+}
+
+/// The receiver's own rules.
+fn check_names(name: &[u8], path: &[u8]) -> Result<(), ScanError> {
+    match plain_name(name) {
+        Err(SinkError::Name { why, .. }) => Err(ScanError::Name(why)),
+        _ if path.len() > PATH_MAX => Err(ScanError::Path),
+        _ => Ok(()),
+    }
+}
+
+/// Where a file holds data that has fewer blocks than its length needs. One that may not be read is told as
+/// any other: whoever reads it says so.
+fn find_data(at: At<'_>, stamp: &Stamp) -> Result<Option<Vec<std::ops::Range<u64>>>, ScanError> {
+    let file = match at.open(FILE) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Err(ScanError::Vanished),
+        Err(Errno::LOOP) => return Err(ScanError::Replaced),
+        Err(_) => return Ok(None),
+    };
+    let now = Stamp::of(&file).map_err(ScanError::Look)?;
+    if !now.is_same_file(stamp) {
+        return Err(ScanError::Replaced);
+    }
+    Ok(holes::data(file.as_fd(), stamp.size))
+}
+
+fn look_error(errno: Errno) -> ScanError {
+    match errno {
+        Errno::NOENT => ScanError::Vanished,
+        errno => ScanError::Look(errno.into()),
+    }
+}

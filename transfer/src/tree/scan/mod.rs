@@ -1,0 +1,127 @@
+//! The walk over what is to be sent: every entry below the sources once, in order, and none of it kept.
+//!
+//! A [`Walk`] is an iterator that looks at the next entry when it is asked for it. In memory stand the names
+//! of the folders on the way down to where it is, and of each an open descriptor: whatever somebody does to
+//! the tree meanwhile, each name is looked up in the folder that was listed, and no symbolic link below a
+//! source is followed. What cannot be looked at is told by name, and the walk goes on beside it.
+//!
+//! The names of a folder come in the order of their bytes, and so do those at the root of the transfer, from
+//! whichever source they are. Mount points are crossed.
+
+mod acl;
+mod holes;
+mod links;
+mod look;
+mod names;
+mod open;
+mod sources;
+mod stamp;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use super::entry::{Entry, Meta};
+use std::io;
+use thiserror::Error;
+
+pub use open::Opener;
+pub use sources::SourcesError;
+pub use stamp::Stamp;
+pub use walk::Walk;
+
+/// Longest path from the root of the transfer in bytes (`PATH_MAX` of Linux): a receiver takes no longer one.
+const PATH_MAX: usize = 4096;
+/// Folders of a path, at most: a receiver takes no more, and each is a descriptor.
+const MAX_FOLDERS: usize = 128;
+/// Longest file in bytes.
+pub const MAX_LEN: u64 = 1 << 47;
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Symbolic links are entries, with what they say; else they are [`Skipped`].
+    pub links: bool,
+    /// A further name of a file is told as such; else each name is a file of its own. Of every file with a
+    /// name still to come the first one is remembered.
+    pub hard_links: bool,
+    /// Entries have the time when they were last read.
+    pub atimes: bool,
+}
+
+/// What the walk comes across.
+#[derive(Debug)]
+pub enum Found {
+    /// What is told of the root of the transfer itself: of the first source whose contents are sent, without
+    /// the folder. Comes first, if at all.
+    Root(Meta),
+    /// A folder begins; its entries follow, then [`Found::Leave`].
+    Enter(Entry),
+    /// The folder that was entered last is done.
+    Leave,
+    /// A file, a symbolic link or a further name of a file, and its state when it was looked at.
+    Item(Entry, Stamp),
+    /// It could not be looked at: the tree is incomplete there. Of a folder that could not be opened nothing
+    /// else comes. Of one that could not be listed to its end this comes right after its [`Found::Enter`],
+    /// then the names that were listed.
+    Failed {
+        /// Its path from the root of the transfer.
+        path: Vec<u8>,
+        /// Why.
+        error: ScanError,
+    },
+    /// Left out on purpose.
+    Skipped {
+        /// Its path from the root of the transfer.
+        path: Vec<u8>,
+        /// What it is.
+        what: Skipped,
+    },
+}
+
+/// What is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// A socket, a pipe or a device.
+    Special,
+    /// A symbolic link, where they are not to be kept.
+    Symlink,
+}
+
+/// Why something could not be looked at.
+#[derive(Debug, Error)]
+pub enum ScanError {
+    /// Its name was listed, and then there was nothing.
+    #[error("it vanished while the tree was walked")]
+    Vanished,
+    /// It was listed as something else than what then stood there.
+    #[error("something else took its place while the tree was walked")]
+    Replaced,
+    /// No receiver gives such a name.
+    #[error("its name cannot be given at a receiver: {0}")]
+    Name(&'static str),
+    /// No receiver takes such a path.
+    #[error("its path is longer than 4096 bytes")]
+    Path,
+    /// No receiver takes such a path.
+    #[error("deeper than 128 folders")]
+    Depth,
+    /// Too long a file.
+    #[error("it has {len} bytes: longer than 2^47 bytes")]
+    Length {
+        /// Bytes as it says.
+        len: u64,
+    },
+    /// A folder cannot be opened.
+    #[error("cannot open the folder: {0}")]
+    Open(io::Error),
+    /// A folder cannot be listed to its end.
+    #[error("cannot list the folder to its end: {0}")]
+    List(io::Error),
+    /// A file cannot be opened to be read.
+    #[error("cannot open it: {0}")]
+    Read(io::Error),
+    /// The system does not tell what stands there, or not all of it.
+    #[error("cannot look at it: {0}")]
+    Look(io::Error),
+}

@@ -1,0 +1,240 @@
+//! Walks over real folders.
+
+mod failures;
+mod state;
+
+use super::*;
+use crate::tree::entry::Kind;
+use proptest::prelude::*;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const ALL: Options = Options { links: true, hard_links: true, atimes: true };
+
+/// A folder with these files; a name that ends in a slash is a folder. Parents are made.
+fn tree(names: &[&str]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for name in names {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if name.ends_with('/') {
+            fs::create_dir_all(path).unwrap();
+        } else {
+            fs::write(path, name).unwrap();
+        }
+    }
+    dir
+}
+
+/// The folder's path with a slash: what it holds is meant.
+fn contents(dir: &TempDir) -> PathBuf {
+    dir.path().join("")
+}
+
+/// The walk over what a folder holds, after what is told of the folder itself.
+fn walk(dir: &TempDir, options: Options) -> Walk {
+    let mut walk = Walk::new(&[&contents(dir)], options).unwrap();
+    assert!(matches!(walk.next(), Some(Found::Root(_))));
+    walk
+}
+
+/// A line for each: `a/` enters, `/` leaves, `a -> b` is a symbolic link, `a => b` a further name.
+fn show(found: &Found) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match found {
+        Found::Root(_) => ".".into(),
+        Found::Enter(entry) => text(&entry.name) + "/",
+        Found::Leave => "/".into(),
+        Found::Item(entry, _) => match &entry.kind {
+            Kind::File { .. } => text(&entry.name),
+            Kind::Symlink { target } => format!("{} -> {}", text(&entry.name), text(target)),
+            Kind::Link { to } => format!("{} => {}", text(&entry.name), text(to)),
+            Kind::Dir => panic!("a folder is entered: {entry:?}"),
+        },
+        Found::Failed { path, error } => format!("{}: {error}", text(path)),
+        Found::Skipped { path, what } => format!("{}: {what:?}", text(path)),
+    }
+}
+
+fn shown(walk: impl Iterator<Item = Found>) -> Vec<String> {
+    walk.map(|found| show(&found)).collect()
+}
+
+fn given(dir: &TempDir, sources: &[&str]) -> Result<Vec<String>, SourcesError> {
+    let paths: Vec<_> = sources.iter().map(|source| dir.path().join(source)).collect();
+    let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
+    Walk::new(&paths, ALL).map(shown)
+}
+
+#[test]
+fn entries_come_in_the_order_of_their_bytes_each_within_its_folder() {
+    let dir = tree(&["b/z", "b/a/x", "b.c", "b-", "B", "ü", "empty/", "b/a.x"]);
+    fs::write(dir.path().join(OsStr::from_bytes(b"\xff\n\xfe")), b"").unwrap();
+    let found = shown(walk(&dir, ALL));
+    let right = [
+        "B",
+        "b/",
+        "a/",
+        "x",
+        "/",
+        "a.x",
+        "z",
+        "/",
+        "b-",
+        "b.c",
+        "empty/",
+        "/",
+        "ü",
+        "\u{fffd}\n\u{fffd}",
+    ];
+    assert_eq!(found, right);
+    let last = walk(&dir, ALL).last();
+    assert!(matches!(last, Some(Found::Item(entry, _)) if entry.name == b"\xff\n\xfe"));
+}
+
+#[test]
+fn odd_names_are_names() {
+    let long = "x".repeat(255);
+    let names = ["#a", "-r", ";a", " a ", "a\\b", "*", "~", "...", ".mcp-1.part", &long];
+    let mut right = names.map(String::from);
+    right.sort();
+    assert_eq!(shown(walk(&tree(&names), ALL)), right);
+}
+
+#[test]
+fn a_folder_is_given_by_name_and_what_it_holds_by_a_slash() {
+    let dir = tree(&["d/x", "d/e/y", "f"]);
+    assert_eq!(given(&dir, &["d"]).unwrap(), ["d/", "e/", "y", "/", "x", "/"]);
+    for source in ["d/", "d//", "d/.", "d/e/.."] {
+        assert_eq!(given(&dir, &[source]).unwrap(), [".", "e/", "y", "/", "x"], "{source}");
+    }
+    assert_eq!(given(&dir, &["f"]).unwrap(), ["f"]);
+    assert_eq!(
+        given(&dir, &["f", "d/", "d/e"]).unwrap_err().to_string(),
+        format!(
+            "{0}/d/e and {0}/d/e would both be called e at the receiver: \
+         rename one, or copy them one after the other",
+            dir.path().display()
+        )
+    );
+    assert_eq!(
+        given(&dir, &["f", "d/e/", "d"]).unwrap(),
+        [".", "d/", "e/", "y", "/", "x", "/", "f", "y"]
+    );
+    assert_eq!(given(&dir, &[]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn the_roots_own_state_is_that_of_the_first_whose_contents_are_meant() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tree(&["a/x", "b/y"]);
+    fs::set_permissions(dir.path().join("b"), fs::Permissions::from_mode(0o2750)).unwrap();
+    let paths = ["a", "b/", "a/"].map(|source| dir.path().join(source));
+    let mut walk = Walk::new(&paths.each_ref().map(PathBuf::as_path), ALL).unwrap();
+    let Some(Found::Root(meta)) = walk.next() else { panic!("the root comes first") };
+    assert_eq!(meta.mode, 0o2750);
+    assert_eq!(shown(walk), ["a/", "x", "/", "x", "y"]);
+}
+
+#[test]
+fn a_link_that_is_a_source_is_followed_and_no_other() {
+    let dir = tree(&["real/x", "file"]);
+    symlink("real", dir.path().join("to-folder")).unwrap();
+    symlink("file", dir.path().join("to-file")).unwrap();
+    symlink("..", dir.path().join("real/up")).unwrap();
+    symlink("gone", dir.path().join("broken")).unwrap();
+    assert_eq!(
+        given(&dir, &["to-folder", "to-file"]).unwrap(),
+        ["to-file", "to-folder/", "up -> ..", "x", "/"]
+    );
+    assert_eq!(given(&dir, &["to-folder/"]).unwrap(), [".", "up -> ..", "x"]);
+    assert!(matches!(given(&dir, &["file", "broken"]), Err(SourcesError::Open { .. })));
+    assert_eq!(shown(walk(&dir, ALL))[..3], ["broken -> gone", "file", "real/"]);
+}
+
+#[test]
+fn sources_that_cannot_be_sent_are_told_before_anything_is_walked() {
+    let dir = tree(&["a/x", "b/x", "c/y", "f"]);
+    let same = given(&dir, &["a/x", "c", "b/x"]).unwrap_err();
+    let SourcesError::Same { name, first, second } = &same else { panic!("{same}") };
+    let paths = (dir.path().join("a/x"), dir.path().join("b/x"));
+    assert_eq!((&name[..], first, second), (&b"x"[..], &paths.0, &paths.1));
+    for twice in [["a", "a"], ["a/", "b/"], ["a/", "a/x"], ["b/x", "a/"]] {
+        assert!(matches!(given(&dir, &twice), Err(SourcesError::Same { .. })), "{twice:?}");
+    }
+    let absent = given(&dir, &["f", "absent"]).unwrap_err().to_string();
+    assert!(absent.starts_with("cannot open ") && absent.contains("/absent: "), "{absent}");
+    assert!(matches!(given(&dir, &["f/"]), Err(SourcesError::Open { .. })));
+    assert!(matches!(Walk::new(&[Path::new("")], ALL), Err(SourcesError::Open { .. })));
+    let device = Walk::new(&[Path::new("/dev/null")], ALL).unwrap_err().to_string();
+    assert!(device.starts_with("/dev/null is a socket, a pipe or a device"), "{device}");
+}
+
+#[test]
+fn what_is_neither_file_nor_folder_is_left_out_by_name() {
+    let dir = tree(&["d/file"]);
+    mknodat(CWD, dir.path().join("d/pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    let _socket = UnixListener::bind(dir.path().join("d/socket")).unwrap();
+    symlink("file", dir.path().join("d/link")).unwrap();
+    let right = ["d/", "file", "d/link: Symlink", "d/pipe: Special", "d/socket: Special", "/"];
+    assert_eq!(shown(walk(&dir, Options::default())), right);
+    let kept = shown(walk(&dir, Options { links: true, ..Options::default() }));
+    assert_eq!(kept[2], "link -> file");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn every_entry_comes_once(names in prop::collection::vec("[ab]{1,2}(/[ab.]c){0,3}", 0..30)) {
+        let dir = tempfile::tempdir().unwrap();
+        for name in &names {
+            // Some are in the way of others.
+            let path = dir.path().join(name);
+            let _ = fs::create_dir_all(path.parent().unwrap()).and_then(|()| fs::write(path, b""));
+        }
+        let (mut at, mut found) = (Vec::new(), Vec::new());
+        for item in walk(&dir, ALL) {
+            match item {
+                Found::Enter(entry) => {
+                    at.push(String::from_utf8(entry.name).unwrap());
+                    found.push(at.join("/") + "/");
+                }
+                Found::Leave => prop_assert!(at.pop().is_some()),
+                Found::Item(entry, _) => {
+                    at.push(String::from_utf8(entry.name).unwrap());
+                    found.push(at.join("/"));
+                    at.pop();
+                }
+                other => prop_assert!(false, "{}", show(&other)),
+            }
+        }
+        prop_assert_eq!(at, [""; 0]);
+        let mut right = Vec::new();
+        collect(dir.path(), "", &mut right);
+        prop_assert_eq!(found, right);
+    }
+}
+
+/// All below a folder by the standard library, folders with a slash.
+fn collect(dir: &Path, above: &str, into: &mut Vec<String>) {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    for name in names {
+        let path = dir.join(&name);
+        let is_dir = path.is_dir();
+        let name = format!("{above}{name}{}", if is_dir { "/" } else { "" });
+        into.push(name.clone());
+        if is_dir {
+            collect(&path, &name, into);
+        }
+    }
+}
