@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 use tcpxm::api::{self, ControlStream, MemberStream, Receiver, Sender};
 use tcpxm::error::{DeclareError, EndError, Reason};
@@ -50,6 +51,10 @@ pub(crate) trait PrivateStream: Write + Clone + Send {
 pub(crate) trait Incoming {
     type Control: Read + Write + Clone + Send + 'static;
     fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome>;
+    /// What is there now; `WouldBlock` or [`ReadOutcome::Empty`] if nothing is.
+    fn try_read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome>;
+    /// Wakes this whenever there is something to read, or the end.
+    fn set_waker(&self, waker: Option<Waker>);
     fn control(&self) -> Self::Control;
     /// Why it is over before its end, if it is.
     fn over(&self) -> Option<Reason>;
@@ -135,6 +140,14 @@ impl Incoming for Receiver {
 
     fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
         Self::read_at(self, buf)
+    }
+
+    fn try_read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
+        Self::try_read_at(self, buf)
+    }
+
+    fn set_waker(&self, waker: Option<Waker>) {
+        Self::set_waker(self, waker);
     }
 
     fn control(&self) -> ControlStream {

@@ -5,6 +5,7 @@ use crate::limits::{Limits, Rate, Turn};
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, ToReceiver, ToSender, encode};
 use crate::sink::{FileSink, Finished, SinkError, Unset};
+use crate::tree::sink::TreeSinkError;
 use blake3::Hash;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -44,6 +45,9 @@ pub enum ReceiveError {
     /// Its messages can be read but make no sense.
     #[error("protocol violation: {0}")]
     Protocol(&'static str),
+    /// The tree cannot be received any further.
+    #[error(transparent)]
+    Tree(#[from] TreeSinkError),
     /// The file is longer than its sender may send.
     #[error("the file has {len} bytes, and with this key at most {limit} may be sent here")]
     TooLong {
@@ -138,7 +142,7 @@ fn receive_over<R: Incoming>(receiver: &R, below: (&Root, Limits)) -> Result<Rec
     }
 }
 
-type Heard = Result<ToReceiver, ReceiveError>;
+pub(crate) type Heard = Result<ToReceiver, ReceiveError>;
 
 /// Reads the private stream in a thread of its own: data and messages arrive independently, and
 /// each read waits. The thread ends with the stream, or when nobody listens to it any more.
@@ -270,7 +274,7 @@ fn next(messages: &mpsc::Receiver<Heard>, what: &'static str) -> Result<ToReceiv
     }
 }
 
-fn answer<C: Write>(control: &mut C, answer: &ToSender) -> Result<(), ReceiveError> {
+pub(crate) fn answer<C: Write>(control: &mut C, answer: &ToSender) -> Result<(), ReceiveError> {
     let mut frame = Vec::new();
     encode(answer, &mut frame)?;
     control.write_all(&frame).and_then(|()| control.flush()).map_err(ReceiveError::Session)

@@ -105,6 +105,12 @@ impl Incoming for Fake {
         Arrived { multicast: 5, ..Arrived::default() }
     }
 
+    fn try_read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
+        self.read_at(buf)
+    }
+
+    fn set_waker(&self, _: Option<std::task::Waker>) {}
+
     fn have(&self, _: &[core::ops::Range<u64>]) -> Result<(), tcpxm::error::DeclareError> {
         Ok(())
     }

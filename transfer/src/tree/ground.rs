@@ -1,6 +1,7 @@
 //! What a tree's receiver needs of the file system that it writes into.
 
 use super::entry::{Entry, Meta};
+use super::manifest::Owner;
 
 /// What stands where an entry is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) trait Ground {
     /// A file of which bytes are written as they come.
     type Slot;
 
+    /// The numbers here of an owner and a group.
+    fn owner(&mut self, owner: &Owner) -> (u32, u32);
     /// What the root of the transfer is like.
     fn root(&mut self, meta: &Meta) -> Result<(), Why>;
     /// Makes a directory, if it is not there, and goes into it.

@@ -9,6 +9,8 @@ pub mod layout;
 pub mod lister;
 pub mod manifest;
 pub mod outline;
+
+mod receive;
 pub mod scan;
 pub mod send;
 pub mod sink;

@@ -122,8 +122,11 @@ impl<G: Ground> TreeSink<G> {
                     let _ = self.ground.root(&meta);
                 }
                 Record::Leave => self.leave(),
-                Record::Entry(number, entry, _) => {
+                Record::Entry(number, mut entry, _) => {
                     self.progress.entries = number + 1;
+                    if let Some(owner) = reader.owner(entry.meta.uid, entry.meta.gid) {
+                        (entry.meta.uid, entry.meta.gid) = self.ground.owner(owner);
+                    }
                     self.take_entry(number, entry, &mut plan);
                 }
             }

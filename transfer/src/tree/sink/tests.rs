@@ -56,6 +56,10 @@ impl Ground for Map {
     type Dir = Vec<u8>;
     type Slot = (Vec<u8>, Vec<u8>);
 
+    fn owner(&mut self, owner: &Owner) -> (u32, u32) {
+        (owner.uid, owner.gid)
+    }
+
     fn root(&mut self, _: &Meta) -> Result<(), Why> {
         Ok(())
     }

@@ -1,0 +1,176 @@
+//! Receives a tree from a session: what comes goes to the sink, and what that says goes back.
+
+use super::ground::Ground;
+use super::sink::{Declared, TreeSink};
+use crate::limits::{Limits, Turn};
+use crate::link::Incoming;
+use crate::message::{Report, ToReceiver, ToSender, encode};
+use crate::receive::{Heard, ReceiveError, answer};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+use tcpxm::proto::event::ReadOutcome;
+
+/// Bytes that one read can take: about 180 segments.
+const BUFFER: usize = 256 << 10;
+/// Reads and messages that are taken before what they came to is declared.
+const TURN: usize = 16;
+/// Nothing is waited for longer without looking whether the session is over.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Wakes the thread that waits for the session.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Everything from the sender's first word about the list on. The offer has been answered. The sink has taken
+/// nothing yet.
+pub(crate) fn take<R: Incoming, G: Ground>(
+    receiver: &R,
+    messages: &mpsc::Receiver<Heard>,
+    sink: &mut TreeSink<G>,
+    limits: &Limits,
+) -> Result<Report, ReceiveError> {
+    receiver.set_waker(Some(Waker::from(Arc::new(Unpark(thread::current())))));
+    let taken = Taker { receiver, messages, sink, limits, turn: None, over: false }.run();
+    receiver.set_waker(None);
+    taken
+}
+
+struct Taker<'a, R: Incoming, G: Ground> {
+    receiver: &'a R,
+    messages: &'a mpsc::Receiver<Heard>,
+    sink: &'a mut TreeSink<G>,
+    limits: &'a Limits,
+    /// At a rate: when more may be read.
+    turn: Option<Turn>,
+    /// The stream has ended.
+    over: bool,
+}
+
+impl<R: Incoming, G: Ground> Taker<'_, R, G> {
+    fn run(mut self) -> Result<Report, ReceiveError> {
+        let (mut control, mut buf) = (self.receiver.control(), vec![0; BUFFER]);
+        while !(self.over && self.sink.is_complete()) {
+            let mut idle = true;
+            for _ in 0..TURN {
+                if !(self.hear()? | self.read(&mut buf)?) {
+                    break;
+                }
+                idle = false;
+            }
+            self.say(&mut control)?;
+            if idle {
+                thread::park_timeout(self.rest());
+            }
+            if let Some(reason) = self.receiver.over() {
+                return Err(ReceiveError::Session(io::Error::other(reason)));
+            }
+        }
+        let report = self.sink.finish()?;
+        if let Some(reason) = self.receiver.over() {
+            return Err(ReceiveError::Session(io::Error::other(reason)));
+        }
+        self.say(&mut control)?;
+        answer(&mut control, &ToSender::Report(report))?;
+        Ok(report)
+    }
+
+    /// Takes a message, if there is one.
+    fn hear(&mut self) -> Result<bool, ReceiveError> {
+        let message = match self.messages.try_recv() {
+            Ok(message) => message?,
+            Err(TryRecvError::Empty) => return Ok(false),
+            // Its end matters once something is waited for that it would have brought.
+            Err(TryRecvError::Disconnected) if self.over && !self.sink.is_complete() => {
+                return Err(ReceiveError::Protocol("the tree has ended without all of its list"));
+            }
+            Err(TryRecvError::Disconnected) => return Ok(false),
+        };
+        match message {
+            ToReceiver::Part { block, len, digest } => self.sink.part(block, len, digest)?,
+            ToReceiver::Values(values) => {
+                for (block, value) in values {
+                    self.sink.value(block, value)?;
+                }
+            }
+            ToReceiver::End { entries, blocks } => self.sink.end(entries, blocks)?,
+            ToReceiver::Tree(_) => return Err(ReceiveError::Protocol("a second offer")),
+            _ => {
+                return Err(ReceiveError::Protocol("a message of a file, where a tree was offered"));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes bytes, if there are any and it is time.
+    fn read(&mut self, buf: &mut [u8]) -> Result<bool, ReceiveError> {
+        let limit = self.limits.rate.as_ref().filter(|rate| rate.is_limited());
+        if let (Some(rate), Some(turn)) = (limit, self.turn)
+            && !rate.left(turn, Instant::now()).is_zero()
+        {
+            return Ok(false);
+        }
+        if self.over {
+            return Ok(false);
+        }
+        let piece = limit.map_or(buf.len(), |rate| rate.piece(buf.len()));
+        let read = self.receiver.try_read_at(&mut buf[..piece]);
+        let outcome = match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            read => read.map_err(ReceiveError::Session)?,
+        };
+        match outcome {
+            ReadOutcome::Data { offset, len } => {
+                self.sink.put(offset, &buf[..len.min(piece)])?;
+                self.turn = limit.map(|rate| rate.took(len, Instant::now()));
+                Ok(true)
+            }
+            ReadOutcome::Empty => Ok(false),
+            ReadOutcome::End { .. } => {
+                self.over = true;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Says what the sink has to say.
+    fn say(&mut self, control: &mut R::Control) -> Result<(), ReceiveError> {
+        let Declared { have, lack } = self.sink.declared();
+        let failed =
+            |error: tcpxm::error::DeclareError| ReceiveError::Session(io::Error::other(error));
+        if !self.over {
+            if !have.is_empty() {
+                self.receiver.have(&have).map_err(failed)?;
+            }
+            if !lack.is_empty() {
+                self.receiver.lack(&lack).map_err(failed)?;
+            }
+        }
+        let mut frames = Vec::new();
+        for (entry, why) in self.sink.failures() {
+            encode(&ToSender::Failed { entry, why }, &mut frames)?;
+        }
+        for note in self.sink.notes() {
+            encode(&ToSender::Note(note), &mut frames)?;
+        }
+        if frames.is_empty() {
+            return Ok(());
+        }
+        control.write_all(&frames).map_err(ReceiveError::Session)
+    }
+
+    /// How long there may be nothing to do.
+    fn rest(&self) -> Duration {
+        let rate = self.limits.rate.as_ref().filter(|rate| rate.is_limited());
+        let left = rate.zip(self.turn).map(|(rate, turn)| rate.left(turn, Instant::now()));
+        left.filter(|left| !left.is_zero()).map_or(LOOK, |left| left.min(LOOK))
+    }
+}
