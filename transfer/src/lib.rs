@@ -12,6 +12,7 @@ pub mod destination;
 pub mod limits;
 mod link;
 pub mod message;
+pub mod place;
 pub mod receive;
 pub mod send;
 pub mod sink;

@@ -1,0 +1,275 @@
+//! What is to be set on an entry: decided without asking the system, then done in an order that loses nothing.
+//!
+//! A change of owner clears set-id bits and capabilities, even one to the same owner, so that it comes first and
+//! only where something changes; the mode comes after it, and the times last, after every write and truncation.
+
+use super::error::PlaceError;
+use crate::destination::Shown;
+use crate::tree::entry::{Meta, Time};
+use rustix::fs::{
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
+    futimens, utimensat,
+};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The set-user-ID and set-group-ID bits (inode(7)).
+const SET_UID: u32 = 0o4000;
+const SET_GID: u32 = 0o2000;
+
+/// What the sender asks to have kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// The permission bits.
+    pub perms: bool,
+    /// The time of the last modification, and that of the last reading if it is told.
+    pub times: bool,
+    /// The owner.
+    pub owner: bool,
+    /// The group.
+    pub group: bool,
+}
+
+/// What the receiver allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allowed {
+    /// Giving files away, to an owner or a group.
+    pub owner: bool,
+    /// Set-user-ID and set-group-ID bits.
+    pub setuid: bool,
+}
+
+/// What the entry is, as far as that changes what can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// A regular file: a new one, even if it is to replace another.
+    File,
+    /// A directory that was created for the entry.
+    NewDir,
+    /// A directory that stood there.
+    OldDir,
+    /// A symbolic link, which has no permissions of its own.
+    Symlink,
+}
+
+/// What the inode has by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Has {
+    /// The twelve permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// One thing to be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Owner and group; `None` leaves one as it is.
+    Chown(Option<u32>, Option<u32>),
+    /// The twelve permission bits.
+    Chmod(u32),
+    /// Times of the last modification and of the last reading; `None` leaves the latter as it is.
+    Times(Time, Option<Time>),
+}
+
+/// What was asked for and is left out, for the receiver does not allow it or has no way to do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NotCarried {
+    /// The owner.
+    Owner,
+    /// The group.
+    Group,
+    /// A set-user-ID bit.
+    SetUid,
+    /// A set-group-ID bit.
+    SetGid,
+}
+
+/// What is to be done, without a heap: a tree has a million files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Plan {
+    steps: [Option<Step>; 3],
+    left: [Option<NotCarried>; 4],
+}
+
+impl Plan {
+    /// What is to be set, in this order.
+    pub fn steps(&self) -> impl Iterator<Item = Step> {
+        self.steps.into_iter().flatten()
+    }
+
+    /// What is left out.
+    pub fn left(&self) -> impl Iterator<Item = NotCarried> {
+        self.left.into_iter().flatten()
+    }
+}
+
+/// What the decision depends on, beside the entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// What the sender asks for.
+    pub keep: Keep,
+    /// What the receiver allows.
+    pub allowed: Allowed,
+    /// The process's file mode creation mask.
+    pub umask: u32,
+}
+
+/// Decides what is to be set on an entry that is told as `told`, its ids being those of this host already. `has` is
+/// what its inode has, `replaced` the mode of the file whose name it takes.
+pub fn plan(told: &Meta, of: Of, has: Has, replaced: Option<u32>, rules: Rules) -> Plan {
+    let Rules { keep, allowed, umask } = rules;
+    let mut plan = Plan::default();
+    let wanted = |keep: bool, told: u32, has: u32| (keep && told != has).then_some(told);
+    let uid = wanted(keep.owner, told.uid, has.uid);
+    let gid = wanted(keep.group, told.gid, has.gid);
+    if allowed.owner {
+        plan.steps[0] = (uid.is_some() || gid.is_some()).then_some(Step::Chown(uid, gid));
+    } else {
+        plan.left[0] = uid.map(|_| NotCarried::Owner);
+        plan.left[1] = gid.map(|_| NotCarried::Group);
+    }
+    let chowned = plan.steps[0].is_some();
+    let mode = if keep.perms {
+        // A bit that lends an identity is right for the identity that the sender means, and for no other.
+        let owned = told.uid == has.uid || (chowned && uid.is_some());
+        let grouped = told.gid == has.gid || (chowned && gid.is_some());
+        let mut mode = told.mode & 0o7777;
+        if mode & SET_UID != 0 && !(allowed.setuid && owned) {
+            mode &= !SET_UID;
+            plan.left[2] = Some(NotCarried::SetUid);
+        }
+        if mode & SET_GID != 0 && !(allowed.setuid && grouped) {
+            mode &= !SET_GID;
+            plan.left[3] = Some(NotCarried::SetGid);
+        }
+        mode
+    } else {
+        match (of, replaced) {
+            (Of::OldDir | Of::Symlink, _) => has.mode,
+            // The parent's set-group-ID bit is inherited by a directory, and is the receiver's own.
+            (Of::NewDir, _) => told.mode & 0o777 & !umask | has.mode & SET_GID,
+            // The old file's bits that lend an identity were given to the old bytes, not to these.
+            (Of::File, Some(old)) => old & 0o777,
+            (Of::File, None) => told.mode & 0o777 & !umask,
+        }
+    };
+    // Where the owner changes the system may clear bits that are there by now.
+    if of != Of::Symlink && (mode != has.mode || (chowned && mode & (SET_UID | SET_GID) != 0)) {
+        plan.steps[1] = Some(Step::Chmod(mode));
+    }
+    if of == Of::Symlink {
+        plan.left[2..].fill(None);
+    }
+    plan.steps[2] = keep.times.then_some(Step::Times(told.mtime, told.atime));
+    plan
+}
+
+/// Does what was decided to an open file or directory. A set-group-ID bit of a foreign group is dropped by the
+/// system without a word (chmod(2)); that is given back as not carried.
+pub fn apply(
+    fd: BorrowedFd<'_>,
+    plan: &Plan,
+    path: &Shown,
+) -> Result<Option<NotCarried>, PlaceError> {
+    let mut dropped = None;
+    for step in plan.steps() {
+        match step {
+            Step::Chown(uid, gid) => fchown(fd, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
+                .map_err(|e| PlaceError::system("set the owner of", path, e))?,
+            Step::Chmod(mode) => {
+                fchmod(fd, Mode::from_raw_mode(mode))
+                    .map_err(|e| PlaceError::system("set the permissions of", path, e))?;
+                if mode & SET_GID != 0 {
+                    let now = fstat(fd).map_err(|e| PlaceError::system("look at", path, e))?;
+                    dropped = (now.st_mode & SET_GID == 0).then_some(NotCarried::SetGid);
+                }
+            }
+            Step::Times(mtime, atime) => futimens(fd, &stamps(mtime, atime))
+                .map_err(|e| PlaceError::system("set the times of", path, e))?,
+        }
+    }
+    Ok(dropped)
+}
+
+/// Does what was decided to a symbolic link itself, never to what it says.
+pub fn apply_to_link(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    plan: &Plan,
+    path: &Shown,
+) -> Result<(), PlaceError> {
+    let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+    for step in plan.steps() {
+        match step {
+            Step::Chown(uid, gid) => {
+                let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+                chownat(folder, name, uid, gid, nofollow)
+                    .map_err(|e| PlaceError::system("set the owner of", path, e))?;
+            }
+            Step::Times(mtime, atime) => {
+                utimensat(folder, name, &stamps(mtime, atime), nofollow)
+                    .map_err(|e| PlaceError::system("set the times of", path, e))?
+            }
+            Step::Chmod(_) => {} // a link has no mode
+        }
+    }
+    Ok(())
+}
+
+fn stamps(mtime: Time, atime: Option<Time>) -> Timestamps {
+    let stamp = |time: Time| Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() };
+    let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    Timestamps { last_access: atime.map_or(omit, stamp), last_modification: stamp(mtime) }
+}
+
+/// Which times a file system keeps; it changes others without a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granularity {
+    /// Nanoseconds between two times that it can tell apart.
+    pub step: i128,
+    /// Its first second.
+    pub first: i64,
+    /// Its last second.
+    pub last: i64,
+}
+
+impl Granularity {
+    /// Of a file system that keeps every time.
+    pub const FULL: Self = Self { step: 1, first: i64::MIN, last: i64::MAX };
+
+    /// Tried out on an open file whose times do not matter.
+    pub fn of(file: impl AsFd) -> std::io::Result<Self> {
+        let keep = |secs, nanos| {
+            futimens(&file, &stamps(Time { secs, nanos }, None))?;
+            let stat = fstat(&file)?;
+            let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+            std::io::Result::Ok(Time { secs: stat.st_mtime, nanos })
+        };
+        let (first, last) = (keep(i64::MIN, 0)?.secs, keep(i64::MAX, 0)?.secs);
+        // An odd second after 1980, for FAT counts in twos from there.
+        let odd = Time { secs: 1_000_000_001, nanos: 999_999_999 };
+        let step = nanos(odd) - nanos(keep(odd.secs, odd.nanos)?) + 1;
+        Ok(Self { step: step.max(1), first, last })
+    }
+}
+
+fn nanos(time: Time) -> i128 {
+    i128::from(time.secs) * 1_000_000_000 + i128::from(time.nanos)
+}
+
+/// Whether a file that was given the time `told` shows the time `found`.
+pub fn same_time(told: Time, found: Time, granularity: Granularity) -> bool {
+    let Granularity { step, first, last } = granularity;
+    if told.secs >= last || told.secs <= first {
+        let clamped = told.secs.clamp(first, last);
+        let apart = (i128::from(clamped) - i128::from(found.secs)) * 1_000_000_000;
+        if told.secs != clamped || apart != 0 {
+            return apart.abs() < step;
+        }
+        return told == found || found.nanos == 0;
+    }
+    nanos(told).div_euclid(step) == nanos(found).div_euclid(step)
+}

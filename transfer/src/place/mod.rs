@@ -1,0 +1,18 @@
+//! How a receiver puts the entries of a tree below its root: directories, files, links and what is told of them.
+//!
+//! Every step is taken relative to a descriptor of a directory that was reached from the root without following a
+//! symbolic link: whatever names are sent and whatever somebody does to the tree meanwhile, nothing outside of the
+//! root is reached.
+
+pub mod beneath;
+pub mod dirs;
+mod error;
+pub mod ids;
+pub mod meta;
+pub mod room;
+pub mod temporary;
+
+pub use error::PlaceError;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! Taking room on the disk before bytes come, for the data of a file and not for its holes.
+
+use super::error::PlaceError;
+use crate::destination::Shown;
+use crate::sink::Unset;
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
+use rustix::io::{Errno, retry_on_intr};
+use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+
+/// Takes the room for a file of `len` bytes that holds data in the ranges given (`None`: everywhere), and gives it
+/// its length. What a file system does not do, and the bytes can do without, is given back.
+pub fn reserve(
+    file: BorrowedFd<'_>,
+    len: u64,
+    data: Option<&[Range<u64>]>,
+    folder: &Shown,
+) -> Result<Option<Unset>, PlaceError> {
+    let whole = [0..len];
+    let data = data.unwrap_or(&whole);
+    let filled = data.iter().fold(0_u64, |sum, range| sum.saturating_add(range.end - range.start));
+    let failed = |errno: Errno| sorted(errno.into(), filled, folder);
+    // Where there is too little, allocating would take all of it before it says so. Some user file systems do not
+    // know what they have, and say that they have no blocks at all.
+    let known = fstatvfs(file).ok().filter(|fs| fs.f_blocks > 0);
+    if known.is_some_and(|fs| fs.f_bfree.saturating_mul(fs.f_frsize) < filled) {
+        return Err(failed(Errno::NOSPC));
+    }
+    let mut unset = None;
+    for range in data.iter().filter(|range| !range.is_empty()) {
+        let (start, length) = (range.start, range.end - range.start);
+        match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), start, length)) {
+            Ok(()) => {}
+            Err(errno) if is_final(errno) => return Err(failed(errno)),
+            Err(errno) => {
+                unset = Some(Unset::Room(errno.into()));
+                break;
+            }
+        }
+    }
+    // A hole at the end; and not every file system can lengthen a file without writing to it.
+    if data.last().is_none_or(|range| range.end < len) || unset.is_some() {
+        match retry_on_intr(|| ftruncate(file, len)) {
+            Err(errno) if is_final(errno) => return Err(failed(errno)),
+            _ => {}
+        }
+    }
+    Ok(unset)
+}
+
+/// Whether an error of taking room says that a file of this length cannot stand here; any other says that this file
+/// system, or who holds it, does not do such a thing.
+fn is_final(errno: Errno) -> bool {
+    matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::IO)
+}
+
+/// Sorts an error of writing `len` bytes of data in a folder.
+pub fn sorted(cause: io::Error, len: u64, folder: &Shown) -> PlaceError {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            PlaceError::Full { path: folder.clone(), len, cause }
+        }
+        _ => PlaceError::system("write in", folder, cause),
+    }
+}

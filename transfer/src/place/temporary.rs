@@ -1,0 +1,299 @@
+//! Files under temporary names beside their places, and the step to their own names.
+//!
+//! A temporary file is locked (flock(2)) as long as it lives, which is how a sweep knows it from one whose process is
+//! gone. A process id in the name would spare that call, and would be wrong: a receiver in another container, or on
+//! another host of a network file system, has ids of its own, so that a living process's file would be removed. One
+//! fstat follows, which tells that no sweep came between the two calls, and the owner and mode that [`super::meta`]
+//! needs to know.
+
+use super::beneath::{Beneath, plain_name, shown};
+use super::dirs::Folder;
+use super::error::{PlaceError, what};
+use super::meta::Has;
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod,
+    fchown, flock, fstat, futimens, linkat, openat, renameat, statat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Names tried: another one is only needed when a sweep took the file before it was locked, or somebody has its name.
+const TRIES: usize = 8;
+
+/// A new temporary name, as [`crate::sweep`] knows them: random bits drawn once in a process, and a counter.
+pub(super) fn temporary_name() -> Result<OsString, std::io::Error> {
+    static FIRST: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let first = match FIRST.get() {
+        Some(first) => *first,
+        None => {
+            let mut random = [0; 8];
+            getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+            *FIRST.get_or_init(|| u64::from_be_bytes(random))
+        }
+    };
+    let number = first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
+    Ok(OsString::from(format!(".mcp-{}-{number:016x}.part", std::process::id())))
+}
+
+/// What stands under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is.
+    pub kind: FileType,
+    /// Its permission bits, owner and group.
+    pub has: Has,
+}
+
+impl Folder {
+    /// What stands under a name; nothing, without asking, in a folder that was created for this tree.
+    pub fn standing(&self, name: &OsStr) -> Result<Option<Standing>, PlaceError> {
+        if self.is_new() {
+            return Ok(None);
+        }
+        match statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => {
+                let has = Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+                Ok(Some(Standing { kind: FileType::from_raw_mode(stat.st_mode), has }))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(PlaceError::system("look at", &self.shown().join(name), errno)),
+        }
+    }
+
+    /// Whether a file or link may take this name: it may take that of a file, of a symbolic link if links are kept
+    /// (of the link itself, never of what it says), and of an empty folder, which [`give_name`] finds out.
+    pub fn may_replace(&self, name: &OsStr, links: bool) -> Result<Option<Standing>, PlaceError> {
+        let standing = self.standing(name)?;
+        match standing.map(|standing| standing.kind) {
+            None | Some(FileType::RegularFile | FileType::Directory) => Ok(standing),
+            Some(FileType::Symlink) if links => Ok(standing),
+            Some(kind) => Err(PlaceError::stands(&self.shown().join(name), what(kind))),
+        }
+    }
+}
+
+/// A file that is removed again unless it was given its name.
+#[derive(Debug)]
+pub struct Temporary {
+    file: File,
+    folder: Arc<Folder>,
+    name: OsString,
+    has: Has,
+    named: bool,
+}
+
+impl Temporary {
+    /// Creates it in a folder, readable by nobody else.
+    pub fn create(folder: Arc<Folder>) -> Result<Self, PlaceError> {
+        let failed =
+            |cause: std::io::Error| PlaceError::system("create a file in", folder.shown(), cause);
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for _ in 0..TRIES {
+            let name = temporary_name().map_err(failed)?;
+            let file = match openat(folder.fd(), &name, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(file) => File::from(file),
+                Err(Errno::EXIST) => continue,
+                Err(errno) => return Err(failed(errno.into())),
+            };
+            let mut made =
+                Self { file, folder: folder.clone(), name, has: Has::default(), named: false };
+            match flock(&made.file, FlockOperation::NonBlockingLockExclusive) {
+                // Not every file system has locks; then no sweep can take it either.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL) => {}
+                Err(Errno::AGAIN) => continue, // a sweep was quicker
+                Err(errno) => return Err(failed(errno.into())),
+            }
+            let stat = fstat(&made.file).map_err(|errno| failed(errno.into()))?;
+            if stat.st_nlink > 0 {
+                made.has = Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+                return Ok(made);
+            }
+        }
+        Err(failed(std::io::Error::other("no temporary file could be created and locked")))
+    }
+
+    /// What is written to.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What it was created with.
+    pub fn has(&self) -> Has {
+        self.has
+    }
+
+    /// The folder that it is in.
+    pub fn folder(&self) -> &Arc<Folder> {
+        &self.folder
+    }
+
+    /// Gives it its name in one step; what may be replaced is asked before ([`Folder::may_replace`]).
+    pub fn rename(mut self, name: &OsStr) -> Result<(), PlaceError> {
+        give_name(&self.folder, &self.name, name)?;
+        self.named = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.named {
+            // Nobody is left to tell: the folder may be gone as a whole.
+            let _ = unlinkat(self.folder.fd(), &self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// Renames, and makes way where an empty folder stands.
+fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError> {
+    let path = folder.shown().join(to);
+    plain_name(to.as_encoded_bytes())?;
+    match renameat(folder.fd(), from, folder.fd(), to) {
+        Ok(()) => return Ok(()),
+        Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
+        Err(errno) => return Err(PlaceError::system("give its name to", &path, errno)),
+    }
+    match unlinkat(folder.fd(), to, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        // Which of the two it is differs between file systems.
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {
+            return Err(PlaceError::stands(&path, "it is a folder that is not empty"));
+        }
+        Err(Errno::BUSY) => {
+            return Err(PlaceError::stands(&path, "a file system is mounted there"));
+        }
+        Err(errno) => return Err(PlaceError::system("make way for", &path, errno)),
+    }
+    renameat(folder.fd(), from, folder.fd(), to)
+        .map_err(|e| PlaceError::system("give its name to", &path, e))
+}
+
+/// Makes a name by one call, or where something stands, under a temporary name that then takes its place.
+fn make(
+    folder: &Folder,
+    name: &OsStr,
+    make: impl Fn(&OsStr) -> Result<(), Errno>,
+) -> Result<(), MakeError> {
+    match make(name) {
+        Err(Errno::EXIST) => {}
+        made => return made.map_err(MakeError::Made),
+    }
+    let path = folder.shown().join(name);
+    for _ in 0..TRIES {
+        let temporary = temporary_name().map_err(|e| PlaceError::system("name", &path, e))?;
+        match make(&temporary) {
+            Err(Errno::EXIST) => continue,
+            made => made.map_err(MakeError::Made)?,
+        }
+        let named = give_name(folder, &temporary, name);
+        // Renaming to another name of the same file does nothing, and leaves both (rename(2)).
+        let _ = unlinkat(folder.fd(), &temporary, AtFlags::empty());
+        match named {
+            // A sweep took it for a leftover.
+            Err(PlaceError::System { cause, .. })
+                if cause.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
+            named => return named.map_err(MakeError::Named),
+        }
+    }
+    Err(MakeError::Named(PlaceError::system("name", &path, Errno::EXIST)))
+}
+
+/// Why a link was not made: by the call that makes it, or after it.
+enum MakeError {
+    Made(Errno),
+    Named(PlaceError),
+}
+
+impl From<PlaceError> for MakeError {
+    fn from(error: PlaceError) -> Self {
+        Self::Named(error)
+    }
+}
+
+/// Makes a symbolic link that says `target`, whatever that is: nothing here ever follows it.
+pub fn symlink(folder: &Folder, name: &[u8], target: &[u8]) -> Result<(), PlaceError> {
+    let name = plain_name(name)?;
+    let path = folder.shown().join(name);
+    folder.may_replace(name, true)?;
+    make(folder, name, |name| symlinkat(target, folder.fd(), name)).map_err(|error| match error {
+        MakeError::Made(errno) => PlaceError::system("make the symbolic link", &path, errno),
+        MakeError::Named(error) => error,
+    })
+}
+
+/// What became of another name of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// It is one.
+    Link,
+    /// The file has as many names as it may have: a copy stands there.
+    Copy,
+}
+
+/// Makes another name of the file at `to`, a path from the root.
+pub fn link(
+    beneath: &Beneath,
+    to: &[u8],
+    folder: &Arc<Folder>,
+    name: &[u8],
+) -> Result<Linked, PlaceError> {
+    let name = plain_name(name)?;
+    let path = folder.shown().join(name);
+    let (parent, first) = beneath.parent(to)?;
+    let stat = statat(&parent, first, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| PlaceError::system("look at", &shown(to), errno))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::Symlink => {}
+        kind => return Err(PlaceError::stands(&shown(to), what(kind))),
+    }
+    folder.may_replace(name, true)?;
+    // Without AT_SYMLINK_FOLLOW: a symbolic link that stands there by now gets the name itself.
+    let made =
+        make(folder, name, |name| linkat(&parent, first, folder.fd(), name, AtFlags::empty()));
+    match made {
+        Ok(()) => Ok(Linked::Link),
+        Err(MakeError::Made(Errno::MLINK)) => {
+            copy(parent.as_fd(), first, folder, name).map(|()| Linked::Copy)
+        }
+        Err(MakeError::Made(errno)) => Err(PlaceError::system("make the link", &path, errno)),
+        Err(MakeError::Named(error)) => Err(error),
+    }
+}
+
+/// Copies a file with its owner, its times and its mode but for the set-id bits.
+pub(super) fn copy(
+    parent: BorrowedFd<'_>,
+    first: &OsStr,
+    folder: &Arc<Folder>,
+    name: &OsStr,
+) -> Result<(), PlaceError> {
+    let path = folder.shown().join(name);
+    let failed = |cause: std::io::Error| PlaceError::system("copy to", &path, cause);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let from = openat(parent, first, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+    let made = Temporary::create(folder.clone())?;
+    let mut from = File::from(from);
+    let stat = fstat(&from).map_err(|e| failed(e.into()))?;
+    let mut file = made.file();
+    std::io::copy(&mut from, &mut file).map_err(failed)?;
+    let has = made.has();
+    if (has.uid, has.gid) != (stat.st_uid, stat.st_gid) {
+        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        fchown(file, Some(uid), Some(gid)).map_err(|e| failed(e.into()))?;
+    }
+    fchmod(file, Mode::from_raw_mode(stat.st_mode & 0o777)).map_err(|e| failed(e.into()))?;
+    let time =
+        |secs, nanos: u64| Timespec { tv_sec: secs, tv_nsec: i64::try_from(nanos).unwrap_or(0) };
+    let times = Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    };
+    futimens(file, &times).map_err(|e| failed(e.into()))?;
+    made.rename(name)
+}
