@@ -17,6 +17,7 @@ mod progress;
 mod reach;
 mod resolve;
 mod say;
+mod slips;
 mod table;
 mod trust;
 
