@@ -12,6 +12,7 @@ mod demo;
 mod fold;
 mod hosts;
 mod key;
+mod plain_words;
 mod plan;
 mod progress;
 mod reach;
