@@ -70,6 +70,10 @@ pub(crate) struct Copy {
     /// `groups` or `groups.d/local.cfg`].
     #[arg(long, value_name = "FILE")]
     pub(crate) host_groups: Option<PathBuf>,
+    /// Write the hosts that failed to this file, as --hosts reads them; all of them until it is known, none if
+    /// all have it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) retry_file: Option<PathBuf>,
     /// How the rate is found: by losses, as most do, or by what arrives, which bears lossy lines.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) congestion: Congestion,
