@@ -45,10 +45,15 @@ fn with_variables(command: Command, prefix: &str) -> Command {
     let variable = |name: &str| format!("{prefix}_{}", name.replace('-', "_").to_uppercase());
     command
         .mut_args(|arg| match arg.get_long().map(variable) {
-            Some(name) if has_value(&arg) => arg.env(name),
+            Some(name) if has_value(&arg) && !is_empty(&name) => arg.env(name),
             _ => arg,
         })
         .mut_subcommands(|sub| with_variables(sub, prefix))
+}
+
+/// An empty variable is none: it is how scripts and unit files take one back that was set before.
+fn is_empty(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value.is_empty())
 }
 
 /// Says what to do, not how: a variable of that name, which anybody may have for something else, is not to make

@@ -64,8 +64,8 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     sync_folder(path)
 }
 
-/// Puts another content in a file's place, or makes it.
-pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
+/// Puts another content in a file's place, or makes it: who reads it meanwhile reads the old or the new, whole.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
     let beside = Beside::write(path, bytes, mode)?;
     std::fs::rename(&beside.path, path)
         .map_err(|error| WriteError::System(path.to_owned(), error))?;

@@ -12,10 +12,12 @@ const PREFIX: &str = "MCP";
 
 /// Copies a file to many hosts in the time of one.
 ///
-/// HOST is a name, an IPv4 address or an [IPv6 address], with ranges: node[01-16,20]. PATH is below
-/// the folder that the host's daemon receives into; a trailing slash means into that folder.
-/// Another port than the daemon's stands between two colons: HOST:PORT:PATH. A comma separates
-/// hosts as a blank does; one that belongs to a path is written \\,.
+/// HOST is a name, an IPv4 address or an [IPv6 address], with ranges: node[01-16,20]; @GROUP stands
+/// for all hosts of a group, @* for all that are in one. PATH is below
+/// the folder that the host's daemon receives into, also with a slash before it; a trailing slash
+/// means into that folder. Another port than the daemon's stands between two colons: HOST:PORT:PATH.
+/// A comma separates hosts as a blank does; one that belongs to a path is written \\,. There are no
+/// users: files belong to the user that the daemon runs as.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcp",
@@ -60,10 +62,18 @@ pub(crate) struct Copy {
     /// Hosts that get no copy; ranges as above.
     #[arg(short = 'x', long, value_name = "HOST", value_delimiter = None)]
     pub(crate) exclude: Vec<String>,
-    /// Read more hosts from this file, between blanks or line ends, # begins a comment; - is
-    /// standard input.
+    /// Read more hosts from this file, between blanks or line ends; # at a line's start or behind a
+    /// blank begins a comment; - is standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) hosts: Option<PathBuf>,
+    /// The groups of hosts that @GROUP stands for, a line NAME: HOSTS each [default: `ClusterShell`'s
+    /// `groups` or `groups.d/local.cfg`].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) host_groups: Option<PathBuf>,
+    /// Write the hosts that failed to this file, as --hosts reads them; all of them until it is known, none if
+    /// all have it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) retry_file: Option<PathBuf>,
     /// How the rate is found: by losses, as most do, or by what arrives, which bears lossy lines.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) congestion: Congestion,

@@ -2,13 +2,14 @@
 
 use crate::args;
 use crate::hosts::Target;
-use crate::plan::{Plan, PlanError, plan};
+use crate::plan::Plan;
 use crate::progress::{self, Progress};
 use crate::reach::Reach;
 use crate::resolve::resolve;
+use crate::retry;
 use crate::say::say;
 use crate::table::{self, HostRow, Summary};
-use crate::trust::{self, Ground, TrustError};
+use crate::trust::Ground;
 use anyhow::{Context, Result};
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
@@ -28,28 +29,8 @@ use tcpxm::trust::SenderTrust;
 use transfer::send::{Answer, Outcome, in_own_words};
 use transfer::source::Source;
 
-/// Runs a copy; an error is one of this side.
-pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
-    let ground = match trust::ground(options) {
-        Ok(ground) => Arc::new(ground),
-        Err(error) => {
-            say(plain(&error.to_string()));
-            return Ok(match error {
-                TrustError::Usage(_) => Exit::Usage,
-                TrustError::Here(_) => Exit::Failed,
-            });
-        }
-    };
-    let plan = match plan(options) {
-        Ok(plan) => plan,
-        Err(error) => {
-            say(plain(&error.to_string()));
-            return Ok(match error {
-                PlanError::Usage(_) => Exit::Usage,
-                PlanError::Here(_) => Exit::Failed,
-            });
-        }
-    };
+/// Runs a copy; an error is one of this side, before there were results.
+pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> Result<Exit> {
     let begin = Instant::now();
     let source = Source::open(&plan.source)?;
     let common = &options.common;
@@ -78,7 +59,8 @@ pub(crate) fn run(options: &args::Copy) -> Result<Exit> {
         (outcome, Some(reach))
     };
     let rows = rows(&plan, &seats, &outcome, reach.as_ref(), (common, &ground));
-    show(&rows, &source, outcome, begin.elapsed(), common, &watch)
+    let shown = show(&rows, &source, outcome, begin.elapsed(), common, &watch);
+    retry::end(options, &rows, shown)
 }
 
 /// With `-v`: where the group leaves, and the address that each host was found at.
@@ -323,19 +305,23 @@ fn show(
     watch: &Watch,
 ) -> Result<Exit> {
     let seconds = took.as_secs_f64();
-    let summary = Summary::new(rows, source.len(), seconds, outcome.sent);
+    let interrupted = watch.is_ended() && rows.iter().any(|row| row.reason.is_some());
+    let failure = outcome.failure.filter(|_| !interrupted);
+    let failure = failure.map(|failure| format!("{:#}", anyhow::Error::from(failure)));
+    let summary = Summary::new(rows, source.len(), seconds, outcome.sent).because(failure);
     table::show(&mut io::stdout().lock(), rows, &summary, common)
         .or_else(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Ok(()), // who closed it has seen enough
             _ => Err(error),
         })
         .context("cannot write the result")?;
-    if watch.is_ended() && summary.ok < summary.hosts {
+    if interrupted {
         say("interrupted");
         return Ok(Exit::Interrupted);
     }
-    if let Some(failure) = outcome.failure {
-        return Err(failure.into());
+    if let Some(why) = &summary.reason {
+        say(plain(why));
+        return Ok(Exit::Failed);
     }
     Ok(Exit::of(summary.ok, summary.hosts))
 }

@@ -1,5 +1,13 @@
 //! Who gets a copy, and where there: `HOST[:PATH]`, with ranges, several between commas.
 
+pub(crate) mod groups;
+pub(crate) mod list;
+mod ranges;
+
+pub(crate) use groups::Groups;
+pub(crate) use list::lines;
+
+use ranges::expand;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
 use thiserror::Error;
@@ -55,6 +63,15 @@ pub(crate) enum HostError {
     TooMany(String),
     #[error("{0}: {1:?} cannot be a part of a host's name or address")]
     Name(String, char),
+    #[error(
+        "{0}: there are no users here: what is copied belongs to the user that mcpd runs as on the host: write {1}"
+    )]
+    User(String, String),
+    #[error("{0}: {1}")]
+    Group(String, String),
+    /// Of this side, not of whoever has typed it.
+    #[error("{0}")]
+    GroupFile(String),
 }
 
 /// What is wrong, and with which of the texts.
@@ -65,14 +82,28 @@ pub(crate) struct Misplaced {
     pub(crate) error: HostError,
 }
 
-/// Reads one argument; a range gives many, and so does a comma: outside of brackets it separates
-/// hosts.
+/// Reads one argument where there are no groups.
 pub(crate) fn parse(text: &str) -> Result<Vec<Target>, HostError> {
+    parse_with(text, &Groups::default())
+}
+
+/// Reads one argument; a range gives many, and so do a group and a comma: outside of brackets it
+/// separates hosts.
+fn parse_with(text: &str, groups: &Groups) -> Result<Vec<Target>, HostError> {
     let mut all = Vec::new();
+    let mut add = |targets: Vec<Target>| {
+        all.extend(targets);
+        let too_many = all.len() as u64 > MAX_HOSTS;
+        if too_many { Err(HostError::TooMany(text.to_owned())) } else { Ok(()) }
+    };
     for one in split_hosts(text) {
-        all.extend(parse_one(one)?);
-        if all.len() as u64 > MAX_HOSTS {
-            return Err(HostError::TooMany(text.to_owned()));
+        if Groups::is_group(one) {
+            let (hosts, rest) = groups.hosts(one)?;
+            for host in hosts {
+                add(parse_one(&(host + rest))?)?;
+            }
+        } else {
+            add(parse_one(one)?)?;
         }
     }
     if all.is_empty() {
@@ -143,8 +174,10 @@ fn parse_one(text: &str) -> Result<Vec<Target>, HostError> {
     }
     // Blanks and the like are a slip of the list's writer, and would be asked of every resolver.
     let strange = |c: &char| c.is_whitespace() || c.is_control() || "#/\\@,\u{feff}".contains(*c);
-    if let Some(c) = outside_brackets(pattern).find(strange) {
-        return Err(HostError::Name(text.to_owned(), c));
+    match outside_brackets(pattern).find(strange) {
+        Some('@') => return Err(user(text, pattern)),
+        Some(c) => return Err(HostError::Name(text.to_owned(), c)),
+        None => {}
     }
     let hosts = if literal { vec![pattern.to_owned()] } else { expand(text, pattern)? };
     let targets = hosts.into_iter().map(|host| {
@@ -153,6 +186,14 @@ fn parse_one(text: &str) -> Result<Vec<Target>, HostError> {
         Target { text, host, port, path: path.clone() }
     });
     Ok(targets.collect())
+}
+
+/// `user@host`, which scp and rsync have.
+fn user(text: &str, pattern: &str) -> HostError {
+    match pattern.rfind('@').map(|at| at + 1) {
+        Some(at) if at < pattern.len() => HostError::User(text.to_owned(), text[at..].to_owned()),
+        _ => HostError::NoHost(text.to_owned()),
+    }
 }
 
 fn outside_brackets(pattern: &str) -> impl Iterator<Item = char> {
@@ -204,111 +245,15 @@ fn split_rest<'a>(text: &str, rest: &'a str) -> Result<(Option<u16>, &'a str), H
     }
 }
 
-/// Resolves every range of a pattern, the first changing slowest.
-fn expand(text: &str, pattern: &str) -> Result<Vec<String>, HostError> {
-    let (mut parts, mut rest, mut count) = (Vec::new(), pattern, 1u64);
-    while let Some((before, after)) = rest.split_once(RANGE) {
-        let bad = |what: &str| HostError::Range(text.to_owned(), format!("[{what}"));
-        let (inner, behind) = after.split_once(']').ok_or_else(|| bad(after))?;
-        let spans = spans(inner).ok_or_else(|| bad(&format!("{inner}]")))?;
-        if before.contains(']') {
-            return Err(bad(before));
-        }
-        let many = spans.iter().fold(0u64, |sum, span| sum.saturating_add(span.count()));
-        count = count.saturating_mul(many);
-        parts.push((before, spans));
-        rest = behind;
-    }
-    if rest.contains(']') {
-        return Err(HostError::Range(text.to_owned(), rest.to_owned()));
-    }
-    // Before anything of it is made.
-    if count > MAX_HOSTS {
-        return Err(HostError::LargeRange(text.to_owned(), count));
-    }
-    let mut hosts = vec![String::new()];
-    for (before, spans) in parts {
-        let one = |host: &String| {
-            let host = format!("{host}{before}");
-            spans.iter().flat_map(Span::values).map(move |value| format!("{host}{value}"))
-        };
-        hosts = hosts.iter().flat_map(one).collect();
-    }
-    for host in &mut hosts {
-        host.push_str(rest);
-    }
-    Ok(hosts)
-}
-
-/// What stands between two commas of a range: a number, or first-last with an optional /step.
-struct Span {
-    from: u64,
-    to: u64,
-    step: u64,
-    /// A leading zero asks for numbers of that width.
-    width: usize,
-}
-
-impl Span {
-    fn count(&self) -> u64 {
-        (self.to - self.from) / self.step + 1
-    }
-
-    fn values(&self) -> impl Iterator<Item = String> {
-        let Self { from, step, width, .. } = *self;
-        (0..self.count()).map(move |index| format!("{:0width$}", from + index * step))
-    }
-}
-
-/// What stands between brackets; `None` if it is no range.
-fn spans(inner: &str) -> Option<Vec<Span>> {
-    let span = |part: &str| {
-        let (ends, step) = match part.split_once('/') {
-            Some((ends, step)) => (ends, number(step).filter(|step| *step > 0)?),
-            None => (part, 1),
-        };
-        let (first, last) = ends.split_once('-').unwrap_or((ends, ends));
-        let (from, to) = (number(first)?, number(last)?);
-        let width = if first.starts_with('0') { first.len() } else { 1 };
-        (from <= to).then_some(Span { from, to, step, width })
-    };
-    inner.split(',').map(span).collect()
-}
-
-fn number(text: &str) -> Option<u64> {
-    let plain = !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| plain)
-}
-
-/// Reads a list of hosts, each with its line: one or several a line, between blanks. A word that
-/// begins with `#` begins a comment. A byte order mark says nothing, wherever lists were put together.
-pub(crate) fn lines(text: &str) -> impl Iterator<Item = (Option<usize>, &str)> {
-    text.lines().enumerate().flat_map(|(index, line)| {
-        let line = line.trim_start_matches('\u{feff}');
-        let words = words(line).into_iter().take_while(|word| !word.starts_with('#'));
-        words.map(move |word| (Some(index + 1), word))
-    })
-}
-
-/// What stands between blanks; one that is meant, in a path, stands behind a backslash.
-fn words(line: &str) -> Vec<&str> {
-    let mut escaped = false;
-    let words = line.split(|c: char| {
-        let plain = !std::mem::take(&mut escaped);
-        escaped = c == ESCAPE && plain;
-        c.is_whitespace() && plain
-    });
-    words.filter(|word| !word.is_empty()).collect()
-}
-
 /// All hosts, in the order given, each once; without those whose name is excluded.
 pub(crate) fn collect<'a>(
     hosts: impl IntoIterator<Item = (Option<usize>, &'a str)>,
     exclude: impl IntoIterator<Item = &'a str>,
+    groups: &Groups,
 ) -> Result<Vec<Target>, Misplaced> {
     let mut out: HashMap<String, Vec<Target>> = HashMap::new();
     for text in exclude {
-        for target in parse(text).map_err(|error| Misplaced { line: None, error })? {
+        for target in parse_with(text, groups).map_err(|error| Misplaced { line: None, error })? {
             out.entry(target.host.clone()).or_default().push(target);
         }
     }
@@ -322,7 +267,7 @@ pub(crate) fn collect<'a>(
     let mut seen = HashSet::new();
     let mut all = Vec::new();
     for (line, text) in hosts {
-        for target in parse(text).map_err(|error| Misplaced { line, error })? {
+        for target in parse_with(text, groups).map_err(|error| Misplaced { line, error })? {
             if !is_out(&target) && seen.insert(target.text.clone()) {
                 all.push(target);
             }
@@ -338,6 +283,14 @@ pub(crate) fn collect<'a>(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Without groups.
+    fn collect<'a>(
+        hosts: impl IntoIterator<Item = (Option<usize>, &'a str)>,
+        exclude: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Target>, Misplaced> {
+        super::collect(hosts, exclude, &Groups::default())
+    }
 
     fn one(text: &str) -> (String, Option<u16>, String) {
         let mut all = parse(text).unwrap();
@@ -418,6 +371,26 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_told_what_to_type_instead() {
+        for (text, host) in [
+            ("root@n1", "n1"),
+            ("root@n1:", "n1:"),
+            ("root@n[1-2]:9:a@b", "n[1-2]:9:a@b"),
+            ("root@[fd77::1]:x", "[fd77::1]:x"),
+            ("a@b@n1:/x", "n1:/x"),
+        ] {
+            let error = HostError::User(text.to_owned(), host.to_owned());
+            assert_eq!(parse(text), Err(error.clone()));
+            assert!(error.to_string().ends_with(&format!(": write {host}")), "{error}");
+            assert!(parse(host).is_ok());
+        }
+        for text in ["root@", "root@:x", "n1,root@:x"] {
+            assert!(matches!(parse(text), Err(HostError::NoHost(_))), "{text}");
+        }
+        assert_eq!(one("n1:a@b").2, "a@b", "in a path it is itself");
+    }
+
+    #[test]
     fn a_bad_address_is_not_called_a_bad_range() {
         for text in ["[fe80::zz%eth0]", "[fd77:::1]:x", "[10.0.0.1:9]"] {
             let error = parse(text).unwrap_err().to_string();
@@ -443,7 +416,7 @@ mod tests {
         for (list, line, what) in [
             ("n1\n\nn[2-1] n3\n", 3, "range"),
             ("n1\nn2#first\n", 2, "'#'"),
-            ("n1\nroot@n2\n", 2, "'@'"),
+            ("n1\nroot@n2\n", 2, "write n2"),
             ("n1\0\n", 1, "'\\0'"),
         ] {
             let wrong = collect(lines(list), []).unwrap_err();

@@ -1,8 +1,9 @@
 //! `mcp`: copies a file to many hosts in the time of one, by multicast where the network carries
 //! it, by unicast where it must.
 //!
-//! The way of a copy: [`args`] → [`plan`] (hosts, ranges) → [`trust`] → [`resolve`] → [`copy`] (the session, with
-//! [`progress`] beside it, and [`reach`]: what is said about the group) → [`table`].
+//! The way of a copy: [`args`] → [`start`] → [`trust`] → [`plan`] (hosts, ranges; [`slips`]: what was meant
+//! otherwise) → [`resolve`] → [`copy`] (the session, with [`progress`] beside it, and [`reach`]: what is said about
+//! the group) → [`table`] → [`retry`].
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
@@ -12,11 +13,15 @@ mod demo;
 mod fold;
 mod hosts;
 mod key;
+mod plain_words;
 mod plan;
 mod progress;
 mod reach;
 mod resolve;
+mod retry;
 mod say;
+mod slips;
+mod start;
 mod table;
 mod trust;
 
@@ -40,23 +45,22 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
-    let exit = run(&cli).unwrap_or_else(|error| {
-        say::say(format_args!("{error:#}"));
-        Exit::Failed
-    });
-    exit.into()
+    run(&cli).into()
 }
 
-fn run(cli: &Cli) -> anyhow::Result<Exit> {
+fn run(cli: &Cli) -> Exit {
     match &cli.command {
         Some(Command::Demo(options)) => {
             mcp_cli::say::log(options.common.verbose);
-            demo::run(options)
+            start::ended(demo::run(options), &options.common)
         }
-        Some(Command::Key(options)) => key::run(options),
+        Some(Command::Key(options)) => key::run(options).unwrap_or_else(|error| {
+            say::say(format_args!("{error:#}"));
+            Exit::Failed
+        }),
         None => {
             mcp_cli::say::log(cli.copy.common.verbose);
-            copy::run(&cli.copy)
+            start::run(&cli.copy)
         }
     }
 }

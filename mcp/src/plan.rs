@@ -1,7 +1,9 @@
 //! From the command line to what is to be done: one source, and whom it goes to.
 
 use crate::args::Copy;
-use crate::hosts::{self, Misplaced, Target};
+use crate::hosts::{self, Groups, HostError, Misplaced, Target};
+use crate::say::say;
+use crate::slips;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -47,18 +49,29 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             PlanError::Here("standard input cannot be copied yet: give a file".to_owned())
         });
     }
+    if let Some(why) = slips::fetches(&source) {
+        return Err(PlanError::Here(why));
+    }
+    if let Some(why) = slips::second_source(std::slice::from_ref(&source), words, &copy.common) {
+        return Err(PlanError::Usage(why));
+    }
     let list = copy.hosts.as_deref().map(read_list).transpose()?.unwrap_or_default();
     let words = words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
     let hosts = words.into_iter().map(|word| (None, word)).chain(hosts::lines(&list));
-    let targets = hosts::collect(hosts, copy.exclude.iter().map(String::as_str));
-    let targets = targets.map_err(|Misplaced { line, error }| {
-        PlanError::Usage(match (line, &copy.hosts) {
-            (Some(line), Some(list)) => format!("{}, line {line}: {error}", name_of(list)),
-            _ => error.to_string(),
-        })
+    let groups = Groups::new(copy.host_groups.as_deref());
+    let targets = hosts::collect(hosts, copy.exclude.iter().map(String::as_str), &groups);
+    let targets = targets.map_err(|Misplaced { line, error }| match (line, &copy.hosts) {
+        _ if matches!(error, HostError::GroupFile(_)) => PlanError::Here(error.to_string()),
+        (Some(line), Some(list)) => {
+            PlanError::Usage(format!("{}, line {line}: {error}", name_of(list)))
+        }
+        _ => PlanError::Usage(error.to_string()),
     })?;
     if targets.is_empty() {
         return Err(usage("no host is given"));
+    }
+    if !copy.common.quiet {
+        slips::notes(&targets).iter().for_each(say);
     }
     Ok(Plan { source, targets, stdin_used: list_on_stdin })
 }

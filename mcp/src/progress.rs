@@ -1,6 +1,7 @@
 //! How a copy goes: a bar on a terminal, a line for each host that fails as soon as it does, and
 //! the status of all when it is asked for.
 
+use crate::plain_words;
 use crate::reach::Reach;
 use crate::say::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -177,13 +178,13 @@ fn describe(report: &MemberReport, len: u64, why: &dyn Fn(&Reason) -> String) ->
     match &report.outcome {
         Some(Ok(())) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
         Some(Err(reason)) => format!("failed: {}", plain(&why(reason))),
-        None => format!("{percent:.0} %, {}", report.mode.name()),
+        None => format!("{percent:.0} %, {}", plain_words::now(report.mode)),
     }
 }
 
 /// A change of a host's mode, with its time and reason.
 fn describe_change(change: &Transition) -> String {
-    let (mode, seconds) = (change.mode.name(), change.at.as_secs_f64());
+    let (mode, seconds) = (plain_words::now(change.mode), change.at.as_secs_f64());
     format!("{mode} after {seconds:.3} seconds: {}", change.why)
 }
 
@@ -271,7 +272,7 @@ mod tests {
         assert_eq!((least(&reports, 100), least(&[], 100)), (40, 0));
         assert_eq!(counts(&reports), "1 of 4 done, 1 failed, 1 by unicast");
         let all: Vec<_> = reports.iter().map(|r| describe(r, 100, &Reason::to_string)).collect();
-        assert_eq!(all[0], "50 %, multicast");
+        assert_eq!(all[0], "50 %, by multicast");
         assert_eq!(all[2], "failed: refused: no\\u{1b}[31m");
         assert_eq!(all[3], "done in 1.5 seconds");
     }

@@ -1,5 +1,9 @@
 //! What a copy looked like: a table for people, JSON lines for programs.
 
+mod cells;
+
+use crate::fold;
+use crate::hosts::list::as_listed;
 use mcp_cli::say::plain;
 use mcp_cli::{Common, Exit};
 use serde::Serialize;
@@ -96,6 +100,8 @@ impl HostRow {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Summary {
     pub(crate) status: &'static str,
+    /// What failed on this side, for all hosts.
+    pub(crate) reason: Option<String>,
     pub(crate) hosts: usize,
     pub(crate) ok: usize,
     pub(crate) failed: usize,
@@ -114,9 +120,10 @@ impl Summary {
     pub(crate) fn new(rows: &[HostRow], bytes: u64, seconds: f64, sent: Sent) -> Self {
         let failed: Vec<_> = rows.iter().filter(|row| row.reason.is_some()).collect();
         let ok = rows.len() - failed.len();
-        let retry: Vec<_> = failed.iter().map(|row| row.host.as_str()).collect();
+        let retry = retry(failed.iter().map(|row| row.host.as_str()));
         Self {
             status: Exit::of(ok, rows.len()).status(),
+            reason: None,
             hosts: rows.len(),
             ok,
             failed: failed.len(),
@@ -124,11 +131,29 @@ impl Summary {
             seconds,
             group_bytes_sent: sent.group_bytes,
             unicast_bytes_sent: sent.unicast_bytes,
-            retry_hosts: retry.join(","),
+            retry_hosts: retry,
             datagrams: sent.datagrams,
             datagram_bytes: sent.datagram_bytes,
         }
     }
+
+    /// With what failed on this side, if anything did.
+    pub(crate) fn because(self, failure: Option<String>) -> Self {
+        let status = if failure.is_some() { Exit::Failed.status() } else { self.status };
+        Self { status, reason: failure, ..self }
+    }
+
+    /// Of a copy that failed on this side before it had any results: none of these hosts has it.
+    pub(crate) fn without_results(hosts: &[&str], why: &str) -> Self {
+        let none = Self::new(&[], 0, 0.0, Sent::default()).because(Some(why.to_owned()));
+        let retry_hosts = retry(hosts.iter().copied());
+        Self { hosts: hosts.len(), failed: hosts.len(), retry_hosts, ..none }
+    }
+}
+
+/// Hosts as an argument and a list have them, in few words.
+fn retry<'a>(hosts: impl Iterator<Item = &'a str>) -> String {
+    fold::words(&hosts.map(as_listed).collect::<Vec<_>>()).join(",")
 }
 
 /// Writes what was asked for: JSON lines, the table, or with `--quiet` only what failed.
@@ -157,7 +182,7 @@ fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
 /// Characters of the widest column: a name of DNS has 253, a path may follow.
 const WIDEST: usize = 300;
 
-/// Hosts named with one reason, at most.
+/// Hosts named with one reason, at most, or ranges of them.
 const NAMED: usize = 8;
 
 /// Writes why hosts that have the file were not on the group, each reason once.
@@ -171,6 +196,7 @@ fn reasons(out: &mut impl Write, rows: &[HostRow]) -> io::Result<()> {
         }
     }
     for (why, hosts) in by_reason {
+        let hosts = fold::words(&hosts);
         write!(out, "not by the group: {}", hosts[..hosts.len().min(NAMED)].join(", "))?;
         if hosts.len() > NAMED {
             write!(out, " and {} more", hosts.len() - NAMED)?;
@@ -180,31 +206,20 @@ fn reasons(out: &mut impl Write, rows: &[HostRow]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a table, numbers of bytes in full so that they can be added up.
+/// Writes a table, numbers of bytes in full so that they can be added up; of many hosts their bounds.
 fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
     let titles = ["host", "mode", "multicast", "unicast", "repaired", "seconds", "verdict"];
-    let cells = rows.iter().map(|row| {
-        [
-            plain(&row.host),
-            row.mode.to_owned(),
-            row.multicast_bytes.to_string(),
-            row.unicast_bytes.to_string(),
-            row.repaired_bytes.to_string(),
-            format!("{:.3}", row.seconds),
-            row.reason
-                .as_ref()
-                .map_or("verified".to_owned(), |why| format!("failed: {}", plain(why))),
-        ]
-    });
-    let lines: Vec<[String; 7]> = std::iter::once(titles.map(str::to_owned)).chain(cells).collect();
+    let titles = cells::Line { cells: titles.map(str::to_owned), out_of_line: false };
+    let lines: Vec<_> = std::iter::once(titles).chain(cells::lines(rows)).collect();
     // What is longer than any name stands out of line; nothing pads to what somebody made up.
     let width = |column: usize| {
-        let longest = lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0);
+        let in_line = lines.iter().filter(|line| column > 0 || !line.out_of_line);
+        let longest = in_line.map(|line| line.cells[column].chars().count()).max().unwrap_or(0);
         longest.min(WIDEST)
     };
     let widths: [usize; 7] = std::array::from_fn(width);
     for line in &lines {
-        for (column, cell) in line.iter().enumerate() {
+        for (column, cell) in line.cells.iter().enumerate() {
             let width = widths[column];
             match column {
                 0 | 1 => write!(out, "{cell:<width$}  ")?, // words stand left, numbers right
@@ -284,7 +299,7 @@ mod tests {
         let expected = "\
 host        mode       multicast  unicast  repaired  seconds  verdict
 127.0.0.2   multicast        900      100        40    0.410  verified
-127.0.0.10  gone             900      100        40    0.410  failed: no room
+127.0.0.10  -                900      100        40    0.410  failed: no room
 sent 1020 bytes to the group and 50 by unicast, 102.0 % and 5.0 % of the file's 1000, \
 in 0.500 seconds: 1 of 2 hosts have it
 ";
@@ -293,19 +308,34 @@ in 0.500 seconds: 1 of 2 hosts have it
 
     #[test]
     fn why_hosts_are_not_on_the_group_is_told_once() {
+        let deaf = "c, d, e, f, g, h, i, j and 1 more";
+        told(|index| char::from(b'a' + index as u8).to_string(), "b", deaf);
+        told(|index| format!("n{index}"), "n1", "n[2-10]");
+    }
+
+    fn told(names: fn(usize) -> String, left: &str, deaf: &str) {
         let mut rows = vec![rows().remove(0); 12];
         for (index, row) in rows.iter_mut().enumerate().skip(1) {
-            row.host = format!("n{index}");
+            row.host = names(index);
             row.mode_reason = Some(if index == 1 { "it\u{7} left" } else { "deaf" }.to_owned());
         }
         rows[11].reason = Some("it failed, which is told already".to_owned());
         let mut out = Vec::new();
         reasons(&mut out, &rows).unwrap();
-        let expected = "\
-not by the group: n1: it\\u{7} left
-not by the group: n2, n3, n4, n5, n6, n7, n8, n9 and 1 more: deaf
-";
+        let expected =
+            format!("not by the group: {left}: it\\u{{7}} left\nnot by the group: {deaf}: deaf\n");
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_failure_of_this_side_is_every_hosts() {
+        let texts = ["n1:x", "n2:x", "gate:a b"];
+        let summary = Summary::without_results(&texts, "no source");
+        assert_eq!((summary.status, summary.hosts, summary.failed), ("failed", 3, 3));
+        assert_eq!(summary.retry_hosts, "n[1-2]:x,gate:a\\ b");
+        assert_eq!(summary.reason.as_deref(), Some("no source"));
+        let partial = self::summary().because(Some("no source".to_owned()));
+        assert_eq!((partial.status, partial.ok), ("failed", 1));
     }
 
     #[test]
@@ -323,6 +353,7 @@ not by the group: n2, n3, n4, n5, n6, n7, n8, n9 and 1 more: deaf
         assert_eq!((&lines[1]["status"], &lines[1]["digest"]), (&"failed".into(), &().into()));
         assert_eq!((&lines[2]["status"], &lines[2]["ok"]), (&"partial".into(), &1.into()));
         assert_eq!(lines[2]["retry_hosts"], "127.0.0.10");
+        assert_eq!(lines[2].get("reason"), Some(&().into()));
         assert_eq!(lines[2]["datagram_bytes"], 1200);
     }
 }

@@ -2,7 +2,9 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use mcp_cli::rights::Right;
 use mcp_cli::{Common, parse, values};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,9 +31,14 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen)]
     pub(crate) listen: Option<Listen>,
     /// The keys of those who may send, each with its root, its rate (of all its sessions together), its size (of each
-    /// session) and its expiry [default: `authorized_keys` in /etc/mcp, for others than root in ~/.config/mcp].
+    /// session), its expiry and what it may ask for (allow=owner,setuid) [default: `authorized_keys` in /etc/mcp, for others than root in ~/.config/mcp].
     #[arg(long, value_name = "FILE")]
     pub(crate) authorized_keys: Option<PathBuf>,
+    /// What may be asked for beside bytes by who has no entry there (with a secret, on loopback, in plaintext): owner
+    /// (which user and group files belong to), setuid (the bits setuid and setgid); several between commas [default:
+    /// nothing].
+    #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
+    pub(crate) allow: Vec<Right>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -103,6 +110,11 @@ impl Cli {
     /// The folder below which everything is received; clap asks for it where it is needed.
     pub(crate) fn root(&self) -> &Path {
         self.root.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// What may be asked for by who has no entry of its own.
+    pub(crate) fn allowed(&self) -> BTreeSet<Right> {
+        self.allow.iter().copied().collect()
     }
 
     /// Options that differ from another reading's and that hold from the start to the end.
@@ -182,6 +194,31 @@ mod tests {
             read("mcpd key --secret-file f").unwrap_err().to_string().contains("--secret FILE")
         );
         assert!(read("mcpd --root / --secret-file f").is_ok() && read("mcpd key").is_ok());
+    }
+
+    #[test]
+    fn rights_are_typed_or_stand_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("mcpd.toml");
+        let of = |text: &str, line: &str| {
+            std::fs::write(&config, text).unwrap();
+            let words = format!("mcpd --root / --config {} {line}", config.display());
+            let cli = read(words.split_whitespace().map(OsString::from));
+            cli.map(|cli| cli.allowed().into_iter().collect::<Vec<_>>()).map_err(|e| e.to_string())
+        };
+        let both = vec![Right::Owner, Right::Setuid];
+        assert_eq!(of("", ""), Ok(Vec::new()));
+        assert_eq!(of("", "--allow setuid,owner"), Ok(both.clone()));
+        assert_eq!(of("", "--allow owner --allow setuid"), Ok(both.clone()));
+        assert_eq!(of("allow = [\"owner\", \"setuid\"]", ""), Ok(both.clone()));
+        assert_eq!(of("allow = \"owner,setuid\"", ""), Ok(both));
+        assert_eq!(of("allow = [\"owner\"]", "--allow setuid"), Ok(vec![Right::Setuid]));
+        for (text, line) in [("", "--allow delete"), ("allow = [\"owner\", \"delete\"]", "")] {
+            let why = of(text, line).unwrap_err();
+            assert!(why.contains("delete is reserved, and cannot be allowed yet"), "{why}");
+        }
+        let why = of("", "--allow all").unwrap_err();
+        assert!(why.contains("there are owner and setuid"), "{why}");
     }
 
     #[test]

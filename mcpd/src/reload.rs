@@ -113,10 +113,16 @@ fn again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<Vec<String>, S
     let opened = opened.map_err(|e| format!("cannot receive into {}: {e}", root.display()))?;
     let quiet = new.common.quiet;
     let permits = shared.settings().permits;
-    let old = shared.set(Settings { root: opened, quiet, permits });
+    let allow = new.allowed();
+    let old = shared.set(Settings { root: opened, quiet, permits, allow: allow.clone() });
     let mut changed = vec![format!("root is {}", root.display())];
     if old.quiet != quiet {
         changed.push(format!("quiet is {quiet}"));
+    }
+    if old.allow != allow {
+        let names: Vec<_> = allow.iter().map(|right| right.name()).collect();
+        let names = if names.is_empty() { "nothing".to_owned() } else { names.join(" and ") };
+        changed.push(format!("allow is {names}"));
     }
     let mut lines = Vec::new();
     if !quiet {

@@ -6,10 +6,11 @@ use crate::trust::{self, Decided, TrustError};
 use crate::{reload, session, strangers};
 use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
+use mcp_cli::rights::Right;
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
 use mcp_keys::{AuthorizedKeys, Permit};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) quiet: bool,
     /// With keys: what each may do.
     pub(crate) permits: Option<Arc<AuthorizedKeys>>,
+    /// What may be asked for by who has no entry there.
+    pub(crate) allow: BTreeSet<Right>,
 }
 
 /// What all sessions share.
@@ -121,7 +124,12 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let (lines, written) = output.unzip();
     let shared = Arc::new(Shared {
         lines,
-        settings: Mutex::new(Settings { root, quiet, permits: decided.permits }),
+        settings: Mutex::new(Settings {
+            root,
+            quiet,
+            permits: decided.permits,
+            allow: cli.allowed(),
+        }),
         listener: Arc::downgrade(&listener),
         said: Mutex::default(),
         running: Mutex::default(),
@@ -173,6 +181,10 @@ fn warn(cli: &Cli, decided: &Decided) {
     let without = cli.without_effect();
     if !without.is_empty() {
         say(format_args!("{} without effect: this is the receiving side", without.join(", ")));
+    }
+    if let (Some(permits), true) = (&decided.permits, !cli.allow.is_empty()) {
+        let list = plain(&permits.path().display().to_string());
+        say(format_args!("--allow without effect: {list} says it for each key (allow=...)"));
     }
     // That nothing is encrypted is said in any case.
     let insist = cli.common.insecure_plaintext;
@@ -263,6 +275,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// Of a daemon that does not listen.
+    #[cfg(test)]
+    pub(crate) fn of(settings: Settings) -> Self {
+        Self {
+            lines: None,
+            settings: Mutex::new(settings),
+            listener: Weak::new(),
+            said: Mutex::default(),
+            running: Mutex::default(),
+            changed: Condvar::new(),
+            rates: Mutex::default(),
+        }
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         lock(&self.settings).clone()
     }
@@ -372,16 +398,9 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
-        let settings = Settings { root, quiet: true, permits: list("rate=1M ") };
-        let shared = Shared {
-            lines: None,
-            settings: Mutex::new(settings.clone()),
-            listener: Weak::new(),
-            said: Mutex::default(),
-            running: Mutex::default(),
-            changed: Condvar::new(),
-            rates: Mutex::default(),
-        };
+        let permits = list("rate=1M ");
+        let settings = Settings { root, quiet: true, permits, allow: BTreeSet::new() };
+        let shared = Shared::of(settings.clone());
         let first = shared.rate(key, Some(1_000_000));
         for (options, bits) in
             [("rate=2M ", Some(2_000_000)), ("", None), ("rate=3M ", Some(3_000_000))]

@@ -3,23 +3,30 @@
 use crate::report::{self, Line};
 use crate::serve::{Settings, Shared};
 use crate::trust::{self, Refused};
+use mcp_cli::rights::Right;
 use mcp_cli::say::plain;
 use mcp_keys::Permit;
+use std::collections::BTreeSet;
 use std::time::Instant;
 use tcpxm::api::Receiver;
 use tcpxm::stats::Foreign;
 use tcpxm::trust::PublicKey;
 use transfer::destination::Root;
-use transfer::limits::Limits;
+use transfer::limits::{Allow, Limits};
 
-/// Where a sender's files go, and within which limits.
-fn allow(
+/// What these rights are to a copy.
+fn allowed(rights: &BTreeSet<Right>) -> Allow {
+    Allow { owner: rights.contains(&Right::Owner), setuid: rights.contains(&Right::Setuid) }
+}
+
+/// Where a sender's files go, and within which limits: without an entry of its own those that `others` have.
+fn within(
     permit: Option<(PublicKey, Permit)>,
-    root: Root,
+    (root, others): (Root, &BTreeSet<Right>),
     shared: &Shared,
 ) -> Result<(Root, Limits), Refused> {
-    let Some((key, Permit { root: own, rate, size, .. })) = permit else {
-        return Ok((root, Limits::default()));
+    let Some((key, Permit { root: own, rate, size, allow, .. })) = permit else {
+        return Ok((root, Limits { allow: allowed(others), ..Limits::default() }));
     };
     let root = match own {
         None => root,
@@ -28,17 +35,17 @@ fn allow(
             there: format!("cannot receive into the folder of this key: {error}"),
         })?,
     };
-    Ok((root, Limits { size, rate: Some(shared.rate(key, rate)) }))
+    Ok((root, Limits { size, rate: Some(shared.rate(key, rate)), allow: allowed(&allow) }))
 }
 
 /// Receives the session's file and says what became of it.
 pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
     let (peer, begin) = (receiver.peer(), Instant::now());
-    let Settings { root, permits, .. } = shared.settings();
-    let allowed =
-        trust::permit(receiver, permits.as_deref()).and_then(|permit| allow(permit, root, shared));
-    let (root, limits) = match allowed {
-        Ok(allowed) => allowed,
+    let Settings { root, permits, allow, .. } = shared.settings();
+    let limits = trust::permit(receiver, permits.as_deref())
+        .and_then(|permit| within(permit, (root, &allow), shared));
+    let (root, limits) = match limits {
+        Ok(limits) => limits,
         Err(Refused { here, there }) => {
             report::say(format_args!("session from {peer} refused: {}", plain(&here)));
             let _ = receiver.close(Err(there)); // it may be gone
@@ -71,6 +78,48 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
         }
         if let Err(reason) = &received.confirmed {
             report::say(format_args!("{peer} may not know that it has arrived: {reason}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcp_keys::AuthorizedKeys;
+    use std::path::Path;
+    use std::sync::Arc;
+    use tcpxm::trust::Identity;
+
+    #[test]
+    fn an_entry_of_its_own_says_what_a_sender_may_ask_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let key = Identity::generate([1; 64]).public();
+        let none = BTreeSet::new();
+        let both = BTreeSet::from([Right::Owner, Right::Setuid]);
+        for (options, owner, setuid) in [
+            ("", false, false),
+            ("allow=owner ", true, false),
+            ("allow=setuid ", false, true),
+            ("size=1,allow=owner,setuid ", true, true),
+        ] {
+            let text = format!("{options}{key}");
+            let list = AuthorizedKeys::parse(Path::new("list"), text.as_bytes()).unwrap();
+            let permit = list.keys().next().map(|(key, permit)| (*key, permit.clone()));
+            let settings = Settings {
+                root: root.clone(),
+                quiet: true,
+                permits: Some(Arc::new(list)),
+                allow: both.clone(),
+            };
+            let shared = Shared::of(settings);
+            // What others may is not for who has an entry.
+            let (_, limits) = within(permit, (root.clone(), &both), &shared).unwrap();
+            assert_eq!(limits.allow, Allow { owner, setuid }, "{options}");
+            for (others, may) in [(&none, false), (&both, true)] {
+                let (_, limits) = within(None, (root.clone(), others), &shared).unwrap();
+                assert_eq!(limits.allow, Allow { owner: may, setuid: may });
+            }
         }
     }
 }

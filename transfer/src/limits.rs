@@ -12,6 +12,17 @@ pub struct Limits {
     /// Most that is taken of the sender's bytes; the same for all sessions that share it. `None`: as much as
     /// comes, and nobody can change that while the session runs.
     pub rate: Option<Arc<Rate>>,
+    /// What the sender may ask for beside bytes; by default nothing.
+    pub allow: Allow,
+}
+
+/// What a sender may ask for beside bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allow {
+    /// To say which user and group files belong to.
+    pub owner: bool,
+    /// To set the bits setuid and setgid.
+    pub setuid: bool,
 }
 
 /// A rate that sessions share: all of them together take no more. It may be without a limit at first, and get

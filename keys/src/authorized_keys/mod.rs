@@ -7,7 +7,8 @@
 //! - `rate=900M`: bits per second, of all its sessions together,
 //! - `size=10G`: bytes a session may have,
 //! - `expiry="2027-01-31"`: from the beginning of that day (UTC), or from a time as RFC 3339 has
-//!   it, the key is not taken any more.
+//!   it, the key is not taken any more,
+//! - `allow=owner,setuid`: what this key may ask for beside bytes; without it nothing.
 //!
 //! One line with a fault and nothing of the file holds: a limit that was left out by mistake would
 //! be a right that was given by mistake.
@@ -21,8 +22,9 @@ use crate::lines::{Fault, LineFault, List};
 use crate::places::Environment;
 use crate::private::{self, MAX_LIST, ReadError, Rule};
 use crate::quote::quoted;
+use mcp_cli::rights::Right;
 use options::Options;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tcpxm::trust::{PublicKey, not_authorized};
@@ -99,6 +101,8 @@ pub struct Permit {
     pub size: Option<u64>,
     /// From then on it may nothing.
     pub expiry: Option<SystemTime>,
+    /// What it may ask for beside bytes; what is not here is not allowed.
+    pub allow: BTreeSet<Right>,
     /// What stands behind the key: `user@host`, by custom.
     pub comment: String,
     /// Its line in the file, counted from 1.
@@ -192,9 +196,10 @@ fn parse_line(text: &str, line: usize) -> Result<(PublicKey, Permit), Fault> {
     let key_at = text.len() - behind.len();
     let (key, comment) = text.split_at(key_at + end_of_word(behind));
     let key = key.parse()?;
-    let Options { root, rate, size, expiry } = options;
+    let Options { root, rate, size, expiry, allow } = options;
+    let allow = allow.unwrap_or_default();
     let comment = comment.trim_ascii().to_owned();
-    Ok((key, Permit { root, rate, size, expiry, comment, line }))
+    Ok((key, Permit { root, rate, size, expiry, allow, comment, line }))
 }
 
 #[cfg(test)]

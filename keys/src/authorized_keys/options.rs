@@ -1,13 +1,15 @@
 //! The options before a key, with commas between them and values in quotes, as sshd has them.
 
 use super::expiry;
+use mcp_cli::rights::{Right, rights};
 use mcp_cli::values;
+use std::collections::BTreeSet;
 use std::path::{Component, PathBuf};
 use std::time::SystemTime;
 use thiserror::Error;
 
 /// The options there are, for messages.
-const KNOWN: &str = "root, rate, size and expiry";
+const KNOWN: &str = "root, rate, size, expiry and allow";
 
 /// What is wrong with a line's options.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -44,6 +46,7 @@ pub(super) struct Options {
     pub(super) rate: Option<u64>,
     pub(super) size: Option<u64>,
     pub(super) expiry: Option<SystemTime>,
+    pub(super) allow: Option<BTreeSet<Right>>,
 }
 
 /// Reads the options at the start of a line, and gives the rest, which begins with a blank.
@@ -73,8 +76,9 @@ pub(super) fn split(line: &str) -> Result<(Options, &str), OptionFault> {
 /// The value at the start of a text, and what is behind it: a comma, a blank, or nothing.
 fn value<'a>(name: &str, text: &'a str) -> Result<(String, &'a str), OptionFault> {
     let Some(quotation) = text.strip_prefix('"') else {
-        let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
-        return Ok((text[..end].to_owned(), &text[end..]));
+        let end = if name.eq_ignore_ascii_case("allow") { end_of_rights } else { end_of_word };
+        let (value, behind) = text.split_at(end(text));
+        return Ok((value.to_owned(), behind));
     };
     let mut value = String::new();
     let mut chars = quotation.char_indices().peekable();
@@ -95,6 +99,21 @@ fn value<'a>(name: &str, text: &'a str) -> Result<(String, &'a str), OptionFault
     Err(OptionFault::Unquoted(name.to_owned()))
 }
 
+fn end_of_word(text: &str) -> usize {
+    text.find([',', ' ', '\t']).unwrap_or(text.len())
+}
+
+/// Between rights a comma belongs to the value also without quotes: none of them is an option's name.
+fn end_of_rights(text: &str) -> usize {
+    let mut end = end_of_word(text);
+    while let Some(next) = text[end..].strip_prefix(',')
+        && Right::is_name(&next[..end_of_word(next)])
+    {
+        end += 1 + end_of_word(next);
+    }
+    end
+}
+
 impl Options {
     /// Takes one option. As with sshd, capital letters in its name make no difference.
     fn set(&mut self, name: &str, value: Option<String>) -> Result<(), OptionFault> {
@@ -108,6 +127,7 @@ impl Options {
             "rate" => put(&mut self.rate, "rate", value()?, values::rate)?,
             "size" => put(&mut self.size, "size", value()?, values::size)?,
             "expiry" => put(&mut self.expiry, "expiry", value()?, expiry::parse)?,
+            "allow" => put(&mut self.allow, "allow", value()?, rights)?,
             "command" => return Err(OptionFault::Reserved(lower)),
             _ => return Err(OptionFault::Unknown(name.to_owned())),
         };
@@ -168,6 +188,37 @@ mod tests {
     }
 
     #[test]
+    fn rights_stand_in_quotes_or_alone() {
+        for (line, allowed, rest) in [
+            ("allow=owner k", &[Right::Owner][..], " k"),
+            ("allow=owner,setuid k", &[Right::Owner, Right::Setuid], " k"),
+            (r#"allow="setuid,owner" k"#, &[Right::Owner, Right::Setuid], " k"),
+            ("size=1,Allow=setuid,owner,root=/r,rate=1M k", &[Right::Owner, Right::Setuid], " k"),
+            ("allow=owner", &[Right::Owner], ""),
+        ] {
+            let (options, behind) = split(line).unwrap();
+            assert_eq!(
+                options.allow.as_ref().unwrap(),
+                &allowed.iter().copied().collect(),
+                "{line}"
+            );
+            assert_eq!((behind, options.root.is_some()), (rest, line.contains("root")), "{line}");
+        }
+        let why = |line| split(line).unwrap_err().to_string();
+        let reserved = "delete is reserved, and cannot be allowed yet: there are owner and setuid";
+        assert_eq!(why("allow=owner,delete k"), format!(r#"allow="owner,delete": {reserved}"#));
+        assert!(why("allow=all k").starts_with(r#"allow="all": there is nothing called "all""#));
+        assert!(why(r#"allow="owner,x" k"#).ends_with("to allow: there are owner and setuid"));
+        // What is no right is an option, and none that there is.
+        assert_eq!(split("allow=owner,x k").unwrap_err(), OptionFault::Unknown("x".to_owned()));
+        assert_eq!(split("allow k").unwrap_err(), OptionFault::NoValue("allow".to_owned()));
+        assert_eq!(
+            split("allow=owner,allow=setuid k").unwrap_err(),
+            OptionFault::Twice("allow".to_owned())
+        );
+    }
+
+    #[test]
     fn faults_are_named() {
         let of = str::to_owned;
         for (line, fault) in [
@@ -207,7 +258,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(
             text in ".{0,40}",
-            near in "(root|rate|size|expiry)[=\",\\\\ a/1M]{0,20}",
+            near in "(root|rate|size|expiry|allow)[=\",\\\\ a/1M]{0,20}",
         ) {
             let _ = split(&text);
             if let Ok((_, rest)) = split(&near) {

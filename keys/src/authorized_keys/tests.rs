@@ -21,7 +21,7 @@ fn parse(text: &str) -> Result<AuthorizedKeys, AuthorizedKeysError> {
 fn each_key_may_what_its_line_says() {
     let text = format!(
         "# who may send\r\n\n{} ann@here, since 2026\n\
-         root=\"/srv/b b\",rate=900M,size=10G,expiry=\"2027-01-31\" \t {}\n",
+         root=\"/srv/b b\",rate=900M,size=10G,allow=owner,expiry=\"2027-01-31\" \t {}\n",
         key(1),
         key(2).to_string().replace(' ', "\t  "),
     );
@@ -32,6 +32,7 @@ fn each_key_may_what_its_line_says() {
         rate: None,
         size: None,
         expiry: None,
+        allow: BTreeSet::new(),
         comment: "ann@here, since 2026".to_owned(),
         line: 3,
     };
@@ -41,6 +42,7 @@ fn each_key_may_what_its_line_says() {
         rate: Some(900_000_000),
         size: Some(10_000_000_000),
         expiry: Some(now + Duration::from_secs(1)),
+        allow: [Right::Owner].into(),
         comment: String::new(),
         line: 4,
     };

@@ -99,7 +99,7 @@ fn what_does_not_hold_is_said() {
     assert_eq!(
         why(List::Authorized, b"rot=/a\n"),
         format!(
-            "{PATH}:1: there is no option \"rot\": there are root, rate, size and expiry; a key begins with \
+            "{PATH}:1: there is no option \"rot\": there are root, rate, size, expiry and allow; a key begins with \
              mcp-ed25519: no key of this file is taken until that line is right"
         )
     );

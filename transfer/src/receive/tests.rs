@@ -263,7 +263,7 @@ fn who_waits_for_its_rate_hears_of_the_end_and_of_what_is_said() {
         // Another session has just taken 20 bytes, at a byte a second: so long this one waits for its turn.
         let rate = Arc::new(Rate::new(Some(8)));
         rate.took(20, Instant::now());
-        let limits = Limits { size: None, rate: Some(rate) };
+        let limits = Limits { rate: Some(rate), ..Limits::default() };
         let begin = Instant::now();
         let failure = receive_over(&fake, (&Root::open(dir.path()).unwrap(), limits)).unwrap_err();
         assert!(failure.to_string().contains(why), "{failure}");

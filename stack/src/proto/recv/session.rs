@@ -526,7 +526,7 @@ impl Receiving {
                 if self.verdict_given {
                     self.conn.drop_dead();
                 } else {
-                    self.conn.abort("nothing was heard of this end"); // should it still be there
+                    self.conn.abort("it heard nothing from this host for too long"); // should it still be there
                 }
                 self.end(reason);
             }

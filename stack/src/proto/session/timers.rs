@@ -112,7 +112,7 @@ impl Session {
             Err(reason) => {
                 let reason = m.take_stranger().unwrap_or(reason);
                 if m.outcome().is_none() {
-                    m.conn_mut().abort("nothing was heard of this end"); // should it still be there
+                    m.conn_mut().abort("it heard nothing from this host for too long"); // should it still be there
                 } else {
                     m.conn_mut().drop_dead();
                 }

@@ -1,0 +1,64 @@
+//! A copy from its options on: what is wrong before anything is sent ends it here, with a word for people
+//! and with `--json` an object for programs.
+
+use crate::args;
+use crate::copy;
+use crate::hosts::Target;
+use crate::plan::{PlanError, plan};
+use crate::retry;
+use crate::say::say;
+use crate::table::{self, Summary};
+use crate::trust::{self, TrustError};
+use anyhow::Result;
+use mcp_cli::say::plain;
+use mcp_cli::{Common, Exit};
+use std::io;
+use std::sync::Arc;
+
+/// Runs a copy.
+pub(crate) fn run(options: &args::Copy) -> Exit {
+    let common = &options.common;
+    let ground = match trust::ground(options) {
+        Ok(ground) => Arc::new(ground),
+        Err(error) => {
+            let exit = match error {
+                TrustError::Usage(_) => Exit::Usage,
+                TrustError::Here(_) => Exit::Failed,
+            };
+            return failed(exit, &error.to_string(), &[], common);
+        }
+    };
+    let plan = match plan(options) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let exit = match error {
+                PlanError::Usage(_) => Exit::Usage,
+                PlanError::Here(_) => Exit::Failed,
+            };
+            return failed(exit, &error.to_string(), &[], common);
+        }
+    };
+    let targets = plan.targets.clone();
+    let done = retry::begin(options, &targets).and_then(|()| copy::run(options, (plan, ground)));
+    done.unwrap_or_else(|error| {
+        retry::all(options, &targets);
+        failed(Exit::Failed, &format!("{error:#}"), &targets, common)
+    })
+}
+
+/// The end of what has no results: with `--json` a summary alone, of which none of these hosts has anything.
+pub(crate) fn failed(exit: Exit, why: &str, targets: &[Target], common: &Common) -> Exit {
+    say(plain(why));
+    if common.json {
+        let hosts: Vec<_> = targets.iter().map(|target| target.text.as_str()).collect();
+        let summary = Summary::without_results(&hosts, why);
+        // Whoever has closed the pipe has heard it on standard error.
+        let _ = table::show(&mut io::stdout().lock(), &[], &summary, common);
+    }
+    exit
+}
+
+/// The same for what returns an error.
+pub(crate) fn ended(done: Result<Exit>, common: &Common) -> Exit {
+    done.unwrap_or_else(|error| failed(Exit::Failed, &format!("{error:#}"), &[], common))
+}
