@@ -79,6 +79,14 @@ impl Level {
                         Err(_) => level.failed += 1,
                     }
                 }
+                // A link cannot be locked. Who is making one makes another if it is gone.
+                FileType::Symlink if is_ours(name) => {
+                    match unlinkat(&level.fd, name, AtFlags::empty()) {
+                        Ok(()) => level.removed += 1,
+                        Err(Errno::NOENT) => {}
+                        Err(_) => level.failed += 1,
+                    }
+                }
                 _ => {}
             }
         }

@@ -92,7 +92,7 @@ impl Beneath {
 
 /// Accepts plain names only, by the rules of [`crate::destination`].
 pub fn plain_name(name: &[u8]) -> Result<&OsStr, PlaceError> {
-    destination::plain_name(name).map_err(|error| of_name(name, error))
+    destination::plain_name(name).map_err(|error| of_name(name, &error))
 }
 
 fn names(path: &[u8]) -> Result<Vec<&OsStr>, PlaceError> {

@@ -27,6 +27,9 @@ pub const MAX_FOLDERS: usize = 128;
 /// Owner's permissions that are needed for working in a directory (`S_IWUSR`, `S_IXUSR`).
 const WORK: u32 = 0o300;
 
+/// Takes the path of a directory, and what of it was left out or failed.
+pub type Tell<'a> = dyn FnMut(&[u8], Result<Vec<NotCarried>, PlaceError>) + 'a;
+
 /// An open directory of the tree.
 #[derive(Debug)]
 pub struct Folder {
@@ -183,17 +186,11 @@ impl Dirs {
     }
 
     /// Sets what was told of all directories. `told` gets the path of each, and what was left out or failed.
-    pub fn finish(
-        mut self,
-        told: &mut dyn FnMut(&[u8], Result<Vec<NotCarried>, PlaceError>),
-    ) -> Result<(), PlaceError> {
+    pub fn finish(mut self, told: &mut Tell<'_>) -> Result<(), PlaceError> {
         self.replay(told)
     }
 
-    fn replay(
-        &mut self,
-        told: &mut dyn FnMut(&[u8], Result<Vec<NotCarried>, PlaceError>),
-    ) -> Result<(), PlaceError> {
+    fn replay(&mut self, told: &mut Tell<'_>) -> Result<(), PlaceError> {
         let mut first = Ok(());
         while !self.stack.is_empty() {
             first = first.and(self.leave());

@@ -79,7 +79,7 @@ pub(super) fn what(kind: FileType) -> &'static str {
 }
 
 /// Of a name that was refused by the rules that a single file's name is held to.
-pub(super) fn of_name(name: &[u8], error: SinkError) -> PlaceError {
+pub(super) fn of_name(name: &[u8], error: &SinkError) -> PlaceError {
     let why = match error {
         SinkError::Name { why, .. } => why,
         _ => "it is no plain name",

@@ -211,7 +211,7 @@ pub fn apply_to_link(
             }
             Step::Times(mtime, atime) => {
                 utimensat(folder, name, &stamps(mtime, atime), nofollow)
-                    .map_err(|e| PlaceError::system("set the times of", path, e))?
+                    .map_err(|e| PlaceError::system("set the times of", path, e))?;
             }
             Step::Chmod(_) => {} // a link has no mode
         }

@@ -28,13 +28,12 @@ const TRIES: usize = 8;
 pub(super) fn temporary_name() -> Result<OsString, std::io::Error> {
     static FIRST: OnceLock<u64> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let first = match FIRST.get() {
-        Some(first) => *first,
-        None => {
-            let mut random = [0; 8];
-            getrandom::fill(&mut random).map_err(std::io::Error::other)?;
-            *FIRST.get_or_init(|| u64::from_be_bytes(random))
-        }
+    let first = if let Some(first) = FIRST.get() {
+        *first
+    } else {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        *FIRST.get_or_init(|| u64::from_be_bytes(random))
     };
     let number = first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
     Ok(OsString::from(format!(".mcp-{}-{number:016x}.part", std::process::id())))
@@ -89,7 +88,7 @@ pub struct Temporary {
 
 impl Temporary {
     /// Creates it in a folder, readable by nobody else.
-    pub fn create(folder: Arc<Folder>) -> Result<Self, PlaceError> {
+    pub fn create(folder: &Arc<Folder>) -> Result<Self, PlaceError> {
         let failed =
             |cause: std::io::Error| PlaceError::system("create a file in", folder.shown(), cause);
         let flags =
@@ -178,16 +177,16 @@ fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError
 fn make(
     folder: &Folder,
     name: &OsStr,
-    make: impl Fn(&OsStr) -> Result<(), Errno>,
+    create: impl Fn(&OsStr) -> Result<(), Errno>,
 ) -> Result<(), MakeError> {
-    match make(name) {
+    match create(name) {
         Err(Errno::EXIST) => {}
         made => return made.map_err(MakeError::Made),
     }
     let path = folder.shown().join(name);
     for _ in 0..TRIES {
         let temporary = temporary_name().map_err(|e| PlaceError::system("name", &path, e))?;
-        match make(&temporary) {
+        match create(&temporary) {
             Err(Errno::EXIST) => continue,
             made => made.map_err(MakeError::Made)?,
         }
@@ -277,7 +276,7 @@ pub(super) fn copy(
     let failed = |cause: std::io::Error| PlaceError::system("copy to", &path, cause);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let from = openat(parent, first, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
-    let made = Temporary::create(folder.clone())?;
+    let made = Temporary::create(folder)?;
     let mut from = File::from(from);
     let stat = fstat(&from).map_err(|e| failed(e.into()))?;
     let mut file = made.file();
