@@ -16,7 +16,7 @@ const PREFIX: &str = "MCP";
 /// for all hosts of a group, @* for all that are in one. PATH is below
 /// the folder that the host's daemon receives into, also with a slash before it; a trailing slash
 /// means into that folder. Another port than the daemon's stands between two colons: HOST:PORT:PATH.
-/// A comma separates hosts as a blank does; one that belongs to a path is written \\,. There are no
+/// A comma separates hosts as a blank does; one that belongs to a path is written \,. There are no
 /// users: files belong to the user that the daemon runs as.
 #[derive(Debug, Parser)]
 #[command(

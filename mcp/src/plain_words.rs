@@ -14,11 +14,16 @@ pub(crate) fn way(mode: &'static str) -> &'static str {
 /// What happens at that moment.
 pub(crate) fn now(mode: Mode) -> &'static str {
     match mode {
-        Mode::Trial => "by unicast, while the group is tried",
+        Mode::Trial => "by unicast, trying the group",
         Mode::Multicast => "by multicast",
         Mode::Unicast => "by unicast",
         Mode::Gone => "no longer served",
     }
+}
+
+/// What it is from a moment on; why, which is told beside it, says that the group is tried.
+pub(crate) fn from_then(mode: Mode) -> &'static str {
+    if mode == Mode::Trial { now(Mode::Unicast) } else { now(mode) }
 }
 
 #[cfg(test)]
@@ -28,7 +33,7 @@ mod tests {
     #[test]
     fn no_mode_is_told_by_what_only_the_transport_calls_it() {
         for mode in [Mode::Trial, Mode::Multicast, Mode::Unicast, Mode::Gone] {
-            for words in [way(mode.name()), now(mode)] {
+            for words in [way(mode.name()), now(mode), from_then(mode)] {
                 assert!(!words.contains("trial") && !words.contains("gone"), "{words}");
             }
         }

@@ -184,7 +184,7 @@ fn describe(report: &MemberReport, len: u64, why: &dyn Fn(&Reason) -> String) ->
 
 /// A change of a host's mode, with its time and reason.
 fn describe_change(change: &Transition) -> String {
-    let (mode, seconds) = (plain_words::now(change.mode), change.at.as_secs_f64());
+    let (mode, seconds) = (plain_words::from_then(change.mode), change.at.as_secs_f64());
     format!("{mode} after {seconds:.3} seconds: {}", change.why)
 }
 

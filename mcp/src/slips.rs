@@ -41,7 +41,7 @@ pub(crate) fn second_source(
     let sources: Vec<_> =
         sources.iter().map(|path| format!("-s {}", name(path.as_os_str()))).collect();
     Some(format!(
-        "{word} is a file or folder here, and no host of that name is found: several sources take -s each: \\
+        "{word} is a file or folder here, and no host of that name is found: several sources take -s each: \
          mcp {} -s {word} HOST...; if it is a host, write {word}:",
         sources.join(" "),
         word = name(word),

@@ -12,7 +12,11 @@ fn what_means_something_else_elsewhere_is_answered_and_nothing_is_sent() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["file", "root@127.0.0.2:x", &host], 2, "there are no users here"),
         (&["file", &host, "-x", "root@h"], 2, "write h"),
-        (&["file", "other", &host], 2, "mcp -s file -s other HOST..."),
+        (
+            &["file", "other", &host],
+            2,
+            "several sources take -s each: mcp -s file -s other HOST...",
+        ),
         (&["file", "./other", &host], 2, "several sources take -s each"),
         (&["file", &host, "."], 2, ". is a file or folder here"),
         (&["-s", "file", "other", &host], 2, "if it is a host, write other:"),
@@ -23,7 +27,8 @@ fn what_means_something_else_elsewhere_is_answered_and_nothing_is_sent() {
         let output = mcp(&path).args(*args).output().unwrap();
         assert_eq!(output.status.code(), Some(*code), "{args:?}: {}", messages(&output));
         assert!(messages(&output).contains(what), "{args:?}: {}", messages(&output));
-        assert!(output.stdout.is_empty());
+        assert_eq!(messages(&output).lines().count(), 1, "{}", messages(&output));
+        assert!(!messages(&output).contains('\\') && output.stdout.is_empty());
     }
     assert_eq!(receiver.has(), [""; 0]);
 }

@@ -74,10 +74,11 @@ fn a_hangup_reads_the_configuration_again_and_disturbs_no_session() {
     while !daemon.says("sessions are running").contains(" 1 sessions") {
         daemon.signal(Signal::USR1);
     }
-    write(&roots[1], "port = 9000\n");
+    write(&roots[1], "port = 9000\nallow = [\"setuid\", \"owner\"]\n");
     daemon.signal(Signal::HUP);
     let said = daemon.says("read again");
     assert!(said.contains("root") && said.contains("second"), "{said}");
+    assert!(said.contains("allow is owner and setuid"), "{said}");
     let said = daemon.says("restart");
     assert!(said.contains("port"), "{said}");
     assert_eq!(send(daemon.addr, &source, "b", None), None);
