@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use transfer::destination::Root;
-use transfer::receive::{Failure, Received};
+use transfer::receive::{Failure, Taken};
 
 /// Says something on standard error, with the time.
 pub(crate) fn say(what: impl Display) {
@@ -82,7 +82,7 @@ impl Line {
         peer: SocketAddr,
         root: &Root,
         took: Duration,
-        outcome: &Result<Received, Failure>,
+        outcome: &Result<Taken, Failure>,
     ) -> Self {
         let mut line = Self {
             from: peer.to_string(),
@@ -101,7 +101,18 @@ impl Line {
                 line.path = failure.file.as_ref().map(ToString::to_string);
                 line.reason = Some(failure.error.to_string());
             }
-            Ok(received) => {
+            Ok(Taken::Tree(received)) => {
+                line.path = Some(received.shown.to_string());
+                line.bytes = received.report.bytes;
+                line.multicast_bytes = received.arrived.multicast;
+                line.unicast_bytes = received.arrived.unicast;
+                line.repaired_bytes = received.arrived.repaired;
+                match received.report.failed {
+                    0 => line.status = "ok",
+                    failed => line.reason = Some(format!("{failed} entries are not in place")),
+                }
+            }
+            Ok(Taken::File(received)) => {
                 let path = received.path.strip_prefix(root.path()).unwrap_or(&received.path);
                 line.status = "ok";
                 line.path = Some(path.to_string_lossy().into_owned());

@@ -13,6 +13,7 @@ use tcpxm::stats::Foreign;
 use tcpxm::trust::PublicKey;
 use transfer::destination::Root;
 use transfer::limits::{Allow, Limits};
+use transfer::receive::Taken;
 
 /// What these rights are to a copy.
 fn allowed(rights: &BTreeSet<Right>) -> Allow {
@@ -52,7 +53,7 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
             return;
         }
     };
-    let outcome = transfer::receive_file_within(receiver, &root, limits);
+    let outcome = transfer::receive(receiver, &root, limits);
     if let Foreign { count, last: Some(last) } = receiver.foreign() {
         report::say(format_args!(
             "session from {peer}: {count} datagrams to its group came from elsewhere and were dropped, the \
@@ -61,7 +62,15 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
     }
     let line = Line::new(peer, &root, begin.elapsed(), &outcome);
     line.show(shared.lines.as_ref(), shared.settings().quiet);
-    if let Ok(received) = &outcome {
+    let confirmed = match &outcome {
+        Err(_) => return,
+        Ok(Taken::File(received)) => &received.confirmed,
+        Ok(Taken::Tree(received)) => &received.confirmed,
+    };
+    if let Err(reason) = confirmed {
+        report::say(format_args!("{peer} may not know that it has arrived: {reason}"));
+    }
+    if let Ok(Taken::File(received)) = &outcome {
         for unset in received.unset.iter().map(ToString::to_string) {
             if shared.is_new(&unset) {
                 let path = plain(&received.path.display().to_string());
@@ -75,9 +84,6 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
                 "{}: the file is verified, but a power failure may still take its name: {error}",
                 plain(&received.path.display().to_string())
             ));
-        }
-        if let Err(reason) = &received.confirmed {
-            report::say(format_args!("{peer} may not know that it has arrived: {reason}"));
         }
     }
 }

@@ -101,6 +101,11 @@ impl Root {
         &self.path
     }
 
+    /// Another descriptor of it.
+    pub(crate) fn again(&self) -> io::Result<OwnedFd> {
+        self.dir.try_clone()
+    }
+
     pub(crate) fn dir(&self) -> BorrowedFd<'_> {
         (*self.dir).as_fd()
     }
@@ -333,7 +338,7 @@ fn folder_error(folder: &Shown, cause: io::Error) -> SinkError {
 
 /// The process's file mode creation mask, read without changing it (proc(5)); the usual one where
 /// it cannot be read.
-fn umask() -> u32 {
+pub(crate) fn umask() -> u32 {
     let read = || {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;

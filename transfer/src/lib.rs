@@ -20,5 +20,5 @@ pub mod source;
 pub mod sweep;
 pub mod tree;
 
-pub use receive::{receive_file, receive_file_within};
+pub use receive::{receive, receive_file};
 pub use send::send_file;

@@ -1,11 +1,13 @@
-//! Receives one file from a session.
+//! Receives a file or a tree from a session.
 
 use crate::destination::{Root, Shown};
 use crate::limits::{Limits, Rate, Turn};
 use crate::link::Incoming;
-use crate::message::{Decoder, FrameError, ToReceiver, ToSender, encode};
+use crate::message::{Decoder, FrameError, Report, ToReceiver, ToSender, TreeOffer, encode};
 use crate::sink::{FileSink, Finished, SinkError, Unset};
-use crate::tree::sink::TreeSinkError;
+use crate::tree;
+use crate::tree::below::Below;
+use crate::tree::sink::{TreeSink, TreeSinkError};
 use blake3::Hash;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -45,6 +47,9 @@ pub enum ReceiveError {
     /// Its messages can be read but make no sense.
     #[error("protocol violation: {0}")]
     Protocol(&'static str),
+    /// The tree has no place here.
+    #[error("{0}")]
+    Refused(String),
     /// The tree cannot be received any further.
     #[error(transparent)]
     Tree(#[from] TreeSinkError),
@@ -110,29 +115,59 @@ pub struct Received {
 /// may not be). The file appears under its name whole or not at
 /// all. Every failure is told to the sender in its own words.
 pub fn receive_file(receiver: &Receiver, root: &Root) -> Result<Received, Failure> {
-    receive_over(receiver, (root, Limits::default()))
+    match receive_over(receiver, (root, Limits::default()))? {
+        Taken::File(received) => Ok(received),
+        Taken::Tree(_) => Err(Failure { file: None, error: ReceiveError::Protocol(NO_FILE) }),
+    }
 }
 
-/// The same within limits: a longer file is refused, and no more is taken at a time than the rate allows.
-pub fn receive_file_within(
-    receiver: &Receiver,
-    root: &Root,
-    limits: Limits,
-) -> Result<Received, Failure> {
+/// What is said where a file was to come.
+const NO_FILE: &str = "a tree came where a file was to come";
+
+/// What was received.
+#[derive(Debug)]
+pub enum Taken {
+    /// A file.
+    File(Received),
+    /// A tree.
+    Tree(ReceivedTree),
+}
+
+/// A tree that was received; some of its entries may have failed.
+#[derive(Debug)]
+pub struct ReceivedTree {
+    /// Where it went, relative to the root.
+    pub shown: Shown,
+    /// What became of its entries.
+    pub report: Report,
+    /// How its bytes came.
+    pub arrived: Arrived,
+    /// Whether the sender has heard the verdict; if not, why. The tree is here all the same.
+    pub confirmed: Result<(), Reason>,
+}
+
+/// A file or a tree, whichever is offered, within limits: a longer file is refused, and no more is taken at a time
+/// than the rate allows.
+pub fn receive(receiver: &Receiver, root: &Root, limits: Limits) -> Result<Taken, Failure> {
     receive_over(receiver, (root, limits))
 }
 
-fn receive_over<R: Incoming>(receiver: &R, below: (&Root, Limits)) -> Result<Received, Failure> {
+fn receive_over<R: Incoming>(receiver: &R, below: (&Root, Limits)) -> Result<Taken, Failure> {
     let mut file = None;
     let taken = hear(receiver.control())
         .map_err(ReceiveError::Thread)
         .and_then(|messages| take(receiver, &messages, below, &mut file));
     match taken {
-        Ok((len, finished)) => {
+        Ok(Took::Tree(shown, report)) => {
+            let confirmed = receiver.close(Ok(()));
+            let arrived = receiver.arrived();
+            Ok(Taken::Tree(ReceivedTree { shown, report, arrived, confirmed }))
+        }
+        Ok(Took::File(len, finished)) => {
             let Finished { digest, path, undurable, unset } = finished;
             let confirmed = receiver.close(Ok(()));
             let arrived = receiver.arrived();
-            Ok(Received { path, len, digest, undurable, unset, arrived, confirmed })
+            Ok(Taken::File(Received { path, len, digest, undurable, unset, arrived, confirmed }))
         }
         Err(error) => {
             // The sender may be gone, and then has nothing to hear.
@@ -178,17 +213,62 @@ fn ended_early() -> ReceiveError {
     ReceiveError::Session(io::Error::new(io::ErrorKind::UnexpectedEof, text))
 }
 
-/// Everything up to the file under its name.
+/// What was taken, before the verdict.
+enum Took {
+    File(u64, Finished),
+    Tree(Shown, Report),
+}
+
+/// Everything up to the verdict.
 fn take<R: Incoming>(
     receiver: &R,
     messages: &mpsc::Receiver<Heard>,
     (root, limits): (&Root, Limits),
     file: &mut Option<Shown>,
-) -> Result<(u64, Finished), ReceiveError> {
-    let ToReceiver::Offer { name, len, to } = next(messages, "what it sends")? else {
-        return Err(ReceiveError::Protocol("the first message is not an offer"));
+) -> Result<Took, ReceiveError> {
+    match next(messages, "what it sends")? {
+        ToReceiver::Offer { name, len, to } => {
+            *file = Some(Shown::asked(&to, &name));
+            take_file(receiver, messages, (root, limits), (name, len, to), file)
+        }
+        ToReceiver::Tree(offer) => {
+            let shown = Shown::asked(&offer.to, b"");
+            *file = Some(shown.clone());
+            let report = take_tree(receiver, messages, (root, &limits), &offer)?;
+            Ok(Took::Tree(shown, report))
+        }
+        _ => Err(ReceiveError::Protocol("the first message is not an offer")),
+    }
+}
+
+/// Everything up to all entries in place, but for those that failed.
+fn take_tree<R: Incoming>(
+    receiver: &R,
+    messages: &mpsc::Receiver<Heard>,
+    (root, limits): (&Root, &Limits),
+    offer: &TreeOffer,
+) -> Result<Report, ReceiveError> {
+    let mut control = receiver.control();
+    let below = match Below::new(root, offer, limits) {
+        Ok(below) => below,
+        Err(why) => {
+            let refused = answer(&mut control, &ToSender::Refuse(why.clone()));
+            return Err(refused.err().unwrap_or(ReceiveError::Refused(why)));
+        }
     };
-    *file = Some(Shown::asked(&to, &name));
+    answer(&mut control, &ToSender::Ready)?;
+    let mut sink = TreeSink::new(below, root.path().to_owned());
+    tree::receive::take(receiver, messages, &mut sink, limits)
+}
+
+/// Everything up to the file under its name.
+fn take_file<R: Incoming>(
+    receiver: &R,
+    messages: &mpsc::Receiver<Heard>,
+    (root, limits): (&Root, Limits),
+    (name, len, to): (Vec<u8>, u64, Vec<u8>),
+    file: &mut Option<Shown>,
+) -> Result<Took, ReceiveError> {
     let mut control = receiver.control();
     if let Some(limit) = limits.size.filter(|limit| len > *limit) {
         let error = ReceiveError::TooLong { len, limit };
@@ -242,7 +322,7 @@ fn take<R: Incoming>(
     };
     // Syncing may take its time: who has given up meanwhile was told that nothing has changed here.
     let wanted = || receiver.over().map_or(Ok(()), |reason| Err(reason.to_string()));
-    Ok((len, file.sink.finish_if(digest, wanted)?))
+    Ok(Took::File(len, file.sink.finish_if(digest, wanted)?))
 }
 
 /// Waits until a session may read on at its rate. `hear` waits for so long at most, and less where the sender

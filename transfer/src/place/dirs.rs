@@ -39,6 +39,12 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// Opens one again, by its path from the root; `new`: it was created for this tree.
+    pub fn open(beneath: &Beneath, path: &[u8], new: bool) -> Result<Self, PlaceError> {
+        let fd = beneath.open(path, FOLDER, Mode::empty())?;
+        Ok(Self { fd, shown: shown(path), new })
+    }
+
     /// What entries are created relative to.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

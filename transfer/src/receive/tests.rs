@@ -166,6 +166,7 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
         let fake = Fake::new(backwards(&data), Ok(len), said(&honest(&data)));
         let received =
             receive_over(&fake, (&Root::open(dir.path()).unwrap(), Limits::default())).unwrap();
+        let Taken::File(received) = received else { panic!("{received:?}") };
         assert_eq!((received.digest, received.len), (blake3::hash(&data), len));
         assert_eq!((received.arrived.multicast, &received.path), (5, &dir.path().join("out")));
         assert!(fs::read(received.path).unwrap() == data);

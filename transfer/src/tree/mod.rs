@@ -1,5 +1,6 @@
 //! Trees of files: what a sender reads of them, what it says of them, and what a receiver makes of that.
 
+pub(crate) mod below;
 mod board;
 pub mod entry;
 pub mod files;
@@ -10,7 +11,7 @@ pub mod lister;
 pub mod manifest;
 pub mod outline;
 
-mod receive;
+pub(crate) mod receive;
 pub mod scan;
 pub mod send;
 pub mod sink;

@@ -104,7 +104,9 @@ impl<R: Incoming, G: Ground> Taker<'_, R, G> {
             ToReceiver::End { entries, blocks } => self.sink.end(entries, blocks)?,
             ToReceiver::Tree(_) => return Err(ReceiveError::Protocol("a second offer")),
             _ => {
-                return Err(ReceiveError::Protocol("a message of a file, where a tree was offered"));
+                return Err(ReceiveError::Protocol(
+                    "a message of a file, where a tree was offered",
+                ));
             }
         }
         Ok(true)

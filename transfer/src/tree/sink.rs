@@ -255,12 +255,7 @@ impl<G: Ground> TreeSink<G> {
         self.progress.is_ended() && self.regions.is_empty()
     }
 
-    /// Whether the last part has been read.
-    pub(crate) fn is_listed(&self) -> bool {
-        self.progress.is_listed()
-    }
-
-    /// The sender says how long the list was, which the last part must have shown.
+    /// The sender says how long the list was.
     pub(crate) fn end(&mut self, entries: u64, blocks: u64) -> Result<(), TreeSinkError> {
         self.progress.end(entries, blocks)
     }

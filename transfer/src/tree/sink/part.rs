@@ -24,6 +24,8 @@ pub(super) struct Progress {
     data: Option<(u64, u64)>,
     entries: u64,
     last: bool,
+    /// How long the list is, as the sender says.
+    announced: Option<(u64, u64)>,
     ended: bool,
     /// Folders on the way that are not in place: what they hold is not either.
     lost: u32,
@@ -62,16 +64,21 @@ impl Progress {
         self.data.map_or(0, |(data, count)| data + count)
     }
 
-    pub(super) fn is_listed(&self) -> bool {
-        self.last
-    }
-
     pub(super) fn is_ended(&self) -> bool {
         self.ended
     }
 
+    /// The sender says how long the list was: the last part, which may be on its way still, must show the same.
     pub(super) fn end(&mut self, entries: u64, blocks: u64) -> Result<(), TreeSinkError> {
-        if !self.last || self.entries != entries || self.known() != blocks {
+        if self.announced.replace((entries, blocks)).is_some() {
+            return Err(TreeSinkError::Protocol("a second end of the list"));
+        }
+        self.check_end()
+    }
+
+    fn check_end(&mut self) -> Result<(), TreeSinkError> {
+        let Some(announced) = self.announced.filter(|_| self.last) else { return Ok(()) };
+        if announced != (self.entries, self.known()) {
             return Err(TreeSinkError::Protocol("an end that is not where the list ended"));
         }
         self.ended = true;
@@ -136,8 +143,10 @@ impl<G: Ground> TreeSink<G> {
         self.progress.data = Some((data, end - data));
         self.progress.read += 1;
         self.progress.last = last;
+        self.progress.check_end()?;
         self.declare_data(data..end);
-        self.told.retain(|block, _| *block >= end || *block < data);
+        let regions = &self.regions;
+        self.told.retain(|block, _| *block >= end || *block < data || covers(regions, *block));
         Ok(())
     }
 
@@ -254,4 +263,10 @@ impl<G: Ground> TreeSink<G> {
         }
         self.declare(lacking, blocks.start * BLOCK..blocks.end * BLOCK);
     }
+}
+
+/// Whether a block is of a region.
+fn covers<G: Ground>(regions: &BTreeMap<u64, Region<G>>, block: u64) -> bool {
+    let before = regions.range(..=block).next_back();
+    before.is_some_and(|(first, region)| block < first + region.count())
 }

@@ -199,7 +199,10 @@ fn carry(
     mut shuffle: impl FnMut(&mut Vec<(u64, usize)>),
 ) -> Result<(), TreeSinkError> {
     let (mut place, mut declared, mut lacking) = (0, 0, Vec::<Range<u64>>::new());
+    let mut turns = 0;
     while !sink.is_complete() {
+        turns += 1;
+        assert!(turns < 1000, "nothing is lacking, and it is not complete");
         listed.source.board.flush();
         while let Next::Say(word, next, _) = listed.source.board.next(place) {
             place = next;
@@ -210,13 +213,7 @@ fn carry(
                         sink.value(block, value)?;
                     }
                 }
-                ToReceiver::End { entries, blocks } if sink.is_listed() => {
-                    sink.end(entries, blocks)?
-                }
-                ToReceiver::End { .. } => {
-                    place -= 1;
-                    break;
-                }
+                ToReceiver::End { entries, blocks } => sink.end(entries, blocks)?,
                 other => panic!("{other:?}"),
             }
         }
@@ -234,7 +231,6 @@ fn carry(
                 at += len;
             }
         }
-        assert!(!pieces.is_empty() || sink.is_complete() || place > 0);
         shuffle(&mut pieces);
         for (at, len) in pieces {
             let mut bytes = Vec::new();
