@@ -27,6 +27,14 @@ impl Exit {
         }
     }
 
+    /// The same where hosts may have a part of what was copied: if any has, that is not nothing.
+    pub fn of_entries(ok: usize, hosts: usize, placed: bool) -> Self {
+        match Self::of(ok, hosts) {
+            Self::Failed if placed => Self::Partial,
+            exit => exit,
+        }
+    }
+
     /// The number that the shell sees.
     pub fn code(self) -> u8 {
         match self {

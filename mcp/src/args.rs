@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::kept::Kept;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::Common;
 use mcp_cli::parse::{parse, refuse_secret_file};
@@ -56,7 +57,8 @@ pub(crate) struct Copy {
     /// The file to copy, then the hosts that get it.
     #[arg(value_name = "SOURCE HOST[:PATH]")]
     pub(crate) words: Vec<OsString>,
-    /// The file to copy; then all other words are hosts.
+    /// A file or folder to copy; then all other words are hosts. May be given more than once. A slash behind a
+    /// folder means what is in it.
     #[arg(short, long, value_name = "SOURCE")]
     pub(crate) source: Vec<PathBuf>,
     /// Hosts that get no copy; ranges as above.
@@ -84,6 +86,8 @@ pub(crate) struct Copy {
     /// Send only to hosts whose keys are known.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) strict: bool,
+    #[command(flatten, next_help_heading = "What is kept")]
+    pub(crate) kept: Kept,
     #[command(flatten)]
     pub(crate) common: Common,
 }

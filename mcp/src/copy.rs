@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::hosts::Target;
+use crate::payload::{self, Outcome, Payload};
 use crate::plan::Plan;
 use crate::progress::{self, Progress};
 use crate::reach::Reach;
@@ -20,19 +21,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tcpxm::api::{Sender, SenderOptions};
-use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+use tcpxm::config::{Group, SessionConfig};
 use tcpxm::error::{ConfigError, Reason};
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
-use tcpxm::stats::Sent;
 use tcpxm::trust::SenderTrust;
-use transfer::send::{Answer, Outcome, in_own_words};
-use transfer::source::Source;
+use transfer::send::in_own_words;
 
 /// Runs a copy; an error is one of this side, before there were results.
 pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> Result<Exit> {
     let begin = Instant::now();
-    let source = Source::open(&plan.source)?;
+    let payload = Payload::open(&plan.sources, options)?;
+    let len = payload.len();
     let common = &options.common;
     let interface = common
         .interface
@@ -44,22 +44,21 @@ pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> 
     let seats = seat(&plan.targets, (common, &ground), &|| watch.is_ended());
     let addrs: Vec<SocketAddr> = seats.addrs();
     let (outcome, reach) = if addrs.is_empty() {
-        let members = Vec::new();
-        (Outcome { members, sent: Sent::default(), digest: None, failure: None }, None)
+        (payload::nothing(len), None)
     } else {
         let hosts = seats.members.iter().map(|seat| (seat.addr, seat.names(&plan.targets)));
         let trust = ground.trust(hosts, common.port);
-        let (sender, reach) = connect(options, &trust, interface, source.len(), &addrs)?;
+        let (sender, reach) = connect(options, &trust, interface, &payload, &addrs)?;
         introduce(&plan, &seats, &reach, common);
         let shown = (&reach, common, &ground);
-        let outcome = send(&Arc::new(sender), &source, &seats, &plan, shown, &watch);
+        let outcome = send(&Arc::new(sender), payload, &seats, &plan, shown, &watch);
         let met = outcome.members.iter().zip(&seats.members);
         let met = met.map(|(member, seat)| (&member.report, seat.names(&plan.targets)));
         ground.remember(met, (common.port, common.quiet));
         (outcome, Some(reach))
     };
     let rows = rows(&plan, &seats, &outcome, reach.as_ref(), (common, &ground));
-    let shown = show(&rows, &source, outcome, begin.elapsed(), common, &watch);
+    let shown = show(&rows, outcome, begin.elapsed(), common, &watch);
     retry::end(options, &rows, shown)
 }
 
@@ -174,7 +173,7 @@ fn connect(
     options: &args::Copy,
     trust: &SenderTrust,
     interface: Option<u32>,
-    len: u64,
+    payload: &Payload,
     addrs: &[SocketAddr],
 ) -> Result<(Sender, Reach)> {
     let common = &options.common;
@@ -186,17 +185,15 @@ fn connect(
     };
     let algorithm = options.congestion.into();
     let options = |group| SenderOptions {
-        session: SessionConfig {
+        session: payload.session(SessionConfig {
             group,
-            delivery: Delivery::Unordered,
-            content: Content::Source { len: Some(len) },
             rate: common.rate,
             algorithm,
             connect_timeout: common.patience(),
             // Who says how long to wait means it, also for a host that is starting just now.
             give_up_refused: common.connect_timeout.is_none(),
             ..SessionConfig::default()
-        },
+        }),
         interface,
         ttl: common.ttl,
         ..SenderOptions::new(trust.clone())
@@ -226,7 +223,7 @@ fn is_about_the_group(error: &io::Error) -> bool {
 /// Sends, and shows how it goes.
 fn send(
     sender: &Arc<Sender>,
-    source: &Source,
+    payload: Payload,
     seats: &Seats,
     plan: &Plan,
     (reach, common, ground): (&Reach, &Common, &Arc<Ground>),
@@ -254,11 +251,11 @@ fn send(
         .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
         .collect();
     let progress =
-        Progress::start(sender, (names, Box::new(why)), source.len(), (reach, common), watch);
+        Progress::start(sender, (names, Box::new(why)), payload.len(), (reach, common), watch);
     if io::stdin().is_terminal() && !plan.stdin_used {
         progress::status_on_enter(watch);
     }
-    let outcome = transfer::send_file(sender, source, &to, &|_| ());
+    let outcome = payload.send(sender, &to);
     progress.finish();
     outcome
 }
@@ -272,24 +269,26 @@ fn rows(
     (common, ground): (&Common, &Ground),
 ) -> Vec<HostRow> {
     let events = common.verbose > 0;
-    let digest = outcome.digest.map(|digest| digest.to_hex().to_string());
     let row = |(target, seat): (&Target, &Result<usize, String>)| match seat {
         Err(why) => HostRow::without_session(target.text.clone(), why.clone(), events),
         Ok(seat) => {
             let (member, names) =
                 (&outcome.members[*seat], seats.members[*seat].names(&plan.targets));
-            let said = match (&member.answer, &member.report.outcome) {
-                (Answer::Refused(_), _) => None, // its own words say more
+            let said = match (member.refused, &member.report.outcome) {
+                (true, _) => None, // its own words say more
                 (_, Some(Err(reason))) => ground.why(target, &names, common.port, reason),
                 _ => ground.unknown(target, common.port, &member.report),
             };
-            let result = match (said.or_else(|| member.failure()), &digest) {
-                (None, Some(digest)) => Ok(digest.clone()),
-                (None, None) => Err("the source was not read to its end".to_owned()),
-                (Some(why), _) => Err(why),
+            let result = match said.or_else(|| member.failure.clone()) {
+                None => Ok(outcome.digest.clone()),
+                Some(why) => Err(why),
             };
             let why = reach.and_then(|reach| reach.reason(&member.report));
-            HostRow::new(target.text.clone(), &member.report, why, result, events)
+            let row = HostRow::new(target.text.clone(), &member.report, why, result, events);
+            member
+                .tree
+                .as_ref()
+                .map_or(row.clone(), |(report, failures)| row.with_entries(*report, failures))
         }
     };
     plan.targets.iter().zip(&seats.of).map(row).collect()
@@ -298,7 +297,6 @@ fn rows(
 /// The table, the summary, and the exit that follows from them.
 fn show(
     rows: &[HostRow],
-    source: &Source,
     outcome: Outcome,
     took: Duration,
     common: &Common,
@@ -307,8 +305,7 @@ fn show(
     let seconds = took.as_secs_f64();
     let interrupted = watch.is_ended() && rows.iter().any(|row| row.reason.is_some());
     let failure = outcome.failure.filter(|_| !interrupted);
-    let failure = failure.map(|failure| format!("{:#}", anyhow::Error::from(failure)));
-    let summary = Summary::new(rows, source.len(), seconds, outcome.sent).because(failure);
+    let summary = Summary::new(rows, outcome.len, seconds, outcome.sent).because(failure);
     table::show(&mut io::stdout().lock(), rows, &summary, common)
         .or_else(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Ok(()), // who closed it has seen enough
@@ -323,7 +320,8 @@ fn show(
         say(plain(why));
         return Ok(Exit::Failed);
     }
-    Ok(Exit::of(summary.ok, summary.hosts))
+    let placed = rows.iter().any(HostRow::has_something);
+    Ok(Exit::of_entries(summary.ok, summary.hosts, placed))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From the command line to what is to be done: one source, and whom it goes to.
+//! From the command line to what is to be done: what is copied, and whom it goes to.
 
 use crate::args::Copy;
 use crate::hosts::{self, Groups, HostError, Misplaced, Target};
@@ -15,7 +15,7 @@ const MAX_LIST: u64 = 4 << 20;
 /// What is to be copied, and to whom.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    pub(crate) source: PathBuf,
+    pub(crate) sources: Vec<PathBuf>,
     pub(crate) targets: Vec<Target>,
     /// Standard input was read for hosts, so it says nothing else.
     pub(crate) stdin_used: bool,
@@ -35,24 +35,23 @@ pub(crate) enum PlanError {
 /// Makes the plan.
 pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
     let usage = |what: &str| PlanError::Usage(what.to_owned());
-    let (source, words) = match (&copy.source[..], &copy.words[..]) {
+    let (sources, words) = match (&copy.source[..], &copy.words[..]) {
         ([], []) => return Err(usage("no source is given")),
-        ([], [source, hosts @ ..]) => (PathBuf::from(source), hosts),
-        ([source], hosts) => (source.clone(), hosts),
-        _ => return Err(usage("several sources are given: only one file can be copied yet")),
+        ([], [source, hosts @ ..]) => (vec![PathBuf::from(source)], hosts),
+        (sources, hosts) => (sources.to_vec(), hosts),
     };
     let list_on_stdin = copy.hosts.as_deref() == Some(Path::new("-"));
-    if source == Path::new("-") {
+    if sources.iter().any(|source| source == Path::new("-")) {
         return Err(if list_on_stdin {
             usage("standard input cannot be both the source and the list of hosts")
         } else {
             PlanError::Here("standard input cannot be copied yet: give a file".to_owned())
         });
     }
-    if let Some(why) = slips::fetches(&source) {
+    if let Some(why) = sources.iter().find_map(|source| slips::fetches(source)) {
         return Err(PlanError::Here(why));
     }
-    if let Some(why) = slips::second_source(std::slice::from_ref(&source), words, &copy.common) {
+    if let Some(why) = slips::second_source(&sources, words, &copy.common) {
         return Err(PlanError::Usage(why));
     }
     let list = copy.hosts.as_deref().map(read_list).transpose()?.unwrap_or_default();
@@ -73,7 +72,7 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
     if !copy.common.quiet {
         slips::notes(&targets).iter().for_each(say);
     }
-    Ok(Plan { source, targets, stdin_used: list_on_stdin })
+    Ok(Plan { sources, targets, stdin_used: list_on_stdin })
 }
 
 fn text(word: &OsStr) -> Result<&str, PlanError> {
@@ -130,7 +129,7 @@ mod tests {
     fn the_first_word_is_the_source_unless_an_option_says_it() {
         for line in ["f h1 h2", "-s f h1 h2", "f h[1-2]", "f h[1-3] -x h3"] {
             let plan = of(line).unwrap();
-            assert_eq!((plan.source, plan.targets.len()), (PathBuf::from("f"), 2), "{line}");
+            assert_eq!((plan.sources, plan.targets.len()), (vec![PathBuf::from("f")], 2), "{line}");
         }
     }
 

@@ -9,6 +9,7 @@ use mcp_cli::{Common, Exit};
 use serde::Serialize;
 use std::io::{self, Write};
 use tcpxm::stats::{MemberReport, Mode, Sent, Transition};
+use transfer::message::Report;
 
 /// One host's result; in `--json` one line.
 #[derive(Debug, Clone, Serialize)]
@@ -27,9 +28,26 @@ pub(crate) struct HostRow {
     /// How often it was restarted in the middle, and got the file from the beginning.
     pub(crate) restarts: u32,
     pub(crate) digest: Option<String>,
+    /// Of a tree: its entries that are in place, and how many of them were before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) entries: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unchanged: Option<u64>,
+    /// Of a tree: its entries that are not in place, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed_entries: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failures: Option<Vec<FailedEntry>>,
     /// With `-v`: how it was served, change by change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<Vec<Event>>,
+}
+
+/// An entry that is not in place at a host.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FailedEntry {
+    entry: String,
+    reason: String,
 }
 
 /// A change of a host's mode.
@@ -46,7 +64,7 @@ impl HostRow {
         host: String,
         report: &MemberReport,
         mode_reason: Option<String>,
-        result: Result<String, String>,
+        result: Result<Option<String>, String>,
         events: bool,
     ) -> Self {
         let arrived = report.arrived;
@@ -56,7 +74,7 @@ impl HostRow {
             reason: t.why,
         };
         let (digest, reason) = match result {
-            Ok(digest) => (Some(digest), None),
+            Ok(digest) => (digest, None),
             Err(reason) => (None, Some(reason)),
         };
         Self {
@@ -72,6 +90,10 @@ impl HostRow {
             repaired_bytes: arrived.repaired,
             restarts: report.restarts,
             digest,
+            entries: None,
+            unchanged: None,
+            failed_entries: None,
+            failures: None,
             events: events.then(|| report.transitions.iter().map(event).collect()),
         }
     }
@@ -91,8 +113,32 @@ impl HostRow {
             repaired_bytes: 0,
             restarts: 0,
             digest: None,
+            entries: None,
+            unchanged: None,
+            failed_entries: None,
+            failures: None,
             events: events.then(Vec::new),
         }
+    }
+
+    /// Of a tree: what became of its entries.
+    pub(crate) fn with_entries(self, report: Report, failures: &[(String, String)]) -> Self {
+        let named = |(entry, reason): &(String, String)| FailedEntry {
+            entry: entry.clone(),
+            reason: reason.clone(),
+        };
+        Self {
+            entries: Some(report.arrived + report.unchanged),
+            unchanged: Some(report.unchanged),
+            failed_entries: Some(report.failed.max(failures.len() as u64)),
+            failures: Some(failures.iter().map(named).collect()),
+            ..self
+        }
+    }
+
+    /// Whether something of a tree is in place there.
+    pub(crate) fn has_something(&self) -> bool {
+        self.entries.is_some_and(|entries| entries > 0)
     }
 }
 
@@ -268,7 +314,7 @@ mod tests {
                 "127.0.0.2".to_owned(),
                 &report(2, Mode::Multicast),
                 None,
-                Ok("ab".repeat(32)),
+                Ok(Some("ab".repeat(32))),
                 false,
             ),
             HostRow::new(

@@ -3,6 +3,7 @@
 use super::entry::{Kind, Time};
 use super::layout::{self, Planner, ROW, Spot};
 use super::manifest::{PartError, PartReader, Record};
+use super::scan::Opener;
 use crate::blocks::{self, BLOCK, Value};
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -15,6 +16,12 @@ use std::sync::Arc;
 pub trait Open: Sync {
     /// Opens one for reading; never through a symbolic link.
     fn open(&self, path: &[u8]) -> io::Result<File>;
+}
+
+impl Open for Opener {
+    fn open(&self, path: &[u8]) -> io::Result<File> {
+        Self::open(self, path).map(|(file, _)| file).map_err(io::Error::other)
+    }
 }
 
 /// A file of a part.

@@ -10,6 +10,7 @@ pub mod layout;
 pub mod lister;
 pub mod manifest;
 pub mod outline;
+pub mod owners;
 
 pub(crate) mod receive;
 pub mod scan;

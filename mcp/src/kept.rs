@@ -1,0 +1,87 @@
+//! What is kept of a source beside names and contents, as rsync's users type it.
+
+use clap::Args;
+use clap::builder::FalseyValueParser as Falsey;
+use transfer::message::{Keep, Sync};
+
+/// The options.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub(crate) struct Kept {
+    /// Keep what there is: -rlptgoH.
+    #[arg(short, long, value_parser = Falsey::new())]
+    pub(crate) archive: bool,
+    /// Copy folders with what is in them: they always are.
+    #[arg(short, long, value_parser = Falsey::new())]
+    pub(crate) recursive: bool,
+    /// Copy symbolic links as such; else they are left out.
+    #[arg(short, long, value_parser = Falsey::new())]
+    pub(crate) links: bool,
+    /// Keep permissions; else a new file has the source's as far as the daemon's umask lets it.
+    #[arg(short, long, value_parser = Falsey::new())]
+    pub(crate) perms: bool,
+    /// Keep modification times.
+    #[arg(short, long, value_parser = Falsey::new())]
+    pub(crate) times: bool,
+    /// Keep owners, by their names, where the receiver allows it.
+    #[arg(short, long, value_parser = Falsey::new())]
+    pub(crate) owner: bool,
+    /// Keep groups, by their names, where the receiver allows it.
+    #[arg(short = 'g', long = "keep-group", value_parser = Falsey::new())]
+    pub(crate) group_owner: bool,
+    /// Keep hard links between files that are copied.
+    #[arg(short = 'H', long, value_parser = Falsey::new())]
+    pub(crate) hard_links: bool,
+    /// Keep holes: they always are.
+    #[arg(short = 'S', long, value_parser = Falsey::new())]
+    pub(crate) sparse: bool,
+    /// Owners and groups by their numbers.
+    #[arg(long, value_parser = Falsey::new())]
+    pub(crate) numeric_ids: bool,
+    /// Send files again that have the same length and modification time there.
+    #[arg(short = 'I', long, value_parser = Falsey::new())]
+    pub(crate) ignore_times: bool,
+    /// What is made durable before it is told to be there: each file before it gets its name, the tree as a
+    /// whole [default], or nothing.
+    #[arg(long, value_enum)]
+    pub(crate) sync: Option<Durable>,
+}
+
+/// What is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Durable {
+    File,
+    Tree,
+    None,
+}
+
+impl From<Durable> for Sync {
+    fn from(durable: Durable) -> Self {
+        match durable {
+            Durable::File => Self::File,
+            Durable::Tree => Self::Tree,
+            Durable::None => Self::None,
+        }
+    }
+}
+
+impl Kept {
+    /// Whether more is asked for than a single file's bytes.
+    pub(crate) fn is_any(&self) -> bool {
+        let Self { archive, links, perms, times, owner, group_owner, hard_links, .. } = *self;
+        let kept = archive || links || perms || times || owner || group_owner || hard_links;
+        kept || self.sync.is_some() || self.recursive || self.sparse
+    }
+
+    /// What is to be kept.
+    pub(crate) fn keep(&self) -> Keep {
+        let all = self.archive;
+        Keep {
+            perms: all || self.perms,
+            times: all || self.times,
+            owner: all || self.owner,
+            group: all || self.group_owner,
+            numeric_ids: self.numeric_ids,
+        }
+    }
+}
