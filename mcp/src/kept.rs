@@ -42,7 +42,7 @@ pub(crate) struct Kept {
     #[arg(short = 'I', long, value_parser = Falsey::new())]
     pub(crate) ignore_times: bool,
     /// What is made durable before it is told to be there: each file before it gets its name, the tree as a
-    /// whole [default], or nothing.
+    /// whole, which is the default, or nothing.
     #[arg(long, value_enum)]
     pub(crate) sync: Option<Durable>,
 }

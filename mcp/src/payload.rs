@@ -151,10 +151,11 @@ impl Tree {
             say(plain(&error.to_string()));
             Names::default()
         });
+        tell_notes(sent.members.iter().map(|member| &member.said));
         let whole = sent.failure.is_none();
         let members = sent.members.into_iter().map(|member| {
             let failures = names.failures(&member.said).into_iter().chain(unlisted.clone());
-            copied(member.report, member.said, failures.collect(), whole)
+            copied(member.report, &member.said, failures.collect(), whole)
         });
         let members = members.collect();
         let failure = sent.failure.map(|failure| format!("{:#}", anyhow::Error::from(failure)));
@@ -196,6 +197,17 @@ fn tell_skipped(specials: u64, symlinks: u64) {
     }
 }
 
+/// What hosts left out on purpose, each once.
+fn tell_notes<'a>(said: impl Iterator<Item = &'a Said>) {
+    let mut notes: BTreeMap<&str, u64> = BTreeMap::new();
+    for note in said.flat_map(|said| &said.notes) {
+        *notes.entry(note).or_default() += 1;
+    }
+    for (note, hosts) in notes {
+        say(format_args!("{} (said by {hosts} hosts)", plain(note)));
+    }
+}
+
 fn named((path, why): (Vec<u8>, String)) -> (String, String) {
     (String::from_utf8_lossy(&path).into_owned(), why)
 }
@@ -231,7 +243,7 @@ const NAMED: usize = 3;
 
 fn copied(
     report: MemberReport,
-    said: Said,
+    said: &Said,
     failures: Vec<(String, String)>,
     whole: bool,
 ) -> Copied {

@@ -64,8 +64,8 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
     line.show(shared.lines.as_ref(), shared.settings().quiet);
     let confirmed = match &outcome {
         Err(_) => return,
-        Ok(Taken::File(received)) => &received.confirmed,
-        Ok(Taken::Tree(received)) => &received.confirmed,
+        Ok(Taken::File(taken)) => &taken.confirmed,
+        Ok(Taken::Tree(taken)) => &taken.confirmed,
     };
     if let Err(reason) = confirmed {
         report::say(format_args!("{peer} may not know that it has arrived: {reason}"));

@@ -250,7 +250,7 @@ mod tests {
             }
         }
         let far = (KEPT + 1) * BLOCK;
-        assert_eq!(zeros(KEPT, far), value(KEPT, &[0; BLOCK as usize], far));
+        assert_eq!(zeros(KEPT, far), value(KEPT, &vec![0; BLOCK as usize], far));
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub struct Received {
 /// all. Every failure is told to the sender in its own words.
 pub fn receive_file(receiver: &Receiver, root: &Root) -> Result<Received, Failure> {
     match receive_over(receiver, (root, Limits::default()))? {
-        Taken::File(received) => Ok(received),
+        Taken::File(file) => Ok(file),
         Taken::Tree(_) => Err(Failure { file: None, error: ReceiveError::Protocol(NO_FILE) }),
     }
 }

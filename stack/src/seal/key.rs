@@ -44,13 +44,13 @@ impl SealKey {
             Kind::Null(token) => tag.copy_from_slice(token.bytes()),
             Kind::Aes(key) => {
                 let aad = Aad::from(&*header);
-                match key.seal_in_place_separate_tag(noise_nonce(pn), aad, payload) {
-                    Ok(computed) => tag.copy_from_slice(computed.as_ref()),
+                let sealed = key.seal_in_place_separate_tag(noise_nonce(pn), aad, payload);
+                if let Ok(computed) = sealed {
+                    tag.copy_from_slice(computed.as_ref());
+                } else {
                     // Only above 2^36 bytes. Nothing may leave unsealed then either.
-                    Err(_) => {
-                        payload.fill(0);
-                        tag.fill(0);
-                    }
+                    payload.fill(0);
+                    tag.fill(0);
                 }
             }
         }

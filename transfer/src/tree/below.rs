@@ -228,6 +228,7 @@ fn lead(dirs: &mut Dirs, offer: &TreeOffer) -> Result<Option<Vec<u8>>, PlaceErro
     Ok(Some(last.to_vec()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn said(error: PlaceError) -> Why {
     error.to_string()
 }

@@ -144,7 +144,7 @@ fn check(open: &File, file: &Listed) -> Result<(), Unreadable> {
     if !meta.is_file() {
         return Err(Unreadable::NoFile);
     }
-    let mtime = Time { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 };
+    let mtime = Time { secs: meta.mtime(), nanos: u32::try_from(meta.mtime_nsec()).unwrap_or(0) };
     if (meta.len(), mtime) == (file.len, file.mtime) { Ok(()) } else { Err(Unreadable::Changed) }
 }
 
@@ -233,7 +233,8 @@ mod tests {
 
     fn listed(dir: &Below, writer: &mut PartWriter, path: &str) {
         let meta = fs::metadata(dir.0.join(path)).unwrap();
-        let mtime = Time { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 };
+        let mtime =
+            Time { secs: meta.mtime(), nanos: u32::try_from(meta.mtime_nsec()).unwrap_or(0) };
         let name = path.rsplit('/').next().unwrap().as_bytes().to_vec();
         let kind = Kind::File { len: meta.len(), data: None };
         let owner = || Owner { uid: 0, gid: 0, user: Vec::new(), group: Vec::new() };
@@ -250,7 +251,9 @@ mod tests {
         fs::write(dir.path().join("b"), b"other").unwrap();
         fs::write(dir.path().join("large"), &large).unwrap();
         let mut writer = PartWriter::new();
-        ["a", "b", "large"].into_iter().for_each(|path| listed(&files, &mut writer, path));
+        for path in ["a", "b", "large"] {
+            listed(&files, &mut writer, path);
+        }
         let (bytes, _) = writer.end(true);
         let shelf = Shelf::read(0, &bytes, 1).unwrap();
         let pack = shelf.pack(1).unwrap();

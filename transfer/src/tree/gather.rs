@@ -198,7 +198,9 @@ mod tests {
             });
             let ranges: Vec<_> = ranges.collect();
             let mut map = [false; 200];
-            ranges.iter().for_each(|r| map[r.start as usize..r.end as usize].fill(true));
+            for r in &ranges {
+                map[r.start as usize..r.end as usize].fill(true);
+            }
             let mut wanted = Wanted::new(ranges);
             for (start, len) in pieces {
                 wanted.remove(&(start..start + len));

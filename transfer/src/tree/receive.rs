@@ -87,12 +87,11 @@ impl<R: Incoming, G: Ground> Taker<'_, R, G> {
     fn hear(&mut self) -> Result<bool, ReceiveError> {
         let message = match self.messages.try_recv() {
             Ok(message) => message?,
-            Err(TryRecvError::Empty) => return Ok(false),
             // Its end matters once something is waited for that it would have brought.
             Err(TryRecvError::Disconnected) if self.over && !self.sink.is_complete() => {
                 return Err(ReceiveError::Protocol("the tree has ended without all of its list"));
             }
-            Err(TryRecvError::Disconnected) => return Ok(false),
+            Err(_) => return Ok(false),
         };
         match message {
             ToReceiver::Part { block, len, digest } => self.sink.part(block, len, digest)?,

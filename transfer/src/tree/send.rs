@@ -24,6 +24,8 @@ const NAMED: usize = 100_000;
 const NOTES: usize = 64;
 
 /// How a session is opened that carries a tree.
+#[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "it is changed")]
 pub fn session(config: SessionConfig) -> SessionConfig {
     SessionConfig {
         delivery: Delivery::Unordered,
@@ -190,7 +192,7 @@ fn pump<S: Outgoing>(
 /// What the session needs: a block, as a rule.
 fn read(source: &TreeSource, need: &Range<u64>) -> Result<Arc<[u8]>, TreeError> {
     let (first, end) = (need.start / BLOCK, need.end.div_ceil(BLOCK));
-    if end - first == 1 && need.start % BLOCK == 0 && need.end % BLOCK == 0 {
+    if end - first == 1 && need.start.is_multiple_of(BLOCK) && need.end.is_multiple_of(BLOCK) {
         return source.read(first);
     }
     let mut bytes = Vec::with_capacity((need.end - need.start) as usize);

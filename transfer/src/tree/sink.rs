@@ -166,13 +166,13 @@ impl<G: Ground> TreeSink<G> {
                 self.regions.remove(&block);
                 self.take_part(number, part)?;
             }
-            Some((_, Region::Pack(_))) => match self.told.remove(&block) {
-                Some(value) => self.settle_pack(block, &bytes, value),
-                None => {
+            Some((_, Region::Pack(_))) => {
+                let Some(value) = self.told.remove(&block) else {
                     self.whole.insert(block, bytes);
                     return Ok(());
-                }
-            },
+                };
+                self.settle_pack(block, &bytes, value);
+            }
             Some((_, Region::Own(_))) => self.take_own(block, &mut bytes)?,
             None => {}
         }

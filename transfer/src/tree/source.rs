@@ -2,7 +2,7 @@
 
 use super::board::{Board, Posted};
 use super::entry::{Entry, Meta};
-use super::files::{self, Block, Listed, Open, Shelf, UNREAD, Unreadable};
+use super::files::{Block, Listed, Open, Shelf, UNREAD, Unreadable};
 use super::lister::{Lister, Written};
 use super::manifest::{Owner, PartError, PartReader, Record};
 use super::outline::{Holds, Outline};
@@ -192,15 +192,15 @@ impl TreeSource {
     }
 
     fn read_data(&self, number: u64, block: u64) -> Result<Arc<[u8]>, TreeError> {
-        let shelf = self.lock().shelf(number)?;
-        if let Some((index, file)) = shelf.own(block) {
+        let files = self.lock().shelf(number)?;
+        if let Some((index, file)) = files.own(block) {
             return Ok(self.read_own(block, index, file));
         }
-        let pack = shelf.pack(block).ok_or_else(|| {
+        let pack = files.pack(block).ok_or_else(|| {
             TreeError::Aside(format!("block {block} holds nothing of what was listed"))
         })?;
         let before = self.lock().rows_of(block)?;
-        let (read, rows) = files::read_pack(&*self.files, pack, before.as_deref());
+        let (read, rows) = super::files::read_pack(&*self.files, pack, before.as_deref());
         if before.is_none() {
             self.lock().keep_rows(block, pack, &rows)?;
         }
@@ -210,7 +210,7 @@ impl TreeSource {
     }
 
     fn read_own(&self, block: u64, index: u64, file: &Listed) -> Arc<[u8]> {
-        let Block { bytes, value, mut failed } = files::read_own(&*self.files, file, index);
+        let Block { bytes, value, mut failed } = super::files::read_own(&*self.files, file, index);
         let mut bytes = bytes;
         match self.board.value(block, value) {
             Posted::New if value != UNREAD => self.lock().grow_tree(file, index, value),
@@ -303,12 +303,12 @@ impl State {
             return Ok(Arc::clone(shelf));
         }
         let data = self.outline.part(number).map_or(0, |part| part.data);
-        let shelf = Arc::new(Shelf::read(number, &self.part(number)?, data)?);
-        self.shelves.push_back((number, Arc::clone(&shelf)));
+        let read = Arc::new(Shelf::read(number, &self.part(number)?, data)?);
+        self.shelves.push_back((number, Arc::clone(&read)));
         if self.shelves.len() > SHELVES {
             self.shelves.pop_front();
         }
-        Ok(shelf)
+        Ok(read)
     }
 
     fn rows_of(&self, block: u64) -> Result<Option<Vec<Value>>, TreeError> {

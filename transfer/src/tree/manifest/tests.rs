@@ -144,10 +144,10 @@ proptest! {
 #[test]
 fn an_entry_like_those_of_packages_takes_few_bytes_beside_its_name() {
     let mut writer = PartWriter::new();
-    for n in 0..1000 {
-        let mtime = Time { secs: 1_700_000_000 + n % 7, nanos: 0 };
+    for n in 0..1000_u64 {
+        let mtime = Time { secs: 1_700_000_000 + (n % 7).cast_signed(), nanos: 0 };
         let meta = Meta { mode: 0o644, mtime, ..Meta::default() };
-        let kind = Kind::File { len: 5000 + n as u64, data: None };
+        let kind = Kind::File { len: 5000 + n, data: None };
         writer.entry(&Entry { name: b"n".to_vec(), meta, kind }, None, || owner(0, 0));
     }
     let each = writer.len() as f64 / 1000.0;
@@ -182,7 +182,9 @@ fn what_leads_out_is_refused() {
         let header = Header { version: VERSION, number: 0, first: 5, way: Vec::new(), last: true };
         let mut bytes = postcard::to_stdvec(&header).unwrap();
         bytes.extend(postcard::to_stdvec(&Raw::Owner(owner(0, 0))).unwrap());
-        raw.iter().for_each(|raw| bytes.extend(postcard::to_stdvec(raw).unwrap()));
+        for raw in raw {
+            bytes.extend(postcard::to_stdvec(raw).unwrap());
+        }
         let mut reader = PartReader::new(0, &bytes).unwrap();
         loop {
             match reader.next_record() {

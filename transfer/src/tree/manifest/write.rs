@@ -109,13 +109,12 @@ impl PartWriter {
 
     fn meta(&mut self, meta: &Meta, owner: impl FnOnce() -> Owner) -> RawMeta {
         let known = self.owners.len() as u32;
-        let owner = match self.owners.get(&(meta.uid, meta.gid)) {
-            Some(known) => *known,
-            None => {
-                self.push(&Raw::Owner(owner()));
-                self.owners.insert((meta.uid, meta.gid), known);
-                known
-            }
+        let owner = if let Some(place) = self.owners.get(&(meta.uid, meta.gid)) {
+            *place
+        } else {
+            self.push(&Raw::Owner(owner()));
+            self.owners.insert((meta.uid, meta.gid), known);
+            known
         };
         let mtime = meta.mtime.secs.wrapping_sub(self.mtime);
         self.mtime = meta.mtime.secs;

@@ -15,7 +15,7 @@ pub(super) struct Own<G: Ground> {
     /// Where it holds data; `None`: everywhere.
     pub(super) data: Option<Vec<Range<u64>>>,
     /// Blocks that are there, by what they are, and by what the sender says.
-    own: Tree,
+    here: Tree,
     told: Tree,
     /// Blocks whose two values are there and the same, holes among them.
     right: u64,
@@ -23,8 +23,8 @@ pub(super) struct Own<G: Ground> {
 
 impl<G: Ground> Own<G> {
     pub(super) fn new(number: u64, slot: G::Slot, len: u64, data: Option<Vec<Range<u64>>>) -> Self {
-        let (own, told, slot) = (Tree::new(len), Tree::new(len), Some(slot));
-        let mut this = Self { number, slot, len, data, own, told, right: 0 };
+        let (here, told, slot) = (Tree::new(len), Tree::new(len), Some(slot));
+        let mut this = Self { number, slot, len, data, here, told, right: 0 };
         this.right =
             (0..this.blocks()).filter(|index| this.runs(*index).next().is_none()).count() as u64;
         this
@@ -46,7 +46,7 @@ impl<G: Ground> Own<G> {
     }
 
     pub(super) fn wanted(&self, index: u64) -> Option<Wanted> {
-        if self.own.get(index).is_some() || self.slot.is_none() {
+        if self.here.get(index).is_some() || self.slot.is_none() {
             return None;
         }
         let begin = blocks::range(index, self.len).start;
@@ -78,7 +78,7 @@ impl<G: Ground> TreeSink<G> {
         let runs: Vec<Range<u64>> = own.runs(index).collect();
         clear_holes(bytes, &runs, range.start);
         let value = blocks::value(index, bytes, own.len);
-        own.own.set(index, value);
+        own.here.set(index, value);
         let mut written = Ok(());
         for run in &runs {
             let part = &bytes[(run.start - range.start) as usize..(run.end - range.start) as usize];
@@ -115,7 +115,7 @@ impl<G: Ground> TreeSink<G> {
 
     fn compare(&mut self, first: u64, index: u64) {
         let Some(Region::Own(own)) = self.regions.get_mut(&first) else { return };
-        match (own.own.get(index), own.told.get(index)) {
+        match (own.here.get(index), own.told.get(index)) {
             (Some(a), Some(b)) if a == b => own.right += 1,
             (Some(_), Some(_)) => {
                 return self.end_own(first, Err(format!("digest mismatch in block {index}")));

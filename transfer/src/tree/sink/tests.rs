@@ -160,7 +160,7 @@ fn walk(dir: &std::path::Path, out: &mut Vec<Found>) {
     for path in names {
         let meta = fs::symlink_metadata(&path).unwrap();
         let name = path.file_name().unwrap().as_bytes().to_vec();
-        let mtime = Time { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 };
+        let mtime = Time { secs: meta.mtime(), nanos: u32::try_from(meta.mtime_nsec()).unwrap() };
         let told = Meta { mode: 0o644, mtime, ..Meta::default() };
         let entry = |kind| Found::Entry(Entry { name: name.clone(), meta: told, kind });
         if meta.is_dir() {

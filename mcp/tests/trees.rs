@@ -1,0 +1,237 @@
+//! Folders and several sources, copied by the program to receivers in this process.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{self, File, FileTimes};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, SystemTime};
+use tcpxm::api::{Closer, ListenOptions, Listener};
+use tcpxm::trust::ListenTrust;
+use tempfile::TempDir;
+use transfer::destination::Root;
+use transfer::limits::Limits;
+
+/// A receiver that takes every session, one after another, until it is dropped.
+struct Receiver {
+    addr: SocketAddr,
+    folder: TempDir,
+    closer: Closer,
+}
+
+impl Receiver {
+    fn new(last: u8) -> Self {
+        let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
+        let listener = Listener::bind(ListenOptions::new(addr, ListenTrust::Loopback)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (addr, closer) = (listener.local_addr(), listener.closer());
+        let root = Root::open(folder.path()).unwrap();
+        thread::spawn(move || {
+            while let Ok(session) = listener.accept() {
+                let _ = transfer::receive(&session, &root, Limits::default());
+            }
+        });
+        Self { addr, folder, closer }
+    }
+
+    /// As it is typed, with a path.
+    fn host(&self, path: &str) -> String {
+        format!("{}:{}:{path}", self.addr.ip(), self.addr.port())
+    }
+
+    fn path(&self, below: &str) -> std::path::PathBuf {
+        self.folder.path().join(below)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.closer.close();
+    }
+}
+
+/// Runs the program with `--json`; its objects, the last of which is the summary.
+fn mcp(args: &[&str], hosts: &[String]) -> (Option<i32>, Vec<Value>, Output) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp"));
+    command.args(["--interface", "lo", "--json"]).args(args).args(hosts).stdin(Stdio::null());
+    let output = command.env("MCP_STATE_DIR", "/nonexistent/state").output().unwrap();
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let objects = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (output.status.code(), objects, output)
+}
+
+fn long_ago(path: &Path, secs: u64) {
+    let time = SystemTime::UNIX_EPOCH + Duration::new(secs, 123_456_789);
+    File::open(path).unwrap().set_times(FileTimes::new().set_modified(time)).unwrap();
+}
+
+/// A tree of everything that is kept.
+fn tree(at: &Path) {
+    fs::create_dir_all(at.join("a/b")).unwrap();
+    fs::create_dir(at.join("empty")).unwrap();
+    for n in 0..40_u32 {
+        let path = at.join(["", "a", "a/b"][n as usize % 3]).join(format!("small{n}"));
+        fs::write(&path, vec![n as u8; n as usize * 77]).unwrap();
+        long_ago(&path, 1_000_000_000 + u64::from(n));
+    }
+    let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n >> 3) as u8).collect();
+    fs::write(at.join("a/large"), large).unwrap();
+    fs::set_permissions(at.join("a/large"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::hard_link(at.join("a/large"), at.join("name of a large one")).unwrap();
+    symlink("../nowhere", at.join("a/b/link")).unwrap();
+    let sparse = File::create(at.join("sparse")).unwrap();
+    sparse.set_len(40 << 20).unwrap();
+    sparse.write_all_at(b"data", 20 << 20).unwrap();
+    for path in ["a/large", "sparse", "a/b", "a", "empty", ""] {
+        long_ago(&at.join(path), 1_100_000_000);
+    }
+}
+
+/// What is compared of an entry.
+type Seen = (u32, u64, i64, i64, u64, Vec<u8>);
+
+fn seen(at: &Path) -> BTreeMap<String, Seen> {
+    fn walk(root: &Path, at: &Path, all: &mut BTreeMap<String, Seen>) {
+        for entry in fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            let meta = fs::symlink_metadata(&path).unwrap();
+            let content = if meta.is_dir() {
+                walk(root, &path, all);
+                Vec::new()
+            } else if meta.is_symlink() {
+                fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+            } else {
+                fs::read(&path).unwrap()
+            };
+            let links = if meta.is_dir() { 0 } else { meta.nlink() };
+            let (secs, nanos) =
+                if meta.is_symlink() { (0, 0) } else { (meta.mtime(), meta.mtime_nsec()) };
+            let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            all.insert(name, (meta.mode(), links, secs, nanos, content.len() as u64, content));
+        }
+    }
+    let mut all = BTreeMap::new();
+    walk(at, at, &mut all);
+    all
+}
+
+fn assert_same(a: &Path, b: &Path) {
+    let (a, b) = (seen(a), seen(b));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (name, there) in &a {
+        let (mode, links, secs, nanos, len, content) = &b[name];
+        let same =
+            (mode, links, secs, nanos, len) == (&there.0, &there.1, &there.2, &there.3, &there.4);
+        assert!(
+            same && *content == there.5,
+            "{name}: {:?} {:?}",
+            &there.0,
+            (mode, links, secs, nanos, len)
+        );
+    }
+}
+
+#[test]
+fn a_tree_is_kept_as_it_is_and_what_is_there_is_not_sent_again() {
+    let receivers = [Receiver::new(2), Receiver::new(3), Receiver::new(4)];
+    let dir = tempfile::tempdir().unwrap();
+    tree(dir.path());
+    let source = format!("{}/", dir.path().display());
+    let hosts: Vec<String> = receivers.iter().map(|r| r.host("new/place")).collect();
+    let (code, objects, output) = mcp(&["-a", &source], &hosts);
+    assert_eq!(code, Some(0), "{output:?}");
+    for (receiver, object) in receivers.iter().zip(&objects) {
+        assert_same(dir.path(), &receiver.path("new/place"));
+        let sparse = fs::metadata(receiver.path("new/place/sparse")).unwrap();
+        assert!(sparse.blocks() * 512 < 1 << 20, "holes are kept");
+        assert_eq!(
+            (&object["entries"], &object["failed_entries"]),
+            (&Value::from(47), &Value::from(0))
+        );
+    }
+    let first: u64 = objects[0]["bytes"].as_u64().unwrap();
+
+    // One file is another, one is new.
+    fs::write(dir.path().join("a/small1"), "changed").unwrap();
+    fs::write(dir.path().join("new"), "new").unwrap();
+    let (code, objects, output) = mcp(&["-a", &source], &hosts);
+    assert_eq!(code, Some(0), "{output:?}");
+    for (receiver, object) in receivers.iter().zip(&objects) {
+        assert_same(dir.path(), &receiver.path("new/place"));
+        assert!(object["bytes"].as_u64().unwrap() < first / 20, "{object}");
+        assert!(object["unchanged"].as_u64().unwrap() >= 44, "{object}");
+    }
+}
+
+#[test]
+fn an_entry_that_fails_is_named_and_the_others_are_in_place() {
+    let receivers = [Receiver::new(5), Receiver::new(6)];
+    let dir = tempfile::tempdir().unwrap();
+    tree(dir.path());
+    let name = dir.path().file_name().unwrap().to_str().unwrap();
+    // A folder with something in it where a file is to be, and a file where a folder is.
+    fs::create_dir_all(receivers[1].path(name).join("small0/full")).unwrap();
+    fs::write(receivers[1].path(name).join("a"), "in the way").unwrap();
+    let source = dir.path().display().to_string();
+    let hosts: Vec<String> = receivers.iter().map(|r| r.host("")).collect();
+    let (code, objects, output) = mcp(&["-a", &source], &hosts);
+    assert_eq!(code, Some(3), "{output:?}");
+    assert_same(dir.path(), &receivers[0].path(name));
+    assert_eq!(
+        (&objects[0]["status"], &objects[1]["status"]),
+        (&Value::from("ok"), &Value::from("failed"))
+    );
+    let failures = objects[1]["failures"].as_array().unwrap();
+    let reason = |entry: &str| {
+        let entry = format!("{name}/{entry}");
+        let found = failures.iter().find(|failure| failure["entry"] == entry.as_str());
+        found.map(|found| found["reason"].as_str().unwrap().to_owned())
+    };
+    assert!(reason("small0").unwrap().contains("folder that is not empty"), "{failures:?}");
+    assert!(reason("a").unwrap().contains("it is a file"), "{failures:?}");
+    assert!(reason("a/b/link").unwrap().contains("its folder"), "{failures:?}");
+    assert_eq!(objects[1]["failed_entries"], failures.len());
+    assert_eq!(fs::read(receivers[1].path(name).join("a")).unwrap(), b"in the way");
+    assert!(receivers[1].path(name).join("small3").exists());
+    assert_eq!(objects[2]["status"], "partial");
+
+    // The same where nobody has all of it: something is in place all the same.
+    let (code, ..) = mcp(&["-a", &source], &hosts[1..]);
+    assert_eq!(code, Some(3));
+}
+
+#[test]
+fn several_sources_and_single_files_go_where_they_are_to() {
+    let receiver = Receiver::new(7);
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        fs::write(dir.path().join(name), name).unwrap();
+        long_ago(&dir.path().join(name), 1_200_000_000);
+    }
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    fs::write(dir.path().join("folder/three"), "three").unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let host = [receiver.host("to")];
+    let args = ["-s", &at("one"), "-s", &at("two"), "-s", &at("folder")];
+    assert_eq!(mcp(&args, &host).0, Some(0));
+    for (name, content) in [("one", "one"), ("two", "two"), ("folder/three", "three")] {
+        assert_eq!(fs::read_to_string(receiver.path("to").join(name)).unwrap(), content);
+    }
+    // One file: a folder that stands takes it, else the path is its name.
+    assert_eq!(mcp(&["-t", &at("one")], &[receiver.host("to/folder")]).0, Some(0));
+    assert_eq!(mcp(&["-t", &at("one")], &[receiver.host("to/other")]).0, Some(0));
+    assert_eq!(mcp(&["-t", &at("two")], &[receiver.host("into/")]).0, Some(0));
+    for name in ["to/folder/one", "to/other", "into/two"] {
+        let meta = fs::metadata(receiver.path(name)).unwrap();
+        assert_eq!((meta.mtime(), meta.mtime_nsec()), (1_200_000_000, 123_456_789), "{name}");
+    }
+    // Nothing but a folder, and what is not there.
+    fs::create_dir(dir.path().join("bare")).unwrap();
+    assert_eq!(mcp(&[&at("bare")], &[receiver.host("")]).0, Some(0));
+    assert!(receiver.path("bare").is_dir());
+    let (code, objects, output) = mcp(&["-a", &at("missing")], &[receiver.host("")]);
+    assert_eq!((code, &objects[0]["status"]), (Some(1), &Value::from("failed")), "{output:?}");
+}
