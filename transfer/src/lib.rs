@@ -4,7 +4,7 @@
 //! when the session asks for it; the block's digest trails the data on each member's private
 //! stream ([`message`]). A receiver puts segments into its [`sink`] in the order in which they
 //! arrive, hashes each block once when it is whole, and gives the file its name only after the
-//! digests of all blocks and of the file have matched. [`send`] and [`receive`] tie the parts to
+//! digests of all blocks and of the file have matched. [`send`] and [`mod@receive`] tie the parts to
 //! a session.
 
 pub mod blocks;

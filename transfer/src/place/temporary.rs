@@ -65,7 +65,7 @@ impl Folder {
     }
 
     /// Whether a file or link may take this name: it may take that of a file, of a symbolic link if links are kept
-    /// (of the link itself, never of what it says), and of an empty folder, which [`give_name`] finds out.
+    /// (of the link itself, never of what it says), and of an empty folder, which `give_name` finds out.
     pub fn may_replace(&self, name: &OsStr, links: bool) -> Result<Option<Standing>, PlaceError> {
         let standing = self.standing(name)?;
         match standing.map(|standing| standing.kind) {

@@ -35,14 +35,17 @@ pub(super) struct Progress {
 impl Progress {
     /// A part is told: its number. Whether it stands where it must shows when the one before has been read.
     pub(super) fn expect(&mut self, block: u64) -> Result<u64, TreeSinkError> {
-        if self.last
-            || self.told.back().is_some_and(|before| *before >= block)
-            || block < self.known()
-        {
+        let least = self.told.back().map_or(self.place(), |before| before + 1);
+        if self.last || block < least {
             return Err(TreeSinkError::Protocol("a part of the list out of its turn"));
         }
         self.told.push_back(block);
         Ok(self.read + self.told.len() as u64 - 1)
+    }
+
+    /// Where the next part that is read must stand: right before the data of the one before.
+    fn place(&self) -> u64 {
+        self.data.map_or(0, |(data, _)| data - 1)
     }
 
     /// The next part that can be read, now that this one is whole.
@@ -52,9 +55,8 @@ impl Progress {
 
     /// The part that is read stands where it must.
     fn check_place(&mut self) -> Result<(), TreeSinkError> {
-        let place = self.data.map_or(0, |(data, _)| data - 1);
         match self.told.pop_front() {
-            Some(block) if block == place => Ok(()),
+            Some(block) if block == self.place() => Ok(()),
             _ => Err(TreeSinkError::Protocol("a part of the list that is not in its place")),
         }
     }

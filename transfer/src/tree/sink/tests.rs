@@ -366,6 +366,33 @@ fn holes_are_not_sent_and_the_digest_is_that_of_the_whole_file() {
     assert_eq!(empty, blocks::value(1, &content[BLOCK as usize..2 * BLOCK as usize], len));
 }
 
+/// Parts are told one by one, as a slow list comes, and have no data.
+#[test]
+fn parts_without_data_follow_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = |n: u32| {
+        let (meta, kind) = (Meta::default(), Kind::File { len: 0, data: None });
+        Found::Entry(Entry { name: format!("{n:05}").into_bytes(), meta, kind })
+    };
+    let listed = listed(dir.path(), (0..20_000).map(entry).collect());
+    let mut sink = new_sink(Map::default());
+    let mut place = 0;
+    while !sink.is_complete() {
+        let Next::Say(word, next, _) = listed.source.board.next(place) else { panic!() };
+        place = next;
+        match word {
+            ToReceiver::Part { block, len, digest } => sink.part(block, len, digest).unwrap(),
+            ToReceiver::End { entries, blocks } => sink.end(entries, blocks).unwrap(),
+            other => panic!("{other:?}"),
+        }
+        for range in sink.declared().lack {
+            let block = listed.source.read(range.start / BLOCK).unwrap();
+            sink.put(range.start, &block[..(range.end - range.start) as usize]).unwrap();
+        }
+    }
+    assert_eq!(sink.finish().unwrap().arrived, 20_000);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
