@@ -170,10 +170,15 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_usage_and_what_cannot_be_done_is_not() {
-        for line in ["f", "-s f", "-s a -s b h", "f h:..", "f h[3-1]", "- h --hosts -", "f h -x h"]
-        {
+        for line in ["f", "-s f", "f h:..", "f h[3-1]", "- h --hosts -", "f h -x h"] {
             assert!(matches!(of(line), Err(PlanError::Usage(_))), "{line}");
         }
         assert!(matches!(of("- h"), Err(PlanError::Here(_))));
+    }
+
+    #[test]
+    fn several_sources_are_given_one_by_one() {
+        let plan = of("-s a -s b h1 h2").unwrap();
+        assert_eq!((plan.sources, plan.targets.len()), (vec!["a".into(), "b".into()], 2));
     }
 }

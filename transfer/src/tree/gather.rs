@@ -128,14 +128,21 @@ impl Gather {
         }
     }
 
-    /// Nothing is wanted of a block any more.
-    pub(crate) fn forget(&mut self, block: u64) {
-        if let Some(open) = self.open.remove(&block) {
-            self.give_back(open.bytes);
+    /// Nothing is wanted of these blocks any more.
+    pub(crate) fn forget(&mut self, blocks: Range<u64>) {
+        let open: Vec<u64> = self.open.range(blocks.clone()).map(|(block, _)| *block).collect();
+        for block in open {
+            if let Some(open) = self.open.remove(&block) {
+                self.give_back(open.bytes);
+            }
         }
-        if let Some(aside) = self.aside.remove(&block) {
-            self.free.push(aside.at);
-        }
+        self.aside.retain(|block, aside| {
+            let stays = !blocks.contains(block);
+            if !stays {
+                self.free.push(aside.at);
+            }
+            stays
+        });
     }
 
     fn take_up(

@@ -25,6 +25,9 @@ pub const ROW: u64 = blake3::OUT_LEN as u64;
 /// can say is left to padding.
 pub const MAX_LEN: u64 = 1 << 47;
 
+/// Blocks of one session, at most: its offsets have 48 bits.
+pub const MAX_BLOCKS: u64 = (1 << 48) / BLOCK;
+
 /// Where the bytes of a file stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {

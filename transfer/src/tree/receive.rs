@@ -119,7 +119,7 @@ impl<R: Incoming, G: Ground> Taker<'_, R, G> {
         {
             return Ok(false);
         }
-        if self.over {
+        if self.over || self.sink.is_full() {
             return Ok(false);
         }
         let piece = limit.map_or(buf.len(), |rate| rate.piece(buf.len()));

@@ -22,6 +22,14 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
+/// Values that are kept for blocks of which nothing is known yet: those of a TiB, 48 MB. Others may be sent what
+/// this receiver has yet to look at.
+const MAX_TOLD: usize = 1 << 20;
+/// Packs that wait for their values, at most; a sender tells them within some hundredths of a second.
+const MAX_WHOLE: usize = 128;
+/// Files that are written at a time, at most, each with a descriptor: a part has 64, and two are on their way.
+const MAX_OWN: usize = 512;
+
 /// The tree cannot be received any further.
 #[derive(Debug, Error)]
 pub enum TreeSinkError {
@@ -79,6 +87,8 @@ pub(crate) struct TreeSink<G: Ground> {
     told: HashMap<u64, Value>,
     /// Packs that are whole, and whose values are not told yet.
     whole: HashMap<u64, Box<[u8]>>,
+    /// Files with blocks of their own that are on their way.
+    owns: usize,
     progress: part::Progress,
     links: Vec<part::Deferred<G>>,
     declared: Declared,
@@ -96,6 +106,7 @@ impl<G: Ground> TreeSink<G> {
             regions: BTreeMap::new(),
             told: HashMap::new(),
             whole: HashMap::new(),
+            owns: 0,
             progress: part::Progress::default(),
             links: Vec::new(),
             declared: Declared::default(),
@@ -111,6 +122,9 @@ impl<G: Ground> TreeSink<G> {
         len: u32,
         digest: Value,
     ) -> Result<(), TreeSinkError> {
+        if block >= layout::MAX_BLOCKS {
+            return Err(TreeSinkError::Protocol("a part beyond what a session carries"));
+        }
         let number = self.progress.expect(block)?;
         if len == 0 || u64::from(len) > BLOCK {
             return Err(TreeSinkError::Protocol("a part without bytes, or longer than a block"));
@@ -135,8 +149,16 @@ impl<G: Ground> TreeSink<G> {
         if self.own_at(block).is_some() {
             return self.tell_own(block, value);
         }
+        if self.told.len() >= MAX_TOLD {
+            return Err(TreeSinkError::Protocol("values of more blocks than can be on their way"));
+        }
         self.told.insert(block, value);
         Ok(())
+    }
+
+    /// Whether no more bytes are to be put for now: what there is waits for the sender's word.
+    pub(crate) fn is_full(&self) -> bool {
+        self.whole.len() >= MAX_WHOLE
     }
 
     /// Takes bytes of the session.

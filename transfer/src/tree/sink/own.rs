@@ -25,13 +25,24 @@ impl<G: Ground> Own<G> {
     pub(super) fn new(number: u64, slot: G::Slot, len: u64, data: Option<Vec<Range<u64>>>) -> Self {
         let (here, told, slot) = (Tree::new(len), Tree::new(len), Some(slot));
         let mut this = Self { number, slot, len, data, here, told, right: 0 };
-        this.right =
-            (0..this.blocks()).filter(|index| this.runs(*index).next().is_none()).count() as u64;
+        this.right = this.blocks() - this.data_blocks();
         this
     }
 
     pub(super) fn blocks(&self) -> u64 {
         blocks::count(self.len)
+    }
+
+    /// Blocks that hold data, be it a byte.
+    fn data_blocks(&self) -> u64 {
+        let Some(data) = &self.data else { return self.blocks() };
+        let (mut count, mut next) = (0, 0);
+        for run in data {
+            let (first, end) = (run.start / BLOCK, run.end.div_ceil(BLOCK));
+            count += end - first.max(next);
+            next = end;
+        }
+        count
     }
 
     /// Where a block of it holds data, in bytes of the file.
@@ -130,6 +141,7 @@ impl<G: Ground> TreeSink<G> {
     /// A file is whole, or has failed: then nothing more is wanted of it.
     pub(super) fn end_own(&mut self, first: u64, how: Result<(), Why>) {
         let Some(Region::Own(mut own)) = self.regions.remove(&first) else { return };
+        self.owns -= 1;
         let kept = how.and_then(|()| own.slot.take().map_or(Ok(()), |slot| self.ground.keep(slot)));
         match kept {
             Ok(()) => {
@@ -137,10 +149,9 @@ impl<G: Ground> TreeSink<G> {
                 self.report.bytes += own.len;
             }
             Err(why) => {
-                for index in 0..own.blocks() {
-                    self.gather.forget(first + index);
-                    self.told.remove(&(first + index));
-                }
+                let blocks = first..first + own.blocks();
+                self.gather.forget(blocks.clone());
+                self.told.retain(|block, _| !blocks.contains(block));
                 self.declared.have.extend(own.lacking(first));
                 self.fail(own.number, why);
             }

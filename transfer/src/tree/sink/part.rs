@@ -2,7 +2,7 @@
 
 use super::own::Own;
 use super::pack::{Pack, Small};
-use super::{Region, TreeSink, TreeSinkError};
+use super::{MAX_OWN, Region, TreeSink, TreeSinkError};
 use crate::blocks::BLOCK;
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::ground::{Ground, Stands};
@@ -10,6 +10,9 @@ use crate::tree::layout::{self, Planner, Spot};
 use crate::tree::manifest::{PartReader, Record};
 use core::ops::Range;
 use std::collections::{BTreeMap, VecDeque};
+
+/// Parts that come before their turn, at most: as many blocks as a receiver's window has, twice.
+const MAX_PARTS: usize = 64;
 
 /// How far the list has come.
 #[derive(Debug, Default)]
@@ -106,6 +109,11 @@ struct Plan<G: Ground> {
 impl<G: Ground> TreeSink<G> {
     /// A part is whole, and its digest has matched: it is read when all before it were.
     pub(super) fn take_part(&mut self, number: u64, bytes: &[u8]) -> Result<(), TreeSinkError> {
+        if self.progress.whole.len() >= MAX_PARTS {
+            return Err(TreeSinkError::Protocol(
+                "parts of the list that come long before their turn",
+            ));
+        }
         self.progress.whole.insert(number, bytes.to_vec());
         while let Some((number, bytes)) = self.progress.next() {
             self.read_part(number, &bytes)?;
@@ -140,8 +148,11 @@ impl<G: Ground> TreeSink<G> {
                 }
             }
         }
-        self.place(plan.packs);
         let end = plan.planner.end();
+        if end > layout::MAX_BLOCKS {
+            return Err(TreeSinkError::Protocol("more files than a session carries"));
+        }
+        self.place(plan.packs);
         self.progress.data = Some((data, end - data));
         self.progress.read += 1;
         self.progress.last = last;
@@ -223,11 +234,15 @@ impl<G: Ground> TreeSink<G> {
 
     fn begin_own(&mut self, number: u64, dir: &G::Dir, entry: &Entry, block: u64) {
         let Kind::File { len, data } = &entry.kind else { return };
+        if self.owns >= MAX_OWN {
+            return self.fail(number, "too many files are on their way at a time".to_owned());
+        }
         match self.ground.begin(dir, entry) {
             Err(why) => self.fail(number, why),
             Ok(slot) => {
                 let own = Own::new(number, slot, *len, data.clone());
                 let done = own.is_done(); // nothing but holes
+                self.owns += 1;
                 self.regions.insert(block, Region::Own(Box::new(own)));
                 if done {
                     self.end_own(block, Ok(()));
