@@ -1,7 +1,7 @@
 //! A tree that is sent: listed in one thread, read in another, found again wherever a receiver asks.
 
 use super::board::{Board, Posted};
-use super::entry::{Entry, Meta};
+use super::entry::{Entry, Kind, Meta};
 use super::files::{Block, Listed, Open, Shelf, UNREAD, Unreadable};
 use super::lister::{Lister, Written};
 use super::manifest::{Owner, PartError, PartReader, Record};
@@ -12,6 +12,7 @@ use blake3::Hash;
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -127,16 +128,27 @@ impl TreeSource {
         owner: &mut dyn FnMut(u32, u32) -> Owner,
         session: &dyn Grows,
     ) -> Result<(), TreeError> {
-        let mut lister = Lister::new();
+        let (mut lister, mut way) = (Lister::new(), Vec::<Vec<u8>>::new());
         for found in walk {
             if session.is_over() {
                 return Ok(());
             }
             match found {
                 Found::Root(meta) => lister.root(&meta, || owner(meta.uid, meta.gid)),
-                Found::Leave => lister.leave(),
+                Found::Leave => {
+                    way.pop();
+                    lister.leave();
+                }
                 Found::Failed(path, why) => self.lock().unlisted.push((path, why)),
                 Found::Entry(entry) => {
+                    if let Some(why) = self.denies_its_bytes(&way, &entry) {
+                        let path = way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>();
+                        self.lock().unlisted.push((path.join(&b'/'), why));
+                        continue;
+                    }
+                    if entry.kind == Kind::Dir {
+                        way.push(entry.name.clone());
+                    }
                     let now = Instant::now();
                     if lister.is_full(now) {
                         self.publish(lister.end(false), false, session)?;
@@ -151,6 +163,22 @@ impl TreeSource {
         let blocks = self.lock().outline.end();
         self.board.end(entries, blocks);
         session.end(blocks * BLOCK)
+    }
+
+    /// A file that says it is empty is read nowhere else: whether it holds bytes all the same, as those that the
+    /// system makes up while they are read (proc(5)), or whether that cannot be told.
+    fn denies_its_bytes(&self, way: &[Vec<u8>], entry: &Entry) -> Option<String> {
+        if !matches!(entry.kind, Kind::File { len: 0, .. }) {
+            return None;
+        }
+        let path = way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>().join(&b'/');
+        match self.files.open(&path).and_then(|file| file.read_at(&mut [0], 0)) {
+            Ok(0) => None,
+            Ok(_) => Some(
+                "holds bytes though it says that it has none: read it into a file first".to_owned(),
+            ),
+            Err(error) => Some(Unreadable::from(error).to_string()),
+        }
     }
 
     /// A part is written: receivers hear of it, and can be sent the data of the one before.

@@ -12,7 +12,7 @@ pub(super) fn exit_codes() {
     let cases: &[(&[&str], i32)] = &[
         (&[source, &host], 0),
         (&["/no/such/file", &host], 1),
-        (&["/", &host], 1),
+        (&["/dev/null", &host], 1),
         (&["--interface", "nosuch0", source, &host], 1),
         (&["--no-such-option", source, &host], 2),
         (&[source, "node[3-1]"], 2),

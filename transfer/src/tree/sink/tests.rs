@@ -366,12 +366,35 @@ fn holes_are_not_sent_and_the_digest_is_that_of_the_whole_file() {
     assert_eq!(empty, blocks::value(1, &content[BLOCK as usize..2 * BLOCK as usize], len));
 }
 
+/// As files of proc(5): what they hold shows only when they are read.
+#[test]
+fn a_file_that_denies_its_bytes_is_not_sent_as_empty() {
+    let entry = |name: &str| {
+        let (meta, kind) = (Meta::default(), Kind::File { len: 0, data: None });
+        Found::Entry(Entry { name: name.as_bytes().to_vec(), meta, kind })
+    };
+    let dir = |name: &str| {
+        let meta = Meta::default();
+        Found::Entry(Entry { name: name.as_bytes().to_vec(), meta, kind: Kind::Dir })
+    };
+    let found = vec![dir("self"), entry("comm"), Found::Leave, entry("version"), entry("gone")];
+    let listed = listed(std::path::Path::new("/proc"), found);
+    let failed = listed.source.unlisted();
+    let names: Vec<_> = failed.iter().map(|(path, _)| String::from_utf8_lossy(path)).collect();
+    assert_eq!(names, ["self/comm", "version", "gone"]);
+    assert!(
+        failed[1].1.contains("holds bytes") && failed[2].1.contains("No such file"),
+        "{failed:?}"
+    );
+    assert_eq!(listed.source.entries(), 1);
+}
+
 /// Parts are told one by one, as a slow list comes, and have no data.
 #[test]
 fn parts_without_data_follow_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let entry = |n: u32| {
-        let (meta, kind) = (Meta::default(), Kind::File { len: 0, data: None });
+        let (meta, kind) = (Meta::default(), Kind::Symlink { target: b"x".to_vec() });
         Found::Entry(Entry { name: format!("{n:05}").into_bytes(), meta, kind })
     };
     let listed = listed(dir.path(), (0..20_000).map(entry).collect());
