@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::hosts::Target;
-use crate::payload::{self, Outcome, Payload};
+use crate::payload::{Copied, Payload};
 use crate::plan::Plan;
 use crate::progress::{self, Progress};
 use crate::reach::Reach;
@@ -22,17 +22,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Group, SessionConfig};
-use tcpxm::error::{ConfigError, Reason};
+use tcpxm::error::Reason;
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
 use tcpxm::trust::SenderTrust;
 use transfer::send::in_own_words;
+use transfer::session::{Opened, open_session};
 
 /// Runs a copy; an error is one of this side, before there were results.
 pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> Result<Exit> {
     let begin = Instant::now();
     let payload = Payload::open(&plan.sources, options)?;
-    let len = payload.len();
     let common = &options.common;
     let interface = common
         .interface
@@ -44,11 +44,11 @@ pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> 
     let seats = seat(&plan.targets, (common, &ground), &|| watch.is_ended());
     let addrs: Vec<SocketAddr> = seats.addrs();
     let (outcome, reach) = if addrs.is_empty() {
-        (payload::nothing(len), None)
+        (Copied::nothing(), None)
     } else {
         let hosts = seats.members.iter().map(|seat| (seat.addr, seat.names(&plan.targets)));
         let trust = ground.trust(hosts, common.port);
-        let (sender, reach) = connect(options, &trust, interface, &payload, &addrs)?;
+        let (sender, reach) = connect(options, &trust, interface, &addrs)?;
         introduce(&plan, &seats, &reach, common);
         let shown = (&reach, common, &ground);
         let outcome = send(&Arc::new(sender), payload, &seats, &plan, shown, &watch);
@@ -173,7 +173,6 @@ fn connect(
     options: &args::Copy,
     trust: &SenderTrust,
     interface: Option<u32>,
-    payload: &Payload,
     addrs: &[SocketAddr],
 ) -> Result<(Sender, Reach)> {
     let common = &options.common;
@@ -184,40 +183,27 @@ fn connect(
         None => (draw_group(family, true).context("cannot draw a group")?, common.port).into(),
     };
     let algorithm = options.congestion.into();
-    let options = |group| SenderOptions {
-        session: payload.session(SessionConfig {
-            group,
+    let options = SenderOptions {
+        session: SessionConfig {
+            group: Some(Group { addr, source: None }),
             rate: common.rate,
             algorithm,
             connect_timeout: common.patience(),
             // Who says how long to wait means it, also for a host that is starting just now.
             give_up_refused: common.connect_timeout.is_none(),
             ..SessionConfig::default()
-        }),
+        },
         interface,
         ttl: common.ttl,
         ..SenderOptions::new(trust.clone())
     };
-    let mut refused = None;
-    let connected = match Sender::connect(options(Some(Group { addr, source: None })), addrs) {
-        Err(error) if is_about_the_group(&error) => {
-            refused = Some(error.to_string());
-            Sender::connect(options(None), addrs)
-        }
-        connected => connected,
-    };
-    let sender = connected.context("cannot open the session")?;
-    if let Some(why) = refused.as_deref().or(sender.group_unusable()) {
+    let Opened { sender, refused } =
+        open_session(options, addrs).context("cannot open the session")?;
+    if let Some(why) = &refused {
         say(format_args!("the group {addr} cannot be used: {why}; going on by unicast"));
     }
     let reach = Reach::new(&sender, refused, common.ttl);
     Ok((sender, reach))
-}
-
-/// Whether it would be another thing without a group.
-fn is_about_the_group(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ConfigError>());
-    matches!(inner, Some(ConfigError::Group(..)))
 }
 
 /// Sends, and shows how it goes.
@@ -228,7 +214,7 @@ fn send(
     plan: &Plan,
     (reach, common, ground): (&Reach, &Common, &Arc<Ground>),
     watch: &Arc<Watch>,
-) -> Outcome {
+) -> Copied {
     let weak = Arc::downgrade(sender);
     watch.on_end(move || {
         if let Some(sender) = weak.upgrade() {
@@ -250,12 +236,11 @@ fn send(
     let to: Vec<Vec<u8>> = (0..seats.members.len())
         .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
         .collect();
-    let progress =
-        Progress::start(sender, (names, Box::new(why)), payload.len(), (reach, common), watch);
+    let progress = Progress::start(sender, (names, Box::new(why)), (reach, common), watch);
     if io::stdin().is_terminal() && !plan.stdin_used {
         progress::status_on_enter(watch);
     }
-    let outcome = payload.send(sender, &to);
+    let outcome = payload.send(sender, &to, &|come| progress.come(come));
     progress.finish();
     outcome
 }
@@ -264,7 +249,7 @@ fn send(
 fn rows(
     plan: &Plan,
     seats: &Seats,
-    outcome: &Outcome,
+    outcome: &Copied,
     reach: Option<&Reach>,
     (common, ground): (&Common, &Ground),
 ) -> Vec<HostRow> {
@@ -274,21 +259,21 @@ fn rows(
         Ok(seat) => {
             let (member, names) =
                 (&outcome.members[*seat], seats.members[*seat].names(&plan.targets));
-            let said = match (member.refused, &member.report.outcome) {
-                (true, _) => None, // its own words say more
+            let said = match (&member.said.refused, &member.report.outcome) {
+                (Some(_), _) => None, // its own words say more
                 (_, Some(Err(reason))) => ground.why(target, &names, common.port, reason),
                 _ => ground.unknown(target, common.port, &member.report),
             };
-            let result = match said.or_else(|| member.failure.clone()) {
+            let result = match said.or_else(|| member.failure()) {
                 None => Ok(outcome.digest.clone()),
                 Some(why) => Err(why),
             };
             let why = reach.and_then(|reach| reach.reason(&member.report));
             let row = HostRow::new(target.text.clone(), &member.report, why, result, events);
-            member
-                .tree
-                .as_ref()
-                .map_or(row.clone(), |(report, failures)| row.with_entries(*report, failures))
+            match member.said.report {
+                Some(report) => row.with_entries(report, member),
+                None => row,
+            }
         }
     };
     plan.targets.iter().zip(&seats.of).map(row).collect()
@@ -297,7 +282,7 @@ fn rows(
 /// The table, the summary, and the exit that follows from them.
 fn show(
     rows: &[HostRow],
-    outcome: Outcome,
+    outcome: Copied,
     took: Duration,
     common: &Common,
     watch: &Watch,

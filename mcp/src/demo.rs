@@ -21,13 +21,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tcpxm::api::{Sender, SenderOptions};
-use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+use tcpxm::config::{Group, SessionConfig};
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
 use tcpxm::stats::Sent;
 use tcpxm::trust::SenderTrust;
-use transfer::send::Outcome;
+use transfer::message::{Offer, Sync};
+use transfer::send::Delivered;
+use transfer::session::{Opened, open_session};
 use transfer::source::Source;
+use transfer::tree::scan;
+use transfer::tree::source::TreeSource;
 
 /// The sender's address.
 const SENDER: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -38,9 +42,12 @@ pub(crate) fn run(options: &args::Demo) -> Result<Exit> {
         Some(path) => path.clone(),
         None => std::env::current_exe().context("cannot find this program's own file")?,
     };
-    let source = Source::open(&path)?;
+    let source = TreeSource::open(&[&path], scan::Options::default(), &std::env::temp_dir())?;
+    let Some(name) = source.single_file() else {
+        bail!("{} is a folder: the demo copies a file", path.display());
+    };
     let watch = Watch::start()?;
-    match copy_and_show(options, &source, &watch) {
+    match copy_and_show(options, (&source, &path, name), &watch) {
         // A signal after the result was shown changes nothing about it.
         Err(_) if watch.check().is_err() => {
             say("interrupted, nothing is left behind");
@@ -51,25 +58,30 @@ pub(crate) fn run(options: &args::Demo) -> Result<Exit> {
 }
 
 /// One copy, from the receivers' start to the table.
-fn copy_and_show(options: &args::Demo, source: &Source, watch: &Arc<Watch>) -> Result<Exit> {
+fn copy_and_show(
+    options: &args::Demo,
+    (source, path, name): (&TreeSource, &Path, Vec<u8>),
+    watch: &Arc<Watch>,
+) -> Result<Exit> {
     let start = Instant::now();
     let receivers = Receivers::start(watch)?;
-    let sender = connect(options.common.group, source.len(), receivers.addrs())?;
+    let sender = connect(options.common.group, receivers.addrs())?;
     let sender = Arc::new(sender);
     watch.guard(&sender);
     // A name may hold what would steer a terminal.
-    let name = source.path().display().to_string();
-    say(format_args!("copying {} to {} receivers", plain(&name), sender.members()));
-    let outcome = transfer::send_file(&sender, source, &[], &|_| ());
+    let shown = path.display().to_string();
+    say(format_args!("copying {} to {} receivers", plain(&shown), sender.members()));
+    let offer = Offer { one: Some(name), sync: Sync::File, ..Offer::default() };
+    let outcome = transfer::send(&sender, source, &vec![offer; sender.members()], &|_| ());
     let seconds = start.elapsed().as_secs_f64();
     let copies = receivers.finish();
     watch.check()?;
     if let Some(failure) = outcome.failure {
         return Err(failure.into());
     }
-    let rows = verify(source, &outcome, &copies.paths, watch)?;
-    let summary =
-        Summary::new(&rows, source.len(), seconds, both_ways(outcome.sent, copies.answered));
+    let rows = verify((source, path), &outcome.members, &copies.paths, watch)?;
+    let sent = both_ways(outcome.sent, copies.answered);
+    let summary = Summary::new(&rows, source.progress().len, seconds, sent);
     let shown = table::show(&mut io::stdout().lock(), &rows, &summary, &options.common);
     shown.context("cannot write the result")?;
     Ok(Exit::of(summary.ok, summary.hosts))
@@ -86,50 +98,40 @@ fn both_ways(sent: Sent, answered: Sent) -> Sent {
 
 /// Opens the session. A group that the transport does not use at all (link-local, well known)
 /// can be joined by nobody: then all are served by unicast from the start.
-fn connect(group: Option<SocketAddr>, len: u64, addrs: &[SocketAddr]) -> Result<Sender> {
+fn connect(group: Option<SocketAddr>, addrs: &[SocketAddr]) -> Result<Sender> {
     let group = match group {
         Some(group) => group,
         None => (draw_group(Family::V4, false).context("cannot choose a group")?, PORT).into(),
     };
     let interface = Some(index_of("lo").context("cannot find the loopback interface lo")?);
-    let options = |group| SenderOptions {
-        session: SessionConfig {
-            group,
-            delivery: Delivery::Unordered,
-            content: Content::Source { len: Some(len) },
-            ..SessionConfig::default()
-        },
-        interface,
-        bind: Some((SENDER, 0).into()),
-        ..SenderOptions::new(SenderTrust::Loopback)
+    let session = SessionConfig {
+        group: Some(Group { addr: group, source: None }),
+        ..SessionConfig::default()
     };
-    match Sender::connect(options(Some(Group { addr: group, source: None })), addrs) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            say(format_args!("{error}; going on by unicast"));
-            Sender::connect(options(None), addrs)
-        }
-        Ok(sender) if sender.group().is_none() => {
-            say(format_args!("{group} cannot be sent to through lo; going on by unicast"));
-            Ok(sender)
-        }
-        connected => connected,
+    let bind = Some((SENDER, 0).into());
+    let options =
+        SenderOptions { session, interface, bind, ..SenderOptions::new(SenderTrust::Loopback) };
+    let Opened { sender, refused } =
+        open_session(options, addrs).context("cannot open the session")?;
+    if let Some(why) = refused {
+        say(format_args!("the group {group} cannot be used: {why}; going on by unicast"));
     }
-    .context("cannot open the session")
+    Ok(sender)
 }
 
 /// Reads every copy back and compares it with the source, trusting no digest of the transfer.
 fn verify(
-    source: &Source,
-    outcome: &Outcome,
+    (source, path): (&TreeSource, &Path),
+    members: &[Delivered],
     paths: &[Result<PathBuf, String>],
     watch: &Watch,
 ) -> Result<Vec<HostRow>> {
-    let original = digest(source.path(), watch)?;
-    if outcome.digest.is_some_and(|sent| sent != original) {
-        bail!("{} changed while it was copied", source.path().display());
+    let original = digest(path, watch)?;
+    if source.digest(0).is_some_and(|sent| sent != original) {
+        bail!("{} changed while it was copied", path.display());
     }
     let mut rows = Vec::new();
-    for (member, copy) in outcome.members.iter().zip(paths) {
+    for (member, copy) in members.iter().zip(paths) {
         let result = match (member.failure(), copy) {
             (Some(why), _) => Err(why),
             (None, Err(why)) => Err(why.clone()),

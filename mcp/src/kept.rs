@@ -41,8 +41,8 @@ pub(crate) struct Kept {
     /// Send files again that have the same length and modification time there.
     #[arg(short = 'I', long, value_parser = Falsey::new())]
     pub(crate) ignore_times: bool,
-    /// What is made durable before it is told to be there: each file before it gets its name, the tree as a
-    /// whole, which is the default, or nothing.
+    /// What is made durable before it is told to be there: each file before it gets its name (default of a single
+    /// file), the tree as a whole (default of folders and of several), or nothing.
     #[arg(long, value_enum)]
     pub(crate) sync: Option<Durable>,
 }
@@ -66,13 +66,6 @@ impl From<Durable> for Sync {
 }
 
 impl Kept {
-    /// Whether more is asked for than a single file's bytes.
-    pub(crate) fn is_any(&self) -> bool {
-        let Self { archive, links, perms, times, owner, group_owner, hard_links, .. } = *self;
-        let kept = archive || links || perms || times || owner || group_owner || hard_links;
-        kept || self.sync.is_some() || self.recursive || self.sparse
-    }
-
     /// What is to be kept.
     pub(crate) fn keep(&self) -> Keep {
         let all = self.archive;

@@ -4,7 +4,7 @@
 use crate::plain_words;
 use crate::reach::Reach;
 use crate::say::say;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mcp_cli::Common;
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
@@ -15,12 +15,13 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tcpxm::api::Sender;
 use tcpxm::error::Reason;
 use tcpxm::stats::{MemberReport, Mode, Transition};
+use transfer::source::Progress as Come;
 
 /// How often the session is looked at: often enough for a bar, too seldom to be felt.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -31,6 +32,7 @@ const KEYBOARD: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
 /// What is shown while a session runs.
 pub(crate) struct Progress {
     end: mpsc::Sender<()>,
+    come: Arc<Mutex<Come>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,7 +41,6 @@ impl Progress {
     pub(crate) fn start(
         sender: &Arc<Sender>,
         (names, why): (Vec<String>, Why),
-        len: u64,
         (reach, common): (&Reach, &Common),
         watch: &Watch,
     ) -> Self {
@@ -51,17 +52,24 @@ impl Progress {
         let sender = Arc::downgrade(sender);
         let reach = (!common.quiet).then(|| reach.clone());
         let verbose = common.verbose > 0;
+        let come = Arc::<Mutex<Come>>::default();
+        let seen = Arc::clone(&come);
         let work = move || {
             let (told, changes) = (vec![false; names.len()], vec![0; names.len()]);
             let changes = verbose.then_some(changes);
             let restarts = vec![0; names.len()];
-            let bar = bar(len, shown);
-            let view = View { bar, names, why, told, restarts, changes, reach, len };
+            let (bar, come) = (bar(shown), Come::default());
+            let view = View { bar, names, why, told, restarts, changes, reach, seen, come };
             view.run(&sender, &asked, &ended);
         };
         // Without the thread nothing is shown, and the copy goes on.
         let thread = thread::Builder::new().name("progress".to_owned()).spawn(work).ok();
-        Self { end, thread }
+        Self { end, come, thread }
+    }
+
+    /// How far the source has come.
+    pub(crate) fn come(&self, come: Come) {
+        *self.come.lock().unwrap_or_else(PoisonError::into_inner) = come;
     }
 
     /// The session is over: failures that were not told yet are, and the bar goes.
@@ -73,12 +81,24 @@ impl Progress {
     }
 }
 
-fn bar(len: u64, shown: bool) -> ProgressBar {
+/// A bar whose line fits 80 columns: what has come of how much, how fast, how long it takes, and who has what.
+fn bar(shown: bool) -> ProgressBar {
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let template = "{bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left, {msg}";
+    let template = "{bar:12} {prefix}, {bytes_per_sec}, {eta} left, {wide_msg}";
     let style = ProgressStyle::with_template(template);
-    ProgressBar::with_draw_target(Some(len), target)
+    ProgressBar::with_draw_target(Some(0), target)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// What has come of how much: `1.2 GiB of 3.4 GiB, 812 of 50168+ entries` while more is listed.
+fn amount(come: &Come, position: u64) -> String {
+    let more = if come.ended { "" } else { "+" };
+    let (part, len) = (BinaryBytes(position), BinaryBytes(come.len));
+    match come.entries {
+        0 => "listing".to_owned(),
+        1 if come.ended => format!("{part}/{len}"),
+        entries => format!("{part}/{len}{more}, {entries}{more} entries"),
+    }
 }
 
 /// Why a host failed, in words, by its place among the session's members.
@@ -95,7 +115,9 @@ struct View {
     changes: Option<Vec<usize>>,
     /// Until it was told that nobody hears the group, if that is to be.
     reach: Option<Reach>,
-    len: u64,
+    /// How far the source has come, as it says and as it was looked at last.
+    seen: Arc<Mutex<Come>>,
+    come: Come,
 }
 
 impl View {
@@ -111,7 +133,11 @@ impl View {
                 self.bar.suspend(|| say(warning));
                 self.reach = None;
             }
-            self.bar.set_position(least(&reports, self.len));
+            self.come = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let position = least(&reports, &self.come);
+            self.bar.set_length(self.come.len);
+            self.bar.set_position(position);
+            self.bar.set_prefix(amount(&self.come, position));
             self.bar.set_message(counts(&reports));
             if asked.swap(false, Ordering::SeqCst) {
                 self.status(&reports);
@@ -166,15 +192,15 @@ impl View {
         self.bar.suspend(|| {
             for (index, (report, name)) in reports.iter().zip(&self.names).enumerate() {
                 let why = |reason: &Reason| (self.why)(index, reason);
-                say(format_args!("{}: {}", plain(name), describe(report, self.len, &why)));
+                say(format_args!("{}: {}", plain(name), describe(report, &self.come, &why)));
             }
         });
     }
 }
 
 /// One host's status in a few words.
-fn describe(report: &MemberReport, len: u64, why: &dyn Fn(&Reason) -> String) -> String {
-    let percent = if len == 0 { 100.0 } else { report.acked as f64 * 100.0 / len as f64 };
+fn describe(report: &MemberReport, come: &Come, why: &dyn Fn(&Reason) -> String) -> String {
+    let percent = share(report, come) * 100.0;
     match &report.outcome {
         Some(Ok(())) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
         Some(Err(reason)) => format!("failed: {}", plain(&why(reason))),
@@ -188,10 +214,16 @@ fn describe_change(change: &Transition) -> String {
     format!("{mode} after {seconds:.3} seconds: {}", change.why)
 }
 
-/// The bytes that everybody has who is still served or done.
-fn least(reports: &[MemberReport], len: u64) -> u64 {
+/// The part of what was listed so far that a host has.
+fn share(report: &MemberReport, come: &Come) -> f64 {
+    if come.span == 0 { 0.0 } else { (report.acked as f64 / come.span as f64).min(1.0) }
+}
+
+/// The bytes of files that everybody has who is still served or done.
+fn least(reports: &[MemberReport], come: &Come) -> u64 {
     let alive = reports.iter().filter(|report| !matches!(report.outcome, Some(Err(_))));
-    alive.map(|report| report.acked.min(len)).min().unwrap_or(0)
+    let least = alive.map(|report| share(report, come)).min_by(f64::total_cmp);
+    (come.len as f64 * least.unwrap_or(0.0)) as u64
 }
 
 fn counts(reports: &[MemberReport]) -> String {
@@ -269,9 +301,10 @@ mod tests {
             report(0, Mode::Gone, dead()),
             report(100, Mode::Multicast, Some(Ok(()))),
         ];
-        assert_eq!((least(&reports, 100), least(&[], 100)), (40, 0));
+        let come = Come { entries: 1, len: 100, span: 100, ended: true, read: 0 };
+        assert_eq!((least(&reports, &come), least(&[], &come)), (40, 0));
         assert_eq!(counts(&reports), "1 of 4 done, 1 failed, 1 by unicast");
-        let all: Vec<_> = reports.iter().map(|r| describe(r, 100, &Reason::to_string)).collect();
+        let all: Vec<_> = reports.iter().map(|r| describe(r, &come, &Reason::to_string)).collect();
         assert_eq!(all[0], "50 %, by multicast");
         assert_eq!(all[2], "failed: refused: no\\u{1b}[31m");
         assert_eq!(all[3], "done in 1.5 seconds");

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 use tcpxm::stats::{MemberReport, Mode, Sent, Transition};
 use transfer::message::Report;
+use transfer::send::Delivered;
 
 /// One host's result; in `--json` one line.
 #[derive(Debug, Clone, Serialize)]
@@ -122,11 +123,12 @@ impl HostRow {
     }
 
     /// Of a tree: what became of its entries.
-    pub(crate) fn with_entries(self, report: Report, failures: &[(String, String)]) -> Self {
-        let named = |(entry, reason): &(String, String)| FailedEntry {
-            entry: entry.clone(),
-            reason: reason.clone(),
+    pub(crate) fn with_entries(self, report: Report, member: &Delivered) -> Self {
+        let named = |failed: &transfer::send::FailedEntry| FailedEntry {
+            entry: String::from_utf8_lossy(&failed.path).into_owned(),
+            reason: failed.why.clone(),
         };
+        let failures = &member.failures;
         Self {
             entries: Some(report.arrived + report.unchanged),
             unchanged: Some(report.unchanged),

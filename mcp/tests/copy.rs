@@ -1,56 +1,25 @@
 //! The program on loopback, with receivers in this process: what it prints, and how it ends.
 
+#[path = "common/receiver.rs"]
+mod receiver;
+#[path = "common/wait.rs"]
+mod wait;
+
+use receiver::Receiver;
 use serde_json::Value;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-use tcpxm::api::{Closer, ListenOptions, Listener};
+use tcpxm::api::ListenOptions;
 use tcpxm::trust::ListenTrust;
 use tempfile::TempDir;
-use transfer::destination::Root;
+use wait::wait_until;
 
-/// A receiver that takes every session, one after another, until it is dropped.
-struct Receiver {
-    addr: SocketAddr,
-    folder: TempDir,
-    closer: Closer,
-}
-
-impl Receiver {
-    fn new(last: u8) -> Self {
-        Self::held_to(None, last)
-    }
-
-    /// One that joins no other group than this.
-    fn held_to(only_group: Option<SocketAddr>, last: u8) -> Self {
-        let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
-        let options =
-            ListenOptions { only_group, ..ListenOptions::new(addr, ListenTrust::Loopback) };
-        let listener = Listener::bind(options).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (addr, closer) = (listener.local_addr(), listener.closer());
-        let root = Root::open(folder.path()).unwrap();
-        thread::spawn(move || {
-            while let Ok(session) = listener.accept() {
-                let _ = transfer::receive_file(&session, &root); // the sender reports it
-            }
-        });
-        Self { addr, folder, closer }
-    }
-
-    /// As it is typed, with a path.
-    fn host(&self, path: &str) -> String {
-        format!("{}:{}:{path}", self.addr.ip(), self.addr.port())
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.closer.close();
-    }
+/// A receiver that joins no other group than this.
+fn held_to(only_group: Option<SocketAddr>, last: u8) -> Receiver {
+    let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
+    Receiver::with(ListenOptions { only_group, ..ListenOptions::new(addr, ListenTrust::Loopback) })
 }
 
 fn source(bytes: &[u8]) -> (TempDir, PathBuf) {
@@ -77,15 +46,6 @@ fn lines(output: &Output) -> Vec<Value> {
 
 fn messages(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Waits until something is so, for a generous while.
-fn wait_until(what: &str, so: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !so() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "not so after 20 seconds: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]
@@ -149,7 +109,7 @@ fn who_fails_is_named_and_the_others_have_it() {
 #[test]
 fn who_is_not_on_the_group_is_told_with_the_reason() {
     let only: SocketAddr = "239.255.71.40:8737".parse().unwrap();
-    let held = [2, 3].map(|last| Receiver::held_to(Some(only), last));
+    let held = [2, 3].map(|last| held_to(Some(only), last));
     let hosts = held.each_ref().map(|receiver| receiver.host(""));
     let (_dir, path) = source(&vec![7; 1 << 20]);
     let group = ["--group", "239.255.71.41"];
@@ -239,7 +199,7 @@ fn what_is_wrong_here_ends_it_before_anything_is_sent() {
         (&[&path, "n[1-65537]"], 2, "names 65537 hosts, more than the 65536"),
         (&[&path, "127.7.[0-4].[1-250]"], 1, "1250 receivers given, at most 1024 can be served"),
         (&["/proc/version", "127.0.0.2"], 1, "its length is not what it holds"),
-        (&["/dev/zero", "127.0.0.2"], 1, "is a device, not a regular file"),
+        (&["/dev/zero", "127.0.0.2"], 1, "is a socket, a pipe or a device"),
         (&["--bad", &path, "127.0.0.2"], 2, "--bad"),
         (&["--interface", "none0", &path, "127.0.0.2"], 1, "none0"),
     ];

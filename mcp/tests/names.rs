@@ -11,6 +11,7 @@ use tcpxm::api::{Closer, ListenOptions, Listener};
 use tcpxm::trust::{Identity, ListenKeys, ListenTrust, PublicKey};
 use tempfile::TempDir;
 use transfer::destination::Root;
+use transfer::limits::Limits;
 
 /// A receiver with a key, a sender with another, and what the sender knows of hosts.
 struct Keyed {
@@ -50,7 +51,7 @@ impl Keyed {
         let root = Root::open(&dir.path().join("root")).unwrap();
         thread::spawn(move || {
             while let Ok(session) = listener.accept() {
-                let _ = transfer::receive_file(&session, &root); // the sender reports it
+                let _ = transfer::receive(&session, &root, &Limits::default()); // the sender reports it
             }
         });
         Self { dir, addr, closer }

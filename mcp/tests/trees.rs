@@ -1,57 +1,16 @@
 //! Folders and several sources, copied by the program to receivers in this process.
 
+#[path = "common/receiver.rs"]
+mod receiver;
+
+use receiver::Receiver;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::thread;
 use std::time::{Duration, SystemTime};
-use tcpxm::api::{Closer, ListenOptions, Listener};
-use tcpxm::trust::ListenTrust;
-use tempfile::TempDir;
-use transfer::destination::Root;
-use transfer::limits::Limits;
-
-/// A receiver that takes every session, one after another, until it is dropped.
-struct Receiver {
-    addr: SocketAddr,
-    folder: TempDir,
-    closer: Closer,
-}
-
-impl Receiver {
-    fn new(last: u8) -> Self {
-        let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
-        let listener = Listener::bind(ListenOptions::new(addr, ListenTrust::Loopback)).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (addr, closer) = (listener.local_addr(), listener.closer());
-        let root = Root::open(folder.path()).unwrap();
-        thread::spawn(move || {
-            while let Ok(session) = listener.accept() {
-                let _ = transfer::receive(&session, &root, Limits::default());
-            }
-        });
-        Self { addr, folder, closer }
-    }
-
-    /// As it is typed, with a path.
-    fn host(&self, path: &str) -> String {
-        format!("{}:{}:{path}", self.addr.ip(), self.addr.port())
-    }
-
-    fn path(&self, below: &str) -> std::path::PathBuf {
-        self.folder.path().join(below)
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.closer.close();
-    }
-}
 
 /// Runs the program with `--json`; its objects, the last of which is the summary.
 fn mcp(args: &[&str], hosts: &[String]) -> (Option<i32>, Vec<Value>, Output) {
@@ -144,8 +103,8 @@ fn a_tree_is_kept_as_it_is_and_what_is_there_is_not_sent_again() {
     let (code, objects, output) = mcp(&["-a", &source], &hosts);
     assert_eq!(code, Some(0), "{output:?}");
     for (receiver, object) in receivers.iter().zip(&objects) {
-        assert_same(dir.path(), &receiver.path("new/place"));
-        let sparse = fs::metadata(receiver.path("new/place/sparse")).unwrap();
+        assert_same(dir.path(), &receiver.folder.path().join("new/place"));
+        let sparse = fs::metadata(receiver.folder.path().join("new/place/sparse")).unwrap();
         assert!(sparse.blocks() * 512 < 1 << 20, "holes are kept");
         assert_eq!(
             (&object["entries"], &object["failed_entries"]),
@@ -160,7 +119,7 @@ fn a_tree_is_kept_as_it_is_and_what_is_there_is_not_sent_again() {
     let (code, objects, output) = mcp(&["-a", &source], &hosts);
     assert_eq!(code, Some(0), "{output:?}");
     for (receiver, object) in receivers.iter().zip(&objects) {
-        assert_same(dir.path(), &receiver.path("new/place"));
+        assert_same(dir.path(), &receiver.folder.path().join("new/place"));
         assert!(object["bytes"].as_u64().unwrap() < first / 20, "{object}");
         assert!(object["unchanged"].as_u64().unwrap() >= 44, "{object}");
     }
@@ -173,13 +132,13 @@ fn an_entry_that_fails_is_named_and_the_others_are_in_place() {
     tree(dir.path());
     let name = dir.path().file_name().unwrap().to_str().unwrap();
     // A folder with something in it where a file is to be, and a file where a folder is.
-    fs::create_dir_all(receivers[1].path(name).join("small0/full")).unwrap();
-    fs::write(receivers[1].path(name).join("a"), "in the way").unwrap();
+    fs::create_dir_all(receivers[1].folder.path().join(name).join("small0/full")).unwrap();
+    fs::write(receivers[1].folder.path().join(name).join("a"), "in the way").unwrap();
     let source = dir.path().display().to_string();
     let hosts: Vec<String> = receivers.iter().map(|r| r.host("")).collect();
     let (code, objects, output) = mcp(&["-a", &source], &hosts);
     assert_eq!(code, Some(3), "{output:?}");
-    assert_same(dir.path(), &receivers[0].path(name));
+    assert_same(dir.path(), &receivers[0].folder.path().join(name));
     assert_eq!(
         (&objects[0]["status"], &objects[1]["status"]),
         (&Value::from("ok"), &Value::from("failed"))
@@ -194,8 +153,8 @@ fn an_entry_that_fails_is_named_and_the_others_are_in_place() {
     assert!(reason("a").unwrap().contains("it is a file"), "{failures:?}");
     assert!(reason("a/b/link").unwrap().contains("its folder"), "{failures:?}");
     assert_eq!(objects[1]["failed_entries"], failures.len());
-    assert_eq!(fs::read(receivers[1].path(name).join("a")).unwrap(), b"in the way");
-    assert!(receivers[1].path(name).join("small3").exists());
+    assert_eq!(fs::read(receivers[1].folder.path().join(name).join("a")).unwrap(), b"in the way");
+    assert!(receivers[1].folder.path().join(name).join("small3").exists());
     assert_eq!(objects[2]["status"], "partial");
 
     // The same where nobody has all of it: something is in place all the same.
@@ -218,20 +177,23 @@ fn several_sources_and_single_files_go_where_they_are_to() {
     let args = ["-s", &at("one"), "-s", &at("two"), "-s", &at("folder")];
     assert_eq!(mcp(&args, &host).0, Some(0));
     for (name, content) in [("one", "one"), ("two", "two"), ("folder/three", "three")] {
-        assert_eq!(fs::read_to_string(receiver.path("to").join(name)).unwrap(), content);
+        assert_eq!(
+            fs::read_to_string(receiver.folder.path().join("to").join(name)).unwrap(),
+            content
+        );
     }
     // One file: a folder that stands takes it, else the path is its name.
     assert_eq!(mcp(&["-t", &at("one")], &[receiver.host("to/folder")]).0, Some(0));
     assert_eq!(mcp(&["-t", &at("one")], &[receiver.host("to/other")]).0, Some(0));
     assert_eq!(mcp(&["-t", &at("two")], &[receiver.host("into/")]).0, Some(0));
     for name in ["to/folder/one", "to/other", "into/two"] {
-        let meta = fs::metadata(receiver.path(name)).unwrap();
+        let meta = fs::metadata(receiver.folder.path().join(name)).unwrap();
         assert_eq!((meta.mtime(), meta.mtime_nsec()), (1_200_000_000, 123_456_789), "{name}");
     }
     // Nothing but a folder, and what is not there.
     fs::create_dir(dir.path().join("bare")).unwrap();
     assert_eq!(mcp(&[&at("bare")], &[receiver.host("")]).0, Some(0));
-    assert!(receiver.path("bare").is_dir());
+    assert!(receiver.folder.path().join("bare").is_dir());
     let (code, objects, output) = mcp(&["-a", &at("missing")], &[receiver.host("")]);
     assert_eq!((code, &objects[0]["status"]), (Some(1), &Value::from("failed")), "{output:?}");
 }

@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-use transfer::destination::Root;
-use transfer::receive::{Failure, Taken};
+use transfer::receive::{Failure, Received};
 
 /// Says something on standard error, with the time.
 pub(crate) fn say(what: impl Display) {
@@ -80,9 +79,8 @@ impl Line {
     /// Of what became of a session.
     pub(crate) fn new(
         peer: SocketAddr,
-        root: &Root,
         took: Duration,
-        outcome: &Result<Taken, Failure>,
+        outcome: &Result<Received, Failure>,
     ) -> Self {
         let mut line = Self {
             from: peer.to_string(),
@@ -101,26 +99,20 @@ impl Line {
                 line.path = failure.file.as_ref().map(ToString::to_string);
                 line.reason = Some(failure.error.to_string());
             }
-            Ok(Taken::Tree(received)) => {
+            Ok(received) => {
                 line.path = Some(received.shown.to_string());
                 line.bytes = received.report.bytes;
                 line.multicast_bytes = received.arrived.multicast;
                 line.unicast_bytes = received.arrived.unicast;
                 line.repaired_bytes = received.arrived.repaired;
-                match received.report.failed {
-                    0 => line.status = "ok",
-                    failed => line.reason = Some(format!("{failed} entries are not in place")),
+                line.digest = received.digest.map(|digest| digest.to_hex().to_string());
+                line.reason = received.failure.clone().map(|first| match received.report.failed {
+                    0 | 1 => first,
+                    failed => format!("{failed} entries are not in place, the first: {first}"),
+                });
+                if line.reason.is_none() {
+                    line.status = "ok";
                 }
-            }
-            Ok(Taken::File(received)) => {
-                let path = received.path.strip_prefix(root.path()).unwrap_or(&received.path);
-                line.status = "ok";
-                line.path = Some(path.to_string_lossy().into_owned());
-                line.bytes = received.len;
-                line.multicast_bytes = received.arrived.multicast;
-                line.unicast_bytes = received.arrived.unicast;
-                line.repaired_bytes = received.arrived.repaired;
-                line.digest = Some(received.digest.to_hex().to_string());
             }
         }
         line

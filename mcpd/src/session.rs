@@ -13,7 +13,6 @@ use tcpxm::stats::Foreign;
 use tcpxm::trust::PublicKey;
 use transfer::destination::Root;
 use transfer::limits::{Allow, Limits};
-use transfer::receive::Taken;
 
 /// What these rights are to a copy.
 fn allowed(rights: &BTreeSet<Right>) -> Allow {
@@ -53,37 +52,23 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
             return;
         }
     };
-    let outcome = transfer::receive(receiver, &root, limits);
+    let outcome = transfer::receive(receiver, &root, &limits);
     if let Foreign { count, last: Some(last) } = receiver.foreign() {
         report::say(format_args!(
             "session from {peer}: {count} datagrams to its group came from elsewhere and were dropped, the \
              last from {last}"
         ));
     }
-    let line = Line::new(peer, &root, begin.elapsed(), &outcome);
+    let line = Line::new(peer, begin.elapsed(), &outcome);
     line.show(shared.lines.as_ref(), shared.settings().quiet);
-    let confirmed = match &outcome {
-        Err(_) => return,
-        Ok(Taken::File(taken)) => &taken.confirmed,
-        Ok(Taken::Tree(taken)) => &taken.confirmed,
-    };
-    if let Err(reason) = confirmed {
+    let Ok(taken) = outcome else { return };
+    if let Err(reason) = &taken.confirmed {
         report::say(format_args!("{peer} may not know that it has arrived: {reason}"));
     }
-    if let Ok(Taken::File(received)) = &outcome {
-        for unset in received.unset.iter().map(ToString::to_string) {
-            if shared.is_new(&unset) {
-                let path = plain(&received.path.display().to_string());
-                report::say(format_args!(
-                    "{path} is complete and verified, but {unset} (said once)"
-                ));
-            }
-        }
-        if let Some(error) = &received.undurable {
-            report::say(format_args!(
-                "{}: the file is verified, but a power failure may still take its name: {error}",
-                plain(&received.path.display().to_string())
-            ));
+    for unset in &taken.unset {
+        if shared.is_new(unset) {
+            let path = plain(&taken.path.display().to_string());
+            report::say(format_args!("{path} is complete and verified, but {unset} (said once)"));
         }
     }
 }

@@ -70,6 +70,27 @@ pub fn zeros(index: u64, len: u64) -> Value {
 /// Values of zeros that are kept: 2 MiB, for holes in the first 64 GiB of files.
 const KEPT: u64 = 1 << 16;
 
+/// Sets the values of blocks that hold none of a file's data, which are sorted ranges of its bytes. Of more blocks
+/// than values of zeros are kept for it sets none: hashing the zeros of a TiB takes minutes.
+pub fn set_holes(tree: &mut Tree, data: &[Range<u64>]) {
+    let count = tree.count();
+    let ends = data.iter().map(|run| (run.start / BLOCK, run.end.div_ceil(BLOCK)));
+    let (mut next, mut holes) = (0, Vec::new());
+    for (first, end) in ends.chain([(count, count)]) {
+        if first > next {
+            holes.push(next..first);
+        }
+        next = next.max(end);
+    }
+    if holes.iter().map(|run| run.end - run.start).sum::<u64>() > KEPT {
+        return;
+    }
+    for index in holes.into_iter().flatten() {
+        let value = zeros(index, tree.len());
+        tree.set(index, value);
+    }
+}
+
 /// The digests of a file's blocks as far as they are known.
 ///
 /// Memory follows the values that were set, not the length that somebody claims.

@@ -1,11 +1,10 @@
-//! Files over a TCP-XM session; what `mcp`, `mcpd` and the mirror and image tools share.
+//! Files and trees of files over a TCP-XM session; what `mcp`, `mcpd` and the mirror and image tools share.
 //!
-//! A file is cut into [`blocks`] of 1 MiB. The sender reads each block once from its [`source`],
-//! when the session asks for it; the block's digest trails the data on each member's private
-//! stream ([`message`]). A receiver puts segments into its [`sink`] in the order in which they
-//! arrive, hashes each block once when it is whole, and gives the file its name only after the
-//! digests of all blocks and of the file have matched. [`send`] and [`mod@receive`] tie the parts to
-//! a session.
+//! What is sent is a [`source`]: a list of entries that grows, and blocks of 1 MiB ([`blocks`]). The sender reads each
+//! block once, when the session asks for it; its value trails the data on each member's private stream ([`message`]).
+//! A receiver has a [`sink`], which says what it lacks, takes pieces in the order in which they arrive, and gives a
+//! file its name only after its digest has matched. [`tree`] is the source and the sink for files and folders.
+//! [`session`] opens what carries them, [`mod@send`] and [`mod@receive`] tie the parts to it.
 
 pub mod blocks;
 pub mod destination;
@@ -15,10 +14,11 @@ pub mod message;
 pub mod place;
 pub mod receive;
 pub mod send;
+pub mod session;
 pub mod sink;
 pub mod source;
 pub mod sweep;
 pub mod tree;
 
-pub use receive::{receive, receive_file};
-pub use send::send_file;
+pub use receive::receive;
+pub use send::send;

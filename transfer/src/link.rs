@@ -21,9 +21,8 @@ pub(crate) enum Call<S> {
 /// A sending session.
 pub(crate) trait Outgoing {
     type Stream: PrivateStream + 'static;
-    /// What it asks for next; waits; `None` when nothing will be needed any more.
-    fn next_call(&self) -> Option<Call<Self::Stream>>;
-    /// The same, for so long at most: an error if nothing was asked until then.
+    /// What it asks for next; waits for so long at most, an error if nothing was asked until then; `None` when nothing
+    /// will be needed any more.
     fn next_call_within(&self, limit: Duration) -> io::Result<Option<Call<Self::Stream>>>;
     /// A source without a length exists up to there.
     fn grow(&self, to: u64) -> Result<(), EndError>;
@@ -50,7 +49,6 @@ pub(crate) trait PrivateStream: Write + Clone + Send {
 /// A receiving session.
 pub(crate) trait Incoming {
     type Control: Read + Write + Clone + Send + 'static;
-    fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome>;
     /// What is there now; `WouldBlock` or [`ReadOutcome::Empty`] if nothing is.
     fn try_read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome>;
     /// Wakes this whenever there is something to read, or the end.
@@ -68,10 +66,6 @@ pub(crate) trait Incoming {
 
 impl Outgoing for Sender {
     type Stream = MemberStream;
-
-    fn next_call(&self) -> Option<Call<MemberStream>> {
-        Self::next_call(self).map(call)
-    }
 
     fn next_call_within(&self, limit: Duration) -> io::Result<Option<Call<MemberStream>>> {
         Ok(Self::next_call_within(self, limit)?.map(call))
@@ -137,10 +131,6 @@ impl PrivateStream for MemberStream {
 
 impl Incoming for Receiver {
     type Control = ControlStream;
-
-    fn read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
-        Self::read_at(self, buf)
-    }
 
     fn try_read_at(&self, buf: &mut [u8]) -> io::Result<ReadOutcome> {
         Self::try_read_at(self, buf)

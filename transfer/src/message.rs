@@ -7,42 +7,22 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Version of these messages.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// Longest frame after its length field, in bytes.
 pub const MAX_FRAME: usize = 64 << 10;
 
-/// Most values in one [`ToReceiver::Digests`] or [`ToReceiver::Values`]; 1024 × (32 + 10) bytes are two thirds of
-/// [`MAX_FRAME`].
+/// Most values in one [`ToReceiver::Values`]; 1024 × (32 + 10) bytes are two thirds of [`MAX_FRAME`].
 pub const MAX_VALUES: usize = 1024;
 
 /// Bytes of the length field.
 const PREFIX: usize = 4;
 
-/// From the sender to a receiver. Of a file, in this order: `Offer`, any number of `Digests`, `Root`; of a tree:
-/// `Tree`, `Part` and `Values` as they come to be known, `End`.
+/// From the sender to a receiver: `Offer`, then `Part` and `Values` as they come to be known, `End`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToReceiver {
-    /// The file that this session carries.
-    Offer {
-        /// Its base name: bytes, because names on Unix need not be UTF-8.
-        name: Vec<u8>,
-        /// Its length in bytes.
-        len: u64,
-        /// The path below the receiver's root that the user typed; empty for the root itself.
-        to: Vec<u8>,
-    },
-    /// Digests of consecutive blocks.
-    Digests {
-        /// Index of the first of them.
-        first_block: u64,
-        /// At most [`MAX_VALUES`] of them.
-        values: Vec<[u8; 32]>,
-    },
-    /// The file's BLAKE3; nothing comes after it.
-    Root([u8; 32]),
-    /// The tree that this session carries.
-    Tree(TreeOffer),
+    /// What this session carries.
+    Offer(Offer),
     /// A part of the tree's list stands in this block.
     Part {
         /// Index of the block.
@@ -65,12 +45,13 @@ pub enum ToReceiver {
 }
 
 /// What is said of a tree before anything of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TreeOffer {
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Offer {
     /// The path below the receiver's root that the user typed; empty for the root itself.
     pub to: Vec<u8>,
-    /// It is one file, which takes the path for its own name unless that is a folder or ends in a slash.
-    pub one: bool,
+    /// It is one file, whose base name this is: it takes the path for its name unless that is a folder or ends in a
+    /// slash. Bytes, because names on Unix need not be UTF-8.
+    pub one: Option<Vec<u8>>,
     /// What is to be kept of the source.
     pub keep: Keep,
     /// How it is found out what a receiver holds already.
@@ -120,7 +101,7 @@ pub enum Sync {
 /// From a receiver to the sender: one answer to the offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSender {
-    /// It will take the file.
+    /// It will take it.
     Ready,
     /// It will not, and why.
     Refuse(String),
@@ -227,14 +208,11 @@ mod tests {
 
     fn any_message() -> impl Strategy<Value = ToReceiver> {
         prop_oneof![
-            (bytes(), any::<u64>(), bytes()).prop_map(|(name, len, to)| ToReceiver::Offer {
-                name,
-                len,
-                to
-            }),
-            (any::<u64>(), prop::collection::vec(any::<[u8; 32]>(), 0..8))
-                .prop_map(|(first_block, values)| ToReceiver::Digests { first_block, values }),
-            any::<[u8; 32]>().prop_map(ToReceiver::Root),
+            (bytes(), prop::option::of(bytes())).prop_map(|(to, one)| ToReceiver::Offer(Offer {
+                to,
+                one,
+                ..Offer::default()
+            })),
             (any::<u64>(), any::<u32>(), any::<[u8; 32]>())
                 .prop_map(|(block, len, digest)| ToReceiver::Part { block, len, digest }),
             prop::collection::vec(any::<(u64, [u8; 32])>(), 0..8).prop_map(ToReceiver::Values),
@@ -245,11 +223,7 @@ mod tests {
 
     #[test]
     fn the_fullest_messages_fit_a_frame() {
-        let values = vec![[255; 32]; MAX_VALUES];
         let mut out = Vec::new();
-        encode(&ToReceiver::Digests { first_block: u64::MAX, values }, &mut out).unwrap();
-        assert!(out.len() <= PREFIX + MAX_FRAME);
-        out.clear();
         let values = vec![(u64::MAX, [255; 32]); MAX_VALUES];
         encode(&ToReceiver::Values(values), &mut out).unwrap();
         assert!(out.len() <= PREFIX + MAX_FRAME);

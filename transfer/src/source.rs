@@ -1,291 +1,88 @@
-//! The file that is sent, read block by block.
+//! What a session's bytes come from: a list that grows, and blocks that are read when they are asked for.
+//!
+//! [`crate::tree::source::TreeSource`] is the one for files and folders. Another one may wait for its bytes, or learn
+//! its end late: a session asks for nothing before it was told of it.
 
-use crate::blocks;
-use rustix::fs::OFlags;
-use std::fs::{File, FileType, OpenOptions};
+use crate::send::board::Board;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// A source cannot be used, or not any more. It is this side's fault, and ends the session.
+/// This side cannot go on. It is no fault of a single entry.
 #[derive(Debug, Error)]
 pub enum SourceError {
-    /// It cannot be opened.
-    #[error("cannot open {}: {cause}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
+    /// What is put aside could not be.
+    #[error("cannot put the list of entries aside in {folder}: {cause}")]
+    Spool {
+        /// The folder for temporary files.
+        folder: String,
         /// What the system said.
         cause: io::Error,
     },
-    /// A directory, a pipe, a device: nothing with a length whose blocks can be read again.
-    #[error("{} is {what}, not a regular file: nothing else can be copied yet", path.display())]
-    NotRegular {
-        /// What is not a file.
-        path: PathBuf,
-        /// What it is instead.
-        what: &'static str,
-    },
-    /// It holds more or fewer bytes than its length says, as files that the system makes up while
-    /// they are read (proc(5), sysfs(5)), and nobody has changed it.
-    #[error("{} says that it has {len} bytes and holds {than}: its length is not what it holds; \
-             read it into a file first, as with cat, and copy that", path.display())]
-    FalseLength {
-        /// The file.
-        path: PathBuf,
-        /// Bytes as it says.
-        len: u64,
-        /// `more` or `fewer`.
-        than: &'static str,
-    },
-    /// Reading failed.
-    #[error("cannot read {} at byte {offset}: {cause}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        offset: u64,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// Its length is another than when it was opened.
-    #[error("{} changed while it was read: it had {was} bytes and has {is}", path.display())]
-    Resized {
-        /// The file.
-        path: PathBuf,
-        /// Bytes when it was opened.
-        was: u64,
-        /// Bytes now.
-        is: u64,
-    },
-    /// It was written to since it was opened.
-    #[error("{} changed while it was read: it was written to", .0.display())]
-    Modified(PathBuf),
-    /// A block that was read again is not what it was.
-    #[error("{} changed while it was read: block {block} has other bytes than before", path.display())]
-    Rewritten {
-        /// The file.
-        path: PathBuf,
-        /// Index of the block.
-        block: u64,
-    },
+    /// What was put aside cannot be read, or is not what it was.
+    #[error("the list of entries that was put aside cannot be read: {0}")]
+    Aside(String),
+    /// More than one session can carry.
+    #[error("the tree has more than a session can carry, 2^47 bytes")]
+    TooLong,
+    /// The session does not take what it is told.
+    #[error("the session cannot be told of its source: {0}")]
+    Session(String),
 }
 
-/// An open regular file of a fixed length.
-#[derive(Debug)]
-pub struct Source {
-    file: File,
-    path: PathBuf,
-    name: Vec<u8>,
-    len: u64,
-    /// Seconds and nanoseconds of its last modification.
-    modified: (i64, i64),
+/// What a session is told while a source learns what it holds.
+pub trait Grows {
+    /// It exists up to there, in bytes.
+    fn grow(&self, to: u64) -> Result<(), SourceError>;
+    /// And not beyond.
+    fn end(&self, at: u64) -> Result<(), SourceError>;
+    /// Whether nobody wants more of it.
+    fn is_over(&self) -> bool;
 }
 
-impl Source {
-    /// Opens a regular file; its length is fixed from here on, and is checked against what the file
-    /// holds.
-    pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let failed = |cause| SourceError::Open { path: path.to_owned(), cause };
-        let other = |kind| SourceError::NotRegular { path: path.to_owned(), what: what(kind) };
-        // Looked at before it is opened: opening a device may do something.
-        let kind = std::fs::metadata(path).map_err(failed)?.file_type();
-        if !kind.is_file() {
-            return Err(other(kind));
-        }
-        // What has become a pipe meanwhile, or is made up by the system, must not be waited for.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-        let meta = file.metadata().map_err(failed)?;
-        let name = path.file_name().filter(|_| meta.is_file());
-        let name = name.ok_or_else(|| other(meta.file_type()))?.as_bytes().to_vec();
-        let modified = (meta.mtime(), meta.mtime_nsec());
-        let source = Self { file, path: path.to_owned(), name, len: meta.len(), modified };
-        source.check_holds_its_length()?;
-        Ok(source)
-    }
-
-    /// Whether its last byte is there, and none after it.
-    fn check_holds_its_length(&self) -> Result<(), SourceError> {
-        if let Some(last) = self.len.checked_sub(1)
-            && self.read_one(last)? == 0
-        {
-            self.check_len()?;
-            return Err(self.false_length("fewer"));
-        }
-        self.check_end()
-    }
-
-    fn read_one(&self, offset: u64) -> Result<usize, SourceError> {
-        let failed = |cause| SourceError::Read { path: self.path.clone(), offset, cause };
-        self.file.read_at(&mut [0], offset).map_err(failed)
-    }
-
-    fn false_length(&self, than: &'static str) -> SourceError {
-        SourceError::FalseLength { path: self.path.clone(), len: self.len, than }
-    }
-
-    /// Where it was opened.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its base name.
-    pub fn name(&self) -> &[u8] {
-        &self.name
-    }
-
-    /// Its length in bytes.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether it has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Reads a block; the last one is shorter, and beyond it they are empty.
-    pub fn read_block(&self, index: u64) -> Result<Arc<[u8]>, SourceError> {
-        let range = blocks::range(index, self.len);
-        self.check_len()?;
-        let mut bytes: Arc<[u8]> =
-            std::iter::repeat_n(0, (range.end - range.start) as usize).collect();
-        if let Some(buf) = Arc::get_mut(&mut bytes)
-            && let Err(cause) = self.file.read_exact_at(buf, range.start)
-        {
-            // Cut short between the two calls.
-            self.check_len()?;
-            if cause.kind() == io::ErrorKind::UnexpectedEof {
-                return Err(self.false_length("fewer"));
-            }
-            return Err(SourceError::Read { path: self.path.clone(), offset: range.start, cause });
-        }
-        Ok(bytes)
-    }
-
-    /// Whether it still has the length that it had: call it once more after the last block, since
-    /// a file that grows does so at its end.
-    pub fn check_len(&self) -> Result<(), SourceError> {
-        let failed = |cause| SourceError::Read { path: self.path.clone(), offset: 0, cause };
-        let meta = self.file.metadata().map_err(failed)?;
-        let (path, is) = (self.path.clone(), meta.len());
-        if is != self.len {
-            return Err(SourceError::Resized { path, was: self.len, is });
-        }
-        if (meta.mtime(), meta.mtime_nsec()) != self.modified {
-            return Err(SourceError::Modified(path));
-        }
-        Ok(())
-    }
-
-    /// The same at the end, and that nothing follows: some files of the system do not tell their
-    /// length.
-    pub fn check_end(&self) -> Result<(), SourceError> {
-        self.check_len()?;
-        if self.read_one(self.len)? > 0 {
-            self.check_len()?; // it has grown between the two calls
-            return Err(self.false_length("more"));
-        }
-        Ok(())
-    }
+/// How far a source has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Entries that were listed.
+    pub entries: u64,
+    /// Bytes that the files among them hold.
+    pub len: u64,
+    /// Bytes of the session that the list lays out, with what is nobody's need.
+    pub span: u64,
+    /// No more will be listed.
+    pub ended: bool,
+    /// Bytes of files that were read for the first time.
+    pub read: u64,
 }
 
-fn what(kind: FileType) -> &'static str {
-    if kind.is_dir() {
-        "a directory"
-    } else if kind.is_fifo() {
-        "a pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
+/// What an entry is called, and why it could not be read, if it could not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Named {
+    /// Its path from the root of the transfer.
+    pub path: Vec<u8>,
+    /// Why it could not be read.
+    pub unread: Option<String>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::blocks::BLOCK;
-    use std::fs;
+/// What a session's bytes come from.
+pub trait Source: Sync {
+    /// Lists all that it holds, in a thread of its own, and posts that on its board; ends early when nobody wants
+    /// more.
+    fn list(&self, session: &dyn Grows) -> Result<(), SourceError>;
 
-    #[test]
-    fn reads_blocks_and_the_short_last_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("data");
-        let data: Vec<u8> = (0..BLOCK + 3).map(|i| (i % 251) as u8).collect();
-        fs::write(&path, &data).unwrap();
-        let source = Source::open(&path).unwrap();
-        assert_eq!((source.len(), source.name()), (BLOCK + 3, &b"data"[..]));
-        assert_eq!(source.read_block(1).unwrap()[..], data[BLOCK as usize..]);
-        assert_eq!(source.read_block(0).unwrap()[..], data[..BLOCK as usize]);
-        assert!(source.read_block(2).unwrap().is_empty());
-        assert!(source.read_block(u64::MAX).unwrap().is_empty());
-    }
+    /// The bytes of a block that was listed, [`crate::blocks::BLOCK`] of them. Its value is posted.
+    fn read(&self, block: u64) -> Result<Arc<[u8]>, SourceError>;
 
-    #[test]
-    fn names_what_it_cannot_open() {
-        let dir = tempfile::tempdir().unwrap();
-        let absent = Source::open(&dir.path().join("absent")).unwrap_err().to_string();
-        assert!(absent.starts_with("cannot open ") && absent.contains("absent"), "{absent}");
-        let folder = Source::open(dir.path()).unwrap_err();
-        assert!(folder.to_string().contains("is a directory, not a regular file"), "{folder}");
-        let device = Source::open(Path::new("/dev/zero")).unwrap_err().to_string();
-        assert!(device.contains("is a device, not a regular file"), "{device}");
-        let pipe = dir.path().join("pipe");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &pipe,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
-        let pipe = Source::open(&pipe).unwrap_err().to_string();
-        assert!(pipe.contains("is a pipe, not a regular file"), "{pipe}");
-    }
+    /// What all members are told.
+    fn board(&self) -> &Board;
 
-    #[test]
-    fn notices_that_the_file_shrank_or_grew() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        fs::write(&path, vec![1; 2 * BLOCK as usize]).unwrap();
-        let source = Source::open(&path).unwrap();
-        source.read_block(0).unwrap();
-        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-        file.set_len(BLOCK).unwrap();
-        let shrank = source.read_block(1).unwrap_err().to_string();
-        assert!(shrank.contains("log changed while it was read"), "{shrank}");
-        file.set_len(3 * BLOCK).unwrap();
-        assert!(
-            matches!(source.check_len(), Err(SourceError::Resized { is, .. }) if is == 3 * BLOCK)
-        );
-        file.set_len(2 * BLOCK).unwrap();
-        let modified = source.read_block(1).unwrap_err().to_string();
-        assert!(modified.contains("log changed while it was read"), "{modified}");
-    }
+    /// How far it has come.
+    fn progress(&self) -> Progress;
 
-    #[test]
-    fn a_length_that_is_a_lie_is_noticed() {
-        // Files of /proc say 0 bytes, files of /sys a page.
-        for (path, says, than) in
-            [("/proc/version", 0, "more"), ("/sys/class/net/lo/address", 4096, "fewer")]
-        {
-            let error = Source::open(Path::new(path)).unwrap_err();
-            let (len, is) = match &error {
-                SourceError::FalseLength { len, than, .. } => (*len, *than),
-                other => panic!("{other}"),
-            };
-            assert_eq!((len, is), (says, than), "{path}");
-            let text = error.to_string();
-            assert!(text.contains("its length is not what it holds"), "{text}");
-            assert!(!text.contains("changed"), "{text}");
-        }
-        let (dir, empty) = (tempfile::tempdir().unwrap(), "empty");
-        fs::write(dir.path().join(empty), b"").unwrap();
-        assert!(Source::open(&dir.path().join(empty)).unwrap().is_empty());
-    }
+    /// What these entries are called.
+    fn names(&self, entries: &BTreeSet<u64>) -> Result<BTreeMap<u64, Named>, SourceError>;
+
+    /// What could not be listed: paths from the root of the transfer, and why.
+    fn unlisted(&self) -> Vec<(Vec<u8>, String)>;
 }

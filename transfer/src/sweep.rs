@@ -1,7 +1,7 @@
 //! Removes what a killed process left behind below a root.
 
 use crate::destination::Root;
-use crate::sink::is_temporary;
+use crate::place::temporary::is_temporary;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, openat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -115,5 +115,55 @@ fn remove(folder: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::beneath::Beneath;
+    use crate::place::dirs::Folder;
+    use crate::place::temporary::Temporary;
+    use rustix::fs::mkdirat;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+
+    #[test]
+    fn it_takes_what_nobody_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let left = ".mcp-1-0123456789abcdef.part";
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        symlink("/", dir.path().join("a/out")).unwrap();
+        for name in [left, "a/.mcp-2-0123456789abcdef.part", "a/b/.mcp-3-00000000000000ff.part"] {
+            fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        for name in ["file", ".mcp-notes.part", "a/.mcp-1-0123456789abcdef.party"] {
+            fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        fs::create_dir(dir.path().join("a/.mcp-9-0123456789abcdef.part")).unwrap();
+        let beneath = Beneath::new(root.again().unwrap());
+        let held = Temporary::create(&Arc::new(Folder::open(&beneath, b"a", false).unwrap()));
+        assert_eq!(sweep(&root, &|| false), Swept { removed: 3, failed: 0 });
+        assert_eq!(sweep(&root, &|| false), Swept::default());
+        assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 5);
+        drop(held);
+        assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn it_bears_a_deep_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let mut at = root.again().unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for _ in 0..1000 {
+            mkdirat(&at, "d", Mode::RWXU).unwrap();
+            at = openat(&at, "d", flags, Mode::empty()).unwrap();
+        }
+        fs::write(dir.path().join("d/.mcp-2-0123456789abcdef.part"), b"x").unwrap();
+        assert_eq!(sweep(&root, &|| false), Swept { removed: 1, failed: 1 });
     }
 }

@@ -10,6 +10,8 @@ use tcpxm::stats::Sent;
 use tcpxm::trust::ListenTrust;
 use tempfile::TempDir;
 use transfer::destination::Root;
+use transfer::limits::Limits;
+use transfer::receive::Received;
 
 /// Their addresses; all of 127.0.0.0/8 is loopback (RFC 6890, section 2.2.2).
 const ADDRS: [Ipv4Addr; 3] =
@@ -61,9 +63,12 @@ impl Receivers {
         let root = Root::open(folder.path()).context("cannot open a temporary folder")?;
         let work = move || match listener.accept() {
             Ok(session) => {
-                let received = transfer::receive_file(&session, &root);
-                let copy = received.map(|received| received.path);
-                (copy.map_err(|error| error.to_string()), session.sent())
+                let copy = match transfer::receive(&session, &root, &Limits::default()) {
+                    Ok(Received { failure: Some(why), .. }) => Err(why),
+                    Ok(Received { path, .. }) => Ok(path),
+                    Err(error) => Err(error.to_string()),
+                };
+                (copy, session.sent())
             }
             Err(error) => (Err(format!("no session came: {error}")), Sent::default()),
         };

@@ -1,57 +1,23 @@
 //! The command line on loopback: what is typed as with other tools, and whom to copy to once more.
 
+#[path = "../common/receiver.rs"]
+mod receiver;
 mod retry;
 mod slips;
+#[path = "../common/wait.rs"]
+mod wait;
 
+use receiver::Receiver;
 use serde_json::Value;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::thread;
-use tcpxm::api::{Closer, ListenOptions, Listener};
-use tcpxm::trust::ListenTrust;
 use tempfile::TempDir;
-use transfer::destination::Root;
 
-/// A receiver that takes every session, one after another, until it is dropped.
-struct Receiver {
-    addr: SocketAddr,
-    folder: TempDir,
-    closer: Closer,
-}
-
-impl Receiver {
-    fn new(last: u8) -> Self {
-        let addr = (Ipv4Addr::new(127, 0, 0, last), 0).into();
-        let listener = Listener::bind(ListenOptions::new(addr, ListenTrust::Loopback)).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (addr, closer) = (listener.local_addr(), listener.closer());
-        let root = Root::open(folder.path()).unwrap();
-        thread::spawn(move || {
-            while let Ok(session) = listener.accept() {
-                let _ = transfer::receive_file(&session, &root); // the sender reports it
-            }
-        });
-        Self { addr, folder, closer }
-    }
-
-    /// As it is typed, with a path.
-    fn host(&self, path: &str) -> String {
-        format!("{}:{}:{path}", self.addr.ip(), self.addr.port())
-    }
-
-    /// What it has got, as names in its folder.
-    fn has(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path()).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.closer.close();
-    }
+/// What a receiver has got, as names in its folder.
+fn has(receiver: &Receiver) -> Vec<String> {
+    let entries = fs::read_dir(receiver.folder.path()).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// A folder in which the command is run, with a file called `file`.

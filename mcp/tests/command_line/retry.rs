@@ -1,20 +1,10 @@
 //! `--retry-file`: whom to copy to once more, whatever happened.
 
-use crate::{Receiver, folder, lines, mcp, messages};
+use crate::wait::wait_until;
+use crate::{Receiver, folder, has, lines, mcp, messages};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// Waits until something is so, for a generous while.
-fn wait_until(what: &str, so: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !so() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "not so after 20 seconds: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
 
 #[test]
 fn who_failed_is_tried_again_until_nobody_is_left() {
@@ -70,13 +60,13 @@ fn an_interrupt_leaves_those_that_do_not_have_it() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        wait_until("the copy has begun", || !receiver.has().is_empty());
+        wait_until("the copy has begun", || !has(&receiver).is_empty());
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), code);
         assert_eq!(fs::read_to_string(path.join("retry")).unwrap(), format!("{host}\n"));
         fs::remove_file(path.join("retry")).unwrap();
         if code.is_some() {
-            wait_until("the receiver is clean", || receiver.has().is_empty());
+            wait_until("the receiver is clean", || has(&receiver).is_empty());
         }
     }
 }

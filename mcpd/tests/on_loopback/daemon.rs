@@ -4,15 +4,19 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use tcpxm::api::{Sender, SenderOptions};
-use tcpxm::config::{Content, Delivery, Group, SessionConfig};
+use tcpxm::config::{Group, SessionConfig};
 use tcpxm::net::interface::index_of;
 use tcpxm::trust::SenderTrust;
 use tempfile::TempDir;
+use transfer::message::Offer;
 use transfer::send::Delivered;
-use transfer::source::Source;
+use transfer::session::open_session;
+use transfer::source::Progress;
+use transfer::tree::scan;
+use transfer::tree::source::TreeSource;
 
 /// No folder can be made there: what is kept between runs is no affair of these tests.
 const NOWHERE: &str = "/dev/null/state";
@@ -97,36 +101,45 @@ impl Drop for Daemon {
     }
 }
 
-pub(crate) fn connect(addr: SocketAddr, len: u64, group: Option<SocketAddr>) -> Sender {
-    let session = SessionConfig {
-        group: group.map(|addr| Group { addr, source: None }),
-        delivery: Delivery::Unordered,
-        content: Content::Source { len: Some(len) },
-        ..SessionConfig::default()
-    };
+pub(crate) fn connect(addr: SocketAddr, group: Option<SocketAddr>) -> Sender {
+    let group = group.map(|addr| Group { addr, source: None });
+    let session = SessionConfig { group, ..SessionConfig::default() };
     let interface = Some(index_of("lo").unwrap());
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
     let trust = SenderOptions::new(SenderTrust::Loopback);
     let options = SenderOptions { session, interface, bind, ..trust };
-    Sender::connect(options, &[addr]).unwrap()
+    open_session(options, &[addr]).unwrap().sender
 }
 
 pub(crate) fn send(
     addr: SocketAddr,
-    source: &Source,
+    path: &Path,
     to: &str,
     group: Option<SocketAddr>,
 ) -> Option<String> {
-    let sender = connect(addr, source.len(), group);
-    let outcome = transfer::send_file(&sender, source, &[to.as_bytes().to_vec()], &|_| ());
+    send_over(&connect(addr, group), path, to, &|_| ())
+}
+
+/// Why it did not get there. `meanwhile` is called after each block, and holds up the next.
+pub(crate) fn send_over(
+    sender: &Sender,
+    path: &Path,
+    to: &str,
+    meanwhile: &dyn Fn(Progress),
+) -> Option<String> {
+    let source = TreeSource::open(&[path], scan::Options::default(), path.parent().unwrap());
+    let source = source.unwrap();
+    let offer = Offer { to: to.into(), one: source.single_file(), ..Offer::default() };
+    let outcome = transfer::send(sender, &source, &[offer], meanwhile);
     outcome.members.first().and_then(Delivered::failure)
 }
 
-pub(crate) fn source(len: usize) -> (TempDir, Source) {
+/// A file of so many bytes.
+pub(crate) fn source(len: usize) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let bytes: Vec<u8> =
         (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
-    fs::write(dir.path().join("file"), bytes).unwrap();
-    let source = Source::open(&dir.path().join("file")).unwrap();
-    (dir, source)
+    let path = dir.path().join("file");
+    fs::write(&path, bytes).unwrap();
+    (dir, path)
 }

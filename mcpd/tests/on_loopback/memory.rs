@@ -1,11 +1,14 @@
 //! What the daemon keeps of sessions that are over.
 
-use crate::daemon::{Daemon, connect, source};
+use crate::daemon::{Daemon, connect, send_over, source};
 use rustix::process::Signal;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
-use tcpxm::api::Sender;
+use tcpxm::api::{Sender, SenderOptions};
+use tcpxm::config::{Content, Delivery, SessionConfig};
+use tcpxm::trust::SenderTrust;
 
 /// Sessions at a time: nearly all that the daemon has places for.
 const WAVE: usize = 120;
@@ -32,8 +35,16 @@ fn until_none_runs(daemon: &mut Daemon) {
     }
 }
 
+/// Sessions of so many bytes of which nothing is asked for: whatever they have is sent.
 fn sessions(daemon: &Daemon, len: u64) -> Vec<Sender> {
-    (0..WAVE).map(|_| connect(daemon.addr, len, None)).collect()
+    let session = SessionConfig {
+        delivery: Delivery::Unordered,
+        content: Content::Source { len: Some(len) },
+        ..SessionConfig::default()
+    };
+    let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
+    let options = SenderOptions { session, bind, ..SenderOptions::new(SenderTrust::Loopback) };
+    (0..WAVE).map(|_| Sender::connect(options.clone(), &[daemon.addr]).unwrap()).collect()
 }
 
 fn abort(senders: &[Sender]) {
@@ -109,12 +120,12 @@ fn what_sessions_held_when_they_ended_is_given_back() {
 fn copies_that_end_in_the_middle_leave_no_memory_behind() {
     let (_dir, source) = source(16 << 20);
     let wave = |daemon: &Daemon| {
-        let senders = sessions(daemon, source.len());
+        let senders: Vec<Sender> = (0..WAVE).map(|_| connect(daemon.addr, None)).collect();
         thread::scope(|scope| {
             for (number, sender) in senders.iter().enumerate() {
-                let (source, to) = (&source, [number.to_string().into_bytes()]);
+                let (source, to) = (&source, number.to_string());
                 scope.spawn(move || {
-                    transfer::send_file(sender, source, &to, &|progress| {
+                    send_over(sender, source, &to, &|progress| {
                         if progress.read >= 6 << 20 {
                             sender.abort("that is all");
                         }

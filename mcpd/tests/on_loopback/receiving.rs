@@ -1,11 +1,10 @@
 //! What it receives, what it refuses, and what it says about it.
 
-use crate::daemon::{Daemon, command, connect, send, source};
+use crate::daemon::{Daemon, command, connect, send, send_over, source};
 use serde_json::Value;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
-use transfer::source::Source;
 
 #[test]
 fn files_arrive_and_refusals_are_told_with_their_reason() {
@@ -22,7 +21,7 @@ fn files_arrive_and_refusals_are_told_with_their_reason() {
         ("folder", "folder/file is refused: it is a folder"),
         ("link", "link is refused: it is a symbolic link"),
         ("link/x", "link is refused: it is a symbolic link"),
-        ("file/x", "file is refused: it is not a folder"),
+        ("file/x", "file is refused: it is a file"),
     ] {
         assert_eq!(send(addr, &source, to, None).as_deref(), Some(why), "{to}");
     }
@@ -48,9 +47,8 @@ fn forty(last: u8, group: Option<SocketAddr>) {
             .map(|number| {
                 let path = dir.path().join("file");
                 scope.spawn(move || {
-                    let source = Source::open(&path).unwrap();
                     let own = (Ipv4Addr::new(239, 255, 21, number), addr.port()).into();
-                    send(addr, &source, &format!("in/{number}"), group.or(Some(own)))
+                    send(addr, &path, &format!("in/{number}"), group.or(Some(own)))
                 })
             })
             .collect();
@@ -79,7 +77,7 @@ fn forty_sessions_at_a_time_on_one_group() {
 fn told_to_end_it_tells_its_senders_and_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(root.path(), 24, &[]);
-    let sender = connect(daemon.addr, 100 << 20, None);
+    let sender = connect(daemon.addr, None);
     sender.wait_started().unwrap();
     sender.finish();
     let (code, _, said) = daemon.terminate();
@@ -149,21 +147,14 @@ fn every_line_has_its_time_and_one_about_a_session_its_peer_and_its_file() {
     // Also where the reason does not name the file.
     let root = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(root.path(), 28, &[]);
-    let sender = connect(daemon.addr, source.len(), None);
-    let outcome = transfer::send_file(&sender, &other_length(), &[], &|_| ());
-    assert!(outcome.members[0].failure().is_some());
+    let given = source.with_file_name("given-by-its-name");
+    fs::rename(&source, &given).unwrap();
+    let sender = connect(daemon.addr, None);
+    assert!(send_over(&sender, &given, "", &|_| sender.abort("no more")).is_some());
     let (_, out, said) = daemon.terminate();
     assert!(said.contains("given-by-its-name"), "{said}");
     let line: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
     assert_eq!(line["path"], "given-by-its-name");
-}
-
-/// A source that is longer than a session of 1000 bytes.
-fn other_length() -> Source {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("given-by-its-name");
-    fs::write(&path, [7; 2000]).unwrap();
-    Source::open(&path).unwrap()
 }
 
 #[test]

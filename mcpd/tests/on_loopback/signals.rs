@@ -1,6 +1,6 @@
 //! What the system sends to a daemon: it lives on, or ends soon and in good order.
 
-use crate::daemon::{Daemon, connect, send, source};
+use crate::daemon::{Daemon, connect, send, send_over, source};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -68,7 +68,7 @@ fn a_hangup_reads_the_configuration_again_and_disturbs_no_session() {
     write(&roots[0], "");
     let mut daemon = Daemon::configured(&config, 33);
     let (_dir, source) = source(300_000);
-    let running = connect(daemon.addr, source.len(), None);
+    let running = connect(daemon.addr, None);
     running.wait_started().unwrap();
     daemon.signal(Signal::USR1);
     while !daemon.says("sessions are running").contains(" 1 sessions") {
@@ -94,8 +94,7 @@ fn a_hangup_reads_the_configuration_again_and_disturbs_no_session() {
     assert_eq!(send(daemon.addr, &source, "c", None), None);
     assert_eq!(entries(&roots[1]).len(), 2);
     // The one that began before the first of them still gets its file.
-    let outcome = transfer::send_file(&running, &source, &[b"a".to_vec()], &|_| ());
-    assert_eq!(outcome.members[0].failure(), None);
+    assert_eq!(send_over(&running, &source, "a", &|_| ()), None);
     assert_eq!(entries(&roots[0]), ["a"]);
     assert_eq!(daemon.terminate().0, Some(0));
 }
@@ -141,7 +140,7 @@ fn it_ends_within_a_second_whatever_its_peers_do() {
     let root = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(root.path(), 34, &[]);
     let session = |addr| {
-        let sender = connect(addr, 100 << 20, None);
+        let sender = connect(addr, None);
         sender.wait_started().unwrap();
         sender
     };
@@ -151,9 +150,9 @@ fn it_ends_within_a_second_whatever_its_peers_do() {
     let relays = [Relay::new(daemon.addr), Relay::new(daemon.addr)];
     let vanished = session(relays[0].addr);
     let (_dir, large) = source(20 << 20);
-    let offering = connect(relays[1].addr, large.len(), None);
+    let offering = connect(relays[1].addr, None);
     thread::scope(|scope| {
-        scope.spawn(|| transfer::send_file(&offering, &large, &[b"x/y".to_vec()], &|_| ()));
+        scope.spawn(|| send_over(&offering, &large, "x/y", &|_| ()));
         // What is offered makes a temporary file at once.
         let until = Instant::now() + Duration::from_secs(20);
         while entries(root.path()).is_empty() {
@@ -165,7 +164,7 @@ fn it_ends_within_a_second_whatever_its_peers_do() {
         }
         daemon.signal(Signal::TERM);
         let begin = Instant::now();
-        let late = connect(daemon.addr, 1000, None);
+        let late = connect(daemon.addr, None);
         let status = daemon.child.wait().unwrap();
         let took = begin.elapsed();
         assert_eq!(status.code(), Some(0));

@@ -1,7 +1,8 @@
 //! Opening what stands below a root, without leaving it and without following a symbolic link.
 
-use super::error::{PlaceError, of_name};
-use crate::destination::{self, Shown};
+use super::error::PlaceError;
+use super::temporary::is_temporary;
+use crate::destination::Shown;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -81,7 +82,7 @@ impl Beneath {
     }
 
     /// Opens the folder that holds the entry at a path, and gives the entry's own name.
-    pub(super) fn parent<'a>(&self, path: &'a [u8]) -> Result<(OwnedFd, &'a OsStr), PlaceError> {
+    pub(crate) fn parent<'a>(&self, path: &'a [u8]) -> Result<(OwnedFd, &'a OsStr), PlaceError> {
         let cut = path.iter().rposition(|byte| *byte == b'/');
         let (above, name) = cut.map_or((&b""[..], path), |at| (&path[..at], &path[at + 1..]));
         let name = plain_name(name)?;
@@ -90,9 +91,22 @@ impl Beneath {
     }
 }
 
-/// Accepts plain names only, by the rules of [`crate::destination`].
+/// Longest base name in bytes (`NAME_MAX` of Linux's file systems).
+const NAME_MAX: usize = 255;
+
+/// Accepts plain names only: nothing that leads out of a folder.
 pub fn plain_name(name: &[u8]) -> Result<&OsStr, PlaceError> {
-    destination::plain_name(name).map_err(|error| of_name(name, &error))
+    let why = match name {
+        [] => "it is empty",
+        b"." | b".." => "it names a folder",
+        _ if name.len() > NAME_MAX => "it is longer than 255 bytes",
+        _ if name.contains(&b'/') => "it contains a slash",
+        _ if name.contains(&0) => "it contains a zero byte",
+        // The next sweep would take it for a leftover.
+        _ if is_temporary(name) => "unfinished files have such names",
+        _ => return Ok(OsStr::from_bytes(name)),
+    };
+    Err(PlaceError::Name { name: String::from_utf8_lossy(name).into_owned(), why })
 }
 
 fn names(path: &[u8]) -> Result<Vec<&OsStr>, PlaceError> {

@@ -6,7 +6,7 @@
 
 use super::beneath::{Beneath, FOLDER, plain_name, shown};
 use super::error::{PlaceError, what};
-use super::meta::{Has, NotCarried, Of, Rules, apply, plan};
+use super::meta::{Applied, Has, NotCarried, Of, Rules, apply, plan};
 use super::temporary::temporary_name;
 use crate::destination::Shown;
 use crate::tree::entry::{Entry, Meta, Time};
@@ -27,8 +27,9 @@ pub const MAX_FOLDERS: usize = 128;
 /// Owner's permissions that are needed for working in a directory (`S_IWUSR`, `S_IXUSR`).
 const WORK: u32 = 0o300;
 
-/// Takes the path of a directory, and what of it was left out or failed.
-pub type Tell<'a> = dyn FnMut(&[u8], Result<Vec<NotCarried>, PlaceError>) + 'a;
+/// Takes the number of a directory's entry (`None`: the destination names it), whether it was made for the tree, and
+/// what of it was left out or failed.
+pub type Tell<'a> = dyn FnMut(Option<u64>, bool, Result<Vec<NotCarried>, PlaceError>) + 'a;
 
 /// An open directory of the tree.
 #[derive(Debug)]
@@ -55,6 +56,17 @@ impl Folder {
         &self.shown
     }
 
+    /// Whether it is still where it was found, by its path from the root.
+    pub fn check_in_place(&self, beneath: &Beneath, path: &[u8]) -> Result<(), PlaceError> {
+        let there = beneath.open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        let failed = |errno| PlaceError::system("look at", &self.shown, errno);
+        let (there, ours) = (fstat(&there).map_err(failed)?, fstat(&self.fd).map_err(failed)?);
+        if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) {
+            return Ok(());
+        }
+        Err(PlaceError::stands(&self.shown, "it was moved or replaced meanwhile"))
+    }
+
     /// Whether it was created for this tree, so that nothing can stand in it but what the tree brought.
     pub fn is_new(&self) -> bool {
         self.new
@@ -65,8 +77,8 @@ impl Folder {
 #[derive(Debug)]
 struct Record {
     path: Vec<u8>,
-    /// `None`: nothing is told of it, and only its mode of before is put right.
-    told: Option<Meta>,
+    /// The number of its entry, and what is told of it; `None`: only its mode of before is put right.
+    told: Option<(u64, Meta)>,
     of: Of,
     /// Its permission bits before it was opened up.
     mode: u32,
@@ -116,8 +128,8 @@ impl Dirs {
     }
 
     /// Goes into a directory of the tree, and creates it where it is missing. Its ids are those of this host.
-    pub fn enter(&mut self, entry: &Entry) -> Result<(), PlaceError> {
-        self.go(&entry.name, Mode::RWXU, Some(entry.meta))
+    pub fn enter(&mut self, number: u64, entry: &Entry) -> Result<(), PlaceError> {
+        self.go(&entry.name, Mode::RWXU, Some((number, entry.meta)))
     }
 
     /// Goes into a directory that the destination names, and creates it where it is missing, with the permissions
@@ -126,7 +138,7 @@ impl Dirs {
         self.go(name, Mode::from_raw_mode(0o777), None)
     }
 
-    fn go(&mut self, name: &[u8], mode: Mode, told: Option<Meta>) -> Result<(), PlaceError> {
+    fn go(&mut self, name: &[u8], mode: Mode, told: Option<(u64, Meta)>) -> Result<(), PlaceError> {
         let plain = plain_name(name)?;
         let shown = self.here().shown.join(plain);
         if self.stack.len() >= MAX_FOLDERS {
@@ -156,7 +168,7 @@ impl Dirs {
     fn record(
         &self,
         name: &[u8],
-        told: Option<Meta>,
+        told: Option<(u64, Meta)>,
         new: bool,
         fd: &OwnedFd,
         stat: &Stat,
@@ -207,7 +219,8 @@ impl Dirs {
         log.rewind().map_err(failed)?;
         let mut log = BufReader::new(log);
         while let Some(record) = Record::read(&mut log).map_err(failed)? {
-            told(&record.path, record.set(&self.beneath, self.rules));
+            let number = record.told.map(|(number, _)| number);
+            told(number, record.of == Of::NewDir, record.set(&self.beneath, self.rules));
         }
         first
     }
@@ -216,7 +229,7 @@ impl Dirs {
 impl Drop for Dirs {
     fn drop(&mut self) {
         // After an abort too: who comes next finds the directories as they should be. Nobody is left to tell.
-        let _ = self.replay(&mut |_, _| {});
+        let _ = self.replay(&mut |_, _, _| {});
     }
 }
 
@@ -232,15 +245,15 @@ impl Record {
             fchmod(&fd, Mode::from_raw_mode(self.mode))
                 .map_err(|errno| PlaceError::system("set the permissions of", &path, errno))?;
         }
-        let Some(told) = self.told else { return Ok(Vec::new()) };
+        let Some((_, told)) = self.told else { return Ok(Vec::new()) };
         let has = Has { mode: self.mode, uid: stat.st_uid, gid: stat.st_gid };
         let plan = plan(&told, self.of, has, None, rules);
-        let dropped = apply(fd.as_fd(), &plan, &path)?;
+        let Applied { dropped, .. } = apply(fd.as_fd(), &plan, &path, !rules.keep.perms)?;
         Ok(plan.left().chain(dropped).collect())
     }
 
     fn write(&self, log: &mut impl Write) -> io::Result<()> {
-        let told = self.told.unwrap_or_default();
+        let (number, told) = self.told.unwrap_or_default();
         let flags = u64::from(self.told.is_some())
             | u64::from(told.atime.is_some()) << 1
             | u64::from(self.of == Of::NewDir) << 2;
@@ -258,6 +271,7 @@ impl Record {
             atime.nanos.into(),
             told.uid.into(),
             told.gid.into(),
+            number,
         ];
         for word in words {
             log.write_all(&word.to_le_bytes())?;
@@ -267,7 +281,7 @@ impl Record {
 
     /// The next one; `None` at the end.
     fn read(log: &mut impl Read) -> io::Result<Option<Self>> {
-        let mut words = [0_u64; 12];
+        let mut words = [0_u64; 13];
         for (index, word) in words.iter_mut().enumerate() {
             let mut bytes = [0; 8];
             match log.read_exact(&mut bytes) {
@@ -278,13 +292,15 @@ impl Record {
             }
             *word = u64::from_le_bytes(bytes);
         }
-        let [len, flags, mode, dev, ino, told, secs, nanos, asecs, ananos, uid, gid] = words;
+        let [len, flags, mode, dev, ino, told, secs, nanos, asecs, ananos, uid, gid, number] =
+            words;
         let mut path = vec![0; len as usize];
         log.read_exact(&mut path)?;
         let time = |secs: u64, nanos| Time { secs: secs.cast_signed(), nanos: nanos as u32 };
         let atime = (flags & 2 != 0).then(|| time(asecs, ananos));
         let (uid, gid, mtime) = (uid as u32, gid as u32, time(secs, nanos));
-        let told = (flags & 1 != 0).then_some(Meta { mode: told as u32, mtime, atime, uid, gid });
+        let meta = Meta { mode: told as u32, mtime, atime, uid, gid };
+        let told = (flags & 1 != 0).then_some((number, meta));
         let of = if flags & 4 != 0 { Of::NewDir } else { Of::OldDir };
         Ok(Some(Self { path, told, of, mode: mode as u32, id: (dev, ino) }))
     }

@@ -1,7 +1,6 @@
 //! Why an entry could not be placed.
 
 use crate::destination::Shown;
-use crate::sink::SinkError;
 use rustix::fs::FileType;
 use std::io;
 use thiserror::Error;
@@ -60,13 +59,13 @@ impl PlaceError {
         Self::System { what, path: path.clone(), cause: cause.into() }
     }
 
-    pub(super) fn stands(path: &Shown, why: &'static str) -> Self {
+    pub(crate) fn stands(path: &Shown, why: &'static str) -> Self {
         Self::Stands { path: path.clone(), why }
     }
 }
 
 /// What stands somewhere, in words.
-pub(super) fn what(kind: FileType) -> &'static str {
+pub(crate) fn what(kind: FileType) -> &'static str {
     match kind {
         FileType::Directory => "it is a folder",
         FileType::Symlink => "it is a symbolic link",
@@ -76,13 +75,4 @@ pub(super) fn what(kind: FileType) -> &'static str {
         FileType::RegularFile => "it is a file",
         FileType::Unknown => "it is of no known kind",
     }
-}
-
-/// Of a name that was refused by the rules that a single file's name is held to.
-pub(super) fn of_name(name: &[u8], error: &SinkError) -> PlaceError {
-    let why = match error {
-        SinkError::Name { why, .. } => why,
-        _ => "it is no plain name",
-    };
-    PlaceError::Name { name: String::from_utf8_lossy(name).into_owned(), why }
 }

@@ -4,6 +4,7 @@
 //! only where something changes; the mode comes after it, and the times last, after every write and truncation.
 
 use super::error::PlaceError;
+use super::room::Unset;
 use crate::destination::Shown;
 use crate::tree::entry::{Meta, Time};
 use rustix::fs::{
@@ -167,21 +168,37 @@ pub fn plan(told: &Meta, of: Of, has: Has, replaced: Option<u32>, rules: Rules) 
     plan
 }
 
+/// What came of it beside success.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// A bit that the system dropped without a word.
+    pub dropped: Option<NotCarried>,
+    /// What the file system does not do.
+    pub unset: Option<Unset>,
+}
+
 /// Does what was decided to an open file or directory. A set-group-ID bit of a foreign group is dropped by the
-/// system without a word (chmod(2)); that is given back as not carried.
+/// system without a word (chmod(2)); that is given back as not carried. `lenient`: nobody asked for these permissions,
+/// and the file is right without them where the file system has none.
 pub fn apply(
     fd: BorrowedFd<'_>,
     plan: &Plan,
     path: &Shown,
-) -> Result<Option<NotCarried>, PlaceError> {
-    let mut dropped = None;
+    lenient: bool,
+) -> Result<Applied, PlaceError> {
+    let (mut dropped, mut unset) = (None, None);
     for step in plan.steps() {
         match step {
             Step::Chown(uid, gid) => fchown(fd, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
                 .map_err(|e| PlaceError::system("set the owner of", path, e))?,
             Step::Chmod(mode) => {
-                fchmod(fd, Mode::from_raw_mode(mode))
-                    .map_err(|e| PlaceError::system("set the permissions of", path, e))?;
+                match fchmod(fd, Mode::from_raw_mode(mode)) {
+                    // Until here nobody else had any, so what cannot be set is too little rather than too much.
+                    Err(errno) if lenient => unset = Some(Unset::Mode(errno.into())),
+                    set => {
+                        set.map_err(|e| PlaceError::system("set the permissions of", path, e))?;
+                    }
+                }
                 if mode & SET_GID != 0 {
                     let now = fstat(fd).map_err(|e| PlaceError::system("look at", path, e))?;
                     dropped = (now.st_mode & SET_GID == 0).then_some(NotCarried::SetGid);
@@ -191,7 +208,7 @@ pub fn apply(
                 .map_err(|e| PlaceError::system("set the times of", path, e))?,
         }
     }
-    Ok(dropped)
+    Ok(Applied { dropped, unset })
 }
 
 /// Does what was decided to a symbolic link itself, never to what it says.

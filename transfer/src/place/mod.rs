@@ -13,6 +13,7 @@ pub mod room;
 pub mod temporary;
 
 pub use error::PlaceError;
+pub(crate) use error::what;
 
 #[cfg(test)]
 mod tests;

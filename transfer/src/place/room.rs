@@ -2,12 +2,23 @@
 
 use super::error::PlaceError;
 use crate::destination::Shown;
-use crate::sink::Unset;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+
+/// Something that a file system refused and that the bytes can do without: FAT has no permissions, and many network
+/// and user file systems reserve nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Unset {
+    /// Its room could not be taken before anything was sent.
+    #[error("the file system reserves no room, so a full disk shows only at a write: {0}")]
+    Room(io::Error),
+    /// Its permissions are what the file system makes of them.
+    #[error("the file system does not take the file's permissions: {0}")]
+    Mode(io::Error),
+}
 
 /// Takes the room for a file of `len` bytes that holds data in the ranges given (`None`: everywhere), and gives it
 /// its length. What a file system does not do, and the bytes can do without, is given back.

@@ -21,6 +21,21 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+/// Begin and end of a temporary file's name; between them stand the process and 64 bits.
+const PREFIX: &str = ".mcp-";
+const SUFFIX: &str = ".part";
+
+/// Whether a name is one that a temporary file has.
+pub(crate) fn is_temporary(name: &[u8]) -> bool {
+    let inner = name
+        .strip_prefix(PREFIX.as_bytes())
+        .and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()))
+        .map(|rest| rest.split(|byte| *byte == b'-').collect::<Vec<_>>());
+    matches!(inner.as_deref(), Some([pid, random])
+        if !pid.is_empty() && pid.iter().all(u8::is_ascii_digit)
+            && random.len() == 16 && random.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// Names tried: another one is only needed when a sweep took the file before it was locked, or somebody has its name.
 const TRIES: usize = 8;
 
@@ -36,7 +51,7 @@ pub(super) fn temporary_name() -> Result<OsString, std::io::Error> {
         *FIRST.get_or_init(|| u64::from_be_bytes(random))
     };
     let number = first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
-    Ok(OsString::from(format!(".mcp-{}-{number:016x}.part", std::process::id())))
+    Ok(OsString::from(format!("{PREFIX}{}-{number:016x}{SUFFIX}", std::process::id())))
 }
 
 /// What stands under a name.
@@ -295,4 +310,27 @@ pub(super) fn copy(
     };
     futimens(file, &times).map_err(|e| failed(e.into()))?;
     made.rename(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_temporary() {
+        for name in [".mcp-1-0123456789abcdef.part", ".mcp-4194304-ffffffffffffffff.part"] {
+            assert!(is_temporary(name.as_bytes()), "{name}");
+        }
+        for name in [
+            ".mcp-.part",
+            ".mcp-1-0123.part",
+            "mcp-1-0123456789abcdef.part",
+            ".mcp-1-0123456789abcdeg.part",
+            ".mcp-x-0123456789abcdef.part",
+            ".mcp-1-0123456789abcdef.part2",
+            ".mcp-1-2-0123456789abcdef.part",
+        ] {
+            assert!(!is_temporary(name.as_bytes()), "{name}");
+        }
+    }
 }

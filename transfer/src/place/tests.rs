@@ -134,10 +134,10 @@ fn a_path_longer_than_the_kernel_takes_is_walked() {
     let mut dirs = bed.dirs(RULES);
     let name = "n".repeat(255);
     for _ in 0..20 {
-        dirs.enter(&dir(&name, 0o755)).unwrap();
+        dirs.enter(0, &dir(&name, 0o755)).unwrap();
     }
     let mut failed = 0;
-    dirs.finish(&mut |_, set| failed += usize::from(set.is_err())).unwrap();
+    dirs.finish(&mut |_, _, set| failed += usize::from(set.is_err())).unwrap();
     assert_eq!((failed, mode(&bed.at(&name))), (0, 0o755));
 }
 
@@ -145,13 +145,13 @@ fn a_path_longer_than_the_kernel_takes_is_walked() {
 fn directories_get_what_is_told_of_them_after_their_content() {
     let bed = Bed::new();
     let mut dirs = bed.dirs(RULES);
-    dirs.enter(&dir("a", 0o555)).unwrap();
-    dirs.enter(&dir("b", 0o500)).unwrap();
+    dirs.enter(0, &dir("a", 0o555)).unwrap();
+    dirs.enter(0, &dir("b", 0o500)).unwrap();
     put(&dirs, "f", "x").unwrap();
     dirs.leave().unwrap();
     put(&dirs, "g", "x").unwrap();
     dirs.leave().unwrap();
-    dirs.finish(&mut |path, set| assert!(set.is_ok(), "{path:?} {set:?}")).unwrap();
+    dirs.finish(&mut |_, _, set| assert!(set.is_ok(), "{set:?}")).unwrap();
     assert_eq!((mode(&bed.at("a")), mode(&bed.at("a/b"))), (0o555, 0o500));
     for path in ["a", "a/b"] {
         let found = fs::metadata(bed.at(path)).unwrap();
@@ -167,9 +167,9 @@ fn an_abort_leaves_directories_as_they_should_be() {
     fs::create_dir(bed.at("old")).unwrap();
     fs::set_permissions(bed.at("old"), fs::Permissions::from_mode(0o555)).unwrap();
     let mut dirs = bed.dirs(Rules { keep: Keep::default(), ..RULES });
-    dirs.enter(&dir("old", 0o700)).unwrap();
+    dirs.enter(0, &dir("old", 0o700)).unwrap();
     put(&dirs, "f", "x").unwrap();
-    dirs.enter(&dir("new", 0o777)).unwrap();
+    dirs.enter(0, &dir("new", 0o777)).unwrap();
     drop(dirs);
     assert_eq!((mode(&bed.at("old")), mode(&bed.at("old/new"))), (0o555, 0o755));
     assert_eq!(fs::read(bed.at("old/f")).unwrap(), b"x");
@@ -180,13 +180,13 @@ fn an_abort_leaves_directories_as_they_should_be() {
 fn a_directory_that_was_replaced_meanwhile_is_left_alone() {
     let bed = Bed::new();
     let mut dirs = bed.dirs(RULES);
-    dirs.enter(&dir("a", 0o500)).unwrap();
+    dirs.enter(0, &dir("a", 0o500)).unwrap();
     dirs.leave().unwrap();
     fs::rename(bed.at("a"), bed.at("moved")).unwrap();
     fs::create_dir(bed.at("a")).unwrap();
     let before = mode(&bed.at("a"));
     let mut failed = 0;
-    dirs.finish(&mut |_, set| failed += usize::from(set.is_err())).unwrap();
+    dirs.finish(&mut |_, _, set| failed += usize::from(set.is_err())).unwrap();
     assert_eq!((failed, mode(&bed.at("a"))), (1, before));
 }
 
@@ -198,11 +198,11 @@ fn what_stands_in_the_way_is_told() {
     fs::create_dir_all(bed.at("full/x")).unwrap();
     fs::create_dir(bed.at("empty")).unwrap();
     let mut dirs = bed.dirs(RULES);
-    let mut told = |name| dirs.enter(&dir(name, 0o755)).unwrap_err().to_string();
+    let mut told = |name| dirs.enter(0, &dir(name, 0o755)).unwrap_err().to_string();
     assert_eq!(told("file"), "file is refused: it is a file");
     assert_eq!(told("link"), "link is refused: it is a symbolic link");
     for name in ["..", ".", "", "/etc", "a/b", ".mcp-1-0123456789abcdef.part"] {
-        assert!(matches!(dirs.enter(&dir(name, 0o755)), Err(PlaceError::Name { .. })), "{name}");
+        assert!(matches!(dirs.enter(0, &dir(name, 0o755)), Err(PlaceError::Name { .. })), "{name}");
         assert!(put(&dirs, name, "x").is_err(), "{name}");
     }
     let full = put(&dirs, "full", "x").unwrap_err().to_string();
@@ -223,7 +223,7 @@ fn a_symbolic_link_that_was_sent_is_not_written_through() {
     let mut dirs = bed.dirs(RULES);
     symlink(dirs.here(), b"out", b"..").unwrap();
     symlink(dirs.here(), b"secret", b"../secret").unwrap();
-    assert!(matches!(dirs.enter(&dir("out", 0o755)), Err(PlaceError::Stands { .. })));
+    assert!(matches!(dirs.enter(0, &dir("out", 0o755)), Err(PlaceError::Stands { .. })));
     assert!(link(&bed.beneath, b"out/secret", dirs.here(), b"l").is_err());
     assert!(link(&bed.beneath, b"../secret", dirs.here(), b"l").is_err());
     put(&dirs, "secret", "mine").unwrap();
@@ -285,11 +285,11 @@ fn swapping_a_directory_for_a_link_reaches_nothing_outside() {
         });
         for _ in 0..2_000 {
             let mut dirs = bed.dirs(RULES);
-            if dirs.enter(&dir("d", 0o755)).is_ok() {
+            if dirs.enter(0, &dir("d", 0o755)).is_ok() {
                 placed += usize::from(put(&dirs, "f", "x").is_ok());
                 assert!(link(&bed.beneath, b"d/secret", dirs.here(), b"l").is_err());
             }
-            let _ = dirs.finish(&mut |_, _| {});
+            let _ = dirs.finish(&mut |_, _, _| {});
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -348,7 +348,7 @@ fn owner_comes_before_mode_so_that_set_id_bits_stay() {
     let keep = Keep { perms: true, times: true, owner: true, group: true };
     let rules = Rules { keep, allowed: Allowed { owner: true, setuid: true }, umask: 0 };
     let plan = plan(&told, Of::File, made.has(), None, rules);
-    assert_eq!(apply(made.file().as_fd(), &plan, &Shown::default()).unwrap(), None);
+    assert_eq!(apply(made.file().as_fd(), &plan, &Shown::default(), false).unwrap().dropped, None);
     made.rename(OsStr::new("f")).unwrap();
     let found = fs::metadata(bed.at("f")).unwrap();
     assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o6755, 1234, 1235));

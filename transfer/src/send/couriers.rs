@@ -1,7 +1,8 @@
 //! The couriers of a session's members, and who of them needs a thread.
 
 use super::PATIENCE;
-use super::courier::{Courier, Step, Told};
+use super::board::Board;
+use super::courier::{Courier, Step};
 use crate::link::PrivateStream;
 use crate::message::{FrameError, ToReceiver};
 use std::sync::mpsc;
@@ -10,28 +11,28 @@ use std::time::Instant;
 
 /// The couriers of all members: those whose stream takes everything at once need no thread; one
 /// that ever had to wait gets its own, so that it waits for itself alone.
-pub(crate) struct Couriers<'scope, 'env, W, B> {
+pub(super) struct Couriers<'scope, 'env, W> {
     scope: &'scope Scope<'scope, 'env>,
-    board: &'env B,
+    board: &'env Board,
     quick: Vec<Courier<W>>,
     waiting: usize,
     done: (mpsc::Sender<()>, mpsc::Receiver<()>),
 }
 
-impl<'scope, 'env, W: PrivateStream + 'scope, B: Told> Couriers<'scope, 'env, W, B> {
-    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, board: &'env B) -> Self {
+impl<'scope, 'env, W: PrivateStream + 'scope> Couriers<'scope, 'env, W> {
+    pub(super) fn new(scope: &'scope Scope<'scope, 'env>, board: &'env Board) -> Self {
         Self { scope, board, quick: Vec::new(), waiting: 0, done: mpsc::channel() }
     }
 
     /// One more, for a member that begins, at first or again, with what it is told first. The courier that it
     /// had before ends with its stream.
-    pub(crate) fn begin(&mut self, stream: W, first: &ToReceiver) -> Result<(), FrameError> {
+    pub(super) fn begin(&mut self, stream: W, first: &ToReceiver) -> Result<(), FrameError> {
         self.quick.push(Courier::new(stream, first)?);
         Ok(())
     }
 
     /// Lets each go as far as it can without waiting.
-    pub(crate) fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         let mut index = 0;
         while let Some(courier) = self.quick.get_mut(index) {
             match courier.advance(self.board) {
@@ -51,7 +52,7 @@ impl<'scope, 'env, W: PrivateStream + 'scope, B: Told> Couriers<'scope, 'env, W,
     }
 
     /// Sends what is left, and waits for those that have to wait, [`PATIENCE`] long.
-    pub(crate) fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.advance();
         let start = Instant::now();
         while self.waiting > 0 {

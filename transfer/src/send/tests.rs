@@ -1,11 +1,16 @@
 use super::*;
+use crate::blocks;
 use crate::link::PrivateStream;
-use crate::message::{Decoder, ToReceiver, ToSender, encode};
+use crate::message::{Decoder, Report, ToSender, encode};
+use crate::tree::layout::SMALL;
+use crate::tree::scan;
+use crate::tree::source::TreeSource;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Write};
-use std::sync::{Condvar, Mutex};
-use tcpxm::stats::{Arrived, Mode};
+use std::sync::Condvar;
+use tcpxm::error::Reason;
+use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
 
 fn report(outcome: Result<(), Reason>) -> MemberReport {
     MemberReport {
@@ -92,11 +97,13 @@ impl Write for Pipe {
     }
 }
 
-type Hook = Box<dyn Fn(usize)>;
+type Hook = Box<dyn Fn(usize) + Send + Sync>;
 
-/// A session that needs what a test says.
+/// A session that needs what a test says, as soon as it exists.
 struct Fake {
     needs: Mutex<VecDeque<Range<u64>>>,
+    /// How far it exists, and whether that is its end.
+    grown: (Mutex<(u64, bool)>, Condvar),
     got: Mutex<Vec<(u64, Arc<[u8]>)>>,
     pipes: Vec<Pipe>,
     aborted: Mutex<Option<String>>,
@@ -116,6 +123,7 @@ impl Fake {
         };
         Self {
             needs: Mutex::new(needs.into_iter().collect()),
+            grown: (Mutex::default(), Condvar::new()),
             got: Mutex::default(),
             pipes: (0..members).map(roomy).collect(),
             aborted: Mutex::default(),
@@ -125,35 +133,39 @@ impl Fake {
         }
     }
 
-    /// Needs every block of `len` bytes once.
+    /// Needs the list, and every block of a file of `len` bytes once.
     fn whole(len: u64, members: usize) -> Self {
-        Self::new((0..blocks::count(len)).map(|i| blocks::range(i, len)), members)
+        Self::new((0..=blocks::count(len)).map(|i| i * BLOCK..(i + 1) * BLOCK), members)
     }
 }
 
 impl Outgoing for Fake {
     type Stream = Pipe;
 
-    fn next_call(&self) -> Option<Call<Pipe>> {
+    fn next_call_within(&self, _: Duration) -> io::Result<Option<Call<Pipe>>> {
         let left = self.needs.lock().unwrap().len();
         if let Some((_, index, pipe)) = self.renewal.lock().unwrap().take_if(|r| r.0 == left) {
             self.pipes[index].change(|p| p.broken = true);
-            return Some(Call::Renewed(index, pipe));
+            return Ok(Some(Call::Renewed(index, pipe)));
         }
         (self.before_need)(left);
-        self.needs.lock().unwrap().pop_front().map(Call::Need)
+        let need = self.needs.lock().unwrap().pop_front();
+        let least = need.as_ref().map_or(u64::MAX, |need| need.end);
+        let (grown, changed) = &self.grown;
+        let waits = |grown: &mut (u64, bool)| grown.0 < least && !grown.1;
+        drop(changed.wait_while(grown.lock().unwrap(), waits).unwrap());
+        Ok(need.map(Call::Need))
     }
 
-    fn next_call_within(&self, _: Duration) -> io::Result<Option<Call<Pipe>>> {
-        Ok(self.next_call())
-    }
-
-    fn grow(&self, _: u64) -> Result<(), tcpxm::error::EndError> {
+    fn grow(&self, to: u64) -> Result<(), EndError> {
+        self.grown.0.lock().unwrap().0 = to;
+        self.grown.1.notify_all();
         Ok(())
     }
 
-    fn set_end(&self, _: u64) -> Result<(), tcpxm::error::EndError> {
-        Ok(())
+    fn set_end(&self, at: u64) -> Result<(), EndError> {
+        self.grown.0.lock().unwrap().1 = true;
+        self.grow(at)
     }
 
     fn supply(&self, offset: u64, bytes: Arc<[u8]>) {
@@ -190,73 +202,85 @@ impl Outgoing for Fake {
 }
 
 struct Case {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     data: Vec<u8>,
-    source: Source,
+    source: TreeSource,
 }
 
+/// A file with blocks of its own, or none.
 fn case(len: u64) -> Case {
+    assert!(len == 0 || len > SMALL);
     let dir = tempfile::tempdir().unwrap();
     let data: Vec<u8> = (0..len).map(|i| (i / 7 % 251) as u8).collect();
-    fs::write(dir.path().join("data"), &data).unwrap();
-    let source = Source::open(&dir.path().join("data")).unwrap();
-    Case { _dir: dir, data, source }
+    let path = dir.path().join("data");
+    fs::write(&path, &data).unwrap();
+    let source = TreeSource::open(&[&path], scan::Options::default(), dir.path()).unwrap();
+    Case { dir, data, source }
 }
 
-/// The same path for more members than any test has.
-fn paths() -> Vec<Vec<u8>> {
-    vec![b"in/here".to_vec(); 16]
+/// The same offer for more members than any test has.
+fn offers() -> Vec<Offer> {
+    let one = Some(b"data".to_vec());
+    vec![Offer { to: b"in/here".to_vec(), one, ..Offer::default() }; 16]
 }
 
-/// Checks that a member was told the whole file, in the right order.
+/// Checks that a member was told all of it: the offer first, then the list, the value of each block, and the end.
 fn check_told(pipe: &Pipe, case: &Case) {
     let (messages, len) = (pipe.messages(), case.data.len() as u64);
-    let offer = ToReceiver::Offer { name: b"data".to_vec(), len, to: b"in/here".to_vec() };
-    assert_eq!(messages.first(), Some(&offer));
-    let root = ToReceiver::Root(*blake3::hash(&case.data).as_bytes());
-    assert_eq!(messages.last(), Some(&root));
-    let mut next = 0;
-    for message in &messages[1..messages.len() - 1] {
-        let ToReceiver::Digests { first_block, values } = message else { panic!("{message:?}") };
-        assert_eq!(*first_block, next);
-        for value in values {
-            let r = blocks::range(next, len);
-            let bytes = &case.data[r.start as usize..r.end as usize];
-            assert_eq!(*value, blocks::value(next, bytes, len));
-            next += 1;
+    assert_eq!(messages.first(), Some(&ToReceiver::Offer(offers().remove(0))));
+    let (mut values, mut parts, mut end) = (Vec::<(u64, blocks::Value)>::new(), 0, None);
+    for message in &messages[1..] {
+        match message {
+            ToReceiver::Part { block, .. } => {
+                assert_eq!((*block, parts), (0, 0));
+                parts += 1;
+            }
+            ToReceiver::Values(more) => values.extend(more),
+            ToReceiver::End { entries, blocks } => end = Some((*entries, *blocks)),
+            other @ ToReceiver::Offer(_) => panic!("{other:?}"),
         }
     }
-    assert_eq!(next, blocks::count(len));
+    let count = blocks::count(len);
+    assert_eq!((parts, end), (1, Some((1, count + 1))));
+    let expected = (0..count).map(|index| {
+        let r = blocks::range(index, len);
+        (index + 1, blocks::value(index, &case.data[r.start as usize..r.end as usize], len))
+    });
+    assert_eq!(values, expected.collect::<Vec<_>>());
 }
 
 #[test]
 fn everybody_is_told_everything_in_order() {
-    for len in [0, 1, BLOCK, 19 * BLOCK + 7] {
+    for len in [0, BLOCK, 19 * BLOCK + 7] {
         let (case, session) = (case(len), Fake::whole(len, 3));
         let seen = Mutex::new(Vec::new());
-        let outcome = send_over(&session, &case.source, &paths(), &|p| {
+        let outcome = send_over(&session, &case.source, &offers(), &|p| {
             seen.lock().unwrap().push(p);
         });
-        assert_eq!(outcome.digest, Some(blake3::hash(&case.data)));
+        let digest = (len > 0).then(|| blake3::hash(&case.data));
+        assert_eq!(case.source.digest(0), digest);
         assert!(outcome.failure.is_none() && *session.finished.lock().unwrap());
         session.pipes.iter().for_each(|pipe| check_told(pipe, &case));
-        let got: Vec<u8> =
-            session.got.lock().unwrap().iter().flat_map(|g| g.1.iter().copied()).collect();
-        assert!(got == case.data);
-        assert_eq!(seen.lock().unwrap().last().map_or(0, |p| p.read), len);
+        let got = session.got.lock().unwrap();
+        let got: Vec<u8> = got.iter().skip(1).flat_map(|g| g.1.iter().copied()).collect();
+        assert!(got[..len as usize] == case.data && got[len as usize..].iter().all(|b| *b == 0));
+        let last = seen.lock().unwrap().last().copied().unwrap();
+        assert_eq!((last.entries, last.len, last.read, last.ended), (1, len, len, true));
     }
 }
 
 #[test]
 fn needs_that_repeat_or_cut_blocks_are_served() {
     let case = case(3 * BLOCK);
-    let needs = [0..BLOCK, BLOCK..2 * BLOCK, 2 * BLOCK..3 * BLOCK, 0..BLOCK, 100..2 * BLOCK + 5];
+    let needs = [1, 2, 3, 1].map(|block| block * BLOCK..(block + 1) * BLOCK);
+    let needs = needs.into_iter().chain([BLOCK + 100..3 * BLOCK + 5]).collect::<Vec<_>>();
     let session = Fake::new(needs.clone(), 1);
-    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
+    let outcome = send_over(&session, &case.source, &offers(), &|_| ());
     assert!(outcome.failure.is_none());
     for ((offset, bytes), need) in session.got.lock().unwrap().iter().zip(&needs) {
         assert_eq!(*offset, need.start);
-        assert!(bytes[..] == case.data[need.start as usize..need.end as usize]);
+        let range = (need.start - BLOCK) as usize..(need.end - BLOCK) as usize;
+        assert!(bytes[..] == case.data[range]);
     }
     assert_eq!(session.got.lock().unwrap().len(), needs.len());
     check_told(&session.pipes[0], &case);
@@ -273,14 +297,14 @@ fn a_slow_member_holds_nobody_up_and_gets_everything_late() {
     let flag = opened.clone();
     session.before_need = Box::new(move |left| {
         if left == 0 {
-            // All data went, and the fast ones were told all, while the slow one took 7 bytes.
-            assert!(matches!(fast.messages().last(), Some(ToReceiver::Root(_))));
+            // All data went, and the fast ones were told as it went, while the slow one took 7 bytes.
+            assert!(fast.messages().len() > 3);
             assert!(waiting.0.0.lock().unwrap().written.len() <= 7);
             waiting.change(|p| p.room = usize::MAX);
             *flag.lock().unwrap() = true;
         }
     });
-    send_over(&session, &case.source, &paths(), &|_| ());
+    send_over(&session, &case.source, &offers(), &|_| ());
     assert!(*opened.lock().unwrap());
     session.pipes.iter().for_each(|pipe| check_told(pipe, &case));
 }
@@ -297,13 +321,13 @@ fn a_dead_member_costs_the_others_nothing() {
             blocked.change(|p| p.broken = true); // as when it is found to be silent
         }
     });
-    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
+    let outcome = send_over(&session, &case.source, &offers(), &|_| ());
     assert_eq!(outcome.members.len(), 3);
     check_told(&session.pipes[2], &case);
     assert!(session.pipes[1].messages().is_empty());
 }
 
-/// Whatever its courier was about to say, and when nothing is needed of the file any more.
+/// Whatever its courier was about to say, and when nothing is needed any more.
 #[test]
 fn a_member_that_begins_again_is_told_everything_anew() {
     for (left, room) in [(25, usize::MAX), (25, 7), (0, usize::MAX), (0, 7)] {
@@ -313,85 +337,102 @@ fn a_member_that_begins_again_is_told_everything_anew() {
         let pipe = Pipe::default();
         pipe.change(|p| {
             p.room = usize::MAX;
-            let mut frame = Vec::new();
-            encode(&ToSender::Ready, &mut frame).unwrap();
-            p.to_read.extend(frame);
+            p.to_read.extend(frame(&ToSender::Ready));
         });
         *session.renewal.lock().unwrap() = Some((left, 1, pipe.clone()));
-        let outcome = send_over(&session, &case.source, &paths(), &|_| ());
+        let outcome = send_over(&session, &case.source, &offers(), &|_| ());
         assert!(outcome.failure.is_none());
         check_told(&pipe, &case);
         check_told(&session.pipes[0], &case);
         check_told(&session.pipes[2], &case);
-        assert_eq!(outcome.members[1].answer, Answer::Ready, "of the new stream");
+        assert!(outcome.members[1].said.ready, "of the new stream");
     }
 }
 
-#[test]
-fn a_source_that_changes_ends_the_session_for_all_and_is_named() {
-    let case = case(2 * BLOCK);
-    let mut session = Fake::new([0..BLOCK, 0..BLOCK, BLOCK..2 * BLOCK], 1);
-    let path = case.source.path().to_owned();
-    session.before_need = Box::new(move |left| {
-        if left == 2 {
-            // Even where the time of the change does not show it.
-            let before = fs::metadata(&path).unwrap().modified().unwrap();
-            fs::write(&path, vec![9; 2 * BLOCK as usize]).unwrap();
-            fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
-        }
-    });
-    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
-    assert!(matches!(outcome.failure, Some(SourceError::Rewritten { block: 0, .. })));
-    let aborted = session.aborted.lock().unwrap().clone().unwrap();
-    assert!(aborted.contains("data changed while it was read"), "{aborted}");
-    assert_eq!(outcome.digest, None);
-    let messages = session.pipes[0].messages();
-    assert!(matches!(messages[..], [ToReceiver::Offer { .. }]), "{messages:?}");
+fn frame(word: &ToSender) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode(word, &mut frame).unwrap();
+    frame
 }
 
+/// A file that changes is not sent on as if it were the same, and is named: its blocks are zeros, which nobody takes.
 #[test]
-fn a_source_that_grows_at_its_end_is_noticed() {
-    let case = case(2 * BLOCK);
-    let mut session = Fake::whole(2 * BLOCK, 1);
-    let path = case.source.path().to_owned();
-    session.before_need = Box::new(move |left| {
-        if left == 1 {
-            fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
-        }
-    });
-    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
-    assert!(matches!(outcome.failure, Some(SourceError::Resized { .. })));
+fn a_file_that_changes_is_named_and_none_of_it_is_taken_for_what_it_was() {
+    type Change = fn(&std::path::Path);
+    let changes: [(Change, &str); 2] = [
+        (
+            |path| {
+                // Even where the time of the change does not show it.
+                let before = fs::metadata(path).unwrap().modified().unwrap();
+                fs::write(path, vec![9; 2 * BLOCK as usize]).unwrap();
+                fs::File::options().write(true).open(path).unwrap().set_modified(before).unwrap();
+            },
+            "changed while it was read: it has other bytes than before",
+        ),
+        (
+            |path| {
+                fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
+            },
+            "changed while it was read",
+        ),
+    ];
+    for (change, why) in changes {
+        let case = case(2 * BLOCK);
+        let needs = [BLOCK..2 * BLOCK, BLOCK..2 * BLOCK, 2 * BLOCK..3 * BLOCK];
+        let mut session = Fake::new(needs, 1);
+        let path = case.dir.path().join("data");
+        session.before_need = Box::new(move |left| {
+            if left == 2 {
+                change(&path);
+            }
+        });
+        let said = ToSender::Failed { entry: 0, why: "the sender could not read it".to_owned() };
+        session.pipes[0].change(|p| {
+            p.to_read.extend(frame(&said));
+            p.to_read.extend(frame(&ToSender::Report(Report { failed: 1, ..Report::default() })));
+        });
+        let outcome = send_over(&session, &case.source, &offers(), &|_| ());
+        assert!(outcome.failure.is_none(), "the others go on");
+        assert_eq!(outcome.members[0].failure().as_deref(), Some(why));
+        let got = session.got.lock().unwrap();
+        assert!(got[1].1.iter().all(|byte| *byte == 0));
+        assert_eq!(case.source.digest(0), None);
+    }
 }
 
 /// A receiver that refuses ends its session at once, and the end may overtake the answer.
 #[test]
 fn a_receivers_own_reason_reads_the_same_by_whatever_way_it_came() {
     let why = "no room for 5 bytes in the root folder".to_owned();
-    let by = |answer, reason| Delivered { answer, report: report(Err(reason)) }.failure();
-    for (answer, reason) in [
-        (Answer::Refused(why.clone()), Reason::Aborted("other words".to_owned())),
-        (Answer::None, Reason::Aborted(why.clone())),
-        (Answer::Ready, Reason::Verdict(why.clone())),
+    let by = |said: Said, reason| {
+        let (report, failures) = (report(Err(reason)), Vec::new());
+        Delivered { said, report, failures, one: true }.failure()
+    };
+    let refused = Said { refused: Some(why.clone()), ..Said::default() };
+    for (said, reason) in [
+        (refused, Reason::Aborted("other words".to_owned())),
+        (Said::default(), Reason::Aborted(why.clone())),
+        (Said { ready: true, ..Said::default() }, Reason::Verdict(why.clone())),
     ] {
-        assert_eq!(by(answer, reason), Some(why.clone()));
+        assert_eq!(by(said, reason), Some(why.clone()));
     }
-    let nothing = by(Answer::None, Reason::Aborted(String::new()));
+    let nothing = by(Said::default(), Reason::Aborted(String::new()));
     assert_eq!(nothing.as_deref(), Some("aborted by the peer: "));
 }
 
 #[test]
-fn answers_are_heard() {
-    let case = case(1);
-    let session = Fake::whole(1, 3);
-    let say = |index: usize, bytes: &[u8]| session.pipes[index].change(|p| p.to_read.extend(bytes));
-    let mut frame = Vec::new();
-    encode(&ToSender::Refuse("no room".to_owned()), &mut frame).unwrap();
-    say(0, &frame);
-    frame.clear();
-    encode(&ToSender::Ready, &mut frame).unwrap();
-    say(1, &frame);
-    let outcome = send_over(&session, &case.source, &paths(), &|_| ());
+fn what_members_say_is_heard() {
+    let case = case(BLOCK);
+    let session = Fake::whole(BLOCK, 3);
+    let say = |index: usize, word| session.pipes[index].change(|p| p.to_read.extend(frame(&word)));
+    say(0, ToSender::Refuse("no room".to_owned()));
+    say(1, ToSender::Ready);
+    say(1, ToSender::Note("owners are not kept".to_owned()));
+    say(1, ToSender::Report(Report { arrived: 1, ..Report::default() }));
+    let outcome = send_over(&session, &case.source, &offers(), &|_| ());
     assert_eq!(outcome.members[0].failure(), Some("no room".to_owned()));
-    assert_eq!((&outcome.members[1].answer, outcome.members[1].failure()), (&Answer::Ready, None));
-    assert_eq!(outcome.members[2].answer, Answer::None);
+    assert_eq!((outcome.members[1].said.ready, outcome.members[1].failure()), (true, None));
+    assert_eq!(outcome.members[1].said.notes.len(), 1);
+    let silent = outcome.members[2].failure().unwrap();
+    assert!(silent.contains("did not say what became of it"), "{silent}");
 }

@@ -1,21 +1,22 @@
 //! The file system below a root, as a tree's receiver writes into it.
 
 use super::entry::{Entry, Kind, Meta, Time};
-use super::ground::{Ground, Stands, Why};
+use super::ground::{Ground, Stands, Unfinished, Why};
 use super::manifest::Owner;
-use crate::destination::{Root, umask};
+use crate::destination::{Root, Shown, umask};
 use crate::limits::Limits;
-use crate::message::{Check, Sync, TreeOffer};
-use crate::place::PlaceError;
+use crate::message::{Check, Offer, Sync};
 use crate::place::beneath::{Beneath, plain_name};
 use crate::place::dirs::{Dirs, Folder};
 use crate::place::ids::Ids;
 use crate::place::meta::{
-    Allowed, Granularity, Has, Keep, NotCarried, Of, Rules, apply, apply_to_link, plan, same_time,
+    Allowed, Applied, Granularity, Has, Keep, NotCarried, Of, Rules, apply, apply_to_link, plan,
+    same_time,
 };
-use crate::place::room;
+use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Temporary};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, openat, statat, syncfs};
+use crate::place::{PlaceError, what};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, openat, statat, syncfs, unlinkat};
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -41,12 +42,16 @@ pub(crate) struct Way {
 pub(crate) struct Slot {
     temporary: Temporary,
     name: Vec<u8>,
+    way: Way,
     meta: Meta,
     len: u64,
 }
 
+/// Folders that are made durable one by one where each file is; with more of them the file system is as a whole.
+const SYNCED: usize = 64;
+
 /// Everything below a root.
-pub(crate) struct Below {
+pub(crate) struct Below<'a> {
     beneath: Arc<Beneath>,
     dirs: Option<Dirs>,
     ids: Ids,
@@ -56,15 +61,31 @@ pub(crate) struct Below {
     size: Option<u64>,
     granularity: Option<Granularity>,
     open: VecDeque<(Way, Arc<Folder>)>,
-    /// The name that a single file gets, if that is not its own.
+    /// The name that a single file gets.
     named: Option<Vec<u8>>,
+    /// Where all of it goes.
+    shown: Shown,
+    /// Folders that the offer names and that were made for it, from the root down.
+    made: Vec<Vec<u8>>,
+    /// Something is in place.
+    placed: bool,
+    /// Folders whose names are to be durable; `None`: too many.
+    changed: Option<BTreeSet<Arc<[u8]>>>,
+    /// Whether nobody wants it any more.
+    is_over: &'a dyn Fn() -> bool,
+    unset: BTreeSet<String>,
     notes: BTreeSet<&'static str>,
     told: BTreeSet<&'static str>,
 }
 
-impl Below {
+impl<'a> Below<'a> {
     /// Finds the place that an offer names, and makes what of it is missing.
-    pub(crate) fn new(root: &Root, offer: &TreeOffer, limits: &Limits) -> Result<Self, Why> {
+    pub(crate) fn new(
+        root: &Root,
+        offer: &Offer,
+        limits: &Limits,
+        is_over: &'a dyn Fn() -> bool,
+    ) -> Result<Self, Why> {
         let again = root.again().map_err(|e| format!("cannot open the root folder: {e}"))?;
         let beneath = Arc::new(Beneath::new(again));
         let keep = offer.keep;
@@ -78,9 +99,8 @@ impl Below {
             allowed: Allowed { owner: limits.allow.owner, setuid: limits.allow.setuid },
             umask: umask(),
         };
-        let mut dirs = Dirs::new(beneath.clone(), rules).map_err(said)?;
-        let named = lead(&mut dirs, offer).map_err(said)?;
-        Ok(Self {
+        let dirs = Dirs::new(beneath.clone(), rules).map_err(said)?;
+        let mut this = Self {
             beneath,
             dirs: Some(dirs),
             ids: Ids::new(keep.numeric_ids),
@@ -90,10 +110,83 @@ impl Below {
             size: limits.size,
             granularity: None,
             open: VecDeque::new(),
-            named,
+            named: None,
+            shown: Shown::default(),
+            made: Vec::new(),
+            placed: false,
+            changed: Some(BTreeSet::new()),
+            is_over,
+            unset: BTreeSet::new(),
             notes: BTreeSet::new(),
             told: BTreeSet::new(),
-        })
+        };
+        this.lead(offer)?;
+        Ok(this)
+    }
+
+    /// Where all of it goes: of a single file its path.
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown.clone()
+    }
+
+    /// What the file system refused that the bytes can do without.
+    pub(crate) fn unset(&self) -> Vec<String> {
+        self.unset.iter().cloned().collect()
+    }
+
+    /// Goes to the folder that an offer names; of a single file also finds the name that it gets there.
+    fn lead(&mut self, offer: &Offer) -> Result<(), Why> {
+        let mut parts: Vec<&[u8]> = offer.to.split(|byte| *byte == b'/').collect();
+        let own = offer.one.is_some() && !matches!(parts.last(), None | Some(&b"" | &b"."));
+        let last = if own { parts.pop() } else { None };
+        for part in parts.into_iter().filter(|part| !matches!(*part, b"" | b".")) {
+            self.go(part)?;
+        }
+        let mut named = offer.one.clone();
+        if let Some(last) = last {
+            let name = plain_name(last).map_err(said)?;
+            match kind(self.dirs()?.here(), name) {
+                Some(FileType::Directory) => self.go(last)?,
+                _ => named = Some(last.to_vec()),
+            }
+        }
+        let here = Arc::clone(self.dirs()?.here());
+        self.shown = here.shown().clone();
+        if let Some(name) = &named {
+            let name = plain_name(name).map_err(said)?;
+            self.shown = self.shown.join(name);
+            // What is typed as a file's own place is that of a file, or nothing's.
+            if let Some(kind) = kind(&here, name).filter(|kind| *kind != FileType::RegularFile) {
+                return Err(said(PlaceError::stands(&self.shown, what(kind))));
+            }
+        }
+        self.named = named;
+        Ok(())
+    }
+
+    /// Goes into a folder that the offer names.
+    fn go(&mut self, name: &[u8]) -> Result<(), Why> {
+        let dirs = self.dirs()?;
+        dirs.enter_parent(name).map_err(said)?;
+        if dirs.here().is_new() {
+            let path = dirs.path().to_vec();
+            let above = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            self.change(&path[..above]);
+            self.made.push(path);
+        }
+        Ok(())
+    }
+
+    /// A name in a folder has changed.
+    fn change(&mut self, folder: &[u8]) {
+        if let Some(changed) = &mut self.changed
+            && !changed.contains(folder)
+        {
+            changed.insert(folder.into());
+            if changed.len() > SYNCED {
+                self.changed = None;
+            }
+        }
     }
 
     fn dirs(&mut self) -> Result<&mut Dirs, Why> {
@@ -101,7 +194,7 @@ impl Below {
     }
 
     /// The name that an entry gets.
-    fn name<'a>(&'a self, entry: &'a Entry) -> &'a [u8] {
+    fn name<'e>(&'e self, entry: &'e Entry) -> &'e [u8] {
         self.named.as_deref().unwrap_or(&entry.name)
     }
 
@@ -146,19 +239,54 @@ impl Below {
     fn settle(
         &mut self,
         temporary: Temporary,
-        name: &[u8],
+        (name, way): (&[u8], &Way),
         meta: &Meta,
         replaced: Option<u32>,
     ) -> Result<(), Why> {
         let name = plain_name(name).map_err(said)?;
         let path = temporary.folder().shown().join(name);
         let plan = plan(meta, Of::File, temporary.has(), replaced, self.rules);
-        let dropped = apply(temporary.file().as_fd(), &plan, &path).map_err(said)?;
+        let set = apply(temporary.file().as_fd(), &plan, &path, !self.rules.keep.perms);
+        let Applied { dropped, unset } = set.map_err(said)?;
         self.note(plan.left().chain(dropped));
+        self.refused(unset);
         if self.sync == Sync::File {
             fsync(temporary.file()).map_err(|e| format!("cannot make {path} durable: {e}"))?;
+            // That may take its time: who has given up meanwhile was told that nothing has changed here.
+            if (self.is_over)() {
+                return Err("it is not wanted any more".to_owned());
+            }
         }
-        temporary.rename(name).map_err(said)
+        temporary.rename(name).map_err(said)?;
+        self.placed = true;
+        self.change(&way.path);
+        Ok(())
+    }
+
+    /// Makes durable what is to be.
+    fn sync(&mut self) -> Result<(), Why> {
+        let undone = |error: rustix::io::Errno| format!("cannot make it durable: {error}");
+        match (self.sync, &self.changed) {
+            (Sync::None, _) => Ok(()),
+            // The files are. What the system says of their names is told, and takes none of them away.
+            (Sync::File, Some(changed)) => {
+                let synced = changed.iter().try_for_each(|path| {
+                    let folder = Folder::open(&self.beneath, path, false).map_err(said)?;
+                    fsync(folder.fd()).map_err(|error| error.to_string())
+                });
+                let lost = |error| format!("a power failure may still take names: {error}");
+                self.unset.extend(synced.err().map(lost));
+                Ok(())
+            }
+            _ => syncfs(self.beneath.root()).map_err(undone),
+        }
+    }
+
+    /// What the file system refused that the bytes can do without.
+    fn refused(&mut self, unset: Option<Unset>) {
+        if let Some(unset) = unset {
+            self.unset.insert(unset.to_string());
+        }
     }
 
     /// Times that the file system below can tell apart; found out by a file of its own.
@@ -202,30 +330,16 @@ impl Below {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(folder.fd(), name, flags, Mode::empty())
             .map_err(|e| format!("cannot set what is kept of {path}: {e}"))?;
-        let dropped = apply(file.as_fd(), &plan, &path).map_err(said)?;
+        let Applied { dropped, .. } = apply(file.as_fd(), &plan, &path, false).map_err(said)?;
         self.note(plan.left().chain(dropped));
         Ok(())
     }
 }
 
-/// Goes to the folder that an offer names; of a single file also the name that it gets there.
-fn lead(dirs: &mut Dirs, offer: &TreeOffer) -> Result<Option<Vec<u8>>, PlaceError> {
-    let mut parts: Vec<&[u8]> = offer.to.split(|byte| *byte == b'/').collect();
-    let own = offer.one && !matches!(parts.last(), None | Some(&b"" | &b"."));
-    let last = if own { parts.pop() } else { None };
-    for part in parts.into_iter().filter(|part| !matches!(*part, b"" | b".")) {
-        dirs.enter_parent(part)?;
-    }
-    let Some(last) = last else { return Ok(None) };
-    let name = plain_name(last)?;
-    let stands = statat(dirs.here().fd(), name, AtFlags::SYMLINK_NOFOLLOW);
-    let is_folder =
-        |stat: &rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    if stands.as_ref().is_ok_and(is_folder) {
-        dirs.enter_parent(last)?;
-        return Ok(None);
-    }
-    Ok(Some(last.to_vec()))
+/// What stands under a name of a folder.
+fn kind(folder: &Folder, name: &OsStr) -> Option<FileType> {
+    let stat = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(FileType::from_raw_mode(stat.st_mode))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -240,7 +354,7 @@ fn is_late(mtime: Time) -> bool {
     after + DOUBT > now
 }
 
-impl Ground for Below {
+impl Ground for Below<'_> {
     type Dir = Way;
     type Slot = Slot;
 
@@ -251,13 +365,20 @@ impl Ground for Below {
     }
 
     fn root(&mut self, _: &Meta) -> Result<(), Why> {
+        self.placed = true;
         Ok(()) // the folder is the receiver's, or the user's who named it
     }
 
-    fn enter(&mut self, entry: &Entry) -> Result<Stands, Why> {
+    fn enter(&mut self, number: u64, entry: &Entry) -> Result<Stands, Why> {
         let dirs = self.dirs()?;
-        dirs.enter(entry).map_err(said)?;
-        Ok(if dirs.here().is_new() { Stands::Other } else { Stands::Same })
+        let above: Arc<[u8]> = dirs.path().into();
+        dirs.enter(number, entry).map_err(said)?;
+        let new = dirs.here().is_new();
+        self.placed = true;
+        if new {
+            self.change(&above);
+        }
+        Ok(if new { Stands::Other } else { Stands::Same })
     }
 
     fn leave(&mut self) {
@@ -304,6 +425,7 @@ impl Ground for Below {
         if !same {
             temporary::symlink(&folder, &entry.name, target).map_err(said)?;
         }
+        self.placed = true;
         let has =
             statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| e.to_string())?;
         let has = Has { mode: has.st_mode & 0o7777, uid: has.st_uid, gid: has.st_gid };
@@ -318,6 +440,7 @@ impl Ground for Below {
         let base = self.dirs()?.path().to_vec();
         let to = if base.is_empty() { to.to_vec() } else { [&base, &b"/"[..], to].concat() };
         temporary::link(&self.beneath, &to, &folder, &entry.name).map_err(said)?;
+        self.change(&dir.path);
         Ok(Stands::Other)
     }
 
@@ -328,7 +451,8 @@ impl Ground for Below {
         let temporary = Temporary::create(&folder).map_err(said)?;
         let written = temporary.file().write_all_at(bytes, 0);
         written.map_err(|e| said(room::sorted(e, bytes.len() as u64, folder.shown())))?;
-        self.settle(temporary, &name, &entry.meta, standing.and_then(|s| mode_of(&s)))
+        let replaced = standing.and_then(|s| mode_of(&s));
+        self.settle(temporary, (&name, dir), &entry.meta, replaced)
     }
 
     fn begin(&mut self, dir: &Way, entry: &Entry) -> Result<Slot, Why> {
@@ -336,8 +460,9 @@ impl Ground for Below {
         let folder = self.folder(dir)?;
         let temporary = Temporary::create(&folder).map_err(said)?;
         let unset = room::reserve(temporary.file().as_fd(), *len, data.as_deref(), folder.shown());
-        unset.map_err(said)?;
-        Ok(Slot { temporary, name: self.name(entry).to_vec(), meta: entry.meta, len: *len })
+        self.refused(unset.map_err(said)?);
+        let (name, way) = (self.name(entry).to_vec(), dir.clone());
+        Ok(Slot { temporary, name, way, meta: entry.meta, len: *len })
     }
 
     fn write(&mut self, slot: &mut Slot, bytes: &[u8], at: u64) -> Result<(), Why> {
@@ -346,29 +471,30 @@ impl Ground for Below {
     }
 
     fn keep(&mut self, slot: Slot) -> Result<(), Why> {
-        let name = OsStr::from_bytes(&slot.name);
-        let standing = slot.temporary.folder().may_replace(name, true).map_err(said)?;
-        self.settle(slot.temporary, &slot.name, &slot.meta, standing.and_then(|s| mode_of(&s)))
+        let Slot { temporary, name, way, meta, .. } = slot;
+        let folder = temporary.folder();
+        // Who moves a folder out of the root meanwhile moves what is open in it as well.
+        folder.check_in_place(&self.beneath, &way.path).map_err(said)?;
+        let standing = folder.may_replace(OsStr::from_bytes(&name), true).map_err(said)?;
+        self.settle(temporary, (&name, &way), &meta, standing.and_then(|s| mode_of(&s)))
     }
 
-    fn finish(&mut self) -> Result<(), Why> {
-        let (mut left, mut failed) = (Vec::new(), None);
+    fn finish(&mut self) -> Result<Vec<Unfinished>, Why> {
+        let (mut left, mut failed) = (Vec::new(), Vec::new());
         if let Some(dirs) = self.dirs.take() {
-            let told = dirs.finish(&mut |_, done| match done {
-                Ok(more) => left.extend(more),
-                Err(error) => drop(failed.get_or_insert(said(error))),
+            let told = dirs.finish(&mut |number, new, done| match (done, number) {
+                (Ok(more), _) => left.extend(more),
+                (Err(error), Some(number)) => {
+                    failed.push(Unfinished { number, new, why: said(error) });
+                }
+                // A folder that the offer named, opened up where its owner may not write.
+                (Err(_), None) => {}
             });
             told.map_err(said)?;
         }
         self.note(left.into_iter());
-        if let Some(why) = failed {
-            return Err(why);
-        }
-        match self.sync {
-            Sync::None => Ok(()),
-            Sync::File | Sync::Tree => syncfs(self.beneath.root())
-                .map_err(|e| format!("cannot make the tree durable: {e}")),
-        }
+        self.sync()?;
+        Ok(failed)
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -380,3 +506,21 @@ impl Ground for Below {
 fn mode_of(standing: &temporary::Standing) -> Option<u32> {
     (standing.kind == FileType::RegularFile).then_some(standing.has.mode)
 }
+
+impl Drop for Below<'_> {
+    fn drop(&mut self) {
+        if self.placed {
+            return;
+        }
+        // A copy of which nothing is in place leaves no empty folders; one that somebody else uses by now is not
+        // empty, and stays.
+        for path in self.made.iter().rev() {
+            if let Ok((folder, name)) = self.beneath.parent(path) {
+                let _ = unlinkat(&folder, name, AtFlags::REMOVEDIR);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

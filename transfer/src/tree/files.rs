@@ -104,6 +104,17 @@ pub enum Unreadable {
     /// It holds other bytes than when it was read before.
     #[error("changed while it was read: it has other bytes than before")]
     Rewritten,
+    /// It holds more or fewer bytes than its length says, and nobody has changed it.
+    #[error(
+        "says that it has {len} bytes and holds {than}: its length is not what it holds; read it into a file \
+             first, as with cat, and copy that"
+    )]
+    FalseLength {
+        /// Bytes as it says.
+        len: u64,
+        /// `more` or `fewer`.
+        than: &'static str,
+    },
     /// It is no regular file any more.
     #[error("is no regular file any more")]
     NoFile,
@@ -116,26 +127,51 @@ impl From<io::Error> for Unreadable {
 }
 
 /// Reads a range of a file that was listed, where it holds data; the rest of `out` stays.
-fn read(
-    files: &dyn Open,
-    file: &Listed,
-    range: &Range<u64>,
-    out: &mut [u8],
-) -> Result<(), Unreadable> {
-    let open = files.open(&file.path)?;
-    check(&open, file)?;
+fn read(open: &File, file: &Listed, range: &Range<u64>, out: &mut [u8]) -> Result<(), Unreadable> {
+    check(open, file)?;
     let whole = [0..file.len];
     for run in file.data.as_deref().unwrap_or(&whole) {
         let (from, to) = (run.start.max(range.start), run.end.min(range.end));
         if from < to {
             let into = &mut out[(from - range.start) as usize..(to - range.start) as usize];
             if let Err(error) = open.read_exact_at(into, from) {
-                check(&open, file)?; // cut short meanwhile
-                return Err(error.into());
+                check(open, file)?; // cut short meanwhile
+                return Err(match error.kind() {
+                    io::ErrorKind::UnexpectedEof => file.holds("fewer"),
+                    _ => error.into(),
+                });
             }
         }
     }
-    check(&open, file)
+    // Files that the system makes up while they are read (proc(5), sysfs(5)) do not tell their length.
+    if range.end == file.len && open.read_at(&mut [0], file.len)? > 0 {
+        check(open, file)?; // it has grown meanwhile
+        return Err(file.holds("more"));
+    }
+    check(open, file)
+}
+
+/// Whether a file's last byte is there, and none after it.
+pub(super) fn check_holds(file: &File, len: u64) -> Result<(), Unreadable> {
+    let at = |offset| file.read_at(&mut [0], offset);
+    // Its length is looked at again: it may be written to just now.
+    let same = || file.metadata().map(|meta| meta.len() == len);
+    if let Some(last) = len.checked_sub(1)
+        && at(last)? == 0
+        && same()?
+    {
+        return Err(Unreadable::FalseLength { len, than: "fewer" });
+    }
+    if at(len)? > 0 && same()? {
+        return Err(Unreadable::FalseLength { len, than: "more" });
+    }
+    Ok(())
+}
+
+impl Listed {
+    fn holds(&self, than: &'static str) -> Unreadable {
+        Unreadable::FalseLength { len: self.len, than }
+    }
 }
 
 /// Whether it is still what was listed.
@@ -160,11 +196,11 @@ pub(crate) struct Block {
 pub(crate) const UNREAD: Value = [0; blake3::OUT_LEN];
 
 /// Reads a block of a file that has blocks of its own.
-pub(crate) fn read_own(files: &dyn Open, file: &Listed, index: u64) -> Block {
+pub(crate) fn read_own(open: Result<Arc<File>, Unreadable>, file: &Listed, index: u64) -> Block {
     let mut bytes = vec![0; BLOCK as usize];
     let range = blocks::range(index, file.len);
     let len = (range.end - range.start) as usize;
-    match read(files, file, &range, &mut bytes[..len]) {
+    match open.and_then(|open| read(&open, file, &range, &mut bytes[..len])) {
         Ok(()) => {
             let value = blocks::value(index, &bytes[..len], file.len);
             Block { bytes: bytes.into(), value, failed: Vec::new() }
@@ -187,7 +223,8 @@ pub(crate) fn read_pack(
     for (place, (at, file)) in pack.iter().enumerate() {
         let into = &mut bytes[*at as usize..*at as usize + file.len as usize];
         let told = before.map(|rows| rows[place]);
-        let digest = match read(files, file, &(0..file.len), into) {
+        let opened = files.open(&file.path).map_err(Unreadable::from);
+        let digest = match opened.and_then(|open| read(&open, file, &(0..file.len), into)) {
             Ok(()) => *blake3::hash(into).as_bytes(),
             Err(why) => {
                 failed.push((file.entry, why));
@@ -266,10 +303,11 @@ mod tests {
 
         let (index, own) = shelf.own(3).unwrap();
         assert_eq!((index, shelf.own(4), shelf.own(1)), (1, None, None));
-        let second = read_own(&files, own, 1);
+        let open = || files.open(&own.path).map(Arc::new).map_err(Unreadable::from);
+        let second = read_own(open(), own, 1);
         assert_eq!(second.bytes[..9], large[BLOCK as usize..]);
         let mut tree = blocks::Tree::new(BLOCK + 9);
-        tree.set(0, read_own(&files, own, 0).value);
+        tree.set(0, read_own(open(), own, 0).value);
         tree.set(1, second.value);
         assert_eq!(tree.root(), Some(blake3::hash(&large)));
 
@@ -280,7 +318,7 @@ mod tests {
         assert_eq!((again.failed.len(), again.failed[0].0, same == rows), (1, 0, true));
         assert_eq!(again.value, block.value);
         assert!(again.bytes.starts_with(b"\0\0\0\0\0other"));
-        let gone = read_own(&files, own, 0);
+        let gone = read_own(open(), own, 0);
         assert_eq!((gone.value, gone.failed[0].0), (UNREAD, 2));
         let (anew, rows) = read_pack(&files, pack, None);
         assert_eq!((rows[0], anew.failed[0].1.clone()), (UNREAD, Unreadable::Changed));

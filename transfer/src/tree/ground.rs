@@ -15,6 +15,17 @@ pub(crate) enum Stands {
 /// Why an entry is not in place, in words for the sender.
 pub(crate) type Why = String;
 
+/// A directory of which something could not be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unfinished {
+    /// Its number among the entries.
+    pub(crate) number: u64,
+    /// It was made for this tree.
+    pub(crate) new: bool,
+    /// Why.
+    pub(crate) why: Why,
+}
+
 /// Where entries are put. The tree comes depth first: [`Self::enter`] and [`Self::leave`] say where it is.
 pub(crate) trait Ground {
     /// A directory, to be come back to when a file's bytes are there.
@@ -26,8 +37,8 @@ pub(crate) trait Ground {
     fn owner(&mut self, owner: &Owner) -> (u32, u32);
     /// What the root of the transfer is like.
     fn root(&mut self, meta: &Meta) -> Result<(), Why>;
-    /// Makes a directory, if it is not there, and goes into it.
-    fn enter(&mut self, entry: &Entry) -> Result<Stands, Why>;
+    /// Makes a directory, the entry of this number, if it is not there, and goes into it.
+    fn enter(&mut self, number: u64, entry: &Entry) -> Result<Stands, Why>;
     /// Goes back to the one above.
     fn leave(&mut self);
     /// The directory that it is in.
@@ -46,8 +57,9 @@ pub(crate) trait Ground {
     fn write(&mut self, slot: &mut Self::Slot, bytes: &[u8], at: u64) -> Result<(), Why>;
     /// All its bytes are there, and are what was sent: it gets its name.
     fn keep(&mut self, slot: Self::Slot) -> Result<(), Why>;
-    /// Makes durable what is to be, and sets what is told of directories.
-    fn finish(&mut self) -> Result<(), Why>;
+    /// Sets what is told of directories, and makes durable what is to be. Gives the directories of which something
+    /// could not be set.
+    fn finish(&mut self) -> Result<Vec<Unfinished>, Why>;
     /// What was left out on purpose since this was asked before.
     fn notes(&mut self) -> Vec<String>;
 }

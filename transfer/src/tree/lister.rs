@@ -1,6 +1,6 @@
 //! Lists a tree: entries in, parts out, cut where waiting for more would hold up the data.
 
-use super::entry::{Entry, Meta};
+use super::entry::{Entry, Kind, Meta};
 use super::layout::Planner;
 use super::manifest::{MAX_ENTRY, Owner, PartWriter};
 use super::outline::{Outline, Part};
@@ -24,6 +24,10 @@ pub struct Written {
     pub part: Part,
     /// What.
     pub bytes: Vec<u8>,
+    /// Entries up to its end.
+    pub entries: u64,
+    /// Bytes that its files hold.
+    pub files: u64,
 }
 
 /// Writes the list of a tree.
@@ -35,6 +39,7 @@ pub struct Lister {
     data: Planner,
     begun: Option<Instant>,
     first: u64,
+    files: u64,
 }
 
 impl Lister {
@@ -46,6 +51,7 @@ impl Lister {
             data: Planner::new(0),
             begun: None,
             first: 0,
+            files: 0,
         }
     }
 
@@ -64,6 +70,7 @@ impl Lister {
     ) {
         self.begun.get_or_insert(now);
         self.data.place(&entry.kind);
+        self.files += held(&entry.kind);
         self.writer.entry(entry, digest, owner);
     }
 
@@ -96,7 +103,17 @@ impl Lister {
         let part = Part { block, len: bytes.len() as u32, at: 0, data, count, first };
         self.outline.push(part);
         self.begun = None;
-        Written { part, bytes }
+        let files = std::mem::take(&mut self.files);
+        Written { part, bytes, entries: self.first, files }
+    }
+}
+
+/// Bytes that a file holds, its holes left out.
+fn held(kind: &Kind) -> u64 {
+    match kind {
+        Kind::File { len, data: None } => *len,
+        Kind::File { data: Some(runs), .. } => runs.iter().map(|run| run.end - run.start).sum(),
+        _ => 0,
     }
 }
 
@@ -109,7 +126,6 @@ impl Default for Lister {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::entry::Kind;
     use crate::tree::layout::SMALL;
     use crate::tree::manifest::{PartReader, Record};
 

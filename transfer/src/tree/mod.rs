@@ -1,7 +1,6 @@
 //! Trees of files: what a sender reads of them, what it says of them, and what a receiver makes of that.
 
 pub(crate) mod below;
-mod board;
 pub mod entry;
 pub mod files;
 mod gather;
@@ -12,9 +11,7 @@ pub mod manifest;
 pub mod outline;
 pub mod owners;
 
-pub(crate) mod receive;
 pub mod scan;
-pub mod send;
 pub mod sink;
 pub mod source;
 pub mod spool;

@@ -8,19 +8,18 @@ mod pack;
 mod part;
 
 use super::gather::{Gather, Wanted};
-use super::ground::{Ground, Stands, Why};
+use super::ground::{Ground, Stands, Unfinished, Why};
 use super::layout;
-use super::manifest::PartError;
 use super::spool::Spool;
 use crate::blocks::{BLOCK, Value};
 use crate::message::Report;
+use crate::sink::{Declared, Sink, SinkError};
+use blake3::Hash;
 use core::ops::Range;
 use own::Own;
 use pack::Pack;
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::path::PathBuf;
-use thiserror::Error;
 
 /// Values that are kept for blocks of which nothing is known yet: those of a TiB, 48 MB. Others may be sent what
 /// this receiver has yet to look at.
@@ -29,35 +28,6 @@ const MAX_TOLD: usize = 1 << 20;
 const MAX_WHOLE: usize = 128;
 /// Files that are written at a time, at most, each with a descriptor: a part has 64, and two are on their way.
 const MAX_OWN: usize = 512;
-
-/// The tree cannot be received any further.
-#[derive(Debug, Error)]
-pub enum TreeSinkError {
-    /// The list of entries cannot be read.
-    #[error(transparent)]
-    Part(#[from] PartError),
-    /// The list of entries is not what was sent.
-    #[error("digest mismatch in the list of entries, part {0}")]
-    Digest(u64),
-    /// What the sender says makes no sense.
-    #[error("protocol violation: {0}")]
-    Protocol(&'static str),
-    /// What is put aside could not be.
-    #[error("cannot put blocks aside: {0}")]
-    Aside(io::Error),
-    /// What was to be made durable could not be.
-    #[error("{0}")]
-    Finish(Why),
-}
-
-/// What a receiver says of what it holds; offsets in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Declared {
-    /// Held, or nobody's need.
-    pub have: Vec<Range<u64>>,
-    /// Lacking.
-    pub lack: Vec<Range<u64>>,
-}
 
 /// What begins at a block.
 enum Region<G: Ground> {
@@ -76,15 +46,18 @@ impl<G: Ground> Region<G> {
     }
 }
 
+/// By the first block of each.
+type Regions<G> = BTreeMap<u64, Region<G>>;
+
 /// A tree on its way in.
 pub(crate) struct TreeSink<G: Ground> {
     ground: G,
     gather: Gather,
     /// The folder for what is put aside.
     folder: PathBuf,
-    regions: BTreeMap<u64, Region<G>>,
+    regions: Regions<G>,
     /// Values of blocks that are lacking, or of which it is not known yet.
-    told: HashMap<u64, Value>,
+    told: BTreeMap<u64, Value>,
     /// Packs that are whole, and whose values are not told yet.
     whole: HashMap<u64, Box<[u8]>>,
     /// Files with blocks of their own that are on their way.
@@ -94,6 +67,8 @@ pub(crate) struct TreeSink<G: Ground> {
     declared: Declared,
     report: Report,
     failed: Vec<(u64, Why)>,
+    first_failure: Option<Why>,
+    digest: Option<Hash>,
 }
 
 impl<G: Ground> TreeSink<G> {
@@ -104,7 +79,7 @@ impl<G: Ground> TreeSink<G> {
             gather: Gather::new(),
             folder,
             regions: BTreeMap::new(),
-            told: HashMap::new(),
+            told: BTreeMap::new(),
             whole: HashMap::new(),
             owns: 0,
             progress: part::Progress::default(),
@@ -112,78 +87,31 @@ impl<G: Ground> TreeSink<G> {
             declared: Declared::default(),
             report: Report::default(),
             failed: Vec::new(),
+            first_failure: None,
+            digest: None,
         }
     }
 
-    /// The sender has told of a part.
-    pub(crate) fn part(
-        &mut self,
-        block: u64,
-        len: u32,
-        digest: Value,
-    ) -> Result<(), TreeSinkError> {
-        if block >= layout::MAX_BLOCKS {
-            return Err(TreeSinkError::Protocol("a part beyond what a session carries"));
-        }
-        let number = self.progress.expect(block)?;
-        if len == 0 || u64::from(len) > BLOCK {
-            return Err(TreeSinkError::Protocol("a part without bytes, or longer than a block"));
-        }
-        self.regions.insert(block, Region::Part { number, len, digest });
-        let (begin, end) = (block * BLOCK, (block + 1) * BLOCK);
-        let part = begin..begin + u64::from(len);
-        self.declare([part.clone()], part.end..end);
-        Ok(())
+    /// Why the first of the entries failed, if any did.
+    pub(crate) fn first_failure(&self) -> Option<Why> {
+        self.first_failure.clone()
     }
 
-    /// The sender has told the value of a block of data.
-    pub(crate) fn value(&mut self, block: u64, value: Value) -> Result<(), TreeSinkError> {
-        if block < self.progress.known() && !self.is_wanted(block) {
-            return Ok(());
-        }
-        if let Some(bytes) = self.whole.remove(&block) {
-            self.settle_pack(block, &bytes, value);
-            self.gather.give_back(bytes);
-            return Ok(());
-        }
-        if self.own_at(block).is_some() {
-            return self.tell_own(block, value);
-        }
-        if self.told.len() >= MAX_TOLD {
-            return Err(TreeSinkError::Protocol("values of more blocks than can be on their way"));
-        }
-        self.told.insert(block, value);
-        Ok(())
+    /// What it put things into.
+    pub(crate) fn into_ground(self) -> G {
+        self.ground
     }
 
-    /// Whether no more bytes are to be put for now: what there is waits for the sender's word.
-    pub(crate) fn is_full(&self) -> bool {
-        self.whole.len() >= MAX_WHOLE
-    }
-
-    /// Takes bytes of the session.
-    pub(crate) fn put(&mut self, offset: u64, mut bytes: &[u8]) -> Result<(), TreeSinkError> {
-        let mut offset = offset;
-        while !bytes.is_empty() {
-            let (block, at) = (offset / BLOCK, (offset % BLOCK) as usize);
-            let piece = &bytes[..bytes.len().min(BLOCK as usize - at)];
-            self.put_piece(block, at as u32, piece)?;
-            offset += piece.len() as u64;
-            bytes = &bytes[piece.len()..];
-        }
-        Ok(())
-    }
-
-    fn put_piece(&mut self, block: u64, at: u32, piece: &[u8]) -> Result<(), TreeSinkError> {
-        let wanted = self.wanted(block);
-        let folder = &self.folder;
-        let put = self.gather.put(block, at, piece, || wanted, || Spool::create(folder));
-        let Some(mut bytes) = put.map_err(TreeSinkError::Aside)? else { return Ok(()) };
+    fn put_piece(&mut self, block: u64, at: u32, piece: &[u8]) -> Result<(), SinkError> {
+        let (regions, whole, folder) = (&self.regions, &self.whole, &self.folder);
+        let wanted = || wanted(regions, whole, block);
+        let put = self.gather.put(block, at, piece, wanted, || Spool::create(folder));
+        let Some(mut bytes) = put.map_err(SinkError::Aside)? else { return Ok(()) };
         match self.regions.range(..=block).next_back() {
             Some((_, &Region::Part { number, len, digest })) => {
                 let part = &bytes[..len as usize];
                 if *blake3::hash(part).as_bytes() != digest {
-                    return Err(TreeSinkError::Digest(number));
+                    return Err(SinkError::Digest(number));
                 }
                 self.regions.remove(&block);
                 self.take_part(number, part)?;
@@ -204,8 +132,7 @@ impl<G: Ground> TreeSink<G> {
 
     /// The region that a block is of, with its first block.
     fn region(&self, block: u64) -> Option<(u64, &Region<G>)> {
-        let (first, region) = self.regions.range(..=block).next_back()?;
-        (block < first + region.count()).then_some((*first, region))
+        covering(&self.regions, block)
     }
 
     fn own_at(&self, block: u64) -> Option<u64> {
@@ -217,16 +144,6 @@ impl<G: Ground> TreeSink<G> {
 
     fn is_wanted(&self, block: u64) -> bool {
         self.region(block).is_some()
-    }
-
-    /// What is wanted of a block that was not begun.
-    fn wanted(&self, block: u64) -> Option<Wanted> {
-        match self.region(block)? {
-            (_, Region::Part { len, .. }) => Some(Wanted::new([0..*len])),
-            (_, Region::Pack(pack)) if !self.whole.contains_key(&block) => Some(pack.wanted()),
-            (_, Region::Pack(_)) => None,
-            (first, Region::Own(own)) => own.wanted(block - first),
-        }
     }
 
     /// These are lacking, and the rest of a range is not.
@@ -244,23 +161,17 @@ impl<G: Ground> TreeSink<G> {
         }
     }
 
-    /// What is to be declared since this was asked before.
-    pub(crate) fn declared(&mut self) -> Declared {
-        std::mem::take(&mut self.declared)
-    }
-
-    /// Entries that have failed since this was asked before.
-    pub(crate) fn failures(&mut self) -> Vec<(u64, Why)> {
-        std::mem::take(&mut self.failed)
-    }
-
-    /// What was left out since this was asked before.
-    pub(crate) fn notes(&mut self) -> Vec<String> {
-        self.ground.notes()
+    /// The values that were told of these blocks go.
+    fn forget_told(&mut self, blocks: Range<u64>) {
+        let told: Vec<u64> = self.told.range(blocks).map(|(block, _)| *block).collect();
+        for block in told {
+            self.told.remove(&block);
+        }
     }
 
     fn fail(&mut self, entry: u64, why: Why) {
         self.report.failed += 1;
+        self.first_failure.get_or_insert_with(|| why.clone());
         self.failed.push((entry, why));
     }
 
@@ -271,25 +182,114 @@ impl<G: Ground> TreeSink<G> {
             Err(why) => self.fail(entry, why),
         }
     }
+}
 
-    /// Whether nothing is waited for: the list has ended, and every file is in place or has failed.
-    pub(crate) fn is_complete(&self) -> bool {
+impl<G: Ground> Sink for TreeSink<G> {
+    fn part(&mut self, block: u64, len: u32, digest: Value) -> Result<(), SinkError> {
+        if block >= layout::MAX_BLOCKS {
+            return Err(SinkError::Protocol("a part beyond what a session carries"));
+        }
+        let number = self.progress.expect(block)?;
+        if len == 0 || u64::from(len) > BLOCK {
+            return Err(SinkError::Protocol("a part without bytes, or longer than a block"));
+        }
+        self.regions.insert(block, Region::Part { number, len, digest });
+        let (begin, end) = (block * BLOCK, (block + 1) * BLOCK);
+        let part = begin..begin + u64::from(len);
+        self.declare([part.clone()], part.end..end);
+        Ok(())
+    }
+
+    fn value(&mut self, block: u64, value: Value) -> Result<(), SinkError> {
+        if block < self.progress.known() && !self.is_wanted(block) {
+            return Ok(());
+        }
+        if let Some(bytes) = self.whole.remove(&block) {
+            self.settle_pack(block, &bytes, value);
+            self.gather.give_back(bytes);
+            return Ok(());
+        }
+        if self.own_at(block).is_some() {
+            return self.tell_own(block, value);
+        }
+        if self.told.len() >= MAX_TOLD {
+            return Err(SinkError::Protocol("values of more blocks than can be on their way"));
+        }
+        self.told.insert(block, value);
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.whole.len() >= MAX_WHOLE
+    }
+
+    fn put(&mut self, offset: u64, mut bytes: &[u8]) -> Result<(), SinkError> {
+        let mut offset = offset;
+        while !bytes.is_empty() {
+            let (block, at) = (offset / BLOCK, (offset % BLOCK) as usize);
+            let piece = &bytes[..bytes.len().min(BLOCK as usize - at)];
+            self.put_piece(block, at as u32, piece)?;
+            offset += piece.len() as u64;
+            bytes = &bytes[piece.len()..];
+        }
+        Ok(())
+    }
+
+    fn declared(&mut self) -> Declared {
+        std::mem::take(&mut self.declared)
+    }
+
+    fn failures(&mut self) -> Vec<(u64, Why)> {
+        std::mem::take(&mut self.failed)
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        self.ground.notes()
+    }
+
+    fn is_complete(&self) -> bool {
         self.progress.is_ended() && self.regions.is_empty()
     }
 
-    /// The sender says how long the list was.
-    pub(crate) fn end(&mut self, entries: u64, blocks: u64) -> Result<(), TreeSinkError> {
+    fn end(&mut self, entries: u64, blocks: u64) -> Result<(), SinkError> {
         self.progress.end(entries, blocks)
     }
 
-    /// Puts what was left for the end, and makes all of it durable. What came of it.
-    pub(crate) fn finish(&mut self) -> Result<Report, TreeSinkError> {
+    fn finish(&mut self) -> Result<Report, SinkError> {
         for deferred in std::mem::take(&mut self.links) {
             let put = self.ground.link(&deferred.dir, &deferred.entry, &deferred.to);
             self.stands(deferred.number, put);
         }
-        self.ground.finish().map_err(TreeSinkError::Finish)?;
+        for Unfinished { number, new, why } in self.ground.finish().map_err(SinkError::Finish)? {
+            let counted = if new { &mut self.report.arrived } else { &mut self.report.unchanged };
+            *counted = counted.saturating_sub(1);
+            self.fail(number, why);
+        }
         Ok(self.report)
+    }
+
+    fn digest(&self) -> Option<Hash> {
+        self.digest
+    }
+}
+
+/// The region that a block is of, with its first block.
+fn covering<G: Ground>(regions: &Regions<G>, block: u64) -> Option<(u64, &Region<G>)> {
+    let (first, region) = regions.range(..=block).next_back()?;
+    (block < first + region.count()).then_some((*first, region))
+}
+
+/// What is wanted of a block that was not begun.
+fn wanted<G: Ground>(
+    regions: &Regions<G>,
+    whole: &HashMap<u64, Box<[u8]>>,
+    block: u64,
+) -> Option<Wanted> {
+    match covering(regions, block)? {
+        (_, Region::Part { len, .. }) => Some(Wanted::new([0..*len])),
+        (_, Region::Pack(pack)) if !whole.contains_key(&block) => Some(pack.wanted()),
+        (_, Region::Pack(_)) => None,
+        (first, Region::Own(own)) => own.wanted(block - first),
     }
 }
 

@@ -2,7 +2,7 @@
 //! that fits the part.
 
 use super::{Header, Owner, Raw, RawFile, RawMeta, VERSION};
-use crate::destination::plain_name;
+use crate::place::beneath::plain_name;
 use crate::tree::entry::{Entry, Kind, Meta, Time};
 use crate::tree::layout::MAX_LEN;
 use core::ops::Range;

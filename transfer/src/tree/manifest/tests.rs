@@ -13,7 +13,7 @@ fn owner(uid: u32, gid: u32) -> Owner {
 fn name() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(1..=255_u8, 1..40)
         .prop_map(|name| name.into_iter().filter(|byte| *byte != b'/').collect::<Vec<_>>())
-        .prop_filter("a plain name", |name| crate::destination::plain_name(name).is_ok())
+        .prop_filter("a plain name", |name| crate::place::beneath::plain_name(name).is_ok())
 }
 
 fn time() -> impl Strategy<Value = Time> {
@@ -128,7 +128,7 @@ proptest! {
         let Ok(mut reader) = PartReader::new(0, &bytes) else { return Ok(()) };
         while let Ok(Some(record)) = reader.next_record() {
             if let Record::Entry(_, entry, _) = record {
-                prop_assert!(crate::destination::plain_name(&entry.name).is_ok());
+                prop_assert!(crate::place::beneath::plain_name(&entry.name).is_ok());
                 if let Kind::File { len, data: Some(data) } = entry.kind {
                     let mut at = 0;
                     for run in data {

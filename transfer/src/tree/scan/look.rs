@@ -5,8 +5,8 @@ use super::links::Links;
 use super::names::Hint;
 use super::stamp::time;
 use super::{Found, MAX_LEN, Options, PATH_MAX, ScanError, Skipped, Stamp, holes};
-use crate::destination::plain_name;
-use crate::sink::SinkError;
+use crate::place::PlaceError;
+use crate::place::beneath::plain_name;
 use crate::tree::entry::{Entry, Kind, Meta};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
 use rustix::io::{Errno, retry_on_intr};
@@ -176,7 +176,7 @@ impl Eye {
 /// The receiver's own rules.
 fn check_names(name: &[u8], path: &[u8]) -> Result<(), ScanError> {
     match plain_name(name) {
-        Err(SinkError::Name { why, .. }) => Err(ScanError::Name(why)),
+        Err(PlaceError::Name { why, .. }) => Err(ScanError::Name(why)),
         _ if path.len() > PATH_MAX => Err(ScanError::Path),
         _ => Ok(()),
     }

@@ -6,9 +6,11 @@
 //! as a source is followed, and what it leads to has the link's name.
 
 use super::names::{Hint, Names};
+use crate::tree::files::{self, Unreadable};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::retry_on_intr;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +42,15 @@ pub enum SourcesError {
     Special {
         /// As it was given.
         path: PathBuf,
+    },
+    /// A file that holds more or fewer bytes than its length says, as files that the system makes up while they are
+    /// read (proc(5), sysfs(5)).
+    #[error("{} {why}", path.display())]
+    FalseLength {
+        /// As it was given.
+        path: PathBuf,
+        /// What is wrong.
+        why: Unreadable,
     },
     /// Two of them would have the same name at the receiver.
     #[error("{} and {} would both be called {} at the receiver: rename one, or copy them one after the other",
@@ -98,6 +109,14 @@ impl Sources {
         this.names.sort();
         this.check_distinct(paths)?;
         Ok(this)
+    }
+
+    /// The name of the file that is the only source, if it is one.
+    pub(super) fn single_file(&self) -> Option<Vec<u8>> {
+        let [Source::Named(path)] = &self.list[..] else { return None };
+        let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE).ok()?;
+        let kind = FileType::from_raw_mode(u32::from(stat.stx_mode));
+        (kind == FileType::RegularFile).then(|| self.get(0).0.to_bytes().to_vec())
     }
 
     /// How many names there are.
@@ -167,7 +186,13 @@ fn check(text: &CStr, path: &Path) -> Result<(), SourcesError> {
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = retry_on_intr(|| openat(CWD, text, flags, Mode::empty()));
-    opened.map(drop).map_err(|errno| failed(errno.into()))
+    let file = File::from(opened.map_err(|errno| failed(errno.into()))?);
+    let meta = file.metadata().map_err(failed)?;
+    if meta.is_file() {
+        files::check_holds(&file, meta.len())
+            .map_err(|why| SourcesError::FalseLength { path: path.to_owned(), why })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

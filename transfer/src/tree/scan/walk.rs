@@ -57,6 +57,11 @@ impl Walk {
         Ok(Self { sources, next: 0, levels, path, eye, pending, listing })
     }
 
+    /// The base name of the file that is the only source, if it is one.
+    pub fn single_file(&self) -> Option<Vec<u8>> {
+        self.sources.single_file()
+    }
+
     /// Opens the files that the walk tells of.
     pub fn opener(&self) -> Opener {
         Opener(Arc::clone(&self.sources))

@@ -1,10 +1,12 @@
 //! A file with blocks of its own, written as they come.
 
-use super::{Region, TreeSink, TreeSinkError};
+use super::{Region, TreeSink};
 use crate::blocks::{self, BLOCK, Tree, Value};
+use crate::sink::SinkError;
 use crate::tree::files::UNREAD;
 use crate::tree::gather::Wanted;
 use crate::tree::ground::{Ground, Why};
+use blake3::Hash;
 use core::ops::Range;
 
 /// A file that is on its way.
@@ -73,6 +75,14 @@ impl<G: Ground> Own<G> {
         runs.iter().map(|run| begin + run.start..begin + run.end).collect()
     }
 
+    /// The digest of the file, now that all its data are here.
+    fn root(&mut self) -> Option<Hash> {
+        if let Some(data) = &self.data {
+            blocks::set_holes(&mut self.here, data);
+        }
+        self.here.root()
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.right == self.blocks()
     }
@@ -80,7 +90,7 @@ impl<G: Ground> Own<G> {
 
 impl<G: Ground> TreeSink<G> {
     /// A block is whole.
-    pub(super) fn take_own(&mut self, block: u64, bytes: &mut [u8]) -> Result<(), TreeSinkError> {
+    pub(super) fn take_own(&mut self, block: u64, bytes: &mut [u8]) -> Result<(), SinkError> {
         let Some(first) = self.own_at(block) else { return Ok(()) };
         let Some(Region::Own(own)) = self.regions.get_mut(&first) else { return Ok(()) };
         let index = block - first;
@@ -108,7 +118,7 @@ impl<G: Ground> TreeSink<G> {
     }
 
     /// The sender's value of a block is told.
-    pub(super) fn tell_own(&mut self, block: u64, value: Value) -> Result<(), TreeSinkError> {
+    pub(super) fn tell_own(&mut self, block: u64, value: Value) -> Result<(), SinkError> {
         let Some(first) = self.own_at(block) else { return Ok(()) };
         let Some(Region::Own(own)) = self.regions.get_mut(&first) else { return Ok(()) };
         let index = block - first;
@@ -117,7 +127,7 @@ impl<G: Ground> TreeSink<G> {
             return Ok(());
         }
         if own.told.get(index).is_some_and(|before| before != value) {
-            return Err(TreeSinkError::Protocol("two values of one block"));
+            return Err(SinkError::Protocol("two values of one block"));
         }
         own.told.set(index, value);
         self.compare(first, index);
@@ -147,11 +157,12 @@ impl<G: Ground> TreeSink<G> {
             Ok(()) => {
                 self.report.arrived += 1;
                 self.report.bytes += own.len;
+                self.digest = own.root();
             }
             Err(why) => {
                 let blocks = first..first + own.blocks();
                 self.gather.forget(blocks.clone());
-                self.told.retain(|block, _| !blocks.contains(block));
+                self.forget_told(blocks);
                 self.declared.have.extend(own.lacking(first));
                 self.fail(own.number, why);
             }

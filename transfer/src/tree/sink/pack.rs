@@ -7,6 +7,7 @@ use crate::tree::files::UNREAD;
 use crate::tree::gather::Wanted;
 use crate::tree::ground::Ground;
 use crate::tree::layout;
+use blake3::Hash;
 use core::ops::Range;
 
 /// A file of a pack that is lacking.
@@ -70,6 +71,7 @@ impl<G: Ground> TreeSink<G> {
                 Ok(()) => {
                     self.report.arrived += 1;
                     self.report.bytes += u64::from(file.len);
+                    self.digest = digest.try_into().ok().map(Hash::from_bytes);
                 }
                 Err(why) => self.fail(file.number, why),
             }

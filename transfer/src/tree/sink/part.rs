@@ -2,8 +2,9 @@
 
 use super::own::Own;
 use super::pack::{Pack, Small};
-use super::{MAX_OWN, Region, TreeSink, TreeSinkError};
-use crate::blocks::BLOCK;
+use super::{MAX_OWN, Region, TreeSink, covering};
+use crate::blocks::{BLOCK, Value};
+use crate::sink::SinkError;
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::ground::{Ground, Stands};
 use crate::tree::layout::{self, Planner, Spot};
@@ -37,10 +38,10 @@ pub(super) struct Progress {
 
 impl Progress {
     /// A part is told: its number. Whether it stands where it must shows when the one before has been read.
-    pub(super) fn expect(&mut self, block: u64) -> Result<u64, TreeSinkError> {
+    pub(super) fn expect(&mut self, block: u64) -> Result<u64, SinkError> {
         let least = self.told.back().map_or(self.place(), |before| before + 1);
         if self.last || block < least {
-            return Err(TreeSinkError::Protocol("a part of the list out of its turn"));
+            return Err(SinkError::Protocol("a part of the list out of its turn"));
         }
         self.told.push_back(block);
         Ok(self.read + self.told.len() as u64 - 1)
@@ -57,10 +58,10 @@ impl Progress {
     }
 
     /// The part that is read stands where it must.
-    fn check_place(&mut self) -> Result<(), TreeSinkError> {
+    fn check_place(&mut self) -> Result<(), SinkError> {
         match self.told.pop_front() {
             Some(block) if block == self.place() => Ok(()),
-            _ => Err(TreeSinkError::Protocol("a part of the list that is not in its place")),
+            _ => Err(SinkError::Protocol("a part of the list that is not in its place")),
         }
     }
 
@@ -74,17 +75,17 @@ impl Progress {
     }
 
     /// The sender says how long the list was: the last part, which may be on its way still, must show the same.
-    pub(super) fn end(&mut self, entries: u64, blocks: u64) -> Result<(), TreeSinkError> {
+    pub(super) fn end(&mut self, entries: u64, blocks: u64) -> Result<(), SinkError> {
         if self.announced.replace((entries, blocks)).is_some() {
-            return Err(TreeSinkError::Protocol("a second end of the list"));
+            return Err(SinkError::Protocol("a second end of the list"));
         }
         self.check_end()
     }
 
-    fn check_end(&mut self) -> Result<(), TreeSinkError> {
+    fn check_end(&mut self) -> Result<(), SinkError> {
         let Some(announced) = self.announced.filter(|_| self.last) else { return Ok(()) };
         if announced != (self.entries, self.known()) {
-            return Err(TreeSinkError::Protocol("an end that is not where the list ended"));
+            return Err(SinkError::Protocol("an end that is not where the list ended"));
         }
         self.ended = true;
         Ok(())
@@ -108,11 +109,9 @@ struct Plan<G: Ground> {
 
 impl<G: Ground> TreeSink<G> {
     /// A part is whole, and its digest has matched: it is read when all before it were.
-    pub(super) fn take_part(&mut self, number: u64, bytes: &[u8]) -> Result<(), TreeSinkError> {
+    pub(super) fn take_part(&mut self, number: u64, bytes: &[u8]) -> Result<(), SinkError> {
         if self.progress.whole.len() >= MAX_PARTS {
-            return Err(TreeSinkError::Protocol(
-                "parts of the list that come long before their turn",
-            ));
+            return Err(SinkError::Protocol("parts of the list that come long before their turn"));
         }
         self.progress.whole.insert(number, bytes.to_vec());
         while let Some((number, bytes)) = self.progress.next() {
@@ -121,12 +120,12 @@ impl<G: Ground> TreeSink<G> {
         Ok(())
     }
 
-    fn read_part(&mut self, number: u64, bytes: &[u8]) -> Result<(), TreeSinkError> {
+    fn read_part(&mut self, number: u64, bytes: &[u8]) -> Result<(), SinkError> {
         self.progress.check_place()?;
         let mut reader = PartReader::new(number, bytes)?;
         let header = reader.header();
         if header.first != self.progress.entries {
-            return Err(TreeSinkError::Protocol("a part that does not follow the one before"));
+            return Err(SinkError::Protocol("a part that does not follow the one before"));
         }
         let last = header.last;
         let (block, count) = self.progress.data.unwrap_or((0, 1));
@@ -150,7 +149,7 @@ impl<G: Ground> TreeSink<G> {
         }
         let end = plan.planner.end();
         if end > layout::MAX_BLOCKS {
-            return Err(TreeSinkError::Protocol("more files than a session carries"));
+            return Err(SinkError::Protocol("more files than a session carries"));
         }
         self.place(plan.packs);
         self.progress.data = Some((data, end - data));
@@ -158,8 +157,12 @@ impl<G: Ground> TreeSink<G> {
         self.progress.last = last;
         self.progress.check_end()?;
         self.declare_data(data..end);
-        let regions = &self.regions;
-        self.told.retain(|block, _| *block >= end || *block < data || covers(regions, *block));
+        let early: Vec<u64> = self.told.range(data..end).map(|(block, _)| *block).collect();
+        for block in early {
+            if covering(&self.regions, block).is_none() {
+                self.told.remove(&block);
+            }
+        }
         Ok(())
     }
 
@@ -204,7 +207,7 @@ impl<G: Ground> TreeSink<G> {
             self.progress.lost += 1;
             return self.fail(number, "its folder is not in place".to_owned());
         }
-        let entered = self.ground.enter(entry);
+        let entered = self.ground.enter(number, entry);
         if entered.is_err() {
             self.progress.lost = 1;
         }
@@ -220,6 +223,7 @@ impl<G: Ground> TreeSink<G> {
         match spot {
             Spot::Empty => {
                 let put = self.ground.file(&dir, &entry, &[]);
+                self.digest = Some(blake3::hash(&[]));
                 self.stands(number, put.map(|()| Stands::Other));
             }
             Spot::Packed { block, row, at } => {
@@ -270,20 +274,14 @@ impl<G: Ground> TreeSink<G> {
             })
             .collect();
         // Values that came before are for what is lacking now.
-        for block in blocks.clone() {
-            if let Some(value) = self.told.get(&block).copied()
-                && self.own_at(block).is_some()
-            {
+        let told = self.told.range(blocks.clone());
+        let told: Vec<(u64, Value)> = told.map(|(block, value)| (*block, *value)).collect();
+        for (block, value) in told {
+            if self.own_at(block).is_some() {
                 self.told.remove(&block);
                 let _ = self.tell_own(block, value);
             }
         }
         self.declare(lacking, blocks.start * BLOCK..blocks.end * BLOCK);
     }
-}
-
-/// Whether a block is of a region.
-fn covers<G: Ground>(regions: &BTreeMap<u64, Region<G>>, block: u64) -> bool {
-    let before = regions.range(..=block).next_back();
-    before.is_some_and(|(first, region)| block < first + region.count())
 }

@@ -3,13 +3,15 @@
 use super::*;
 use crate::blocks;
 use crate::message::ToReceiver;
-use crate::send::courier::{Next, Told};
+use crate::send::board::Next;
+use crate::source::{Grows, Source, SourceError};
 use crate::tree::entry::{Entry, Kind, Meta, Time};
 use crate::tree::files::Open;
 use crate::tree::manifest::Owner;
-use crate::tree::source::{Found, Grows, TreeError, TreeSource};
+use crate::tree::source::{Found, TreeSource};
 use proptest::prelude::*;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Mutex;
@@ -64,7 +66,7 @@ impl Ground for Map {
         Ok(())
     }
 
-    fn enter(&mut self, entry: &Entry) -> Result<Stands, Why> {
+    fn enter(&mut self, _: u64, entry: &Entry) -> Result<Stands, Why> {
         let put = self.put(self.path(entry), Thing::Dir)?;
         self.way.push(entry.name.clone());
         Ok(put)
@@ -110,9 +112,9 @@ impl Ground for Map {
         self.put(path, Thing::File(bytes)).map(drop)
     }
 
-    fn finish(&mut self) -> Result<(), Why> {
+    fn finish(&mut self) -> Result<Vec<Unfinished>, Why> {
         self.finished = true;
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -133,24 +135,20 @@ impl Open for Below {
 struct Grown(Mutex<u64>);
 
 impl Grows for Grown {
-    fn grow(&self, to: u64) -> Result<(), TreeError> {
+    fn grow(&self, to: u64) -> Result<(), SourceError> {
         let mut grown = self.0.lock().unwrap();
         assert!(*grown <= to);
         *grown = to;
         Ok(())
     }
 
-    fn end(&self, at: u64) -> Result<(), TreeError> {
+    fn end(&self, at: u64) -> Result<(), SourceError> {
         self.grow(at)
     }
 
     fn is_over(&self) -> bool {
         false
     }
-}
-
-fn owner(_: u32, _: u32) -> Owner {
-    Owner { uid: 0, gid: 0, user: Vec::new(), group: Vec::new() }
 }
 
 /// What a walk over a folder says.
@@ -185,10 +183,10 @@ struct Listed {
 
 fn listed(dir: &std::path::Path, found: Vec<Found>) -> Listed {
     let aside = tempfile::tempdir().unwrap();
-    let source = TreeSource::new(Box::new(Below(dir.to_owned())), aside.path()).unwrap();
+    let files = Box::new(Below(dir.to_owned()));
+    let source = TreeSource::new(files, Box::new(found.into_iter()), aside.path()).unwrap();
     let grown = Grown::default();
-    source.list(found.into_iter(), &mut owner, &grown).unwrap();
-    source.board.flush();
+    source.list(&grown).unwrap();
     Listed { source, grown, dir: dir.to_owned() }
 }
 
@@ -197,14 +195,14 @@ fn carry(
     listed: &Listed,
     sink: &mut TreeSink<Map>,
     mut shuffle: impl FnMut(&mut Vec<(u64, usize)>),
-) -> Result<(), TreeSinkError> {
+) -> Result<(), SinkError> {
     let (mut place, mut declared, mut lacking) = (0, 0, Vec::<Range<u64>>::new());
     let mut turns = 0;
     while !sink.is_complete() {
         turns += 1;
         assert!(turns < 1000, "nothing is lacking, and it is not complete");
-        listed.source.board.flush();
-        while let Next::Say(word, next, _) = listed.source.board.next(place) {
+        listed.source.board().flush();
+        while let Next::Say(word, next) = listed.source.board().next(place) {
             place = next;
             match word {
                 ToReceiver::Part { block, len, digest } => sink.part(block, len, digest)?,
@@ -214,7 +212,7 @@ fn carry(
                     }
                 }
                 ToReceiver::End { entries, blocks } => sink.end(entries, blocks)?,
-                other => panic!("{other:?}"),
+                other @ ToReceiver::Offer(_) => panic!("{other:?}"),
             }
         }
         let said = sink.declared();
@@ -329,12 +327,13 @@ fn what_changed_at_the_source_and_what_is_refused_here_fails_by_itself() {
     carry(&listed, &mut sink, |_| {}).unwrap();
     assert_eq!(sink.finish().unwrap().failed, 4);
     let failed: Vec<u64> = sink.failures().into_iter().map(|(number, _)| number).collect();
-    let paths = listed.source.paths(&failed.iter().copied().collect()).unwrap();
-    let mut paths: Vec<_> = paths.values().map(|path| String::from_utf8_lossy(path)).collect();
+    let names = listed.source.names(&failed.iter().copied().collect()).unwrap();
+    let mut paths: Vec<_> =
+        names.values().map(|name| (&name.path[..], name.unread.is_some())).collect();
     paths.sort();
-    assert_eq!(paths, ["a/b/f2", "a/f1", "empty", "f0"]);
-    let unread = listed.source.failed();
-    assert!(unread.len() == 2, "{unread:?}");
+    let expected =
+        [(&b"a/b/f2"[..], false), (&b"a/f1"[..], true), (&b"empty"[..], false), (&b"f0"[..], true)];
+    assert_eq!(paths, expected);
     check(&listed, &sink.ground, &[b"a/b/f2", b"empty", b"f0", b"a/f1"]);
 }
 
@@ -383,10 +382,10 @@ fn a_file_that_denies_its_bytes_is_not_sent_as_empty() {
     let names: Vec<_> = failed.iter().map(|(path, _)| String::from_utf8_lossy(path)).collect();
     assert_eq!(names, ["self/comm", "version", "gone"]);
     assert!(
-        failed[1].1.contains("holds bytes") && failed[2].1.contains("No such file"),
+        failed[1].1.contains("holds more") && failed[2].1.contains("No such file"),
         "{failed:?}"
     );
-    assert_eq!(listed.source.entries(), 1);
+    assert_eq!(listed.source.progress().entries, 1);
 }
 
 /// Parts are told one by one, as a slow list comes, and have no data.
@@ -401,7 +400,7 @@ fn parts_without_data_follow_each_other() {
     let mut sink = new_sink(Map::default());
     let mut place = 0;
     while !sink.is_complete() {
-        let Next::Say(word, next, _) = listed.source.board.next(place) else { panic!() };
+        let Next::Say(word, next) = listed.source.board().next(place) else { panic!() };
         place = next;
         match word {
             ToReceiver::Part { block, len, digest } => sink.part(block, len, digest).unwrap(),

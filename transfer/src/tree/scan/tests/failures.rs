@@ -4,6 +4,9 @@ use super::super::look::{At, Eye};
 use super::super::names::Hint;
 use super::*;
 use crate::destination::Root;
+use crate::limits::Limits;
+use crate::message::Offer;
+use crate::tree::below::Below;
 use rustix::fs::{OFlags, mkdirat, openat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -115,8 +118,11 @@ fn a_tree_deeper_than_a_receiver_takes_is_told() {
     assert_eq!((&shown[MAX_FOLDERS + 1][..], shown.len()), ("file", 2 * MAX_FOLDERS + 2));
     // The receiver's own limit is the same.
     let receiver = tempfile::tempdir().unwrap();
-    let place =
-        |folders| Root::open(receiver.path()).unwrap().place("d/".repeat(folders).as_bytes(), b"f");
+    let root = Root::open(receiver.path()).unwrap();
+    let place = |folders| {
+        let offer = Offer { to: "d/".repeat(folders).into(), ..Offer::default() };
+        Below::new(&root, &offer, &Limits::default(), &|| false).map(drop)
+    };
     assert!(place(MAX_FOLDERS).is_ok() && place(MAX_FOLDERS + 1).is_err());
 }
 

@@ -1,11 +1,10 @@
-//! Receives a tree from a session: what comes goes to the sink, and what that says goes back.
+//! Receives from a session into a sink: what comes goes there, and what that says goes back.
 
-use super::ground::Ground;
-use super::sink::{Declared, TreeSink};
+use super::{Heard, ReceiveError, answer};
 use crate::limits::{Limits, Turn};
 use crate::link::Incoming;
 use crate::message::{Report, ToReceiver, ToSender, encode};
-use crate::receive::{Heard, ReceiveError, answer};
+use crate::sink::{Declared, Sink};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{self, TryRecvError};
@@ -32,10 +31,10 @@ impl Wake for Unpark {
 
 /// Everything from the sender's first word about the list on. The offer has been answered. The sink has taken
 /// nothing yet.
-pub(crate) fn take<R: Incoming, G: Ground>(
+pub(super) fn take<R: Incoming, S: Sink>(
     receiver: &R,
     messages: &mpsc::Receiver<Heard>,
-    sink: &mut TreeSink<G>,
+    sink: &mut S,
     limits: &Limits,
 ) -> Result<Report, ReceiveError> {
     receiver.set_waker(Some(Waker::from(Arc::new(Unpark(thread::current())))));
@@ -44,10 +43,10 @@ pub(crate) fn take<R: Incoming, G: Ground>(
     taken
 }
 
-struct Taker<'a, R: Incoming, G: Ground> {
+struct Taker<'a, R: Incoming, S: Sink> {
     receiver: &'a R,
     messages: &'a mpsc::Receiver<Heard>,
-    sink: &'a mut TreeSink<G>,
+    sink: &'a mut S,
     limits: &'a Limits,
     /// At a rate: when more may be read.
     turn: Option<Turn>,
@@ -55,7 +54,7 @@ struct Taker<'a, R: Incoming, G: Ground> {
     over: bool,
 }
 
-impl<R: Incoming, G: Ground> Taker<'_, R, G> {
+impl<R: Incoming, S: Sink> Taker<'_, R, S> {
     fn run(mut self) -> Result<Report, ReceiveError> {
         let (mut control, mut buf) = (self.receiver.control(), vec![0; BUFFER]);
         while !(self.over && self.sink.is_complete()) {
@@ -101,12 +100,7 @@ impl<R: Incoming, G: Ground> Taker<'_, R, G> {
                 }
             }
             ToReceiver::End { entries, blocks } => self.sink.end(entries, blocks)?,
-            ToReceiver::Tree(_) => return Err(ReceiveError::Protocol("a second offer")),
-            _ => {
-                return Err(ReceiveError::Protocol(
-                    "a message of a file, where a tree was offered",
-                ));
-            }
+            ToReceiver::Offer(_) => return Err(ReceiveError::Protocol("a second offer")),
         }
         Ok(true)
     }

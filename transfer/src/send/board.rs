@@ -1,8 +1,7 @@
-//! What all members of a session are told of a tree, in the order in which it came to be known.
+//! What all members of a session are told, in the order in which it came to be known.
 
 use crate::blocks::Value;
 use crate::message::{MAX_VALUES, ToReceiver};
-use crate::send::courier::{Next, Told};
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -17,9 +16,10 @@ enum News {
     End { entries: u64, blocks: u64 },
 }
 
-/// All of it.
+/// All that members are told. A courier needs no queue: what its member is still to be told follows from how far
+/// it has come.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
+pub struct Board {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -34,9 +34,20 @@ struct State {
     closed: bool,
 }
 
+/// What a courier has to bring next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// This, and where what follows it begins.
+    Say(ToReceiver, u64),
+    /// Nothing yet.
+    Later,
+    /// Nothing any more.
+    Never,
+}
+
 /// What a value is beside the one that was told before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Posted {
+pub enum Posted {
     /// There was none.
     New,
     /// It is the same.
@@ -56,7 +67,7 @@ impl Board {
     }
 
     /// A part of the list is there.
-    pub(crate) fn part(&self, block: u64, len: u32, digest: Value) {
+    pub fn part(&self, block: u64, len: u32, digest: Value) {
         self.change(|state| {
             state.log.push(News::Part { block, len, digest });
             state.flushed = state.log.len();
@@ -64,7 +75,7 @@ impl Board {
     }
 
     /// The value of a block that was read.
-    pub(crate) fn value(&self, block: u64, value: Value) -> Posted {
+    pub fn value(&self, block: u64, value: Value) -> Posted {
         let mut state = self.lock();
         if let Some(News::Value(_, told)) =
             state.values.get(&block).and_then(|at| state.log.get(*at as usize))
@@ -80,7 +91,7 @@ impl Board {
     }
 
     /// The list has ended.
-    pub(crate) fn end(&self, entries: u64, blocks: u64) {
+    pub fn end(&self, entries: u64, blocks: u64) {
         self.change(|state| {
             state.log.push(News::End { entries, blocks });
             state.flushed = state.log.len();
@@ -92,8 +103,26 @@ impl Board {
         self.change(|state| state.flushed = state.log.len());
     }
 
+    /// What is to be said from a place on.
+    pub(crate) fn next(&self, from: u64) -> Next {
+        self.lock().next(from)
+    }
+
+    /// The same, but it waits rather than say [`Next::Later`].
+    pub(super) fn wait_next(&self, from: u64) -> Next {
+        let mut state = self.lock();
+        loop {
+            match state.next(from) {
+                Next::Later => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                next => return next,
+            }
+        }
+    }
+
     /// Nothing will be told any more.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.change(|state| {
             state.flushed = state.log.len();
             state.closed = true;
@@ -108,10 +137,10 @@ impl State {
             None if self.closed => Next::Never,
             None => Next::Later,
             Some(&News::Part { block, len, digest }) => {
-                Next::Say(ToReceiver::Part { block, len, digest }, from as u64 + 1, false)
+                Next::Say(ToReceiver::Part { block, len, digest }, from as u64 + 1)
             }
             Some(&News::End { entries, blocks }) => {
-                Next::Say(ToReceiver::End { entries, blocks }, from as u64 + 1, false)
+                Next::Say(ToReceiver::End { entries, blocks }, from as u64 + 1)
             }
             Some(News::Value(..)) => self.values_from(from),
         }
@@ -126,27 +155,9 @@ impl State {
         let values: Vec<(u64, Value)> = run.collect();
         let end = from + values.len();
         if from < self.flushed || values.len() >= BATCH {
-            return Next::Say(ToReceiver::Values(values), end as u64, false);
+            return Next::Say(ToReceiver::Values(values), end as u64);
         }
         Next::Later
-    }
-}
-
-impl Told for Board {
-    fn next(&self, from: u64) -> Next {
-        self.lock().next(from)
-    }
-
-    fn wait_next(&self, from: u64) -> Next {
-        let mut state = self.lock();
-        loop {
-            match state.next(from) {
-                Next::Later => {
-                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-                next => return next,
-            }
-        }
     }
 }
 
@@ -160,23 +171,20 @@ mod tests {
         board.part(0, 5, [1; 32]);
         assert_eq!(board.value(2, [2; 32]), Posted::New);
         let part = ToReceiver::Part { block: 0, len: 5, digest: [1; 32] };
-        assert_eq!(board.next(0), Next::Say(part, 1, false));
+        assert_eq!(board.next(0), Next::Say(part, 1));
         assert_eq!(board.next(1), Next::Later);
         board.flush();
-        assert_eq!(board.next(1), Next::Say(ToReceiver::Values(vec![(2, [2; 32])]), 2, false));
+        assert_eq!(board.next(1), Next::Say(ToReceiver::Values(vec![(2, [2; 32])]), 2));
         (3..3 + BATCH as u64)
             .for_each(|block| assert_eq!(board.value(block, [0; 32]), Posted::New));
-        let Next::Say(ToReceiver::Values(values), 18, false) = board.next(2) else { panic!() };
+        let Next::Say(ToReceiver::Values(values), 18) = board.next(2) else { panic!() };
         assert_eq!(values.len(), BATCH);
         assert_eq!(
             (board.value(2, [2; 32]), board.value(2, [3; 32])),
             (Posted::Same, Posted::Other)
         );
         board.end(1, 19);
-        assert_eq!(
-            board.next(18),
-            Next::Say(ToReceiver::End { entries: 1, blocks: 19 }, 19, false)
-        );
+        assert_eq!(board.next(18), Next::Say(ToReceiver::End { entries: 1, blocks: 19 }, 19));
         assert_eq!(board.next(19), Next::Later);
         board.close();
         assert_eq!(board.next(19), Next::Never);

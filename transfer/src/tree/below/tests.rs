@@ -1,10 +1,13 @@
+//! Where a single file goes, and what is left where it does not.
+
 use super::*;
-use crate::sink::FileSink;
-use crate::sweep::{Swept, sweep};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use tempfile::TempDir;
+
+const NEVER: &dyn Fn() -> bool = &|| false;
 
 fn root() -> (TempDir, Root) {
     let dir = tempfile::tempdir().unwrap();
@@ -29,11 +32,34 @@ fn tree(dir: &Path) -> Vec<String> {
     found
 }
 
-fn put(root: &Root, to: &str, bytes: &[u8]) -> Result<PathBuf, SinkError> {
-    let place = root.place(to.as_bytes(), b"name")?;
-    let mut sink = FileSink::create(place, bytes.len() as u64)?;
-    sink.put(0, bytes)?;
-    Ok(sink.finish(blake3::hash(bytes))?.path)
+fn offer(to: &str) -> Offer {
+    Offer { to: to.into(), one: Some(b"name".to_vec()), ..Offer::default() }
+}
+
+fn entry(len: u64) -> Entry {
+    let meta = Meta { mode: 0o666, ..Meta::default() };
+    Entry { name: b"name".to_vec(), meta, kind: Kind::File { len, data: None } }
+}
+
+fn below<'a>(root: &Root, to: &str, is_over: &'a dyn Fn() -> bool) -> Result<Below<'a>, Why> {
+    Below::new(root, &offer(to), &Limits::default(), is_over)
+}
+
+/// A file that has all of its bytes.
+fn begun(below: &mut Below<'_>, bytes: &[u8]) -> Slot {
+    let (here, entry) = (below.here(), entry(bytes.len() as u64));
+    assert_eq!(below.look(&entry), Ok(Stands::Other));
+    let mut slot = below.begin(&here, &entry).unwrap();
+    below.write(&mut slot, bytes, 0).unwrap();
+    slot
+}
+
+fn put(root: &Root, to: &str, bytes: &[u8]) -> Result<std::path::PathBuf, Why> {
+    let mut below = below(root, to, NEVER)?;
+    let slot = begun(&mut below, bytes);
+    below.keep(slot)?;
+    assert_eq!(below.finish(), Ok(Vec::new()));
+    Ok(below.shown().below(root.path()))
 }
 
 #[test]
@@ -69,21 +95,19 @@ fn a_path_means_what_it_means_to_scp() {
 fn nothing_leads_out_of_the_root() {
     let (dir, root) = root();
     let temporary = "a/.mcp-1-0123456789abcdef.part";
-    for to in ["..", "../x", "a/../../x", "/..", "a/..", "x\0y", temporary] {
-        let error = root.place(to.as_bytes(), b"name").unwrap_err();
-        assert!(matches!(error, SinkError::Name { .. }), "{to:?}: {error}");
+    let long = "x/".repeat(200);
+    for to in ["..", "../x", "a/../../x", "/..", "a/..", "x\0y", temporary, &long] {
+        let why = below(&root, to, NEVER).err().unwrap();
+        assert!(why.contains("is refused"), "{to:?}: {why}");
+        assert!(tree(dir.path()).is_empty(), "{to:?}");
     }
-    for long in ["x/".repeat(PATH_MAX), "x/".repeat(MAX_FOLDERS + 1)] {
-        assert!(matches!(root.place(long.as_bytes(), b"n"), Err(SinkError::Path(_))));
-    }
-    assert!(tree(dir.path()).is_empty());
 }
 
 #[test]
 fn what_is_no_file_is_refused_and_left_alone() {
     let (dir, root) = root();
     let at = |name: &str| dir.path().join(name);
-    rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
     let _socket = UnixListener::bind(at("socket")).unwrap();
     fs::write(at("file"), b"old").unwrap();
     symlink("file", at("link")).unwrap();
@@ -98,11 +122,11 @@ fn what_is_no_file_is_refused_and_left_alone() {
         ("linked", "linked is refused: it is a symbolic link"),
         ("linked/", "linked is refused: it is a symbolic link"),
         ("linked/x", "linked is refused: it is a symbolic link"),
-        ("file/", "file is refused: it is not a folder"),
-        ("file/x", "file is refused: it is not a folder"),
+        ("file/", "file is refused: it is a file"),
+        ("file/x", "file is refused: it is a file"),
         ("pipe/x", "pipe is refused: it is a pipe"),
     ] {
-        assert_eq!(root.place(to.as_bytes(), b"name").unwrap_err().to_string(), why);
+        assert_eq!(below(&root, to, NEVER).err().as_deref(), Some(why), "{to}");
     }
     assert_eq!(tree(dir.path()), before);
     assert_eq!(fs::read(at("file")).unwrap(), b"old");
@@ -112,36 +136,43 @@ fn what_is_no_file_is_refused_and_left_alone() {
 #[test]
 fn what_came_to_stand_there_meanwhile_is_not_replaced() {
     type Change = fn(&Path);
-    let changes: [(&str, Change); 3] = [
-        ("out", |at| fs::create_dir(at.join("out")).unwrap()),
-        ("out", |at| symlink("/etc/passwd", at.join("out")).unwrap()),
-        ("new/out", |at| symlink("/tmp", at.join("new")).unwrap()),
+    let changes: [(&str, Change, &str); 2] = [
+        (
+            "out",
+            |at| {
+                fs::create_dir_all(at.join("out/full")).unwrap();
+            },
+            "a folder that is not empty",
+        ),
+        (
+            "dir/out",
+            |at| {
+                fs::remove_dir_all(at.join("dir")).unwrap();
+                symlink("/tmp", at.join("dir")).unwrap();
+            },
+            "cannot open dir: ",
+        ),
     ];
-    for (to, change) in changes {
+    for (to, change, what) in changes {
         let (dir, root) = root();
-        let sink = FileSink::create(root.place(to.as_bytes(), b"n").unwrap(), 0).unwrap();
+        let mut below = below(&root, to, NEVER).unwrap();
+        let slot = begun(&mut below, b"new");
         change(dir.path());
-        let before: Vec<_> =
-            tree(dir.path()).into_iter().filter(|name| !name.starts_with(".mcp")).collect();
-        let error = sink.finish(blake3::hash(b"")).unwrap_err();
-        assert!(matches!(error, SinkError::Refused { .. }), "{error}");
-        assert_eq!(tree(dir.path()), before);
+        let why = below.keep(slot).unwrap_err();
+        assert!(why.contains(what), "{why}");
+        assert!(!tree(dir.path()).iter().any(|name| name.contains(".mcp")));
     }
 }
 
 #[test]
-fn folders_are_created_at_the_end_and_only_for_a_file() {
+fn folders_that_were_made_for_a_file_go_again_without_it() {
     let (dir, root) = root();
-    let place = root.place(b"a/b/c", b"n").unwrap();
-    let sink = FileSink::create(place, 0).unwrap();
-    assert_eq!(tree(dir.path()).len(), 1, "the temporary file alone");
-    drop(sink);
+    let mut other = below(&root, "a/b/c", NEVER).unwrap();
+    drop(begun(&mut other, b"x"));
+    drop(other);
     assert!(tree(dir.path()).is_empty());
-    let place = root.place(b"a/b/c", b"n").unwrap();
-    place.settle(|_| Err(Errno::IO)).unwrap_err();
-    assert!(tree(dir.path()).is_empty(), "what was created went again");
     fs::create_dir(dir.path().join("a")).unwrap();
-    place.settle(|_| Err(Errno::IO)).unwrap_err();
+    drop(below(&root, "a/b/c", NEVER).unwrap());
     assert_eq!(tree(dir.path()), ["a"], "what was there stays");
     put(&root, "a/b/c", b"1").unwrap();
     assert_eq!(tree(dir.path()), ["a", "a/b", "a/b/c"]);
@@ -153,11 +184,12 @@ fn a_folder_that_is_moved_away_gets_no_file() {
     let (dir, root) = root();
     let outside = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("dir")).unwrap();
-    let sink = FileSink::create(root.place(b"dir/out", b"n").unwrap(), 0).unwrap();
+    let mut below = below(&root, "dir/out", NEVER).unwrap();
+    let slot = begun(&mut below, b"new");
     fs::rename(dir.path().join("dir"), outside.path().join("dir")).unwrap();
     fs::create_dir(dir.path().join("dir")).unwrap();
-    let error = sink.finish(blake3::hash(b"")).unwrap_err().to_string();
-    assert!(error.contains("moved or replaced"), "{error}");
+    let why = below.keep(slot).unwrap_err();
+    assert!(why.contains("moved or replaced"), "{why}");
     assert_eq!(
         (tree(dir.path()), tree(outside.path())),
         (vec!["dir".to_owned()], vec!["dir".to_owned()])
@@ -169,10 +201,10 @@ fn a_folder_that_is_moved_away_gets_no_file() {
 fn what_is_not_wanted_any_more_replaces_nothing() {
     let (dir, root) = root();
     fs::write(dir.path().join("out"), b"old").unwrap();
-    let sink = FileSink::create(root.place(b"out", b"n").unwrap(), 0).unwrap();
-    let unwanted = || Err("the daemon is shutting down".to_owned());
-    let error = sink.finish_if(blake3::hash(b""), unwanted).unwrap_err().to_string();
-    assert!(error.contains("shutting down"), "{error}");
+    let mut below = below(&root, "out", &|| true).unwrap();
+    let slot = begun(&mut below, b"new");
+    let why = below.keep(slot).unwrap_err();
+    assert!(why.contains("not wanted any more"), "{why}");
     assert_eq!(fs::read(dir.path().join("out")).unwrap(), b"old");
     assert_eq!(tree(dir.path()), ["out"]);
 }
@@ -180,14 +212,11 @@ fn what_is_not_wanted_any_more_replaces_nothing() {
 #[test]
 fn two_to_the_same_path_are_never_mixed() {
     let (dir, root) = root();
-    let sinks = [b"first".as_slice(), b"second"].map(|bytes| {
-        let place = root.place(b"same", b"n").unwrap();
-        let mut sink = FileSink::create(place, bytes.len() as u64).unwrap();
-        sink.put(0, bytes).unwrap();
-        (sink, bytes)
-    });
-    for (sink, bytes) in sinks {
-        sink.finish(blake3::hash(bytes)).unwrap();
+    let mut belows = [0, 1].map(|_| below(&root, "same", NEVER).unwrap());
+    let slots = [&b"first"[..], b"second"].into_iter().zip(&mut belows);
+    let slots: Vec<_> = slots.map(|(bytes, below)| (begun(below, bytes), bytes)).collect();
+    for ((slot, bytes), below) in slots.into_iter().zip(&mut belows) {
+        below.keep(slot).unwrap();
         assert_eq!(fs::read(dir.path().join("same")).unwrap(), bytes);
     }
     assert_eq!(tree(dir.path()), ["same"]);
@@ -196,51 +225,10 @@ fn two_to_the_same_path_are_never_mixed() {
 #[test]
 fn nobody_else_reads_a_file_before_it_is_whole() {
     let (dir, root) = root();
-    let sink = FileSink::create(root.place(b"out", b"n").unwrap(), 0).unwrap();
+    let mut below = below(&root, "out", NEVER).unwrap();
+    let slot = begun(&mut below, b"new");
     let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
     assert_eq!(mode(&tree(dir.path())[0]) & 0o777, 0o600);
-    sink.finish(blake3::hash(b"")).unwrap();
+    below.keep(slot).unwrap();
     assert_eq!(mode("out") & 0o777, 0o666 & !umask());
-}
-
-#[test]
-fn a_sweep_takes_what_nobody_holds() {
-    let (dir, root) = root();
-    let left = ".mcp-1-0123456789abcdef.part";
-    fs::create_dir_all(dir.path().join("a/b")).unwrap();
-    symlink("/", dir.path().join("a/out")).unwrap();
-    for name in [left, "a/.mcp-2-0123456789abcdef.part", "a/b/.mcp-3-00000000000000ff.part"] {
-        fs::write(dir.path().join(name), b"x").unwrap();
-    }
-    for name in ["file", ".mcp-notes.part", "a/.mcp-1-0123456789abcdef.partial"] {
-        fs::write(dir.path().join(name), b"x").unwrap();
-    }
-    fs::create_dir(dir.path().join("a/.mcp-9-0123456789abcdef.part")).unwrap();
-    let sink = FileSink::create(root.place(b"a/out2", b"n").unwrap(), 5).unwrap();
-    assert_eq!(sweep(&root, &|| false), Swept { removed: 3, failed: 0 });
-    assert_eq!(sweep(&root, &|| false), Swept::default());
-    drop(sink);
-    let rest = [
-        ".mcp-notes.part",
-        "a",
-        "a/.mcp-1-0123456789abcdef.partial",
-        "a/.mcp-9-0123456789abcdef.part",
-        "a/b",
-        "a/out",
-        "file",
-    ];
-    assert_eq!(tree(dir.path()), rest);
-}
-
-#[test]
-fn a_sweep_bears_a_deep_tree() {
-    let (dir, root) = root();
-    let deep = "d/".repeat(1000);
-    let mut at = root.dir.try_clone().unwrap();
-    for _ in deep.split_terminator('/') {
-        mkdirat(&at, "d", Mode::RWXU).unwrap();
-        at = openat(&at, "d", FOLDER, Mode::empty()).unwrap();
-    }
-    fs::write(dir.path().join("d/.mcp-2-0123456789abcdef.part"), b"x").unwrap();
-    assert_eq!(sweep(&root, &|| false), Swept { removed: 1, failed: 1 });
 }

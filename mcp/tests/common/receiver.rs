@@ -1,0 +1,51 @@
+//! A receiver in this process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+use tcpxm::api::{Closer, ListenOptions, Listener};
+use tcpxm::trust::ListenTrust;
+use tempfile::TempDir;
+use transfer::destination::Root;
+use transfer::limits::Limits;
+
+/// It takes every session, one after another, until it is dropped.
+pub(crate) struct Receiver {
+    pub(crate) addr: SocketAddr,
+    pub(crate) folder: TempDir,
+    closer: Closer,
+}
+
+impl Receiver {
+    /// One at 127.0.0.`last`.
+    pub(crate) fn new(last: u8) -> Self {
+        Self::with(ListenOptions::new(
+            (Ipv4Addr::new(127, 0, 0, last), 0).into(),
+            ListenTrust::Loopback,
+        ))
+    }
+
+    /// One that listens so.
+    pub(crate) fn with(options: ListenOptions) -> Self {
+        let listener = Listener::bind(options).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (addr, closer) = (listener.local_addr(), listener.closer());
+        let root = Root::open(folder.path()).unwrap();
+        thread::spawn(move || {
+            while let Ok(session) = listener.accept() {
+                let _ = transfer::receive(&session, &root, &Limits::default()); // the sender reports it
+            }
+        });
+        Self { addr, folder, closer }
+    }
+
+    /// As it is typed, with a path.
+    pub(crate) fn host(&self, path: &str) -> String {
+        format!("{}:{}:{path}", self.addr.ip(), self.addr.port())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.closer.close();
+    }
+}

@@ -1,0 +1,48 @@
+//! How a session is opened that carries a copy.
+
+use std::io;
+use std::net::SocketAddr;
+use tcpxm::api::{Sender, SenderOptions};
+use tcpxm::config::{Content, Delivery, SessionConfig};
+use tcpxm::error::ConfigError;
+
+/// An open session, and why it has no group though one was asked for.
+pub struct Opened {
+    /// The session.
+    pub sender: Sender,
+    /// What made the group one that nobody can use; the session goes on by unicast.
+    pub refused: Option<String>,
+}
+
+/// Opens a session to these addresses for [`crate::send()`]: members say what they lack, and it ends where its source
+/// does. A group that cannot be used at all (link-local, well known) is no reason not to copy.
+///
+/// # Errors
+/// What the system or the configuration refuses, as [`Sender::connect`] says it.
+pub fn open_session(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<Opened> {
+    let session = SessionConfig {
+        delivery: Delivery::Unordered,
+        content: Content::Source { len: None },
+        declares: true,
+        ..options.session
+    };
+    let options = SenderOptions { session, ..options };
+    match Sender::connect(options.clone(), addrs) {
+        Err(error) if is_about_the_group(&error) => {
+            let session = SessionConfig { group: None, ..options.session };
+            let sender = Sender::connect(SenderOptions { session, ..options }, addrs)?;
+            Ok(Opened { sender, refused: Some(error.to_string()) })
+        }
+        connected => {
+            let sender = connected?;
+            let refused = sender.group_unusable().map(str::to_owned);
+            Ok(Opened { sender, refused })
+        }
+    }
+}
+
+/// Whether it would be another thing without a group.
+fn is_about_the_group(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ConfigError>());
+    matches!(inner, Some(ConfigError::Group(..)))
+}
