@@ -9,13 +9,12 @@ use tcpxm::proto::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 const PIECE: u64 = 1 << 20;
-const PIECES: u64 = 6;
 
-/// Grows by a piece whenever somebody has all but one of those before; receiver `n` declares to lack a piece
+/// Grows by a piece, of so many, whenever somebody has all but one of those before; receiver `n` declares to lack a piece
 /// `late[n]` after it has come to exist. All end well; gives when the first one had everything, and the bytes to
 /// the group and to each alone.
-fn copy(late: &[Duration]) -> (Duration, u64, u64) {
-    let len = PIECE * PIECES;
+fn copy(pieces: u64, late: &[Duration]) -> (Duration, u64, u64) {
+    let len = PIECE * pieces;
     let config = source(len, Delivery::Unordered, Some(group()));
     let config = SessionConfig { declares: true, content: Content::Source { len: None }, ..config };
     let mut net = Net::new(late.len(), 0, straight());
@@ -28,7 +27,7 @@ fn copy(late: &[Duration]) -> (Duration, u64, u64) {
     let done = net.run(SECOND * 120, |net| {
         let (now, session) = (net.now, app.session);
         let arrived = app.got.iter().max().copied().unwrap_or(0);
-        if (grown.len() as u64) < PIECES && arrived + 2 * PIECE > grown.len() as u64 * PIECE {
+        if (grown.len() as u64) < pieces && arrived + 2 * PIECE > grown.len() as u64 * PIECE {
             grown.push(now);
             let to = grown.len() as u64 * PIECE;
             net.nodes[0].endpoint.grow(now, session, to).unwrap();
@@ -66,8 +65,8 @@ fn copy(late: &[Duration]) -> (Duration, u64, u64) {
 #[test]
 fn what_all_lack_goes_by_the_group_though_they_say_so_one_after_the_other() {
     let late = [0, 30, 60].map(Duration::from_millis);
-    let (_, group, alone) = copy(&late);
-    let len = PIECE * PIECES;
+    let (_, group, alone) = copy(6, &late);
+    let len = PIECE * 6;
     assert!(group >= len * 9 / 10 && alone < len / 4, "group {group} alone {alone}");
 }
 
@@ -75,7 +74,17 @@ fn what_all_lack_goes_by_the_group_though_they_say_so_one_after_the_other() {
 #[test]
 fn who_stays_behind_does_not_hold_up_the_others() {
     let late = [0, 0, 4000].map(Duration::from_millis);
-    let (time, group, _) = copy(&late);
+    let (time, group, _) = copy(6, &late);
     assert!(time < SECOND * 3 / 2, "{time:?}");
-    assert!(group >= PIECE * PIECES * 9 / 10, "group {group}");
+    assert!(group >= PIECE * 6 * 9 / 10, "group {group}");
+}
+
+/// Also where there is but one piece, and the group is still to be tried when the first one says so.
+#[test]
+fn a_short_source_goes_by_the_group_though_not_all_have_looked_at_it_at_once() {
+    for late in [[5, 0], [0, 20], [40, 0]] {
+        let (time, group, alone) = copy(1, &late.map(Duration::from_millis));
+        assert!(group >= PIECE * 8 / 10 && alone < PIECE / 2, "group {group} alone {alone}");
+        assert!(time < SECOND, "{time:?}");
+    }
 }

@@ -90,7 +90,11 @@ impl Channel {
         if members.iter().any(Member::is_multicast) {
             self.lead_followers(now, members, store);
         } else if self.trial.allowance() > 0 {
-            self.cursor.at = self.trial_place(members, store);
+            // What is yet to be declared, or to exist, is not passed: nobody in trial goes back for it.
+            let most = self.barrier(now, members).unwrap_or(u64::MAX).min(store.end());
+            let at = self.trial_place(members, store);
+            self.cursor.at =
+                if at > self.cursor.at { at.min(most.max(self.cursor.at)) } else { at };
             self.find_run(now, members);
             if self.cursor.run.start < store.end() {
                 self.cursor.at = self.cursor.run.start;
