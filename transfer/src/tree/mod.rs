@@ -2,6 +2,7 @@
 
 pub(crate) mod below;
 mod board;
+pub mod digest;
 pub mod entry;
 pub mod files;
 mod gather;

@@ -1,6 +1,7 @@
 //! A tree that is sent: listed in one thread, read in another, found again wherever a receiver asks.
 
 use super::board::{Board, Posted};
+use super::digest::{self, Digests};
 use super::entry::{Entry, Kind, Meta};
 use super::files::{Block, Listed, Open, Shelf, UNREAD, Unreadable};
 use super::lister::{Lister, Written};
@@ -87,7 +88,7 @@ struct State {
     shelves: VecDeque<(u64, Arc<Shelf>)>,
     /// Digests of large files as far as their blocks were read.
     trees: HashMap<u64, Tree>,
-    digests: BTreeMap<u64, Hash>,
+    digests: Digests,
     entries: u64,
     failed: BTreeMap<u64, Unreadable>,
     unlisted: Vec<(Vec<u8>, String)>,
@@ -108,7 +109,7 @@ impl TreeSource {
             packs: HashMap::new(),
             shelves: VecDeque::new(),
             trees: HashMap::new(),
-            digests: BTreeMap::new(),
+            digests: Digests::new(spool()?),
             entries: 0,
             failed: BTreeMap::new(),
             unlisted: Vec::new(),
@@ -276,7 +277,17 @@ impl TreeSource {
 
     /// The digest of an entry's content, if all of it was read.
     pub fn digest(&self, entry: u64) -> Option<Hash> {
-        self.lock().digests.get(&entry).copied()
+        self.lock().digests.get(entry)
+    }
+
+    /// The digest of the tree, once it was listed, if all of it was read.
+    pub fn tree_digest(&self) -> Option<Hash> {
+        let state = self.lock();
+        if !state.failed.is_empty() || !state.unlisted.is_empty() {
+            return None;
+        }
+        let part = |number| state.part(number);
+        digest::of_list(state.outline.len(), part, &state.digests).ok().flatten()
     }
 
     /// The paths of these entries, from the root of the transfer.
@@ -358,12 +369,8 @@ impl State {
         for ((_, file), digest) in pack.iter().zip(rows) {
             if *digest != UNREAD {
                 self.read += file.len;
+                self.digests.put(file.entry, Hash::from_bytes(*digest));
             }
-        }
-        if let ([(_, only)], [digest]) = (pack, rows)
-            && *digest != UNREAD
-        {
-            self.digests.insert(only.entry, Hash::from_bytes(*digest));
         }
         Ok(())
     }
@@ -381,7 +388,7 @@ impl State {
         tree.set(index, value);
         if let Some(root) = tree.root() {
             self.trees.remove(&file.entry);
-            self.digests.insert(file.entry, root);
+            self.digests.put(file.entry, root);
         }
     }
 
