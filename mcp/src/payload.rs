@@ -45,7 +45,7 @@ pub(crate) struct Copied {
 pub(crate) struct Outcome {
     pub(crate) members: Vec<Copied>,
     pub(crate) sent: Sent,
-    /// The digest of a file.
+    /// The digest of a file, or of a tree of which all was read.
     pub(crate) digest: Option<String>,
     pub(crate) failure: Option<String>,
     /// Length of what was copied, in bytes.
@@ -159,7 +159,8 @@ impl Tree {
         });
         let members = members.collect();
         let failure = sent.failure.map(|failure| format!("{:#}", anyhow::Error::from(failure)));
-        Outcome { members, sent: sent.sent, digest: None, failure, len: self.source.bytes_read() }
+        let digest = self.source.tree_digest().map(|digest| digest.to_hex().to_string());
+        Outcome { members, sent: sent.sent, digest, failure, len: self.source.bytes_read() }
     }
 }
 

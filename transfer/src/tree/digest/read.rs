@@ -66,3 +66,43 @@ fn is_hole(data: &[Range<u64>], range: &Range<u64>) -> bool {
     let first = data.partition_point(|run| run.end <= range.start);
     data.get(first).is_none_or(|run| run.start >= range.end)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::entry::Kind;
+    use crate::tree::scan::{Found, Options, Walk};
+    use std::fs;
+
+    #[test]
+    fn a_file_that_changes_between_its_blocks_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let content: Vec<u8> = (0..2 * BLOCK + 5).map(|at| (at % 251) as u8).collect();
+        fs::write(&path, &content).unwrap();
+        let mut walk = Walk::new(&[&path], Options::default()).unwrap();
+        let Some(Found::Item(entry, stamp)) = walk.next() else { panic!() };
+        assert!(matches!(entry.kind, Kind::File { .. }));
+        let (opener, mut buf) = (walk.opener(), Vec::new());
+        let mut read = |index| read_block(&opener, (b"file", &stamp), None, index, &mut buf);
+        for index in [1, 0, 2] {
+            let range = blocks::range(index, stamp.size);
+            let bytes = &content[range.start as usize..range.end as usize];
+            assert_eq!(read(index).unwrap(), blocks::value(index, bytes, stamp.size));
+        }
+        let long_ago = fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
+        File::open(&path).unwrap().set_times(long_ago).unwrap();
+        assert!(matches!(read(2), Err(BlockError::Changed)));
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(read(2), Err(BlockError::Open(ScanError::Vanished))));
+    }
+
+    #[test]
+    fn a_block_is_a_hole_if_no_data_stand_in_it() {
+        let data = [10..20, 30..40];
+        let holes = [0..10, 20..30, 40..50, 12..13, 5..11, 39..41, 0..50];
+        let found = holes.map(|range| is_hole(&data, &range));
+        assert_eq!(found, [true, true, true, false, false, false, false]);
+        assert!(is_hole(&[], &(0..1)));
+    }
+}
