@@ -1,6 +1,6 @@
 //! `mcp digest`: the digests of files and folders, as a copy tells them.
 //!
-//! Files are read by all processors, large ones in blocks of 1 MiB: [`tasks`] says what there is to do, [`in_order`]
+//! Files are read by all processors, large ones in blocks of 1 MiB: [`tasks`] says what there is to do, [`mod@in_order`]
 //! brings the results back in that order.
 
 mod in_order;

@@ -67,7 +67,7 @@ fn of_files_it_is_what_b3sum_prints() {
         let shown = path.to_str().unwrap();
         let escaped = shown.replace('\\', "\\\\").replace('\n', "\\n");
         let mark = if escaped == shown { "" } else { "\\" };
-        expected += &format!("{mark}{hash}  {escaped}\n");
+        expected.push_str(&[mark, hash.to_hex().as_str(), "  ", &escaped, "\n"].concat());
         args.push(shown.to_owned());
     }
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -105,7 +105,7 @@ fn of_a_folder_only_names_and_contents_count() {
                 .open(at.join("sparse"))
                 .unwrap()
                 .write_all_at(b"x", 9)
-                .unwrap()
+                .unwrap();
         },
         |at| drop(fs::create_dir(at.join("empty"))),
         |at| {

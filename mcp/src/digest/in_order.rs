@@ -134,7 +134,7 @@ mod tests {
     fn results_come_in_order_and_are_worked_on_at_the_same_time() {
         // Two at a time, or it never ends.
         let (barrier, mut taken) = (Barrier::new(2), Vec::new());
-        let work = |n: u64, _: &mut ()| {
+        let work = |n: u64, (): &mut ()| {
             barrier.wait();
             n * 3
         };
@@ -148,7 +148,9 @@ mod tests {
     #[test]
     fn what_is_not_taken_holds_back_what_is_given_out() {
         let (given, mut taken) = (AtomicU64::new(0), 0);
-        let tasks = (0..10_000_u64).inspect(|_| drop(given.fetch_add(1, Ordering::SeqCst)));
+        let tasks = (0..10_000_u64).inspect(|_| {
+            given.fetch_add(1, Ordering::SeqCst);
+        });
         in_order(
             tasks,
             3,
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn a_panic_of_a_thread_is_not_waited_for() {
         let run = || {
-            let work = |n: u64, _: &mut ()| assert!(n < 7, "the seventh");
+            let work = |n: u64, (): &mut ()| assert!(n < 7, "the seventh");
             in_order(0..100_u64, 2, work, |()| ControlFlow::Continue(()));
         };
         assert!(std::panic::catch_unwind(run).is_err());

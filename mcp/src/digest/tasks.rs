@@ -139,13 +139,11 @@ impl Iterator for Tasks<'_> {
             }
             self.blocks = None;
             let Some(now) = &mut self.now else { return self.begin() };
-            match now.walk.next() {
-                Some(found) => self.pending.extend(now.step(found, &mut self.blocks)),
-                None => {
-                    self.now = None;
-                    return Some(Task::End);
-                }
-            }
+            let Some(found) = now.walk.next() else {
+                self.now = None;
+                return Some(Task::End);
+            };
+            self.pending.extend(now.step(found, &mut self.blocks));
         }
     }
 }

@@ -56,7 +56,7 @@ mod tests {
     fn in_order_it_is_the_standard_digest() {
         for blocks in 0..=18_u64 {
             for len in [blocks * BLOCK, (blocks * BLOCK).saturating_sub(BLOCK - 1)] {
-                let data: Vec<u8> = (0..len).map(|at| (at * at >> 7) as u8).collect();
+                let data: Vec<u8> = (0..len).map(|at| ((at * at) >> 7) as u8).collect();
                 let mut stack = Stack::new(len);
                 for index in 0..count(len) {
                     let range = range(index, len);
