@@ -25,7 +25,7 @@ const PREFIX: &str = "MCP";
     version,
     arg_required_else_help = true,
     args_conflicts_with_subcommands = true,
-    override_usage = "mcp [OPTIONS] SOURCE HOST[:PATH]...\n       mcp demo [OPTIONS] [FILE]\n       mcp key [OPTIONS] [--secret [FILE]]"
+    override_usage = "mcp [OPTIONS] SOURCE HOST[:PATH]...\n       mcp demo [OPTIONS] [FILE]\n       mcp digest [OPTIONS] PATH...\n       mcp key [OPTIONS] [--secret [FILE]]"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -40,6 +40,12 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Shows this user's key, and makes it if there is none; or makes a secret for all hosts.
     Key(Key),
+    /// Prints the digests of files and folders, to be compared with those that a copy tells.
+    ///
+    /// A file's is its BLAKE3, as b3sum prints it. A folder's is over the names and contents in it: permissions, times,
+    /// owners, holes and hard links do not count. Symbolic links count with what they say; sockets, pipes and devices
+    /// are left out. What cannot be read is named, and its PATH has no digest.
+    Digest(Digest),
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +54,18 @@ pub(crate) struct Key {
     #[arg(long, value_name = "FILE")]
     #[expect(clippy::option_option, reason = "not given, given without a file, given with one")]
     pub(crate) secret: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Digest {
+    /// Files and folders; a symbolic link that is given is followed.
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Leave symbolic links out, as a copy without -l or -a does.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_links: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> 
         let (sender, reach) = connect(options, &trust, interface, &addrs)?;
         introduce(&plan, &seats, &reach, common);
         let shown = (&reach, common, &ground);
-        let outcome = send(&Arc::new(sender), payload, &seats, &plan, shown, &watch);
+        let outcome = send(&Arc::new(sender), &payload, &seats, &plan, shown, &watch);
         let met = outcome.members.iter().zip(&seats.members);
         let met = met.map(|(member, seat)| (&member.report, seat.names(&plan.targets)));
         ground.remember(met, (common.port, common.quiet));
@@ -209,7 +209,7 @@ fn connect(
 /// Sends, and shows how it goes.
 fn send(
     sender: &Arc<Sender>,
-    payload: Payload,
+    payload: &Payload,
     seats: &Seats,
     plan: &Plan,
     (reach, common, ground): (&Reach, &Common, &Arc<Ground>),

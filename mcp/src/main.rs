@@ -10,6 +10,7 @@
 mod args;
 mod copy;
 mod demo;
+mod digest;
 mod fold;
 mod hosts;
 mod kept;
@@ -57,6 +58,10 @@ fn run(cli: &Cli) -> Exit {
             start::ended(demo::run(options), &options.common)
         }
         Some(Command::Key(options)) => key::run(options).unwrap_or_else(|error| {
+            say::say(format_args!("{error:#}"));
+            Exit::Failed
+        }),
+        Some(Command::Digest(options)) => digest::run(options).unwrap_or_else(|error| {
             say::say(format_args!("{error:#}"));
             Exit::Failed
         }),

@@ -24,7 +24,7 @@ pub(crate) struct Payload {
 pub(crate) struct Copied {
     pub(crate) members: Vec<Delivered>,
     pub(crate) sent: Sent,
-    /// The digest of a single file, if all of it was read.
+    /// The digest of a file, or of a tree of which all was read.
     pub(crate) digest: Option<String>,
     pub(crate) failure: Option<String>,
     /// Length of what was copied, in bytes.
@@ -74,7 +74,7 @@ impl Payload {
         tell_omitted(self.source.omitted());
         tell_notes(&outcome.members);
         let Outcome { members, sent, failure } = outcome;
-        let digest = self.offer.one.as_ref().and_then(|_| self.source.digest(0));
+        let digest = self.source.tree_digest();
         Copied {
             members,
             sent,

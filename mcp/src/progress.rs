@@ -220,6 +220,7 @@ fn share(report: &MemberReport, come: &Come) -> f64 {
 }
 
 /// The bytes of files that everybody has who is still served or done.
+#[expect(clippy::cast_sign_loss, reason = "a share is none below zero")]
 fn least(reports: &[MemberReport], come: &Come) -> u64 {
     let alive = reports.iter().filter(|report| !matches!(report.outcome, Some(Err(_))));
     let least = alive.map(|report| share(report, come)).min_by(f64::total_cmp);

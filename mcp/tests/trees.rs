@@ -197,3 +197,70 @@ fn several_sources_and_single_files_go_where_they_are_to() {
     let (code, objects, output) = mcp(&["-a", &at("missing")], &[receiver.host("")]);
     assert_eq!((code, &objects[0]["status"]), (Some(1), &Value::from("failed")), "{output:?}");
 }
+
+/// What `mcp digest` prints of these paths.
+fn digests(args: &[&str]) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_mcp")).arg("digest").args(args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.split_once("  ").unwrap().0.to_owned()).collect()
+}
+
+#[test]
+fn a_copy_tells_the_digest_that_both_ends_can_compute() {
+    let receivers = [Receiver::new(8), Receiver::new(9)];
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("folder");
+    tree(&from);
+    fs::write(from.join("nothing"), "").unwrap();
+    File::create(from.join("hole")).unwrap().set_len(3 << 20).unwrap();
+    let source = from.display().to_string();
+    let slash = format!("{source}/");
+    let there =
+        |receiver: &Receiver, below: &str| receiver.folder.path().join(below).display().to_string();
+    let told = |args: &[&str], to: &str| {
+        let hosts: Vec<String> = receivers.iter().map(|r| r.host(to)).collect();
+        let (code, objects, output) = mcp(args, &hosts);
+        assert_eq!(code, Some(0), "{output:?}");
+        assert_eq!(objects[0]["digest"], objects[1]["digest"]);
+        objects[0]["digest"].as_str().map(str::to_owned)
+    };
+    let whole = digests(&[&source]).remove(0);
+    assert_eq!(told(&["-a", &source], "named/").as_ref(), Some(&whole));
+    assert_eq!(told(&["-a", &slash], "contents").as_ref(), Some(&whole));
+    for receiver in &receivers {
+        let paths = [there(receiver, "named/folder"), there(receiver, "contents")];
+        assert_eq!(digests(&[&paths[0], &paths[1]]), [&whole[..]; 2]);
+    }
+    // Nothing was kept, and links were left out.
+    let without = digests(&["--no-links", &source]).remove(0);
+    assert_ne!(without, whole);
+    assert_eq!(told(&[&source], "bare/").as_ref(), Some(&without));
+    assert_eq!(digests(&[&there(&receivers[0], "bare/folder")]), [without]);
+
+    // A single file, and several sources.
+    let (large, small) = (from.join("a/large"), from.join("small3"));
+    let (large, small) = (large.display().to_string(), small.display().to_string());
+    let file = blake3::hash(&fs::read(&large).unwrap()).to_hex().to_string();
+    assert_eq!(told(&["-t", &large], "file").as_ref(), Some(&file));
+    let several = told(&["-s", &large, "-s", &small], "several").unwrap();
+    assert_eq!(digests(&[&there(&receivers[1], "several")]), [several]);
+
+    // What a host has already is not read, so nobody knows its digest.
+    assert_eq!(told(&["-a", &source], "named/"), None);
+}
+
+#[test]
+fn a_host_that_lacks_an_entry_has_no_digest() {
+    let receivers = [Receiver::new(10), Receiver::new(11)];
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("one"), "one").unwrap();
+    fs::write(dir.path().join("two"), "two").unwrap();
+    fs::create_dir_all(receivers[1].folder.path().join("two/full")).unwrap();
+    let source = format!("{}/", dir.path().display());
+    let hosts: Vec<String> = receivers.iter().map(|r| r.host("")).collect();
+    let (code, objects, output) = mcp(&[&source], &hosts);
+    assert_eq!(code, Some(3), "{output:?}");
+    assert_eq!(objects[0]["digest"], digests(&[&source])[0].as_str());
+    assert_eq!(objects[1]["digest"], Value::Null);
+}

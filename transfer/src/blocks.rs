@@ -5,6 +5,10 @@
 //! blocks, in whatever order they were computed, combine into the standard BLAKE3 of the file,
 //! the one that `b3sum` prints, and no byte is read twice.
 
+mod stack;
+
+pub use stack::Stack;
+
 use blake3::Hash;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use core::ops::Range;

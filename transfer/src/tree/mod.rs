@@ -1,6 +1,7 @@
 //! Trees of files: what a sender reads of them, what it says of them, and what a receiver makes of that.
 
 pub(crate) mod below;
+pub mod digest;
 pub mod entry;
 pub mod files;
 mod gather;

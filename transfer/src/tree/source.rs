@@ -1,5 +1,6 @@
 //! A tree that is sent: listed in one thread, read in another, found again wherever a receiver asks.
 
+use super::digest::{self, Digests};
 use super::entry::{Entry, Kind, Meta};
 use super::files::{Block, Listed, Open, Shelf, UNREAD, Unreadable};
 use super::lister::{Lister, Written};
@@ -90,7 +91,7 @@ struct State {
     shelves: VecDeque<(u64, Arc<Shelf>)>,
     /// Digests of large files as far as their blocks were read.
     trees: HashMap<u64, Tree>,
-    digests: BTreeMap<u64, Hash>,
+    digests: Digests,
     /// The file that was read last: a long one is asked for block by block.
     open: Option<(u64, Arc<File>)>,
     failed: BTreeMap<u64, Unreadable>,
@@ -126,7 +127,7 @@ impl TreeSource {
             packs: HashMap::new(),
             shelves: VecDeque::new(),
             trees: HashMap::new(),
-            digests: BTreeMap::new(),
+            digests: Digests::new(spool()?),
             open: None,
             failed: BTreeMap::new(),
             unlisted: Vec::new(),
@@ -276,8 +277,18 @@ impl TreeSource {
     /// The digest of an entry's content, if all of it was read.
     pub fn digest(&self, entry: u64) -> Option<Hash> {
         let state = self.lock();
-        let read = state.digests.get(&entry).copied();
+        let read = state.digests.get(entry);
         read.filter(|_| !state.failed.contains_key(&entry))
+    }
+
+    /// The digest of the tree, once it was listed, if all of it was read.
+    pub fn tree_digest(&self) -> Option<Hash> {
+        let state = self.lock();
+        if !state.failed.is_empty() || !state.unlisted.is_empty() {
+            return None;
+        }
+        let part = |number| state.part(number);
+        digest::of_list(state.outline.len(), part, &state.digests).ok().flatten()
     }
 }
 
@@ -432,12 +443,8 @@ impl State {
         for ((_, file), digest) in pack.iter().zip(rows) {
             if *digest != UNREAD {
                 self.progress.read += file.len;
+                self.digests.put(file.entry, Hash::from_bytes(*digest));
             }
-        }
-        if let ([(_, only)], [digest]) = (pack, rows)
-            && *digest != UNREAD
-        {
-            self.digests.insert(only.entry, Hash::from_bytes(*digest));
         }
         Ok(())
     }
@@ -455,7 +462,7 @@ impl State {
         tree.set(index, value);
         if let Some(root) = tree.root() {
             self.trees.remove(&file.entry);
-            self.digests.insert(file.entry, root);
+            self.digests.put(file.entry, root);
         }
     }
 

@@ -1,0 +1,130 @@
+//! The digest of a tree that was sent: from its list, and the digests of its files as they were read.
+
+use super::TreeDigest;
+use crate::blocks::{self, Stack};
+use crate::source::SourceError;
+use crate::tree::entry::{Entry, Kind};
+use crate::tree::files::UNREAD;
+use crate::tree::manifest::{PartReader, Record};
+use crate::tree::spool::Spool;
+use blake3::{Hash, OUT_LEN};
+use std::collections::HashMap;
+
+/// The digests of files by their entries' numbers. Nobody is held up if one cannot be put aside: it is not known then.
+#[derive(Debug)]
+pub(crate) struct Digests(Spool);
+
+impl Digests {
+    pub(crate) fn new(spool: Spool) -> Self {
+        Self(spool)
+    }
+
+    /// The digest of an entry that was read.
+    pub(crate) fn put(&mut self, entry: u64, digest: Hash) {
+        let _ = self.0.write_at(digest.as_bytes(), entry * OUT_LEN as u64);
+    }
+
+    /// What was put, if it was.
+    pub(crate) fn get(&self, entry: u64) -> Option<Hash> {
+        let bytes = self.0.read(entry * OUT_LEN as u64, OUT_LEN).ok()?;
+        let digest = bytes.try_into().ok()?;
+        // Where nothing was written there are zeros, or there is no file.
+        (digest != UNREAD).then(|| Hash::from_bytes(digest))
+    }
+}
+
+/// The digest of a list of so many parts, if it is whole and the digests of all its files are known.
+///
+/// It is read twice: at first for the files that have further names, of which alone digests are kept by path.
+pub(crate) fn of_list(
+    parts: u64,
+    part: impl Fn(u64) -> Result<Vec<u8>, SourceError>,
+    digests: &Digests,
+) -> Result<Option<Hash>, SourceError> {
+    let mut first_names: HashMap<Hash, Option<Hash>> = HashMap::new();
+    let mut is_whole = false;
+    for number in 0..parts {
+        let bytes = part(number)?;
+        let mut reader = PartReader::new(number, &bytes)?;
+        is_whole = reader.header().last;
+        while let Some(record) = reader.next_record()? {
+            if let Record::Entry(_, Entry { kind: Kind::Link { to }, .. }, _) = record {
+                first_names.insert(blake3::hash(&to), None);
+            }
+        }
+    }
+    if !is_whole {
+        return Ok(None);
+    }
+    let mut summing = Summing { digest: TreeDigest::new(), way: Vec::new(), first_names, digests };
+    for number in 0..parts {
+        let bytes = part(number)?;
+        let mut reader = PartReader::new(number, &bytes)?;
+        while let Some(record) = reader.next_record()? {
+            if summing.take(record).is_none() {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(summing.digest.finish())
+}
+
+struct Summing<'a> {
+    digest: TreeDigest,
+    /// The folders on the way down.
+    way: Vec<Vec<u8>>,
+    /// By what their paths hash to, which is shorter: a link's file comes before it.
+    first_names: HashMap<Hash, Option<Hash>>,
+    digests: &'a Digests,
+}
+
+impl Summing<'_> {
+    /// `None`: a file's digest is not known.
+    fn take(&mut self, record: Record) -> Option<()> {
+        match record {
+            Record::Root(_) => self.digest.contents(),
+            Record::Leave => {
+                self.way.pop();
+                self.digest.leave();
+            }
+            Record::Entry(number, entry, _) => self.entry(number, entry)?,
+        }
+        Some(())
+    }
+
+    fn entry(&mut self, number: u64, Entry { name, kind, .. }: Entry) -> Option<()> {
+        match kind {
+            Kind::Dir => {
+                self.digest.enter(&name);
+                self.way.push(name);
+            }
+            Kind::Symlink { target } => self.digest.symlink(&name, &target),
+            Kind::Link { to } => {
+                let digest = (*self.first_names.get(&blake3::hash(&to))?)?;
+                self.digest.file(&name, digest);
+            }
+            Kind::File { len, data } => {
+                let digest = match data {
+                    // Nothing of it is ever read.
+                    Some(data) if data.is_empty() => zeros(len)?,
+                    _ if len == 0 => blake3::hash(&[]),
+                    _ => self.digests.get(number)?,
+                };
+                if !self.first_names.is_empty() {
+                    let path = self.way.iter().chain([&name]).cloned().collect::<Vec<_>>();
+                    let path = blake3::hash(&path.join(&b'/'));
+                    self.first_names.entry(path).and_modify(|known| *known = Some(digest));
+                }
+                self.digest.file(&name, digest);
+            }
+        }
+        Some(())
+    }
+}
+
+/// The digest of a file that is one hole.
+fn zeros(len: u64) -> Option<Hash> {
+    let mut stack = Stack::new(len);
+    (0..blocks::count(len)).for_each(|index| stack.push(blocks::zeros(index, len)));
+    stack.root()
+}
