@@ -1,5 +1,6 @@
 //! Sends what a source holds to all members of a session.
 
+mod asked;
 pub mod board;
 mod courier;
 mod couriers;
@@ -14,6 +15,7 @@ use crate::blocks::BLOCK;
 use crate::link::{Call, Outgoing};
 use crate::message::{Offer, ToReceiver};
 use crate::source::{Grows, Progress, Source, SourceError};
+use asked::Asked;
 use core::ops::Range;
 use couriers::Couriers;
 use ear::Ear;
@@ -135,8 +137,10 @@ fn pump<S: Outgoing>(
     (offers, progress): (&[Offer], &dyn Fn(Progress)),
 ) -> Result<(), SourceError> {
     couriers.advance();
+    let mut asked = Asked::default();
     loop {
-        match session.next_call_within(TICK) {
+        let wait = if asked.is_empty() { TICK } else { Duration::ZERO };
+        match session.next_call_within(wait) {
             Ok(Some(Call::Need(need))) => {
                 session.supply(need.start, read(source, &need)?);
             }
@@ -151,7 +155,13 @@ fn pump<S: Outgoing>(
         }
         progress(source.progress());
         couriers.advance();
-        ears.iter_mut().for_each(Ear::listen);
+        for ear in &mut *ears {
+            ear.listen();
+            asked.add(ear.asked().into_iter(), source.progress().span / BLOCK);
+        }
+        if let Some(block) = asked.next() {
+            source.post_value(block)?;
+        }
     }
 }
 

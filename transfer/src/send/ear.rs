@@ -2,6 +2,7 @@
 
 use crate::link::PrivateStream;
 use crate::message::{Decoder, Report, ToSender};
+use core::ops::Range;
 use std::io;
 
 /// Failed entries that are kept of one member; of more the number is kept.
@@ -27,7 +28,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn take(&mut self, word: ToSender) {
+    fn take(&mut self, word: ToSender, asked: &mut Vec<Range<u64>>) {
         match word {
             ToSender::Ready => self.ready = true,
             ToSender::Refuse(why) => self.refused = Some(why),
@@ -42,6 +43,7 @@ impl Said {
                     self.notes.push(note);
                 }
             }
+            ToSender::Ask { first, count } => asked.push(first..first.saturating_add(count)),
             ToSender::Report(report) => self.report = Some(report),
         }
     }
@@ -53,16 +55,28 @@ pub(super) struct Ear<W> {
     decoder: Decoder,
     deaf: bool,
     said: Said,
+    asked: Vec<Range<u64>>,
 }
 
 impl<W: PrivateStream> Ear<W> {
     pub(super) fn new(stream: W) -> Self {
-        Self { stream, decoder: Decoder::default(), deaf: false, said: Said::default() }
+        Self {
+            stream,
+            decoder: Decoder::default(),
+            deaf: false,
+            said: Said::default(),
+            asked: Vec::new(),
+        }
     }
 
     /// What it has said so far.
     pub(super) fn said(&self) -> &Said {
         &self.said
+    }
+
+    /// Blocks of which it has asked for the values since this was called before.
+    pub(super) fn asked(&mut self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.asked)
     }
 
     /// Reads what is there.
@@ -77,7 +91,7 @@ impl<W: PrivateStream> Ear<W> {
             loop {
                 match self.decoder.take() {
                     Ok(None) => break,
-                    Ok(Some(word)) => self.said.take(word),
+                    Ok(Some(word)) => self.said.take(word, &mut self.asked),
                     Err(error) => {
                         self.said.refused.get_or_insert(error.to_string());
                         self.deaf = true;

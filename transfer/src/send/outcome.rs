@@ -86,7 +86,9 @@ pub fn in_own_words(reason: &Reason) -> String {
 
 /// How the bytes of a single file arrived, `bytes` of them: the list's few are left out, where most have come.
 pub(crate) fn of_content(arrived: Arrived, bytes: u64) -> Arrived {
-    let list = arrived.total().saturating_sub(bytes);
+    let Some(list) = arrived.total().checked_sub(bytes) else {
+        return arrived; // it had a part of them before
+    };
     let Arrived { multicast, unicast, .. } = arrived;
     if multicast >= unicast {
         let multicast = multicast.saturating_sub(list);
