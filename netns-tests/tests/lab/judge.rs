@@ -66,9 +66,7 @@ pub(crate) fn holes(source: &Path, copy: &Path) -> usize {
         let (before, after) = (data(&from, meta.len()), data(&to, meta.len()));
         // What the file systems call data comes in their blocks.
         let block = to.metadata().unwrap().blksize();
-        let widened = |run: &Range<u64>| {
-            run.start / block * block..run.end.next_multiple_of(block)
-        };
+        let widened = |run: &Range<u64>| run.start / block * block..run.end.next_multiple_of(block);
         let inside = |run: &Range<u64>| {
             before.iter().map(widened).any(|data| data.start <= run.start && run.end <= data.end)
         };

@@ -89,6 +89,8 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ),
     ("tree_faults::circles_and_depths", tree_faults::circles_and_depths),
     ("tree_faults::half_of_it_may_not_be_read", tree_faults::half_of_it_may_not_be_read),
+    ("tree_faults::a_disk_that_is_full_midway", tree_faults::a_disk_that_is_full_midway),
+    ("tree_faults::one_that_is_slow", tree_faults::one_that_is_slow),
     ("tree_faults::hosts_that_cannot_take_it_all", tree_faults::hosts_that_cannot_take_it_all),
     ("tree_faults::a_file_that_is_too_long", tree_faults::a_file_that_is_too_long),
     ("tree_faults::files_that_change_on_the_way", tree_faults::files_that_change_on_the_way),

@@ -164,52 +164,106 @@ pub(super) fn half_of_it_may_not_be_read() {
     }
 }
 
-/// No room, no inodes, files that may not be so long: at one each, and the last has everything.
-pub(super) fn hosts_that_cannot_take_it_all() {
-    let lab = Lab::bridge(4);
-    let source = source(&lab);
+/// A folder of some hundred files, which is more than some receivers can take.
+fn too_much(lab: &Lab) -> PathBuf {
+    let source = source(lab);
     for number in 0..300_u64 {
         let len = [2000, 100_000, 300_000][number as usize % 3];
         fs::write(source.join(format!("file {number:03}")), content(len)).unwrap();
     }
     fs::write(source.join("large"), content(3 << 20)).unwrap();
+    source
+}
+
+/// Each entry is whole at a host, or it has failed there for this reason and nothing has its name.
+fn assert_told(done: &Done, host: usize, (source, there): (&Path, &Path), why: &str) {
+    assert_eq!(done.text(host, "status"), "failed", "{done:#?}");
+    assert_whole(source, there);
+    let failures = done.hosts[host]["failures"].as_array();
+    let failures = failures.unwrap_or_else(|| panic!("no entries are named: {done:#?}"));
+    assert_eq!(done.hosts[host]["failed_entries"], failures.len());
+    let has = tree(there);
+    assert!(!has.is_empty() && !failures.is_empty(), "{host}: {done:#?}");
+    for name in tree(source) {
+        let is_told = failures.iter().any(|f| f["entry"] == format!("source/{name}"));
+        assert!(has.contains(&name) != is_told, "{host}: {name}: {done:#?}");
+    }
+    for failure in failures {
+        assert!(failure["reason"].as_str().unwrap().contains(why), "{host}: {failure}");
+    }
+}
+
+pub(super) fn a_disk_that_is_full_midway() {
+    let lab = Lab::bridge(2);
+    let source = too_much(&lab);
     run(&format!("mount -t tmpfs -o size=8m tmpfs {}", lab.folder(1).display()));
-    run(&format!("mount -t tmpfs -o nr_inodes=150 tmpfs {}", lab.folder(2).display()));
+    let daemons = daemons(&lab, 2);
+    let done = copy(&lab, &archive(&lab, &source));
+    assert_eq!(done.code, Some(3), "{done:#?}");
+    assert_eq!(done.text(1, "status"), "ok", "{done:#?}");
+    assert_eq!(judge::rsync(&source, &daemons[1].root.join("source")), "");
+    let there = daemons[0].root.join("source");
+    assert_told(&done, 0, (&source, &there), "No space left on device");
+    drop(daemons);
+    run(&format!("umount {}", lab.folder(1).display()));
+}
+
+/// No inodes at one, at another files that may not be so long; the last has everything.
+pub(super) fn hosts_that_cannot_take_it_all() {
+    let lab = Lab::bridge(3);
+    let source = too_much(&lab);
+    run(&format!("mount -t tmpfs -o nr_inodes=150 tmpfs {}", lab.folder(1).display()));
     let prlimit = find("prlimit").unwrap().display().to_string();
     let short = [&prlimit[..], "--fsize=250000"];
     let secret = lab.secret().display().to_string();
     let trust = ["--secret-file", &secret, ALLOW[0], ALLOW[1]];
-    let daemons = [&[][..], &[], &short, &[]];
-    let daemons: Vec<_> = (1..)
-        .zip(daemons)
-        .map(|(host, by)| Daemon::start_trusting(&lab, host, &lab.folder(host), by, &trust))
-        .collect();
+    let start =
+        |host, by: &[&str]| Daemon::start_trusting(&lab, host, &lab.folder(host), by, &trust);
+    let daemons = [start(1, &[]), start(2, &short), start(3, &[])];
     let done = copy(&lab, &archive(&lab, &source));
     assert_eq!(done.code, Some(3), "{done:#?}");
-    assert_eq!(judge::rsync(&source, &daemons[3].root.join("source")), "");
-    assert_eq!(done.text(3, "status"), "ok", "{done:#?}");
-    let whys = ["No space left on device", "No space left on device", "File too large"];
-    for (host, why) in whys.iter().enumerate() {
+    assert_eq!(done.text(2, "status"), "ok", "{done:#?}");
+    assert_eq!(judge::rsync(&source, &daemons[2].root.join("source")), "");
+    for (host, why) in [(0, "No space left on device"), (1, "File too large")] {
         let there = daemons[host].root.join("source");
-        assert_eq!(done.text(host, "status"), "failed", "{done:#?}");
-        assert_whole(&source, &there);
-        let failures = done.hosts[host]["failures"].as_array().unwrap();
-        assert_eq!(done.hosts[host]["failed_entries"], failures.len());
-        let is_told = |name: &String| failures.iter().any(|f| f["entry"] == format!("source/{name}"));
-        let (all, has) = (tree(&source), tree(&there));
-        assert!(!has.is_empty() && !failures.is_empty());
-        for name in &all {
-            assert!(has.contains(name) != is_told(name), "{host}: {name}: {done:#?}");
-        }
-        for failure in failures {
-            let reason = failure["reason"].as_str().unwrap();
-            assert!(reason.contains(why), "{host}: {failure}");
-        }
+        assert_told(&done, host, (&source, &there), why);
     }
     // Those that are short enough, and those alone.
-    assert_eq!(tree(&daemons[2].root.join("source")).len(), 200);
+    assert_eq!(tree(&daemons[1].root.join("source")).len(), 200);
     drop(daemons);
-    run(&format!("umount {} {}", lab.folder(1).display(), lab.folder(2).display()));
+    run(&format!("umount {}", lab.folder(1).display()));
+}
+
+/// One that takes seconds for a step of its own gets what the others were sent meanwhile.
+pub(super) fn one_that_is_slow() {
+    let lab = Lab::bridge(3);
+    let source = source(&lab);
+    for number in 0..20_000 {
+        fs::write(source.join(format!("{number:05}")), format!("{number}")).unwrap();
+    }
+    let strace = find("strace").unwrap().display().to_string();
+    let slow = [
+        &strace[..],
+        "-D",
+        "-f",
+        "-qq",
+        "--seccomp-bpf",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=mkdir,mkdirat",
+        "-e",
+        "inject=mkdir,mkdirat:delay_enter=3000000",
+    ];
+    let secret = lab.secret().display().to_string();
+    let trust = ["--secret-file", &secret, ALLOW[0], ALLOW[1]];
+    let start =
+        |host, by: &[&str]| Daemon::start_trusting(&lab, host, &lab.folder(host), by, &trust);
+    let daemons = [start(1, &slow), start(2, &[]), start(3, &[])];
+    copy(&lab, &archive(&lab, &source)).assert_ok();
+    for daemon in &daemons {
+        assert_eq!(judge::rsync(&source, &daemon.root.join("source")), "");
+    }
 }
 
 pub(super) fn a_file_that_is_too_long() {
@@ -246,11 +300,15 @@ pub(super) fn files_that_change_on_the_way() {
     let done = running.wait();
     assert_eq!(done.code, Some(3), "{done:#?}");
     for (host, daemon) in daemons.iter().enumerate() {
-        let why = "could not read";
+        let why = "changed while it was read";
         assert_failed(
             &done,
             host,
-            &[("source/2 grows", why), ("source/3 shrinks", why), ("source/4 small and grows", why)],
+            &[
+                ("source/2 grows", why),
+                ("source/3 shrinks", why),
+                ("source/4 small and grows", why),
+            ],
         );
         assert_whole(&source, &daemon.root.join("source"));
         assert_eq!(tree(&daemon.root.join("source")), ["1 first", "5 last"]);
