@@ -208,18 +208,18 @@ impl Dirs {
             // (RestrictSUIDSGID in systemd.exec(5)): so it has to come with the mode that stays.
             let failed = |errno| PlaceError::system("create the folder", shown, errno);
             unlinkat(at.fd(), name, AtFlags::REMOVEDIR).map_err(failed)?;
-            let mode = Mode::from_raw_mode(told.mode & 0o777 | 0o700);
-            mkdirat(at.fd(), name, mode).map_err(failed)?;
+            let stays = Mode::from_raw_mode(told.mode & 0o777 | 0o700);
+            mkdirat(at.fd(), name, stays).map_err(failed)?;
             (fd, stat) = open()?;
         }
-        let mode = stat.st_mode & 0o7777;
+        let before = stat.st_mode & 0o7777;
         let us = rustix::process::geteuid().as_raw();
-        if mode & WORK == WORK || us == 0 || us != stat.st_uid {
+        if before & WORK == WORK || us == 0 || us != stat.st_uid {
             return Ok((fd, stat, None));
         }
-        fchmod(&fd, Mode::from_raw_mode(mode | WORK))
+        fchmod(&fd, Mode::from_raw_mode(before | WORK))
             .map_err(|errno| PlaceError::system("write in", shown, errno))?;
-        Ok((fd, stat, Some(mode)))
+        Ok((fd, stat, Some(before)))
     }
 
     /// Goes back up; what is told of the directory waits for [`Self::finish`], for files may still come into it.

@@ -119,21 +119,20 @@ impl Partial {
             // A sweep, or the session that had it, was there between the two calls.
             return Err(Busy::Held((stat.st_dev, stat.st_ino)));
         }
-        let held = match ours(folder, &state)? {
-            Some(file) => read(&file, &key, len).map(|(held, at)| (file, held, at)),
+        let known = match ours(folder, &state)? {
+            Some(old) => read(&old, &key, len).map(|(held, at)| (old, held, at)),
             None => None,
         };
-        let (state_file, held, at) = match held {
-            Some(found) => found,
-            None => {
-                ftruncate(&file, 0).map_err(failed)?;
-                let _ = unlinkat(folder.fd(), &state, AtFlags::empty());
-                let made = File::from(create(folder, &state).map_err(failed)?);
-                let head = [&MAGIC[..], &key].concat();
-                made.write_all_at(&head, 0)
-                    .map_err(|e| PlaceError::system("write in", folder.shown(), e))?;
-                (made, BTreeMap::new(), head.len() as u64)
-            }
+        let (state_file, held, at) = if let Some(known) = known {
+            known
+        } else {
+            ftruncate(&file, 0).map_err(failed)?;
+            let _ = unlinkat(folder.fd(), &state, AtFlags::empty());
+            let made = File::from(create(folder, &state).map_err(failed)?);
+            let begin = [&MAGIC[..], &key].concat();
+            made.write_all_at(&begin, 0)
+                .map_err(|e| PlaceError::system("write in", folder.shown(), e))?;
+            (made, BTreeMap::new(), begin.len() as u64)
         };
         let blocks = held.len() as u64;
         let keep = held.keys().next_back().map(|last| blocks::range(*last, len).end);
@@ -181,12 +180,12 @@ fn record(key: &Key, index: u64, value: &Value) -> [u8; RECORD] {
 
 /// What a state says, and where it ends; `None` if it is of something else.
 fn read(state: &File, key: &Key, len: u64) -> Option<(BTreeMap<u64, Value>, u64)> {
-    let mut head = [0; MAGIC.len() + 32];
-    state.read_exact_at(&mut head, 0).ok()?;
-    if &head[..MAGIC.len()] != MAGIC || head[MAGIC.len()..] != key[..] {
+    let mut begin = [0; MAGIC.len() + 32];
+    state.read_exact_at(&mut begin, 0).ok()?;
+    if &begin[..MAGIC.len()] != MAGIC || begin[MAGIC.len()..] != key[..] {
         return None;
     }
-    let (mut held, mut at, mut bytes) = (BTreeMap::new(), head.len() as u64, [0; RECORD]);
+    let (mut held, mut at, mut bytes) = (BTreeMap::new(), begin.len() as u64, [0; RECORD]);
     while state.read_exact_at(&mut bytes, at).is_ok() {
         let index = u64::from_le_bytes(*bytes.first_chunk()?);
         let value: Value = bytes[8..40].try_into().ok()?;
@@ -208,7 +207,8 @@ fn ours(folder: &Folder, name: &OsStr) -> Result<Option<File>, PlaceError> {
         Ok(file) => {
             let stat = fstat(&file).map_err(failed)?;
             let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-            let alone = stat.st_nlink == 1 && stat.st_mode & 0o077 == 0;
+            let others = Mode::RWXG | Mode::RWXO;
+            let alone = stat.st_nlink == 1 && !Mode::from_raw_mode(stat.st_mode).intersects(others);
             if regular && alone && stat.st_uid == rustix::process::geteuid().as_raw() {
                 return Ok(Some(file.into()));
             }

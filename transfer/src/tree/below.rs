@@ -49,7 +49,7 @@ pub(crate) struct Slot {
     temporary: Temporary,
     /// Of one that a later session may go on with: which of its blocks are there.
     journal: Option<Journal>,
-    _held: Option<Hold>,
+    holding: Option<Hold>,
     name: Vec<u8>,
     way: Way,
     meta: Meta,
@@ -610,7 +610,7 @@ impl Ground for Below<'_> {
     fn begin(&mut self, dir: &Way, entry: &Entry) -> Result<(Slot, Held), Why> {
         let Kind::File { len, data } = &entry.kind else { return Err("it is no file".to_owned()) };
         let folder = self.folder(dir)?;
-        let (temporary, journal, hold, held) = if self.resume && blocks::count(*len) > 1 {
+        let (temporary, journal, holding, left) = if self.resume && blocks::count(*len) > 1 {
             let (Partial { temporary, journal, held }, hold) = self.partial(&folder, dir, entry)?;
             (temporary, Some(journal), Some(hold), held)
         } else {
@@ -619,7 +619,7 @@ impl Ground for Below<'_> {
         let unset = room::reserve(temporary.file().as_fd(), *len, data.as_deref(), folder.shown());
         self.refused(unset.map_err(said)?);
         let (name, way, meta) = (self.name(entry).to_vec(), dir.clone(), entry.meta);
-        Ok((Slot { temporary, journal, _held: hold, name, way, meta, len: *len }, held))
+        Ok((Slot { temporary, journal, holding, name, way, meta, len: *len }, left))
     }
 
     fn read(&mut self, slot: &mut Slot, bytes: &mut [u8], at: u64) -> Result<(), Why> {
@@ -637,7 +637,9 @@ impl Ground for Below<'_> {
     fn discard(&mut self, slot: Slot) {
         let Slot { mut temporary, journal, .. } = slot;
         temporary.discard();
-        journal.into_iter().for_each(|mut journal| journal.end());
+        if let Some(mut journal) = journal {
+            journal.end();
+        }
     }
 
     fn unnamed(&self) -> io::Result<File> {
@@ -654,7 +656,7 @@ impl Ground for Below<'_> {
     }
 
     fn keep(&mut self, slot: Slot) -> Result<(), Why> {
-        let Slot { temporary, mut journal, _held, name, way, meta, len } = slot;
+        let Slot { temporary, mut journal, holding: _holding, name, way, meta, len } = slot;
         let lost =
             |error| format!("cannot give {} its length: {error}", temporary.folder().shown());
         room::lengthen(temporary.file(), len).map_err(lost)?;
