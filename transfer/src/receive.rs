@@ -7,7 +7,6 @@ use crate::holders::Holder;
 use crate::limits::Limits;
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, Offer, Report, ToReceiver, ToSender, encode};
-use crate::send::of_content;
 use crate::sink::{Sink, SinkError};
 use crate::tree::below::Below;
 use crate::tree::sink::TreeSink;
@@ -106,10 +105,7 @@ fn receive_over<R: Incoming>(receiver: &R, below: (&Root, &Limits)) -> Result<Re
     match taken {
         Ok(taken) => {
             let confirmed = receiver.close(Ok(()));
-            let arrived = match taken.digest {
-                Some(_) => of_content(receiver.arrived(), taken.report.bytes),
-                None => receiver.arrived(),
-            };
+            let arrived = receiver.arrived();
             Ok(Received { arrived, confirmed, ..taken })
         }
         Err(error) => {

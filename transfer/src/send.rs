@@ -8,7 +8,6 @@ mod ear;
 mod outcome;
 
 pub use ear::Said;
-pub(crate) use outcome::of_content;
 pub use outcome::{Delivered, FailedEntry, Outcome, in_own_words};
 
 use crate::blocks::BLOCK;

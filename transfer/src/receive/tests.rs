@@ -263,7 +263,7 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
         let fake = Fake::of(honest(&data), len + packed);
         let received = receive_into(&fake, dir.path()).unwrap();
         assert_eq!((received.digest, received.report.arrived), (Some(blake3::hash(&data)), 1));
-        assert_eq!((received.arrived.total(), &received.path), (len, &dir.path().join("out")));
+        assert_eq!((received.arrived.multicast, &received.path), (5, &dir.path().join("out")));
         assert_eq!((received.failure, received.report.bytes), (None, len));
         assert!(fs::read(received.path).unwrap() == data);
         let answers = [ToSender::Ready, ToSender::Report(received.report)];

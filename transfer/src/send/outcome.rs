@@ -85,7 +85,7 @@ pub fn in_own_words(reason: &Reason) -> String {
 }
 
 /// How the bytes of a single file arrived, `bytes` of them: the list's few are left out, where most have come.
-pub(crate) fn of_content(arrived: Arrived, bytes: u64) -> Arrived {
+fn of_content(arrived: Arrived, bytes: u64) -> Arrived {
     let Some(list) = arrived.total().checked_sub(bytes) else {
         return arrived; // it had a part of them before
     };
@@ -115,8 +115,8 @@ pub(super) fn of<'a>(
     let unlisted: Vec<_> =
         source.unlisted().into_iter().map(|(path, why)| FailedEntry { path, why }).collect();
     let deliver = |(mut report, said, one): (MemberReport, &Said, bool)| {
-        if let Some(whole) = said.report.filter(|report| one && report.arrived == 1) {
-            report.arrived = of_content(report.arrived, whole.bytes);
+        if one && said.report.is_some_and(|report| report.arrived == 1) {
+            report.arrived = of_content(report.arrived, source.progress().len);
         }
         let failures = said.failed.iter().map(|(entry, why)| named(&names, *entry, why));
         let failures = failures.chain(unlisted.iter().cloned()).collect();

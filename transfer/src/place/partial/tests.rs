@@ -50,7 +50,7 @@ fn what_was_noted_is_there_again_and_nothing_else() {
     let state = dir.path().join(&names[1]);
     let mut bytes = fs::read(&state).unwrap();
     let whole = bytes.len();
-    bytes.extend_from_slice(&bytes[whole - RECORD..whole - 1].to_vec());
+    bytes.extend_from_within(whole - RECORD..whole - 1);
     fs::write(&state, &bytes).unwrap();
     let again = open(&folder, 1);
     assert_eq!(again.held, BTreeMap::from([(1, [1; 32]), (3, [3; 32])]));
@@ -85,10 +85,8 @@ fn what_somebody_else_put_there_is_not_written_to() {
     for link in [false, true] {
         fs::write(&victim, b"precious").unwrap();
         for name in [&partial, &state] {
-            match link {
-                true => symlink(&victim, name).unwrap(),
-                false => fs::hard_link(&victim, name).unwrap(),
-            }
+            let put = if link { symlink(&victim, name) } else { fs::hard_link(&victim, name) };
+            put.unwrap();
         }
         let Partial { mut temporary, mut journal, held } = open(&folder, 1);
         assert!(held.is_empty());
