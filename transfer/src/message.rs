@@ -15,6 +15,10 @@ pub const MAX_FRAME: usize = 64 << 10;
 /// Most values in one [`ToReceiver::Values`]; 1024 × (32 + 10) bytes are two thirds of [`MAX_FRAME`].
 pub const MAX_VALUES: usize = 1024;
 
+/// Why an entry is not in place at a receiver of which the sender could not read the bytes: the sender knows more, and
+/// tells that instead.
+pub const UNREAD: &str = "the sender could not read it";
+
 /// Bytes of the length field.
 const PREFIX: usize = 4;
 
