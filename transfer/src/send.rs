@@ -106,7 +106,11 @@ fn wait<S: Outgoing + Sync>(session: &S, ears: &mut [Ear<S::Stream>]) -> Vec<Mem
 
 /// A turn for each; whether any has more to say.
 fn hear<W: PrivateStream>(ears: &mut [Ear<W>]) -> bool {
-    ears.iter_mut().fold(false, |more, ear| ear.listen() || more)
+    let mut more = false;
+    for ear in ears {
+        more |= ear.listen();
+    }
+    more
 }
 
 /// The thread that lists: should it end before it has said how, nobody waits for what it would have listed.

@@ -255,11 +255,11 @@ impl TreeSource {
     }
 
     fn read_data(&self, number: u64, block: u64) -> Result<Arc<[u8]>, SourceError> {
-        let shelf = self.lock().shelf(number)?;
-        if let Some((index, file)) = shelf.own(block) {
+        let listed = self.lock().shelf(number)?;
+        if let Some((index, file)) = listed.own(block) {
             return Ok(self.read_own(block, index, file));
         }
-        let pack = shelf.pack(block).ok_or_else(|| {
+        let pack = listed.pack(block).ok_or_else(|| {
             SourceError::Aside(format!("block {block} holds nothing of what was listed"))
         })?;
         let before = self.lock().rows_of(block)?;

@@ -79,7 +79,7 @@ fn a_file_that_is_replaced_between_two_looks_is_not_sent_as_a_mixture() {
     assert_eq!(source.digest(0), None);
     // The others are what they were.
     assert_eq!(source.read(4).unwrap()[..3], *b"111");
-    assert_eq!(source.digest(1), Some(blake3::hash(&[b'1'; 2 * BLOCK as usize])));
+    assert_eq!(source.digest(1), Some(blake3::hash(&vec![b'1'; 2 * BLOCK as usize])));
 }
 
 #[test]
