@@ -519,12 +519,12 @@ fn all_that_is_said_is_heard_to_its_end() {
     let case = case(BLOCK);
     let session = Fake::whole(BLOCK, 1);
     session.pipes[0].change(|p| {
-        for entry in 0..20_000 {
+        for entry in 0..90_000 {
             p.to_read.extend(frame(&ToSender::Failed { entry, why: "no room".to_owned() }));
         }
-        p.to_read.extend(frame(&ToSender::Report(Report { failed: 20_000, ..Report::default() })));
+        p.to_read.extend(frame(&ToSender::Report(Report { failed: 90_000, ..Report::default() })));
     });
     let outcome = send_over(&session, &case.source, &offers(), &|_| ());
     let member = &outcome.members[0];
-    assert_eq!((member.failed_entries(), member.failures().count()), (20_000, 20_000));
+    assert_eq!((member.failed_entries(), member.failures().count()), (90_000, 90_000));
 }
