@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap::builder::FalseyValueParser as Falsey;
-use transfer::message::{Keep, Sync};
+use transfer::message::{Check, Keep, Sync};
 use transfer::tree::scan;
 
 /// The options.
@@ -42,6 +42,12 @@ pub(crate) struct Kept {
     /// Send files again that have the same length and modification time there.
     #[arg(short = 'I', long, value_parser = Falsey::new())]
     pub(crate) ignore_times: bool,
+    /// Leave files that are newer there as they are.
+    #[arg(short, long, conflicts_with = "ignore_times", value_parser = Falsey::new())]
+    pub(crate) update: bool,
+    /// Begin each file anew, also where an earlier copy was broken off, and leave nothing of it if this one is.
+    #[arg(long, value_parser = Falsey::new())]
+    pub(crate) no_resume: bool,
     /// What is made durable before it is told to be there: each file before it gets its name (default of a single
     /// file), the tree as a whole (default of folders and of several), or nothing.
     #[arg(long, value_enum)]
@@ -67,6 +73,15 @@ impl From<Durable> for Sync {
 }
 
 impl Kept {
+    /// When a file that stands there already is taken for the source's.
+    pub(crate) fn check(&self) -> Check {
+        match self {
+            Self { ignore_times: true, .. } => Check::None,
+            Self { update: true, .. } => Check::Update,
+            _ => Check::Quick,
+        }
+    }
+
     /// What is to be kept.
     pub(crate) fn keep(&self) -> Keep {
         let all = self.archive;

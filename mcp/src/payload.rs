@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tcpxm::api::Sender;
 use tcpxm::stats::Sent;
-use transfer::message::{Check, Offer, Sync};
+use transfer::message::{Offer, Sync};
 use transfer::send::{Delivered, Outcome};
 use transfer::source::{Progress, Source};
 use transfer::tree::source::{Counts, Omitted, TreeSource};
@@ -64,8 +64,9 @@ impl Payload {
             to: Vec::new(),
             one,
             keep: kept.keep(),
-            check: if kept.ignore_times { Check::None } else { Check::Quick },
+            check: kept.check(),
             sync: kept.sync.map_or(durable, Into::into),
+            resume: !kept.no_resume,
         };
         Ok(Self { source, offer, quiet: options.common.quiet })
     }

@@ -8,6 +8,7 @@
 
 pub mod blocks;
 pub mod destination;
+pub mod holders;
 pub mod limits;
 mod link;
 pub mod message;

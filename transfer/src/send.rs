@@ -1,5 +1,6 @@
 //! Sends what a source holds to all members of a session.
 
+mod asked;
 pub mod board;
 mod courier;
 mod couriers;
@@ -14,6 +15,7 @@ use crate::blocks::BLOCK;
 use crate::link::{Call, Outgoing, PrivateStream};
 use crate::message::{Offer, ToReceiver};
 use crate::source::{Grows, Progress, Source, SourceError};
+use asked::Asked;
 use core::ops::Range;
 use couriers::Couriers;
 use ear::Ear;
@@ -184,9 +186,10 @@ fn pump<S: Outgoing>(
     (offers, progress): (&[Offer], &dyn Fn(Progress)),
 ) -> Result<(), SourceError> {
     couriers.advance();
-    let (mut flushed, mut more) = (Instant::now(), false);
+    let (mut flushed, mut more, mut asked) = (Instant::now(), false, Asked::default());
     loop {
-        match session.next_call_within(if more { Duration::ZERO } else { TICK }) {
+        let is_idle = asked.is_empty() && !more;
+        match session.next_call_within(if is_idle { TICK } else { Duration::ZERO }) {
             Ok(Some(Call::Need(need))) => {
                 session.supply(need.start, read(source, &need)?);
             }
@@ -207,6 +210,12 @@ fn pump<S: Outgoing>(
         progress(source.progress());
         couriers.advance();
         more = hear(ears);
+        for ear in &mut *ears {
+            asked.add(ear.asked().into_iter(), source.progress().span / BLOCK);
+        }
+        if let Some(block) = asked.next() {
+            source.post_value(block)?;
+        }
     }
 }
 

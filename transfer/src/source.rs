@@ -83,6 +83,9 @@ pub trait Source: Sync {
     /// The bytes of a block that was listed, [`crate::blocks::BLOCK`] of them. Its value is posted.
     fn read(&self, block: u64) -> Result<Arc<[u8]>, SourceError>;
 
+    /// Posts the value of a block of data, which is read if that was not done before.
+    fn post_value(&self, block: u64) -> Result<(), SourceError>;
+
     /// What all members are told.
     fn board(&self) -> &Board;
 

@@ -146,6 +146,18 @@ impl Incoming for Fake {
         Arrived { multicast: 5, ..Arrived::default() }
     }
 
+    fn sender(&self) -> [u8; 32] {
+        [7; 32]
+    }
+
+    fn peer(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], 1).into()
+    }
+
+    fn pulse(&self) -> Box<dyn crate::holders::Lives> {
+        Box::new(Gone)
+    }
+
     fn set_waker(&self, _: Option<std::task::Waker>) {}
 
     fn have(&self, _: &[Range<u64>]) -> Result<(), tcpxm::error::DeclareError> {
@@ -161,6 +173,17 @@ impl Incoming for Fake {
         *self.verdict.lock().unwrap() = Some(verdict);
         Ok(())
     }
+}
+
+/// A session that is over.
+struct Gone;
+
+impl crate::holders::Lives for Gone {
+    fn silence(&self) -> Option<Duration> {
+        None
+    }
+
+    fn end(&self, _: &str) {}
 }
 
 fn offer() -> ToReceiver {

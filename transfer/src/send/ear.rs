@@ -2,6 +2,7 @@
 
 use crate::link::PrivateStream;
 use crate::message::{Decoder, Report, ToSender};
+use core::ops::Range;
 use std::io;
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn take(&mut self, word: ToSender) {
+    fn take(&mut self, word: ToSender, asked: &mut Vec<Range<u64>>) {
         match word {
             ToSender::Ready => self.ready = true,
             ToSender::Refuse(why) => self.refused = Some(cut(&why).to_owned()),
@@ -46,6 +47,7 @@ impl Said {
                     self.notes.push(cut(&note).to_owned());
                 }
             }
+            ToSender::Ask { first, count } => asked.push(first..first.saturating_add(count)),
             ToSender::Report(report) => self.report = Some(report),
         }
     }
@@ -78,7 +80,7 @@ fn cut(text: &str) -> &str {
 #[cfg(test)]
 pub(super) fn heard(words: impl Iterator<Item = ToSender>) -> Said {
     let mut said = Said::default();
-    words.for_each(|word| said.take(word));
+    words.for_each(|word| said.take(word, &mut Vec::new()));
     said
 }
 
@@ -88,16 +90,28 @@ pub(super) struct Ear<W> {
     decoder: Decoder,
     deaf: bool,
     said: Said,
+    asked: Vec<Range<u64>>,
 }
 
 impl<W: PrivateStream> Ear<W> {
     pub(super) fn new(stream: W) -> Self {
-        Self { stream, decoder: Decoder::default(), deaf: false, said: Said::default() }
+        Self {
+            stream,
+            decoder: Decoder::default(),
+            deaf: false,
+            said: Said::default(),
+            asked: Vec::new(),
+        }
     }
 
     /// What it has said.
     pub(super) fn into_said(self) -> Said {
         self.said
+    }
+
+    /// Blocks of which it has asked for the values since this was called before.
+    pub(super) fn asked(&mut self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.asked)
     }
 
     /// Reads what is there, [`TURN`] bytes at most; whether there may be more.
@@ -124,7 +138,7 @@ impl<W: PrivateStream> Ear<W> {
         loop {
             match self.decoder.take() {
                 Ok(None) => return,
-                Ok(Some(word)) => self.said.take(word),
+                Ok(Some(word)) => self.said.take(word, &mut self.asked),
                 Err(error) => {
                     self.said.refused.get_or_insert(error.to_string());
                     self.deaf = true;
@@ -190,7 +204,7 @@ mod tests {
         let long = |n: u64| format!("{n:05}{}", "\u{e4}".repeat(2000));
         let count = 3 * (REASONS / REASON) as u64;
         for entry in 0..count {
-            said.take(ToSender::Failed { entry, why: long(entry) });
+            said.take(ToSender::Failed { entry, why: long(entry) }, &mut Vec::new());
         }
         assert_eq!(said.failed[7].1.len(), REASON - 1);
         let bytes: usize = said.failed.iter().map(|(_, why)| why.len()).sum();
@@ -199,7 +213,7 @@ mod tests {
         // One that is said again takes nothing more, until there are too many.
         let mut said = Said::default();
         for entry in 0..2 * KEPT as u64 {
-            said.take(ToSender::Failed { entry, why: long(0) });
+            said.take(ToSender::Failed { entry, why: long(0) }, &mut Vec::new());
         }
         assert_eq!((said.failed.len(), said.reasons), (KEPT, REASON - 1));
         assert_eq!(said.failures, 2 * KEPT as u64);

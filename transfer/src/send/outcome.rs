@@ -1,7 +1,7 @@
 //! What became of a copy, host by host and entry by entry.
 
 use super::ear::Said;
-use crate::message::{Report, UNREAD};
+use crate::message::{Report, UNREAD_THERE};
 use crate::shown::shown;
 use crate::source::{Named, Source, SourceError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,7 +111,9 @@ pub fn in_own_words(reason: &Reason) -> String {
 
 /// How the bytes of a single file arrived, `bytes` of them: the list's few are left out, where most have come.
 pub(crate) fn of_content(arrived: Arrived, bytes: u64) -> Arrived {
-    let list = arrived.total().saturating_sub(bytes);
+    let Some(list) = arrived.total().checked_sub(bytes) else {
+        return arrived; // it had a part of them before
+    };
     let Arrived { multicast, unicast, .. } = arrived;
     if multicast >= unicast {
         let multicast = multicast.saturating_sub(list);
@@ -155,7 +157,7 @@ fn named(names: &BTreeMap<u64, Named>, entry: u64, why: Arc<str>) -> FailedEntry
     let Some(Named { path, unread }) = names.get(&entry) else {
         return FailedEntry { path: format!("entry {entry}").into_bytes().into(), why };
     };
-    let own = unread.as_ref().filter(|_| *why == *UNREAD).map(Arc::clone);
+    let own = unread.as_ref().filter(|_| *why == *UNREAD_THERE).map(Arc::clone);
     FailedEntry { path: Arc::clone(path), why: own.unwrap_or(why) }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::blocks;
 use crate::link::PrivateStream;
-use crate::message::{Decoder, Report, ToSender, UNREAD, encode};
+use crate::message::{Decoder, Report, ToSender, UNREAD_THERE, encode};
 use crate::source::Named;
 use crate::tree::layout::SMALL;
 use crate::tree::scan;
@@ -391,7 +391,7 @@ fn a_file_that_changes_is_named_and_none_of_it_is_taken_for_what_it_was() {
                 change(&path);
             }
         });
-        let said = ToSender::Failed { entry: 0, why: UNREAD.to_owned() };
+        let said = ToSender::Failed { entry: 0, why: UNREAD_THERE.to_owned() };
         session.pipes[0].change(|p| {
             p.to_read.extend(frame(&said));
             p.to_read.extend(frame(&ToSender::Report(Report { failed: 1, ..Report::default() })));
@@ -477,6 +477,10 @@ impl Source for Panics {
 
     fn read(&self, block: u64) -> Result<Arc<[u8]>, SourceError> {
         self.0.read(block)
+    }
+
+    fn post_value(&self, block: u64) -> Result<(), SourceError> {
+        self.0.post_value(block)
     }
 
     fn board(&self) -> &board::Board {

@@ -352,6 +352,11 @@ impl Source for TreeSource {
         }
     }
 
+    fn post_value(&self, block: u64) -> Result<(), SourceError> {
+        let is_data = matches!(self.lock().outline.find(block), Some(Holds::Data(_)));
+        if is_data && !self.board.has(block) { self.read(block).map(drop) } else { Ok(()) }
+    }
+
     fn board(&self) -> &Board {
         &self.board
     }

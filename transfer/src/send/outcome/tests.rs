@@ -24,6 +24,10 @@ impl Source for Names {
         Ok(Arc::default())
     }
 
+    fn post_value(&self, _: u64) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     fn board(&self) -> &Board {
         &self.board
     }
@@ -93,10 +97,10 @@ fn who_says_that_entries_failed_and_names_none_has_failed() {
 
 #[test]
 fn the_senders_reason_stands_only_where_the_receiver_has_none_of_its_own() {
-    let words = [(0, UNREAD), (1, UNREAD), (2, "no room")];
+    let words = [(0, UNREAD_THERE), (1, UNREAD_THERE), (2, "no room")];
     let members = delivered(&Names::default(), vec![said(3, &words)]);
     let why: Vec<_> = members[0].failures().map(|failed| &*failed.why).collect();
-    assert_eq!(why, ["cannot be read: why", UNREAD, "no room"]);
+    assert_eq!(why, ["cannot be read: why", UNREAD_THERE, "no room"]);
 }
 
 #[test]
