@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::builder::FalseyValueParser as Falsey;
 use transfer::message::{Check, Keep, Sync};
+use transfer::tree::scan;
 
 /// The options.
 #[derive(Debug, Args)]
@@ -91,5 +92,38 @@ impl Kept {
             group: all || self.group_owner,
             numeric_ids: self.numeric_ids,
         }
+    }
+
+    /// What is looked for at the source: names of owners only where they are kept.
+    pub(crate) fn looked_for(&self) -> scan::Options {
+        let (all, keep) = (self.archive, self.keep());
+        scan::Options {
+            links: all || self.links,
+            hard_links: all || self.hard_links,
+            atimes: false,
+            owners: (keep.owner || keep.group) && !keep.numeric_ids,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        kept: Kept,
+    }
+
+    #[test]
+    fn names_of_owners_are_looked_for_only_where_they_are_kept() {
+        let asks = |line: &str| {
+            let words = std::iter::once("mcp").chain(line.split_whitespace());
+            Line::try_parse_from(words).unwrap().kept.looked_for().owners
+        };
+        assert!(["-a", "-o", "-g", "-og"].into_iter().all(asks));
+        assert!(!["", "-rlptHS", "-a --numeric-ids"].into_iter().any(asks));
     }
 }

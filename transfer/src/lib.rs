@@ -16,6 +16,7 @@ pub mod place;
 pub mod receive;
 pub mod send;
 pub mod session;
+pub mod shown;
 pub mod sink;
 pub mod source;
 pub mod sweep;

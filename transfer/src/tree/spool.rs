@@ -28,6 +28,13 @@ impl Spool {
         Ok(Self { file: unnamed(folder)?, len: 0 })
     }
 
+    /// One that has no room (full(4)).
+    #[cfg(test)]
+    pub(crate) fn full() -> Self {
+        let file = File::options().read(true).write(true).open("/dev/full").unwrap();
+        Self { file, len: 0 }
+    }
+
     /// Bytes that were appended.
     pub fn len(&self) -> u64 {
         self.len

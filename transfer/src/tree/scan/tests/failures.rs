@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::message::Offer;
 use crate::tree::below::Below;
 use crate::tree::below::tests::holder;
+use crate::tree::layout::MAX_LEN;
 use rustix::fs::{OFlags, mkdirat, openat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
