@@ -104,6 +104,9 @@ pub(crate) struct Copy {
     /// Send only to hosts whose keys are known.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) strict: bool,
+    /// Say as well what was listed, read and sent, and how much of it; with --json as `stats` of the summary.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) stats: bool,
     #[command(flatten, next_help_heading = "What is kept")]
     pub(crate) kept: Kept,
     #[command(flatten)]

@@ -9,6 +9,7 @@ use crate::reach::Reach;
 use crate::resolve::resolve;
 use crate::retry;
 use crate::say::say;
+use crate::stats::Stats;
 use crate::table::{self, HostRow, Summary};
 use crate::trust::Ground;
 use anyhow::{Context, Result};
@@ -58,7 +59,7 @@ pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> 
         (outcome, Some(reach))
     };
     let rows = rows(&plan, &seats, &outcome, reach.as_ref(), (common, &ground));
-    let shown = show(&rows, outcome, begin.elapsed(), common, &watch);
+    let shown = show(&rows, outcome, begin.elapsed(), options, &watch);
     retry::end(options, &rows, shown)
 }
 
@@ -274,6 +275,7 @@ fn rows(
                 Some(report) => row.with_entries(report, member),
                 None => row,
             }
+            .untold(!matches!(member.report.outcome, Some(Err(_))))
         }
     };
     plan.targets.iter().zip(&seats.of).map(row).collect()
@@ -284,13 +286,25 @@ fn show(
     rows: &[HostRow],
     outcome: Copied,
     took: Duration,
-    common: &Common,
+    options: &args::Copy,
     watch: &Watch,
 ) -> Result<Exit> {
+    let common = &options.common;
     let seconds = took.as_secs_f64();
     let interrupted = watch.is_ended() && rows.iter().any(|row| row.reason.is_some());
     let failure = outcome.failure.filter(|_| !interrupted);
-    let summary = Summary::new(rows, outcome.len, seconds, outcome.sent).because(failure);
+    let summary = Summary::new(rows, outcome.come.len, seconds, outcome.sent);
+    let stats = Stats::new(outcome.counts, outcome.come, outcome.sent, summary.ok);
+    let summary = Summary {
+        one: outcome.one,
+        omitted_symlinks: outcome.omitted.symlinks,
+        omitted_specials: outcome.omitted.specials,
+        stats: options.stats.then_some(stats),
+        ..summary.because(failure)
+    };
+    if common.quiet {
+        table::failures(rows).for_each(say);
+    }
     table::show(&mut io::stdout().lock(), rows, &summary, common)
         .or_else(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Ok(()), // who closed it has seen enough
@@ -305,8 +319,7 @@ fn show(
         say(plain(why));
         return Ok(Exit::Failed);
     }
-    let placed = rows.iter().any(HostRow::has_something);
-    Ok(Exit::of_entries(summary.ok, summary.hosts, placed))
+    Ok(summary.exit)
 }
 
 #[cfg(test)]

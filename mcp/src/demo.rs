@@ -84,7 +84,7 @@ fn copy_and_show(
     let summary = Summary::new(&rows, source.progress().len, seconds, sent);
     let shown = table::show(&mut io::stdout().lock(), &rows, &summary, &options.common);
     shown.context("cannot write the result")?;
-    Ok(Exit::of(summary.ok, summary.hosts))
+    Ok(summary.exit)
 }
 
 /// All datagrams of the demo: here the receivers' are known as well.

@@ -2,7 +2,8 @@
 
 use clap::Args;
 use clap::builder::FalseyValueParser as Falsey;
-use transfer::message::{Keep, Sync};
+use transfer::message::{Check, Keep, Sync};
+use transfer::tree::scan;
 
 /// The options.
 #[derive(Debug, Args)]
@@ -41,6 +42,12 @@ pub(crate) struct Kept {
     /// Send files again that have the same length and modification time there.
     #[arg(short = 'I', long, value_parser = Falsey::new())]
     pub(crate) ignore_times: bool,
+    /// Leave files that are newer there as they are.
+    #[arg(short, long, conflicts_with = "ignore_times", value_parser = Falsey::new())]
+    pub(crate) update: bool,
+    /// Begin each file anew, also where an earlier copy was broken off, and leave nothing of it if this one is.
+    #[arg(long, value_parser = Falsey::new())]
+    pub(crate) no_resume: bool,
     /// What is made durable before it is told to be there: each file before it gets its name (default of a single
     /// file), the tree as a whole (default of folders and of several), or nothing.
     #[arg(long, value_enum)]
@@ -66,6 +73,15 @@ impl From<Durable> for Sync {
 }
 
 impl Kept {
+    /// When a file that stands there already is taken for the source's.
+    pub(crate) fn check(&self) -> Check {
+        match self {
+            Self { ignore_times: true, .. } => Check::None,
+            Self { update: true, .. } => Check::Update,
+            _ => Check::Quick,
+        }
+    }
+
     /// What is to be kept.
     pub(crate) fn keep(&self) -> Keep {
         let all = self.archive;
@@ -76,5 +92,38 @@ impl Kept {
             group: all || self.group_owner,
             numeric_ids: self.numeric_ids,
         }
+    }
+
+    /// What is looked for at the source: names of owners only where they are kept.
+    pub(crate) fn looked_for(&self) -> scan::Options {
+        let (all, keep) = (self.archive, self.keep());
+        scan::Options {
+            links: all || self.links,
+            hard_links: all || self.hard_links,
+            atimes: false,
+            owners: (keep.owner || keep.group) && !keep.numeric_ids,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        kept: Kept,
+    }
+
+    #[test]
+    fn names_of_owners_are_looked_for_only_where_they_are_kept() {
+        let asks = |line: &str| {
+            let words = std::iter::once("mcp").chain(line.split_whitespace());
+            Line::try_parse_from(words).unwrap().kept.looked_for().owners
+        };
+        assert!(["-a", "-o", "-g", "-og"].into_iter().all(asks));
+        assert!(!["", "-rlptHS", "-a --numeric-ids"].into_iter().any(asks));
     }
 }

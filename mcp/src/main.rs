@@ -25,6 +25,7 @@ mod retry;
 mod say;
 mod slips;
 mod start;
+mod stats;
 mod table;
 mod trust;
 

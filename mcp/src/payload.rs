@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tcpxm::api::Sender;
 use tcpxm::stats::Sent;
-use transfer::message::{Check, Offer, Sync};
+use transfer::message::{Offer, Sync};
 use transfer::send::{Delivered, Outcome};
 use transfer::source::{Progress, Source};
-use transfer::tree::scan;
-use transfer::tree::source::{Omitted, TreeSource};
+use transfer::tree::source::{Counts, Omitted, TreeSource};
 
 /// What is copied.
 pub(crate) struct Payload {
     source: TreeSource,
     offer: Offer,
+    quiet: bool,
 }
 
 /// What became of a copy.
@@ -27,15 +27,27 @@ pub(crate) struct Copied {
     /// The digest of a file, or of a tree of which all was read.
     pub(crate) digest: Option<String>,
     pub(crate) failure: Option<String>,
-    /// Length of what was copied, in bytes.
-    pub(crate) len: u64,
+    /// How far the source has come.
+    pub(crate) come: Progress,
+    pub(crate) counts: Counts,
+    pub(crate) omitted: Omitted,
+    /// It is a single file.
+    pub(crate) one: bool,
 }
 
 impl Copied {
     /// Nothing was sent.
     pub(crate) fn nothing() -> Self {
-        let (members, sent) = (Vec::new(), Sent::default());
-        Self { members, sent, digest: None, failure: None, len: 0 }
+        Self {
+            members: Vec::new(),
+            sent: Sent::default(),
+            digest: None,
+            failure: None,
+            come: Progress::default(),
+            counts: Counts::default(),
+            omitted: Omitted::default(),
+            one: true,
+        }
     }
 }
 
@@ -44,10 +56,7 @@ impl Payload {
     pub(crate) fn open(sources: &[PathBuf], options: &args::Copy) -> Result<Self> {
         let kept = &options.kept;
         let paths: Vec<&Path> = sources.iter().map(PathBuf::as_path).collect();
-        let links = kept.links || kept.archive;
-        let hard_links = kept.hard_links || kept.archive;
-        let looked_for = scan::Options { links, hard_links, atimes: false };
-        let source = TreeSource::open(&paths, looked_for, &std::env::temp_dir())?;
+        let source = TreeSource::open(&paths, kept.looked_for(), &std::env::temp_dir())?;
         let one = source.single_file();
         // A single file is durable before it has its name. For a tree that costs a wait for the disk a file.
         let durable = if one.is_some() { Sync::File } else { Sync::Tree };
@@ -55,10 +64,11 @@ impl Payload {
             to: Vec::new(),
             one,
             keep: kept.keep(),
-            check: if kept.ignore_times { Check::None } else { Check::Quick },
+            check: kept.check(),
             sync: kept.sync.map_or(durable, Into::into),
+            resume: !kept.no_resume,
         };
-        Ok(Self { source, offer })
+        Ok(Self { source, offer, quiet: options.common.quiet })
     }
 
     /// Sends it; `to` is where each host puts it. `progress` is told how far it has come.
@@ -71,27 +81,53 @@ impl Payload {
         let offer = |to: &Vec<u8>| Offer { to: to.clone(), ..self.offer.clone() };
         let offers: Vec<Offer> = to.iter().map(offer).collect();
         let outcome = transfer::send(sender, &self.source, &offers, progress);
-        tell_omitted(self.source.omitted());
-        tell_notes(&outcome.members);
-        let Outcome { members, sent, failure } = outcome;
+        let Outcome { members, sent, failure, nameless } = outcome;
+        let omitted = self.source.omitted();
+        if !self.quiet {
+            omissions(omitted).iter().for_each(say);
+        }
+        tell_notes(&members);
+        if let Some(why) = nameless {
+            let why = format!("{:#}", anyhow::Error::from(why));
+            say(format_args!(
+                "entries that failed are told by their numbers alone: {}",
+                plain(&why)
+            ));
+        }
         let digest = self.source.tree_digest();
         Copied {
             members,
             sent,
             digest: digest.map(|digest| digest.to_hex().to_string()),
             failure: failure.map(|failure| format!("{:#}", anyhow::Error::from(failure))),
-            len: self.source.progress().len,
+            come: self.source.progress(),
+            counts: self.source.counts(),
+            omitted,
+            one: self.offer.one.is_some(),
         }
     }
 }
 
-fn tell_omitted(Omitted { specials, symlinks }: Omitted) {
+/// A number of things, by their name for one and for several.
+fn number(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// What was left out on purpose.
+fn omissions(Omitted { specials, symlinks }: Omitted) -> Vec<String> {
+    let are = |count| if count == 1 { "is" } else { "are" };
+    let mut all = Vec::new();
     if symlinks > 0 {
-        say(format_args!("{symlinks} symbolic links are left out: -l or -a copies them"));
+        let (count, are) = (number(symlinks, "symbolic link", "symbolic links"), are(symlinks));
+        let them = if symlinks == 1 { "it" } else { "them" };
+        all.push(format!("{count} {are} left out: -l or -a copies {them}"));
     }
     if specials > 0 {
-        say(format_args!("{specials} sockets, pipes or devices are left out"));
+        let one = "socket, pipe or device";
+        let count = number(specials, one, "sockets, pipes or devices");
+        all.push(format!("{count} {} left out", are(specials)));
     }
+    all
 }
 
 /// What hosts left out on purpose, each once.
@@ -101,6 +137,32 @@ fn tell_notes(members: &[Delivered]) {
         *notes.entry(note).or_default() += 1;
     }
     for (note, hosts) in notes {
-        say(format_args!("{} (said by {hosts} hosts)", plain(note)));
+        say(format_args!("{} (said by {})", plain(note), number(hosts, "host", "hosts")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_one_thing() {
+        let of = |specials, symlinks| omissions(Omitted { specials, symlinks });
+        assert_eq!(
+            of(1, 1),
+            [
+                "1 symbolic link is left out: -l or -a copies it",
+                "1 socket, pipe or device is left out"
+            ]
+        );
+        assert_eq!(
+            of(2, 3),
+            [
+                "3 symbolic links are left out: -l or -a copies them",
+                "2 sockets, pipes or devices are left out"
+            ]
+        );
+        assert!(of(0, 0).is_empty());
+        assert_eq!(number(1, "host", "hosts"), "1 host");
     }
 }

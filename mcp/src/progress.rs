@@ -165,8 +165,9 @@ impl View {
             if report.restarts > std::mem::replace(told, report.restarts) {
                 let name = plain(name);
                 self.bar.suspend(|| {
+                    let what = if self.come.entries > 1 { "everything" } else { "the file" };
                     say(format_args!(
-                        "{name}: it was restarted, and gets the file from the beginning"
+                        "{name}: it was restarted, and gets {what} from the beginning"
                     ));
                 });
             }

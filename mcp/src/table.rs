@@ -4,6 +4,7 @@ mod cells;
 
 use crate::fold;
 use crate::hosts::list::as_listed;
+use crate::stats::Stats;
 use mcp_cli::say::plain;
 use mcp_cli::{Common, Exit};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use std::io::{self, Write};
 use tcpxm::stats::{MemberReport, Mode, Sent, Transition};
 use transfer::message::Report;
 use transfer::send::Delivered;
+use transfer::shown::shown;
 
 /// One host's result; in `--json` one line.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +28,7 @@ pub(crate) struct HostRow {
     pub(crate) multicast_bytes: u64,
     pub(crate) unicast_bytes: u64,
     pub(crate) repaired_bytes: u64,
-    /// How often it was restarted in the middle, and got the file from the beginning.
+    /// How often it was restarted in the middle, and got everything from the beginning.
     pub(crate) restarts: u32,
     pub(crate) digest: Option<String>,
     /// Of a tree: its entries that are in place, and how many of them were before.
@@ -39,9 +41,20 @@ pub(crate) struct HostRow {
     pub(crate) failed_entries: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failures: Option<Vec<FailedEntry>>,
+    /// How many of them are not among `failures`.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) failures_left_out: u64,
     /// With `-v`: how it was served, change by change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<Vec<Event>>,
+    /// Why it failed was not told while the session ran, which ended well.
+    #[serde(skip)]
+    untold: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// An entry that is not in place at a host.
@@ -95,6 +108,8 @@ impl HostRow {
             unchanged: None,
             failed_entries: None,
             failures: None,
+            failures_left_out: 0,
+            untold: false,
             events: events.then(|| report.transitions.iter().map(event).collect()),
         }
     }
@@ -118,6 +133,8 @@ impl HostRow {
             unchanged: None,
             failed_entries: None,
             failures: None,
+            failures_left_out: 0,
+            untold: false,
             events: events.then(Vec::new),
         }
     }
@@ -125,17 +142,24 @@ impl HostRow {
     /// Of a tree: what became of its entries.
     pub(crate) fn with_entries(self, report: Report, member: &Delivered) -> Self {
         let named = |failed: &transfer::send::FailedEntry| FailedEntry {
-            entry: String::from_utf8_lossy(&failed.path).into_owned(),
-            reason: failed.why.clone(),
+            entry: shown(&failed.path),
+            reason: failed.why.to_string(),
         };
-        let failures = &member.failures;
+        let failures: Vec<_> = member.failures().map(named).collect();
+        let count = member.failed_entries();
         Self {
             entries: Some(report.arrived + report.unchanged),
             unchanged: Some(report.unchanged),
-            failed_entries: Some(report.failed.max(failures.len() as u64)),
-            failures: Some(failures.iter().map(named).collect()),
+            failed_entries: Some(count),
+            failures_left_out: count.saturating_sub(failures.len() as u64),
+            failures: Some(failures),
             ..self
         }
+    }
+
+    /// Whether nobody has said why it failed, if it did.
+    pub(crate) fn untold(self, untold: bool) -> Self {
+        Self { untold, ..self }
     }
 
     /// Whether something of a tree is in place there.
@@ -148,6 +172,12 @@ impl HostRow {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Summary {
     pub(crate) status: &'static str,
+    /// What the process says to the shell; the status is its word.
+    #[serde(skip)]
+    pub(crate) exit: Exit,
+    /// What was copied is one file.
+    #[serde(skip)]
+    pub(crate) one: bool,
     /// What failed on this side, for all hosts.
     pub(crate) reason: Option<String>,
     pub(crate) hosts: usize,
@@ -161,16 +191,27 @@ pub(crate) struct Summary {
     /// UDP datagrams that were sent, and their bytes without UDP and IP headers.
     pub(crate) datagrams: u64,
     pub(crate) datagram_bytes: u64,
+    /// What was left out on purpose.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) omitted_symlinks: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) omitted_specials: u64,
+    /// With `--stats`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stats: Option<Stats>,
 }
 
 impl Summary {
-    /// Of `rows`; `bytes` is the length of the file.
+    /// Of `rows`; `bytes` is the length of the file, or of all files.
     pub(crate) fn new(rows: &[HostRow], bytes: u64, seconds: f64, sent: Sent) -> Self {
         let failed: Vec<_> = rows.iter().filter(|row| row.reason.is_some()).collect();
         let ok = rows.len() - failed.len();
         let retry = retry(failed.iter().map(|row| row.host.as_str()));
+        let exit = Exit::of_entries(ok, rows.len(), rows.iter().any(HostRow::has_something));
         Self {
-            status: Exit::of(ok, rows.len()).status(),
+            status: exit.status(),
+            exit,
+            one: true,
             reason: None,
             hosts: rows.len(),
             ok,
@@ -182,13 +223,16 @@ impl Summary {
             retry_hosts: retry,
             datagrams: sent.datagrams,
             datagram_bytes: sent.datagram_bytes,
+            omitted_symlinks: 0,
+            omitted_specials: 0,
+            stats: None,
         }
     }
 
     /// With what failed on this side, if anything did.
     pub(crate) fn because(self, failure: Option<String>) -> Self {
-        let status = if failure.is_some() { Exit::Failed.status() } else { self.status };
-        Self { status, reason: failure, ..self }
+        let exit = if failure.is_some() { Exit::Failed } else { self.exit };
+        Self { status: exit.status(), exit, reason: failure, ..self }
     }
 
     /// Of a copy that failed on this side before it had any results: none of these hosts has it.
@@ -204,7 +248,13 @@ fn retry<'a>(hosts: impl Iterator<Item = &'a str>) -> String {
     fold::words(&hosts.map(as_listed).collect::<Vec<_>>()).join(",")
 }
 
-/// Writes what was asked for: JSON lines, the table, or with `--quiet` only what failed.
+/// Why hosts failed of which nobody has said it yet, a line each: with `--quiet` there is no table that says it.
+pub(crate) fn failures(rows: &[HostRow]) -> impl Iterator<Item = String> {
+    let untold = rows.iter().filter(|row| row.untold);
+    untold.filter_map(|row| Some(format!("{}: {}", plain(&row.host), plain(row.reason.as_ref()?))))
+}
+
+/// Writes what was asked for: JSON lines, the table, or with `--quiet` nothing.
 pub(crate) fn show(
     out: &mut impl Write,
     rows: &[HostRow],
@@ -214,7 +264,7 @@ pub(crate) fn show(
     match (common.json, common.quiet) {
         (true, _) => json(out, rows, summary),
         (false, false) => text(out, rows, summary),
-        (false, true) => Ok(()), // failures were told as they happened
+        (false, true) => Ok(()), // what failed is told elsewhere
     }?;
     out.flush()
 }
@@ -277,18 +327,20 @@ fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
         }
     }
     reasons(out, rows)?;
+    let whose = if summary.one { "file's" } else { "files'" };
     let Summary { bytes, group_bytes_sent: group, unicast_bytes_sent: unicast, .. } = *summary;
     let share = |part: u64| part as f64 * 100.0 / bytes.max(1) as f64;
     writeln!(
         out,
         "sent {group} bytes to the group and {unicast} by unicast, {:.1} % and {:.1} % of the \
-         file's {bytes}, in {:.3} seconds: {} of {} hosts have it",
+         {whose} {bytes}, in {:.3} seconds: {} of {} hosts have it",
         share(group),
         share(unicast),
         summary.seconds,
         summary.ok,
         summary.hosts,
-    )
+    )?;
+    summary.stats.map_or(Ok(()), |stats| stats.text(out))
 }
 
 #[cfg(test)]
@@ -352,6 +404,57 @@ sent 1020 bytes to the group and 50 by unicast, 102.0 % and 5.0 % of the file's 
 in 0.500 seconds: 1 of 2 hosts have it
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_status_and_the_exit_go_by_one_rule() {
+        let mut rows = vec![rows().remove(1)];
+        let of = |rows: &[HostRow]| {
+            let summary = Summary::new(rows, 1000, 0.5, Sent::default());
+            (summary.status, summary.exit)
+        };
+        assert_eq!(of(&rows), ("failed", Exit::Failed));
+        rows[0].entries = Some(3);
+        assert_eq!(of(&rows), ("partial", Exit::Partial), "something is in place");
+    }
+
+    #[test]
+    fn quiet_tells_what_nobody_has_told() {
+        let [ok, failed] = [0, 1].map(|index| rows()[index].clone());
+        let rows = [ok.untold(true), failed.clone(), failed.untold(true)];
+        assert_eq!(failures(&rows).collect::<Vec<_>>(), ["127.0.0.10: no room"]);
+    }
+
+    #[test]
+    fn a_tree_has_files() {
+        let (mut out, summary) = (Vec::new(), Summary { one: false, ..summary() });
+        text(&mut out, &rows(), &summary).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("102.0 % and 5.0 % of the files' 1000, in"), "{out}");
+    }
+
+    #[test]
+    fn counts_stand_in_json_where_there_is_something() {
+        let lines = |rows: &[HostRow], summary: &Summary| {
+            let mut out = Vec::new();
+            json(&mut out, rows, summary).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            let parsed = out.lines().map(|line| serde_json::from_str(line).unwrap());
+            parsed.collect::<Vec<serde_json::Value>>()
+        };
+        let none = lines(&rows(), &summary());
+        for name in ["failures_left_out", "omitted_symlinks", "omitted_specials", "stats"] {
+            assert!(none.iter().all(|line| line.get(name).is_none()), "{name}");
+        }
+        let mut rows = rows();
+        rows[1].failures_left_out = 7;
+        let summary = Summary { omitted_symlinks: 2, omitted_specials: 1, ..summary() };
+        let some = lines(&rows, &summary);
+        assert_eq!(some[1]["failures_left_out"], 7);
+        assert_eq!(
+            (&some[2]["omitted_symlinks"], &some[2]["omitted_specials"]),
+            (&2.into(), &1.into())
+        );
     }
 
     #[test]

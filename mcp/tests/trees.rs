@@ -6,7 +6,9 @@ mod receiver;
 use receiver::Receiver;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -158,8 +160,48 @@ fn an_entry_that_fails_is_named_and_the_others_are_in_place() {
     assert_eq!(objects[2]["status"], "partial");
 
     // The same where nobody has all of it: something is in place all the same.
-    let (code, ..) = mcp(&["-a", &source], &hosts[1..]);
-    assert_eq!(code, Some(3));
+    let (code, objects, _) = mcp(&["-a", &source], &hosts[1..]);
+    assert_eq!((code, &objects[1]["status"]), (Some(3), &Value::from("partial")));
+
+    // Nothing but what failed is said.
+    let mut quiet = Command::new(env!("CARGO_BIN_EXE_mcp"));
+    quiet.args(["--interface", "lo", "-q", "-rpt", &source]).args(&hosts).stdin(Stdio::null());
+    let output = quiet.env("MCP_STATE_DIR", "/nonexistent/state").output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let failed = said.lines().filter(|line| line.contains("entries are not in place"));
+    assert!(failed.clone().count() == 1 && said.contains(&hosts[1]), "{said}");
+    assert!(!said.contains(&hosts[0]) && !said.contains("left out"), "{said}");
+}
+
+#[test]
+fn names_that_are_no_text_are_told_apart_and_stats_are_what_was_done() {
+    let receiver = Receiver::new(13);
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("from");
+    fs::create_dir(&from).unwrap();
+    for name in [&b"\xe4"[..], b"\xf6"] {
+        fs::write(from.join(OsStr::from_bytes(name)), "text").unwrap();
+        fs::create_dir_all(
+            receiver.folder.path().join("from").join(OsStr::from_bytes(name)).join("x"),
+        )
+        .unwrap();
+    }
+    fs::write(from.join("good"), "good").unwrap();
+    symlink("good", from.join("link")).unwrap();
+    let source = from.display().to_string();
+    let (code, objects, output) = mcp(&["--stats", &source], &[receiver.host("")]);
+    assert_eq!(code, Some(3), "{output:?}");
+    let failures = objects[0]["failures"].as_array().unwrap();
+    let names: Vec<_> = failures.iter().map(|failed| failed["entry"].as_str().unwrap()).collect();
+    assert_eq!(names, ["from/\\xe4", "from/\\xf6"]);
+    let stats = &objects[1]["stats"];
+    for (name, count) in [("files", 3), ("folders", 1), ("symlinks", 0), ("total_bytes", 12)] {
+        assert_eq!(stats[name], count, "{name}: {stats}");
+    }
+    assert_eq!(objects[1]["omitted_symlinks"], 1);
+    assert!(stats["list_bytes"].as_u64().unwrap() > 0 && stats["list_seconds"].is_f64(), "{stats}");
+    assert_eq!(stats["datagram_bytes"], objects[1]["datagram_bytes"]);
 }
 
 #[test]

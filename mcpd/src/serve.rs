@@ -13,6 +13,7 @@ use mcp_keys::{AuthorizedKeys, Permit};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use tcpxm::api::{ListenOptions, Listener, Receiver};
 use tcpxm::net::interface::index_of;
 use tcpxm::trust::PublicKey;
 use transfer::destination::Root;
+use transfer::holders::Holders;
 use transfer::limits::Rate;
 use transfer::sweep::sweep;
 
@@ -62,6 +64,8 @@ pub(crate) struct Shared {
     said: Mutex<HashSet<String>>,
     running: Mutex<Running>,
     changed: Condvar,
+    /// Who writes which file.
+    pub(crate) holders: Arc<Holders>,
     /// What the sessions of one key may take together, as long as any of them runs.
     rates: Mutex<BTreeMap<PublicKey, Weak<Rate>>>,
 }
@@ -113,6 +117,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let listener = Arc::new(listen(&cli, &decided)?);
     warn(&cli, &decided);
     clean(&root, quiet, &watch);
+    let permits = decided.permits.iter().flat_map(|permits| permits.keys());
+    let own: BTreeSet<&PathBuf> = permits.filter_map(|(_, permit)| permit.root.as_ref()).collect();
+    for root in own.into_iter().filter_map(|path| Root::open(path).ok()) {
+        clean(&root, quiet, &watch);
+    }
     if !quiet {
         say(format_args!(
             "listening on {}, receiving into {}",
@@ -134,6 +143,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         said: Mutex::default(),
         running: Mutex::default(),
         changed: Condvar::new(),
+        holders: Arc::default(),
         rates: Mutex::default(),
     });
     strangers::start(&listener, &shared).context("cannot start a thread")?;
@@ -285,6 +295,7 @@ impl Shared {
             said: Mutex::default(),
             running: Mutex::default(),
             changed: Condvar::new(),
+            holders: Arc::default(),
             rates: Mutex::default(),
         }
     }

@@ -7,6 +7,7 @@ use mcp_cli::rights::Right;
 use mcp_cli::say::plain;
 use mcp_keys::Permit;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 use tcpxm::api::Receiver;
 use tcpxm::stats::Foreign;
@@ -26,7 +27,8 @@ fn within(
     shared: &Shared,
 ) -> Result<(Root, Limits), Refused> {
     let Some((key, Permit { root: own, rate, size, allow, .. })) = permit else {
-        return Ok((root, Limits { allow: allowed(others), ..Limits::default() }));
+        let (allow, holders) = (allowed(others), Arc::clone(&shared.holders));
+        return Ok((root, Limits { allow, holders, ..Limits::default() }));
     };
     let root = match own {
         None => root,
@@ -35,7 +37,8 @@ fn within(
             there: format!("cannot receive into the folder of this key: {error}"),
         })?,
     };
-    Ok((root, Limits { size, rate: Some(shared.rate(key, rate)), allow: allowed(&allow) }))
+    let (rate, holders) = (Some(shared.rate(key, rate)), Arc::clone(&shared.holders));
+    Ok((root, Limits { size, rate, allow: allowed(&allow), holders }))
 }
 
 /// Receives the session's file and says what became of it.

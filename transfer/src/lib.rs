@@ -8,6 +8,7 @@
 
 pub mod blocks;
 pub mod destination;
+pub mod holders;
 pub mod limits;
 mod link;
 pub mod message;
@@ -15,6 +16,7 @@ pub mod place;
 pub mod receive;
 pub mod send;
 pub mod session;
+pub mod shown;
 pub mod sink;
 pub mod source;
 pub mod sweep;

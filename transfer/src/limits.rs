@@ -1,5 +1,6 @@
 //! What one sender may send: how much, and how fast.
 
+use crate::holders::Holders;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ pub struct Limits {
     pub rate: Option<Arc<Rate>>,
     /// What the sender may ask for beside bytes; by default nothing.
     pub allow: Allow,
+    /// Who writes what: the same for all sessions of a process.
+    pub holders: Arc<Holders>,
 }
 
 /// What a sender may ask for beside bytes.

@@ -1,6 +1,8 @@
 //! What sending and receiving need of a session; a double stands in for it in tests.
 
+use crate::holders::Lives;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
@@ -54,6 +56,12 @@ pub(crate) trait Incoming {
     /// Wakes this whenever there is something to read, or the end.
     fn set_waker(&self, waker: Option<Waker>);
     fn control(&self) -> Self::Control;
+    /// Who sends: the same for all who hold one secret.
+    fn sender(&self) -> [u8; 32];
+    /// Where that is.
+    fn peer(&self) -> SocketAddr;
+    /// Whether it lives, for other threads.
+    fn pulse(&self) -> Box<dyn Lives>;
     /// Why it is over before its end, if it is.
     fn over(&self) -> Option<Reason>;
     fn arrived(&self) -> Arrived;
@@ -142,6 +150,19 @@ impl Incoming for Receiver {
 
     fn control(&self) -> ControlStream {
         Self::control(self)
+    }
+
+    fn sender(&self) -> [u8; 32] {
+        let key = self.peer_key().map(|key| key.to_string()).unwrap_or_default();
+        *blake3::hash(key.as_bytes()).as_bytes()
+    }
+
+    fn peer(&self) -> SocketAddr {
+        Self::peer(self)
+    }
+
+    fn pulse(&self) -> Box<dyn Lives> {
+        Box::new(Self::pulse(self))
     }
 
     fn over(&self) -> Option<Reason> {

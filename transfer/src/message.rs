@@ -58,6 +58,8 @@ pub struct Offer {
     pub check: Check,
     /// What is made durable, and when.
     pub sync: Sync,
+    /// What an earlier session has left of a file is gone on with, and what this one leaves stays.
+    pub resume: bool,
 }
 
 /// What is kept of the source beside names and contents.
@@ -82,6 +84,10 @@ pub enum Check {
     /// Length and modification time are the same.
     #[default]
     Quick,
+    /// Its digest is the same.
+    Digest,
+    /// It is the same by [`Self::Quick`], or newer.
+    Update,
     /// Never.
     None,
 }
@@ -92,11 +98,14 @@ pub enum Sync {
     /// Each file before it gets its name, and its name before the verdict.
     #[default]
     File,
-    /// All of it before the verdict; what gets a name is durable before.
+    /// All of it before the verdict.
     Tree,
     /// Nothing is waited for.
     None,
 }
+
+/// Why an entry failed of which the sender said that it could not read it: the sender knows more.
+pub const UNREAD_THERE: &str = "the sender could not read it";
 
 /// From a receiver to the sender: one answer to the offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +120,13 @@ pub enum ToSender {
         entry: u64,
         /// Why.
         why: String,
+    },
+    /// The values of so many blocks from this one on are wanted, though not their bytes: they are held already.
+    Ask {
+        /// Index of the first.
+        first: u64,
+        /// How many.
+        count: u64,
     },
     /// Something that was left out on purpose; each is said once.
     Note(String),

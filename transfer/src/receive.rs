@@ -3,10 +3,10 @@
 mod take;
 
 use crate::destination::{Root, Shown};
+use crate::holders::Holder;
 use crate::limits::Limits;
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, Offer, Report, ToReceiver, ToSender, encode};
-use crate::send::of_content;
 use crate::sink::{Sink, SinkError};
 use crate::tree::below::Below;
 use crate::tree::sink::TreeSink;
@@ -105,10 +105,7 @@ fn receive_over<R: Incoming>(receiver: &R, below: (&Root, &Limits)) -> Result<Re
     match taken {
         Ok(taken) => {
             let confirmed = receiver.close(Ok(()));
-            let arrived = match taken.digest {
-                Some(_) => of_content(receiver.arrived(), taken.report.bytes),
-                None => receiver.arrived(),
-            };
+            let arrived = receiver.arrived();
             Ok(Received { arrived, confirmed, ..taken })
         }
         Err(error) => {
@@ -178,7 +175,9 @@ fn take_tree<R: Incoming>(
 ) -> Result<Received, ReceiveError> {
     let mut control = receiver.control();
     let is_over = || receiver.over().is_some();
-    let below = match Below::new(root, offer, limits, &is_over) {
+    let (sender, peer) = (receiver.sender(), receiver.peer().to_string());
+    let holder = Holder { sender, peer, pulse: receiver.pulse() };
+    let below = match Below::new(root, offer, limits, (holder, &is_over)) {
         Ok(below) => below,
         Err(why) => {
             let refused = answer(&mut control, &ToSender::Refuse(why.clone()));
@@ -188,7 +187,7 @@ fn take_tree<R: Incoming>(
     let shown = below.shown();
     *file = Some(shown.clone());
     answer(&mut control, &ToSender::Ready)?;
-    let mut sink = TreeSink::new(below, root.path().to_owned());
+    let mut sink = TreeSink::new(below, offer.one.is_some());
     let report = take::take(receiver, messages, &mut sink, limits)?;
     let one = offer.one.is_some() && (report.arrived, report.failed) == (1, 0);
     Ok(Received {

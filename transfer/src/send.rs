@@ -1,5 +1,6 @@
 //! Sends what a source holds to all members of a session.
 
+mod asked;
 pub mod board;
 mod courier;
 mod couriers;
@@ -7,27 +8,28 @@ mod ear;
 mod outcome;
 
 pub use ear::Said;
-pub(crate) use outcome::of_content;
 pub use outcome::{Delivered, FailedEntry, Outcome, in_own_words};
 
 use crate::blocks::BLOCK;
-use crate::link::{Call, Outgoing};
+use crate::link::{Call, Outgoing, PrivateStream};
 use crate::message::{Offer, ToReceiver};
 use crate::source::{Grows, Progress, Source, SourceError};
+use asked::Asked;
 use core::ops::Range;
 use couriers::Couriers;
 use ear::Ear;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tcpxm::api::Sender;
 use tcpxm::error::EndError;
+use tcpxm::stats::MemberReport;
 
 /// How long, once nothing is needed any more, members that do not take what they are told can hold up the end of
 /// the others; as long as a silent member can (`idle_timeout`'s default).
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// Where nothing is asked for, what is known is told after so long: it may be all that a receiver waits for.
+/// What is known is told after so long, however little it is: it may be all that a receiver waits for.
 const TICK: Duration = Duration::from_millis(20);
 
 /// Sends what a source holds to all members, and waits until each has an outcome. The session must have been opened by
@@ -54,14 +56,11 @@ fn send_over<S: Outgoing + Sync>(
 ) -> Outcome {
     let mut ears: Vec<_> = (0..session.members()).map(|i| Ear::new(session.member(i))).collect();
     session.finish(); // whoever has everything is completed, whatever holds up another
-    let (over, unlisted) = (AtomicBool::new(false), Mutex::new(None));
-    let (failure, reports) = thread::scope(|scope| {
-        scope.spawn(|| {
-            let listed = source.list(&Open { session, over: &over });
-            if let Err(error) = listed {
-                session.abort(&error.to_string());
-                *unlisted.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            }
+    let over = AtomicBool::new(false);
+    let (failure, unlisted, reports) = thread::scope(|scope| {
+        let listing = scope.spawn(|| {
+            let guard = Listing { session, ended: false };
+            guard.end(source.list(&Open { session, over: &over }))
         });
         let mut couriers = Couriers::new(scope, source.board());
         for index in 0..session.members() {
@@ -72,17 +71,68 @@ fn send_over<S: Outgoing + Sync>(
             session.abort(&failure.to_string());
         }
         over.store(true, Ordering::Release);
+        source.stop();
         source.board().close();
         couriers.finish();
-        (failure, session.wait())
+        let reports = wait(session, &mut ears);
+        (failure, listing.join().unwrap_or(Err(SourceError::Stopped)).err(), reports)
     });
-    let unlisted = unlisted.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ears.iter_mut().for_each(Ear::listen);
     let one = |index: usize| offers.get(index).is_some_and(|offer| offer.one.is_some());
-    let met = reports.into_iter().zip(&ears).enumerate();
-    let met = met.map(|(index, (report, ear))| (report, ear.said(), one(index)));
+    let met = reports.into_iter().zip(ears).enumerate();
+    let met = met.map(|(index, (report, ear))| (report, ear.into_said(), one(index)));
     let (members, nameless) = outcome::of(source, met);
-    Outcome { members, sent: session.sent(), failure: failure.or(unlisted).or(nameless) }
+    Outcome { members, sent: session.sent(), failure: failure.or(unlisted), nameless }
+}
+
+/// Waits until every member has its outcome, and hears all that they say until then: who has much to say cannot end
+/// before it was heard.
+fn wait<S: Outgoing + Sync>(session: &S, ears: &mut [Ear<S::Stream>]) -> Vec<MemberReport> {
+    let here = thread::current();
+    let reports = thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let reports = session.wait();
+            here.unpark();
+            reports
+        });
+        while !waiting.is_finished() {
+            if !hear(ears) {
+                thread::park_timeout(TICK);
+            }
+        }
+        waiting.join()
+    });
+    while hear(ears) {}
+    reports.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// A turn for each; whether any has more to say.
+fn hear<W: PrivateStream>(ears: &mut [Ear<W>]) -> bool {
+    let mut more = false;
+    for ear in ears {
+        more |= ear.listen();
+    }
+    more
+}
+
+/// The thread that lists: should it end before it has said how, nobody waits for what it would have listed.
+struct Listing<'a, S: Outgoing> {
+    session: &'a S,
+    ended: bool,
+}
+
+impl<S: Outgoing> Listing<'_, S> {
+    fn end(mut self, listed: Result<(), SourceError>) -> Result<(), SourceError> {
+        self.ended = true;
+        listed.inspect_err(|error| self.session.abort(&error.to_string()))
+    }
+}
+
+impl<S: Outgoing> Drop for Listing<'_, S> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.session.abort(&SourceError::Stopped.to_string());
+        }
+    }
 }
 
 /// The session as it is listed into.
@@ -135,8 +185,10 @@ fn pump<S: Outgoing>(
     (offers, progress): (&[Offer], &dyn Fn(Progress)),
 ) -> Result<(), SourceError> {
     couriers.advance();
+    let (mut flushed, mut more, mut asked) = (Instant::now(), false, Asked::default());
     loop {
-        match session.next_call_within(TICK) {
+        let is_idle = asked.is_empty() && !more;
+        match session.next_call_within(if is_idle { TICK } else { Duration::ZERO }) {
             Ok(Some(Call::Need(need))) => {
                 session.supply(need.start, read(source, &need)?);
             }
@@ -147,11 +199,22 @@ fn pump<S: Outgoing>(
                 offer(session, couriers, (index, stream), offers);
             }
             Ok(None) => return Ok(()),
-            Err(_) => source.board().flush(),
+            Err(_) => {}
+        }
+        // One that has old blocks read again does not keep the others waiting for their last values.
+        if flushed.elapsed() >= TICK {
+            source.board().flush();
+            flushed = Instant::now();
         }
         progress(source.progress());
         couriers.advance();
-        ears.iter_mut().for_each(Ear::listen);
+        more = hear(ears);
+        for ear in &mut *ears {
+            asked.add(ear.asked().into_iter(), source.progress().span / BLOCK);
+        }
+        if let Some(block) = asked.next() {
+            source.post_value(block)?;
+        }
     }
 }
 

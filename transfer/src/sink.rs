@@ -53,6 +53,10 @@ pub trait Sink {
     fn is_complete(&self) -> bool;
     /// What is held and lacking, as far as it was not asked for before.
     fn declared(&mut self) -> Declared;
+    /// Blocks of which the values are wanted, though not the bytes, as far as they were not asked for before.
+    fn asks(&mut self) -> Vec<Range<u64>>;
+    /// Does a piece of what is to be done here, of some milliseconds; `false` if there is nothing.
+    fn work(&mut self) -> Result<bool, SinkError>;
     /// Entries that are not in place, and why, as far as they were not asked for before.
     fn failures(&mut self) -> Vec<(u64, String)>;
     /// What was left out on purpose, as far as it was not asked for before.

@@ -13,7 +13,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// What is put aside could not be.
-    #[error("cannot put the list of entries aside in {folder}: {cause}")]
+    #[error(
+        "cannot put the list of entries aside in {folder}: {cause}; TMPDIR names another folder for it"
+    )]
     Spool {
         /// The folder for temporary files.
         folder: String,
@@ -24,8 +26,15 @@ pub enum SourceError {
     #[error("the list of entries that was put aside cannot be read: {0}")]
     Aside(String),
     /// More than one session can carry.
-    #[error("the tree has more than a session can carry, 2^47 bytes")]
+    #[error(
+        "the tree has more than a session can carry, 2^48 bytes with what is left between files"
+    )]
     TooLong,
+    /// The thread that lists it is gone.
+    #[error(
+        "listing the source stopped in the middle, which is a fault of this program: please report it"
+    )]
+    Stopped,
     /// The session does not take what it is told.
     #[error("the session cannot be told of its source: {0}")]
     Session(String),
@@ -60,9 +69,9 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Named {
     /// Its path from the root of the transfer.
-    pub path: Vec<u8>,
+    pub path: Arc<[u8]>,
     /// Why it could not be read.
-    pub unread: Option<String>,
+    pub unread: Option<Arc<str>>,
 }
 
 /// What a session's bytes come from.
@@ -74,6 +83,9 @@ pub trait Source: Sync {
     /// The bytes of a block that was listed, [`crate::blocks::BLOCK`] of them. Its value is posted.
     fn read(&self, block: u64) -> Result<Arc<[u8]>, SourceError>;
 
+    /// Posts the value of a block of data, which is read if that was not done before.
+    fn post_value(&self, block: u64) -> Result<(), SourceError>;
+
     /// What all members are told.
     fn board(&self) -> &Board;
 
@@ -83,6 +95,12 @@ pub trait Source: Sync {
     /// What these entries are called.
     fn names(&self, entries: &BTreeSet<u64>) -> Result<BTreeMap<u64, Named>, SourceError>;
 
-    /// What could not be listed: paths from the root of the transfer, and why.
+    /// What could not be listed: paths from the root of the transfer, and why; the first 100,000.
     fn unlisted(&self) -> Vec<(Vec<u8>, String)>;
+
+    /// How many could not be listed.
+    fn unlisted_count(&self) -> u64;
+
+    /// Nobody wants more: whatever is listed just now is not waited for.
+    fn stop(&self);
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
 use tcpxm::trust::{ListenTrust, SenderTrust};
 use transfer::blocks::BLOCK;
@@ -12,8 +13,11 @@ use transfer::limits::Limits;
 use transfer::message::Offer;
 use transfer::receive::{Failure, Received};
 use transfer::session::open_session;
+use transfer::tree::entry::{Entry, Kind, Meta};
+use transfer::tree::files::Open;
 use transfer::tree::scan;
-use transfer::tree::source::TreeSource;
+use transfer::tree::scan::Skipped;
+use transfer::tree::source::{Found, TreeSource};
 
 type Receiving = JoinHandle<Result<Received, Failure>>;
 
@@ -96,4 +100,35 @@ fn a_receiver_that_cannot_store_it_fails_alone_and_says_why() {
             assert!(fs::read(received.path).unwrap() == data);
         }
     }
+}
+
+/// Opens nothing: nobody asks for it.
+struct Nothing;
+
+impl Open for Nothing {
+    fn open(&self, _: &[u8]) -> std::io::Result<fs::File> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+/// The list ends in a part of its own where nothing was left to be listed: it has no entry.
+#[test]
+fn a_last_part_without_entries_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let kind = Kind::Dir;
+    let folder =
+        Entry { name: b"folder".to_vec(), meta: Meta { mode: 0o755, ..Meta::default() }, kind };
+    let late = std::iter::once_with(|| {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(150) {
+            thread::yield_now();
+        }
+        Found::LeftOut(Skipped::Symlink)
+    });
+    let found = [Found::Entry(folder), Found::Leave].into_iter().chain(late);
+    let source = TreeSource::new(Box::new(Nothing), Box::new(found), dir.path()).unwrap();
+    let (addr, thread) = receiver(5, dir.path().to_owned());
+    let outcome = transfer::send(&connect(&[addr]), &source, &[Offer::default()], &|_| ());
+    assert_eq!(outcome.members[0].failure(), None);
+    assert!(thread.join().unwrap().is_ok() && dir.path().join("folder").is_dir());
 }

@@ -92,7 +92,7 @@ struct Below<'a> {
 
 impl<'a> Tasks<'a> {
     pub(super) fn new(paths: &'a [PathBuf], links: bool) -> Self {
-        let options = Options { links, hard_links: false, atimes: false };
+        let options = Options { links, ..Options::default() };
         let (pending, paths) = (VecDeque::new(), paths.iter());
         Self { paths, options, now: None, pending, blocks: None }
     }

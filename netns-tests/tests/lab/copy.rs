@@ -51,12 +51,23 @@ impl Copy {
         trust: &[&str],
         args: &[A],
     ) -> Self {
+        Self::start_by(lab, (host, &[]), trust, args)
+    }
+
+    /// Likewise through another program, such as setpriv, which gets its command line.
+    pub(crate) fn start_by<A: AsRef<OsStr>>(
+        lab: &Lab,
+        (host, by): (usize, &[&str]),
+        trust: &[&str],
+        args: &[A],
+    ) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let out = lab.dir.path().join(format!("mcp{number}.out"));
         let err = lab.dir.path().join(format!("mcp{number}.err"));
         let child = Command::new(find("ip").unwrap())
             .args(["netns", "exec", &lab.ns(host)])
+            .args(by)
             .arg(programs::path("mcp"))
             .arg("--json")
             .args(trust)
@@ -81,9 +92,15 @@ impl Copy {
     }
 
     /// Its end.
-    pub(crate) fn wait(mut self) -> Done {
+    pub(crate) fn wait(self) -> Done {
+        self.wait_watched(LIMIT, || {})
+    }
+
+    /// Its end, which may take so long; `watch` is called again and again until then.
+    pub(crate) fn wait_watched(mut self, limit: Duration, mut watch: impl FnMut()) -> Done {
         let mut status = None;
-        wait_for("the copy ends", LIMIT, || {
+        wait_for("the copy ends", limit, || {
+            watch();
             status = self.child.try_wait().unwrap();
             status.is_some()
         });

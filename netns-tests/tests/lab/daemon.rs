@@ -69,12 +69,14 @@ impl Daemon {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
     /// Its resident memory, in KiB; `proc` is where the processes of this namespace are shown.
     pub(crate) fn resident_kib(&self, proc: &Path) -> u64 {
-        let status = proc.join(self.child.id().to_string()).join("status");
-        let status = fs::read_to_string(status).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        memory_kib(proc, self.id(), "VmRSS").unwrap()
     }
 
     /// SIGHUP; waits until it has read its configuration again.
@@ -112,4 +114,12 @@ impl Drop for Daemon {
             eprintln!("---- {}\n{}", self.log.display(), self.log());
         }
     }
+}
+
+/// What proc_pid_status(5) says of a process' memory, in KiB; `proc` is where the processes of this namespace
+/// are shown. `None`: it has ended.
+pub(crate) fn memory_kib(proc: &Path, process: i32, what: &str) -> Option<u64> {
+    let status = fs::read_to_string(proc.join(process.to_string()).join("status")).ok()?;
+    let mut lines = status.lines().filter_map(|line| line.strip_prefix(what));
+    lines.next()?.trim_start_matches(':').trim().trim_end_matches(" kB").parse().ok()
 }

@@ -1,18 +1,22 @@
 //! Into namespaces of our own.
 
 use crate::{programs, shell};
-use std::process::{Command, exit};
+use std::io::Write;
+use std::process::{Child, Command, Stdio, exit};
+use std::time::Duration;
 
 /// Set in the process that is inside.
 const INSIDE: &str = "NETNS_TESTS_INSIDE";
 
 /// What the scenarios need, and the package that brings it.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 7] = [
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("strace", "strace"),
+    ("prlimit", "util-linux"),
+    ("rsync", "rsync"),
 ];
 
 /// Whether this is the process that is inside.
@@ -33,19 +37,49 @@ pub(crate) fn again() -> Result<(), String> {
     let own = std::env::current_exe().map_err(|e| format!("this program's own path: {e}"))?;
     // Nothing outlives this process: it ends, unshare ends, and with it the first process of the
     // namespace and all others in it.
-    let status = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL"])
-        .args(UNSHARE)
-        .arg(own)
-        .args(std::env::args_os().skip(1))
-        .env(INSIDE, "1")
-        .status()
-        .map_err(|e| format!("unshare: {e}"))?;
+    let mut command = Command::new(if ids().is_some() { "unshare" } else { "setpriv" });
+    match ids() {
+        Some(_) => command.args(["-U", "sh", "-c", WITH_IDS, "sh"]).stdin(Stdio::piped()),
+        None => command.args(["--pdeathsig", "KILL"]).args(UNSHARE),
+    };
+    command.arg(own).args(std::env::args_os().skip(1)).env(INSIDE, "1");
+    let failed = |e| format!("unshare: {e}");
+    let mut child = command.spawn().map_err(failed)?;
+    if let Some(count) = ids() {
+        give_ids(&mut child, count).map_err(|e| format!("users of the namespace: {e}"))?;
+    }
+    let status = child.wait().map_err(failed)?;
     exit(status.code().unwrap_or(1));
 }
 
 /// User, network and mount namespace, and one for processes.
 const UNSHARE: [&str; 4] = ["unshare", "-Urnm", "-pf", "--kill-child"];
+/// Likewise in a user namespace that gets its users while this waits for a word.
+const WITH_IDS: &str = "read -r go || exit 1; \
+    exec setpriv --pdeathsig KILL unshare -nm -pf --kill-child \"$@\" </dev/null";
+/// It is there within this.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Users and groups of the namespace, if there are as many here.
+const IDS: u32 = 65_536;
+
+/// How many users and groups the namespace can have: an ordinary user gives it no more than one.
+fn ids() -> Option<u32> {
+    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+    let count: u32 = map.split_whitespace().last()?.parse().ok()?;
+    (rustix::process::geteuid().is_root() && count >= IDS).then_some(IDS)
+}
+
+fn give_ids(child: &mut Child, count: u32) -> std::io::Result<()> {
+    let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user"));
+    let (own, process) = (of("self")?, child.id().to_string());
+    shell::wait_for("the process is in its namespace", LIMIT, || {
+        of(&process).is_ok_and(|namespace| namespace != own)
+    });
+    for map in ["uid_map", "gid_map"] {
+        std::fs::write(format!("/proc/{process}/{map}"), format!("0 0 {count}\n"))?;
+    }
+    child.stdin.take().map_or(Ok(()), |mut input| input.write_all(b"go\n"))
+}
 
 /// A few of the things that the scenarios do: a system may allow namespaces and forbid these.
 fn try_out() -> Result<(), String> {

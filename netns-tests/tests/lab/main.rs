@@ -19,12 +19,14 @@ mod daemon;
 mod emulator;
 mod enter;
 mod flood;
+mod judge;
 mod network;
 mod programs;
 mod rivals;
 mod scenarios;
 mod shell;
 mod tcp;
+mod tree;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ mod sender;
 mod streams;
 
 pub use listener::{Closer, ListenOptions, Listener};
-pub use receiver::Receiver;
+pub use receiver::{Pulse, Receiver};
 pub use sender::{Call, Sender, SenderOptions};
 pub use streams::{ControlStream, MemberStream};
 

@@ -4,7 +4,7 @@ use super::streams::ControlStream;
 use super::{COPY, failed};
 use crate::config::Delivery;
 use crate::error::{DeclareError, Reason};
-use crate::net::shared::{Handle, Key};
+use crate::net::shared::{Handle, Key, Shared};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ReadOutcome, ReceiverId};
 use crate::proto::time::Instant;
@@ -12,6 +12,7 @@ use crate::stats::{Arrived, Foreign, Sent};
 use crate::trust::PublicKey;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +33,26 @@ pub struct Receiver {
     /// Bytes read of which the driver was not told.
     untold: AtomicUsize,
     tell: usize,
+}
+
+/// Whether a session lives, for others than its holder.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    shared: Arc<Shared>,
+    id: ReceiverId,
+}
+
+impl Pulse {
+    /// For how long nothing has come from its sender, of whatever kind; `None` once it is over. A sender that has
+    /// nothing to say is silent for some seconds at a time.
+    pub fn silence(&self) -> Option<Duration> {
+        self.shared.ask(|engine, now| engine.silence(now, self.id))
+    }
+
+    /// Ends the session: whoever holds it hears of that by [`Receiver::over`].
+    pub fn end(&self, why: &str) {
+        self.shared.act(|engine, now| engine.close(now, self.id, Err(why.to_owned())));
+    }
 }
 
 impl Receiver {
@@ -170,6 +191,11 @@ impl Receiver {
     /// more. For looking at between long steps; reads say the same.
     pub fn over(&self) -> Option<Reason> {
         self.handle.ask(|engine, _| engine.over(self.id))
+    }
+
+    /// What another thread may know and do of it, also without holding it.
+    pub fn pulse(&self) -> Pulse {
+        Pulse { shared: self.handle.uncounted(), id: self.id }
     }
 
     /// How the bytes have arrived so far.

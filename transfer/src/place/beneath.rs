@@ -1,6 +1,7 @@
 //! Opening what stands below a root, without leaving it and without following a symbolic link.
 
 use super::error::PlaceError;
+use super::partial::is_partial;
 use super::temporary::is_temporary;
 use crate::destination::Shown;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
@@ -103,7 +104,7 @@ pub fn plain_name(name: &[u8]) -> Result<&OsStr, PlaceError> {
         _ if name.contains(&b'/') => "it contains a slash",
         _ if name.contains(&0) => "it contains a zero byte",
         // The next sweep would take it for a leftover.
-        _ if is_temporary(name) => "unfinished files have such names",
+        _ if is_temporary(name) || is_partial(name) => "unfinished files have such names",
         _ => return Ok(OsStr::from_bytes(name)),
     };
     Err(PlaceError::Name { name: String::from_utf8_lossy(name).into_owned(), why })

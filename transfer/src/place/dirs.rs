@@ -6,17 +6,19 @@
 
 use super::beneath::{Beneath, FOLDER, plain_name, shown};
 use super::error::{PlaceError, what};
-use super::meta::{Applied, Has, NotCarried, Of, Rules, apply, plan};
-use super::temporary::temporary_name;
+use super::meta::{Applied, Has, NotCarried, Of, Rules, SET_GID, apply, plan};
+use super::room::Unset;
 use crate::destination::Shown;
-use crate::tree::entry::{Entry, Meta, Time};
+use crate::tree::entry::{Entry, Meta};
+use crate::tree::records::Records;
+use crate::tree::spool::unnamed;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdirat, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -29,7 +31,16 @@ const WORK: u32 = 0o300;
 
 /// Takes the number of a directory's entry (`None`: the destination names it), whether it was made for the tree, and
 /// what of it was left out or failed.
-pub type Tell<'a> = dyn FnMut(Option<u64>, bool, Result<Vec<NotCarried>, PlaceError>) + 'a;
+pub type Tell<'a> = dyn FnMut(Option<u64>, bool, Result<Done, PlaceError>) + 'a;
+
+/// What came of setting what is told of a directory.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// What was left out on purpose.
+    pub left: Vec<NotCarried>,
+    /// What the file system does not do.
+    pub unset: Option<Unset>,
+}
 
 /// An open directory of the tree.
 #[derive(Debug)]
@@ -73,25 +84,26 @@ impl Folder {
     }
 }
 
-/// What waits until a directory is complete.
-#[derive(Debug)]
-struct Record {
-    path: Vec<u8>,
-    /// The number of its entry, and what is told of it; `None`: only its mode of before is put right.
-    told: Option<(u64, Meta)>,
-    of: Of,
-    /// Its permission bits before it was opened up.
-    mode: u32,
-    /// Which inode it was: another one that has its name by now is left alone.
-    id: (u64, u64),
-}
-
 #[derive(Debug)]
 struct Level {
     folder: Arc<Folder>,
     record: Option<Record>,
-    /// Length of the path without it.
-    above: usize,
+    /// The path from the root to it.
+    path: Arc<[u8]>,
+}
+
+/// What is to be put right of one directory.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    path: Vec<u8>,
+    /// The number of its entry, and what is told of it; `None`: only its mode of before is put right.
+    told: Option<(u64, Meta)>,
+    /// It was created for this tree.
+    new: bool,
+    /// Its permission bits before it was opened up, if it was.
+    closed: Option<u32>,
+    /// Which inode it was: another one that has its name by now is left alone.
+    id: (u64, u64),
 }
 
 /// The way down to where entries are placed.
@@ -100,9 +112,9 @@ pub struct Dirs {
     beneath: Arc<Beneath>,
     root: Arc<Folder>,
     stack: Vec<Level>,
-    path: Vec<u8>,
+    top: Arc<[u8]>,
     rules: Rules,
-    log: Option<BufWriter<File>>,
+    log: Option<Records<Record>>,
 }
 
 impl Dirs {
@@ -110,11 +122,11 @@ impl Dirs {
     pub fn new(beneath: Arc<Beneath>, rules: Rules) -> Result<Self, PlaceError> {
         let failed = |cause: io::Error| PlaceError::system("open", &Shown::default(), cause);
         let fd = beneath.root().try_clone_to_owned().map_err(failed)?;
-        let log = unnamed(&beneath)
+        let file = unnamed(beneath.root())
             .map_err(|cause| PlaceError::system("create a file in", &Shown::default(), cause))?;
         let root = Arc::new(Folder { fd, shown: Shown::default(), new: false });
-        let log = Some(BufWriter::new(log));
-        Ok(Self { beneath, root, stack: Vec::new(), path: Vec::new(), rules, log })
+        let log = Some(Records::new(file));
+        Ok(Self { beneath, root, stack: Vec::new(), top: Arc::default(), rules, log })
     }
 
     /// Where entries are placed by now.
@@ -123,8 +135,13 @@ impl Dirs {
     }
 
     /// The path of that from the root.
-    pub fn path(&self) -> &[u8] {
-        &self.path
+    pub fn path(&self) -> &Arc<[u8]> {
+        self.stack.last().map_or(&self.top, |level| &level.path)
+    }
+
+    /// Folders on the way to it.
+    pub fn depth(&self) -> usize {
+        self.stack.len()
     }
 
     /// Goes into a directory of the tree, and creates it where it is missing. Its ids are those of this host.
@@ -150,42 +167,59 @@ impl Dirs {
             Err(Errno::EXIST) => false,
             Err(errno) => return Err(PlaceError::system("create the folder", &shown, errno)),
         };
-        let fd = openat(at.fd(), plain, FOLDER, Mode::empty())
-            .map_err(|errno| not_entered(&at, plain, &shown, errno))?;
-        let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", &shown, errno))?;
-        let record = self.record(name, told, new, &fd, &stat, &shown)?;
-        let above = self.path.len();
-        if above > 0 {
-            self.path.push(b'/');
-        }
-        self.path.extend_from_slice(name);
+        let entered = self.open(&at, (plain, &shown), told.filter(|_| new));
+        let (fd, stat, closed) = entered.inspect_err(|_| {
+            if new {
+                let _ = unlinkat(at.fd(), plain, AtFlags::REMOVEDIR); // nobody knows of it
+            }
+        })?;
+        let path: Arc<[u8]> = match &**self.path() {
+            [] => name.into(),
+            above => [above, name].join(&b'/').into(),
+        };
+        let id = (stat.st_dev, stat.st_ino);
+        let needed = told.is_some() || closed.is_some();
+        let record = needed.then(|| Record { path: path.to_vec(), told, new, closed, id });
         let folder = Arc::new(Folder { fd, shown, new });
-        self.stack.push(Level { folder, record, above });
+        self.stack.push(Level { folder, record, path });
         Ok(())
     }
 
-    /// What is to be put right in the end; opens the directory up where its owner, an ordinary user, may not write.
-    fn record(
+    /// Opens a directory, and opens it up where its owner, an ordinary user, may not write: then its mode of before is
+    /// given. `made`: what is told of one that was made just now.
+    fn open(
         &self,
-        name: &[u8],
-        told: Option<(u64, Meta)>,
-        new: bool,
-        fd: &OwnedFd,
-        stat: &Stat,
-        shown: &Shown,
-    ) -> Result<Option<Record>, PlaceError> {
-        let mode = stat.st_mode & 0o7777;
-        let us = rustix::process::geteuid().as_raw();
-        let closed = mode & WORK != WORK && us != 0 && us == stat.st_uid;
-        if closed {
-            fchmod(fd, Mode::from_raw_mode(mode | WORK))
-                .map_err(|errno| PlaceError::system("write in", shown, errno))?;
+        at: &Folder,
+        (name, shown): (&OsStr, &Shown),
+        made: Option<(u64, Meta)>,
+    ) -> Result<(OwnedFd, Stat, Option<u32>), PlaceError> {
+        let open = || {
+            let fd = openat(at.fd(), name, FOLDER, Mode::empty())
+                .map_err(|errno| not_entered(at, name, shown, errno))?;
+            let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", shown, errno))?;
+            Ok((fd, stat))
+        };
+        let (mut fd, mut stat) = open()?;
+        if let Some((_, told)) = made
+            && !self.rules.keep.perms
+            && stat.st_mode & SET_GID != 0
+        {
+            // A set-group-ID bit that is inherited must not be set by a service that may set none
+            // (RestrictSUIDSGID in systemd.exec(5)): so it has to come with the mode that stays.
+            let failed = |errno| PlaceError::system("create the folder", shown, errno);
+            unlinkat(at.fd(), name, AtFlags::REMOVEDIR).map_err(failed)?;
+            let stays = Mode::from_raw_mode(told.mode & 0o777 | 0o700);
+            mkdirat(at.fd(), name, stays).map_err(failed)?;
+            (fd, stat) = open()?;
         }
-        let path = [self.path.as_slice(), name].into_iter().filter(|part| !part.is_empty());
-        let path = path.collect::<Vec<_>>().join(&b'/');
-        let of = if new { Of::NewDir } else { Of::OldDir };
-        let needed = told.is_some() || closed;
-        Ok(needed.then_some(Record { path, told, of, mode, id: (stat.st_dev, stat.st_ino) }))
+        let before = stat.st_mode & 0o7777;
+        let us = rustix::process::geteuid().as_raw();
+        if before & WORK == WORK || us == 0 || us != stat.st_uid {
+            return Ok((fd, stat, None));
+        }
+        fchmod(&fd, Mode::from_raw_mode(before | WORK))
+            .map_err(|errno| PlaceError::system("write in", shown, errno))?;
+        Ok((fd, stat, Some(before)))
     }
 
     /// Goes back up; what is told of the directory waits for [`Self::finish`], for files may still come into it.
@@ -193,17 +227,15 @@ impl Dirs {
         let Some(level) = self.stack.pop() else {
             return Err(PlaceError::Order { path: Shown::default(), why: "nothing is above it" });
         };
-        self.path.truncate(level.above);
-        let Some(record) = level.record else { return Ok(()) };
-        let Some(log) = self.log.as_mut() else { return Ok(()) };
-        record.write(log).map_err(|cause| {
+        let (Some(record), Some(log)) = (level.record, self.log.as_mut()) else { return Ok(()) };
+        log.push(record).map_err(|record| {
             // Nothing remembers it now, so that it is put right at once.
-            let _ = record.set(&self.beneath, self.rules);
-            PlaceError::system("remember what is told of", level.folder.shown(), cause)
+            let _ = set(&record, &self.beneath, self.rules);
+            PlaceError::system("remember what is told of", level.folder.shown(), Errno::NOSPC)
         })
     }
 
-    /// Sets what was told of all directories. `told` gets the path of each, and what was left out or failed.
+    /// Sets what was told of all directories. `told` gets the number of each, and what was left out or failed.
     pub fn finish(mut self, told: &mut Tell<'_>) -> Result<(), PlaceError> {
         self.replay(told)
     }
@@ -214,15 +246,15 @@ impl Dirs {
             first = first.and(self.leave());
         }
         let Some(log) = self.log.take() else { return first };
-        let failed = |cause| PlaceError::system("read what is told of", &Shown::default(), cause);
-        let mut log = log.into_inner().map_err(|error| failed(error.into_error()))?;
-        log.rewind().map_err(failed)?;
-        let mut log = BufReader::new(log);
-        while let Some(record) = Record::read(&mut log).map_err(failed)? {
+        let replayed = log.replay(|record| {
             let number = record.told.map(|(number, _)| number);
-            told(number, record.of == Of::NewDir, record.set(&self.beneath, self.rules));
-        }
-        first
+            told(number, record.new, set(&record, &self.beneath, self.rules));
+        });
+        first.and(
+            replayed.map_err(|cause| {
+                PlaceError::system("read what is told of", &Shown::default(), cause)
+            }),
+        )
     }
 }
 
@@ -233,90 +265,27 @@ impl Drop for Dirs {
     }
 }
 
-impl Record {
-    fn set(&self, beneath: &Beneath, rules: Rules) -> Result<Vec<NotCarried>, PlaceError> {
-        let path = shown(&self.path);
-        let fd = beneath.open(&self.path, FOLDER, Mode::empty())?;
-        let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", &path, errno))?;
-        if (stat.st_dev, stat.st_ino) != self.id {
-            return Err(PlaceError::stands(&path, "it was moved or replaced meanwhile"));
-        }
-        if stat.st_mode & 0o7777 != self.mode {
-            fchmod(&fd, Mode::from_raw_mode(self.mode))
-                .map_err(|errno| PlaceError::system("set the permissions of", &path, errno))?;
-        }
-        let Some((_, told)) = self.told else { return Ok(Vec::new()) };
-        let has = Has { mode: self.mode, uid: stat.st_uid, gid: stat.st_gid };
-        let plan = plan(&told, self.of, has, None, rules);
-        let Applied { dropped, .. } = apply(fd.as_fd(), &plan, &path, !rules.keep.perms)?;
-        Ok(plan.left().chain(dropped).collect())
+/// Puts right what a record says of a directory.
+fn set(record: &Record, beneath: &Beneath, rules: Rules) -> Result<Done, PlaceError> {
+    let path = shown(&record.path);
+    let fd = beneath.open(&record.path, FOLDER, Mode::empty())?;
+    let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", &path, errno))?;
+    if (stat.st_dev, stat.st_ino) != record.id {
+        return Err(PlaceError::stands(&path, "it was moved or replaced meanwhile"));
     }
-
-    fn write(&self, log: &mut impl Write) -> io::Result<()> {
-        let (number, told) = self.told.unwrap_or_default();
-        let flags = u64::from(self.told.is_some())
-            | u64::from(told.atime.is_some()) << 1
-            | u64::from(self.of == Of::NewDir) << 2;
-        let atime = told.atime.unwrap_or_default();
-        let words = [
-            self.path.len() as u64,
-            flags,
-            self.mode.into(),
-            self.id.0,
-            self.id.1,
-            told.mode.into(),
-            told.mtime.secs.cast_unsigned(),
-            told.mtime.nanos.into(),
-            atime.secs.cast_unsigned(),
-            atime.nanos.into(),
-            told.uid.into(),
-            told.gid.into(),
-            number,
-        ];
-        for word in words {
-            log.write_all(&word.to_le_bytes())?;
-        }
-        log.write_all(&self.path)
+    let mut mode = stat.st_mode & 0o7777;
+    // Whoever changed it meanwhile means it.
+    if let Some(before) = record.closed.filter(|before| mode == before | WORK) {
+        fchmod(&fd, Mode::from_raw_mode(before))
+            .map_err(|errno| PlaceError::system("set the permissions of", &path, errno))?;
+        mode = before;
     }
-
-    /// The next one; `None` at the end.
-    fn read(log: &mut impl Read) -> io::Result<Option<Self>> {
-        let mut words = [0_u64; 13];
-        for (index, word) in words.iter_mut().enumerate() {
-            let mut bytes = [0; 8];
-            match log.read_exact(&mut bytes) {
-                Err(error) if index == 0 && error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Ok(None);
-                }
-                read => read?,
-            }
-            *word = u64::from_le_bytes(bytes);
-        }
-        let [len, flags, mode, dev, ino, told, secs, nanos, asecs, ananos, uid, gid, number] =
-            words;
-        let mut path = vec![0; len as usize];
-        log.read_exact(&mut path)?;
-        let time = |secs: u64, nanos| Time { secs: secs.cast_signed(), nanos: nanos as u32 };
-        let atime = (flags & 2 != 0).then(|| time(asecs, ananos));
-        let (uid, gid, mtime) = (uid as u32, gid as u32, time(secs, nanos));
-        let meta = Meta { mode: told as u32, mtime, atime, uid, gid };
-        let told = (flags & 1 != 0).then_some((number, meta));
-        let of = if flags & 4 != 0 { Of::NewDir } else { Of::OldDir };
-        Ok(Some(Self { path, told, of, mode: mode as u32, id: (dev, ino) }))
-    }
-}
-
-/// A file that has no name, below the root: it goes with the process.
-fn unnamed(beneath: &Beneath) -> io::Result<File> {
-    let (flags, mode) = (OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
-    if let Ok(file) = openat(beneath.root(), c".", flags | OFlags::TMPFILE, mode) {
-        return Ok(file.into());
-    }
-    let name = temporary_name()?;
-    let created = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    let file = openat(beneath.root(), &name, created, mode)?;
-    unlinkat(beneath.root(), &name, AtFlags::empty())?;
-    Ok(file.into())
+    let Some((_, told)) = record.told else { return Ok(Done::default()) };
+    let has = Has { mode, uid: stat.st_uid, gid: stat.st_gid };
+    let of = if record.new { Of::NewDir } else { Of::OldDir };
+    let plan = plan(&told, of, has, None, rules);
+    let Applied { dropped, unset } = apply(fd.as_fd(), &plan, &path, !rules.keep.perms)?;
+    Ok(Done { left: plan.left().chain(dropped).collect(), unset })
 }
 
 /// Says why a name could not be opened as a folder.

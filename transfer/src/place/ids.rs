@@ -2,6 +2,10 @@
 
 use nix::unistd::{Group, User};
 use std::collections::HashMap;
+use std::io;
+
+/// Names that are remembered, at most: who sends more of them has each looked up again.
+const KEPT: usize = 10_000;
 
 /// Looks names up once each.
 #[derive(Debug, Default)]
@@ -19,18 +23,23 @@ impl Ids {
 
     /// The local number of an owner that is told by number and, if it has one, by name. A name that nobody has here
     /// leaves the number, as in rsync(1); root is root whatever its name is.
-    pub fn owner(&mut self, number: u32, name: Option<&[u8]>) -> u32 {
-        let found = |name: &str| User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
-        self.asked(number, name)
-            .map_or(number, |name| look_up(&mut self.users, name, found).unwrap_or(number))
+    ///
+    /// # Errors
+    /// The system cannot say who has the name: its number may be somebody else's here.
+    pub fn owner(&mut self, number: u32, name: Option<&[u8]>) -> io::Result<u32> {
+        let find = |name: &str| Ok(User::from_name(name)?.map(|user| user.uid.as_raw()));
+        let Some(name) = self.asked(number, name) else { return Ok(number) };
+        Ok(look_up(&mut self.users, name, find)?.unwrap_or(number))
     }
 
     /// The same of a group.
-    pub fn group(&mut self, number: u32, name: Option<&[u8]>) -> u32 {
-        let found =
-            |name: &str| Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
-        self.asked(number, name)
-            .map_or(number, |name| look_up(&mut self.groups, name, found).unwrap_or(number))
+    ///
+    /// # Errors
+    /// As those of [`Self::owner`].
+    pub fn group(&mut self, number: u32, name: Option<&[u8]>) -> io::Result<u32> {
+        let find = |name: &str| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()));
+        let Some(name) = self.asked(number, name) else { return Ok(number) };
+        Ok(look_up(&mut self.groups, name, find)?.unwrap_or(number))
     }
 
     fn asked<'a>(&self, number: u32, name: Option<&'a [u8]>) -> Option<&'a [u8]> {
@@ -41,16 +50,20 @@ impl Ids {
 fn look_up(
     known: &mut HashMap<Vec<u8>, Option<u32>>,
     name: &[u8],
-    find: impl FnOnce(&str) -> Option<u32>,
-) -> Option<u32> {
+    find: impl FnOnce(&str) -> io::Result<Option<u32>>,
+) -> io::Result<Option<u32>> {
     if let Some(found) = known.get(name) {
-        return *found;
+        return Ok(*found);
     }
     // A zero byte would end the name early for the system.
-    let text = std::str::from_utf8(name).ok().filter(|text| !text.contains('\0'));
-    let found = text.and_then(find);
-    known.insert(name.to_vec(), found);
-    found
+    let found = match str::from_utf8(name) {
+        Ok(name) if !name.contains('\0') => find(name)?,
+        _ => None,
+    };
+    if known.len() < KEPT {
+        known.insert(name.to_vec(), found);
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -60,12 +73,12 @@ mod tests {
     #[test]
     fn names_are_looked_up_and_unknown_ones_leave_the_number() {
         let mut ids = Ids::new(false);
-        assert_eq!(ids.owner(77, Some(b"root")), 0);
-        assert_eq!(ids.group(77, Some(b"root")), 0);
-        assert_eq!(ids.owner(77, Some(b"nobody of that name")), 77);
-        assert_eq!(ids.owner(77, Some(b"root\0")), 77);
-        assert_eq!(ids.owner(77, None), 77);
-        assert_eq!(ids.owner(0, Some(b"daemon")), 0);
-        assert_eq!(Ids::new(true).owner(77, Some(b"root")), 77);
+        assert_eq!(ids.owner(77, Some(b"root")).unwrap(), 0);
+        assert_eq!(ids.group(77, Some(b"root")).unwrap(), 0);
+        assert_eq!(ids.owner(77, Some(b"nobody of that name")).unwrap(), 77);
+        assert_eq!(ids.owner(77, Some(b"root\0")).unwrap(), 77);
+        assert_eq!(ids.owner(77, None).unwrap(), 77);
+        assert_eq!(ids.owner(0, Some(b"daemon")).unwrap(), 0);
+        assert_eq!(Ids::new(true).owner(77, Some(b"root")).unwrap(), 77);
     }
 }

@@ -11,12 +11,11 @@ use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
     futimens, utimensat,
 };
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The set-user-ID and set-group-ID bits (inode(7)).
 const SET_UID: u32 = 0o4000;
-const SET_GID: u32 = 0o2000;
+pub(super) const SET_GID: u32 = 0o2000;
 
 /// What the sender asks to have kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +44,8 @@ pub struct Allowed {
 pub enum Of {
     /// A regular file: a new one, even if it is to replace another.
     File,
+    /// A regular file that stands there with the right bytes.
+    Standing,
     /// A directory that was created for the entry.
     NewDir,
     /// A directory that stood there.
@@ -149,7 +150,7 @@ pub fn plan(told: &Meta, of: Of, has: Has, replaced: Option<u32>, rules: Rules) 
         mode
     } else {
         match (of, replaced) {
-            (Of::OldDir | Of::Symlink, _) => has.mode,
+            (Of::Standing | Of::OldDir | Of::Symlink, _) => has.mode,
             // The parent's set-group-ID bit is inherited by a directory, and is the receiver's own.
             (Of::NewDir, _) => told.mode & 0o777 & !umask | has.mode & SET_GID,
             // The old file's bits that lend an identity were given to the old bytes, not to these.
@@ -211,23 +212,18 @@ pub fn apply(
     Ok(Applied { dropped, unset })
 }
 
-/// Does what was decided to a symbolic link itself, never to what it says.
-pub fn apply_to_link(
-    folder: BorrowedFd<'_>,
-    name: &OsStr,
-    plan: &Plan,
-    path: &Shown,
-) -> Result<(), PlaceError> {
-    let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+/// Does what was decided to a symbolic link itself, opened by `O_PATH`, never to what it says.
+pub fn apply_to_link(link: BorrowedFd<'_>, plan: &Plan, path: &Shown) -> Result<(), PlaceError> {
+    let (name, itself) = (c"", AtFlags::EMPTY_PATH);
     for step in plan.steps() {
         match step {
             Step::Chown(uid, gid) => {
                 let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-                chownat(folder, name, uid, gid, nofollow)
+                chownat(link, name, uid, gid, itself)
                     .map_err(|e| PlaceError::system("set the owner of", path, e))?;
             }
             Step::Times(mtime, atime) => {
-                utimensat(folder, name, &stamps(mtime, atime), nofollow)
+                utimensat(link, name, &stamps(mtime, atime), itself)
                     .map_err(|e| PlaceError::system("set the times of", path, e))?;
             }
             Step::Chmod(_) => {} // a link has no mode

@@ -9,6 +9,7 @@ pub mod dirs;
 mod error;
 pub mod ids;
 pub mod meta;
+pub mod partial;
 pub mod room;
 pub mod temporary;
 

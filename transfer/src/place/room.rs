@@ -4,9 +4,11 @@ use super::error::PlaceError;
 use crate::destination::Shown;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
 use rustix::io::{Errno, retry_on_intr};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
 
 /// Something that a file system refused and that the bytes can do without: FAT has no permissions, and many network
 /// and user file systems reserve nothing.
@@ -58,6 +60,15 @@ pub fn reserve(
         }
     }
     Ok(unset)
+}
+
+/// Gives a file that holds all of its data its length, if it ends in a hole and the file system could not lengthen it
+/// before: by a zero at its end, which every one can write.
+pub fn lengthen(file: &File, len: u64) -> io::Result<()> {
+    match len.checked_sub(1) {
+        Some(last) if file.metadata()?.len() < len => file.write_all_at(&[0], last),
+        _ => Ok(()),
+    }
 }
 
 /// Whether an error of taking room says that a file of this length cannot stand here; any other says that this file

@@ -11,8 +11,9 @@ use super::dirs::Folder;
 use super::error::{PlaceError, what};
 use super::meta::Has;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod,
-    fchown, flock, fstat, futimens, linkat, openat, renameat, statat, symlinkat, unlinkat,
+    AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid,
+    fchmod, fchown, flock, fstat, futimens, linkat, openat, renameat, renameat_with, statat,
+    symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -40,7 +41,7 @@ pub(crate) fn is_temporary(name: &[u8]) -> bool {
 const TRIES: usize = 8;
 
 /// A new temporary name, as [`crate::sweep`] knows them: random bits drawn once in a process, and a counter.
-pub(super) fn temporary_name() -> Result<OsString, std::io::Error> {
+pub(crate) fn temporary_name() -> Result<OsString, std::io::Error> {
     static FIRST: OnceLock<u64> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let first = if let Some(first) = FIRST.get() {
@@ -99,6 +100,8 @@ pub struct Temporary {
     name: OsString,
     has: Has,
     named: bool,
+    /// A partial file stays, up to there, if it is not given its name.
+    stays: Option<u64>,
 }
 
 impl Temporary {
@@ -115,13 +118,16 @@ impl Temporary {
                 Err(Errno::EXIST) => continue,
                 Err(errno) => return Err(failed(errno.into())),
             };
-            let mut made =
-                Self { file, folder: folder.clone(), name, has: Has::default(), named: false };
-            match flock(&made.file, FlockOperation::NonBlockingLockExclusive) {
-                // Not every file system has locks; then no sweep can take it either.
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL) => {}
-                Err(Errno::AGAIN) => continue, // a sweep was quicker
-                Err(errno) => return Err(failed(errno.into())),
+            let mut made = Self {
+                file,
+                folder: folder.clone(),
+                name,
+                has: Has::default(),
+                named: false,
+                stays: None,
+            };
+            if !lock(&made.file).map_err(|errno| failed(errno.into()))? {
+                continue; // a sweep was quicker
             }
             let stat = fstat(&made.file).map_err(|errno| failed(errno.into()))?;
             if stat.st_nlink > 0 {
@@ -130,6 +136,36 @@ impl Temporary {
             }
         }
         Err(failed(std::io::Error::other("no temporary file could be created and locked")))
+    }
+
+    /// One that was made before, under a name of its own, and stays up to there if it is not given its name.
+    pub(super) fn partial(
+        file: File,
+        folder: &Arc<Folder>,
+        name: OsString,
+        stays: Option<u64>,
+    ) -> Result<Self, PlaceError> {
+        let stat = fstat(&file)
+            .map_err(|errno| PlaceError::system("look at", &folder.shown().join(&name), errno))?;
+        let has = Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+        Ok(Self { file, folder: Arc::clone(folder), name, has, named: false, stays })
+    }
+
+    /// It stays up to there at least.
+    pub(super) fn keep_to(&mut self, end: u64) {
+        self.stays = Some(self.stays.map_or(end, |stays| stays.max(end)));
+    }
+
+    /// It does not stay.
+    pub fn discard(&mut self) {
+        self.stays = None;
+    }
+
+    /// Which inode it is.
+    pub fn inode(&self) -> Result<(u64, u64), PlaceError> {
+        let stat = fstat(&self.file)
+            .map_err(|errno| PlaceError::system("look at", self.folder.shown(), errno))?;
+        Ok((stat.st_dev, stat.st_ino))
     }
 
     /// What is written to.
@@ -157,10 +193,24 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.named {
+        if let Some(end) = self.stays.filter(|_| !self.named) {
+            // The room that was taken for the rest is given back.
+            if self.file.metadata().is_ok_and(|meta| meta.len() > end) {
+                let _ = self.file.set_len(end);
+            }
+        } else if !self.named {
             // Nobody is left to tell: the folder may be gone as a whole.
             let _ = unlinkat(self.folder.fd(), &self.name, AtFlags::empty());
         }
+    }
+}
+
+/// Locks a file; `false`: somebody else has. Not every file system has locks; then nobody can take it either.
+pub(super) fn lock(file: &File) -> Result<bool, Errno> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL) => Ok(true),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -168,8 +218,20 @@ impl Drop for Temporary {
 fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError> {
     let path = folder.shown().join(to);
     plain_name(to.as_encoded_bytes())?;
-    match renameat(folder.fd(), from, folder.fd(), to) {
+    // In a folder that was made for this tree stands nothing but what the tree brought: what stands there is an entry
+    // with a name that this file system takes for the same.
+    let flags = if folder.is_new() { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
+    let renamed = match renameat_with(folder.fd(), from, folder.fd(), to, flags) {
+        Err(Errno::INVAL | Errno::NOSYS) => renameat(folder.fd(), from, folder.fd(), to),
+        renamed => renamed,
+    };
+    match renamed {
         Ok(()) => return Ok(()),
+        Err(Errno::EXIST) if folder.is_new() => {
+            let why =
+                "an entry of the tree stands there whose name this file system takes for the same";
+            return Err(PlaceError::stands(&path, why));
+        }
         Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
         Err(errno) => return Err(PlaceError::system("give its name to", &path, errno)),
     }
@@ -244,6 +306,8 @@ pub fn symlink(folder: &Folder, name: &[u8], target: &[u8]) -> Result<(), PlaceE
 /// What became of another name of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Linked {
+    /// It was one before.
+    Same,
     /// It is one.
     Link,
     /// The file has as many names as it may have: a copy stands there.
@@ -265,6 +329,11 @@ pub fn link(
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile | FileType::Symlink => {}
         kind => return Err(PlaceError::stands(&shown(to), what(kind))),
+    }
+    let id = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let there = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
+    if there.is_ok_and(|there| id(&there) == id(&stat)) {
+        return Ok(Linked::Same);
     }
     folder.may_replace(name, true)?;
     // Without AT_SYMLINK_FOLLOW: a symbolic link that stands there by now gets the name itself.

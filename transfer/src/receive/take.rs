@@ -5,6 +5,7 @@ use crate::limits::{Limits, Turn};
 use crate::link::Incoming;
 use crate::message::{Report, ToReceiver, ToSender, encode};
 use crate::sink::{Declared, Sink};
+use core::ops::Range;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{self, TryRecvError};
@@ -60,7 +61,7 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
         while !(self.over && self.sink.is_complete()) {
             let mut idle = true;
             for _ in 0..TURN {
-                if !(self.hear()? | self.read(&mut buf)?) {
+                if !(self.hear()? | self.read(&mut buf)? | self.sink.work()?) {
                     break;
                 }
                 idle = false;
@@ -152,6 +153,9 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
         let mut frames = Vec::new();
         for (entry, why) in self.sink.failures() {
             encode(&ToSender::Failed { entry, why }, &mut frames)?;
+        }
+        for Range { start, end } in self.sink.asks() {
+            encode(&ToSender::Ask { first: start, count: end - start }, &mut frames)?;
         }
         for note in self.sink.notes() {
             encode(&ToSender::Note(note), &mut frames)?;

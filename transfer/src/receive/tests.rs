@@ -146,6 +146,18 @@ impl Incoming for Fake {
         Arrived { multicast: 5, ..Arrived::default() }
     }
 
+    fn sender(&self) -> [u8; 32] {
+        [7; 32]
+    }
+
+    fn peer(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], 1).into()
+    }
+
+    fn pulse(&self) -> Box<dyn crate::holders::Lives> {
+        Box::new(Gone)
+    }
+
     fn set_waker(&self, _: Option<std::task::Waker>) {}
 
     fn have(&self, _: &[Range<u64>]) -> Result<(), tcpxm::error::DeclareError> {
@@ -161,6 +173,17 @@ impl Incoming for Fake {
         *self.verdict.lock().unwrap() = Some(verdict);
         Ok(())
     }
+}
+
+/// A session that is over.
+struct Gone;
+
+impl crate::holders::Lives for Gone {
+    fn silence(&self) -> Option<Duration> {
+        None
+    }
+
+    fn end(&self, _: &str) {}
 }
 
 fn offer() -> ToReceiver {
@@ -240,7 +263,7 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
         let fake = Fake::of(honest(&data), len + packed);
         let received = receive_into(&fake, dir.path()).unwrap();
         assert_eq!((received.digest, received.report.arrived), (Some(blake3::hash(&data)), 1));
-        assert_eq!((received.arrived.total(), &received.path), (len, &dir.path().join("out")));
+        assert_eq!((received.arrived.multicast, &received.path), (5, &dir.path().join("out")));
         assert_eq!((received.failure, received.report.bytes), (None, len));
         assert!(fs::read(received.path).unwrap() == data);
         let answers = [ToSender::Ready, ToSender::Report(received.report)];

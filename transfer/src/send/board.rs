@@ -90,6 +90,11 @@ impl Board {
         Posted::New
     }
 
+    /// Whether the value of a block was told.
+    pub fn has(&self, block: u64) -> bool {
+        self.lock().values.contains_key(&block)
+    }
+
     /// The list has ended.
     pub fn end(&self, entries: u64, blocks: u64) {
         self.change(|state| {

@@ -2,12 +2,20 @@
 
 use crate::link::PrivateStream;
 use crate::message::{Decoder, Report, ToSender};
+use core::ops::Range;
 use std::io;
+use std::sync::Arc;
 
 /// Failed entries that are kept of one member; of more the number is kept.
 const KEPT: usize = 100_000;
+/// Bytes of reasons that are kept of one member; beyond that the number of failed entries alone.
+const REASONS: usize = 8 << 20;
+/// Longest reason, in bytes: what is longer is cut.
+const REASON: usize = 1 << 10;
 /// Notes that are kept of one member.
 const NOTES: usize = 64;
+/// What is read of one member before it is another's turn, in bytes.
+const TURN: usize = 64 << 10;
 
 /// What a member said.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,35 +24,64 @@ pub struct Said {
     pub ready: bool,
     /// It does not, and why.
     pub refused: Option<String>,
-    /// Entries that are not in place there, and why; the first 100,000.
-    pub failed: Vec<(u64, String)>,
+    /// Entries that are not in place there, and why; the first 100,000, with 8 MiB of reasons.
+    pub(super) failed: Vec<(u64, Arc<str>)>,
     /// How many there are.
     pub failures: u64,
     /// What was left out on purpose.
     pub notes: Vec<String>,
     /// Its own count.
     pub report: Option<Report>,
+    /// Bytes of the reasons that are kept.
+    pub(super) reasons: usize,
 }
 
 impl Said {
-    fn take(&mut self, word: ToSender) {
+    fn take(&mut self, word: ToSender, asked: &mut Vec<Range<u64>>) {
         match word {
             ToSender::Ready => self.ready = true,
-            ToSender::Refuse(why) => self.refused = Some(why),
-            ToSender::Failed { entry, why } => {
-                self.failures += 1;
-                if self.failed.len() < KEPT {
-                    self.failed.push((entry, why));
-                }
-            }
+            ToSender::Refuse(why) => self.refused = Some(cut(&why).to_owned()),
+            ToSender::Failed { entry, why } => self.fail(entry, cut(&why)),
             ToSender::Note(note) => {
                 if self.notes.len() < NOTES {
-                    self.notes.push(note);
+                    self.notes.push(cut(&note).to_owned());
                 }
             }
+            ToSender::Ask { first, count } => asked.push(first..first.saturating_add(count)),
             ToSender::Report(report) => self.report = Some(report),
         }
     }
+
+    fn fail(&mut self, entry: u64, why: &str) {
+        self.failures += 1;
+        if self.failed.len() >= KEPT {
+            return;
+        }
+        // Mostly one reason after the other is the same.
+        let same = self.failed.last().filter(|(_, last)| **last == *why);
+        let why = if let Some((_, same)) = same {
+            Arc::clone(same)
+        } else if self.reasons + why.len() <= REASONS {
+            self.reasons += why.len();
+            why.into()
+        } else {
+            return;
+        };
+        self.failed.push((entry, why));
+    }
+}
+
+/// As much of a text as is kept.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(REASON)]
+}
+
+/// What these words come to.
+#[cfg(test)]
+pub(super) fn heard(words: impl Iterator<Item = ToSender>) -> Said {
+    let mut said = Said::default();
+    words.for_each(|word| said.take(word, &mut Vec::new()));
+    said
 }
 
 /// Hears one member.
@@ -53,38 +90,132 @@ pub(super) struct Ear<W> {
     decoder: Decoder,
     deaf: bool,
     said: Said,
+    asked: Vec<Range<u64>>,
 }
 
 impl<W: PrivateStream> Ear<W> {
     pub(super) fn new(stream: W) -> Self {
-        Self { stream, decoder: Decoder::default(), deaf: false, said: Said::default() }
+        Self {
+            stream,
+            decoder: Decoder::default(),
+            deaf: false,
+            said: Said::default(),
+            asked: Vec::new(),
+        }
     }
 
-    /// What it has said so far.
-    pub(super) fn said(&self) -> &Said {
-        &self.said
+    /// What it has said.
+    pub(super) fn into_said(self) -> Said {
+        self.said
     }
 
-    /// Reads what is there.
-    pub(super) fn listen(&mut self) {
-        let mut buf = [0; 16 << 10];
+    /// Blocks of which it has asked for the values since this was called before.
+    pub(super) fn asked(&mut self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Reads what is there, [`TURN`] bytes at most; whether there may be more.
+    pub(super) fn listen(&mut self) -> bool {
+        let (mut buf, mut heard) = ([0; 16 << 10], 0);
         while !self.deaf {
+            if heard >= TURN {
+                return true;
+            }
             match self.stream.try_read(&mut buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(read) if read > 0 => self.decoder.push(&buf[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Ok(read) if read > 0 => {
+                    heard += read;
+                    self.decoder.push(&buf[..read]);
+                }
                 _ => self.deaf = true,
             }
-            loop {
-                match self.decoder.take() {
-                    Ok(None) => break,
-                    Ok(Some(word)) => self.said.take(word),
-                    Err(error) => {
-                        self.said.refused.get_or_insert(error.to_string());
-                        self.deaf = true;
-                        break;
-                    }
+            self.take();
+        }
+        false
+    }
+
+    fn take(&mut self) {
+        loop {
+            match self.decoder.take() {
+                Ok(None) => return,
+                Ok(Some(word)) => self.said.take(word, &mut self.asked),
+                Err(error) => {
+                    self.said.refused.get_or_insert(error.to_string());
+                    self.deaf = true;
+                    return;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::encode;
+
+    /// A member that says the same for ever.
+    #[derive(Clone)]
+    struct Chatty {
+        frame: Vec<u8>,
+        at: usize,
+        read: usize,
+    }
+
+    impl io::Write for Chatty {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl PrivateStream for Chatty {
+        fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let read = buf.len().min(self.frame.len() - self.at);
+            buf[..read].copy_from_slice(&self.frame[self.at..self.at + read]);
+            self.at = (self.at + read) % self.frame.len();
+            self.read += read;
+            assert!(self.read < 1 << 20, "it is heard for ever");
+            Ok(read)
+        }
+
+        fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+    }
+
+    #[test]
+    fn whoever_says_much_is_not_heard_for_ever_at_a_time() {
+        let mut frame = Vec::new();
+        encode(&ToSender::Failed { entry: 1, why: "x".repeat(50) }, &mut frame).unwrap();
+        let mut ear = Ear::new(Chatty { frame, at: 0, read: 0 });
+        assert!(ear.listen(), "there is more");
+        assert!((TURN..TURN + (16 << 10)).contains(&ear.stream.read), "{}", ear.stream.read);
+        assert!(ear.into_said().failures > 500);
+    }
+
+    #[test]
+    fn of_reasons_as_much_is_kept_as_there_is_room_for() {
+        let mut said = Said::default();
+        // A character of two bytes lies across the cut.
+        let long = |n: u64| format!("{n:05}{}", "\u{e4}".repeat(2000));
+        let count = 3 * (REASONS / REASON) as u64;
+        for entry in 0..count {
+            said.take(ToSender::Failed { entry, why: long(entry) }, &mut Vec::new());
+        }
+        assert_eq!(said.failed[7].1.len(), REASON - 1);
+        let bytes: usize = said.failed.iter().map(|(_, why)| why.len()).sum();
+        assert!(bytes <= REASONS && bytes > REASONS - REASON, "{bytes}");
+        assert_eq!(said.failures, count);
+        // One that is said again takes nothing more, until there are too many.
+        let mut said = Said::default();
+        for entry in 0..2 * KEPT as u64 {
+            said.take(ToSender::Failed { entry, why: long(0) }, &mut Vec::new());
+        }
+        assert_eq!((said.failed.len(), said.reasons), (KEPT, REASON - 1));
+        assert_eq!(said.failures, 2 * KEPT as u64);
     }
 }

@@ -1,8 +1,11 @@
 //! What became of a copy, host by host and entry by entry.
 
 use super::ear::Said;
+use crate::message::{Report, UNREAD_THERE};
+use crate::shown::shown;
 use crate::source::{Named, Source, SourceError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tcpxm::error::Reason;
 use tcpxm::stats::{Arrived, MemberReport, Sent};
 
@@ -18,15 +21,24 @@ pub struct Outcome {
     pub sent: Sent,
     /// What ended the session, if this side did.
     pub failure: Option<SourceError>,
+    /// Why entries that failed are told by their numbers alone, if they are: the copy itself is what it is.
+    pub nameless: Option<SourceError>,
 }
 
 /// An entry that is not in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedEntry {
     /// Its path from the root of the transfer.
-    pub path: Vec<u8>,
+    pub path: Arc<[u8]>,
     /// Why.
-    pub why: String,
+    pub why: Arc<str>,
+}
+
+/// What could not be listed, and so is in place nowhere.
+#[derive(Debug, Default)]
+struct Unlisted {
+    entries: Vec<FailedEntry>,
+    count: u64,
 }
 
 /// What became of one member.
@@ -36,10 +48,12 @@ pub struct Delivered {
     pub report: MemberReport,
     /// What it said.
     pub said: Said,
-    /// Entries that are not in place, here or there.
-    pub failures: Vec<FailedEntry>,
+    /// Entries that are not in place there.
+    failures: Vec<FailedEntry>,
+    /// The same for all members.
+    unlisted: Arc<Unlisted>,
     /// The copy is of one file.
-    pub one: bool,
+    one: bool,
 }
 
 impl Delivered {
@@ -55,20 +69,31 @@ impl Delivered {
         }
     }
 
+    /// Entries that are not in place, here or there, as far as they are known by name.
+    pub fn failures(&self) -> impl Iterator<Item = &FailedEntry> {
+        self.failures.iter().chain(&self.unlisted.entries)
+    }
+
+    /// How many entries are not in place.
+    pub fn failed_entries(&self) -> u64 {
+        let reported = self.said.report.map_or(0, |report: Report| report.failed);
+        self.said.failures.max(reported) + self.unlisted.count
+    }
+
     /// Which entries are not in place, in one line.
     fn in_words(&self) -> Option<String> {
-        let count = self.failures.len().max(usize::try_from(self.said.failures).unwrap_or(0));
-        let said = |entry: &FailedEntry| {
-            format!("{}: {}", String::from_utf8_lossy(&entry.path), entry.why)
-        };
-        match (&self.failures[..], self.one) {
-            ([], _) => None,
-            ([only], true) => Some(only.why.clone()),
-            (all, _) => {
-                let named: Vec<String> = all.iter().take(NAMED).map(said).collect();
-                let more = count - named.len();
+        let count = self.failed_entries();
+        let what = if count == 1 { "entry is" } else { "entries are" };
+        let named: Vec<&FailedEntry> = self.failures().take(NAMED).collect();
+        match (&named[..], count) {
+            (_, 0) => None,
+            ([], _) => Some(format!("it says that {count} {what} not in place")),
+            ([only], 1) if self.one => Some(only.why.to_string()),
+            (named, _) => {
+                let said = |entry: &&FailedEntry| format!("{}: {}", shown(&entry.path), entry.why);
+                let more = count.saturating_sub(named.len() as u64);
                 let more = if more > 0 { format!("; {more} more") } else { String::new() };
-                let what = if count == 1 { "entry is" } else { "entries are" };
+                let named: Vec<String> = named.iter().map(said).collect();
                 Some(format!("{count} {what} not in place: {}{more}", named.join("; ")))
             }
         }
@@ -85,8 +110,10 @@ pub fn in_own_words(reason: &Reason) -> String {
 }
 
 /// How the bytes of a single file arrived, `bytes` of them: the list's few are left out, where most have come.
-pub(crate) fn of_content(arrived: Arrived, bytes: u64) -> Arrived {
-    let list = arrived.total().saturating_sub(bytes);
+fn of_content(arrived: Arrived, bytes: u64) -> Arrived {
+    let Some(list) = arrived.total().checked_sub(bytes) else {
+        return arrived; // it had a part of them before
+    };
     let Arrived { multicast, unicast, .. } = arrived;
     if multicast >= unicast {
         let multicast = multicast.saturating_sub(list);
@@ -98,9 +125,9 @@ pub(crate) fn of_content(arrived: Arrived, bytes: u64) -> Arrived {
 }
 
 /// Gives each member its outcome, with its failed entries by name; and why they have none, if they have not.
-pub(super) fn of<'a>(
+pub(super) fn of(
     source: &dyn Source,
-    members: impl Iterator<Item = (MemberReport, &'a Said, bool)>,
+    members: impl Iterator<Item = (MemberReport, Said, bool)>,
 ) -> (Vec<Delivered>, Option<SourceError>) {
     let members: Vec<_> = members.collect();
     let failed = members.iter().flat_map(|(_, said, _)| &said.failed);
@@ -110,22 +137,29 @@ pub(super) fn of<'a>(
         Ok(names) => (names, None),
         Err(error) => (BTreeMap::new(), Some(error)),
     };
-    let unlisted: Vec<_> =
-        source.unlisted().into_iter().map(|(path, why)| FailedEntry { path, why }).collect();
-    let deliver = |(mut report, said, one): (MemberReport, &Said, bool)| {
-        if let Some(whole) = said.report.filter(|report| one && report.arrived == 1) {
-            report.arrived = of_content(report.arrived, whole.bytes);
+    let unlisted = source.unlisted().into_iter();
+    let entries = unlisted.map(|(path, why)| FailedEntry { path: path.into(), why: why.into() });
+    let unlisted = Unlisted { entries: entries.collect(), count: source.unlisted_count() };
+    let unlisted = Arc::new(unlisted);
+    let deliver = |(mut report, mut said, one): (MemberReport, Said, bool)| {
+        if one && said.report.is_some_and(|report| report.arrived == 1) {
+            report.arrived = of_content(report.arrived, source.progress().len);
         }
-        let failures = said.failed.iter().map(|(entry, why)| named(&names, *entry, why));
-        let failures = failures.chain(unlisted.iter().cloned()).collect();
-        Delivered { report, said: said.clone(), failures, one }
+        let failed = std::mem::take(&mut said.failed).into_iter();
+        let failures = failed.map(|(entry, why)| named(&names, entry, why)).collect();
+        Delivered { report, said, failures, unlisted: Arc::clone(&unlisted), one }
     };
     (members.into_iter().map(deliver).collect(), nameless)
 }
 
 /// An entry that failed at a member, by its name; what this side could not read is told in its own words.
-fn named(names: &BTreeMap<u64, Named>, entry: u64, why: &str) -> FailedEntry {
-    let known = names.get(&entry).cloned();
-    let known = known.unwrap_or(Named { path: format!("entry {entry}").into(), unread: None });
-    FailedEntry { path: known.path, why: known.unread.unwrap_or_else(|| why.to_owned()) }
+fn named(names: &BTreeMap<u64, Named>, entry: u64, why: Arc<str>) -> FailedEntry {
+    let Some(Named { path, unread }) = names.get(&entry) else {
+        return FailedEntry { path: format!("entry {entry}").into_bytes().into(), why };
+    };
+    let own = unread.as_ref().filter(|_| *why == *UNREAD_THERE).map(Arc::clone);
+    FailedEntry { path: Arc::clone(path), why: own.unwrap_or(why) }
 }
+
+#[cfg(test)]
+mod tests;

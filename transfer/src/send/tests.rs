@@ -1,14 +1,15 @@
 use super::*;
 use crate::blocks;
 use crate::link::PrivateStream;
-use crate::message::{Decoder, Report, ToSender, encode};
+use crate::message::{Decoder, Report, ToSender, UNREAD_THERE, encode};
+use crate::source::Named;
 use crate::tree::layout::SMALL;
 use crate::tree::scan;
 use crate::tree::source::TreeSource;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io::{self, Write};
-use std::sync::Condvar;
+use std::sync::{Condvar, Mutex};
 use tcpxm::error::Reason;
 use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
 
@@ -154,7 +155,8 @@ impl Outgoing for Fake {
         let (grown, changed) = &self.grown;
         let waits = |grown: &mut (u64, bool)| grown.0 < least && !grown.1;
         drop(changed.wait_while(grown.lock().unwrap(), waits).unwrap());
-        Ok(need.map(Call::Need))
+        let is_over = self.aborted.lock().unwrap().is_some();
+        Ok(need.filter(|_| !is_over).map(Call::Need))
     }
 
     fn grow(&self, to: u64) -> Result<(), EndError> {
@@ -186,6 +188,9 @@ impl Outgoing for Fake {
 
     fn abort(&self, why: &str) {
         *self.aborted.lock().unwrap() = Some(why.to_owned());
+        self.needs.lock().unwrap().clear();
+        self.grown.0.lock().unwrap().1 = true;
+        self.grown.1.notify_all();
     }
 
     fn drop_member(&self, index: usize, _: &str) {
@@ -386,7 +391,7 @@ fn a_file_that_changes_is_named_and_none_of_it_is_taken_for_what_it_was() {
                 change(&path);
             }
         });
-        let said = ToSender::Failed { entry: 0, why: "the sender could not read it".to_owned() };
+        let said = ToSender::Failed { entry: 0, why: UNREAD_THERE.to_owned() };
         session.pipes[0].change(|p| {
             p.to_read.extend(frame(&said));
             p.to_read.extend(frame(&ToSender::Report(Report { failed: 1, ..Report::default() })));
@@ -405,8 +410,8 @@ fn a_file_that_changes_is_named_and_none_of_it_is_taken_for_what_it_was() {
 fn a_receivers_own_reason_reads_the_same_by_whatever_way_it_came() {
     let why = "no room for 5 bytes in the root folder".to_owned();
     let by = |said: Said, reason| {
-        let (report, failures) = (report(Err(reason)), Vec::new());
-        Delivered { said, report, failures, one: true }.failure()
+        let source = case(0).source;
+        outcome::of(&source, [(report(Err(reason)), said, true)].into_iter()).0[0].failure()
     };
     let refused = Said { refused: Some(why.clone()), ..Said::default() };
     for (said, reason) in [
@@ -435,4 +440,95 @@ fn what_members_say_is_heard() {
     assert_eq!(outcome.members[1].said.notes.len(), 1);
     let silent = outcome.members[2].failure().unwrap();
     assert!(silent.contains("did not say what became of it"), "{silent}");
+}
+
+/// Whoever has old blocks read again, one after the other, does not keep the others waiting for their last values.
+#[test]
+fn values_are_told_in_time_while_old_blocks_are_read_again() {
+    let case = case(2 * BLOCK);
+    let needs = std::iter::repeat_n(BLOCK..2 * BLOCK, 3);
+    let mut session = Fake::new(needs, 1);
+    let (pipe, told) = (session.pipes[0].clone(), Arc::<AtomicBool>::default());
+    let flag = Arc::clone(&told);
+    session.before_need = Box::new(move |left| match left {
+        1 => {
+            let begun = Instant::now();
+            while begun.elapsed() < 2 * TICK {
+                thread::yield_now();
+            }
+        }
+        0 => {
+            let is_value = |word: &ToReceiver| matches!(word, ToReceiver::Values(_));
+            flag.store(pipe.messages().iter().any(is_value), Ordering::SeqCst);
+        }
+        _ => {}
+    });
+    send_over(&session, &case.source, &offers(), &|_| ());
+    assert!(told.load(Ordering::SeqCst));
+}
+
+/// Panics where it is to list.
+struct Panics(TreeSource);
+
+impl Source for Panics {
+    fn list(&self, _: &dyn Grows) -> Result<(), SourceError> {
+        panic!("on purpose");
+    }
+
+    fn read(&self, block: u64) -> Result<Arc<[u8]>, SourceError> {
+        self.0.read(block)
+    }
+
+    fn post_value(&self, block: u64) -> Result<(), SourceError> {
+        self.0.post_value(block)
+    }
+
+    fn board(&self) -> &board::Board {
+        self.0.board()
+    }
+
+    fn progress(&self) -> Progress {
+        self.0.progress()
+    }
+
+    fn names(&self, entries: &BTreeSet<u64>) -> Result<BTreeMap<u64, Named>, SourceError> {
+        self.0.names(entries)
+    }
+
+    fn unlisted(&self) -> Vec<(Vec<u8>, String)> {
+        self.0.unlisted()
+    }
+
+    fn unlisted_count(&self) -> u64 {
+        self.0.unlisted_count()
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+#[test]
+fn a_listing_that_panics_ends_the_session() {
+    let session = Fake::whole(BLOCK, 2);
+    let outcome = send_over(&session, &Panics(case(BLOCK).source), &offers(), &|_| ());
+    assert!(matches!(outcome.failure, Some(SourceError::Stopped)), "{:?}", outcome.failure);
+    let why = session.aborted.lock().unwrap().clone().unwrap();
+    assert!(why.contains("fault of this program"), "{why}");
+}
+
+/// More than is heard in a turn, said when nothing is needed any more.
+#[test]
+fn all_that_is_said_is_heard_to_its_end() {
+    let case = case(BLOCK);
+    let session = Fake::whole(BLOCK, 1);
+    session.pipes[0].change(|p| {
+        for entry in 0..90_000 {
+            p.to_read.extend(frame(&ToSender::Failed { entry, why: "no room".to_owned() }));
+        }
+        p.to_read.extend(frame(&ToSender::Report(Report { failed: 90_000, ..Report::default() })));
+    });
+    let outcome = send_over(&session, &case.source, &offers(), &|_| ());
+    let member = &outcome.members[0];
+    assert_eq!((member.failed_entries(), member.failures().count()), (90_000, 90_000));
 }

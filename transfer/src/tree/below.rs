@@ -1,9 +1,12 @@
 //! The file system below a root, as a tree's receiver writes into it.
 
 use super::entry::{Entry, Kind, Meta, Time};
-use super::ground::{Ground, Stands, Unfinished, Why};
+use super::ground::{Ground, Held, Stands, Unfinished, Why};
 use super::manifest::Owner;
+use super::spool::{self, Spool};
+use crate::blocks::{self, Value};
 use crate::destination::{Root, Shown, umask};
+use crate::holders::{Holder, Holders, Inode};
 use crate::limits::Limits;
 use crate::message::{Check, Offer, Sync};
 use crate::place::beneath::{Beneath, plain_name};
@@ -13,12 +16,15 @@ use crate::place::meta::{
     Allowed, Applied, Granularity, Has, Keep, NotCarried, Of, Rules, apply, apply_to_link, plan,
     same_time,
 };
+use crate::place::partial::{self, Busy, Journal, Partial};
 use crate::place::room::{self, Unset};
-use crate::place::temporary::{self, Temporary};
+use crate::place::temporary::{self, Linked, Temporary};
 use crate::place::{PlaceError, what};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, openat, statat, syncfs, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fsync, openat, statat, syncfs, unlinkat};
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -32,7 +38,7 @@ const OPEN: usize = 64;
 const DOUBT: Duration = Duration::from_secs(2);
 
 /// A directory of the tree, to be opened again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
     path: Arc<[u8]>,
     new: bool,
@@ -41,14 +47,35 @@ pub(crate) struct Way {
 /// A file whose bytes come.
 pub(crate) struct Slot {
     temporary: Temporary,
+    /// Of one that a later session may go on with: which of its blocks are there.
+    journal: Option<Journal>,
+    holding: Option<Hold>,
     name: Vec<u8>,
     way: Way,
     meta: Meta,
     len: u64,
 }
 
+/// Says of a partial file who writes it, as long as that is so.
+struct Hold {
+    holders: Arc<Holders>,
+    inode: Inode,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.holders.remove(self.inode);
+    }
+}
+
+/// How often it is tried to have a partial file that somebody else held.
+const TRIES: usize = 5;
+
 /// Folders that are made durable one by one where each file is; with more of them the file system is as a whole.
 const SYNCED: usize = 64;
+
+/// Whether the session is over is asked for every so many entries: its end is to be noticed within some milliseconds.
+const ASKED: u32 = 32;
 
 /// Everything below a root.
 pub(crate) struct Below<'a> {
@@ -63,8 +90,9 @@ pub(crate) struct Below<'a> {
     open: VecDeque<(Way, Arc<Folder>)>,
     /// The name that a single file gets.
     named: Option<Vec<u8>>,
-    /// Where all of it goes.
+    /// Where all of it goes, and the path of that folder.
     shown: Shown,
+    base: Vec<u8>,
     /// Folders that the offer names and that were made for it, from the root down.
     made: Vec<Vec<u8>>,
     /// Something is in place.
@@ -73,7 +101,12 @@ pub(crate) struct Below<'a> {
     changed: Option<BTreeSet<Arc<[u8]>>>,
     /// Whether nobody wants it any more.
     is_over: &'a dyn Fn() -> bool,
+    /// What an earlier session has left is gone on with.
+    resume: bool,
+    holders: Arc<Holders>,
+    holder: Arc<Holder>,
     unset: BTreeSet<String>,
+    puts: u32,
     notes: BTreeSet<&'static str>,
     told: BTreeSet<&'static str>,
 }
@@ -84,7 +117,7 @@ impl<'a> Below<'a> {
         root: &Root,
         offer: &Offer,
         limits: &Limits,
-        is_over: &'a dyn Fn() -> bool,
+        (holder, is_over): (Holder, &'a dyn Fn() -> bool),
     ) -> Result<Self, Why> {
         let again = root.again().map_err(|e| format!("cannot open the root folder: {e}"))?;
         let beneath = Arc::new(Beneath::new(again));
@@ -112,11 +145,16 @@ impl<'a> Below<'a> {
             open: VecDeque::new(),
             named: None,
             shown: Shown::default(),
+            base: Vec::new(),
             made: Vec::new(),
             placed: false,
             changed: Some(BTreeSet::new()),
             is_over,
+            resume: offer.resume,
+            holders: Arc::clone(&limits.holders),
+            holder: Arc::new(holder),
             unset: BTreeSet::new(),
+            puts: 0,
             notes: BTreeSet::new(),
             told: BTreeSet::new(),
         };
@@ -152,6 +190,7 @@ impl<'a> Below<'a> {
         }
         let here = Arc::clone(self.dirs()?.here());
         self.shown = here.shown().clone();
+        self.base = self.dirs()?.path().to_vec();
         if let Some(name) = &named {
             let name = plain_name(name).map_err(said)?;
             self.shown = self.shown.join(name);
@@ -199,7 +238,7 @@ impl<'a> Below<'a> {
     }
 
     fn folder(&mut self, way: &Way) -> Result<Arc<Folder>, Why> {
-        if let Some((_, folder)) = self.open.iter().find(|(known, _)| known.path == way.path) {
+        if let Some((_, folder)) = self.open.iter().find(|(known, _)| known == way) {
             return Ok(Arc::clone(folder));
         }
         let folder = Folder::open(&self.beneath, &way.path, way.new).map_err(said)?;
@@ -211,7 +250,7 @@ impl<'a> Below<'a> {
         Ok(folder)
     }
 
-    fn note(&mut self, left: impl Iterator<Item = NotCarried>) {
+    fn left_out(&mut self, left: impl Iterator<Item = NotCarried>) {
         for left in left {
             let note = match left {
                 NotCarried::Owner => {
@@ -229,10 +268,22 @@ impl<'a> Below<'a> {
                                        (allow=setuid)"
                 }
             };
-            if self.told.insert(note) {
-                self.notes.insert(note);
-            }
+            self.tell(note);
         }
+    }
+
+    /// Tells the sender, once.
+    fn tell(&mut self, note: &'static str) {
+        if self.told.insert(note) {
+            self.notes.insert(note);
+        }
+    }
+
+    /// Whether nobody wants it any more; asked now and then where many are put one after the other.
+    fn check_wanted(&mut self) -> Result<(), Why> {
+        self.puts = self.puts.wrapping_add(1);
+        let is_over = self.puts.is_multiple_of(ASKED) && (self.is_over)();
+        if is_over { Err("it is not wanted any more".to_owned()) } else { Ok(()) }
     }
 
     /// Sets what is told of a file that has its bytes, and gives it its name.
@@ -248,7 +299,7 @@ impl<'a> Below<'a> {
         let plan = plan(meta, Of::File, temporary.has(), replaced, self.rules);
         let set = apply(temporary.file().as_fd(), &plan, &path, !self.rules.keep.perms);
         let Applied { dropped, unset } = set.map_err(said)?;
-        self.note(plan.left().chain(dropped));
+        self.left_out(plan.left().chain(dropped));
         self.refused(unset);
         if self.sync == Sync::File {
             fsync(temporary.file()).map_err(|e| format!("cannot make {path} durable: {e}"))?;
@@ -269,16 +320,24 @@ impl<'a> Below<'a> {
         match (self.sync, &self.changed) {
             (Sync::None, _) => Ok(()),
             // The files are. What the system says of their names is told, and takes none of them away.
-            (Sync::File, Some(changed)) => {
-                let synced = changed.iter().try_for_each(|path| {
+            (Sync::File, changed) => {
+                let sync = |path: &Arc<[u8]>| {
                     let folder = Folder::open(&self.beneath, path, false).map_err(said)?;
                     fsync(folder.fd()).map_err(|error| error.to_string())
-                });
+                };
+                let failed: Vec<Why> = match changed {
+                    Some(changed) => changed.iter().filter_map(|path| sync(path).err()).collect(),
+                    None => syncfs(self.beneath.root())
+                        .err()
+                        .map(|e| e.to_string())
+                        .into_iter()
+                        .collect(),
+                };
                 let lost = |error| format!("a power failure may still take names: {error}");
-                self.unset.extend(synced.err().map(lost));
+                self.unset.extend(failed.first().map(lost));
                 Ok(())
             }
-            _ => syncfs(self.beneath.root()).map_err(undone),
+            (Sync::Tree, _) => syncfs(self.beneath.root()).map_err(undone),
         }
     }
 
@@ -287,6 +346,48 @@ impl<'a> Below<'a> {
         if let Some(unset) = unset {
             self.unset.insert(unset.to_string());
         }
+    }
+
+    /// Opens the partial file of an entry, and takes it over from a session that its sender has left.
+    fn partial(
+        &self,
+        folder: &Arc<Folder>,
+        dir: &Way,
+        entry: &Entry,
+    ) -> Result<(Partial, Hold), Why> {
+        let Kind::File { len, .. } = entry.kind else { return Err("it is no file".to_owned()) };
+        let name = plain_name(self.name(entry)).map_err(said)?;
+        let key = self.key(dir, name, entry, len);
+        for _ in 0..TRIES {
+            match Partial::open(folder, name, key, len) {
+                Ok(partial) => {
+                    let inode = partial.temporary.inode().map_err(said)?;
+                    self.holders.add(inode, &self.holder);
+                    return Ok((partial, Hold { holders: Arc::clone(&self.holders), inode }));
+                }
+                Err(Busy::Failed(error)) => return Err(said(error)),
+                Err(Busy::Held(inode)) => {
+                    let path = folder.shown().join(name);
+                    let taken = self.holders.take_over(inode, &self.holder.sender);
+                    taken.map_err(|why| format!("{path} is refused: {why}"))?;
+                }
+            }
+        }
+        Err(format!("{} is refused: another process is writing it", folder.shown().join(name)))
+    }
+
+    /// What a partial file of this entry is a part of.
+    fn key(&self, dir: &Way, name: &OsStr, entry: &Entry, len: u64) -> partial::Key {
+        let source = self.path(dir, &entry.name);
+        let Time { secs, nanos } = entry.meta.mtime;
+        let mut key = blake3::Hasher::new_derive_key("tcpxm 2026 what a partial file is a part of");
+        for bytes in [&dir.path, name.as_bytes(), &source, &self.holder.sender] {
+            key.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        }
+        for number in [len, secs.cast_unsigned(), nanos.into()] {
+            key.update(&number.to_le_bytes());
+        }
+        *key.finalize().as_bytes()
     }
 
     /// Times that the file system below can tell apart; found out by a file of its own.
@@ -302,12 +403,21 @@ impl<'a> Below<'a> {
     fn is_same(&mut self, folder: &Arc<Folder>, entry: &Entry, found: &rustix::fs::Stat) -> bool {
         let Kind::File { len, .. } = entry.kind else { return false };
         let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
+        let mtime = Time { secs: found.st_mtime, nanos };
+        if self.check == Check::Update && is_file && mtime > entry.meta.mtime {
+            self.tell("files that are newer here are left as they are (-u)");
+            return true;
+        }
         if self.check == Check::None || !is_file || found.st_size.cast_unsigned() != len {
             return false;
         }
-        let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
-        let mtime = Time { secs: found.st_mtime, nanos };
-        let told = entry.meta.mtime;
+        let (told, has) = (entry.meta.mtime, has_of(found));
+        // What lends an identity must have been verified for it: nobody else's bytes are given it.
+        let lends = told_set_id(&entry.meta, self.rules);
+        if lends && (has.mode, has.uid) != (entry.meta.mode, entry.meta.uid) {
+            return false;
+        }
         (mtime == told || same_time(told, mtime, self.granularity(folder))) && !is_late(told)
     }
 
@@ -319,19 +429,23 @@ impl<'a> Below<'a> {
         found: &rustix::fs::Stat,
     ) -> Result<(), Why> {
         let name = OsStr::from_bytes(&entry.name);
-        let has = Has { mode: found.st_mode & 0o7777, uid: found.st_uid, gid: found.st_gid };
-        let rules = Rules { keep: Keep { times: false, ..self.rules.keep }, ..self.rules };
-        let plan = plan(&entry.meta, Of::File, has, Some(has.mode), rules);
-        if plan.steps().next().is_none() || !self.rules.keep.perms && !self.rules.keep.owner {
-            self.note(plan.left());
+        let keep = Keep { times: false, ..self.rules.keep };
+        let plan =
+            plan(&entry.meta, Of::Standing, has_of(found), None, Rules { keep, ..self.rules });
+        if plan.steps().next().is_none() {
+            self.left_out(plan.left());
             return Ok(());
         }
         let path = folder.shown().join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(folder.fd(), name, flags, Mode::empty())
             .map_err(|e| format!("cannot set what is kept of {path}: {e}"))?;
+        let opened = fstat(&file).map_err(|e| format!("cannot look at {path}: {e}"))?;
+        if (opened.st_dev, opened.st_ino) != (found.st_dev, found.st_ino) {
+            return Err(format!("{path} was replaced meanwhile"));
+        }
         let Applied { dropped, .. } = apply(file.as_fd(), &plan, &path, false).map_err(said)?;
-        self.note(plan.left().chain(dropped));
+        self.left_out(plan.left().chain(dropped));
         Ok(())
     }
 }
@@ -358,10 +472,18 @@ impl Ground for Below<'_> {
     type Dir = Way;
     type Slot = Slot;
 
-    fn owner(&mut self, owner: &Owner) -> (u32, u32) {
+    fn owner(&mut self, owner: &Owner) -> Result<(u32, u32), Why> {
+        let keep = self.rules.keep;
+        let may = self.rules.allowed.owner || self.rules.allowed.setuid;
+        if !may || !(keep.owner || keep.group || keep.perms) {
+            return Ok((owner.uid, owner.gid)); // whose they are here is nobody's question
+        }
         let name = |name: &[u8]| (!name.is_empty()).then(|| name.to_vec());
         let (user, group) = (name(&owner.user), name(&owner.group));
-        (self.ids.owner(owner.uid, user.as_deref()), self.ids.group(owner.gid, group.as_deref()))
+        let failed = |error| format!("the system does not say who its owner is here: {error}");
+        let uid = self.ids.owner(owner.uid, user.as_deref()).map_err(failed)?;
+        let gid = self.ids.group(owner.gid, group.as_deref()).map_err(failed)?;
+        Ok((uid, gid))
     }
 
     fn root(&mut self, _: &Meta) -> Result<(), Why> {
@@ -371,7 +493,7 @@ impl Ground for Below<'_> {
 
     fn enter(&mut self, number: u64, entry: &Entry) -> Result<Stands, Why> {
         let dirs = self.dirs()?;
-        let above: Arc<[u8]> = dirs.path().into();
+        let above = Arc::clone(dirs.path());
         dirs.enter(number, entry).map_err(said)?;
         let new = dirs.here().is_new();
         self.placed = true;
@@ -390,8 +512,23 @@ impl Ground for Below<'_> {
 
     fn here(&self) -> Way {
         let here = self.dirs.as_ref();
-        let path = here.map_or(&[][..], Dirs::path).into();
+        let path = here.map(|dirs| Arc::clone(dirs.path())).unwrap_or_default();
         Way { path, new: here.is_some_and(|dirs| dirs.here().is_new()) }
+    }
+
+    fn write_dir(&self, dir: &Way) -> Vec<u8> {
+        [&[u8::from(dir.new)], &*dir.path].concat()
+    }
+
+    fn read_dir(&self, bytes: &[u8]) -> Way {
+        let (new, path) = bytes.split_first().unwrap_or((&0, &[]));
+        Way { path: path.into(), new: *new != 0 }
+    }
+
+    fn path(&self, dir: &Way, name: &[u8]) -> Vec<u8> {
+        let above = dir.path.get(self.base.len()..).unwrap_or_default();
+        let above = above.strip_prefix(b"/").unwrap_or(above);
+        if above.is_empty() { name.to_vec() } else { [above, b"/", name].concat() }
     }
 
     fn look(&mut self, entry: &Entry) -> Result<Stands, Why> {
@@ -418,6 +555,7 @@ impl Ground for Below<'_> {
     }
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why> {
+        self.check_wanted()?;
         let folder = Arc::clone(self.dirs()?.here());
         let name = plain_name(&entry.name).map_err(said)?;
         let there = rustix::fs::readlinkat(folder.fd(), name, Vec::new()).ok();
@@ -426,25 +564,39 @@ impl Ground for Below<'_> {
             temporary::symlink(&folder, &entry.name, target).map_err(said)?;
         }
         self.placed = true;
-        let has =
-            statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| e.to_string())?;
-        let has = Has { mode: has.st_mode & 0o7777, uid: has.st_uid, gid: has.st_gid };
-        let plan = plan(&entry.meta, Of::Symlink, has, None, self.rules);
-        apply_to_link(folder.fd(), name, &plan, &folder.shown().join(name)).map_err(said)?;
-        self.note(plan.left());
+        let path = Arc::clone(self.dirs()?.path());
+        self.change(&path);
+        // Whoever may write there can have put something else there by now, which is not to be given away.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = openat(folder.fd(), name, flags, Mode::empty()).map_err(|e| e.to_string())?;
+        let found = fstat(&link).map_err(|e| e.to_string())?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::Symlink {
+            return Err(format!("{} was replaced meanwhile", folder.shown().join(name)));
+        }
+        let plan = plan(&entry.meta, Of::Symlink, has_of(&found), None, self.rules);
+        apply_to_link(link.as_fd(), &plan, &folder.shown().join(name)).map_err(said)?;
+        self.left_out(plan.left());
         Ok(if same { Stands::Same } else { Stands::Other })
     }
 
     fn link(&mut self, dir: &Way, entry: &Entry, to: &[u8]) -> Result<Stands, Why> {
+        self.check_wanted()?;
         let folder = self.folder(dir)?;
-        let base = self.dirs()?.path().to_vec();
-        let to = if base.is_empty() { to.to_vec() } else { [&base, &b"/"[..], to].concat() };
-        temporary::link(&self.beneath, &to, &folder, &entry.name).map_err(said)?;
+        let base = &self.base;
+        let to = if base.is_empty() { to.to_vec() } else { [base, &b"/"[..], to].concat() };
+        match temporary::link(&self.beneath, &to, &folder, &entry.name).map_err(said)? {
+            Linked::Same => return Ok(Stands::Same),
+            Linked::Link => {}
+            Linked::Copy => {
+                self.tell("hard links are not kept where a file has as many names as it may have");
+            }
+        }
         self.change(&dir.path);
         Ok(Stands::Other)
     }
 
     fn file(&mut self, dir: &Way, entry: &Entry, bytes: &[u8]) -> Result<(), Why> {
+        self.check_wanted()?;
         let folder = self.folder(dir)?;
         let name = self.name(entry).to_vec();
         let standing = folder.may_replace(OsStr::from_bytes(&name), true).map_err(said)?;
@@ -455,14 +607,47 @@ impl Ground for Below<'_> {
         self.settle(temporary, (&name, dir), &entry.meta, replaced)
     }
 
-    fn begin(&mut self, dir: &Way, entry: &Entry) -> Result<Slot, Why> {
+    fn begin(&mut self, dir: &Way, entry: &Entry) -> Result<(Slot, Held), Why> {
         let Kind::File { len, data } = &entry.kind else { return Err("it is no file".to_owned()) };
         let folder = self.folder(dir)?;
-        let temporary = Temporary::create(&folder).map_err(said)?;
+        let (temporary, journal, holding, left) = if self.resume && blocks::count(*len) > 1 {
+            let (Partial { temporary, journal, held }, hold) = self.partial(&folder, dir, entry)?;
+            (temporary, Some(journal), Some(hold), held)
+        } else {
+            (Temporary::create(&folder).map_err(said)?, None, None, Held::new())
+        };
         let unset = room::reserve(temporary.file().as_fd(), *len, data.as_deref(), folder.shown());
         self.refused(unset.map_err(said)?);
-        let (name, way) = (self.name(entry).to_vec(), dir.clone());
-        Ok(Slot { temporary, name, way, meta: entry.meta, len: *len })
+        let (name, way, meta) = (self.name(entry).to_vec(), dir.clone(), entry.meta);
+        Ok((Slot { temporary, journal, holding, name, way, meta, len: *len }, left))
+    }
+
+    fn read(&mut self, slot: &mut Slot, bytes: &mut [u8], at: u64) -> Result<(), Why> {
+        let read = slot.temporary.file().read_exact_at(bytes, at);
+        read.map_err(|e| format!("cannot read in {}: {e}", slot.temporary.folder().shown()))
+    }
+
+    fn note(&mut self, slot: &mut Slot, index: u64, value: &Value) -> Result<(), Why> {
+        let Slot { temporary, journal, len, .. } = slot;
+        let Some(journal) = journal else { return Ok(()) };
+        let noted = journal.note(temporary, index, value);
+        noted.map_err(|e| said(room::sorted(e, *len, temporary.folder().shown())))
+    }
+
+    fn discard(&mut self, slot: Slot) {
+        let Slot { mut temporary, journal, .. } = slot;
+        temporary.discard();
+        if let Some(mut journal) = journal {
+            journal.end();
+        }
+    }
+
+    fn unnamed(&self) -> io::Result<File> {
+        spool::unnamed(self.beneath.root())
+    }
+
+    fn spool(&self) -> io::Result<Spool> {
+        Spool::create_in(self.beneath.root())
     }
 
     fn write(&mut self, slot: &mut Slot, bytes: &[u8], at: u64) -> Result<(), Why> {
@@ -471,35 +656,55 @@ impl Ground for Below<'_> {
     }
 
     fn keep(&mut self, slot: Slot) -> Result<(), Why> {
-        let Slot { temporary, name, way, meta, .. } = slot;
+        let Slot { temporary, mut journal, holding: _holding, name, way, meta, len } = slot;
+        let lost =
+            |error| format!("cannot give {} its length: {error}", temporary.folder().shown());
+        room::lengthen(temporary.file(), len).map_err(lost)?;
         let folder = temporary.folder();
         // Who moves a folder out of the root meanwhile moves what is open in it as well.
         folder.check_in_place(&self.beneath, &way.path).map_err(said)?;
         let standing = folder.may_replace(OsStr::from_bytes(&name), true).map_err(said)?;
-        self.settle(temporary, (&name, &way), &meta, standing.and_then(|s| mode_of(&s)))
+        self.settle(temporary, (&name, &way), &meta, standing.and_then(|s| mode_of(&s)))?;
+        journal.iter_mut().for_each(Journal::end);
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<Vec<Unfinished>, Why> {
-        let (mut left, mut failed) = (Vec::new(), Vec::new());
+        let (mut left, mut unset, mut failed) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        let mut unlogged = None;
         if let Some(dirs) = self.dirs.take() {
             let told = dirs.finish(&mut |number, new, done| match (done, number) {
-                (Ok(more), _) => left.extend(more),
+                (Ok(more), _) => {
+                    left.extend(more.left);
+                    unset.extend(more.unset.map(|unset| unset.to_string()));
+                }
                 (Err(error), Some(number)) => {
                     failed.push(Unfinished { number, new, why: said(error) });
                 }
                 // A folder that the offer named, opened up where its owner may not write.
                 (Err(_), None) => {}
             });
-            told.map_err(said)?;
+            // Each was told for itself; what is left has no number.
+            unlogged = told.err().map(said);
         }
-        self.note(left.into_iter());
+        self.left_out(left.into_iter());
+        self.unset.extend(unset);
         self.sync()?;
-        Ok(failed)
+        unlogged.map_or(Ok(failed), Err)
     }
 
     fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes).into_iter().map(str::to_owned).collect()
     }
+}
+
+/// Whether bits that lend an identity are told, and are to be set.
+fn told_set_id(told: &Meta, rules: Rules) -> bool {
+    rules.keep.perms && rules.allowed.setuid && told.mode & 0o6000 != 0
+}
+
+fn has_of(stat: &rustix::fs::Stat) -> Has {
+    Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid }
 }
 
 /// The mode of a file that is replaced.
@@ -523,4 +728,4 @@ impl Drop for Below<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

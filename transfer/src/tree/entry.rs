@@ -1,9 +1,10 @@
 //! What stands under one name of a tree, and what is told of it.
 
 use core::ops::Range;
+use serde::{Deserialize, Serialize};
 
 /// A point of time as file systems keep it: seconds since 1970, and nanoseconds after that, below 10⁹.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Time {
     /// Seconds since the beginning of 1970 in UTC; before that below zero.
     pub secs: i64,
@@ -12,7 +13,7 @@ pub struct Time {
 }
 
 /// What is told of a file, a directory or a symbolic link beside its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Meta {
     /// The twelve permission bits (inode(7)): of a file with an access control list those of its group are the
     /// list's for the owning group, not its mask.

@@ -126,6 +126,20 @@ impl From<io::Error> for Unreadable {
     }
 }
 
+/// Reads what is there, once: a signal may come in between (read(2)), and means nothing here.
+pub(super) fn read_at(file: &File, out: &mut [u8], at: u64) -> io::Result<usize> {
+    uninterrupted(|| file.read_at(out, at))
+}
+
+fn uninterrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Reads a range of a file that was listed, where it holds data; the rest of `out` stays.
 fn read(open: &File, file: &Listed, range: &Range<u64>, out: &mut [u8]) -> Result<(), Unreadable> {
     check(open, file)?;
@@ -144,7 +158,7 @@ fn read(open: &File, file: &Listed, range: &Range<u64>, out: &mut [u8]) -> Resul
         }
     }
     // Files that the system makes up while they are read (proc(5), sysfs(5)) do not tell their length.
-    if range.end == file.len && open.read_at(&mut [0], file.len)? > 0 {
+    if range.end == file.len && read_at(open, &mut [0], file.len)? > 0 {
         check(open, file)?; // it has grown meanwhile
         return Err(file.holds("more"));
     }
@@ -153,7 +167,7 @@ fn read(open: &File, file: &Listed, range: &Range<u64>, out: &mut [u8]) -> Resul
 
 /// Whether a file's last byte is there, and none after it.
 pub(super) fn check_holds(file: &File, len: u64) -> Result<(), Unreadable> {
-    let at = |offset| file.read_at(&mut [0], offset);
+    let at = |offset| read_at(file, &mut [0], offset);
     // Its length is looked at again: it may be written to just now.
     let same = || file.metadata().map(|meta| meta.len() == len);
     if let Some(last) = len.checked_sub(1)
@@ -277,6 +291,18 @@ mod tests {
         let owner = || Owner { uid: 0, gid: 0, user: Vec::new(), group: Vec::new() };
         let meta = Meta { mtime, ..Meta::default() };
         writer.entry(&Entry { name, meta, kind }, None, owner);
+    }
+
+    #[test]
+    fn a_read_that_a_signal_interrupts_is_done_again() {
+        let mut calls = 0;
+        let read = uninterrupted(|| {
+            calls += 1;
+            if calls < 3 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(calls) }
+        });
+        assert_eq!(read.unwrap(), 3);
+        let failed = uninterrupted(|| Err(io::ErrorKind::NotFound.into()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

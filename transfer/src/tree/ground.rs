@@ -2,6 +2,11 @@
 
 use super::entry::{Entry, Meta};
 use super::manifest::Owner;
+use super::spool::Spool;
+use crate::blocks::Value;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 
 /// What stands where an entry is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +19,9 @@ pub(crate) enum Stands {
 
 /// Why an entry is not in place, in words for the sender.
 pub(crate) type Why = String;
+
+/// Blocks that are there, and their values.
+pub(crate) type Held = BTreeMap<u64, Value>;
 
 /// A directory of which something could not be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +42,7 @@ pub(crate) trait Ground {
     type Slot;
 
     /// The numbers here of an owner and a group.
-    fn owner(&mut self, owner: &Owner) -> (u32, u32);
+    fn owner(&mut self, owner: &Owner) -> Result<(u32, u32), Why>;
     /// What the root of the transfer is like.
     fn root(&mut self, meta: &Meta) -> Result<(), Why>;
     /// Makes a directory, the entry of this number, if it is not there, and goes into it.
@@ -43,6 +51,12 @@ pub(crate) trait Ground {
     fn leave(&mut self);
     /// The directory that it is in.
     fn here(&self) -> Self::Dir;
+    /// The same as bytes, to be put aside.
+    fn write_dir(&self, dir: &Self::Dir) -> Vec<u8>;
+    /// What was put aside so.
+    fn read_dir(&self, bytes: &[u8]) -> Self::Dir;
+    /// The path of an entry of a directory from the root of the transfer.
+    fn path(&self, dir: &Self::Dir, name: &[u8]) -> Vec<u8>;
     /// What stands where this file is to be. Of the same one only what is told beside its content is set.
     fn look(&mut self, entry: &Entry) -> Result<Stands, Why>;
     /// Puts a symbolic link.
@@ -51,12 +65,23 @@ pub(crate) trait Ground {
     fn link(&mut self, dir: &Self::Dir, entry: &Entry, to: &[u8]) -> Result<Stands, Why>;
     /// Puts a file whose bytes are all there.
     fn file(&mut self, dir: &Self::Dir, entry: &Entry, bytes: &[u8]) -> Result<(), Why>;
-    /// Begins a file whose bytes will come, with room for them.
-    fn begin(&mut self, dir: &Self::Dir, entry: &Entry) -> Result<Self::Slot, Why>;
+    /// Begins a file whose bytes will come, with room for them. Gives the blocks that an earlier session has left of it,
+    /// as it says, and their values.
+    fn begin(&mut self, dir: &Self::Dir, entry: &Entry) -> Result<(Self::Slot, Held), Why>;
+    /// Reads bytes of it.
+    fn read(&mut self, slot: &mut Self::Slot, bytes: &mut [u8], at: u64) -> Result<(), Why>;
+    /// A block of it is written, and has this value.
+    fn note(&mut self, slot: &mut Self::Slot, index: u64, value: &Value) -> Result<(), Why>;
     /// Writes bytes of it.
     fn write(&mut self, slot: &mut Self::Slot, bytes: &[u8], at: u64) -> Result<(), Why>;
     /// All its bytes are there, and are what was sent: it gets its name.
     fn keep(&mut self, slot: Self::Slot) -> Result<(), Why>;
+    /// Its bytes are of no use: nothing of it stays. One that is dropped may be gone on with.
+    fn discard(&mut self, slot: Self::Slot);
+    /// A file without a name, for what the memory does not hold.
+    fn unnamed(&self) -> io::Result<File>;
+    /// The same, to read and write anywhere.
+    fn spool(&self) -> io::Result<Spool>;
     /// Sets what is told of directories, and makes durable what is to be. Gives the directories of which something
     /// could not be set.
     fn finish(&mut self) -> Result<Vec<Unfinished>, Why>;

@@ -21,8 +21,7 @@ use core::ops::Range;
 pub const SMALL: u64 = 256 << 10;
 /// Bytes of one digest in a pack.
 pub const ROW: u64 = blake3::OUT_LEN as u64;
-/// Longest file, in bytes, and most that one session carries of data: offsets have 48 bits, and half of what they
-/// can say is left to padding.
+/// Longest file, in bytes: half of what a session's offsets can say.
 pub const MAX_LEN: u64 = 1 << 47;
 
 /// Blocks of one session, at most: its offsets have 48 bits.

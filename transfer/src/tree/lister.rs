@@ -1,7 +1,7 @@
 //! Lists a tree: entries in, parts out, cut where waiting for more would hold up the data.
 
 use super::entry::{Entry, Kind, Meta};
-use super::layout::Planner;
+use super::layout::{MAX_BLOCKS, Planner};
 use super::manifest::{MAX_ENTRY, Owner, PartWriter};
 use super::outline::{Outline, Part};
 use crate::blocks::BLOCK;
@@ -16,6 +16,10 @@ const BLOCKS: u64 = 64;
 /// And when it has been written for so long, if it has an entry: a disk that takes its time to list what it has
 /// is not to hold up what is known.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Blocks of a session that no file takes, so that there are some for parts: of 8 billion entries, as many as the list
+/// of 2^20 parts has, or of fewer if it is slow to come.
+const FOR_PARTS: u64 = 1 << 20;
 
 /// A part that is written, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +88,15 @@ impl Lister {
         self.writer.next_entry()
     }
 
-    /// Whether the part is to end before another entry: there is one for sure.
+    /// Whether the session has room for an entry's bytes.
+    pub fn fits(&self, kind: &Kind) -> bool {
+        let mut data = self.data.clone();
+        data.place(kind);
+        let (_, first) = self.outline.next(false);
+        data.end() == self.data.end() || first + data.end() <= MAX_BLOCKS - FOR_PARTS
+    }
+
+    /// Whether the part is to end now: it has an entry then.
     pub fn is_full(&self, now: Instant) -> bool {
         self.writer.entries() >= ENTRIES
             || self.data.end() >= BLOCKS

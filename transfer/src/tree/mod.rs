@@ -11,6 +11,7 @@ pub mod lister;
 pub mod manifest;
 pub mod outline;
 pub mod owners;
+pub(crate) mod records;
 
 pub mod scan;
 pub mod sink;

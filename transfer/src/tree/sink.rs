@@ -7,10 +7,11 @@ mod own;
 mod pack;
 mod part;
 
+use super::entry::{Entry, Kind};
 use super::gather::{Gather, Wanted};
 use super::ground::{Ground, Stands, Unfinished, Why};
 use super::layout;
-use super::spool::Spool;
+use super::records::Records;
 use crate::blocks::{BLOCK, Value};
 use crate::message::Report;
 use crate::sink::{Declared, Sink, SinkError};
@@ -18,8 +19,7 @@ use blake3::Hash;
 use core::ops::Range;
 use own::Own;
 use pack::Pack;
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// Values that are kept for blocks of which nothing is known yet: those of a TiB, 48 MB. Others may be sent what
 /// this receiver has yet to look at.
@@ -28,6 +28,11 @@ const MAX_TOLD: usize = 1 << 20;
 const MAX_WHOLE: usize = 128;
 /// Files that are written at a time, at most, each with a descriptor: a part has 64, and two are on their way.
 const MAX_OWN: usize = 512;
+
+/// Files that are not in place, at most, of which it is remembered for their further names: 16 MB.
+const MAX_LOST: usize = 1 << 20;
+/// Longest reason in bytes; a path may have four times as many.
+const MAX_WHY: usize = 1024;
 
 /// What begins at a block.
 enum Region<G: Ground> {
@@ -53,8 +58,6 @@ type Regions<G> = BTreeMap<u64, Region<G>>;
 pub(crate) struct TreeSink<G: Ground> {
     ground: G,
     gather: Gather,
-    /// The folder for what is put aside.
-    folder: PathBuf,
     regions: Regions<G>,
     /// Values of blocks that are lacking, or of which it is not known yet.
     told: BTreeMap<u64, Value>,
@@ -62,8 +65,17 @@ pub(crate) struct TreeSink<G: Ground> {
     whole: HashMap<u64, Box<[u8]>>,
     /// Files with blocks of their own that are on their way.
     owns: usize,
+    /// Files of which an earlier session has left blocks that are to be looked at, by their first blocks.
+    resumed: VecDeque<u64>,
+    /// Blocks of which the values are to be asked for.
+    asks: Vec<Range<u64>>,
     progress: part::Progress,
-    links: Vec<part::Deferred<G>>,
+    /// Further names, once there is one.
+    links: Option<Records<part::Deferred>>,
+    /// Files that are not in place, of which there may be further names; `None`: too many to tell.
+    lost_names: Option<HashSet<part::FirstName>>,
+    /// It is one file.
+    one: bool,
     declared: Declared,
     report: Report,
     failed: Vec<(u64, Why)>,
@@ -72,18 +84,21 @@ pub(crate) struct TreeSink<G: Ground> {
 }
 
 impl<G: Ground> TreeSink<G> {
-    /// Into a file system; what does not fit the memory goes to a folder.
-    pub(crate) fn new(ground: G, folder: PathBuf) -> Self {
+    /// Into a file system; `one`: a single file.
+    pub(crate) fn new(ground: G, one: bool) -> Self {
         Self {
             ground,
             gather: Gather::new(),
-            folder,
             regions: BTreeMap::new(),
             told: BTreeMap::new(),
             whole: HashMap::new(),
             owns: 0,
+            resumed: VecDeque::new(),
+            asks: Vec::new(),
             progress: part::Progress::default(),
-            links: Vec::new(),
+            links: None,
+            lost_names: Some(HashSet::new()),
+            one,
             declared: Declared::default(),
             report: Report::default(),
             failed: Vec::new(),
@@ -103,9 +118,9 @@ impl<G: Ground> TreeSink<G> {
     }
 
     fn put_piece(&mut self, block: u64, at: u32, piece: &[u8]) -> Result<(), SinkError> {
-        let (regions, whole, folder) = (&self.regions, &self.whole, &self.folder);
+        let (regions, whole, ground) = (&self.regions, &self.whole, &self.ground);
         let wanted = || wanted(regions, whole, block);
-        let put = self.gather.put(block, at, piece, wanted, || Spool::create(folder));
+        let put = self.gather.put(block, at, piece, wanted, || ground.spool());
         let Some(mut bytes) = put.map_err(SinkError::Aside)? else { return Ok(()) };
         match self.regions.range(..=block).next_back() {
             Some((_, &Region::Part { number, len, digest })) => {
@@ -146,15 +161,29 @@ impl<G: Ground> TreeSink<G> {
         self.region(block).is_some()
     }
 
-    /// These are lacking, and the rest of a range is not.
-    fn declare(&mut self, lacking: impl IntoIterator<Item = Range<u64>>, all: Range<u64>) {
+    /// These are lacking, of these it is not known, and the rest of a range is not. Both are sorted.
+    fn declare(
+        &mut self,
+        lacking: impl IntoIterator<Item = Range<u64>>,
+        open: impl IntoIterator<Item = Range<u64>>,
+        all: Range<u64>,
+    ) {
         let mut at = all.start.min(all.end);
-        for range in lacking {
+        let (mut lacking, mut open) = (lacking.into_iter().peekable(), open.into_iter().peekable());
+        loop {
+            let is_open = match (lacking.peek(), open.peek()) {
+                (Some(lacks), Some(open)) => open.start < lacks.start,
+                (lacks, _) => lacks.is_none(),
+            };
+            let next = if is_open { open.next() } else { lacking.next() };
+            let Some(range) = next else { break };
             if at < range.start && range.start > all.start {
                 push(&mut self.declared.have, at..range.start);
             }
             at = at.max(range.end);
-            push(&mut self.declared.lack, range);
+            if !is_open {
+                push(&mut self.declared.lack, range);
+            }
         }
         if at < all.end {
             push(&mut self.declared.have, at..all.end);
@@ -169,8 +198,52 @@ impl<G: Ground> TreeSink<G> {
         }
     }
 
+    /// Keeps a further name until the first one is in place.
+    fn defer(&mut self, name: part::Deferred) {
+        let number = name.number;
+        let links = match &mut self.links {
+            Some(links) => links,
+            none => match self.ground.unnamed() {
+                Ok(file) => none.insert(Records::new(file)),
+                Err(error) => {
+                    return self.fail(number, format!("cannot remember a hard link: {error}"));
+                }
+            },
+        };
+        if links.push(name).is_err() {
+            self.fail(number, "cannot remember a hard link: the disk is full".to_owned());
+        }
+    }
+
+    /// A file is not in place: nor are its further names.
+    fn fail_first_name(&mut self, entry: u64, path: &part::FirstName, why: Why) {
+        if let Some(lost) = &mut self.lost_names {
+            lost.insert(*path);
+            if lost.len() > MAX_LOST {
+                self.lost_names = None;
+            }
+        }
+        self.fail(entry, why);
+    }
+
+    /// Gives a file a further name, if it is in place itself.
+    fn link(&mut self, name: &part::Deferred) {
+        let part::Deferred { number, dir, name, meta, to } = name;
+        let first = part::FirstName::of(to);
+        let is_lost = self.lost_names.as_ref().is_none_or(|lost| lost.contains(&first));
+        let put = if is_lost {
+            Err("the file that it is another name of is not in place".to_owned())
+        } else {
+            let entry =
+                Entry { name: name.clone(), meta: *meta, kind: Kind::Link { to: to.clone() } };
+            self.ground.link(&self.ground.read_dir(dir), &entry, to)
+        };
+        self.stands(*number, put);
+    }
+
     fn fail(&mut self, entry: u64, why: Why) {
         self.report.failed += 1;
+        let why = shortened(why);
         self.first_failure.get_or_insert_with(|| why.clone());
         self.failed.push((entry, why));
     }
@@ -196,7 +269,7 @@ impl<G: Ground> Sink for TreeSink<G> {
         self.regions.insert(block, Region::Part { number, len, digest });
         let (begin, end) = (block * BLOCK, (block + 1) * BLOCK);
         let part = begin..begin + u64::from(len);
-        self.declare([part.clone()], part.end..end);
+        self.declare([part.clone()], [], part.end..end);
         Ok(())
     }
 
@@ -239,6 +312,14 @@ impl<G: Ground> Sink for TreeSink<G> {
         std::mem::take(&mut self.declared)
     }
 
+    fn asks(&mut self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.asks)
+    }
+
+    fn work(&mut self) -> Result<bool, SinkError> {
+        Ok(self.look_at_held())
+    }
+
     fn failures(&mut self) -> Vec<(u64, Why)> {
         std::mem::take(&mut self.failed)
     }
@@ -256,9 +337,8 @@ impl<G: Ground> Sink for TreeSink<G> {
     }
 
     fn finish(&mut self) -> Result<Report, SinkError> {
-        for deferred in std::mem::take(&mut self.links) {
-            let put = self.ground.link(&deferred.dir, &deferred.entry, &deferred.to);
-            self.stands(deferred.number, put);
+        if let Some(links) = self.links.take() {
+            links.replay(|name| self.link(&name)).map_err(SinkError::Aside)?;
         }
         for Unfinished { number, new, why } in self.ground.finish().map_err(SinkError::Finish)? {
             let counted = if new { &mut self.report.arrived } else { &mut self.report.unchanged };
@@ -291,6 +371,16 @@ fn wanted<G: Ground>(
         (_, Region::Pack(_)) => None,
         (first, Region::Own(own)) => own.wanted(block - first),
     }
+}
+
+/// What is said of a failure, in a length that people read.
+fn shortened(mut why: Why) -> Why {
+    if why.len() > MAX_WHY {
+        let end = (0..=MAX_WHY).rev().find(|end| why.is_char_boundary(*end)).unwrap_or(0);
+        why.truncate(end);
+        why.push('…');
+    }
+    why
 }
 
 /// Adds a range behind the others; one that continues the last makes that longer.

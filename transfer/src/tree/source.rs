@@ -1,29 +1,28 @@
 //! A tree that is sent: listed in one thread, read in another, found again wherever a receiver asks.
 
-use super::digest::{self, Digests};
+mod state;
+
+use super::digest;
 use super::entry::{Entry, Kind, Meta};
-use super::files::{Block, Listed, Open, Shelf, UNREAD, Unreadable};
+use super::files::{self, Block, Listed, Open, UNREAD, Unreadable};
+use super::layout::MAX_BLOCKS;
 use super::lister::{Lister, Written};
 use super::manifest::{PartError, PartReader, Record};
-use super::outline::{Holds, Outline};
+use super::outline::Holds;
 use super::owners::Owners;
 use super::scan::{self, Skipped, SourcesError, Walk};
-use super::spool::Spool;
-use crate::blocks::{self, BLOCK, Tree, Value};
+use crate::blocks::BLOCK;
 use crate::send::board::{Board, Posted};
 use crate::source::{Grows, Named, Progress, Source, SourceError};
 use blake3::Hash;
-use core::ops::Range;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use state::State;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use thiserror::Error;
-
-/// Parts whose files are kept at hand: data are asked for in order as a rule, and now and then of the part before.
-const SHELVES: usize = 4;
 
 /// What a walk over a tree says next.
 #[derive(Debug)]
@@ -36,6 +35,8 @@ pub enum Found {
     Leave,
     /// Something that cannot be listed: its path from the root of the transfer, and why.
     Failed(Vec<u8>, String),
+    /// Something that is left out on purpose.
+    LeftOut(Skipped),
 }
 
 /// The sources cannot be opened.
@@ -64,6 +65,36 @@ pub struct Omitted {
     pub symlinks: u64,
 }
 
+/// What was listed, and what was read of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Files that were listed, each with its first name.
+    pub files: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Symbolic links.
+    pub symlinks: u64,
+    /// Further names of files.
+    pub hard_links: u64,
+    /// Bytes of the list.
+    pub list_bytes: u64,
+    /// How long it took to list, once it has ended.
+    pub listing: Option<Duration>,
+    /// Files that were read from beginning to end. One of no bytes is read nowhere.
+    pub read: u64,
+}
+
+impl Counts {
+    fn add(&mut self, kind: &Kind) {
+        *match kind {
+            Kind::Dir => &mut self.folders,
+            Kind::File { .. } => &mut self.files,
+            Kind::Symlink { .. } => &mut self.symlinks,
+            Kind::Link { .. } => &mut self.hard_links,
+        } += 1;
+    }
+}
+
 /// What a walk over the sources finds, one entry after the other.
 type Finds = Box<dyn Iterator<Item = Found> + Send>;
 
@@ -74,39 +105,23 @@ pub struct TreeSource {
     walk: Mutex<Option<Finds>>,
     board: Board,
     state: Mutex<State>,
-    omitted: Arc<Mutex<Omitted>>,
+    omitted: Mutex<Omitted>,
     single: Option<Vec<u8>>,
-    /// The folder for what the memory does not hold.
-    folder: String,
-}
-
-struct State {
-    outline: Outline,
-    /// The parts.
-    parts: Spool,
-    /// The digests of packs that were read.
-    rows: Spool,
-    /// Where those of a pack stand there, and how many they are.
-    packs: HashMap<u64, (u64, usize)>,
-    shelves: VecDeque<(u64, Arc<Shelf>)>,
-    /// Digests of large files as far as their blocks were read.
-    trees: HashMap<u64, Tree>,
-    digests: Digests,
-    /// The file that was read last: a long one is asked for block by block.
-    open: Option<(u64, Arc<File>)>,
-    failed: BTreeMap<u64, Unreadable>,
-    unlisted: Vec<(Vec<u8>, String)>,
-    progress: Progress,
+    /// Owners have their names.
+    names_owners: bool,
+    /// Nobody wants more.
+    over: Arc<AtomicBool>,
 }
 
 impl TreeSource {
     /// Of files and folders, as rsync(1) takes them; what is too much for the memory goes to a folder.
     pub fn open(paths: &[&Path], options: scan::Options, folder: &Path) -> Result<Self, OpenError> {
-        let walk = Walk::new(paths, options)?;
+        let mut walk = Walk::new(paths, options)?;
+        let over = Arc::<AtomicBool>::default();
+        walk.until(Arc::clone(&over));
         let (files, single) = (Box::new(walk.opener()), walk.single_file());
-        let omitted = Arc::<Mutex<Omitted>>::default();
-        let finds = Box::new(Finding { walk, omitted: Arc::clone(&omitted) });
-        Ok(Self { omitted, single, ..Self::new(files, finds, folder)? })
+        let (finds, names_owners) = (Box::new(walk.map(found)), options.owners);
+        Ok(Self { single, names_owners, over, ..Self::new(files, finds, folder)? })
     }
 
     /// Of what a walk finds, and files that are opened so.
@@ -115,26 +130,16 @@ impl TreeSource {
         walk: Finds,
         folder: &Path,
     ) -> Result<Self, SourceError> {
-        let shown = folder.display().to_string();
-        let spool = || {
-            Spool::create(folder)
-                .map_err(|cause| SourceError::Spool { folder: shown.clone(), cause })
-        };
-        let state = State {
-            outline: Outline::default(),
-            parts: spool()?,
-            rows: spool()?,
-            packs: HashMap::new(),
-            shelves: VecDeque::new(),
-            trees: HashMap::new(),
-            digests: Digests::new(spool()?),
-            open: None,
-            failed: BTreeMap::new(),
-            unlisted: Vec::new(),
-            progress: Progress::default(),
-        };
-        let (walk, state, board) = (Mutex::new(Some(walk)), Mutex::new(state), Board::default());
-        Ok(Self { files, walk, board, state, omitted: Arc::default(), single: None, folder: shown })
+        Ok(Self {
+            files,
+            walk: Mutex::new(Some(walk)),
+            board: Board::default(),
+            state: Mutex::new(State::new(folder)?),
+            omitted: Mutex::default(),
+            single: None,
+            names_owners: true,
+            over: Arc::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -151,6 +156,12 @@ impl TreeSource {
         *self.omitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was listed and read so far.
+    pub fn counts(&self) -> Counts {
+        let state = self.lock();
+        Counts { list_bytes: state.parts.len(), ..state.counts }
+    }
+
     /// Takes one thing that the walk found.
     fn take(
         &self,
@@ -159,31 +170,50 @@ impl TreeSource {
         owners: &mut Owners,
         session: &dyn Grows,
     ) -> Result<(), SourceError> {
+        let now = Instant::now();
+        // Whatever is found says how late it is, also where nothing of it is listed for long.
+        if lister.is_full(now) {
+            self.publish(lister.end(false), false, session)?;
+        }
         match found {
             Found::Root(meta) => lister.root(&meta, || owners.of(meta.uid, meta.gid)),
             Found::Leave => {
                 way.pop();
                 lister.leave();
             }
-            Found::Failed(path, why) => self.lock().unlisted.push((path, why)),
+            Found::Failed(path, why) => self.lock().unlist(path, why),
+            Found::LeftOut(what) => {
+                let mut omitted = self.omitted.lock().unwrap_or_else(PoisonError::into_inner);
+                match what {
+                    Skipped::Special => omitted.specials += 1,
+                    Skipped::Symlink => omitted.symlinks += 1,
+                }
+            }
             Found::Entry(entry) => {
-                if let Some(why) = self.denies_its_bytes(way, &entry) {
+                if let Some(why) = self.cannot_be_sent(lister, way, &entry) {
                     let path = way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>();
-                    self.lock().unlisted.push((path.join(&b'/'), why));
+                    self.lock().unlist(path.join(&b'/'), why);
                     return Ok(());
                 }
                 if entry.kind == Kind::Dir {
                     way.push(entry.name.clone());
                 }
-                let now = Instant::now();
-                if lister.is_full(now) {
-                    self.publish(lister.end(false), false, session)?;
-                }
+                self.lock().counts.add(&entry.kind);
                 let (uid, gid) = (entry.meta.uid, entry.meta.gid);
                 lister.entry(now, &entry, None, || owners.of(uid, gid));
             }
         }
         Ok(())
+    }
+
+    /// Why an entry is not listed, if it is not.
+    fn cannot_be_sent(&self, lister: &Lister, way: &[Vec<u8>], entry: &Entry) -> Option<String> {
+        if !lister.fits(&entry.kind) {
+            let why = "it does not fit what is sent at once any more, 2^48 bytes with what is left between files: \
+                       copy it by itself";
+            return Some(why.to_owned());
+        }
+        self.denies_its_bytes(way, entry)
     }
 
     /// A file that says it is empty is read nowhere else: whether it holds bytes all the same, as those that the
@@ -193,7 +223,7 @@ impl TreeSource {
             return None;
         }
         let path = way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>().join(&b'/');
-        match self.files.open(&path).and_then(|file| file.read_at(&mut [0], 0)) {
+        match self.files.open(&path).and_then(|file| files::read_at(&file, &mut [0], 0)) {
             Ok(0) => None,
             Ok(_) => Some(Unreadable::FalseLength { len: 0, than: "more" }.to_string()),
             Err(error) => Some(Unreadable::from(error).to_string()),
@@ -208,14 +238,11 @@ impl TreeSource {
         session: &dyn Grows,
     ) -> Result<(), SourceError> {
         let end = if last { part.data + part.count } else { part.data - 1 };
-        if end.checked_mul(BLOCK).is_none_or(|end| end > super::layout::MAX_LEN * 2 - 1) {
+        if end >= MAX_BLOCKS {
             return Err(SourceError::TooLong);
         }
         let mut state = self.lock();
-        part.at = state
-            .parts
-            .append(&bytes)
-            .map_err(|cause| SourceError::Spool { folder: self.folder.clone(), cause })?;
+        part.at = state.parts.append(&bytes).map_err(|cause| state.aside(cause))?;
         state.outline.push(part);
         state.progress.entries = entries;
         state.progress.len += files;
@@ -228,15 +255,15 @@ impl TreeSource {
     }
 
     fn read_data(&self, number: u64, block: u64) -> Result<Arc<[u8]>, SourceError> {
-        let files = self.lock().shelf(number)?;
-        if let Some((index, file)) = files.own(block) {
+        let listed = self.lock().shelf(number)?;
+        if let Some((index, file)) = listed.own(block) {
             return Ok(self.read_own(block, index, file));
         }
-        let pack = files.pack(block).ok_or_else(|| {
+        let pack = listed.pack(block).ok_or_else(|| {
             SourceError::Aside(format!("block {block} holds nothing of what was listed"))
         })?;
         let before = self.lock().rows_of(block)?;
-        let (read, rows) = super::files::read_pack(&*self.files, pack, before.as_deref());
+        let (read, rows) = files::read_pack(&*self.files, pack, before.as_deref());
         if before.is_none() {
             self.lock().keep_rows(block, pack, &rows)?;
         }
@@ -247,7 +274,7 @@ impl TreeSource {
 
     fn read_own(&self, block: u64, index: u64, file: &Listed) -> Arc<[u8]> {
         let open = self.open_file(file);
-        let Block { mut bytes, value, mut failed } = super::files::read_own(open, file, index);
+        let Block { mut bytes, value, mut failed } = files::read_own(open, file, index);
         match self.board.value(block, value) {
             Posted::New if value != UNREAD => self.lock().grow_tree(file, index, value),
             Posted::New | Posted::Same => {}
@@ -262,15 +289,13 @@ impl TreeSource {
         bytes
     }
 
-    /// Opens a file, unless it is the one that was read last.
+    /// Opens a file, unless it is one of those that were read last.
     fn open_file(&self, file: &Listed) -> Result<Arc<File>, Unreadable> {
-        if let Some((entry, open)) = &self.lock().open
-            && *entry == file.entry
-        {
-            return Ok(Arc::clone(open));
+        if let Some(open) = self.lock().opened(file.entry) {
+            return Ok(open);
         }
         let open = Arc::new(self.files.open(&file.path)?);
-        self.lock().open = Some((file.entry, Arc::clone(&open)));
+        self.lock().open(file.entry, &open)?;
         Ok(open)
     }
 
@@ -284,7 +309,7 @@ impl TreeSource {
     /// The digest of the tree, once it was listed, if all of it was read.
     pub fn tree_digest(&self) -> Option<Hash> {
         let state = self.lock();
-        if !state.failed.is_empty() || !state.unlisted.is_empty() {
+        if !state.failed.is_empty() || state.unlisted_count > 0 {
             return None;
         }
         let part = |number| state.part(number);
@@ -296,7 +321,7 @@ impl Source for TreeSource {
     fn list(&self, session: &dyn Grows) -> Result<(), SourceError> {
         let walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (mut lister, mut way) = (Lister::new(), Vec::<Vec<u8>>::new());
-        let mut owners = Owners::default();
+        let (mut owners, begun) = (Owners::new(self.names_owners), Instant::now());
         for found in walk.into_iter().flatten() {
             if session.is_over() {
                 return Ok(());
@@ -305,7 +330,11 @@ impl Source for TreeSource {
         }
         let entries = lister.entries();
         self.publish(lister.end(true), true, session)?;
-        let blocks = self.lock().outline.end();
+        let blocks = {
+            let mut state = self.lock();
+            state.counts.listing = Some(begun.elapsed());
+            state.outline.end()
+        };
         self.board.end(entries, blocks);
         session.end(blocks * BLOCK)
     }
@@ -321,6 +350,11 @@ impl Source for TreeSource {
             Some(Holds::Data(number)) => self.read_data(number, block),
             None => Err(SourceError::Aside(format!("block {block} was not laid out"))),
         }
+    }
+
+    fn post_value(&self, block: u64) -> Result<(), SourceError> {
+        let is_data = matches!(self.lock().outline.find(block), Some(Holds::Data(_)));
+        if is_data && !self.board.has(block) { self.read(block).map(drop) } else { Ok(()) }
     }
 
     fn board(&self) -> &Board {
@@ -349,8 +383,8 @@ impl Source for TreeSource {
                     Record::Entry(entry, told, _) => {
                         way.push(told.name);
                         if entries.contains(&entry) {
-                            let unread = state.failed.get(&entry).map(ToString::to_string);
-                            names.insert(entry, Named { path: way.join(&b'/'), unread });
+                            let unread = state.failed.get(&entry).map(|why| why.to_string().into());
+                            names.insert(entry, Named { path: way.join(&b'/').into(), unread });
                         }
                         if told.kind != Kind::Dir {
                             way.pop();
@@ -365,110 +399,26 @@ impl Source for TreeSource {
     fn unlisted(&self) -> Vec<(Vec<u8>, String)> {
         self.lock().unlisted.clone()
     }
-}
 
-/// A walk as the list takes it.
-struct Finding {
-    walk: Walk,
-    omitted: Arc<Mutex<Omitted>>,
-}
+    fn unlisted_count(&self) -> u64 {
+        self.lock().unlisted_count
+    }
 
-impl Iterator for Finding {
-    type Item = Found;
-
-    fn next(&mut self) -> Option<Found> {
-        loop {
-            return Some(match self.walk.next()? {
-                scan::Found::Root(meta) => Found::Root(meta),
-                scan::Found::Enter(entry) | scan::Found::Item(entry, _) => Found::Entry(entry),
-                scan::Found::Leave => Found::Leave,
-                scan::Found::Failed { path, error } => Found::Failed(path, error.to_string()),
-                scan::Found::Skipped { what, .. } => {
-                    let mut omitted = self.omitted.lock().unwrap_or_else(PoisonError::into_inner);
-                    match what {
-                        Skipped::Special => omitted.specials += 1,
-                        Skipped::Symlink => omitted.symlinks += 1,
-                    }
-                    continue;
-                }
-            });
-        }
+    fn stop(&self) {
+        self.over.store(true, Ordering::Release);
     }
 }
 
-impl State {
-    fn part(&self, number: u64) -> Result<Vec<u8>, SourceError> {
-        let part = self
-            .outline
-            .part(number)
-            .ok_or_else(|| SourceError::Aside(format!("there is no part {number}")))?;
-        let read = self.parts.read(part.at, part.len as usize);
-        read.map_err(|error| SourceError::Aside(error.to_string()))
-    }
-
-    fn entries_of(&self, number: u64) -> Range<u64> {
-        let first = |number| self.outline.part(number).map(|part| part.first);
-        first(number).unwrap_or(0)..first(number + 1).unwrap_or(self.progress.entries)
-    }
-
-    fn shelf(&mut self, number: u64) -> Result<Arc<Shelf>, SourceError> {
-        if let Some((_, shelf)) = self.shelves.iter().find(|(known, _)| *known == number) {
-            return Ok(Arc::clone(shelf));
-        }
-        let data = self.outline.part(number).map_or(0, |part| part.data);
-        let read = Arc::new(Shelf::read(number, &self.part(number)?, data)?);
-        self.shelves.push_back((number, Arc::clone(&read)));
-        if self.shelves.len() > SHELVES {
-            self.shelves.pop_front();
-        }
-        Ok(read)
-    }
-
-    fn rows_of(&self, block: u64) -> Result<Option<Vec<Value>>, SourceError> {
-        let Some((at, count)) = self.packs.get(&block) else { return Ok(None) };
-        let bytes = self.rows.read(*at, count * blake3::OUT_LEN);
-        let bytes = bytes.map_err(|error| SourceError::Aside(error.to_string()))?;
-        Ok(Some(bytes.as_chunks().0.to_vec()))
-    }
-
-    fn keep_rows(
-        &mut self,
-        block: u64,
-        pack: &[(u32, Listed)],
-        rows: &[Value],
-    ) -> Result<(), SourceError> {
-        let at = self.rows.append(rows.as_flattened());
-        let at = at.map_err(|error| SourceError::Aside(error.to_string()))?;
-        self.packs.insert(block, (at, rows.len()));
-        for ((_, file), digest) in pack.iter().zip(rows) {
-            if *digest != UNREAD {
-                self.progress.read += file.len;
-                self.digests.put(file.entry, Hash::from_bytes(*digest));
-            }
-        }
-        Ok(())
-    }
-
-    fn grow_tree(&mut self, file: &Listed, index: u64, value: Value) {
-        let tree = self.trees.entry(file.entry).or_insert_with(|| {
-            let mut tree = Tree::new(file.len);
-            if let Some(data) = &file.data {
-                blocks::set_holes(&mut tree, data);
-            }
-            tree
-        });
-        let range = blocks::range(index, file.len);
-        self.progress.read += range.end - range.start;
-        tree.set(index, value);
-        if let Some(root) = tree.root() {
-            self.trees.remove(&file.entry);
-            self.digests.put(file.entry, root);
-        }
-    }
-
-    fn fail(&mut self, failed: Vec<(u64, Unreadable)>) {
-        for (entry, why) in failed {
-            self.failed.entry(entry).or_insert(why);
-        }
+/// What a walk found, as the list takes it.
+fn found(found: scan::Found) -> Found {
+    match found {
+        scan::Found::Root(meta) => Found::Root(meta),
+        scan::Found::Enter(entry) | scan::Found::Item(entry, _) => Found::Entry(entry),
+        scan::Found::Leave => Found::Leave,
+        scan::Found::Failed { path, error } => Found::Failed(path, error.to_string()),
+        scan::Found::Skipped { what, .. } => Found::LeftOut(what),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! What is too much to be held in memory: an unnamed file in the folder for temporary files, gone with the process.
 
-use rustix::fs::{Mode, OFlags};
+use crate::place::temporary::temporary_name;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -16,7 +18,21 @@ pub struct Spool {
 impl Spool {
     /// An empty one below a folder.
     pub fn create(folder: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(folder, flags, Mode::empty())?;
+        Self::create_in(folder.as_fd())
+    }
+
+    /// An empty one in an open folder.
+    pub fn create_in(folder: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self { file: unnamed(folder)?, len: 0 })
+    }
+
+    /// One that has no room (full(4)).
+    #[cfg(test)]
+    pub(crate) fn full() -> Self {
+        let file = File::options().read(true).write(true).open("/dev/full").unwrap();
+        Self { file, len: 0 }
     }
 
     /// Bytes that were appended.
@@ -52,20 +68,17 @@ impl Spool {
     }
 }
 
-/// A file without a name; where a file system has no such thing, one whose name is removed at once.
-fn unnamed(folder: &Path) -> io::Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => return Ok(file.into()),
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {}
-        Err(errno) => return Err(errno.into()),
+/// A file without a name; where a file system has no such thing, one whose name, which a sweep knows, is removed at
+/// once.
+pub(crate) fn unnamed(folder: BorrowedFd<'_>) -> io::Result<File> {
+    let (flags, mode) = (OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+    if let Ok(file) = openat(folder, c".", flags | OFlags::TMPFILE, mode) {
+        return Ok(file.into());
     }
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let path = folder.join(format!(".mcp-spool-{:032x}", u128::from_be_bytes(random)));
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)?;
-    std::fs::remove_file(&path)?;
+    let name = temporary_name()?;
+    let created = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    let file = openat(folder, &name, created, mode)?;
+    unlinkat(folder, &name, AtFlags::empty())?;
     Ok(file.into())
 }
 

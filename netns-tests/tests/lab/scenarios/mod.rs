@@ -8,6 +8,8 @@ mod lines;
 mod link_local;
 mod many;
 mod multicast;
+mod tree_faults;
+mod trees;
 mod trust;
 mod usage;
 
@@ -77,6 +79,21 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("trust::one_of_eight_has_another_secret", trust::one_of_eight_has_another_secret),
     ("trust::in_plaintext_a_capture_can_be_read", trust::in_plaintext_a_capture_can_be_read),
     ("trust::keys_from_first_contact_to_revocation", trust::keys_from_first_contact_to_revocation),
+    ("trees::everything_is_kept", trees::everything_is_kept),
+    ("trees::a_hundredth_has_changed", trees::a_hundredth_has_changed),
+    ("trees::many_empty_files", trees::many_empty_files),
+    ("trees::a_folder_of_this_machine", trees::a_folder_of_this_machine),
+    (
+        "tree_faults::files_and_folders_in_each_others_place",
+        tree_faults::files_and_folders_in_each_others_place,
+    ),
+    ("tree_faults::circles_and_depths", tree_faults::circles_and_depths),
+    ("tree_faults::half_of_it_may_not_be_read", tree_faults::half_of_it_may_not_be_read),
+    ("tree_faults::a_disk_that_is_full_midway", tree_faults::a_disk_that_is_full_midway),
+    ("tree_faults::one_that_is_slow", tree_faults::one_that_is_slow),
+    ("tree_faults::hosts_that_cannot_take_it_all", tree_faults::hosts_that_cannot_take_it_all),
+    ("tree_faults::a_file_that_is_too_long", tree_faults::a_file_that_is_too_long),
+    ("tree_faults::files_that_change_on_the_way", tree_faults::files_that_change_on_the_way),
     ("usage::exit_codes", usage::exit_codes),
     ("lines::faults_of_every_kind", lines::faults_of_every_kind),
     ("lines::a_short_queue", lines::a_short_queue),

@@ -11,6 +11,7 @@ use crate::proto::time::Instant;
 use crate::stats::{Arrived, Crowded, Foreign, Sent};
 use crate::trust::{ListenTrust, PublicKey};
 use core::ops::Range;
+use core::time::Duration;
 use std::net::SocketAddr;
 
 impl Endpoint {
@@ -154,6 +155,12 @@ impl Endpoint {
     /// this side said when it closed early. `None` while it goes on, and after a good end.
     pub fn over(&self, receiver: ReceiverId) -> Option<Reason> {
         self.receivers.get(&receiver).and_then(Receiving::over)
+    }
+
+    /// For how long nothing has come from a session's sender; `None` once it is over.
+    pub fn silence(&self, now: Instant, receiver: ReceiverId) -> Option<Duration> {
+        let receiving = self.receivers.get(&receiver).filter(|r| r.over().is_none())?;
+        Some(now.since(receiving.last_heard()))
     }
 
     /// Whether the sender has acknowledged the verdict, or cannot any more (then with the reason).

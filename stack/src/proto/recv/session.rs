@@ -498,6 +498,11 @@ impl Receiving {
         self.ended.clone().or_else(|| self.given_up.clone())
     }
 
+    /// When something came from the sender last.
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.conn.last_heard()
+    }
+
     /// The session is over for a reason of the other side's, or of the network's.
     pub(crate) fn end(&mut self, reason: Reason) {
         if self.ended.is_none() && self.closed().is_none() {

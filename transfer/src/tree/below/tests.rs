@@ -41,15 +41,30 @@ fn entry(len: u64) -> Entry {
     Entry { name: b"name".to_vec(), meta, kind: Kind::File { len, data: None } }
 }
 
+/// A session that is over.
+struct Gone;
+
+impl crate::holders::Lives for Gone {
+    fn silence(&self) -> Option<std::time::Duration> {
+        None
+    }
+
+    fn end(&self, _: &str) {}
+}
+
+pub(crate) fn holder() -> Holder {
+    Holder { sender: [7; 32], peer: "10.0.0.1:5".to_owned(), pulse: Box::new(Gone) }
+}
+
 fn below<'a>(root: &Root, to: &str, is_over: &'a dyn Fn() -> bool) -> Result<Below<'a>, Why> {
-    Below::new(root, &offer(to), &Limits::default(), is_over)
+    Below::new(root, &offer(to), &Limits::default(), (holder(), is_over))
 }
 
 /// A file that has all of its bytes.
 fn begun(below: &mut Below<'_>, bytes: &[u8]) -> Slot {
     let (here, entry) = (below.here(), entry(bytes.len() as u64));
     assert_eq!(below.look(&entry), Ok(Stands::Other));
-    let mut slot = below.begin(&here, &entry).unwrap();
+    let (mut slot, _) = below.begin(&here, &entry).unwrap();
     below.write(&mut slot, bytes, 0).unwrap();
     slot
 }
@@ -231,4 +246,45 @@ fn nobody_else_reads_a_file_before_it_is_whole() {
     assert_eq!(mode(&tree(dir.path())[0]) & 0o777, 0o600);
     below.keep(slot).unwrap();
     assert_eq!(mode("out") & 0o777, 0o666 & !umask());
+}
+
+/// What a session that breaks off leaves is gone on with by the next of the same sender, and by no other.
+#[test]
+fn what_is_left_is_gone_on_with() {
+    let (dir, root) = root();
+    let offer = Offer { resume: true, ..offer("new/out") };
+    let (len, entry) = (3 * blocks::BLOCK, entry(3 * blocks::BLOCK));
+    let bytes = vec![7; len as usize];
+    let begin = |sender: u8| {
+        let holder = Holder { sender: [sender; 32], ..holder() };
+        let mut below = Below::new(&root, &offer, &Limits::default(), (holder, NEVER)).unwrap();
+        let here = below.here();
+        let (slot, held) = below.begin(&here, &entry).unwrap();
+        (below, slot, held)
+    };
+    let (mut below, mut slot, held) = begin(1);
+    assert!(held.is_empty());
+    below.write(&mut slot, &bytes[..blocks::BLOCK as usize], 0).unwrap();
+    let value = blocks::value(0, &bytes[..blocks::BLOCK as usize], len);
+    below.note(&mut slot, 0, &value).unwrap();
+    drop(slot);
+    drop(below);
+    assert_eq!(tree(dir.path()).len(), 3, "the folder, the partial file and its state");
+    let (mut below, mut slot, held) = begin(1);
+    assert_eq!(held, Held::from([(0, value)]));
+    let mut there = vec![0; blocks::BLOCK as usize];
+    below.read(&mut slot, &mut there, 0).unwrap();
+    assert!(there == bytes[..blocks::BLOCK as usize]);
+    below.write(&mut slot, &bytes[blocks::BLOCK as usize..], blocks::BLOCK).unwrap();
+    below.keep(slot).unwrap();
+    assert_eq!(tree(dir.path()), ["new", "new/out"]);
+    assert!(fs::read(dir.path().join("new/out")).unwrap() == bytes);
+
+    let (mut below, mut slot, _) = begin(1);
+    below.note(&mut slot, 0, &value).unwrap();
+    drop(slot);
+    let (_, slot, held) = begin(2);
+    assert!(held.is_empty(), "another sender's");
+    drop(slot);
+    assert_eq!(tree(dir.path()), ["new", "new/out"]);
 }

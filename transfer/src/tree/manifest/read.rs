@@ -6,11 +6,15 @@ use crate::place::beneath::plain_name;
 use crate::tree::entry::{Entry, Kind, Meta, Time};
 use crate::tree::layout::MAX_LEN;
 use core::ops::Range;
+use std::collections::HashMap;
 use thiserror::Error;
 
 /// A part cannot be read: the fault of who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PartError {
+    /// More entries or owners than a part may have, or longer names.
+    #[error("the list has more in one part than it may have, before entry {0}")]
+    Many(u64),
     /// Another version.
     #[error("the sender's list of entries has version {0}, this side reads version {VERSION}")]
     Version(u8),
@@ -59,6 +63,29 @@ pub enum Record {
     Leave,
 }
 
+/// Entries of a part, and owners that it tells, at most: what it lists takes more memory than its bytes.
+const MOST: usize = 8192;
+/// Runs of data of a file, at most: a sender takes more holes for data.
+const RUNS: usize = 1024;
+
+/// Owners as a part has told them.
+#[derive(Debug, Default)]
+struct Owners {
+    list: Vec<Owner>,
+    /// Where the first one with these numbers stands.
+    places: HashMap<(u32, u32), usize>,
+}
+
+impl Owners {
+    fn push(&mut self, owner: Owner) -> Option<()> {
+        let fits = self.list.len() < MOST && owner.user.len() <= 255 && owner.group.len() <= 255;
+        fits.then(|| {
+            self.places.entry((owner.uid, owner.gid)).or_insert(self.list.len());
+            self.list.push(owner);
+        })
+    }
+}
+
 /// Reads one part.
 #[derive(Debug)]
 pub struct PartReader<'a> {
@@ -66,7 +93,8 @@ pub struct PartReader<'a> {
     rest: &'a [u8],
     next: u64,
     depth: usize,
-    owners: Vec<Owner>,
+    owners: Owners,
+    entries: u64,
     mtime: i64,
 }
 
@@ -89,7 +117,7 @@ impl<'a> PartReader<'a> {
             plain_name(name).map_err(|error| PartError::Name(error.to_string()))?;
         }
         let (next, depth) = (header.first, header.way.len());
-        Ok(Self { header, rest, next, depth, owners: Vec::new(), mtime: 0 })
+        Ok(Self { header, rest, next, depth, owners: Owners::default(), entries: 0, mtime: 0 })
     }
 
     /// What stands before its records.
@@ -105,7 +133,8 @@ impl<'a> PartReader<'a> {
 
     /// Who owns an entry with these numbers, as the part has told so far.
     pub fn owner(&self, uid: u32, gid: u32) -> Option<&Owner> {
-        self.owners.iter().find(|owner| (owner.uid, owner.gid) == (uid, gid))
+        let place = self.owners.places.get(&(uid, gid))?;
+        self.owners.list.get(*place)
     }
 
     /// The next record; `None` at the end.
@@ -119,7 +148,7 @@ impl<'a> PartReader<'a> {
             self.rest = rest;
             return Ok(Some(match raw {
                 Raw::Owner(owner) => {
-                    self.owners.push(owner);
+                    self.owners.push(owner).ok_or(PartError::Many(self.next))?;
                     continue;
                 }
                 Raw::Root(meta) => Record::Root(self.meta(meta)?),
@@ -160,11 +189,15 @@ impl<'a> PartReader<'a> {
         plain_name(name).map_err(|error| PartError::Name(error.to_string()))?;
         let (number, meta) = (self.next, self.meta(meta)?);
         self.next += 1;
+        self.entries += 1;
+        if self.entries > MOST as u64 {
+            return Err(PartError::Many(number));
+        }
         Ok(Record::Entry(number, Entry { name: name.to_vec(), meta, kind }, digest))
     }
 
     fn meta(&mut self, raw: RawMeta) -> Result<Meta, PartError> {
-        let owner = self.owners.get(raw.owner as usize).ok_or(PartError::Owner(self.next))?;
+        let owner = self.owners.list.get(raw.owner as usize).ok_or(PartError::Owner(self.next))?;
         let mtime = raw.mtime(self.mtime);
         self.mtime = mtime.secs;
         let atime = raw.atime.map(|(secs, nanos)| Time {
@@ -201,6 +234,9 @@ const MAX_NANOS: u32 = 999_999_999;
 /// The runs of data of a file of `len` bytes whose data and holes have these lengths in turn: none empty but
 /// a first one, none beyond the end.
 fn runs(turns: &[u64], len: u64) -> Option<Vec<Range<u64>>> {
+    if turns.len() > 2 * RUNS + 1 {
+        return None;
+    }
     let (mut at, mut runs) = (0_u64, Vec::with_capacity(turns.len() / 2 + 1));
     for (place, turn) in turns.iter().enumerate() {
         let end = at.checked_add(*turn).filter(|end| *end <= len)?;

@@ -34,8 +34,6 @@ pub use walk::Walk;
 const PATH_MAX: usize = 4096;
 /// Folders of a path, at most: a receiver takes no more, and each is a descriptor.
 const MAX_FOLDERS: usize = 128;
-/// Longest file in bytes.
-pub const MAX_LEN: u64 = 1 << 47;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +45,8 @@ pub struct Options {
     pub hard_links: bool,
     /// Entries have the time when they were last read.
     pub atimes: bool,
+    /// Owners and groups are told by their names as well, where they have some.
+    pub owners: bool,
 }
 
 /// What the walk comes across.
@@ -91,6 +91,9 @@ pub enum Skipped {
 /// Why something could not be looked at.
 #[derive(Debug, Error)]
 pub enum ScanError {
+    /// Nobody wants more.
+    #[error("the walk was given up")]
+    Over,
     /// Its name was listed, and then there was nothing.
     #[error("it vanished while the tree was walked")]
     Vanished,

@@ -49,10 +49,23 @@ impl Names {
 
     /// Adds the names of an open folder, but for itself and the one above, as far as they can be listed.
     pub(super) fn list(&mut self, dir: BorrowedFd<'_>, buf: &mut Vec<u8>) -> io::Result<()> {
+        self.list_until(dir, buf, &|| false)
+    }
+
+    /// The same, given up with an error once it is over.
+    pub(super) fn list_until(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        buf: &mut Vec<u8>,
+        over: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
         buf.clear();
         buf.reserve(LISTING);
         let mut listing = RawDir::new(dir, buf.spare_capacity_mut());
         while let Some(entry) = listing.next() {
+            if over() {
+                return Err(io::Error::other("nobody wants more"));
+            }
             match entry {
                 Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
                 Ok(entry) => self.push(entry.file_name(), Hint::of(entry.file_type()))?,
@@ -203,6 +216,17 @@ mod tests {
         assert!(list.memory() * (1_000_000 / count) < 64 << 20, "{}", list.memory());
         list.sort();
         assert!(list.memory() <= count * (HEAD + len + 1 + size_of::<u32>()), "{}", list.memory());
+    }
+
+    #[test]
+    fn a_listing_is_given_up_in_the_middle() {
+        let (dir, mut buf) = (tempfile::tempdir().unwrap(), Vec::new());
+        (0..50).for_each(|n| std::fs::write(dir.path().join(format!("{n}")), "").unwrap());
+        let folder = std::fs::File::open(dir.path()).unwrap();
+        let (mut names, asked) = (Names::default(), std::cell::Cell::new(0));
+        let over = || asked.replace(asked.get() + 1) >= 10;
+        assert!(names.list_until(folder.as_fd(), &mut buf, &over).is_err());
+        assert!((8..=10).contains(&names.len()), "{}", names.len());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! as a source is followed, and what it leads to has the link's name.
 
 use super::names::{Hint, Names};
+use crate::shown::shown;
 use crate::tree::files::{self, Unreadable};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::retry_on_intr;
@@ -54,7 +55,7 @@ pub enum SourcesError {
     },
     /// Two of them would have the same name at the receiver.
     #[error("{} and {} would both be called {} at the receiver: rename one, or copy them one after the other",
-            first.display(), second.display(), String::from_utf8_lossy(name).escape_debug())]
+            first.display(), second.display(), shown(name).escape_debug())]
     Same {
         /// The name.
         name: Vec<u8>,

@@ -10,6 +10,7 @@ use rustix::fs::CWD;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Looks at one entry after the other. See the [module](super).
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Walk {
     /// Comes before anything else.
     pending: Option<Found>,
     listing: Vec<u8>,
+    /// Nobody wants more.
+    over: Arc<AtomicBool>,
 }
 
 /// A folder that was entered.
@@ -54,7 +57,14 @@ impl Walk {
             Err(error) => Found::Failed { path: Vec::new(), error },
         });
         let (levels, path) = (Vec::new(), Vec::new());
-        Ok(Self { sources, next: 0, levels, path, eye, pending, listing })
+        let over = Arc::default();
+        Ok(Self { sources, next: 0, levels, path, eye, pending, listing, over })
+    }
+
+    /// Once this is set, no folder is listed any more, and the one that is just being listed not to its end: a folder of
+    /// millions of names holds up nobody who waits for the walk to end.
+    pub fn until(&mut self, over: Arc<AtomicBool>) {
+        self.over = over;
     }
 
     /// The base name of the file that is the only source, if it is one.
@@ -70,8 +80,13 @@ impl Walk {
     /// Goes into a folder whose path is in place.
     fn enter(&mut self, entry: Entry, dir: OwnedFd, above: usize) -> Found {
         let mut names = Names::default();
-        if let Err(cause) = names.list(dir.as_fd(), &mut self.listing) {
+        let over = || self.over.load(Ordering::Relaxed);
+        if let Err(cause) = names.list_until(dir.as_fd(), &mut self.listing, &over) {
             let error = match cause.raw_os_error() {
+                _ if over() => {
+                    names = Names::default();
+                    ScanError::Over
+                }
                 // It is gone, and so is what it held (getdents(2)).
                 Some(errno) if errno == rustix::io::Errno::NOENT.raw_os_error() => {
                     ScanError::Vanished

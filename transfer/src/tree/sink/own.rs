@@ -1,11 +1,12 @@
 //! A file with blocks of its own, written as they come.
 
-use super::{Region, TreeSink};
+use super::part::FirstName;
+use super::{Region, TreeSink, push};
 use crate::blocks::{self, BLOCK, Tree, Value};
 use crate::sink::SinkError;
 use crate::tree::files::UNREAD;
 use crate::tree::gather::Wanted;
-use crate::tree::ground::{Ground, Why};
+use crate::tree::ground::{Ground, Held, Why};
 use blake3::Hash;
 use core::ops::Range;
 
@@ -16,17 +17,37 @@ pub(super) struct Own<G: Ground> {
     pub(super) len: u64,
     /// Where it holds data; `None`: everywhere.
     pub(super) data: Option<Vec<Range<u64>>>,
+    /// Its path, should it fail.
+    pub(super) path: FirstName,
     /// Blocks that are there, by what they are, and by what the sender says.
     here: Tree,
     told: Tree,
+    /// Blocks that an earlier session has left, as it says; and those that were looked at, and wait for the sender's
+    /// value. They are declared neither to be held nor to be lacking yet.
+    held: Held,
+    seen: Held,
     /// Blocks whose two values are there and the same, holes among them.
     right: u64,
 }
 
+/// Why a file is not in place, and whether what is there of it can be gone on with.
+pub(super) struct Ended {
+    why: Why,
+    stays: bool,
+}
+
 impl<G: Ground> Own<G> {
-    pub(super) fn new(number: u64, slot: G::Slot, len: u64, data: Option<Vec<Range<u64>>>) -> Self {
+    pub(super) fn new(
+        (number, path): (u64, FirstName),
+        (slot, held): (G::Slot, Held),
+        len: u64,
+        data: Option<Vec<Range<u64>>>,
+    ) -> Self {
         let (here, told, slot) = (Tree::new(len), Tree::new(len), Some(slot));
-        let mut this = Self { number, slot, len, data, here, told, right: 0 };
+        let seen = Held::new();
+        let mut this = Self { number, slot, len, data, path, here, told, held, seen, right: 0 };
+        let held = std::mem::take(&mut this.held);
+        this.held = held.into_iter().filter(|(index, _)| this.has_data(*index)).collect();
         this.right = this.blocks() - this.data_blocks();
         this
     }
@@ -47,6 +68,10 @@ impl<G: Ground> Own<G> {
         count
     }
 
+    fn has_data(&self, index: u64) -> bool {
+        self.runs(index).next().is_some()
+    }
+
     /// Where a block of it holds data, in bytes of the file.
     fn runs(&self, index: u64) -> impl Iterator<Item = Range<u64>> + '_ {
         let range = blocks::range(index, self.len);
@@ -64,15 +89,36 @@ impl<G: Ground> Own<G> {
         }
         let begin = blocks::range(index, self.len).start;
         let inside = |run: Range<u64>| (run.start - begin) as u32..(run.end - begin) as u32;
-        Some(Wanted::new(self.runs(index).map(inside)))
+        self.has_data(index).then(|| Wanted::new(self.runs(index).map(inside)))
     }
 
-    /// All of its data as bytes of the session, where it begins with this block.
-    pub(super) fn lacking(&self, first: u64) -> Vec<Range<u64>> {
+    /// Its data as bytes of the session, where it begins with this block: those that are lacking, and those of blocks
+    /// that may be held.
+    pub(super) fn lacking(&self, first: u64) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
         let begin = first * BLOCK;
         let whole = [0..self.len];
         let runs = self.data.as_deref().unwrap_or(&whole);
-        runs.iter().map(|run| begin + run.start..begin + run.end).collect()
+        let (mut lacking, mut open) = (Vec::new(), Vec::new());
+        if self.held.is_empty() && self.seen.is_empty() {
+            lacking = runs.iter().map(|run| begin + run.start..begin + run.end).collect();
+            return (lacking, open);
+        }
+        for run in runs {
+            for index in run.start / BLOCK..run.end.div_ceil(BLOCK) {
+                let block = blocks::range(index, self.len);
+                let part = run.start.max(block.start)..run.end.min(block.end);
+                let may_be_held = self.held.contains_key(&index) || self.seen.contains_key(&index);
+                let ranges = if may_be_held { &mut open } else { &mut lacking };
+                push(ranges, begin + part.start..begin + part.end);
+            }
+        }
+        (lacking, open)
+    }
+
+    /// The data of one block as bytes of the session.
+    fn of_block(&self, first: u64, index: u64) -> Vec<Range<u64>> {
+        let begin = first * BLOCK;
+        self.runs(index).map(|run| begin + run.start..begin + run.end).collect()
     }
 
     /// The digest of the file, now that all its data are here.
@@ -85,6 +131,11 @@ impl<G: Ground> Own<G> {
 
     pub(super) fn is_done(&self) -> bool {
         self.right == self.blocks()
+    }
+
+    /// Whether blocks are to be looked at that an earlier session has left.
+    pub(super) fn is_resumed(&self) -> bool {
+        !self.held.is_empty()
     }
 }
 
@@ -100,15 +151,21 @@ impl<G: Ground> TreeSink<G> {
         clear_holes(bytes, &runs, range.start);
         let value = blocks::value(index, bytes, own.len);
         own.here.set(index, value);
+        own.held.remove(&index);
+        own.seen.remove(&index);
         let mut written = Ok(());
-        for run in &runs {
-            let part = &bytes[(run.start - range.start) as usize..(run.end - range.start) as usize];
-            if let (Some(slot), Ok(())) = (&mut own.slot, &written) {
-                written = self.ground.write(slot, part, run.start);
+        if let Some(slot) = &mut own.slot {
+            for run in &runs {
+                let part =
+                    &bytes[(run.start - range.start) as usize..(run.end - range.start) as usize];
+                if written.is_ok() {
+                    written = self.ground.write(slot, part, run.start);
+                }
             }
+            written = written.and_then(|()| self.ground.note(slot, index, &value));
         }
         match written {
-            Err(why) => self.end_own(first, Err(why)),
+            Err(why) => self.end_own(first, Err(Ended { why, stays: true })),
             Ok(()) => match self.told.remove(&block) {
                 Some(told) => return self.tell_own(block, told),
                 None => self.compare(first, index),
@@ -122,16 +179,67 @@ impl<G: Ground> TreeSink<G> {
         let Some(first) = self.own_at(block) else { return Ok(()) };
         let Some(Region::Own(own)) = self.regions.get_mut(&first) else { return Ok(()) };
         let index = block - first;
-        if value == UNREAD {
-            self.end_own(first, Err("the sender could not read it".to_owned()));
+        if !own.has_data(index) {
             return Ok(());
         }
-        if own.told.get(index).is_some_and(|before| before != value) {
-            return Err(SinkError::Protocol("two values of one block"));
+        if value == UNREAD {
+            let why = crate::message::UNREAD_THERE.to_owned();
+            self.end_own(first, Err(Ended { why, stays: false }));
+            return Ok(());
+        }
+        match own.told.get(index) {
+            Some(before) if before != value => {
+                return Err(SinkError::Protocol("two values of one block"));
+            }
+            Some(_) => return Ok(()), // it was compared when it was told first
+            None => {}
         }
         own.told.set(index, value);
+        self.settle_seen(first, index);
         self.compare(first, index);
         Ok(())
+    }
+
+    /// A block that an earlier session has left is held if the sender says the same of it, and else lacking.
+    fn settle_seen(&mut self, first: u64, index: u64) {
+        let Some(Region::Own(own)) = self.regions.get_mut(&first) else { return };
+        let Some(told) = own.told.get(index) else { return };
+        let Some(seen) = own.seen.remove(&index) else { return };
+        if seen == told {
+            own.here.set(index, seen);
+            self.declared.have.extend(own.of_block(first, index));
+        } else {
+            self.declared.lack.extend(own.of_block(first, index));
+        }
+    }
+
+    /// Looks at one of the blocks that an earlier session has left; `false`: there is none.
+    pub(super) fn look_at_held(&mut self) -> bool {
+        let Some(&first) = self.resumed.front() else { return false };
+        let next = match self.regions.get_mut(&first) {
+            Some(Region::Own(own)) => own.held.pop_first().map(|held| (own, held)),
+            _ => None,
+        };
+        let Some((own, (index, value))) = next else {
+            self.resumed.pop_front();
+            return true;
+        };
+        let range = blocks::range(index, own.len);
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let read = own.slot.as_mut().map(|slot| self.ground.read(slot, &mut bytes, range.start));
+        let same = matches!(read, Some(Ok(()))) && blocks::value(index, &bytes, own.len) == value;
+        if !same {
+            self.declared.lack.extend(own.of_block(first, index));
+            return true;
+        }
+        own.seen.insert(index, value);
+        if own.told.get(index).is_some() {
+            self.settle_seen(first, index);
+            self.compare(first, index);
+        } else {
+            push(&mut self.asks, first + index..first + index + 1);
+        }
+        true
     }
 
     fn compare(&mut self, first: u64, index: u64) {
@@ -139,7 +247,8 @@ impl<G: Ground> TreeSink<G> {
         match (own.here.get(index), own.told.get(index)) {
             (Some(a), Some(b)) if a == b => own.right += 1,
             (Some(_), Some(_)) => {
-                return self.end_own(first, Err(format!("digest mismatch in block {index}")));
+                let why = format!("digest mismatch in block {index}");
+                return self.end_own(first, Err(Ended { why, stays: false }));
             }
             _ => return,
         }
@@ -149,22 +258,34 @@ impl<G: Ground> TreeSink<G> {
     }
 
     /// A file is whole, or has failed: then nothing more is wanted of it.
-    pub(super) fn end_own(&mut self, first: u64, how: Result<(), Why>) {
+    pub(super) fn end_own(&mut self, first: u64, how: Result<(), Ended>) {
         let Some(Region::Own(mut own)) = self.regions.remove(&first) else { return };
         self.owns -= 1;
-        let kept = how.and_then(|()| own.slot.take().map_or(Ok(()), |slot| self.ground.keep(slot)));
+        let slot = own.slot.take();
+        let kept = match (how, slot) {
+            (Ok(()), Some(slot)) => self.ground.keep(slot),
+            (Ok(()), None) => Ok(()),
+            (Err(Ended { why, stays: false }), Some(slot)) => {
+                self.ground.discard(slot);
+                Err(why)
+            }
+            (Err(Ended { why, .. }), _) => Err(why),
+        };
         match kept {
             Ok(()) => {
                 self.report.arrived += 1;
                 self.report.bytes += own.len;
-                self.digest = own.root();
+                if self.one {
+                    self.digest = own.root();
+                }
             }
             Err(why) => {
                 let blocks = first..first + own.blocks();
                 self.gather.forget(blocks.clone());
                 self.forget_told(blocks);
-                self.declared.have.extend(own.lacking(first));
-                self.fail(own.number, why);
+                let (lacking, open) = own.lacking(first);
+                self.declared.have.extend(lacking.into_iter().chain(open));
+                self.fail_first_name(own.number, &own.path, why);
             }
         }
     }

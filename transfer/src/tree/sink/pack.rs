@@ -1,5 +1,6 @@
 //! A pack: of its files those that are lacking, each trusted by its own digest.
 
+use super::part::FirstName;
 use super::{TreeSink, places};
 use crate::blocks::{BLOCK, Value};
 use crate::tree::entry::Entry;
@@ -61,7 +62,7 @@ impl<G: Ground> TreeSink<G> {
             let put = if !right {
                 Err("digest mismatch in the block that it came in".to_owned())
             } else if digest == UNREAD {
-                Err("the sender could not read it".to_owned())
+                Err(crate::message::UNREAD_THERE.to_owned())
             } else if blake3::hash(content).as_bytes() != digest {
                 Err("its bytes are not those that the sender read first".to_owned())
             } else {
@@ -73,7 +74,10 @@ impl<G: Ground> TreeSink<G> {
                     self.report.bytes += u64::from(file.len);
                     self.digest = digest.try_into().ok().map(Hash::from_bytes);
                 }
-                Err(why) => self.fail(file.number, why),
+                Err(why) => {
+                    let path = FirstName::of(&self.ground.path(&file.dir, &file.entry.name));
+                    self.fail_first_name(file.number, &path, why);
+                }
             }
         }
     }

@@ -5,15 +5,21 @@ use super::pack::{Pack, Small};
 use super::{MAX_OWN, Region, TreeSink, covering};
 use crate::blocks::{BLOCK, Value};
 use crate::sink::SinkError;
-use crate::tree::entry::{Entry, Kind};
-use crate::tree::ground::{Ground, Stands};
+use crate::tree::entry::{Entry, Kind, Meta};
+use crate::tree::ground::{Ground, Stands, Why};
 use crate::tree::layout::{self, Planner, Spot};
 use crate::tree::manifest::{PartReader, Record};
 use core::ops::Range;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
+/// Parts that are told and not read yet, at most: those of half a billion entries.
+const MAX_TOLD: usize = 1 << 16;
 /// Parts that come before their turn, at most: as many blocks as a receiver's window has, twice.
 const MAX_PARTS: usize = 64;
+
+/// Why what a folder holds is not in place.
+const NO_FOLDER: &str = "its folder is not in place";
 
 /// How far the list has come.
 #[derive(Debug, Default)]
@@ -40,7 +46,7 @@ impl Progress {
     /// A part is told: its number. Whether it stands where it must shows when the one before has been read.
     pub(super) fn expect(&mut self, block: u64) -> Result<u64, SinkError> {
         let least = self.told.back().map_or(self.place(), |before| before + 1);
-        if self.last || block < least {
+        if self.last || block < least || self.told.len() >= MAX_TOLD {
             return Err(SinkError::Protocol("a part of the list out of its turn"));
         }
         self.told.push_back(block);
@@ -93,11 +99,27 @@ impl Progress {
 }
 
 /// A further name, which is given when the first one is in place.
-pub(super) struct Deferred<G: Ground> {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Deferred {
     pub(super) number: u64,
-    pub(super) dir: G::Dir,
-    pub(super) entry: Entry,
+    /// As the ground writes its directory.
+    pub(super) dir: Vec<u8>,
+    pub(super) name: Vec<u8>,
+    pub(super) meta: Meta,
     pub(super) to: Vec<u8>,
+}
+
+/// The path of a file, in few bytes: its further names need to know whether it is in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FirstName([u8; 16]);
+
+impl FirstName {
+    /// Of a path from the root of the transfer.
+    pub(super) fn of(path: &[u8]) -> Self {
+        let mut short = [0; 16];
+        short.copy_from_slice(&blake3::hash(path).as_bytes()[..16]);
+        Self(short)
+    }
 }
 
 /// What a part comes to.
@@ -127,6 +149,11 @@ impl<G: Ground> TreeSink<G> {
         if header.first != self.progress.entries {
             return Err(SinkError::Protocol("a part that does not follow the one before"));
         }
+        if header.way.len() as u32 != self.progress.depth {
+            return Err(SinkError::Protocol(
+                "a part that begins elsewhere than the one before ends",
+            ));
+        }
         let last = header.last;
         let (block, count) = self.progress.data.unwrap_or((0, 1));
         let data = layout::after(block, count, last);
@@ -140,10 +167,12 @@ impl<G: Ground> TreeSink<G> {
                 Record::Leave => self.leave(),
                 Record::Entry(number, mut entry, _) => {
                     self.progress.entries = number + 1;
-                    if let Some(owner) = reader.owner(entry.meta.uid, entry.meta.gid) {
-                        (entry.meta.uid, entry.meta.gid) = self.ground.owner(owner);
+                    let told = reader.owner(entry.meta.uid, entry.meta.gid);
+                    let owner = told.map(|owner| self.ground.owner(owner)).transpose();
+                    if let Ok(Some(ids)) = owner {
+                        (entry.meta.uid, entry.meta.gid) = ids;
                     }
-                    self.take_entry(number, entry, &mut plan);
+                    self.take_entry(number, entry, owner.err(), &mut plan);
                 }
             }
         }
@@ -175,17 +204,21 @@ impl<G: Ground> TreeSink<G> {
         }
     }
 
-    fn take_entry(&mut self, number: u64, entry: Entry, plan: &mut Plan<G>) {
+    fn take_entry(&mut self, number: u64, entry: Entry, wrong: Option<Why>, plan: &mut Plan<G>) {
         let spot = plan.planner.place(&entry.kind);
         if let Spot::Packed { block, .. } = spot {
             let none = || Pack { files: Vec::new(), rows: 0 };
             plan.packs.entry(block).or_insert_with(none).rows += 1;
         }
         if entry.kind == Kind::Dir {
-            return self.enter(number, &entry);
+            return self.enter(number, &entry, wrong);
         }
         if self.progress.lost > 0 {
-            return self.fail(number, "its folder is not in place".to_owned());
+            return self.fail(number, NO_FOLDER.to_owned());
+        }
+        if let Some(why) = wrong {
+            let path = FirstName::of(&self.ground.path(&self.ground.here(), &entry.name));
+            return self.fail_first_name(number, &path, why);
         }
         match &entry.kind {
             Kind::Dir => {}
@@ -194,20 +227,21 @@ impl<G: Ground> TreeSink<G> {
                 self.stands(number, put);
             }
             Kind::Link { to } => {
-                let (dir, to) = (self.ground.here(), to.clone());
-                self.links.push(Deferred { number, dir, entry, to });
+                let dir = self.ground.write_dir(&self.ground.here());
+                let (name, meta, to) = (entry.name, entry.meta, to.clone());
+                self.defer(Deferred { number, dir, name, meta, to });
             }
             Kind::File { .. } => self.take_file(number, entry, spot, plan),
         }
     }
 
-    fn enter(&mut self, number: u64, entry: &Entry) {
+    fn enter(&mut self, number: u64, entry: &Entry, wrong: Option<Why>) {
         self.progress.depth += 1;
         if self.progress.lost > 0 {
             self.progress.lost += 1;
-            return self.fail(number, "its folder is not in place".to_owned());
+            return self.fail(number, NO_FOLDER.to_owned());
         }
-        let entered = self.ground.enter(number, entry);
+        let entered = wrong.map_or_else(|| self.ground.enter(number, entry), Err);
         if entered.is_err() {
             self.progress.lost = 1;
         }
@@ -215,11 +249,15 @@ impl<G: Ground> TreeSink<G> {
     }
 
     fn take_file(&mut self, number: u64, entry: Entry, spot: Spot, plan: &mut Plan<G>) {
+        let dir = self.ground.here();
         match self.ground.look(&entry) {
             Ok(Stands::Other) => {}
-            same_or_failed => return self.stands(number, same_or_failed),
+            Ok(Stands::Same) => return self.stands(number, Ok(Stands::Same)),
+            Err(why) => {
+                let path = FirstName::of(&self.ground.path(&dir, &entry.name));
+                return self.fail_first_name(number, &path, why);
+            }
         }
-        let dir = self.ground.here();
         match spot {
             Spot::Empty => {
                 let put = self.ground.file(&dir, &entry, &[]);
@@ -238,14 +276,19 @@ impl<G: Ground> TreeSink<G> {
 
     fn begin_own(&mut self, number: u64, dir: &G::Dir, entry: &Entry, block: u64) {
         let Kind::File { len, data } = &entry.kind else { return };
+        let path = FirstName::of(&self.ground.path(dir, &entry.name));
         if self.owns >= MAX_OWN {
-            return self.fail(number, "too many files are on their way at a time".to_owned());
+            let why = "too many files are on their way at a time".to_owned();
+            return self.fail_first_name(number, &path, why);
         }
         match self.ground.begin(dir, entry) {
-            Err(why) => self.fail(number, why),
-            Ok(slot) => {
-                let own = Own::new(number, slot, *len, data.clone());
+            Err(why) => self.fail_first_name(number, &path, why),
+            Ok(begun) => {
+                let own = Own::new((number, path), begun, *len, data.clone());
                 let done = own.is_done(); // nothing but holes
+                if own.is_resumed() {
+                    self.resumed.push_back(block);
+                }
                 self.owns += 1;
                 self.regions.insert(block, Region::Own(Box::new(own)));
                 if done {
@@ -266,13 +309,18 @@ impl<G: Ground> TreeSink<G> {
     /// Declares what is lacking of a part's data, and that the rest is not.
     fn declare_data(&mut self, blocks: Range<u64>) {
         let regions = self.regions.range(blocks.clone());
-        let lacking: Vec<Range<u64>> = regions
-            .flat_map(|(first, region)| match region {
-                Region::Part { .. } => Vec::new(),
-                Region::Pack(pack) => pack.lacking(*first),
-                Region::Own(own) => own.lacking(*first),
-            })
-            .collect();
+        let (mut lacking, mut open) = (Vec::new(), Vec::new());
+        for (first, region) in regions {
+            match region {
+                Region::Part { .. } => {}
+                Region::Pack(pack) => lacking.extend(pack.lacking(*first)),
+                Region::Own(own) => {
+                    let (lacks, may_hold) = own.lacking(*first);
+                    lacking.extend(lacks);
+                    open.extend(may_hold);
+                }
+            }
+        }
         // Values that came before are for what is lacking now.
         let told = self.told.range(blocks.clone());
         let told: Vec<(u64, Value)> = told.map(|(block, value)| (*block, *value)).collect();
@@ -282,6 +330,6 @@ impl<G: Ground> TreeSink<G> {
                 let _ = self.tell_own(block, value);
             }
         }
-        self.declare(lacking, blocks.start * BLOCK..blocks.end * BLOCK);
+        self.declare(lacking, open, blocks.start * BLOCK..blocks.end * BLOCK);
     }
 }

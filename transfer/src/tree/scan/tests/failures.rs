@@ -7,6 +7,8 @@ use crate::destination::Root;
 use crate::limits::Limits;
 use crate::message::Offer;
 use crate::tree::below::Below;
+use crate::tree::below::tests::holder;
+use crate::tree::layout::MAX_LEN;
 use rustix::fs::{OFlags, mkdirat, openat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -121,7 +123,7 @@ fn a_tree_deeper_than_a_receiver_takes_is_told() {
     let root = Root::open(receiver.path()).unwrap();
     let place = |folders| {
         let offer = Offer { to: "d/".repeat(folders).into(), ..Offer::default() };
-        Below::new(&root, &offer, &Limits::default(), &|| false).map(drop)
+        Below::new(&root, &offer, &Limits::default(), (holder(), &|| false)).map(drop)
     };
     assert!(place(MAX_FOLDERS).is_ok() && place(MAX_FOLDERS + 1).is_err());
 }

@@ -1,0 +1,164 @@
+//! Who writes which partial file in this process, so that a session can take one over from another that its sender has
+//! left.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tcpxm::api::Pulse;
+
+/// A session of the same sender that was silent for so long is taken to be left.
+const LEFT: Duration = Duration::from_millis(500);
+/// A session that was ended gives its files back within this.
+const GIVEN_BACK: Duration = Duration::from_secs(2);
+/// How often the silence of a session is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Whether a session lives, and how it is ended.
+pub(crate) trait Lives: Send + Sync {
+    /// For how long nothing has come; `None` if it is over.
+    fn silence(&self) -> Option<Duration>;
+    /// Ends it.
+    fn end(&self, why: &str);
+}
+
+impl Lives for Pulse {
+    fn silence(&self) -> Option<Duration> {
+        Self::silence(self)
+    }
+
+    fn end(&self, why: &str) {
+        Self::end(self, why);
+    }
+}
+
+/// A session that writes.
+pub(crate) struct Holder {
+    /// Its sender: the same for all who hold one secret.
+    pub(crate) sender: [u8; 32],
+    /// Where that is.
+    pub(crate) peer: String,
+    pub(crate) pulse: Box<dyn Lives>,
+}
+
+/// An inode: device and number.
+pub(crate) type Inode = (u64, u64);
+
+/// All files that are written by sessions of this process.
+#[derive(Default)]
+pub struct Holders {
+    files: Mutex<HashMap<Inode, Arc<Holder>>>,
+    changed: Condvar,
+}
+
+impl std::fmt::Debug for Holders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Holders").finish_non_exhaustive()
+    }
+}
+
+impl Holders {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Inode, Arc<Holder>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session has a file.
+    pub(crate) fn add(&self, file: Inode, holder: &Arc<Holder>) {
+        self.lock().insert(file, Arc::clone(holder));
+    }
+
+    /// It has it no more.
+    pub(crate) fn remove(&self, file: Inode) {
+        self.lock().remove(&file);
+        self.changed.notify_all();
+    }
+
+    /// Has a file given back that somebody else holds, if that is a session of this sender which was silent for
+    /// [`LEFT`], or comes to be so while this waits as long; else says who has it. Of a file that no session of this
+    /// process has it waits a moment.
+    pub(crate) fn take_over(&self, file: Inode, sender: &[u8; 32]) -> Result<(), String> {
+        let begin = Instant::now();
+        let (mut files, mut ended) = (self.lock(), None);
+        loop {
+            let Some(holder) = files.get(&file).cloned() else {
+                // It was given back just now, or is about to be said who has it; or that is another process.
+                drop(self.changed.wait_timeout(files, LOOK));
+                return Ok(());
+            };
+            let who = &holder.peer;
+            if &holder.sender != sender {
+                return Err(format!("another sender's session, from {who}, is writing it"));
+            }
+            let silent = holder.pulse.silence();
+            if ended.is_none() && silent.is_none_or(|silent| silent >= LEFT) {
+                holder.pulse.end("its sender began anew");
+                ended = Some(Instant::now());
+            }
+            let late = match ended {
+                Some(at) => at.elapsed() > GIVEN_BACK,
+                None => begin.elapsed() > LEFT + LOOK,
+            };
+            if late {
+                return Err(format!("another session of this sender, from {who}, is writing it"));
+            }
+            let waited = self.changed.wait_timeout(files, LOOK);
+            files = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    struct Fake {
+        begun: Option<Instant>,
+        ended: Arc<AtomicBool>,
+    }
+
+    impl Lives for Fake {
+        fn silence(&self) -> Option<Duration> {
+            Some(self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()))
+        }
+
+        fn end(&self, _: &str) {
+            self.ended.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn holder(sender: u8, begun: Option<Instant>) -> (Arc<Holder>, Arc<AtomicBool>) {
+        let ended = Arc::new(AtomicBool::new(false));
+        let pulse = Box::new(Fake { begun, ended: Arc::clone(&ended) });
+        let peer = "10.0.0.1:5".to_owned();
+        (Arc::new(Holder { sender: [sender; 32], peer, pulse }), ended)
+    }
+
+    #[test]
+    fn a_session_that_its_sender_has_left_gives_its_files_back() {
+        let holders = Arc::new(Holders::default());
+        let (left, ended) = holder(1, Some(Instant::now()));
+        holders.add((1, 2), &left);
+        let theirs = Arc::clone(&holders);
+        let owner = std::thread::spawn(move || {
+            while !ended.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            theirs.remove((1, 2));
+        });
+        assert_eq!(holders.take_over((1, 2), &[1; 32]), Ok(()));
+        owner.join().unwrap();
+    }
+
+    #[test]
+    fn of_another_sender_or_one_that_is_there_it_is_refused_by_name() {
+        let holders = Holders::default();
+        let (alive, ended) = holder(1, None);
+        holders.add((1, 2), &alive);
+        let other = holders.take_over((1, 2), &[2; 32]).unwrap_err();
+        assert!(other.contains("another sender's session, from 10.0.0.1:5"), "{other}");
+        let same = holders.take_over((1, 2), &[1; 32]).unwrap_err();
+        assert!(same.contains("another session of this sender"), "{same}");
+        assert!(!ended.load(Ordering::SeqCst));
+        assert_eq!(holders.take_over((9, 9), &[1; 32]), Ok(()), "nobody here has it");
+    }
+}

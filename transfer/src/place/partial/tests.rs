@@ -1,0 +1,111 @@
+use super::*;
+use crate::place::beneath::Beneath;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+const LEN: u64 = 5 * blocks::BLOCK;
+
+fn folder(dir: &Path) -> Arc<Folder> {
+    let root = crate::destination::Root::open(dir).unwrap();
+    Arc::new(Folder::open(&Beneath::new(root.again().unwrap()), b"", false).unwrap())
+}
+
+fn open(folder: &Arc<Folder>, key: u8) -> Partial {
+    Partial::open(folder, OsStr::new("name"), [key; 32], LEN).unwrap()
+}
+
+fn left(dir: &Path) -> Vec<String> {
+    let mut left: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    left
+}
+
+#[test]
+fn what_was_noted_is_there_again_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let Partial { mut temporary, mut journal, held } = open(&folder, 1);
+    assert!(held.is_empty());
+    temporary.file().set_len(LEN).unwrap();
+    for index in [3, 1] {
+        journal.note(&mut temporary, index, &[index as u8; 32]).unwrap();
+    }
+    assert!(matches!(
+        Partial::open(&folder, OsStr::new("name"), [1; 32], LEN),
+        Err(Busy::Held(inode)) if inode == temporary.inode().unwrap()
+    ));
+    drop((temporary, journal));
+    let names = left(dir.path());
+    assert!(names.len() == 2 && names.iter().all(|name| is_partial(name.as_bytes())), "{names:?}");
+    let partial = dir.path().join(&names[0]);
+    assert_eq!(fs::metadata(&partial).unwrap().len(), 4 * blocks::BLOCK, "no more than is there");
+    let mode = fs::metadata(&partial).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // A record that is not whole, or not right, ends what counts.
+    let state = dir.path().join(&names[1]);
+    let mut bytes = fs::read(&state).unwrap();
+    let whole = bytes.len();
+    bytes.extend_from_within(whole - RECORD..whole - 1);
+    fs::write(&state, &bytes).unwrap();
+    let again = open(&folder, 1);
+    assert_eq!(again.held, BTreeMap::from([(1, [1; 32]), (3, [3; 32])]));
+    drop(again);
+    bytes[40 + RECORD - 1] ^= 1;
+    fs::write(&state, &bytes).unwrap();
+    assert!(open(&folder, 1).held.is_empty());
+}
+
+#[test]
+fn of_something_else_it_is_emptied_and_what_holds_nothing_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let Partial { mut temporary, mut journal, .. } = open(&folder, 1);
+    temporary.file().set_len(LEN).unwrap();
+    journal.note(&mut temporary, 0, &[0; 32]).unwrap();
+    drop((temporary, journal));
+    let other = open(&folder, 2);
+    assert!(other.held.is_empty());
+    assert_eq!(other.temporary.file().metadata().unwrap().len(), 0);
+    drop(other);
+    assert_eq!(left(dir.path()), Vec::<String>::new());
+}
+
+/// The names can be guessed: whatever somebody put there is neither followed nor written to.
+#[test]
+fn what_somebody_else_put_there_is_not_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let victim = dir.path().join("victim");
+    let [partial, state] = names(OsStr::new("name")).map(|name| dir.path().join(name));
+    for link in [false, true] {
+        fs::write(&victim, b"precious").unwrap();
+        for name in [&partial, &state] {
+            let put = if link { symlink(&victim, name) } else { fs::hard_link(&victim, name) };
+            put.unwrap();
+        }
+        let Partial { mut temporary, mut journal, held } = open(&folder, 1);
+        assert!(held.is_empty());
+        temporary.file().write_all_at(b"new", 0).unwrap();
+        journal.note(&mut temporary, 0, &[0; 32]).unwrap();
+        temporary.discard();
+        journal.end();
+        drop((temporary, journal));
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(left(dir.path()), ["victim"]);
+    }
+}
+
+#[test]
+fn only_our_own_names_are_partial() {
+    for name in [".mcp-0123456789abcdef.partial", ".mcp-ffffffffffffffff.state"] {
+        assert!(is_partial(name.as_bytes()), "{name}");
+    }
+    for name in [".mcp-0123.partial", ".mcp-0123456789abcdef.part", "mcp-0123456789abcdef.state"] {
+        assert!(!is_partial(name.as_bytes()), "{name}");
+    }
+}
