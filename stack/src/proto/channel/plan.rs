@@ -56,6 +56,14 @@ impl Channel {
         self.repairs.next().map(|range| range.start).into_iter().chain(ahead)
     }
 
+    /// The first byte at or after `from` that it is to carry for anybody still, or to hand over when it comes
+    /// there.
+    pub(crate) fn first_needed_from(&self, from: u64, members: &[Member]) -> Option<u64> {
+        let at = self.at();
+        let heard = members.iter().filter(|m| m.hears());
+        heard.filter_map(|m| m.need().first_shared_from(from, at, m.is_multicast())).min()
+    }
+
     /// Whether there is anything that it may carry still, below `end`; a closed window may be why it
     /// does not.
     pub(crate) fn is_unfinished(&self, end: u64) -> bool {

@@ -14,6 +14,7 @@
 //! Where the group's cursor stands is the group's to know: bytes at or beyond it are the group's to
 //! carry for a member that follows it, those on their way are told lost by whoever sent them.
 
+mod ahead;
 pub(crate) mod coarse;
 
 use crate::proto::ranges::RangeSet;

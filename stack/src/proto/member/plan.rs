@@ -46,6 +46,14 @@ impl Member {
         let push = range.end == store.end() || range.end == edge || self.conn.tx().probes_tail();
         Some(Step { range, repair, push })
     }
+
+    /// The first byte at or after `from` that it is to be sent, by whichever way: the group stands at
+    /// `cursor`, and hands over what nobody else lacks when it comes there.
+    pub(crate) fn first_needed_from(&self, from: u64, cursor: u64) -> Option<u64> {
+        let ahead = self.follows(cursor).and_then(|at| self.need.lacks_from(from.max(at), true));
+        let alone = self.need.first_alone_from(from);
+        alone.into_iter().chain(ahead.map(|piece| piece.start)).min()
+    }
 }
 
 /// A full segment at `start`, or what there is up to `limit`: a short one only at the end of the

@@ -32,8 +32,9 @@ impl Store {
     }
 
     /// A source of `len` bytes, if that is known, asked for block by block and as often as it takes.
-    pub(crate) fn source(len: Option<u64>) -> Self {
-        Self { kind: Kind::Source(Source::new(len)) }
+    /// `declares`: what is read ahead of it, [`Self::read_ahead`] says.
+    pub(crate) fn source(len: Option<u64>, declares: bool) -> Self {
+        Self { kind: Kind::Source(Source::new(len, declares)) }
     }
 
     /// Whether this is a source rather than a ring.
@@ -105,7 +106,7 @@ impl Store {
 
     /// Fills `out` with the bytes at `offset`, if all of them can be had now; else `out` is
     /// unspecified, and a source wants the blocks that are missing. In any case it wants the blocks
-    /// after the last one read.
+    /// after the last one read, but for one of which [`Self::read_ahead`] says which.
     pub(crate) fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), NotAtHand> {
         match &mut self.kind {
             Kind::Ring(ring) => ring.read(offset, out),
@@ -125,6 +126,23 @@ impl Store {
     pub(crate) fn want(&mut self, range: &Range<u64>) {
         if let Kind::Source(source) = &mut self.kind {
             source.want(range);
+        }
+    }
+
+    /// The last block that was read since this was asked, of a source of which what is read ahead is said.
+    pub(crate) fn take_passed(&mut self) -> Option<u64> {
+        match &mut self.kind {
+            Kind::Ring(_) => None,
+            Kind::Source(source) => source.take_passed(),
+        }
+    }
+
+    /// Wants the next blocks after one that was read of which any is needed; `needed(at)` gives the first
+    /// byte at or after `at` that is. `false`: there was no room for all of them.
+    pub(crate) fn read_ahead(&mut self, block: u64, needed: impl Fn(u64) -> Option<u64>) -> bool {
+        match &mut self.kind {
+            Kind::Ring(_) => true,
+            Kind::Source(source) => source.read_ahead(block, needed),
         }
     }
 
@@ -234,7 +252,7 @@ mod tests {
         assert_eq!(ring.set_end(4), Err(EndError::Stream));
         ring.release(u64::MAX);
         assert_eq!((ring.base(), ring.end()), (0, 0));
-        let mut source = Store::source(Some(10));
+        let mut source = Store::source(Some(10), false);
         assert!(source.is_source());
         assert_eq!(source.write(b"abc"), 0);
         source.release(5);

@@ -6,6 +6,7 @@
 //! [`begin`] begins and ends members, [`renew`] lets one begin again; [`declare`] takes what they say of
 //! what they hold; [`timers`] wakes.
 
+pub(crate) mod ahead;
 pub(crate) mod begin;
 pub(crate) mod declare;
 pub(crate) mod plan;
@@ -35,6 +36,7 @@ use crate::stats::{MemberReport, ModeReason, Sent};
 use crate::trust::{NoiseKey, PublicKey, SenderTrust};
 use crate::wire::{Descriptor, Features, MAX_OFFSET, PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6, Seq};
 use core::ops::Range;
+use plan::Target;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,6 +71,9 @@ pub(crate) struct Session {
     turn: Turn,
     sent: Sent,
     next_check: Instant,
+    /// For whom, and after which block, all that is to be read ahead of a source has been asked for; since
+    /// then nobody has declared anything, or taken another way.
+    read_ahead_of: Option<(Target, u64)>,
     /// How far the source exists was said at least once.
     grown: bool,
     /// The application should look.
@@ -96,7 +101,7 @@ impl Session {
         let alone = config.group.take_if(|_| peers.len() == 1).is_some();
         let store = match config.content {
             Content::Stream { ring } => Store::ring(ring),
-            Content::Source { len } => Store::source(len),
+            Content::Source { len } => Store::source(len, config.declares),
         };
         let segment = if peers.iter().all(SocketAddr::is_ipv4) { PAYLOAD_V4 } else { PAYLOAD_V6 };
         let seal = (now, trust.credentials(&key).suite());
@@ -123,6 +128,7 @@ impl Session {
             turn: Turn::default(),
             sent: Sent::default(),
             next_check: now,
+            read_ahead_of: None,
             grown: false,
             changed: false,
             alone,

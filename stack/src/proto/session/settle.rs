@@ -96,6 +96,7 @@ impl Session {
 
     /// Whether a member hears its channel, or what it needs, has changed.
     pub(super) fn reconsider(&mut self, index: usize) {
+        self.read_ahead_of = None;
         if let Some(id) = self.members[index].channel() {
             self.channels[id.0].reconsider();
         }
@@ -126,6 +127,7 @@ impl Session {
 
     /// Who follows a channel has changed.
     pub(super) fn regroup(&mut self, index: usize) {
+        self.read_ahead_of = None;
         let Self { members, channels, .. } = self;
         if let Some(id) = members[index].channel() {
             let channel = &mut channels[id.0];

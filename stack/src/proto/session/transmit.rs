@@ -84,7 +84,11 @@ impl Session {
             self.pace.spend_on_control(now, transmit.to, transmit.len);
             return Some(self.tally(transmit));
         }
-        let transmit = target.and_then(|target| self.train(now, buf, target));
+        let transmit = target.and_then(|target| {
+            let transmit = self.train(now, buf, target);
+            self.read_ahead(target);
+            transmit
+        });
         self.changed |= self.store.has_need();
         let (target, transmit) = (target?, transmit?);
         self.turn.taken(target, self.members.len());
