@@ -116,18 +116,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         .with_context(|| format!("cannot receive into {}", cli.root().display()))?;
     let listener = Arc::new(listen(&cli, &decided)?);
     warn(&cli, &decided);
-    clean(&root, quiet, &watch);
-    let permits = decided.permits.iter().flat_map(|permits| permits.keys());
-    let own: BTreeSet<&PathBuf> = permits.filter_map(|(_, permit)| permit.root.as_ref()).collect();
-    for root in own.into_iter().filter_map(|path| Root::open(path).ok()) {
-        clean(&root, quiet, &watch);
-    }
+    clean_all(&root, &decided, quiet, &watch);
     if !quiet {
-        say(format_args!(
-            "listening on {}, receiving into {}",
-            listener.local_addr(),
-            root.path().display()
-        ));
+        let (addr, path) = (listener.local_addr(), root.path().display());
+        say(format_args!("listening on {addr}, receiving into {path}"));
     }
     let output = if cli.common.json { Some(Lines::start().context("cannot print")?) } else { None };
     let (lines, written) = output.unzip();
@@ -173,6 +165,16 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         true if watch.is_terminated() => Ok(Exit::Ok),
         true => Ok(Exit::Interrupted),
         false => bail!("the listener on {addr} failed, see above"),
+    }
+}
+
+/// Removes what an earlier run left, also in the folders of single keys.
+fn clean_all(root: &Root, decided: &Decided, quiet: bool, watch: &Watch) {
+    clean(root, quiet, watch);
+    let permits = decided.permits.iter().flat_map(|permits| permits.keys());
+    let own: BTreeSet<&PathBuf> = permits.filter_map(|(_, permit)| permit.root.as_ref()).collect();
+    for root in own.into_iter().filter_map(|path| Root::open(path).ok()) {
+        clean(&root, quiet, watch);
     }
 }
 

@@ -7,6 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
+/// A file's name, its length, and where it holds data.
+type Sparse = (&'static str, u64, &'static [(u64, u64)]);
+
 /// A receiver takes no deeper folders (`docs/trees.md`): the tree's own is one of them, so is a deepest file's.
 const DEEP: usize = 126;
 /// A file system's block, as a rule.
@@ -131,8 +134,6 @@ impl Tree {
 
     fn holes(&mut self) {
         fs::create_dir(self.at("holes")).unwrap();
-        // Name, length, where it holds data.
-        type Sparse = (&'static str, u64, &'static [(u64, u64)]);
         let cases: [Sparse; 10] = [
             ("nothing else", 3 * MIB + 5, &[]),
             ("nothing else, and short", 5 * PAGE, &[]),

@@ -12,7 +12,7 @@ const BLOCK: u64 = 1 << 20;
 struct Asked {
     net: Net,
     app: App,
-    asked: Vec<u64>,
+    blocks: Vec<u64>,
 }
 
 impl Asked {
@@ -22,7 +22,7 @@ impl Asked {
         let config = SessionConfig { declares, ..source(len, Delivery::Unordered, Some(group())) };
         let mut app = App::new(&mut net, config, len);
         app.careless = true;
-        let mut all = Self { net, app, asked: Vec::new() };
+        let mut all = Self { net, app, blocks: Vec::new() };
         assert!(all.run(|all| all.app.ids.iter().all(Option::is_some)));
         all
     }
@@ -34,7 +34,7 @@ impl Asked {
             let (now, session) = (self.net.now, self.app.session);
             let sender = &mut self.net.nodes[0].endpoint;
             while let Some(need) = sender.next_need(session) {
-                self.asked.push(need.start / BLOCK);
+                self.blocks.push(need.start / BLOCK);
                 let len = usize::try_from(need.end - need.start).unwrap();
                 sender.supply(now, session, need.start, vec![0; len].into());
             }
@@ -71,7 +71,7 @@ impl Asked {
         let n = self.app.ids.len();
         let ends: Vec<_> = (0..n).map(|n| outcome(&self.net, &self.app, n)).collect();
         assert!(done && ends.iter().all(|end| *end == Some(Ok(()))), "{ends:?} {:?}", self.app.got);
-        self.asked
+        self.blocks
     }
 }
 
@@ -80,8 +80,8 @@ impl Asked {
 fn what_nobody_lacks_is_not_asked_for() {
     let mut all = Asked::new(3, 100, true);
     (0..3).for_each(|n| all.declare(n, 0..100, |block| block % 10 == 3));
-    assert!(all.run(|all| all.asked.len() > 1));
-    assert_eq!(all.asked, [3, 13, 23, 33, 43], "four are read ahead of the first");
+    assert!(all.run(|all| all.blocks.len() > 1));
+    assert_eq!(all.blocks, [3, 13, 23, 33, 43], "four are read ahead of the first");
     assert_eq!(all.finish(), (0..10).map(|n| n * 10 + 3).collect::<Vec<_>>());
 }
 
@@ -100,10 +100,10 @@ fn what_one_lacks_is_asked_for_once() {
 fn what_is_undeclared_is_not_asked_for() {
     let mut all = Asked::new(3, 40, true);
     all.wait(SECOND * 3);
-    assert_eq!(all.asked, [], "nobody has said anything");
+    assert_eq!(all.blocks, [], "nobody has said anything");
     (0..3).for_each(|n| all.declare(n, 0..6, |block| block >= 2));
     all.wait(SECOND * 3);
-    assert_eq!(all.asked, [2, 3, 4, 5], "of the rest nobody has said anything");
+    assert_eq!(all.blocks, [2, 3, 4, 5], "of the rest nobody has said anything");
     (0..3).for_each(|n| all.declare(n, 6..40, |block| n == 1 && block == 30));
     assert_eq!(all.finish(), [2, 3, 4, 5, 30]);
 }

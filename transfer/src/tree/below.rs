@@ -1,26 +1,30 @@
 //! The file system below a root, as a tree's receiver writes into it.
 
-use super::entry::{Entry, Kind, Meta, Time};
+mod lead;
+mod resumed;
+mod same;
+
+use super::entry::{Entry, Kind, Meta};
 use super::ground::{Ground, Held, Stands, Unfinished, Why};
 use super::manifest::Owner;
 use super::spool::{self, Spool};
 use crate::blocks::{self, Value};
 use crate::destination::{Root, Shown, umask};
-use crate::holders::{Holder, Holders, Inode};
+use crate::holders::{Holder, Holders};
 use crate::limits::Limits;
 use crate::message::{Check, Offer, Sync};
+use crate::place::PlaceError;
 use crate::place::beneath::{Beneath, plain_name};
 use crate::place::dirs::{Dirs, Folder};
 use crate::place::ids::Ids;
 use crate::place::meta::{
     Allowed, Applied, Granularity, Has, Keep, NotCarried, Of, Rules, apply, apply_to_link, plan,
-    same_time,
 };
-use crate::place::partial::{self, Busy, Journal, Partial};
+use crate::place::partial::{Journal, Partial};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Linked, Temporary};
-use crate::place::{PlaceError, what};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fsync, openat, statat, syncfs, unlinkat};
+use resumed::Hold;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fsync, openat, statat, syncfs};
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -29,14 +33,9 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Directories that are kept open for files that are still on their way.
 const OPEN: usize = 64;
-/// A file that was modified as lately is not taken for the same by its time: it may have been written to again
-/// since, within what the clock of its file system tells apart.
-const DOUBT: Duration = Duration::from_secs(2);
-
 /// A directory of the tree, to be opened again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
@@ -55,21 +54,6 @@ pub(crate) struct Slot {
     meta: Meta,
     len: u64,
 }
-
-/// Says of a partial file who writes it, as long as that is so.
-struct Hold {
-    holders: Arc<Holders>,
-    inode: Inode,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.holders.remove(self.inode);
-    }
-}
-
-/// How often it is tried to have a partial file that somebody else held.
-const TRIES: usize = 5;
 
 /// Folders that are made durable one by one where each file is; with more of them the file system is as a whole.
 const SYNCED: usize = 64;
@@ -170,50 +154,6 @@ impl<'a> Below<'a> {
     /// What the file system refused that the bytes can do without.
     pub(crate) fn unset(&self) -> Vec<String> {
         self.unset.iter().cloned().collect()
-    }
-
-    /// Goes to the folder that an offer names; of a single file also finds the name that it gets there.
-    fn lead(&mut self, offer: &Offer) -> Result<(), Why> {
-        let mut parts: Vec<&[u8]> = offer.to.split(|byte| *byte == b'/').collect();
-        let own = offer.one.is_some() && !matches!(parts.last(), None | Some(&b"" | &b"."));
-        let last = if own { parts.pop() } else { None };
-        for part in parts.into_iter().filter(|part| !matches!(*part, b"" | b".")) {
-            self.go(part)?;
-        }
-        let mut named = offer.one.clone();
-        if let Some(last) = last {
-            let name = plain_name(last).map_err(said)?;
-            match kind(self.dirs()?.here(), name) {
-                Some(FileType::Directory) => self.go(last)?,
-                _ => named = Some(last.to_vec()),
-            }
-        }
-        let here = Arc::clone(self.dirs()?.here());
-        self.shown = here.shown().clone();
-        self.base = self.dirs()?.path().to_vec();
-        if let Some(name) = &named {
-            let name = plain_name(name).map_err(said)?;
-            self.shown = self.shown.join(name);
-            // What is typed as a file's own place is that of a file, or nothing's.
-            if let Some(kind) = kind(&here, name).filter(|kind| *kind != FileType::RegularFile) {
-                return Err(said(PlaceError::stands(&self.shown, what(kind))));
-            }
-        }
-        self.named = named;
-        Ok(())
-    }
-
-    /// Goes into a folder that the offer names.
-    fn go(&mut self, name: &[u8]) -> Result<(), Why> {
-        let dirs = self.dirs()?;
-        dirs.enter_parent(name).map_err(said)?;
-        if dirs.here().is_new() {
-            let path = dirs.path().to_vec();
-            let above = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-            self.change(&path[..above]);
-            self.made.push(path);
-        }
-        Ok(())
     }
 
     /// A name in a folder has changed.
@@ -347,125 +287,11 @@ impl<'a> Below<'a> {
             self.unset.insert(unset.to_string());
         }
     }
-
-    /// Opens the partial file of an entry, and takes it over from a session that its sender has left.
-    fn partial(
-        &self,
-        folder: &Arc<Folder>,
-        dir: &Way,
-        entry: &Entry,
-    ) -> Result<(Partial, Hold), Why> {
-        let Kind::File { len, .. } = entry.kind else { return Err("it is no file".to_owned()) };
-        let name = plain_name(self.name(entry)).map_err(said)?;
-        let key = self.key(dir, name, entry, len);
-        for _ in 0..TRIES {
-            match Partial::open(folder, name, key, len) {
-                Ok(partial) => {
-                    let inode = partial.temporary.inode().map_err(said)?;
-                    self.holders.add(inode, &self.holder);
-                    return Ok((partial, Hold { holders: Arc::clone(&self.holders), inode }));
-                }
-                Err(Busy::Failed(error)) => return Err(said(error)),
-                Err(Busy::Held(inode)) => {
-                    let path = folder.shown().join(name);
-                    let taken = self.holders.take_over(inode, &self.holder.sender);
-                    taken.map_err(|why| format!("{path} is refused: {why}"))?;
-                }
-            }
-        }
-        Err(format!("{} is refused: another process is writing it", folder.shown().join(name)))
-    }
-
-    /// What a partial file of this entry is a part of.
-    fn key(&self, dir: &Way, name: &OsStr, entry: &Entry, len: u64) -> partial::Key {
-        let source = self.path(dir, &entry.name);
-        let Time { secs, nanos } = entry.meta.mtime;
-        let mut key = blake3::Hasher::new_derive_key("tcpxm 2026 what a partial file is a part of");
-        for bytes in [&dir.path, name.as_bytes(), &source, &self.holder.sender] {
-            key.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-        }
-        for number in [len, secs.cast_unsigned(), nanos.into()] {
-            key.update(&number.to_le_bytes());
-        }
-        *key.finalize().as_bytes()
-    }
-
-    /// Times that the file system below can tell apart; found out by a file of its own.
-    fn granularity(&mut self, folder: &Arc<Folder>) -> Granularity {
-        if let Some(known) = self.granularity {
-            return known;
-        }
-        let tried = Temporary::create(folder).ok();
-        let found = tried.and_then(|tried| Granularity::of(tried.file()).ok());
-        *self.granularity.insert(found.unwrap_or(Granularity::FULL))
-    }
-
-    fn is_same(&mut self, folder: &Arc<Folder>, entry: &Entry, found: &rustix::fs::Stat) -> bool {
-        let Kind::File { len, .. } = entry.kind else { return false };
-        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-        let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
-        let mtime = Time { secs: found.st_mtime, nanos };
-        if self.check == Check::Update && is_file && mtime > entry.meta.mtime {
-            self.tell("files that are newer here are left as they are (-u)");
-            return true;
-        }
-        if self.check == Check::None || !is_file || found.st_size.cast_unsigned() != len {
-            return false;
-        }
-        let (told, has) = (entry.meta.mtime, has_of(found));
-        // What lends an identity must have been verified for it: nobody else's bytes are given it.
-        let lends = told_set_id(&entry.meta, self.rules);
-        if lends && (has.mode, has.uid) != (entry.meta.mode, entry.meta.uid) {
-            return false;
-        }
-        (mtime == told || same_time(told, mtime, self.granularity(folder))) && !is_late(told)
-    }
-
-    /// What is told beside the content of a file that stands already.
-    fn set_beside(
-        &mut self,
-        folder: &Folder,
-        entry: &Entry,
-        found: &rustix::fs::Stat,
-    ) -> Result<(), Why> {
-        let name = OsStr::from_bytes(&entry.name);
-        let keep = Keep { times: false, ..self.rules.keep };
-        let plan =
-            plan(&entry.meta, Of::Standing, has_of(found), None, Rules { keep, ..self.rules });
-        if plan.steps().next().is_none() {
-            self.left_out(plan.left());
-            return Ok(());
-        }
-        let path = folder.shown().join(name);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(folder.fd(), name, flags, Mode::empty())
-            .map_err(|e| format!("cannot set what is kept of {path}: {e}"))?;
-        let opened = fstat(&file).map_err(|e| format!("cannot look at {path}: {e}"))?;
-        if (opened.st_dev, opened.st_ino) != (found.st_dev, found.st_ino) {
-            return Err(format!("{path} was replaced meanwhile"));
-        }
-        let Applied { dropped, .. } = apply(file.as_fd(), &plan, &path, false).map_err(said)?;
-        self.left_out(plan.left().chain(dropped));
-        Ok(())
-    }
-}
-
-/// What stands under a name of a folder.
-fn kind(folder: &Folder, name: &OsStr) -> Option<FileType> {
-    let stat = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(FileType::from_raw_mode(stat.st_mode))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn said(error: PlaceError) -> Why {
     error.to_string()
-}
-
-/// Whether a file was modified so lately that its time says little.
-fn is_late(mtime: Time) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let after = Duration::new(u64::try_from(mtime.secs).unwrap_or(0), mtime.nanos);
-    after + DOUBT > now
 }
 
 impl Ground for Below<'_> {
@@ -698,11 +524,6 @@ impl Ground for Below<'_> {
     }
 }
 
-/// Whether bits that lend an identity are told, and are to be set.
-fn told_set_id(told: &Meta, rules: Rules) -> bool {
-    rules.keep.perms && rules.allowed.setuid && told.mode & 0o6000 != 0
-}
-
 fn has_of(stat: &rustix::fs::Stat) -> Has {
     Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid }
 }
@@ -710,21 +531,6 @@ fn has_of(stat: &rustix::fs::Stat) -> Has {
 /// The mode of a file that is replaced.
 fn mode_of(standing: &temporary::Standing) -> Option<u32> {
     (standing.kind == FileType::RegularFile).then_some(standing.has.mode)
-}
-
-impl Drop for Below<'_> {
-    fn drop(&mut self) {
-        if self.placed {
-            return;
-        }
-        // A copy of which nothing is in place leaves no empty folders; one that somebody else uses by now is not
-        // empty, and stays.
-        for path in self.made.iter().rev() {
-            if let Ok((folder, name)) = self.beneath.parent(path) {
-                let _ = unlinkat(&folder, name, AtFlags::REMOVEDIR);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

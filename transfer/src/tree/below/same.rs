@@ -1,0 +1,97 @@
+//! What stands there already: whether it is the source's, and what is set on it then.
+
+use super::{Below, has_of, said};
+use crate::message::Check;
+use crate::place::dirs::Folder;
+use crate::place::meta::{Applied, Granularity, Keep, Of, Rules, apply, plan, same_time};
+use crate::place::temporary::Temporary;
+use crate::tree::entry::{Entry, Kind, Meta, Time};
+use crate::tree::ground::Why;
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A file that was modified as lately is not taken for the same by its time: it may have been written to again
+/// since, within what the clock of its file system tells apart.
+const DOUBT: Duration = Duration::from_secs(2);
+
+impl Below<'_> {
+    /// Times that the file system below can tell apart; found out by a file of its own.
+    fn granularity(&mut self, folder: &Arc<Folder>) -> Granularity {
+        if let Some(known) = self.granularity {
+            return known;
+        }
+        let tried = Temporary::create(folder).ok();
+        let found = tried.and_then(|tried| Granularity::of(tried.file()).ok());
+        *self.granularity.insert(found.unwrap_or(Granularity::FULL))
+    }
+
+    pub(super) fn is_same(
+        &mut self,
+        folder: &Arc<Folder>,
+        entry: &Entry,
+        found: &rustix::fs::Stat,
+    ) -> bool {
+        let Kind::File { len, .. } = entry.kind else { return false };
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
+        let mtime = Time { secs: found.st_mtime, nanos };
+        if self.check == Check::Update && is_file && mtime > entry.meta.mtime {
+            self.tell("files that are newer here are left as they are (-u)");
+            return true;
+        }
+        if self.check == Check::None || !is_file || found.st_size.cast_unsigned() != len {
+            return false;
+        }
+        let (told, has) = (entry.meta.mtime, has_of(found));
+        // What lends an identity must have been verified for it: nobody else's bytes are given it.
+        let lends = told_set_id(&entry.meta, self.rules);
+        if lends && (has.mode, has.uid) != (entry.meta.mode, entry.meta.uid) {
+            return false;
+        }
+        (mtime == told || same_time(told, mtime, self.granularity(folder))) && !is_late(told)
+    }
+
+    /// What is told beside the content of a file that stands already.
+    pub(super) fn set_beside(
+        &mut self,
+        folder: &Folder,
+        entry: &Entry,
+        found: &rustix::fs::Stat,
+    ) -> Result<(), Why> {
+        let name = OsStr::from_bytes(&entry.name);
+        let keep = Keep { times: false, ..self.rules.keep };
+        let plan =
+            plan(&entry.meta, Of::Standing, has_of(found), None, Rules { keep, ..self.rules });
+        if plan.steps().next().is_none() {
+            self.left_out(plan.left());
+            return Ok(());
+        }
+        let path = folder.shown().join(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(folder.fd(), name, flags, Mode::empty())
+            .map_err(|e| format!("cannot set what is kept of {path}: {e}"))?;
+        let opened = fstat(&file).map_err(|e| format!("cannot look at {path}: {e}"))?;
+        if (opened.st_dev, opened.st_ino) != (found.st_dev, found.st_ino) {
+            return Err(format!("{path} was replaced meanwhile"));
+        }
+        let Applied { dropped, .. } = apply(file.as_fd(), &plan, &path, false).map_err(said)?;
+        self.left_out(plan.left().chain(dropped));
+        Ok(())
+    }
+}
+
+/// Whether a file was modified so lately that its time says little.
+fn is_late(mtime: Time) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let after = Duration::new(u64::try_from(mtime.secs).unwrap_or(0), mtime.nanos);
+    after + DOUBT > now
+}
+
+/// Whether bits that lend an identity are told, and are to be set.
+fn told_set_id(told: &Meta, rules: Rules) -> bool {
+    rules.keep.perms && rules.allowed.setuid && told.mode & 0o6000 != 0
+}
