@@ -255,6 +255,8 @@ fn accept(listener: &Listener, shared: &Arc<Shared>) {
 
 fn start(receiver: Receiver, shared: &Arc<Shared>) {
     let receiver = Arc::new(receiver);
+    // Before it is counted: whoever is does not change with them any more.
+    let settings = shared.settings();
     let number = match shared.enter(&receiver) {
         Ok(number) => number,
         Err(why) => {
@@ -267,7 +269,7 @@ fn start(receiver: Receiver, shared: &Arc<Shared>) {
     let session = receiver.clone();
     let work = move || {
         let _left = Left { shared: &own, number };
-        session::run(&session, &own);
+        session::run(&session, &own, settings);
     };
     if let Err(error) = thread::Builder::new().name(format!("session-{number}")).spawn(work) {
         shared.leave(number);

@@ -42,9 +42,9 @@ fn within(
 }
 
 /// Receives the session's file and says what became of it.
-pub(crate) fn run(receiver: &Receiver, shared: &Shared) {
+pub(crate) fn run(receiver: &Receiver, shared: &Shared, settings: Settings) {
     let (peer, begin) = (receiver.peer(), Instant::now());
-    let Settings { root, permits, allow, .. } = shared.settings();
+    let Settings { root, permits, allow, .. } = settings;
     let limits = trust::permit(receiver, permits.as_deref())
         .and_then(|permit| within(permit, (root, &allow), shared));
     let (root, limits) = match limits {
