@@ -42,6 +42,9 @@ pub(crate) struct Kept {
     /// Send files again that have the same length and modification time there.
     #[arg(short = 'I', long, value_parser = Falsey::new())]
     pub(crate) ignore_times: bool,
+    /// Go by the digests of files instead of their times: every file of the same length is read at both ends.
+    #[arg(short, long, conflicts_with_all = ["ignore_times", "update"], value_parser = Falsey::new())]
+    pub(crate) checksum: bool,
     /// Leave files that are newer there as they are.
     #[arg(short, long, conflicts_with = "ignore_times", value_parser = Falsey::new())]
     pub(crate) update: bool,
@@ -78,6 +81,7 @@ impl Kept {
         match self {
             Self { ignore_times: true, .. } => Check::None,
             Self { update: true, .. } => Check::Update,
+            Self { checksum: true, .. } => Check::Digest,
             _ => Check::Quick,
         }
     }
@@ -102,6 +106,7 @@ impl Kept {
             hard_links: all || self.hard_links,
             atimes: false,
             owners: (keep.owner || keep.group) && !keep.numeric_ids,
+            digests: self.checksum,
         }
     }
 }

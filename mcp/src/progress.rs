@@ -167,7 +167,7 @@ impl View {
                 self.bar.suspend(|| {
                     let what = if self.come.entries > 1 { "everything" } else { "the file" };
                     say(format_args!(
-                        "{name}: it was restarted, and gets {what} from the beginning"
+                        "{name}: it was restarted, and goes on with what it has of {what}"
                     ));
                 });
             }

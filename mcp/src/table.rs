@@ -28,7 +28,7 @@ pub(crate) struct HostRow {
     pub(crate) multicast_bytes: u64,
     pub(crate) unicast_bytes: u64,
     pub(crate) repaired_bytes: u64,
-    /// How often it was restarted in the middle, and got everything from the beginning.
+    /// How often it was restarted in the middle, and began again with what it had.
     pub(crate) restarts: u32,
     pub(crate) digest: Option<String>,
     /// Of a tree: its entries that are in place, and how many of them were before.

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let begin = Instant::now();
         let walk = Walk::new(
             &paths,
-            Options { links: true, hard_links: true, atimes: false, owners: false },
+            Options { links: true, hard_links: true, atimes: false, owners: false, digests: false },
         )?;
         let (mut folders, mut items, mut failed, mut skipped) = (0_u64, 0_u64, 0_u64, 0_u64);
         for found in walk {

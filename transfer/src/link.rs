@@ -32,6 +32,8 @@ pub(crate) trait Outgoing {
     fn set_end(&self, len: u64) -> Result<(), EndError>;
     fn supply(&self, offset: u64, bytes: Arc<[u8]>);
     fn finish(&self);
+    /// Whether every member has its outcome.
+    fn is_settled(&self) -> bool;
     /// Waits until every member has its outcome.
     fn wait(&self) -> Vec<MemberReport>;
     fn sent(&self) -> Sent;
@@ -62,6 +64,8 @@ pub(crate) trait Incoming {
     fn peer(&self) -> SocketAddr;
     /// Whether it lives, for other threads.
     fn pulse(&self) -> Box<dyn Lives>;
+    /// This range again, though it has come.
+    fn again(&self, range: Range<u64>) -> Result<(), DeclareError>;
     /// Why it is over before its end, if it is.
     fn over(&self) -> Option<Reason>;
     fn arrived(&self) -> Arrived;
@@ -97,6 +101,10 @@ impl Outgoing for Sender {
 
     fn wait(&self) -> Vec<MemberReport> {
         Self::wait(self)
+    }
+
+    fn is_settled(&self) -> bool {
+        self.reports().iter().all(|report| report.outcome.is_some())
     }
 
     fn sent(&self) -> Sent {
@@ -163,6 +171,10 @@ impl Incoming for Receiver {
 
     fn pulse(&self) -> Box<dyn Lives> {
         Box::new(Self::pulse(self))
+    }
+
+    fn again(&self, range: Range<u64>) -> Result<(), DeclareError> {
+        Self::again(self, range)
     }
 
     fn over(&self) -> Option<Reason> {

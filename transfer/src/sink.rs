@@ -35,6 +35,8 @@ pub struct Declared {
     pub have: Vec<Range<u64>>,
     /// Lacking.
     pub lack: Vec<Range<u64>>,
+    /// Lacking, though it may have come before it was known what it is, and was not kept.
+    pub again: Vec<Range<u64>>,
 }
 
 /// What takes a session's bytes. It says itself what it lacks of them.

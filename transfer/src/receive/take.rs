@@ -139,7 +139,7 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
 
     /// Says what the sink has to say.
     fn say(&mut self, control: &mut R::Control) -> Result<(), ReceiveError> {
-        let Declared { have, lack } = self.sink.declared();
+        let Declared { have, lack, again } = self.sink.declared();
         let failed =
             |error: tcpxm::error::DeclareError| ReceiveError::Session(io::Error::other(error));
         if !self.over {
@@ -149,6 +149,11 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
             if !lack.is_empty() {
                 self.receiver.lack(&lack).map_err(failed)?;
             }
+        }
+        // Also after the end: whatever came was taken for held.
+        for range in again {
+            self.receiver.again(range).map_err(failed)?;
+            self.over = false;
         }
         let mut frames = Vec::new();
         for (entry, why) in self.sink.failures() {

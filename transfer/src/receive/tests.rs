@@ -146,6 +146,10 @@ impl Incoming for Fake {
         Arrived { multicast: 5, ..Arrived::default() }
     }
 
+    fn again(&self, range: Range<u64>) -> Result<(), tcpxm::error::DeclareError> {
+        self.lack(&[range])
+    }
+
     fn sender(&self) -> [u8; 32] {
         [7; 32]
     }

@@ -182,6 +182,10 @@ impl Outgoing for Fake {
         self.pipes.iter().map(|_| report(Ok(()))).collect()
     }
 
+    fn is_settled(&self) -> bool {
+        true
+    }
+
     fn sent(&self) -> Sent {
         Sent::default()
     }

@@ -357,7 +357,7 @@ impl Ground for Below<'_> {
         if above.is_empty() { name.to_vec() } else { [above, b"/", name].concat() }
     }
 
-    fn look(&mut self, entry: &Entry) -> Result<Stands, Why> {
+    fn look(&mut self, entry: &Entry, digest: Option<&Value>) -> Result<Stands, Why> {
         if let (Kind::File { len, .. }, Some(limit)) = (&entry.kind, self.size)
             && *len > limit
         {
@@ -372,7 +372,8 @@ impl Ground for Below<'_> {
         let name = plain_name(self.name(entry)).map_err(said)?.to_owned();
         let entry = &Entry { name: name.as_bytes().to_vec(), ..entry.clone() };
         match statat(folder.fd(), &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) if self.is_same(&folder, entry, &found) => {
+            Ok(found) if self.is_newer(entry, &found) => Ok(Stands::Same),
+            Ok(found) if self.is_same(&folder, entry, digest, &found) => {
                 self.set_beside(&folder, entry, &found)?;
                 Ok(Stands::Same)
             }

@@ -4,9 +4,11 @@
 //! on the way down to where it is.
 
 mod listed;
+mod of_file;
 mod read;
 
 pub(crate) use listed::{Digests, of_list};
+pub(crate) use of_file::of_file;
 pub use read::{BlockError, read_block};
 
 use blake3::{Hash, Hasher};

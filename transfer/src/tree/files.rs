@@ -209,6 +209,15 @@ pub(crate) struct Block {
 /// What is told of a file that could not be read, in place of its digest or value.
 pub(crate) const UNREAD: Value = [0; blake3::OUT_LEN];
 
+/// The digest of a file that was listed.
+pub(crate) fn digest(files: &dyn Open, file: &Listed) -> Result<blake3::Hash, Unreadable> {
+    let open = files.open(&file.path)?;
+    check(&open, file)?;
+    let hashed = super::digest::of_file(&open, file.len);
+    check(&open, file)?;
+    Ok(hashed?)
+}
+
 /// Reads a block of a file that has blocks of its own.
 pub(crate) fn read_own(open: Result<Arc<File>, Unreadable>, file: &Listed, index: u64) -> Block {
     let mut bytes = vec![0; BLOCK as usize];

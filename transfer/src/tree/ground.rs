@@ -57,8 +57,8 @@ pub(crate) trait Ground {
     fn read_dir(&self, bytes: &[u8]) -> Self::Dir;
     /// The path of an entry of a directory from the root of the transfer.
     fn path(&self, dir: &Self::Dir, name: &[u8]) -> Vec<u8>;
-    /// What stands where this file is to be. Of the same one only what is told beside its content is set.
-    fn look(&mut self, entry: &Entry) -> Result<Stands, Why>;
+    /// What stands where this file is to be, which has this digest if that is told. Of the same one only what is told beside its content is set.
+    fn look(&mut self, entry: &Entry, digest: Option<&Value>) -> Result<Stands, Why>;
     /// Puts a symbolic link.
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why>;
     /// Puts a further name of what stands at a path from the root of the transfer.

@@ -19,7 +19,7 @@ use blake3::Hash;
 use core::ops::Range;
 use own::Own;
 use pack::Pack;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// Values that are kept for blocks of which nothing is known yet: those of a TiB, 48 MB. Others may be sent what
 /// this receiver has yet to look at.
@@ -29,6 +29,8 @@ const MAX_WHOLE: usize = 128;
 /// Files that are written at a time, at most, each with a descriptor: a part has 64, and two are on their way.
 const MAX_OWN: usize = 512;
 
+/// Blocks whose bytes came too early, at most: those of a TiB, 24 MB.
+const MAX_EARLY: usize = 1 << 20;
 /// Files that are not in place, at most, of which it is remembered for their further names: 16 MB.
 const MAX_LOST: usize = 1 << 20;
 /// Longest reason in bytes; a path may have four times as many.
@@ -65,6 +67,8 @@ pub(crate) struct TreeSink<G: Ground> {
     whole: HashMap<u64, Box<[u8]>>,
     /// Files with blocks of their own that are on their way.
     owns: usize,
+    /// Blocks of which bytes came before anything was known of them.
+    early: BTreeSet<u64>,
     /// Files of which an earlier session has left blocks that are to be looked at, by their first blocks.
     resumed: VecDeque<u64>,
     /// Blocks of which the values are to be asked for.
@@ -93,6 +97,7 @@ impl<G: Ground> TreeSink<G> {
             told: BTreeMap::new(),
             whole: HashMap::new(),
             owns: 0,
+            early: BTreeSet::new(),
             resumed: VecDeque::new(),
             asks: Vec::new(),
             progress: part::Progress::default(),
@@ -121,7 +126,9 @@ impl<G: Ground> TreeSink<G> {
         let (regions, whole, ground) = (&self.regions, &self.whole, &self.ground);
         let wanted = || wanted(regions, whole, block);
         let put = self.gather.put(block, at, piece, wanted, || ground.spool());
-        let Some(mut bytes) = put.map_err(SinkError::Aside)? else { return Ok(()) };
+        let Some(mut bytes) = put.map_err(SinkError::Aside)? else {
+            return self.note_early(block);
+        };
         match self.regions.range(..=block).next_back() {
             Some((_, &Region::Part { number, len, digest })) => {
                 let part = &bytes[..len as usize];
@@ -182,12 +189,36 @@ impl<G: Ground> TreeSink<G> {
             }
             at = at.max(range.end);
             if !is_open {
-                push(&mut self.declared.lack, range);
+                self.lacks(range);
             }
         }
         if at < all.end {
             push(&mut self.declared.have, at..all.end);
         }
+    }
+
+    /// Bytes of a block have come. Where nothing is known of it yet they were not kept: the group does not wait for ever
+    /// for what is undeclared, and what it carries can overtake the word that says what it is.
+    fn note_early(&mut self, block: u64) -> Result<(), SinkError> {
+        if block < self.progress.known() || self.region(block).is_some() {
+            return Ok(());
+        }
+        self.early.insert(block);
+        if self.early.len() > MAX_EARLY {
+            return Err(SinkError::Protocol("bytes of blocks far beyond what the list tells"));
+        }
+        Ok(())
+    }
+
+    /// This is lacking; what of it was not kept is to come again.
+    fn lacks(&mut self, range: Range<u64>) {
+        for block in range.start / BLOCK..range.end.div_ceil(BLOCK) {
+            if self.early.contains(&block) {
+                let (begin, end) = (block * BLOCK, (block + 1) * BLOCK);
+                push(&mut self.declared.again, range.start.max(begin)..range.end.min(end));
+            }
+        }
+        push(&mut self.declared.lack, range);
     }
 
     /// The values that were told of these blocks go.

@@ -107,6 +107,8 @@ pub struct TreeSource {
     state: Mutex<State>,
     omitted: Mutex<Omitted>,
     single: Option<Vec<u8>>,
+    /// Files are compared by their digests, which the list has then.
+    compares: bool,
     /// Owners have their names.
     names_owners: bool,
     /// Nobody wants more.
@@ -121,7 +123,8 @@ impl TreeSource {
         walk.until(Arc::clone(&over));
         let (files, single) = (Box::new(walk.opener()), walk.single_file());
         let (finds, names_owners) = (Box::new(walk.map(found)), options.owners);
-        Ok(Self { single, names_owners, over, ..Self::new(files, finds, folder)? })
+        let compares = options.digests;
+        Ok(Self { single, compares, names_owners, over, ..Self::new(files, finds, folder)? })
     }
 
     /// Of what a walk finds, and files that are opened so.
@@ -137,6 +140,7 @@ impl TreeSource {
             state: Mutex::new(State::new(folder)?),
             omitted: Mutex::default(),
             single: None,
+            compares: false,
             names_owners: true,
             over: Arc::default(),
         })
@@ -195,12 +199,20 @@ impl TreeSource {
                     self.lock().unlist(path.join(&b'/'), why);
                     return Ok(());
                 }
+                let digest = match self.digest_of(lister.entries(), way, &entry) {
+                    Ok(digest) => digest,
+                    Err(why) => {
+                        let path = way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>();
+                        self.lock().unlist(path.join(&b'/'), why);
+                        return Ok(());
+                    }
+                };
                 if entry.kind == Kind::Dir {
                     way.push(entry.name.clone());
                 }
                 self.lock().counts.add(&entry.kind);
                 let (uid, gid) = (entry.meta.uid, entry.meta.gid);
-                lister.entry(now, &entry, None, || owners.of(uid, gid));
+                lister.entry(now, &entry, digest, || owners.of(uid, gid));
             }
         }
         Ok(())
@@ -228,6 +240,25 @@ impl TreeSource {
             Ok(_) => Some(Unreadable::FalseLength { len: 0, than: "more" }.to_string()),
             Err(error) => Some(Unreadable::from(error).to_string()),
         }
+    }
+
+    /// Where files are compared by their digests: that of this one, whose number is given, as it is now.
+    fn digest_of(
+        &self,
+        number: u64,
+        way: &[Vec<u8>],
+        entry: &Entry,
+    ) -> Result<Option<crate::blocks::Value>, String> {
+        let Kind::File { len, data } = &entry.kind else { return Ok(None) };
+        if !self.compares || *len == 0 {
+            return Ok(None);
+        }
+        let path = way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>().join(&b'/');
+        let (len, mtime) = (*len, entry.meta.mtime);
+        let file = Listed { entry: number, path, len, mtime, data: data.clone() };
+        let digest = super::files::digest(&*self.files, &file).map_err(|why| why.to_string())?;
+        self.lock().digests.put(number, digest);
+        Ok(Some(*digest.as_bytes()))
     }
 
     /// A part is written: receivers hear of it, and can be sent the data of the one before.

@@ -83,12 +83,19 @@ impl Session {
             Target::Group(id) => self.channels[id.0].step(members, store, self.finishing),
             Target::Member(index) => {
                 let hold = || {
-                    let len = store.is_source().then(|| store.end());
+                    let len = self.known_len(index);
                     self.channel_of(index)?.hold(now, len, members.len())
                 };
                 members[index].step(store, self.finishing, hold)
             }
         }
+    }
+
+    /// How long a source is for a member, as far as that is known: where members say what they lack it is that.
+    fn known_len(&self, index: usize) -> Option<u64> {
+        let whole = self.store.is_source().then(|| self.store.end())?;
+        let declares = self.config.declares;
+        Some(if declares { self.members[index].need().sent_or_owed(whole) } else { whole })
     }
 
     /// The first bytes that somebody could be sent but that are not at hand: a source must supply

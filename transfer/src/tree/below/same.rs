@@ -1,10 +1,12 @@
 //! What stands there already: whether it is the source's, and what is set on it then.
 
 use super::{Below, has_of, said};
+use crate::blocks::Value;
 use crate::message::Check;
 use crate::place::dirs::Folder;
 use crate::place::meta::{Applied, Granularity, Keep, Of, Rules, apply, plan, same_time};
 use crate::place::temporary::Temporary;
+use crate::tree::digest::of_file;
 use crate::tree::entry::{Entry, Kind, Meta, Time};
 use crate::tree::ground::Why;
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
@@ -33,16 +35,12 @@ impl Below<'_> {
         &mut self,
         folder: &Arc<Folder>,
         entry: &Entry,
+        digest: Option<&Value>,
         found: &rustix::fs::Stat,
     ) -> bool {
         let Kind::File { len, .. } = entry.kind else { return false };
         let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-        let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
-        let mtime = Time { secs: found.st_mtime, nanos };
-        if self.check == Check::Update && is_file && mtime > entry.meta.mtime {
-            self.tell("files that are newer here are left as they are (-u)");
-            return true;
-        }
+        let mtime = modified(found);
         if self.check == Check::None || !is_file || found.st_size.cast_unsigned() != len {
             return false;
         }
@@ -52,7 +50,20 @@ impl Below<'_> {
         if lends && (has.mode, has.uid) != (entry.meta.mode, entry.meta.uid) {
             return false;
         }
+        if self.check == Check::Digest {
+            return digest.is_some_and(|digest| has_digest(folder, entry, digest, found));
+        }
         (mtime == told || same_time(told, mtime, self.granularity(folder))) && !is_late(told)
+    }
+
+    /// Whether a newer file stands there, which is to be left.
+    pub(super) fn is_newer(&mut self, entry: &Entry, found: &rustix::fs::Stat) -> bool {
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let newer = self.check == Check::Update && is_file && modified(found) > entry.meta.mtime;
+        if newer {
+            self.tell("files that are newer here are left as they are (-u)");
+        }
+        newer
     }
 
     /// What is told beside the content of a file that stands already.
@@ -63,7 +74,9 @@ impl Below<'_> {
         found: &rustix::fs::Stat,
     ) -> Result<(), Why> {
         let name = OsStr::from_bytes(&entry.name);
-        let keep = Keep { times: false, ..self.rules.keep };
+        // Of one that was compared by its digest the time may be another.
+        let times = self.rules.keep.times && modified(found) != entry.meta.mtime;
+        let keep = Keep { times: times && self.check == Check::Digest, ..self.rules.keep };
         let plan =
             plan(&entry.meta, Of::Standing, has_of(found), None, Rules { keep, ..self.rules });
         if plan.steps().next().is_none() {
@@ -82,6 +95,22 @@ impl Below<'_> {
         self.left_out(plan.left().chain(dropped));
         Ok(())
     }
+}
+
+/// Whether a file that stands there has this digest: nothing else is known of its bytes.
+fn has_digest(folder: &Folder, entry: &Entry, digest: &Value, found: &rustix::fs::Stat) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let name = OsStr::from_bytes(&entry.name);
+    let Ok(file) = openat(folder.fd(), name, flags, Mode::empty()) else { return false };
+    let id = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let is_it = fstat(&file).is_ok_and(|opened| id(&opened) == id(found));
+    let len = found.st_size.cast_unsigned();
+    is_it && of_file(&file.into(), len).is_ok_and(|own| own.as_bytes() == digest)
+}
+
+fn modified(found: &rustix::fs::Stat) -> Time {
+    let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
+    Time { secs: found.st_mtime, nanos }
 }
 
 /// Whether a file was modified so lately that its time says little.

@@ -1,8 +1,9 @@
 //! Where a single file goes, and what is left where it does not.
 
 use super::*;
+use crate::tree::entry::Time;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use tempfile::TempDir;
@@ -63,7 +64,7 @@ fn below<'a>(root: &Root, to: &str, is_over: &'a dyn Fn() -> bool) -> Result<Bel
 /// A file that has all of its bytes.
 fn begun(below: &mut Below<'_>, bytes: &[u8]) -> Slot {
     let (here, entry) = (below.here(), entry(bytes.len() as u64));
-    assert_eq!(below.look(&entry), Ok(Stands::Other));
+    assert_eq!(below.look(&entry, None), Ok(Stands::Other));
     let (mut slot, _) = below.begin(&here, &entry).unwrap();
     below.write(&mut slot, bytes, 0).unwrap();
     slot
@@ -287,4 +288,34 @@ fn what_is_left_is_gone_on_with() {
     assert!(held.is_empty(), "another sender's");
     drop(slot);
     assert_eq!(tree(dir.path()), ["new", "new/out"]);
+}
+
+/// `-c` goes by digests whatever the times, `-u` by which is newer.
+#[test]
+fn files_are_compared_as_it_was_asked_for() {
+    let (dir, root) = root();
+    fs::write(dir.path().join("name"), b"there").unwrap();
+    let there = fs::metadata(dir.path().join("name")).unwrap();
+    let old = Time { secs: 5, nanos: 0 };
+    let stands = |check, told: &[u8], mtime| {
+        let offer = Offer {
+            check,
+            keep: crate::message::Keep { times: true, ..Default::default() },
+            ..offer("")
+        };
+        let mut below = Below::new(&root, &offer, &Limits::default(), (holder(), NEVER)).unwrap();
+        let meta = Meta { mode: 0o644, mtime, ..Meta::default() };
+        let kind = Kind::File { len: told.len() as u64, data: None };
+        let digest = *blake3::hash(told).as_bytes();
+        below.look(&Entry { name: b"name".to_vec(), meta, kind }, Some(&digest)).unwrap()
+    };
+    assert_eq!(stands(Check::Update, b"newer", old), Stands::Same);
+    assert_eq!(stands(Check::Quick, b"there", old), Stands::Other);
+    assert_eq!(stands(Check::Digest, b"other", old), Stands::Other);
+    assert_eq!(stands(Check::Digest, b"there", old), Stands::Same);
+    assert_eq!(fs::metadata(dir.path().join("name")).unwrap().mtime(), 5, "its time is kept");
+    assert_ne!(there.mtime(), 5);
+    let late = Time { secs: 6, nanos: 0 };
+    assert_eq!(stands(Check::Update, b"newer", late), Stands::Other);
+    assert_eq!(stands(Check::None, b"there", old), Stands::Other);
 }

@@ -47,6 +47,8 @@ pub struct Options {
     pub atimes: bool,
     /// Owners and groups are told by their names as well, where they have some.
     pub owners: bool,
+    /// The digest of every file is told, which is read for it.
+    pub digests: bool,
 }
 
 /// What the walk comes across.

@@ -209,7 +209,7 @@ impl<G: Ground> TreeSink<G> {
             own.here.set(index, seen);
             self.declared.have.extend(own.of_block(first, index));
         } else {
-            self.declared.lack.extend(own.of_block(first, index));
+            own.of_block(first, index).into_iter().for_each(|range| self.lacks(range));
         }
     }
 
@@ -229,7 +229,7 @@ impl<G: Ground> TreeSink<G> {
         let read = own.slot.as_mut().map(|slot| self.ground.read(slot, &mut bytes, range.start));
         let same = matches!(read, Some(Ok(()))) && blocks::value(index, &bytes, own.len) == value;
         if !same {
-            self.declared.lack.extend(own.of_block(first, index));
+            own.of_block(first, index).into_iter().for_each(|range| self.lacks(range));
             return true;
         }
         own.seen.insert(index, value);

@@ -165,14 +165,14 @@ impl<G: Ground> TreeSink<G> {
                     let _ = self.ground.root(&meta);
                 }
                 Record::Leave => self.leave(),
-                Record::Entry(number, mut entry, _) => {
+                Record::Entry(number, mut entry, digest) => {
                     self.progress.entries = number + 1;
                     let told = reader.owner(entry.meta.uid, entry.meta.gid);
                     let owner = told.map(|owner| self.ground.owner(owner)).transpose();
                     if let Ok(Some(ids)) = owner {
                         (entry.meta.uid, entry.meta.gid) = ids;
                     }
-                    self.take_entry(number, entry, owner.err(), &mut plan);
+                    self.take_entry(number, (entry, digest), owner.err(), &mut plan);
                 }
             }
         }
@@ -204,7 +204,13 @@ impl<G: Ground> TreeSink<G> {
         }
     }
 
-    fn take_entry(&mut self, number: u64, entry: Entry, wrong: Option<Why>, plan: &mut Plan<G>) {
+    fn take_entry(
+        &mut self,
+        number: u64,
+        (entry, digest): (Entry, Option<Value>),
+        wrong: Option<Why>,
+        plan: &mut Plan<G>,
+    ) {
         let spot = plan.planner.place(&entry.kind);
         if let Spot::Packed { block, .. } = spot {
             let none = || Pack { files: Vec::new(), rows: 0 };
@@ -231,7 +237,7 @@ impl<G: Ground> TreeSink<G> {
                 let (name, meta, to) = (entry.name, entry.meta, to.clone());
                 self.defer(Deferred { number, dir, name, meta, to });
             }
-            Kind::File { .. } => self.take_file(number, entry, spot, plan),
+            Kind::File { .. } => self.take_file(number, (entry, digest), spot, plan),
         }
     }
 
@@ -248,9 +254,15 @@ impl<G: Ground> TreeSink<G> {
         self.stands(number, entered);
     }
 
-    fn take_file(&mut self, number: u64, entry: Entry, spot: Spot, plan: &mut Plan<G>) {
+    fn take_file(
+        &mut self,
+        number: u64,
+        (entry, digest): (Entry, Option<Value>),
+        spot: Spot,
+        plan: &mut Plan<G>,
+    ) {
         let dir = self.ground.here();
-        match self.ground.look(&entry) {
+        match self.ground.look(&entry, digest.as_ref()) {
             Ok(Stands::Other) => {}
             Ok(Stands::Same) => return self.stands(number, Ok(Stands::Same)),
             Err(why) => {

@@ -127,7 +127,7 @@ impl Ground for Map {
         self.way.join(&b'/')
     }
 
-    fn look(&mut self, entry: &Entry) -> Result<Stands, Why> {
+    fn look(&mut self, entry: &Entry, _: Option<&Value>) -> Result<Stands, Why> {
         let same = self.same.contains(&self.path(entry));
         Ok(if same { Stands::Same } else { Stands::Other })
     }

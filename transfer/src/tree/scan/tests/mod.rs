@@ -15,7 +15,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const ALL: Options = Options { links: true, hard_links: true, atimes: true, owners: false };
+const ALL: Options =
+    Options { links: true, hard_links: true, atimes: true, owners: false, digests: false };
 
 /// A folder with these files; a name that ends in a slash is a folder. Parents are made.
 fn tree(names: &[&str]) -> TempDir {

@@ -38,6 +38,54 @@ fn what_an_earlier_session_has_left_is_not_sent_again() {
     assert_eq!(noted, [0, 2, 3, 5]);
 }
 
+/// The group does not wait for ever: bytes can come before it is known what they are. They come again.
+#[test]
+fn what_came_before_it_was_known_comes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    tree(dir.path(), &[2 * BLOCK, 9]);
+    let mut found = Vec::new();
+    walk(dir.path(), &mut found);
+    let listed = listed(dir.path(), found);
+    let mut sink = new_sink(Map::default());
+    let end = listed.source.progress().span / BLOCK;
+    let bytes: Vec<_> = (0..end).map(|block| listed.source.read(block).unwrap()).collect();
+    for block in [0, 2, 3] {
+        sink.put(block * BLOCK, &bytes[block as usize][..5000]).unwrap();
+    }
+    listed.source.board().flush();
+    let (mut place, mut again) = (0, Vec::new());
+    while let Next::Say(word, next) = listed.source.board().next(place) {
+        place = next;
+        match word {
+            ToReceiver::Part { block, len, digest } => sink.part(block, len, digest).unwrap(),
+            ToReceiver::Values(values) => {
+                for (block, value) in values {
+                    sink.value(block, value).unwrap();
+                }
+            }
+            ToReceiver::End { entries, blocks } => sink.end(entries, blocks).unwrap(),
+            other @ ToReceiver::Offer(_) => panic!("{other:?}"),
+        }
+    }
+    while !sink.is_complete() {
+        let said = sink.declared();
+        assert!(!said.lack.is_empty(), "nothing is lacking, and it is not complete");
+        let blocks = said.again.iter().map(|range| range.start / BLOCK..range.end.div_ceil(BLOCK));
+        again.extend(blocks.flatten());
+        for range in said.lack {
+            for block in range.start / BLOCK..range.end.div_ceil(BLOCK) {
+                let from = range.start.max(block * BLOCK) - block * BLOCK;
+                let to = range.end.min((block + 1) * BLOCK) - block * BLOCK;
+                let piece = &bytes[block as usize][from as usize..to as usize];
+                sink.put(block * BLOCK + from, piece).unwrap();
+            }
+        }
+    }
+    again.dedup();
+    assert_eq!(again, [0, 2, 3], "and block 1, which had not come, not");
+    check(&listed, &sink.ground, &[]);
+}
+
 /// A value that is told twice counts once, and a block without data not at all: no file is whole before it is.
 #[test]
 fn no_file_is_whole_before_each_of_its_blocks_is() {

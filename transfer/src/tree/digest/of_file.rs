@@ -1,0 +1,62 @@
+//! The digest of an open file, by as many threads as its length is worth.
+
+use crate::blocks::{self, BLOCK, Tree};
+use blake3::Hash;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Blocks for which a thread more is worth its start: some milliseconds of hashing.
+const WORTH: u64 = 8;
+
+/// The BLAKE3 of the first `len` bytes.
+///
+/// # Errors
+/// What the system said, or that the file is shorter.
+pub(crate) fn of_file(file: &File, len: u64) -> io::Result<Hash> {
+    let count = blocks::count(len);
+    let processors = thread::available_parallelism().map_or(1, usize::from) as u64;
+    let (next, tree) = (AtomicU64::new(0), Mutex::new(Tree::new(len)));
+    let work = || -> io::Result<()> {
+        let mut bytes = vec![0; BLOCK.min(len) as usize];
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return Ok(());
+            }
+            let range = blocks::range(index, len);
+            let bytes = &mut bytes[..(range.end - range.start) as usize];
+            file.read_exact_at(bytes, range.start)?;
+            let value = blocks::value(index, bytes, len);
+            tree.lock().unwrap_or_else(PoisonError::into_inner).set(index, value);
+        }
+    };
+    thread::scope(|scope| {
+        let more = (1..processors.min(count / WORTH)).map(|_| scope.spawn(work));
+        let more: Vec<_> = more.collect();
+        let own = work();
+        let stopped = || Err(io::Error::other("a thread that hashed has stopped"));
+        more.into_iter().fold(own, |all, one| all.and(one.join().unwrap_or_else(|_| stopped())))
+    })?;
+    let root = tree.into_inner().unwrap_or_else(PoisonError::into_inner).root();
+    root.ok_or_else(|| io::Error::other("not all of it was hashed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_standard_digest_also_by_several_threads() {
+        for len in [0, 1, BLOCK, 40 * BLOCK + 7] {
+            let bytes: Vec<u8> = (0..len).map(|n| (n / 5 % 251) as u8).collect();
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(&bytes, 0).unwrap();
+            assert_eq!(of_file(&file, len).unwrap(), blake3::hash(&bytes), "{len}");
+            assert!(of_file(&file, len + 1).is_err());
+        }
+    }
+}
