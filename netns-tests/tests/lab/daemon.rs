@@ -116,7 +116,7 @@ impl Drop for Daemon {
     }
 }
 
-/// What proc_pid_status(5) says of a process' memory, in KiB; `proc` is where the processes of this namespace
+/// What `proc_pid_status(5)` says of a process' memory, in KiB; `proc` is where the processes of this namespace
 /// are shown. `None`: it has ended.
 pub(crate) fn memory_kib(proc: &Path, process: i32, what: &str) -> Option<u64> {
     let status = fs::read_to_string(proc.join(process.to_string()).join("status")).ok()?;

@@ -30,7 +30,7 @@ const NAMES: [&[u8]; 12] = [
     "\u{e4}\u{1f333}\u{202e}".as_bytes(),
 ];
 
-/// Draws that follow from a seed (SplitMix64).
+/// Draws that follow from a seed (`SplitMix64`).
 #[derive(Debug)]
 pub(crate) struct Dice(pub(crate) u64);
 
@@ -56,6 +56,9 @@ impl Dice {
         bytes
     }
 }
+
+/// A file with holes: its name, its length, and where it holds data, as beginnings and lengths.
+type Sparse<'a> = (&'a str, u64, &'a [(u64, u64)]);
 
 /// A tree that grows.
 #[derive(Debug)]
@@ -131,7 +134,7 @@ impl Tree {
 
     fn holes(&mut self) {
         fs::create_dir(self.at("holes")).unwrap();
-        let cases: [(&str, u64, &[(u64, u64)]); 10] = [
+        let cases: [Sparse<'_>; 10] = [
             ("nothing else", 3 * MIB + 5, &[]),
             ("nothing else, and short", 5 * PAGE, &[]),
             ("smaller than a page", PAGE, &[(0, 100), (3000, 50)]),
