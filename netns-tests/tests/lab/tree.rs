@@ -7,9 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// A file's name, its length, and where it holds data.
-type Sparse = (&'static str, u64, &'static [(u64, u64)]);
-
 /// A receiver takes no deeper folders (`docs/trees.md`): the tree's own is one of them, so is a deepest file's.
 const DEEP: usize = 126;
 /// A file system's block, as a rule.
@@ -59,6 +56,9 @@ impl Dice {
         bytes
     }
 }
+
+/// A file with holes: its name, its length, and where it holds data, as beginnings and lengths.
+type Sparse<'a> = (&'a str, u64, &'a [(u64, u64)]);
 
 /// A tree that grows.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl Tree {
 
     fn holes(&mut self) {
         fs::create_dir(self.at("holes")).unwrap();
-        let cases: [Sparse; 10] = [
+        let cases: [Sparse<'_>; 10] = [
             ("nothing else", 3 * MIB + 5, &[]),
             ("nothing else, and short", 5 * PAGE, &[]),
             ("smaller than a page", PAGE, &[(0, 100), (3000, 50)]),

@@ -133,7 +133,7 @@ pub(super) fn half_of_it_may_not_be_read() {
     let lab = Lab::bridge(2);
     let daemons = daemons(&lab, 2);
     let source = source(&lab);
-    let close = |path: &Path| fs::set_permissions(path, PermissionsExt::from_mode(0o0)).unwrap();
+    let close = |path: &Path| fs::set_permissions(path, PermissionsExt::from_mode(0o000)).unwrap();
     let mut expected = Vec::new();
     for number in 0..100_u32 {
         let name = format!("file {number}");

@@ -458,11 +458,6 @@ impl Need {
         below(&self.unsent, end) + below(&self.again, end)
     }
 
-    /// Bytes below `end` that were sent to it alone, or are to be.
-    pub(crate) fn sent_or_owed(&self, end: u64) -> u64 {
-        self.first_sent + self.alone_below(end)
-    }
-
     /// The first range at or after `from` that it lacks, as far as is known, and that is not to be
     /// sent to it alone; of one that does not follow the group (`follows`), which is sent everything
     /// alone, that it lacks.

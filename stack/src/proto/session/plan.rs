@@ -94,8 +94,9 @@ impl Session {
     /// How long a source is for a member, as far as that is known: where members say what they lack it is that.
     fn known_len(&self, index: usize) -> Option<u64> {
         let whole = self.store.is_source().then(|| self.store.end())?;
-        let declares = self.config.declares;
-        Some(if declares { self.members[index].need().sent_or_owed(whole) } else { whole })
+        let need = self.members[index].need();
+        let told = || need.first_sent() + need.alone_below(whole);
+        Some(if self.config.declares { told() } else { whole })
     }
 
     /// The first bytes that somebody could be sent but that are not at hand: a source must supply
