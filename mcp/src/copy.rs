@@ -302,9 +302,7 @@ fn show(
         stats: options.stats.then_some(stats),
         ..summary.because(failure)
     };
-    if common.quiet {
-        table::failures(rows).for_each(say);
-    }
+    table::failures(rows).for_each(say);
     table::show(&mut io::stdout().lock(), rows, &summary, common)
         .or_else(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Ok(()), // who closed it has seen enough

@@ -248,7 +248,7 @@ fn retry<'a>(hosts: impl Iterator<Item = &'a str>) -> String {
     fold::words(&hosts.map(as_listed).collect::<Vec<_>>()).join(",")
 }
 
-/// Why hosts failed of which nobody has said it yet, a line each: with `--quiet` there is no table that says it.
+/// Why hosts failed of which nobody has said it yet, a line each, as of those that failed on the way.
 pub(crate) fn failures(rows: &[HostRow]) -> impl Iterator<Item = String> {
     let untold = rows.iter().filter(|row| row.untold);
     untold.filter_map(|row| Some(format!("{}: {}", plain(&row.host), plain(row.reason.as_ref()?))))
@@ -419,7 +419,7 @@ in 0.500 seconds: 1 of 2 hosts have it
     }
 
     #[test]
-    fn quiet_tells_what_nobody_has_told() {
+    fn what_nobody_has_told_is_told() {
         let [ok, failed] = [0, 1].map(|index| rows()[index].clone());
         let rows = [ok.untold(true), failed.clone(), failed.untold(true)];
         assert_eq!(failures(&rows).collect::<Vec<_>>(), ["127.0.0.10: no room"]);

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use transfer::destination::Root;
 use transfer::limits::Limits;
 
-/// It takes every session, one after another, until it is dropped.
+/// It takes every session, each in a thread of its own, until it is dropped.
 pub(crate) struct Receiver {
     pub(crate) addr: SocketAddr,
     pub(crate) folder: TempDir,
@@ -29,10 +29,11 @@ impl Receiver {
         let listener = Listener::bind(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (addr, closer) = (listener.local_addr(), listener.closer());
-        let root = Root::open(folder.path()).unwrap();
+        let (root, limits) = (Root::open(folder.path()).unwrap(), Limits::default());
         thread::spawn(move || {
             while let Ok(session) = listener.accept() {
-                let _ = transfer::receive(&session, &root, &Limits::default()); // the sender reports it
+                let (root, limits) = (root.clone(), limits.clone());
+                thread::spawn(move || transfer::receive(&session, &root, &limits)); // the sender reports it
             }
         });
         Self { addr, folder, closer }

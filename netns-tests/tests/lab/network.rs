@@ -237,6 +237,15 @@ pub(crate) fn content(len: u64) -> Vec<u8> {
     out
 }
 
+/// The same without partial files and their states, which stay for the next copy.
+pub(crate) fn whole(dir: &Path) -> Vec<String> {
+    let stays = |name: &str| {
+        let kind = Path::new(name).extension().and_then(|kind| kind.to_str());
+        name.contains(".mcp-") && matches!(kind, Some("partial" | "state"))
+    };
+    tree(dir).into_iter().filter(|name| !stays(name)).collect()
+}
+
 /// Every file and folder below, relative, sorted.
 pub(crate) fn tree(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();

@@ -126,7 +126,9 @@ impl Partial {
         let (state_file, held, at) = if let Some(known) = known {
             known
         } else {
-            ftruncate(&file, 0).map_err(failed)?;
+            if stat.st_size > 0 {
+                ftruncate(&file, 0).map_err(failed)?;
+            }
             let _ = unlinkat(folder.fd(), &state, AtFlags::empty());
             let made = File::from(create(folder, &state).map_err(failed)?);
             let begin = [&MAGIC[..], &key].concat();

@@ -2,7 +2,7 @@
 
 use crate::copy::{Copy, copy};
 use crate::daemon::Daemon;
-use crate::network::{LEN, Lab, content, tree};
+use crate::network::{LEN, Lab, content, tree, whole};
 use crate::shell::wait_for;
 use rustix::process::{Pid, Signal, kill_process};
 use sim::seed::Printed;
@@ -32,10 +32,12 @@ pub(super) fn a_killed_daemon_sweeps_at_its_next_start() {
     daemon.kill();
     assert!(temporary(&lab, 1), "a killed process cannot clean up");
     let daemon = Daemon::start(&lab, 1, &lab.folder(1));
-    assert!(tree(&lab.folder(1)).is_empty());
-    assert!(daemon.log().contains("removed 1 unfinished file"), "{}", daemon.log());
+    assert!(whole(&lab.folder(1)).is_empty());
+    assert!(temporary(&lab, 1), "what can be gone on with stays");
+    assert!(!daemon.log().contains("removed"), "{}", daemon.log());
     running.kill();
-    copy(&lab, &[lab.source(1).display().to_string(), lab.v4(1)]).assert_ok();
+    copy(&lab, &[lab.source(LEN).display().to_string(), lab.v4(1)]).assert_ok();
+    assert!(!temporary(&lab, 1), "and goes with the next copy");
 }
 
 pub(super) fn a_daemon_that_is_told_to_end_says_so() {
@@ -46,7 +48,7 @@ pub(super) fn a_daemon_that_is_told_to_end_says_so() {
     let begin = Instant::now();
     assert_eq!(daemons[0].terminate().code(), Some(0), "{}", daemons[0].log());
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
-    assert!(tree(&lab.folder(1)).is_empty());
+    assert!(whole(&lab.folder(1)).is_empty());
     let done = running.wait();
     assert_eq!(done.code, Some(3), "{done:#?}");
     assert!(done.text(0, "reason").contains("shutting down"), "{done:#?}");
@@ -61,10 +63,10 @@ pub(super) fn an_interrupted_copy() {
     running.signal(Signal::INT);
     let done = running.wait();
     assert_eq!(done.code, Some(130), "{done:#?}");
-    wait_for("the receivers are clean", Duration::from_secs(5), || {
-        (1..=2).all(|host| tree(&lab.folder(host)).is_empty())
+    wait_for("the receivers know", Duration::from_secs(5), || {
+        daemons.iter().all(|daemon| daemon.log().contains("interrupted"))
     });
-    assert!(daemons[0].log().contains("interrupted"), "{}", daemons[0].log());
+    assert!((1..=2).all(|host| whole(&lab.folder(host)).is_empty()));
 }
 
 /// The senders die one after another, the receivers notice in their own time.
@@ -82,7 +84,7 @@ pub(super) fn senders_are_killed_at_random_moments() {
     }
     let last = Instant::now();
     wait_for("the receivers are clean", CLEAN, || {
-        (1..=3).all(|host| tree(&lab.folder(host)).is_empty())
+        (1..=3).all(|host| whole(&lab.folder(host)).is_empty())
     });
     eprintln!("clean {:?} after the last", last.elapsed());
     let mut args = vec![lab.source(LEN).display().to_string()];
@@ -91,6 +93,7 @@ pub(super) fn senders_are_killed_at_random_moments() {
     for daemon in &daemons {
         let file = daemon.root.join(format!("source-{LEN}"));
         assert!(fs::read(file).unwrap() == content(LEN));
+        assert_eq!(tree(&daemon.root).len(), 1, "what was left was gone on with");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::copy::copy;
 use crate::daemon::Daemon;
-use crate::network::{LEN, Lab, content, tree};
+use crate::network::{LEN, Lab, content, tree, whole};
 use crate::shell::{find, run};
 use std::fs;
 use std::path::Path;
@@ -93,7 +93,8 @@ fn sweep(calls: &str, (error, told): (&str, &str), most: usize) {
         daemon.terminate();
         let injected = fs::read_to_string(&trace).unwrap().contains("INJECTED");
         let bytes = fs::read(root.join(&name)).unwrap();
-        assert_eq!(tree(&root), [name.as_str()], "n = {n}: {done:#?}");
+        assert_eq!(whole(&root), [name.as_str()], "n = {n}: {done:#?}");
+        assert!(done.code != Some(0) || whole(&root) == tree(&root), "n = {n}: {done:#?}");
         if done.code == Some(0) {
             assert!(bytes == expected, "n = {n}: success, and a wrong file");
         } else {
