@@ -4,5 +4,4 @@ mod daemon;
 mod keys;
 mod memory;
 mod receiving;
-mod resume;
 mod signals;
