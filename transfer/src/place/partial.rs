@@ -2,7 +2,7 @@
 //!
 //! Beside the place of a file stand its partial file and what is known of that, under names that follow from its own:
 //! `.mcp-` with 16 hexadecimal digits, the beginning of the BLAKE3 of its name, and `.partial` or `.state`. The state
-//! begins with [`MAGIC`] and the [`Key`]; a record for each block follows: its index (u64, little endian), its value,
+//! begins with `mcpstat1` and the [`Key`]; a record for each block follows: its index (u64, little endian), its value,
 //! and the first 8 bytes of the BLAKE3 of the key and both. What is behind the first record that is not whole does not
 //! count. Nothing of it is believed: blocks are hashed again, and their values compared with the sender's.
 
