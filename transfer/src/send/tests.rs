@@ -13,7 +13,7 @@ use std::sync::{Condvar, Mutex};
 use tcpxm::error::Reason;
 use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
 
-fn report(outcome: Result<(), Reason>) -> MemberReport {
+pub(super) fn report(outcome: Result<(), Reason>) -> MemberReport {
     MemberReport {
         key: None,
         addr: ([127, 0, 0, 1], 1).into(),

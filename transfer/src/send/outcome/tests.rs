@@ -2,10 +2,9 @@ use super::*;
 use crate::message::ToSender;
 use crate::send::board::Board;
 use crate::send::ear;
+use crate::send::tests::report;
 use crate::source::{Grows, Progress};
-use core::time::Duration;
 use std::io;
-use tcpxm::stats::Mode;
 
 /// A source of entries that have names, of which this side could not read those of even numbers.
 #[derive(Default)]
@@ -59,22 +58,6 @@ impl Source for Names {
     fn stop(&self) {}
 }
 
-fn report() -> MemberReport {
-    MemberReport {
-        key: None,
-        addr: ([127, 0, 0, 1], 1).into(),
-        outcome: Some(Ok(())),
-        mode: Mode::Multicast,
-        mode_reason: None,
-        arrived: Arrived::default(),
-        undeclared: 0,
-        acked: 0,
-        duration: Duration::ZERO,
-        transitions: Vec::new(),
-        restarts: 0,
-    }
-}
-
 fn said(failed: u64, words: &[(u64, &str)]) -> Said {
     let fail =
         |(entry, why): &(u64, &str)| ToSender::Failed { entry: *entry, why: (*why).to_owned() };
@@ -83,7 +66,7 @@ fn said(failed: u64, words: &[(u64, &str)]) -> Said {
 }
 
 fn delivered(source: &Names, said: Vec<Said>) -> Vec<Delivered> {
-    of(source, said.into_iter().map(|said| (report(), said, false))).0
+    of(source, said.into_iter().map(|said| (report(Ok(())), said, false))).0
 }
 
 #[test]
@@ -121,7 +104,7 @@ fn all_that_is_not_in_place_is_counted_and_shared_by_all_members() {
 #[test]
 fn entries_that_cannot_be_named_have_their_numbers() {
     let source = Names { nameless: true, ..Names::default() };
-    let member = (report(), said(1, &[(4, "no room")]), false);
+    let member = (report(Ok(())), said(1, &[(4, "no room")]), false);
     let (members, nameless) = of(&source, [member].into_iter());
     assert!(nameless.is_some());
     assert_eq!(members[0].failure().unwrap(), "1 entry is not in place: entry 4: no room");
