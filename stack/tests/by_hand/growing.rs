@@ -88,3 +88,43 @@ fn a_short_source_goes_by_the_group_though_not_all_have_looked_at_it_at_once() {
         assert!(time < SECOND, "{time:?}");
     }
 }
+
+/// What they hold they may know before its sender has found it: it counts all the same.
+#[test]
+fn what_is_held_can_be_said_before_it_comes_to_exist() {
+    let len = PIECE * 3;
+    let config = source(len, Delivery::Unordered, Some(group()));
+    let config = SessionConfig { declares: true, content: Content::Source { len: None }, ..config };
+    let mut net = Net::new(2, 0, straight());
+    let mut app = App::new(&mut net, config, len);
+    app.careless = true;
+    let (session, begin) = (app.session, net.now);
+    net.nodes[0].endpoint.grow(begin, session, PIECE).unwrap();
+    let mut said = [false; 2];
+    let done = net.run(SECOND * 10, |net| {
+        let now = net.now;
+        app.serve(net);
+        for (n, said) in said.iter_mut().enumerate() {
+            if let Some(id) = app.ids[n]
+                && !std::mem::replace(said, true)
+            {
+                let endpoint = &mut net.nodes[n + 1].endpoint;
+                endpoint.have(now, id, &[PIECE..len]).unwrap();
+                endpoint.lack(now, id, &[0..PIECE]).unwrap();
+            }
+        }
+        if app.got == [PIECE; 2] {
+            let endpoint = &mut net.nodes[0].endpoint;
+            if endpoint.grow(now, session, len).is_ok() {
+                endpoint.set_end(now, session, len).unwrap();
+            }
+        }
+        !app.done(net)
+    });
+    let outcomes = [0, 1].map(|n| outcome(&net, &app, n));
+    assert!(done && outcomes == [Some(Ok(())), Some(Ok(()))], "{:?} {outcomes:?}", app.got);
+    assert!(net.now.since(begin) < SECOND, "nothing is waited for");
+    let sent = net.nodes[0].endpoint.sent(session);
+    let all = sent.group_bytes + sent.unicast_bytes;
+    assert!(all < PIECE * 3 / 2, "{sent:?}");
+}

@@ -75,6 +75,11 @@ impl Store {
         }
     }
 
+    /// One beyond the last byte that there can come to be: until the end is known, what a session can carry.
+    pub(crate) fn most(&self) -> u64 {
+        if self.is_ended() { self.end() } else { MAX_OFFSET }
+    }
+
     /// First byte that can be read; of a source, 0.
     pub(crate) fn base(&self) -> u64 {
         match &self.kind {

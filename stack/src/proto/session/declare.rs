@@ -10,10 +10,10 @@ use core::ops::Range;
 impl Session {
     /// It holds these ranges.
     pub(super) fn on_have(&mut self, now: Instant, index: usize, ranges: Vec<Range<u64>>) {
-        let (place, end) = (self.members[index].follows(self.at(index)), self.store.end());
+        let (place, end) = (self.members[index].follows(self.at(index)), self.store.most());
         let need = self.members[index].need_mut();
         for range in ranges {
-            // What it holds of something longer is none of this.
+            // What it holds of something longer is none of this; of a source that grows it may know what is to come.
             if range.start < end {
                 need.have(range.start..range.end.min(end));
             }

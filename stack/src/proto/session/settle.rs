@@ -25,7 +25,7 @@ impl Session {
         let at = self.at(index);
         let m = &mut self.members[index];
         let reached = m.need().high().max(m.need().held_to()).max(at);
-        let written = self.store.end().min(reached);
+        let written = self.store.most().min(reached);
         let status = m.group_status();
         let news = m.on_report(now, ack, at, self.store.is_source());
         let status_changed = m.group_status() != status;
