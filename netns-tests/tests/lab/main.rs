@@ -32,7 +32,7 @@ use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if tcp::play() || flood::play() || capture::play() {
+    if tcp::play() || flood::play() || capture::play() || rivals::play() {
         return ExitCode::SUCCESS;
     }
     if let Some(only) = rivals::asked() {

@@ -1,8 +1,12 @@
-//! Beside the kernel's TCP on the same lines: no test, since what it says depends on the machine;
-//! figures to read, each with its ratio from one run.
+//! Beside the kernel's TCP on the same lines, and beside what copies trees: no test, since what it says depends on
+//! the machine; figures to read, each with its ratio from one run.
 //!
 //! `cargo test --release -p netns-tests --test lab -- --rivals`, or with one of them only, such as
 //! `--rivals=fairness`.
+
+mod trees;
+
+pub(crate) use trees::play;
 
 use crate::copy::Copy;
 use crate::network::Lab;
@@ -34,11 +38,14 @@ pub(crate) fn asked() -> Option<String> {
 
 /// Runs those whose name contains `only`, one after the other.
 pub(crate) fn run(only: &str) {
-    let all: [(&str, fn()); 4] = [
+    let all: [(&str, fn()); 7] = [
         ("losses", one_receiver),
         ("satellite", satellite),
         ("fairness", fairness),
         ("sessions", two_sessions),
+        ("trees-small", trees::small),
+        ("trees-share", trees::share),
+        ("trees-line", trees::share_over_a_line),
     ];
     assert!(all.iter().any(|(name, _)| name.contains(only)), "none of them is called {only}");
     for (_, compare) in all.iter().filter(|(name, _)| name.contains(only)) {

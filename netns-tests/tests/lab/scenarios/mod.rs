@@ -9,7 +9,7 @@ mod link_local;
 mod many;
 mod multicast;
 mod tree_faults;
-mod trees;
+pub(crate) mod trees;
 mod trust;
 mod usage;
 

@@ -42,7 +42,7 @@ pub(super) fn seeded(scenario: &str) -> (u64, Printed) {
 }
 
 /// Daemons on all receivers, of which senders may ask everything.
-pub(super) fn daemons(lab: &Lab, receivers: usize) -> Vec<Daemon> {
+pub(crate) fn daemons(lab: &Lab, receivers: usize) -> Vec<Daemon> {
     let secret = lab.secret().display().to_string();
     let trust = ["--secret-file", &secret, ALLOW[0], ALLOW[1]];
     let start = |host| Daemon::start_trusting(lab, host, &lab.folder(host), &[], &trust);
