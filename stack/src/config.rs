@@ -113,8 +113,9 @@ pub struct SessionConfig {
     /// Nobody else waits for longer than `declare_wait`. `MemberReport::undeclared` shows who is waited
     /// for, and `Sender::drop_member` ends that.
     pub declares: bool,
-    /// The group waits for undeclared bytes of a receiver for so long after its first answer, at
-    /// most; then it goes on without it, and what that lacks is sent once it says so. That is no limit
+    /// The group waits for undeclared bytes of a receiver for so long, at most: from its first answer
+    /// on, and later whenever nothing else is to be carried. Then it goes on without it, and what
+    /// that lacks is sent once it says so (docs/protocol.md, Declarations). That is no limit
     /// for declarations: the receiver keeps its place in the session until it says something, ends, or
     /// answers nothing for `idle_timeout`.
     pub declare_wait: Duration,

@@ -128,3 +128,83 @@ fn what_is_held_can_be_said_before_it_comes_to_exist() {
     let all = sent.group_bytes + sent.unicast_bytes;
     assert!(all < PIECE * 3 / 2, "{sent:?}");
 }
+
+/// Twelve pieces that exist from the start, of which the source reads one each 200 ms. Receiver `n` declares piece
+/// `late[n].0` that much later than that it has the one before the last one, and all others at once. All end well;
+/// gives the bytes to the group and to each alone, and when the first one had all.
+fn read_slowly(late: &[(usize, Duration)]) -> (u64, u64, Duration) {
+    let (pieces, pause) = (12, Duration::from_millis(200));
+    let len = PIECE * pieces;
+    let config = source(len, Delivery::Unordered, Some(group()));
+    let config = SessionConfig { declares: true, content: Content::Source { len: None }, ..config };
+    let mut net = Net::new(late.len(), 0, straight());
+    let mut app = App::new(&mut net, config, len);
+    app.careless = true;
+    let (session, begin) = (app.session, net.now);
+    net.nodes[0].endpoint.grow(begin, session, len).unwrap();
+    net.nodes[0].endpoint.set_end(begin, session, len).unwrap();
+    let mut asked: Vec<Range<u64>> = Vec::new();
+    let mut declared = vec![0; late.len()];
+    let mut ready: Vec<Option<Instant>> = vec![None; late.len()];
+    let mut first = None;
+    let done = net.run(SECOND * 60, |net| {
+        let now = net.now;
+        while let Some(need) = net.nodes[0].endpoint.next_need(session) {
+            asked.push(need);
+        }
+        asked.retain(|need| {
+            let due = now.since(begin) >= pause * (need.start / PIECE) as u32;
+            if due {
+                let bytes: Vec<u8> = need.clone().map(crate::hand::byte).collect();
+                net.nodes[0].endpoint.supply(now, session, need.start, bytes.into());
+            }
+            !due
+        });
+        (0..late.len()).for_each(|n| app.take_at(net, n));
+        if app.got[0] == len {
+            first.get_or_insert(now.since(begin));
+        }
+        for (n, late) in late.iter().enumerate() {
+            let Some(id) = app.ids[n] else { continue };
+            while declared[n] < pieces as usize
+                && app.got[n] + 2 * PIECE > declared[n] as u64 * PIECE
+            {
+                let since = *ready[n].get_or_insert(now);
+                if late.0 == declared[n] && now < since + late.1 {
+                    break;
+                }
+                let piece = declared[n] as u64 * PIECE;
+                let endpoint = &mut net.nodes[n + 1].endpoint;
+                endpoint.lack(now, id, &[piece..piece + PIECE]).unwrap();
+                if late.0 <= declared[n] {
+                    // What has come of it by now it did not know what to do with.
+                    endpoint.again(now, id, piece..piece + PIECE).unwrap();
+                    app.got[n] = app.got[n].min(piece);
+                }
+                declared[n] += 1;
+                ready[n] = None;
+            }
+        }
+        !app.done(net)
+    });
+    assert!(done && (0..late.len()).all(|n| outcome(&net, &app, n) == Some(Ok(()))));
+    let sent = net.nodes[0].endpoint.sent(session);
+    (sent.group_bytes, sent.unicast_bytes, first.unwrap())
+}
+
+/// However long all of it takes: the second is one in which the group has nothing else to do.
+#[test]
+fn a_piece_far_behind_is_waited_for_as_the_first_one_is() {
+    let late = [(12, Duration::ZERO), (12, Duration::ZERO), (9, Duration::from_millis(500))];
+    let (group, alone, _) = read_slowly(&late);
+    assert!(group < PIECE * 13 && alone < PIECE / 2, "group {group} alone {alone}");
+}
+
+/// Who needs longer is waited for once, and the others go on.
+#[test]
+fn a_piece_far_behind_does_not_hold_up_the_others_for_long() {
+    let late = [(12, Duration::ZERO), (12, Duration::ZERO), (9, Duration::from_secs(20))];
+    let (group, _, time) = read_slowly(&late);
+    assert!(group < PIECE * 13, "group {group}");
+    assert!(time < Duration::from_millis(3600), "{time:?}");
+}

@@ -125,9 +125,12 @@ impl Channel {
 
     /// Looks for the next run. Where there is none, one that is empty stands at the very end, or where it
     /// is to be looked for further, so that it is not looked for again before something has changed.
-    fn find_run(&mut self, now: Instant, members: &[Member]) {
+    fn find_run(&mut self, now: Instant, members: &mut [Member]) {
         self.cursor.run = self.next_run(now, members);
         self.cursor.stale = false;
+        if self.cursor.run.start == u64::MAX {
+            self.stand_still(now, members);
+        }
         let waited = members.iter().filter(|m| m.awaited_from(now, 0).is_some());
         self.cursor.until = waited.filter_map(|m| m.need().waits_until()).min();
     }
@@ -148,6 +151,15 @@ impl Channel {
             Found::Run(run) if run.start < barrier => run.start..run.end.min(barrier),
             Found::Nothing(to) if to < barrier => to..to,
             _ => u64::MAX..u64::MAX,
+        }
+    }
+
+    /// Nothing is to be carried before what some are yet to declare, if there is any: time runs for them.
+    fn stand_still(&self, now: Instant, members: &mut [Member]) {
+        let (from, barrier) = (self.cursor.at, self.barrier(now, members));
+        let first = |m: &&mut Member| m.awaited_from(now, from) == barrier;
+        if barrier.is_some() {
+            members.iter_mut().filter(first).for_each(|m| m.need_mut().holds_up(now));
         }
     }
 

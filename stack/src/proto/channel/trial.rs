@@ -85,7 +85,7 @@ impl Trial {
     pub(crate) fn update(&mut self, now: Instant, members: &[Member]) {
         // Who is yet to say what it lacks holds the group, and so unicast: it is not to overtake that.
         if self.hold_until.is_some_and(|until| until <= now + HOLD_TIME)
-            && members.iter().any(|m| m.awaited_from(now, 0).is_some())
+            && members.iter().any(|m| m.is_waited_for(now))
         {
             self.hold_until = Some(now + HOLD_TIME);
         }

@@ -359,6 +359,11 @@ impl Member {
         if may_follow { self.need.awaited_from(now, from) } else { None }
     }
 
+    /// Whether the group stands still for what it is yet to declare.
+    pub(crate) fn is_waited_for(&self, now: Instant) -> bool {
+        self.awaited_from(now, 0).is_some() && self.need.waits_until().is_some()
+    }
+
     /// Whether it lacks nothing of what the group is to carry next.
     pub(crate) fn has_all_of(&self, next: Range<u64>) -> bool {
         let lacks = self.need.lacks_from(next.start, self.is_multicast());

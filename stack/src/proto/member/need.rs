@@ -16,12 +16,13 @@
 
 mod ahead;
 pub(crate) mod coarse;
+mod wait;
 
 use crate::proto::ranges::RangeSet;
-use crate::proto::time::Instant;
 use core::iter::once;
 use core::ops::Range;
 use std::collections::VecDeque;
+use wait::Wait;
 
 /// The way a packet took to a member: each has packet numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +95,8 @@ pub(crate) struct Need {
     spoken: bool,
     /// Bytes that it had and took back.
     retracted: u64,
-    /// Until when undeclared bytes are waited for, and up to which byte.
-    wait: Option<(Instant, u64)>,
+    /// How the group waits for what is undeclared.
+    wait: Wait,
     /// End of the highest byte sent to it by unicast.
     high: u64,
     /// Bytes sent to it by unicast; of them, those sent for the first time.
@@ -122,7 +123,7 @@ impl Need {
             forgotten: 0,
             spoken: false,
             retracted: 0,
-            wait: None,
+            wait: Wait::default(),
             high: 0,
             sent: 0,
             first_sent: 0,
@@ -130,34 +131,6 @@ impl Need {
     }
 
     // What it says.
-
-    /// Undeclared bytes below `end` are waited for until then.
-    pub(crate) fn wait_until(&mut self, at: Instant, end: u64) {
-        self.wait = Some((at, end));
-    }
-
-    /// Until when undeclared bytes are waited for, if there are any.
-    pub(crate) fn waits_until(&self) -> Option<Instant> {
-        self.wait.filter(|(_, end)| self.first_undeclared(0, *end).is_some()).map(|(at, _)| at)
-    }
-
-    /// The first undeclared byte at or after `from` that is still waited for.
-    pub(crate) fn awaited_from(&self, now: Instant, from: u64) -> Option<u64> {
-        let (_, end) = self.wait.filter(|(at, _)| now < *at)?;
-        self.first_undeclared(from, end)
-    }
-
-    fn first_undeclared(&self, from: u64, end: u64) -> Option<u64> {
-        self.undeclared.first_from(from).map(|piece| piece.start).filter(|start| *start < end)
-    }
-
-    /// The bytes from `old` to `end` have come to exist: they are waited for as well, if all before was
-    /// declared. Who is still behind is not: what it lacks is served when it says so.
-    pub(crate) fn grown(&mut self, at: Instant, old: u64, end: u64) {
-        if self.first_undeclared(0, old).is_none() {
-            self.wait_until(at, end);
-        }
-    }
 
     /// Undeclared bytes below `end`.
     pub(crate) fn undeclared_below(&self, end: u64) -> u64 {

@@ -41,7 +41,7 @@ impl Session {
     /// A member has just been established.
     pub(super) fn begin(&mut self, now: Instant, index: usize, features: Features) {
         let end = self.store.end();
-        self.members[index].need_mut().wait_until(now + self.config.declare_wait, end);
+        self.members[index].need_mut().begin_to_wait(now, self.config.declare_wait, end);
         self.first_answer.get_or_insert(now);
         self.admit(now, index, features);
     }

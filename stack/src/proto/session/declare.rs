@@ -65,6 +65,8 @@ impl Session {
 
     /// A member's need has changed.
     fn declared(&mut self, now: Instant, index: usize) {
+        let at = self.at(index);
+        self.members[index].need_mut().has_declared(now, at);
         // Only of one that parts by what it says what is on its way to it just now.
         if self.members[index].need().is_excessive() {
             let why = "more ranges declared than can be kept";

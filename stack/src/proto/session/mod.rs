@@ -213,7 +213,7 @@ impl Session {
         self.store.grow(to)?;
         self.grown = true;
         for m in &mut self.members {
-            m.need_mut().grown(now + self.config.declare_wait, old, to);
+            m.need_mut().grown(now, old, to);
         }
         for index in 0..self.members.len() {
             self.reconsider(index);

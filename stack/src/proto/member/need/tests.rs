@@ -227,7 +227,7 @@ fn undeclared_bytes_are_not_sent_and_hold_the_group_for_a_time() {
     use crate::proto::time::Instant;
     let at = |ms: u64| Instant::from_nanos(1 + ms * 1_000_000);
     let mut need = Need::new(true);
-    need.wait_until(at(1000), u64::MAX);
+    need.begin_to_wait(at(0), core::time::Duration::from_secs(1), u64::MAX);
     assert_eq!(need.next_alone(u64::MAX), None);
     assert_eq!(need.lacks_from(0, false), None);
     assert_eq!(need.awaited_from(at(0), 5), Some(5));
