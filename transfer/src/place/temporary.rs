@@ -42,17 +42,17 @@ const TRIES: usize = 8;
 
 /// A new temporary name, as [`crate::sweep`] knows them: random bits drawn once in a process, and a counter.
 pub(crate) fn temporary_name() -> Result<OsString, std::io::Error> {
-    static FIRST: OnceLock<u64> = OnceLock::new();
+    static FIRST: OnceLock<(u32, u64)> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let first = if let Some(first) = FIRST.get() {
+    let (process, first) = if let Some(first) = FIRST.get() {
         *first
     } else {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
-        *FIRST.get_or_init(|| u64::from_be_bytes(random))
+        *FIRST.get_or_init(|| (std::process::id(), u64::from_be_bytes(random)))
     };
     let number = first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
-    Ok(OsString::from(format!("{PREFIX}{}-{number:016x}{SUFFIX}", std::process::id())))
+    Ok(OsString::from(format!("{PREFIX}{process}-{number:016x}{SUFFIX}")))
 }
 
 /// What stands under a name.

@@ -20,7 +20,7 @@ pub trait Open: Sync {
 
 impl Open for Opener {
     fn open(&self, path: &[u8]) -> io::Result<File> {
-        Self::open(self, path).map(|(file, _)| file).map_err(io::Error::other)
+        self.open_file(path).map_err(io::Error::other)
     }
 }
 
