@@ -95,7 +95,7 @@ impl Lab {
     fn address(&self, host: usize) {
         let ns = self.ns(host);
         run(&format!("ip -n {ns} link set lo up"));
-        run(&format!("ip -n {ns} addr add {}/24 dev eth0", self.v4(host)));
+        run(&format!("ip -n {ns} addr add {}/24 brd + dev eth0", self.v4(host)));
         run(&format!("ip -n {ns} addr add {}/64 dev eth0 nodad", self.v6(host)));
         run(&format!("ip -n {ns} link set eth0 up"));
         run(&format!("ip -n {ns} route add 224.0.0.0/4 dev eth0"));

@@ -38,13 +38,14 @@ pub(crate) fn asked() -> Option<String> {
 
 /// Runs those whose name contains `only`, one after the other.
 pub(crate) fn run(only: &str) {
-    let all: [(&str, fn()); 7] = [
+    let all: [(&str, fn()); 8] = [
         ("losses", one_receiver),
         ("satellite", satellite),
         ("fairness", fairness),
         ("sessions", two_sessions),
         ("trees-small", trees::small),
         ("trees-share", trees::share),
+        ("trees-tar", trees::share_by_tar),
         ("trees-line", trees::share_over_a_line),
     ];
     assert!(all.iter().any(|(name, _)| name.contains(only)), "none of them is called {only}");
