@@ -129,7 +129,8 @@ pub(crate) fn send_over(
 ) -> Option<String> {
     let source = TreeSource::open(&[path], scan::Options::default(), path.parent().unwrap());
     let source = source.unwrap();
-    let offer = Offer { to: to.into(), one: source.single_file(), ..Offer::default() };
+    let one = source.single_file();
+    let offer = Offer { to: to.into(), one, resume: true, ..Offer::default() };
     let outcome = transfer::send(sender, &source, &[offer], meanwhile);
     outcome.members.first().and_then(Delivered::failure)
 }

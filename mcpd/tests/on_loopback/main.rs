@@ -4,4 +4,5 @@ mod daemon;
 mod keys;
 mod memory;
 mod receiving;
+mod resume;
 mod signals;

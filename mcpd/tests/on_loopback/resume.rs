@@ -1,0 +1,57 @@
+//! A daemon that is killed in the middle of a copy, and the next one, which goes on with what is there.
+
+use crate::daemon::{Daemon, connect, send, send_over, source};
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+const MIB: u64 = 1 << 20;
+
+/// Blocks that were noted below a root: a state has 40 bytes and 48 for each.
+fn noted(root: &Path) -> u64 {
+    let entries = fs::read_dir(root).unwrap().map(|entry| entry.unwrap());
+    let state = entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "state"));
+    let len = state.map(|entry| entry.metadata().map_or(0, |meta| meta.len())).max().unwrap_or(0);
+    len.saturating_sub(40) / 48
+}
+
+#[test]
+fn a_killed_daemon_leaves_what_the_next_one_goes_on_with() {
+    let root = tempfile::tempdir().unwrap();
+    let (_dir, path) = source(32 << 20);
+    let daemon = Daemon::start(root.path(), 46, &[]);
+    let (sender, killed) = (connect(daemon.addr, None), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let copy = scope.spawn(|| {
+            // It goes on only as fast as it is noted, so that it does not end before it is killed.
+            send_over(&sender, &path, "file", &|progress| {
+                while progress.read / MIB > noted(root.path()) + 4 && !killed.load(Ordering::SeqCst)
+                {
+                    thread::yield_now();
+                }
+            })
+        });
+        while noted(root.path()) < 12 {
+            thread::yield_now();
+        }
+        drop(daemon); // by SIGKILL
+        killed.store(true, Ordering::SeqCst);
+        sender.abort("it was killed");
+        assert!(copy.join().unwrap().is_some());
+    });
+    let daemon = Daemon::start(root.path(), 46, &[]);
+    let left = noted(root.path());
+    assert!(left >= 12, "the next start sweeps none of it: {left}");
+    let sender = connect(daemon.addr, None);
+    assert_eq!(send_over(&sender, &path, "file", &|_| ()), None);
+    let sent = sender.sent();
+    let all = sent.group_bytes + sent.unicast_bytes;
+    assert!(all <= (32 - left) * MIB + MIB / 2, "{all} bytes, {left} blocks were there");
+    let names: Vec<_> =
+        fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["file"]);
+    assert!(fs::read(root.path().join("file")).unwrap() == fs::read(&path).unwrap());
+    // Another destination is another file.
+    assert_eq!(send(daemon.addr, &path, "other", None), None);
+}
