@@ -4,7 +4,7 @@ use crate::args;
 use crate::hosts::Target;
 use crate::payload::{Copied, Payload};
 use crate::plan::Plan;
-use crate::progress::{self, Progress};
+use crate::progress::{self, Phase, Progress};
 use crate::reach::Reach;
 use crate::resolve::resolve;
 use crate::retry;
@@ -114,7 +114,10 @@ fn seat(
     (common, ground): (&Common, &Ground),
     ended: &dyn Fn() -> bool,
 ) -> Seats {
+    let phase =
+        Phase::start(format!("looking up the addresses of {} hosts", targets.len()), common);
     let found = resolve(targets, common.port, common.patience(), ended);
+    drop(phase);
     let may = |(target, found): (&Target, Result<SocketAddr, String>)| {
         found.and_then(|addr| ground.excludes(target, common.port, addr).map_or(Ok(addr), Err))
     };
@@ -237,7 +240,8 @@ fn send(
     let to: Vec<Vec<u8>> = (0..seats.members.len())
         .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
         .collect();
-    let progress = Progress::start(sender, (names, Box::new(why)), (reach, common), watch);
+    let progress =
+        Progress::start(sender, (names, Box::new(why)), (reach, common, payload.hashes()), watch);
     if io::stdin().is_terminal() && !plan.stdin_used {
         progress::status_on_enter(watch);
     }

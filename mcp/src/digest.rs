@@ -7,6 +7,7 @@ mod in_order;
 mod tasks;
 
 use crate::args;
+use crate::progress::Phase;
 use crate::say::say;
 use anyhow::{Context, Result};
 use in_order::in_order;
@@ -29,6 +30,10 @@ const NAMED: usize = 3;
 pub(crate) fn run(options: &args::Digest) -> Result<Exit> {
     let (mut paths, mut out) = (options.paths.iter(), io::stdout().lock());
     let (mut sum, mut exit, mut broken) = (Sum::default(), Exit::Ok, Ok(()));
+    let reading = |path: &Path| {
+        Phase::start(format!("reading {}", plain(&path.display().to_string())), &options.common)
+    };
+    let mut phase = options.paths.first().map(|path| reading(path));
     let threads = thread::available_parallelism().map_or(1, Into::into);
     in_order(Tasks::new(&options.paths, !options.no_links), threads, tasks::work, |done| {
         if !sum.take(done) {
@@ -37,6 +42,7 @@ pub(crate) fn run(options: &args::Digest) -> Result<Exit> {
         let (Some(path), sum) = (paths.next(), std::mem::take(&mut sum)) else {
             return ControlFlow::Break(());
         };
+        drop(phase.take()); // what is shown goes before anything is said
         if sum.specials > 0 && !options.common.quiet {
             let (shown, specials) = (path.display().to_string(), sum.specials);
             say(format_args!(
@@ -49,8 +55,10 @@ pub(crate) fn run(options: &args::Digest) -> Result<Exit> {
             exit = Exit::Failed;
         }
         broken = show(&mut out, &result, options.common.json);
+        phase = paths.as_slice().first().map(|path| reading(path));
         if broken.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
+    drop(phase);
     match broken.and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write the digests")

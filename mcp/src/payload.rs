@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tcpxm::api::Sender;
 use tcpxm::stats::Sent;
-use transfer::message::{Offer, Sync};
+use transfer::message::{Check, Offer, Sync};
 use transfer::send::{Delivered, Outcome};
 use transfer::source::{Progress, Source};
 use transfer::tree::source::{Counts, Omitted, TreeSource};
@@ -69,6 +69,11 @@ impl Payload {
             resume: !kept.no_resume,
         };
         Ok(Self { source, offer, quiet: options.common.quiet })
+    }
+
+    /// Whether every file is read while it is listed.
+    pub(crate) fn hashes(&self) -> bool {
+        self.offer.check == Check::Digest
     }
 
     /// Sends it; `to` is where each host puts it. `progress` is told how far it has come.

@@ -1,33 +1,47 @@
 //! How a copy goes: a bar on a terminal, a line for each host that fails as soon as it does, and
 //! the status of all when it is asked for.
+//!
+//! [`standing`] says where each host stands and whom the copy waits for, [`line`] what of that fits the terminal.
 
+mod keyboard;
+mod line;
+mod phase;
+mod standing;
+
+pub(crate) use keyboard::status_on_enter;
+pub(crate) use phase::Phase;
+
+use crate::fold;
 use crate::plain_words;
 use crate::reach::Reach;
 use crate::say::say;
-use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use line::Facts;
 use mcp_cli::Common;
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::getpgrp;
-use rustix::termios::tcgetpgrp;
-use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Read};
+use rustix::termios::tcgetwinsize;
+use standing::{Moves, Stage, Standing, span};
+use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tcpxm::api::Sender;
 use tcpxm::error::Reason;
-use tcpxm::stats::{MemberReport, Mode, Transition};
+use tcpxm::stats::{MemberReport, Transition};
 use transfer::source::Progress as Come;
 
 /// How often the session is looked at: often enough for a bar, too seldom to be felt.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Standard input is looked at so often.
-const KEYBOARD: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+/// A host that takes nothing for so long, and is served all the same, is told also where there is no bar. One that
+/// does not answer has failed by then (`SessionConfig::idle_timeout`).
+const TOLD: Duration = Duration::from_secs(15);
+
+/// What a terminal is taken to have that does not say how wide it is.
+const COLUMNS: usize = 80;
 
 /// What is shown while a session runs.
 pub(crate) struct Progress {
@@ -37,21 +51,22 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins to watch a session to the hosts called `names`.
+    /// Begins to watch a session to the hosts called `names`; `hashes` says that files are read while they are
+    /// listed.
     pub(crate) fn start(
         sender: &Arc<Sender>,
         (names, why): (Vec<String>, Why),
-        (reach, common): (&Reach, &Common),
+        (reach, common, hashes): (&Reach, &Common, bool),
         watch: &Watch,
     ) -> Self {
-        let shown = io::stderr().is_terminal() && !common.quiet && !common.no_progress;
+        let shown = is_shown(common);
         let asked = Arc::new(AtomicBool::new(false));
         let ask = asked.clone();
         watch.on_status(move || ask.store(true, Ordering::SeqCst));
         let (end, ended) = mpsc::channel();
         let sender = Arc::downgrade(sender);
         let reach = (!common.quiet).then(|| reach.clone());
-        let verbose = common.verbose > 0;
+        let (verbose, quiet) = (common.verbose > 0, common.quiet);
         let come = Arc::<Mutex<Come>>::default();
         let seen = Arc::clone(&come);
         let work = move || {
@@ -59,7 +74,23 @@ impl Progress {
             let changes = verbose.then_some(changes);
             let restarts = vec![0; names.len()];
             let (bar, come) = (bar(shown), Come::default());
-            let view = View { bar, names, why, told, restarts, changes, reach, seen, come };
+            let waited = vec![quiet; names.len()];
+            let (moves, hosts) = (Moves::default(), Vec::new());
+            let view = View {
+                bar,
+                names,
+                why,
+                told,
+                waited,
+                restarts,
+                changes,
+                reach,
+                seen,
+                come,
+                moves,
+                hosts,
+                hashes,
+            };
             view.run(&sender, &asked, &ended);
         };
         // Without the thread nothing is shown, and the copy goes on.
@@ -81,24 +112,24 @@ impl Progress {
     }
 }
 
-/// A bar whose line fits 80 columns: what has come of how much, how fast, how long it takes, and who has what.
+/// Whether there is a bar: on a terminal, unless it is not wanted. It has no colours, so that `NO_COLOR` has nothing
+/// to take away, and is of ASCII in every locale.
+fn is_shown(common: &Common) -> bool {
+    io::stderr().is_terminal() && !common.quiet && !common.no_progress
+}
+
+/// Two lines that are composed here: indicatif draws them, and knows the rate.
 fn bar(shown: bool) -> ProgressBar {
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let template = "{bar:12} {prefix}, {bytes_per_sec}, {eta} left, {wide_msg}";
-    let style = ProgressStyle::with_template(template);
+    let style = ProgressStyle::with_template("{prefix}\n{msg}");
     ProgressBar::with_draw_target(Some(0), target)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// What has come of how much: `1.2 GiB of 3.4 GiB, 812 of 50168+ entries` while more is listed.
-fn amount(come: &Come, position: u64) -> String {
-    let more = if come.ended { "" } else { "+" };
-    let (part, len) = (BinaryBytes(position), BinaryBytes(come.len));
-    match come.entries {
-        0 => "listing".to_owned(),
-        1 if come.ended => format!("{part}/{len}"),
-        entries => format!("{part}/{len}{more}, {entries}{more} entries"),
-    }
+/// Columns that may be written to: the last one would move the cursor to the next line.
+fn width() -> usize {
+    let columns = tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    (if columns == 0 { COLUMNS } else { columns }) - 1
 }
 
 /// Why a host failed, in words, by its place among the session's members.
@@ -109,6 +140,8 @@ struct View {
     names: Vec<String>,
     why: Why,
     told: Vec<bool>,
+    /// Whether it was told of each host that it is waited for, or is not to be.
+    waited: Vec<bool>,
     /// How many restarts of each host were told.
     restarts: Vec<u32>,
     /// How many of each host's changes of mode were told, if they are to be.
@@ -118,6 +151,9 @@ struct View {
     /// How far the source has come, as it says and as it was looked at last.
     seen: Arc<Mutex<Come>>,
     come: Come,
+    moves: Moves,
+    hosts: Vec<Standing>,
+    hashes: bool,
 }
 
 impl View {
@@ -134,11 +170,14 @@ impl View {
                 self.reach = None;
             }
             self.come = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let position = least(&reports, &self.come);
+            self.hosts = self.moves.stand(&reports, &self.come, Instant::now());
+            self.waits();
+            let position = least(&self.hosts, &self.come);
             self.bar.set_length(self.come.len);
             self.bar.set_position(position);
-            self.bar.set_prefix(amount(&self.come, position));
-            self.bar.set_message(counts(&reports));
+            let (first, second) = self.facts(position).lines(width());
+            self.bar.set_prefix(first);
+            self.bar.set_message(second);
             if asked.swap(false, Ordering::SeqCst) {
                 self.status(&reports);
             }
@@ -189,23 +228,90 @@ impl View {
         }
     }
 
-    fn status(&self, reports: &[MemberReport]) {
-        self.bar.suspend(|| {
-            for (index, (report, name)) in reports.iter().zip(&self.names).enumerate() {
-                let why = |reason: &Reason| (self.why)(index, reason);
-                say(format_args!("{}: {}", plain(name), describe(report, &self.come, &why)));
+    #[expect(clippy::cast_sign_loss, reason = "a rate is none below zero")]
+    fn facts(&self, position: u64) -> Facts<'_> {
+        let (come, hosts, names) = (&self.come, &self.hosts, &self.names);
+        let (rate, left) = (self.bar.per_sec() as u64, self.bar.eta());
+        Facts { come, position, rate, left, hosts, names, hashes: self.hashes }
+    }
+
+    /// Tells once of each host that it is waited for in vain, so far.
+    fn waits(&mut self) {
+        let is_waited = |host: &Standing| {
+            host.is_open() && host.stage != Stage::Unreached && host.still >= TOLD
+        };
+        let all = self.hosts.iter().all(|host| !host.is_open() || is_waited(host));
+        let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+        for ((host, name), told) in self.hosts.iter().zip(&self.names).zip(&mut self.waited) {
+            if is_waited(host) && !std::mem::replace(told, true) {
+                gather(&mut lines, advice(host.stage, all), name);
             }
-        });
+        }
+        self.tell(&lines);
+    }
+
+    /// A line for each that names several hosts.
+    fn tell(&self, lines: &[(String, Vec<String>)]) {
+        for (words, names) in lines {
+            self.bar.suspend(|| say(format_args!("{}: {words}", plain(&fold::fold(names)))));
+        }
+    }
+
+    /// A line for hosts that stand the same, in the order of their first, and one for all.
+    fn status(&self, reports: &[MemberReport]) {
+        let mut lines = Vec::new();
+        for (index, (report, host)) in reports.iter().zip(&self.hosts).enumerate() {
+            let words = describe(report, host, &|reason: &Reason| (self.why)(index, reason));
+            gather(&mut lines, words, &self.names[index]);
+        }
+        self.tell(&lines);
+        // Before the bar is locked: it is asked for the rate.
+        let whole = self.facts(least(&self.hosts, &self.come)).whole();
+        self.bar.suspend(|| say(whole));
     }
 }
 
+/// Puts a host to those of which the same is said.
+fn gather(lines: &mut Vec<(String, Vec<String>)>, words: String, name: &str) {
+    match lines.iter_mut().find(|(known, _)| *known == words) {
+        Some((_, names)) => names.push(name.to_owned()),
+        None => lines.push((words, vec![name.to_owned()])),
+    }
+}
+
+/// What is said of a host that has done nothing for [`TOLD`], and what to look at; where `all` stand still it may be
+/// this side's fault.
+fn advice(stage: Stage, all: bool) -> String {
+    let seconds = TOLD.as_secs();
+    let what = match stage {
+        Stage::Writing => {
+            format!("has all bytes, but has not said for {seconds} seconds that they are written")
+        }
+        Stage::Comparing => {
+            format!("answers, but has not said for {seconds} seconds what it holds")
+        }
+        _ => format!("answers, but has taken nothing for {seconds} seconds"),
+    };
+    let here = match (stage, all) {
+        (Stage::Lacking, true) => ", and whether the source can be read here",
+        (Stage::Comparing, _) => "; with -c it may be reading a large file",
+        _ => "",
+    };
+    format!("it {what}; look at its disk and at the log of its mcpd{here}")
+}
+
 /// One host's status in a few words.
-fn describe(report: &MemberReport, come: &Come, why: &dyn Fn(&Reason) -> String) -> String {
-    let percent = share(report, come) * 100.0;
-    match &report.outcome {
-        Some(Ok(())) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
-        Some(Err(reason)) => format!("failed: {}", plain(&why(reason))),
-        None => format!("{percent:.0} %, {}", plain_words::now(report.mode)),
+fn describe(report: &MemberReport, host: &Standing, why: &dyn Fn(&Reason) -> String) -> String {
+    let percent = host.share * 100.0;
+    let still =
+        if host.is_still() { format!(", still for {}", span(host.still)) } else { String::new() };
+    match (&report.outcome, host.stage) {
+        (Some(Ok(())), _) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
+        (Some(Err(reason)), _) => format!("failed: {}", plain(&why(reason))),
+        (None, Stage::Unreached) => format!("has not answered yet{still}"),
+        (None, Stage::Comparing) => format!("compares what it has{still}"),
+        (None, Stage::Writing) => format!("has all bytes, and writes them{still}"),
+        (None, _) => format!("{percent:.0} %, {}{still}", plain_words::now(report.mode)),
     }
 }
 
@@ -215,70 +321,24 @@ fn describe_change(change: &Transition) -> String {
     format!("{mode} after {seconds:.3} seconds: {}", change.why)
 }
 
-/// The part of what was listed so far that a host has.
-fn share(report: &MemberReport, come: &Come) -> f64 {
-    if come.span == 0 { 0.0 } else { (report.acked as f64 / come.span as f64).min(1.0) }
-}
-
 /// The bytes of files that everybody has who is still served or done.
 #[expect(clippy::cast_sign_loss, reason = "a share is none below zero")]
-fn least(reports: &[MemberReport], come: &Come) -> u64 {
-    let alive = reports.iter().filter(|report| !matches!(report.outcome, Some(Err(_))));
-    let least = alive.map(|report| share(report, come)).min_by(f64::total_cmp);
+fn least(hosts: &[Standing], come: &Come) -> u64 {
+    let alive = hosts.iter().filter(|host| host.stage != Stage::Failed);
+    let least = alive.map(|host| host.share).min_by(f64::total_cmp);
     (come.len as f64 * least.unwrap_or(0.0)) as u64
-}
-
-fn counts(reports: &[MemberReport]) -> String {
-    let count = |what: fn(&MemberReport) -> bool| reports.iter().filter(|r| what(r)).count();
-    let done = count(|report| report.outcome == Some(Ok(())));
-    let failed = count(|report| matches!(report.outcome, Some(Err(_))));
-    let unicast = count(|report| report.outcome.is_none() && report.mode == Mode::Unicast);
-    let mut text = format!("{done} of {} done", reports.len());
-    if failed > 0 {
-        let _ = write!(text, ", {failed} failed"); // to a string it cannot fail
-    }
-    if unicast > 0 {
-        let _ = write!(text, ", {unicast} by unicast");
-    }
-    text
-}
-
-/// Tells the status whenever Enter is pressed. Only while this process is in the terminal's
-/// foreground: a read in the background would stop it.
-pub(crate) fn status_on_enter(watch: &Arc<Watch>) {
-    let watch = watch.clone();
-    let work = move || {
-        let stdin = io::stdin();
-        let mut byte = [0; 256];
-        loop {
-            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-            let ready = poll(&mut fds, Some(&KEYBOARD));
-            if watch.is_ended() {
-                return;
-            }
-            if !matches!(ready, Ok(1)) {
-                continue;
-            }
-            if tcgetpgrp(&stdin).ok() != Some(getpgrp()) {
-                thread::sleep(INTERVAL); // in the background: what is typed is somebody else's
-                continue;
-            }
-            match stdin.lock().read(&mut byte) {
-                Ok(0) | Err(_) => return,
-                Ok(_) => watch.status(),
-            }
-        }
-    };
-    // Without the thread there is still SIGUSR1.
-    let _ = thread::Builder::new().name("keyboard".to_owned()).spawn(work);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tcpxm::stats::Arrived;
+    use tcpxm::stats::{Arrived, Mode};
 
-    fn report(acked: u64, mode: Mode, outcome: Option<Result<(), Reason>>) -> MemberReport {
+    pub(super) fn report(
+        acked: u64,
+        mode: Mode,
+        outcome: Option<Result<(), Reason>>,
+    ) -> MemberReport {
         MemberReport {
             addr: ([127, 0, 0, 1], 1).into(),
             key: None,
@@ -295,6 +355,25 @@ mod tests {
     }
 
     #[test]
+    fn who_is_waited_for_in_vain_is_told_with_what_to_look_at() {
+        let look = "look at its disk and at the log of its mcpd";
+        assert_eq!(
+            advice(Stage::Writing, true),
+            format!(
+                "it has all bytes, but has not said for 15 seconds that they are written; {look}"
+            )
+        );
+        assert_eq!(
+            advice(Stage::Lacking, true),
+            format!(
+                "it answers, but has taken nothing for 15 seconds; {look}, and whether the source can be read here"
+            )
+        );
+        assert!(!advice(Stage::Lacking, false).contains("source"));
+        assert!(advice(Stage::Comparing, false).contains("-c"));
+    }
+
+    #[test]
     fn the_slowest_that_lives_is_the_measure() {
         let dead = || Some(Err(Reason::Refused("no\u{1b}[31m".to_owned())));
         let reports = [
@@ -304,11 +383,20 @@ mod tests {
             report(100, Mode::Multicast, Some(Ok(()))),
         ];
         let come = Come { entries: 1, len: 100, span: 100, ended: true, read: 0 };
-        assert_eq!((least(&reports, &come), least(&[], &come)), (40, 0));
-        assert_eq!(counts(&reports), "1 of 4 done, 1 failed, 1 by unicast");
-        let all: Vec<_> = reports.iter().map(|r| describe(r, &come, &Reason::to_string)).collect();
+        let hosts = Moves::default().stand(&reports, &come, Instant::now());
+        assert_eq!((least(&hosts, &come), least(&[], &come)), (40, 0));
+        let all: Vec<_> =
+            reports.iter().zip(&hosts).map(|(r, h)| describe(r, h, &Reason::to_string)).collect();
         assert_eq!(all[0], "50 %, by multicast");
         assert_eq!(all[2], "failed: refused: no\\u{1b}[31m");
         assert_eq!(all[3], "done in 1.5 seconds");
+        let still = Standing { still: Duration::from_secs(75), ..hosts[1] };
+        assert_eq!(
+            describe(&reports[1], &still, &Reason::to_string),
+            "40 %, by unicast, still for 1m 15s"
+        );
+        let writing = Standing { stage: Stage::Writing, ..still };
+        let said = describe(&reports[1], &writing, &Reason::to_string);
+        assert_eq!(said, "has all bytes, and writes them, still for 1m 15s");
     }
 }

@@ -2,6 +2,7 @@
 
 mod clean;
 mod faults;
+mod first_page;
 mod floods;
 mod hosts;
 mod lines;
@@ -12,6 +13,7 @@ mod tree_faults;
 pub(crate) mod trees;
 mod trust;
 mod usage;
+mod waits;
 
 /// Begins the names of those that need TAP devices.
 pub(crate) const ON_LINES: &str = "lines::";
@@ -95,6 +97,8 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("tree_faults::a_file_that_is_too_long", tree_faults::a_file_that_is_too_long),
     ("tree_faults::files_that_change_on_the_way", tree_faults::files_that_change_on_the_way),
     ("usage::exit_codes", usage::exit_codes),
+    ("first_page::it_does_what_it_says", first_page::it_does_what_it_says),
+    ("waits::for_disks_that_hang", waits::for_disks_that_hang),
     ("lines::faults_of_every_kind", lines::faults_of_every_kind),
     ("lines::a_short_queue", lines::a_short_queue),
     ("lines::a_queue_that_marks", lines::a_queue_that_marks),
