@@ -32,6 +32,16 @@ pub enum PlaceError {
         /// What stands there.
         why: &'static str,
     },
+    /// Two entries of the tree have names that are one where they are to stand.
+    #[error(
+        "{first} and {second} are one name on this file system, which folds case: rename one of them"
+    )]
+    Together {
+        /// The entry that came first, and has the name.
+        first: Shown,
+        /// The other.
+        second: Shown,
+    },
     /// The disk, or the share of it that may be used, is too small.
     #[error("no room for {len} bytes in {path}: {cause}")]
     Full {

@@ -168,6 +168,11 @@ impl Temporary {
         Ok((stat.st_dev, stat.st_ino))
     }
 
+    /// What it is called until then.
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
     /// What is written to.
     pub fn file(&self) -> &File {
         &self.file

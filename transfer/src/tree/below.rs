@@ -16,6 +16,7 @@ use crate::message::{Check, Offer, Sync};
 use crate::place::PlaceError;
 use crate::place::beneath::{Beneath, plain_name};
 use crate::place::dirs::{Dirs, Folder};
+use crate::place::folding::Taken;
 use crate::place::ids::Ids;
 use crate::place::meta::{
     Allowed, Applied, Granularity, Has, Keep, NotCarried, Of, Rules, apply, apply_to_link, plan,
@@ -65,6 +66,7 @@ const ASKED: u32 = 32;
 pub(crate) struct Below<'a> {
     beneath: Arc<Beneath>,
     dirs: Option<Dirs>,
+    taken: Taken,
     ids: Ids,
     rules: Rules,
     check: Check,
@@ -120,6 +122,7 @@ impl<'a> Below<'a> {
         let mut this = Self {
             beneath,
             dirs: Some(dirs),
+            taken: Taken::default(),
             ids: Ids::new(keep.numeric_ids),
             rules,
             check: offer.check,
@@ -144,6 +147,13 @@ impl<'a> Below<'a> {
         };
         this.lead(offer)?;
         Ok(this)
+    }
+
+    /// Asks so whether names fold.
+    #[cfg(test)]
+    pub(crate) fn folding(mut self, ask: crate::place::folding::Ask) -> Self {
+        self.taken = Taken::asking(ask);
+        self
     }
 
     /// Where all of it goes: of a single file its path.
@@ -317,11 +327,24 @@ impl Ground for Below<'_> {
         Ok(()) // the folder is the receiver's, or the user's who named it
     }
 
+    fn claim(&mut self, entry: &Entry) -> Result<(), Why> {
+        let folder = Arc::clone(self.dirs()?.here());
+        let name = plain_name(self.name(entry)).map_err(said)?.to_owned();
+        if !self.taken.claim(&folder, &name).map_err(said)? {
+            self.tell(
+                "this file system folds case, and there are more than a million names in a folder: not all are \
+                 compared with each other",
+            );
+        }
+        Ok(())
+    }
+
     fn enter(&mut self, number: u64, entry: &Entry) -> Result<Stands, Why> {
         let dirs = self.dirs()?;
         let above = Arc::clone(dirs.path());
         dirs.enter(number, entry).map_err(said)?;
         let new = dirs.here().is_new();
+        self.taken.enter(new);
         self.placed = true;
         if new {
             self.change(&above);
@@ -333,6 +356,7 @@ impl Ground for Below<'_> {
         if let Some(dirs) = &mut self.dirs {
             // What could not be remembered was set at once.
             let _ = dirs.leave();
+            self.taken.leave();
         }
     }
 

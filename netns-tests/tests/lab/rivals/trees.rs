@@ -248,10 +248,22 @@ pub(super) fn share() {
     ground.rsync_daemons();
     let (source, clear) = (Path::new(SHARE), || ground.clear());
     let (ours, theirs) = (|| ground.mcp(source), || ground.rsync(source));
-    compare("/usr/share to 4, beside 4 of rsync", TURNS, 0.6, after(clear, ours), after(clear, theirs));
+    compare(
+        "/usr/share to 4, beside 4 of rsync",
+        TURNS,
+        0.6,
+        after(clear, ours),
+        after(clear, theirs),
+    );
     compare("the same, nothing changed", TURNS, 1.0, ours, theirs);
     let tar = || ground.udpcast(source);
-    compare("/usr/share to 4, beside tar into udpcast", TURNS, 0.5, after(clear, ours), after(clear, tar));
+    compare(
+        "/usr/share to 4, beside tar into udpcast",
+        TURNS,
+        0.5,
+        after(clear, ours),
+        after(clear, tar),
+    );
 }
 
 /// The same where the sender's line is what all wait for.

@@ -222,7 +222,7 @@ impl<G: Ground> TreeSink<G> {
         if self.progress.lost > 0 {
             return self.fail(number, NO_FOLDER.to_owned());
         }
-        if let Some(why) = wrong {
+        if let Some(why) = wrong.or_else(|| self.ground.claim(&entry).err()) {
             let path = FirstName::of(&self.ground.path(&self.ground.here(), &entry.name));
             return self.fail_first_name(number, &path, why);
         }
@@ -247,7 +247,8 @@ impl<G: Ground> TreeSink<G> {
             self.progress.lost += 1;
             return self.fail(number, NO_FOLDER.to_owned());
         }
-        let entered = wrong.map_or_else(|| self.ground.enter(number, entry), Err);
+        let enter = || self.ground.claim(entry).and_then(|()| self.ground.enter(number, entry));
+        let entered = wrong.map_or_else(enter, Err);
         if entered.is_err() {
             self.progress.lost = 1;
         }
