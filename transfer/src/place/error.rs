@@ -69,6 +69,11 @@ impl PlaceError {
         Self::System { what, path: path.clone(), cause: cause.into() }
     }
 
+    /// Whether it says that nothing has this name.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::System { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn stands(path: &Shown, why: &'static str) -> Self {
         Self::Stands { path: path.clone(), why }
     }

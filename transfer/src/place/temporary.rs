@@ -12,8 +12,8 @@ use super::error::{PlaceError, what};
 use super::meta::Has;
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid,
-    fchmod, fchown, flock, fstat, futimens, linkat, openat, renameat, renameat_with, statat,
-    symlinkat, unlinkat,
+    fchmod, fchown, flock, fstat, futimens, linkat, openat, readlinkat, renameat, renameat_with,
+    statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -346,12 +346,21 @@ pub fn link(
         make(folder, name, |name| linkat(&parent, first, folder.fd(), name, AtFlags::empty()));
     match made {
         Ok(()) => Ok(Linked::Link),
+        Err(MakeError::Made(Errno::MLINK)) if is_symlink(&stat) => {
+            let target = readlinkat(&parent, first, Vec::new())
+                .map_err(|errno| PlaceError::system("read", &shown(to), errno))?;
+            symlink(folder, name.as_encoded_bytes(), target.as_bytes()).map(|()| Linked::Copy)
+        }
         Err(MakeError::Made(Errno::MLINK)) => {
             copy(parent.as_fd(), first, folder, name).map(|()| Linked::Copy)
         }
         Err(MakeError::Made(errno)) => Err(PlaceError::system("make the link", &path, errno)),
         Err(MakeError::Named(error)) => Err(error),
     }
+}
+
+fn is_symlink(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
 }
 
 /// Copies a file with its owner, its times and its mode but for the set-id bits.

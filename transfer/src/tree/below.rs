@@ -10,7 +10,7 @@ use super::manifest::Owner;
 use super::spool::{self, Spool};
 use crate::blocks::{self, Value};
 use crate::destination::{Root, Shown, umask};
-use crate::holders::{Holder, Holders};
+use crate::holders::{Holder, Holders, Inode};
 use crate::limits::Limits;
 use crate::message::{Check, Offer, Sync};
 use crate::place::PlaceError;
@@ -74,13 +74,15 @@ pub(crate) struct Below<'a> {
     size: Option<u64>,
     granularity: Option<Granularity>,
     open: VecDeque<(Way, Arc<Folder>)>,
+    /// Symbolic links to folders are followed where the destination names them.
+    follow: bool,
     /// The name that a single file gets.
     named: Option<Vec<u8>>,
     /// Where all of it goes, and the path of that folder.
     shown: Shown,
     base: Vec<u8>,
-    /// Folders that the offer names and that were made for it, from the root down.
-    made: Vec<Vec<u8>>,
+    /// Folders that the offer names, from the root down: no other session of this process removes them.
+    led: Vec<(Vec<u8>, Inode)>,
     /// Something is in place.
     placed: bool,
     /// Folders whose names are to be durable; `None`: too many.
@@ -130,10 +132,11 @@ impl<'a> Below<'a> {
             size: limits.size,
             granularity: None,
             open: VecDeque::new(),
+            follow: root.follows(),
             named: None,
             shown: Shown::default(),
             base: Vec::new(),
-            made: Vec::new(),
+            led: Vec::new(),
             placed: false,
             changed: Some(BTreeSet::new()),
             is_over,
@@ -322,9 +325,15 @@ impl Ground for Below<'_> {
         Ok((uid, gid))
     }
 
-    fn root(&mut self, _: &Meta) -> Result<(), Why> {
+    fn root(&mut self, meta: &Meta) -> Result<(), Why> {
         self.placed = true;
-        Ok(()) // the folder is the receiver's, or the user's who named it
+        // A list may say it again, anywhere; and a single file has no folder of its own.
+        let base = self.base.clone();
+        let dirs = self.dirs()?;
+        if **dirs.path() != *base || self.named.is_some() {
+            return Err("it is not where the tree begins".to_owned());
+        }
+        self.dirs()?.tell_here(*meta).map_err(said)
     }
 
     fn claim(&mut self, entry: &Entry) -> Result<(), Why> {
@@ -532,8 +541,10 @@ impl Ground for Below<'_> {
                 (Err(error), Some(number)) => {
                     failed.push(Unfinished { number, new, why: said(error) });
                 }
-                // A folder that the offer named, opened up where its owner may not write.
-                (Err(_), None) => {}
+                // A folder that the offer named.
+                (Err(error), None) => {
+                    unset.insert(format!("what is told of its folder cannot be set: {error}"));
+                }
             });
             // Each was told for itself; what is left has no number.
             unlogged = told.err().map(said);
