@@ -4,4 +4,5 @@ mod daemon;
 mod keys;
 mod memory;
 mod receiving;
+mod roots;
 mod signals;
