@@ -43,6 +43,7 @@ fn tree(at: &Path) {
     fs::set_permissions(at.join("a/large"), fs::Permissions::from_mode(0o640)).unwrap();
     fs::hard_link(at.join("a/large"), at.join("name of a large one")).unwrap();
     symlink("../nowhere", at.join("a/b/link")).unwrap();
+    fs::hard_link(at.join("a/b/link"), at.join("name of a link")).unwrap();
     let sparse = File::create(at.join("sparse")).unwrap();
     sparse.set_len(40 << 20).unwrap();
     sparse.write_all_at(b"data", 20 << 20).unwrap();
@@ -110,7 +111,7 @@ fn a_tree_is_kept_as_it_is_and_what_is_there_is_not_sent_again() {
         assert!(sparse.blocks() * 512 < 1 << 20, "holes are kept");
         assert_eq!(
             (&object["entries"], &object["failed_entries"]),
-            (&Value::from(47), &Value::from(0))
+            (&Value::from(48), &Value::from(0))
         );
     }
     let first: u64 = objects[0]["bytes"].as_u64().unwrap();
@@ -125,6 +126,39 @@ fn a_tree_is_kept_as_it_is_and_what_is_there_is_not_sent_again() {
         assert!(object["bytes"].as_u64().unwrap() < first / 20, "{object}");
         assert!(object["unchanged"].as_u64().unwrap() >= 44, "{object}");
     }
+}
+
+#[test]
+fn what_a_slash_stands_behind_gives_the_destination_its_mode_and_time() {
+    let receiver = Receiver::new(14);
+    let (dir, there) = (tempfile::tempdir().unwrap(), receiver.folder.path());
+    fs::write(dir.path().join("file"), "file").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o551)).unwrap();
+    fs::create_dir(there.join("old")).unwrap();
+    fs::set_permissions(there, fs::Permissions::from_mode(0o700)).unwrap();
+    let source = format!("{}/", dir.path().display());
+    for (options, to, mode) in [
+        ("-a", "new/place", Some(0o551)),
+        ("-a", "old", Some(0o551)),
+        ("-rt", "timed", None),
+        // The daemon's own folder stays open, or closed, to whom it was.
+        ("-a", "", Some(0o700)),
+    ] {
+        long_ago(dir.path(), 1_300_000_000);
+        assert_eq!(mcp(&[options, &source], &[receiver.host(to)]).0, Some(0), "{to}");
+        let meta = fs::metadata(there.join(to)).unwrap();
+        assert_eq!((meta.mtime(), meta.mtime_nsec()), (1_300_000_000, 123_456_789), "{to}");
+        if let Some(mode) = mode {
+            assert_eq!(meta.mode() & 0o7777, mode, "{to}");
+        }
+        assert_eq!(fs::read_to_string(there.join(to).join("file")).unwrap(), "file");
+    }
+    // A folder that is named keeps what stands above it as it is.
+    fs::create_dir(there.join("above")).unwrap();
+    long_ago(&there.join("above"), 1_400_000_000);
+    let named = source.trim_end_matches('/');
+    assert_eq!(mcp(&["-a", named], &[receiver.host("above")]).0, Some(0));
+    assert_ne!(fs::metadata(there.join("above")).unwrap().mode() & 0o7777, 0o551);
 }
 
 #[test]

@@ -27,6 +27,10 @@ pub(crate) struct Cli {
     /// The folder below which everything is received.
     #[arg(long, value_name = "DIR", required = true)]
     root: Option<PathBuf>,
+    /// Follow symbolic links to folders: where --root, or a key's root, is one, and those below it that a destination
+    /// names, as long as they lead to a folder below it. Else a folder that is a symbolic link is refused.
+    #[arg(long)]
+    pub(crate) follow_root: bool,
     /// Listen on this address only [default: every address of this host].
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen)]
     pub(crate) listen: Option<Listen>,

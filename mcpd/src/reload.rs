@@ -109,13 +109,18 @@ fn again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<Vec<String>, S
     let new = args::read(std::env::args_os()).map_err(|error| in_one_line(&error.to_string()))?;
     let root = new.root();
     // Also if its name has not changed: the folder may be another one by now.
-    let opened = Root::open(root);
+    let opened = Root::open_with(root, new.follow_root);
     let opened = opened.map_err(|e| format!("cannot receive into {}: {e}", root.display()))?;
     let quiet = new.common.quiet;
     let permits = shared.settings().permits;
     let allow = new.allowed();
-    let old = shared.set(Settings { root: opened, quiet, permits, allow: allow.clone() });
+    let follow = new.follow_root;
+    let now = Settings { root: opened, follow, quiet, permits, allow: allow.clone() };
+    let old = shared.set(now);
     let mut changed = vec![format!("root is {}", root.display())];
+    if old.follow != follow {
+        changed.push(format!("follow-root is {follow}"));
+    }
     if old.quiet != quiet {
         changed.push(format!("quiet is {quiet}"));
     }

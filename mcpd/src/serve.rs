@@ -47,6 +47,8 @@ const FLUSH: Duration = Duration::from_millis(950);
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) root: Root,
+    /// Also of each key's own root.
+    pub(crate) follow: bool,
     pub(crate) quiet: bool,
     /// With keys: what each may do.
     pub(crate) permits: Option<Arc<AuthorizedKeys>>,
@@ -112,11 +114,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             });
         }
     };
-    let root = Root::open(cli.root())
+    let root = Root::open_with(cli.root(), cli.follow_root)
         .with_context(|| format!("cannot receive into {}", cli.root().display()))?;
     let listener = Arc::new(listen(&cli, &decided)?);
     warn(&cli, &decided);
-    clean_all(&root, &decided, quiet, &watch);
+    clean_all((&root, cli.follow_root), &decided, quiet, &watch);
     if !quiet {
         let (addr, path) = (listener.local_addr(), root.path().display());
         say(format_args!("listening on {addr}, receiving into {path}"));
@@ -127,6 +129,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         lines,
         settings: Mutex::new(Settings {
             root,
+            follow: cli.follow_root,
             quiet,
             permits: decided.permits,
             allow: cli.allowed(),
@@ -169,11 +172,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
 }
 
 /// Removes what an earlier run left, also in the folders of single keys.
-fn clean_all(root: &Root, decided: &Decided, quiet: bool, watch: &Watch) {
+fn clean_all((root, follow): (&Root, bool), decided: &Decided, quiet: bool, watch: &Watch) {
     clean(root, quiet, watch);
     let permits = decided.permits.iter().flat_map(|permits| permits.keys());
     let own: BTreeSet<&PathBuf> = permits.filter_map(|(_, permit)| permit.root.as_ref()).collect();
-    for root in own.into_iter().filter_map(|path| Root::open(path).ok()) {
+    for root in own.into_iter().filter_map(|path| Root::open_with(path, follow).ok()) {
         clean(&root, quiet, watch);
     }
 }
@@ -313,6 +316,16 @@ impl Shared {
         std::mem::replace(&mut *lock(&self.settings), settings)
     }
 
+    /// The folder that was received into is another one by now; `false`: somebody has said so before.
+    pub(crate) fn change_root(&self, from: &Root, to: &Root) -> bool {
+        let mut settings = lock(&self.settings);
+        let is_first = settings.root.path() == from.path() && settings.root.is_same(from);
+        if is_first {
+            settings.root = to.clone();
+        }
+        is_first
+    }
+
     /// Whether nobody has asked this before.
     pub(crate) fn is_new(&self, what: &str) -> bool {
         lock(&self.said).insert(what.to_owned())
@@ -414,7 +427,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
         let permits = list("rate=1M ");
-        let settings = Settings { root, quiet: true, permits, allow: BTreeSet::new() };
+        let settings =
+            Settings { root, follow: false, quiet: true, permits, allow: BTreeSet::new() };
         let shared = Shared::of(settings.clone());
         let first = shared.rate(key, Some(1_000_000));
         for (options, bits) in

@@ -20,19 +20,37 @@ fn allowed(rights: &BTreeSet<Right>) -> Allow {
     Allow { owner: rights.contains(&Right::Owner), setuid: rights.contains(&Right::Setuid) }
 }
 
+/// The folder that stands by now where everything is received: it may have been made anew, and then it is that one from
+/// here on.
+fn now(root: Root, shared: &Shared) -> Result<Root, Refused> {
+    let now = root.now().map_err(|error| Refused {
+        here: format!("cannot receive into {}: {error}", root.path().display()),
+        there: format!("cannot receive into this host's folder: {error}"),
+    })?;
+    if root.is_same(&now) {
+        return Ok(root);
+    }
+    if shared.change_root(&root, &now) {
+        let path = plain(&root.path().display().to_string());
+        report::say(format_args!("{path} is another folder by now: it was opened again"));
+    }
+    Ok(now)
+}
+
 /// Where a sender's files go, and within which limits: without an entry of its own those that `others` have.
 fn within(
     permit: Option<(PublicKey, Permit)>,
-    (root, others): (Root, &BTreeSet<Right>),
+    settings: Settings,
     shared: &Shared,
 ) -> Result<(Root, Limits), Refused> {
+    let Settings { root, follow, allow: others, .. } = settings;
     let Some((key, Permit { root: own, rate, size, allow, .. })) = permit else {
-        let (allow, holders) = (allowed(others), Arc::clone(&shared.holders));
-        return Ok((root, Limits { allow, holders, ..Limits::default() }));
+        let (allow, holders) = (allowed(&others), Arc::clone(&shared.holders));
+        return Ok((now(root, shared)?, Limits { allow, holders, ..Limits::default() }));
     };
     let root = match own {
-        None => root,
-        Some(own) => Root::open(&own).map_err(|error| Refused {
+        None => now(root, shared)?,
+        Some(own) => Root::open_with(&own, follow).map_err(|error| Refused {
             here: format!("cannot receive into {}: {error}", own.display()),
             there: format!("cannot receive into the folder of this key: {error}"),
         })?,
@@ -44,9 +62,8 @@ fn within(
 /// Receives the session's file and says what became of it.
 pub(crate) fn run(receiver: &Receiver, shared: &Shared, settings: Settings) {
     let (peer, begin) = (receiver.peer(), Instant::now());
-    let Settings { root, permits, allow, .. } = settings;
-    let limits = trust::permit(receiver, permits.as_deref())
-        .and_then(|permit| within(permit, (root, &allow), shared));
+    let limits = trust::permit(receiver, settings.permits.as_deref())
+        .and_then(|permit| within(permit, settings, shared));
     let (root, limits) = match limits {
         Ok(limits) => limits,
         Err(Refused { here, there }) => {
@@ -102,16 +119,18 @@ mod tests {
             let permit = list.keys().next().map(|(key, permit)| (*key, permit.clone()));
             let settings = Settings {
                 root: root.clone(),
+                follow: false,
                 quiet: true,
                 permits: Some(Arc::new(list)),
                 allow: both.clone(),
             };
-            let shared = Shared::of(settings);
+            let shared = Shared::of(settings.clone());
             // What others may is not for who has an entry.
-            let (_, limits) = within(permit, (root.clone(), &both), &shared).unwrap();
+            let (_, limits) = within(permit, settings.clone(), &shared).unwrap();
             assert_eq!(limits.allow, Allow { owner, setuid }, "{options}");
             for (others, may) in [(&none, false), (&both, true)] {
-                let (_, limits) = within(None, (root.clone(), others), &shared).unwrap();
+                let settings = Settings { allow: others.clone(), ..settings.clone() };
+                let (_, limits) = within(None, settings, &shared).unwrap();
                 assert_eq!(limits.allow, Allow { owner: may, setuid: may });
             }
         }

@@ -1,6 +1,7 @@
 //! Where files go: below a root. What is put there is the business of [`crate::place`].
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, fstat, openat};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub struct Root {
     dir: Arc<OwnedFd>,
     path: PathBuf,
+    follow: bool,
 }
 
 /// A path below the root, as messages show it: nothing in it steers a terminal.
@@ -51,11 +53,63 @@ impl Shown {
 }
 
 impl Root {
-    /// Opens a folder. A symbolic link is followed here: the path is its owner's.
+    /// Opens a folder that is no symbolic link itself, though there may be some on the way to it, and that may be
+    /// written to. None below it is followed.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = openat(CWD, path, flags, Mode::empty())?;
-        Ok(Self { dir: Arc::new(dir), path: path.to_owned() })
+        Self::open_with(path, false)
+    }
+
+    /// The same; `follow`: symbolic links to folders are followed, here and where a destination names them, as long as
+    /// those stay below the root.
+    pub fn open_with(path: &Path, follow: bool) -> io::Result<Self> {
+        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        flags.set(OFlags::NOFOLLOW, !follow);
+        // A slash at its end would have a link followed all the same (path_resolution(7)).
+        let bytes = path.as_os_str().as_bytes();
+        let end =
+            bytes.iter().rposition(|byte| *byte != b'/').map_or(bytes.len().min(1), |at| at + 1);
+        let own = OsStr::from_bytes(&bytes[..end]);
+        let dir = openat(CWD, own, flags, Mode::empty()).map_err(|errno| {
+            let link =
+                || std::fs::symlink_metadata(Path::new(own)).is_ok_and(|meta| meta.is_symlink());
+            match errno {
+                Errno::NOTDIR | Errno::LOOP if !follow && link() => {
+                    let why =
+                        "it is a symbolic link: name the folder itself, or give --follow-root";
+                    io::Error::new(io::ErrorKind::NotADirectory, why)
+                }
+                Errno::NOTDIR => io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"),
+                Errno::NOENT => io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "there is no such folder: make it first",
+                ),
+                errno => errno.into(),
+            }
+        })?;
+        // What cannot be asked is found out by the first file.
+        match accessat(&dir, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+            Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+                let cause = io::Error::from(errno);
+                Err(io::Error::new(cause.kind(), format!("it may not be written to: {cause}")))
+            }
+            _ => Ok(Self { dir: Arc::new(dir), path: path.to_owned(), follow }),
+        }
+    }
+
+    /// What its path leads to by now: the same, or a folder that was made anew under its name.
+    pub fn now(&self) -> io::Result<Self> {
+        Self::open_with(&self.path, self.follow)
+    }
+
+    /// Whether both are the same folder.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let id = |root: &Self| fstat(root.dir()).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+        id(self) == id(other)
+    }
+
+    /// Whether symbolic links to folders are followed where a destination names them.
+    pub(crate) fn follows(&self) -> bool {
+        self.follow
     }
 
     /// Where it was opened.

@@ -43,10 +43,21 @@ pub(crate) struct Holder {
 /// An inode: device and number.
 pub(crate) type Inode = (u64, u64);
 
-/// All files that are written by sessions of this process.
+/// A folder that sessions were led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Led {
+    /// So many are in it. It was made for one of them, and nothing has come of any that has left.
+    Held { count: usize, made: bool },
+    /// It is being removed.
+    Going,
+}
+
+/// All files that are written by sessions of this process, and the folders that they were led to.
 #[derive(Default)]
 pub struct Holders {
     files: Mutex<HashMap<Inode, Arc<Holder>>>,
+    folders: Mutex<HashMap<Inode, Led>>,
+    gone: Condvar,
     changed: Condvar,
 }
 
@@ -59,6 +70,43 @@ impl std::fmt::Debug for Holders {
 impl Holders {
     fn lock(&self) -> MutexGuard<'_, HashMap<Inode, Arc<Holder>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn folders(&self) -> MutexGuard<'_, HashMap<Inode, Led>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session is in a folder, which nobody here removes until it is left; `made`: it was made for the session.
+    /// Waits where another is just removing it: whether it is still there is to be looked at after this.
+    pub(crate) fn hold_folder(&self, folder: Inode, made: bool) {
+        let is_going = |all: &mut HashMap<Inode, Led>| all.get(&folder) == Some(&Led::Going);
+        let all = self.gone.wait_while(self.folders(), is_going);
+        let mut all = all.unwrap_or_else(PoisonError::into_inner);
+        let led = all.entry(folder).or_insert(Led::Held { count: 0, made: false });
+        if let Led::Held { count, made: was } = led {
+            *count += 1;
+            *was |= made;
+        }
+    }
+
+    /// It is in it no more; `used`: something of it is in place. Whether the folder is to be removed, since it was made
+    /// for a session and nothing came of any: then [`Self::folder_gone`] follows.
+    pub(crate) fn leave_folder(&self, folder: Inode, used: bool) -> bool {
+        let mut all = self.folders();
+        let Some(Led::Held { count, made }) = all.get_mut(&folder) else { return false };
+        *count -= 1;
+        *made &= !used;
+        match (*count, *made) {
+            (0, true) => all.insert(folder, Led::Going).is_some(),
+            (0, false) => all.remove(&folder).is_none(),
+            _ => false,
+        }
+    }
+
+    /// What was to be removed is, if that could be.
+    pub(crate) fn folder_gone(&self, folder: Inode) {
+        self.folders().remove(&folder);
+        self.gone.notify_all();
     }
 
     /// A session has a file.

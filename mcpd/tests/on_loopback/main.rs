@@ -5,4 +5,5 @@ mod keys;
 mod memory;
 mod receiving;
 mod resume;
+mod roots;
 mod signals;

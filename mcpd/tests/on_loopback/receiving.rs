@@ -106,8 +106,8 @@ fn what_cannot_be_done_is_said_and_ends_it() {
     let taken = daemon.addr.to_string();
     for (folder, listen, code, what) in [
         (root.path().to_owned(), &*taken, 1, "Address already in use"),
-        (root.path().join("absent"), "127.0.0.1:0", 1, "No such file"),
-        (root.path().join("file"), "127.0.0.1:0", 1, "Not a directory"),
+        (root.path().join("absent"), "127.0.0.1:0", 1, "there is no such folder"),
+        (root.path().join("file"), "127.0.0.1:0", 1, "it is no folder"),
         (root.path().to_owned(), "nonsense", 2, "nonsense"),
         (root.path().to_owned(), "203.0.113.77:0", 1, "without a secret or keys only loopback"),
     ] {

@@ -90,7 +90,7 @@ fn a_hangup_reads_the_configuration_again_and_disturbs_no_session() {
     write(&dir.path().join("absent"), "");
     daemon.signal(Signal::HUP);
     let said = daemon.says("absent");
-    assert!(said.contains("No such file") && said.contains("stays"), "{said}");
+    assert!(said.contains("there is no such folder") && said.contains("stays"), "{said}");
     assert_eq!(send(daemon.addr, &source, "c", None), None);
     assert_eq!(entries(&roots[1]).len(), 2);
     // The one that began before the first of them still gets its file.

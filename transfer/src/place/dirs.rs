@@ -4,22 +4,22 @@
 //! and permissions that the sender gave it may forbid both. A tree may have more directories than memory holds, so
 //! they wait in a file without a name, each before the directory that it is in.
 
-use super::beneath::{Beneath, FOLDER, plain_name, shown};
+use super::beneath::{Beneath, ENTERED, FOLDER, plain_name, shown};
 use super::error::{PlaceError, what};
-use super::meta::{Applied, Has, NotCarried, Of, Rules, SET_GID, apply, plan};
+use super::meta::{Applied, Has, Keep, NotCarried, Of, Rules, SET_GID, apply, plan};
 use super::room::Unset;
 use crate::destination::Shown;
 use crate::tree::entry::{Entry, Meta};
 use crate::tree::records::Records;
 use crate::tree::spool::unnamed;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdirat, openat, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, chmod, fchmod, fstat, mkdirat, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// Folders on the way to an entry, at most: fewer than a sweep goes down into, and than descriptors that a process
@@ -28,6 +28,8 @@ pub const MAX_FOLDERS: usize = 128;
 
 /// Owner's permissions that are needed for working in a directory (`S_IWUSR`, `S_IXUSR`).
 const WORK: u32 = 0o300;
+/// That which is needed for setting anything of it (`S_IRUSR`): what is only entered cannot be changed.
+const READ: u32 = 0o400;
 
 /// Takes the number of a directory's entry (`None`: the destination names it), whether it was made for the tree, and
 /// what of it was left out or failed.
@@ -53,7 +55,8 @@ pub struct Folder {
 impl Folder {
     /// Opens one again, by its path from the root; `new`: it was created for this tree.
     pub fn open(beneath: &Beneath, path: &[u8], new: bool) -> Result<Self, PlaceError> {
-        let fd = beneath.open(path, FOLDER, Mode::empty())?;
+        let fd = beneath.open(path, FOLDER, Mode::empty());
+        let fd = fd.or_else(|_| beneath.open(path, ENTERED, Mode::empty()))?;
         Ok(Self { fd, shown: shown(path), new })
     }
 
@@ -96,8 +99,10 @@ struct Level {
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     path: Vec<u8>,
-    /// The number of its entry, and what is told of it; `None`: only its mode of before is put right.
-    told: Option<(u64, Meta)>,
+    /// The number of its entry; `None`: the destination names it.
+    number: Option<u64>,
+    /// What is told of it; `None`: only its mode of before is put right.
+    told: Option<Meta>,
     /// It was created for this tree.
     new: bool,
     /// Its permission bits before it was opened up, if it was.
@@ -115,10 +120,12 @@ pub struct Dirs {
     top: Arc<[u8]>,
     rules: Rules,
     log: Option<Records<Record>>,
+    /// What is told of the root, if the tree's own root is that.
+    root_told: Option<Meta>,
 }
 
 impl Dirs {
-    /// Begins at the root, which itself is left as it is.
+    /// Begins at the root.
     pub fn new(beneath: Arc<Beneath>, rules: Rules) -> Result<Self, PlaceError> {
         let failed = |cause: io::Error| PlaceError::system("open", &Shown::default(), cause);
         let fd = beneath.root().try_clone_to_owned().map_err(failed)?;
@@ -126,7 +133,15 @@ impl Dirs {
             .map_err(|cause| PlaceError::system("create a file in", &Shown::default(), cause))?;
         let root = Arc::new(Folder { fd, shown: Shown::default(), new: false });
         let log = Some(Records::new(file));
-        Ok(Self { beneath, root, stack: Vec::new(), top: Arc::default(), rules, log })
+        Ok(Self {
+            beneath,
+            root,
+            stack: Vec::new(),
+            top: Arc::default(),
+            rules,
+            log,
+            root_told: None,
+        })
     }
 
     /// Where entries are placed by now.
@@ -155,6 +170,34 @@ impl Dirs {
         self.go(name, Mode::from_raw_mode(0o777), None)
     }
 
+    /// What is told of the folder that it is in, as the destination names it: the contents of a source go there.
+    pub fn tell_here(&mut self, meta: Meta) -> Result<(), PlaceError> {
+        let Some(level) = self.stack.last_mut() else {
+            self.root_told = Some(meta);
+            return Ok(());
+        };
+        let folder = &level.folder;
+        let stat = fstat(&folder.fd)
+            .map_err(|errno| PlaceError::system("look at", &folder.shown, errno))?;
+        let id = (stat.st_dev, stat.st_ino);
+        let (path, new) = (level.path.to_vec(), folder.new);
+        let none = Record { path, number: None, told: None, new, closed: None, id };
+        level.record.get_or_insert(none).told = Some(meta);
+        Ok(())
+    }
+
+    /// Of the root of all that is received the time alone is set: its owner and permissions say who may reach what
+    /// everybody sends, and are not a single sender's.
+    fn set_root(&self, told: &Meta) -> Result<Done, PlaceError> {
+        let times = Keep { times: self.rules.keep.times, ..Keep::default() };
+        let stat = fstat(&self.root.fd)
+            .map_err(|errno| PlaceError::system("look at", &self.root.shown, errno))?;
+        let has = Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+        let plan = plan(told, Of::OldDir, has, None, Rules { keep: times, ..self.rules });
+        apply(self.root.fd(), &plan, &self.root.shown, true)?;
+        Ok(Done::default())
+    }
+
     fn go(&mut self, name: &[u8], mode: Mode, told: Option<(u64, Meta)>) -> Result<(), PlaceError> {
         let plain = plain_name(name)?;
         let shown = self.here().shown.join(plain);
@@ -179,7 +222,9 @@ impl Dirs {
         };
         let id = (stat.st_dev, stat.st_ino);
         let needed = told.is_some() || closed.is_some();
-        let record = needed.then(|| Record { path: path.to_vec(), told, new, closed, id });
+        let (number, told) = told.unzip();
+        let path_of = || path.to_vec();
+        let record = needed.then(|| Record { path: path_of(), number, told, new, closed, id });
         let folder = Arc::new(Folder { fd, shown, new });
         self.stack.push(Level { folder, record, path });
         Ok(())
@@ -194,8 +239,11 @@ impl Dirs {
         made: Option<(u64, Meta)>,
     ) -> Result<(OwnedFd, Stat, Option<u32>), PlaceError> {
         let open = || {
-            let fd = openat(at.fd(), name, FOLDER, Mode::empty())
-                .map_err(|errno| not_entered(at, name, shown, errno))?;
+            let fd = match openat(at.fd(), name, FOLDER, Mode::empty()) {
+                Err(Errno::ACCESS) => openat(at.fd(), name, ENTERED, Mode::empty()),
+                opened => opened,
+            };
+            let fd = fd.map_err(|errno| not_entered(at, name, shown, errno))?;
             let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", shown, errno))?;
             Ok((fd, stat))
         };
@@ -214,12 +262,28 @@ impl Dirs {
         }
         let before = stat.st_mode & 0o7777;
         let us = rustix::process::geteuid().as_raw();
-        if before & WORK == WORK || us == 0 || us != stat.st_uid {
+        let is_read = before & READ != 0;
+        if (before & WORK == WORK && is_read) || us == 0 || us != stat.st_uid {
             return Ok((fd, stat, None));
         }
-        fchmod(&fd, Mode::from_raw_mode(before | WORK))
-            .map_err(|errno| PlaceError::system("write in", shown, errno))?;
+        let failed = |errno| PlaceError::system("write in", shown, errno);
+        if is_read {
+            fchmod(&fd, Mode::from_raw_mode(opened_up(before))).map_err(failed)?;
+            return Ok((fd, stat, Some(before)));
+        }
+        // One that was not opened for reading takes no fchmod; its name may lead to another one by now (proc(5)).
+        let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        chmod(itself, Mode::from_raw_mode(opened_up(before))).map_err(failed)?;
+        let (fd, now) = open()?;
+        if (now.st_dev, now.st_ino) != (stat.st_dev, stat.st_ino) {
+            return Err(PlaceError::stands(shown, "it was moved or replaced meanwhile"));
+        }
         Ok((fd, stat, Some(before)))
+    }
+
+    /// Goes back up from a folder that is gone.
+    pub fn back(&mut self) {
+        self.stack.pop();
     }
 
     /// Goes back up; what is told of the directory waits for [`Self::finish`], for files may still come into it.
@@ -247,9 +311,11 @@ impl Dirs {
         }
         let Some(log) = self.log.take() else { return first };
         let replayed = log.replay(|record| {
-            let number = record.told.map(|(number, _)| number);
-            told(number, record.new, set(&record, &self.beneath, self.rules));
+            told(record.number, record.new, set(&record, &self.beneath, self.rules));
         });
+        if let Some(meta) = self.root_told.take() {
+            told(None, false, self.set_root(&meta));
+        }
         first.and(
             replayed.map_err(|cause| {
                 PlaceError::system("read what is told of", &Shown::default(), cause)
@@ -265,22 +331,29 @@ impl Drop for Dirs {
     }
 }
 
+/// The mode of a directory that is worked in, which had this one before.
+fn opened_up(before: u32) -> u32 {
+    before | WORK | READ
+}
+
 /// Puts right what a record says of a directory.
 fn set(record: &Record, beneath: &Beneath, rules: Rules) -> Result<Done, PlaceError> {
     let path = shown(&record.path);
-    let fd = beneath.open(&record.path, FOLDER, Mode::empty())?;
+    // What may only be entered needs nothing to be set, or says so.
+    let fd = beneath.open(&record.path, FOLDER, Mode::empty());
+    let fd = fd.or_else(|_| beneath.open(&record.path, ENTERED, Mode::empty()))?;
     let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", &path, errno))?;
     if (stat.st_dev, stat.st_ino) != record.id {
         return Err(PlaceError::stands(&path, "it was moved or replaced meanwhile"));
     }
     let mut mode = stat.st_mode & 0o7777;
     // Whoever changed it meanwhile means it.
-    if let Some(before) = record.closed.filter(|before| mode == before | WORK) {
+    if let Some(before) = record.closed.filter(|before| mode == opened_up(*before)) {
         fchmod(&fd, Mode::from_raw_mode(before))
             .map_err(|errno| PlaceError::system("set the permissions of", &path, errno))?;
         mode = before;
     }
-    let Some((_, told)) = record.told else { return Ok(Done::default()) };
+    let Some(told) = record.told else { return Ok(Done::default()) };
     let has = Has { mode, uid: stat.st_uid, gid: stat.st_gid };
     let of = if record.new { Of::NewDir } else { Of::OldDir };
     let plan = plan(&told, of, has, None, rules);

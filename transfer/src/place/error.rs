@@ -32,6 +32,16 @@ pub enum PlaceError {
         /// What stands there.
         why: &'static str,
     },
+    /// Two entries of the tree have names that are one where they are to stand.
+    #[error(
+        "{first} and {second} are one name on this file system, which folds case: rename one of them"
+    )]
+    Together {
+        /// The entry that came first, and has the name.
+        first: Shown,
+        /// The other.
+        second: Shown,
+    },
     /// The disk, or the share of it that may be used, is too small.
     #[error("no room for {len} bytes in {path}: {cause}")]
     Full {
@@ -57,6 +67,11 @@ pub enum PlaceError {
 impl PlaceError {
     pub(super) fn system(what: &'static str, path: &Shown, cause: impl Into<io::Error>) -> Self {
         Self::System { what, path: path.clone(), cause: cause.into() }
+    }
+
+    /// Whether it says that nothing has this name.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::System { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 
     pub(crate) fn stands(path: &Shown, why: &'static str) -> Self {

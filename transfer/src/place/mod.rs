@@ -7,6 +7,7 @@
 pub mod beneath;
 pub mod dirs;
 mod error;
+pub mod folding;
 pub mod ids;
 pub mod meta;
 pub mod partial;

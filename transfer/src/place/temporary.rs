@@ -12,8 +12,8 @@ use super::error::{PlaceError, what};
 use super::meta::Has;
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid,
-    fchmod, fchown, flock, fstat, futimens, linkat, openat, renameat, renameat_with, statat,
-    symlinkat, unlinkat,
+    fchmod, fchown, flock, fstat, futimens, linkat, openat, readlinkat, renameat, renameat_with,
+    statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -166,6 +166,11 @@ impl Temporary {
         let stat = fstat(&self.file)
             .map_err(|errno| PlaceError::system("look at", self.folder.shown(), errno))?;
         Ok((stat.st_dev, stat.st_ino))
+    }
+
+    /// What it is called until then.
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
     }
 
     /// What is written to.
@@ -341,12 +346,21 @@ pub fn link(
         make(folder, name, |name| linkat(&parent, first, folder.fd(), name, AtFlags::empty()));
     match made {
         Ok(()) => Ok(Linked::Link),
+        Err(MakeError::Made(Errno::MLINK)) if is_symlink(&stat) => {
+            let target = readlinkat(&parent, first, Vec::new())
+                .map_err(|errno| PlaceError::system("read", &shown(to), errno))?;
+            symlink(folder, name.as_encoded_bytes(), target.as_bytes()).map(|()| Linked::Copy)
+        }
         Err(MakeError::Made(Errno::MLINK)) => {
             copy(parent.as_fd(), first, folder, name).map(|()| Linked::Copy)
         }
         Err(MakeError::Made(errno)) => Err(PlaceError::system("make the link", &path, errno)),
         Err(MakeError::Named(error)) => Err(error),
     }
+}
+
+fn is_symlink(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
 }
 
 /// Copies a file with its owner, its times and its mode but for the set-id bits.

@@ -95,6 +95,91 @@ fn as_root() -> bool {
     root
 }
 
+/// Does something as an ordinary user; the root is that user's.
+fn as_nobody(bed: &Bed, work: impl FnOnce() + Send) {
+    use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
+    std::os::unix::fs::chown(bed.at(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    std::thread::scope(|scope| {
+        let turned = || {
+            let (uid, gid) = (rustix::fs::Uid::from_raw(NOBODY), rustix::fs::Gid::from_raw(NOBODY));
+            set_thread_res_gid(gid, gid, gid).unwrap();
+            set_thread_res_uid(uid, uid, uid).unwrap(); // of this thread alone
+            work();
+        };
+        scope.spawn(turned).join().unwrap();
+    });
+}
+
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn a_folder_that_may_not_be_read_is_entered() {
+    if !as_root() {
+        return;
+    }
+    let bed = Bed::new();
+    for (name, bits) in [("own", 0o300), ("closed", 0o000), ("shut", 0o200), ("foreign", 0o733)] {
+        fs::create_dir(bed.at(name)).unwrap();
+        fs::set_permissions(bed.at(name), fs::Permissions::from_mode(bits)).unwrap();
+        if name != "foreign" {
+            std::os::unix::fs::chown(bed.at(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    as_nobody(&bed, || {
+        // Nothing is told of them but their names.
+        let rules = Rules { keep: Keep::default(), ..RULES };
+        let mut dirs = bed.dirs(rules);
+        for (number, name) in [(0, "own"), (1, "closed"), (2, "shut"), (3, "foreign")] {
+            dirs.enter(number, &dir(name, 0o755)).unwrap();
+            put(&dirs, "file", name).unwrap();
+            dirs.leave().unwrap();
+            dirs.enter_parent(name.as_bytes()).unwrap();
+            put(&dirs, "more", name).unwrap();
+            dirs.leave().unwrap();
+        }
+        dirs.finish(&mut |number, _, done| assert!(done.is_ok(), "{number:?} {done:?}")).unwrap();
+        // What is told of one that is one's own is set, and nothing of any other's.
+        let mut dirs = bed.dirs(RULES);
+        for (number, name) in [(0, "own"), (1, "foreign")] {
+            dirs.enter(number, &dir(name, 0o311)).unwrap();
+            dirs.leave().unwrap();
+        }
+        dirs.finish(&mut |number, _, done| assert_eq!(done.is_ok(), number == Some(0))).unwrap();
+    });
+    for (name, bits) in [("own", 0o311), ("closed", 0o000), ("shut", 0o200), ("foreign", 0o733)] {
+        assert_eq!(mode(&bed.at(name)), bits, "{name}");
+        assert_eq!(names(&bed.at(name)), ["file", "more"], "{name}");
+    }
+}
+
+#[test]
+fn a_root_is_looked_at_before_anything_comes() {
+    let bed = Bed::new();
+    symlink_by_hand("root", bed.outside.path().join("link")).unwrap();
+    let said = |path: &Path| Root::open(path).unwrap_err().to_string();
+    for link in ["link", "link/", "link//"] {
+        let link = bed.outside.path().join(link);
+        assert!(said(&link).contains("it is a symbolic link"), "{}", said(&link));
+        assert!(Root::open_with(&link, true).unwrap().is_same(&Root::open(&bed.at("")).unwrap()));
+    }
+    assert!(Root::open(&bed.outside.path().join("link/.")).is_ok(), "that is the folder itself");
+    assert!(said(&bed.outside.path().join("secret")).contains("it is no folder"));
+    assert!(said(&bed.at("absent")).contains("there is no such folder"));
+    // One that is made anew is another one.
+    let before = Root::open(&bed.at("")).unwrap();
+    assert!(before.is_same(&before.now().unwrap()));
+    fs::rename(bed.at(""), bed.outside.path().join("away")).unwrap();
+    assert!(before.now().is_err());
+    fs::create_dir(bed.at("")).unwrap();
+    assert!(!before.is_same(&before.now().unwrap()));
+    if as_root() {
+        let path = bed.at("shut");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(bed.outside.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        as_nobody(&bed, || assert!(said(&path).contains("may not be written to")));
+    }
+}
+
 #[test]
 fn both_resolutions_stay_beneath_and_follow_no_link() {
     for resolution in [Resolution::Kernel, Resolution::Components] {

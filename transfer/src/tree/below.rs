@@ -10,12 +10,13 @@ use super::manifest::Owner;
 use super::spool::{self, Spool};
 use crate::blocks::{self, Value};
 use crate::destination::{Root, Shown, umask};
-use crate::holders::{Holder, Holders};
+use crate::holders::{Holder, Holders, Inode};
 use crate::limits::Limits;
 use crate::message::{Check, Offer, Sync};
 use crate::place::PlaceError;
 use crate::place::beneath::{Beneath, plain_name};
 use crate::place::dirs::{Dirs, Folder};
+use crate::place::folding::Taken;
 use crate::place::ids::Ids;
 use crate::place::meta::{
     Allowed, Applied, Granularity, Has, Keep, NotCarried, Of, Rules, apply, apply_to_link, plan,
@@ -65,6 +66,7 @@ const ASKED: u32 = 32;
 pub(crate) struct Below<'a> {
     beneath: Arc<Beneath>,
     dirs: Option<Dirs>,
+    taken: Taken,
     ids: Ids,
     rules: Rules,
     check: Check,
@@ -72,13 +74,15 @@ pub(crate) struct Below<'a> {
     size: Option<u64>,
     granularity: Option<Granularity>,
     open: VecDeque<(Way, Arc<Folder>)>,
+    /// Symbolic links to folders are followed where the destination names them.
+    follow: bool,
     /// The name that a single file gets.
     named: Option<Vec<u8>>,
     /// Where all of it goes, and the path of that folder.
     shown: Shown,
     base: Vec<u8>,
-    /// Folders that the offer names and that were made for it, from the root down.
-    made: Vec<Vec<u8>>,
+    /// Folders that the offer names, from the root down: no other session of this process removes them.
+    led: Vec<(Vec<u8>, Inode)>,
     /// Something is in place.
     placed: bool,
     /// Folders whose names are to be durable; `None`: too many.
@@ -120,6 +124,7 @@ impl<'a> Below<'a> {
         let mut this = Self {
             beneath,
             dirs: Some(dirs),
+            taken: Taken::default(),
             ids: Ids::new(keep.numeric_ids),
             rules,
             check: offer.check,
@@ -127,10 +132,11 @@ impl<'a> Below<'a> {
             size: limits.size,
             granularity: None,
             open: VecDeque::new(),
+            follow: root.follows(),
             named: None,
             shown: Shown::default(),
             base: Vec::new(),
-            made: Vec::new(),
+            led: Vec::new(),
             placed: false,
             changed: Some(BTreeSet::new()),
             is_over,
@@ -144,6 +150,13 @@ impl<'a> Below<'a> {
         };
         this.lead(offer)?;
         Ok(this)
+    }
+
+    /// Asks so whether names fold.
+    #[cfg(test)]
+    pub(crate) fn folding(mut self, ask: crate::place::folding::Ask) -> Self {
+        self.taken = Taken::asking(ask);
+        self
     }
 
     /// Where all of it goes: of a single file its path.
@@ -312,9 +325,27 @@ impl Ground for Below<'_> {
         Ok((uid, gid))
     }
 
-    fn root(&mut self, _: &Meta) -> Result<(), Why> {
+    fn root(&mut self, meta: &Meta) -> Result<(), Why> {
         self.placed = true;
-        Ok(()) // the folder is the receiver's, or the user's who named it
+        // A list may say it again, anywhere; and a single file has no folder of its own.
+        let base = self.base.clone();
+        let dirs = self.dirs()?;
+        if **dirs.path() != *base || self.named.is_some() {
+            return Err("it is not where the tree begins".to_owned());
+        }
+        self.dirs()?.tell_here(*meta).map_err(said)
+    }
+
+    fn claim(&mut self, entry: &Entry) -> Result<(), Why> {
+        let folder = Arc::clone(self.dirs()?.here());
+        let name = plain_name(self.name(entry)).map_err(said)?.to_owned();
+        if !self.taken.claim(&folder, &name).map_err(said)? {
+            self.tell(
+                "this file system folds case, and there are more than a million names in a folder: not all are \
+                 compared with each other",
+            );
+        }
+        Ok(())
     }
 
     fn enter(&mut self, number: u64, entry: &Entry) -> Result<Stands, Why> {
@@ -322,6 +353,7 @@ impl Ground for Below<'_> {
         let above = Arc::clone(dirs.path());
         dirs.enter(number, entry).map_err(said)?;
         let new = dirs.here().is_new();
+        self.taken.enter(new);
         self.placed = true;
         if new {
             self.change(&above);
@@ -333,6 +365,7 @@ impl Ground for Below<'_> {
         if let Some(dirs) = &mut self.dirs {
             // What could not be remembered was set at once.
             let _ = dirs.leave();
+            self.taken.leave();
         }
     }
 
@@ -508,8 +541,10 @@ impl Ground for Below<'_> {
                 (Err(error), Some(number)) => {
                     failed.push(Unfinished { number, new, why: said(error) });
                 }
-                // A folder that the offer named, opened up where its owner may not write.
-                (Err(_), None) => {}
+                // A folder that the offer named.
+                (Err(error), None) => {
+                    unset.insert(format!("what is told of its folder cannot be set: {error}"));
+                }
             });
             // Each was told for itself; what is left has no number.
             unlogged = told.err().map(said);

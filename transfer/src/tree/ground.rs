@@ -45,6 +45,11 @@ pub(crate) trait Ground {
     fn owner(&mut self, owner: &Owner) -> Result<(u32, u32), Why>;
     /// What the root of the transfer is like.
     fn root(&mut self, meta: &Meta) -> Result<(), Why>;
+    /// An entry is to have its name in the directory that this is in: refused where one before it has a name that is
+    /// the same there.
+    fn claim(&mut self, _: &Entry) -> Result<(), Why> {
+        Ok(())
+    }
     /// Makes a directory, the entry of this number, if it is not there, and goes into it.
     fn enter(&mut self, number: u64, entry: &Entry) -> Result<Stands, Why>;
     /// Goes back to the one above.

@@ -1,22 +1,47 @@
 //! The way to where a tree goes.
 
 use super::{Below, said};
+use crate::destination::Shown;
 use crate::message::Offer;
-use crate::place::beneath::plain_name;
+use crate::place::beneath::{Beneath, plain_name};
 use crate::place::dirs::Folder;
 use crate::place::{PlaceError, what};
 use crate::tree::ground::Why;
-use rustix::fs::{AtFlags, FileType, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, readlinkat, statat, unlinkat};
+use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+
+/// Symbolic links on the way to a folder, at most (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+
+/// Another try is only needed where a session that ends removes the folder that was found.
+const TRIES: usize = 8;
 
 impl Below<'_> {
     /// Goes to the folder that an offer names; of a single file also finds the name that it gets there.
     pub(super) fn lead(&mut self, offer: &Offer) -> Result<(), Why> {
         let mut parts: Vec<&[u8]> = offer.to.split(|byte| *byte == b'/').collect();
         let own = offer.one.is_some() && !matches!(parts.last(), None | Some(&b"" | &b"."));
-        let last = if own { parts.pop() } else { None };
+        let mut last = if own { parts.pop() } else { None };
+        let mut way: Vec<Vec<u8>> = Vec::new();
         for part in parts.into_iter().filter(|part| !matches!(*part, b"" | b".")) {
+            plain_name(part).map_err(said)?;
+            way.push(part.to_vec());
+        }
+        if self.follow {
+            if let Some(name) = last {
+                plain_name(name).map_err(said)?;
+                let to = followed(&self.beneath, &[&way[..], &[name.to_vec()]].concat())?;
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                if self.beneath.open(&to.join(&b'/'), flags, Mode::empty()).is_ok() {
+                    (way, last) = (to, None);
+                }
+            }
+            way = followed(&self.beneath, &way)?;
+        }
+        for part in &way {
             self.go(part)?;
         }
         let mut named = offer.one.clone();
@@ -42,33 +67,101 @@ impl Below<'_> {
         Ok(())
     }
 
-    /// Goes into a folder that the offer names.
+    /// Goes into a folder that the offer names, and keeps other sessions from removing it.
     fn go(&mut self, name: &[u8]) -> Result<(), Why> {
-        let dirs = self.dirs()?;
-        dirs.enter_parent(name).map_err(said)?;
-        if dirs.here().is_new() {
+        for _ in 0..TRIES {
+            let dirs = self.dirs()?;
+            dirs.enter_parent(name).map_err(said)?;
+            let folder = Arc::clone(dirs.here());
             let path = dirs.path().to_vec();
-            let above = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-            self.change(&path[..above]);
-            self.made.push(path);
+            let stat = fstat(folder.fd())
+                .map_err(|e| format!("cannot look at {}: {e}", folder.shown()))?;
+            let inode = (stat.st_dev, stat.st_ino);
+            self.holders.hold_folder(inode, folder.is_new());
+            // A session that nothing came of may have removed it just before.
+            if let Err(error) = folder.check_in_place(&self.beneath, &path) {
+                if self.holders.leave_folder(inode, false) {
+                    self.holders.folder_gone(inode);
+                }
+                if !error.is_missing() {
+                    return Err(said(error));
+                }
+                self.dirs()?.back();
+                continue;
+            }
+            if folder.is_new() {
+                let above = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                self.change(&path[..above]);
+            }
+            self.led.push((path, inode));
+            return Ok(());
         }
-        Ok(())
+        let shown = self.dirs()?.here().shown().join(OsStr::from_bytes(name));
+        Err(format!("{shown} is removed again and again: try once more"))
     }
 }
 
 impl Drop for Below<'_> {
     fn drop(&mut self) {
-        if self.placed {
-            return;
-        }
-        // A copy of which nothing is in place leaves no empty folders; one that somebody else uses by now is not
-        // empty, and stays.
-        for path in self.made.iter().rev() {
-            if let Ok((folder, name)) = self.beneath.parent(path) {
-                let _ = unlinkat(&folder, name, AtFlags::REMOVEDIR);
+        // Copies of which nothing is in place leave no empty folders; one that somebody else uses by now stays: it is
+        // not empty, or a session is in it.
+        for (path, inode) in self.led.iter().rev() {
+            if !self.holders.leave_folder(*inode, self.placed) {
+                continue;
             }
+            if let Ok((folder, name)) = self.beneath.parent(path) {
+                let there = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
+                if there.is_ok_and(|there| (there.st_dev, there.st_ino) == *inode) {
+                    let _ = unlinkat(&folder, name, AtFlags::REMOVEDIR);
+                }
+            }
+            self.holders.folder_gone(*inode);
         }
     }
+}
+
+/// Where a path leads to with symbolic links followed, without one: so what is opened later by that is refused where a
+/// link has come meanwhile. Nothing leads out of the root, be it by `..` or from `/` on: then it fails.
+fn followed(beneath: &Beneath, path: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Why> {
+    let mut left: VecDeque<Vec<u8>> = path.iter().cloned().collect();
+    let (mut done, mut links): (Vec<Vec<u8>>, usize) = (Vec::new(), 0);
+    let shown = |done: &[Vec<u8>]| Shown::default().join(OsStr::from_bytes(&done.join(&b'/')));
+    while let Some(name) = left.pop_front() {
+        match &name[..] {
+            b"" | b"." => continue,
+            b".." if done.pop().is_some() => continue,
+            b".." => {
+                return Err(
+                    "a symbolic link of the destination leads out of the root folder".to_owned()
+                );
+            }
+            _ => {}
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let target = beneath
+            .open(&done.join(&b'/'), flags, Mode::empty())
+            .ok()
+            .and_then(|above| readlinkat(&above, &name[..], Vec::new()).ok());
+        done.push(name);
+        let Some(target) = target else { continue }; // what is none of a link's business is found out later
+        let link = shown(&done);
+        done.pop();
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(format!(
+                "{link} is refused: more than {MAX_LINKS} symbolic links on the way"
+            ));
+        }
+        if target.as_bytes().starts_with(b"/") {
+            return Err(format!(
+                "{link} is refused: it is a symbolic link that leads out of the root folder"
+            ));
+        }
+        for part in target.as_bytes().rsplit(|byte| *byte == b'/') {
+            left.push_front(part.to_vec());
+        }
+    }
+    Ok(done)
 }
 
 /// What stands under a name of a folder.

@@ -79,6 +79,92 @@ fn put(root: &Root, to: &str, bytes: &[u8]) -> Result<std::path::PathBuf, Why> {
 }
 
 #[test]
+fn links_to_folders_are_followed_where_that_is_allowed_and_never_out_of_the_root() {
+    let (dir, _) = root();
+    let (outside, inside) = (dir.path().join("outside"), dir.path().join("root"));
+    fs::create_dir_all(inside.join("a/deep")).unwrap();
+    fs::create_dir(&outside).unwrap();
+    let absolute = inside.join("a");
+    for (target, link) in [
+        ("a", "link"),
+        ("../a/./deep/", "a/dots"),
+        ("link/deep", "chain"),
+        ("made", "dangling"),
+        ("../outside", "out"),
+        ("a/../../outside", "around"),
+        ("/", "slash"),
+        (absolute.to_str().unwrap(), "absolute"),
+        ("loop", "loop"),
+    ] {
+        symlink(target, inside.join(link)).unwrap();
+    }
+    fs::write(inside.join("file"), "").unwrap();
+    symlink("file", inside.join("to-file")).unwrap();
+    let (strict, follow) = (Root::open(&inside).unwrap(), Root::open_with(&inside, true).unwrap());
+    for (to, expected) in [
+        ("link", "a/name"),
+        ("link/x", "a/x"),
+        ("link/new/", "a/new/name"),
+        ("a/dots/", "a/deep/name"),
+        ("chain", "a/deep/name"),
+        ("dangling/x", "made/x"),
+    ] {
+        let why = put(&strict, to, b"bytes").unwrap_err();
+        assert!(why.ends_with("is refused: it is a symbolic link"), "{to}: {why}");
+        assert_eq!(put(&follow, to, b"bytes"), Ok(inside.join(expected)), "{to}");
+        fs::remove_file(inside.join(expected)).unwrap();
+    }
+    for (to, why) in [
+        ("out/x", "leads out of the root folder"),
+        ("out", "leads out of the root folder"),
+        ("around/", "leads out of the root folder"),
+        ("slash/tmp", "leads out of the root folder"),
+        ("absolute/x", "leads out of the root folder"),
+        ("loop/x", "more than 40 symbolic links"),
+        ("to-file", "it is a symbolic link"),
+        ("to-file/x", "it is a file"),
+        ("link/../x", "it names a folder"),
+    ] {
+        let said = put(&follow, to, b"bytes").unwrap_err();
+        assert!(said.contains(why), "{to}: {said}");
+    }
+    assert!(tree(&outside).is_empty());
+}
+
+#[test]
+fn a_folder_that_another_session_is_in_stays() {
+    let (dir, root) = root();
+    let limits = Limits::default();
+    let below = || Below::new(&root, &offer("new/deep/"), &limits, (holder(), NEVER)).unwrap();
+    let first = below();
+    let mut second = below();
+    drop(first);
+    let slot = begun(&mut second, b"bytes");
+    second.keep(slot).unwrap();
+    assert_eq!(second.finish(), Ok(Vec::new()));
+    drop(second);
+    assert_eq!(tree(dir.path()), ["new", "new/deep", "new/deep/name"]);
+    // With nobody in it, one that was made goes again.
+    drop(Below::new(&root, &offer("more/deep/"), &limits, (holder(), NEVER)).unwrap());
+    assert!(!dir.path().join("more").exists());
+}
+
+#[test]
+fn sessions_that_come_and_go_never_lose_a_folder_under_one_that_writes() {
+    let (dir, root) = root();
+    let limits = Limits::default();
+    let come_and_go = || {
+        for _ in 0..300 {
+            let mut below =
+                Below::new(&root, &offer("new/deep/"), &limits, (holder(), NEVER)).unwrap();
+            drop(begun(&mut below, b"bytes")); // fails where its folder is gone
+        }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(come_and_go))));
+    assert!(tree(dir.path()).is_empty(), "the last one takes the folders with it");
+}
+
+#[test]
 fn a_path_means_what_it_means_to_scp() {
     for (to, expected) in [
         ("", "name"),

@@ -41,7 +41,7 @@ pub(crate) fn of_list(
     part: impl Fn(u64) -> Result<Vec<u8>, SourceError>,
     digests: &Digests,
 ) -> Result<Option<Hash>, SourceError> {
-    let mut first_names: HashMap<Hash, Option<Hash>> = HashMap::new();
+    let mut first_names: HashMap<Hash, Option<First>> = HashMap::new();
     let mut is_whole = false;
     for number in 0..parts {
         let bytes = part(number)?;
@@ -74,8 +74,15 @@ struct Summing<'a> {
     /// The folders on the way down.
     way: Vec<Vec<u8>>,
     /// By what their paths hash to, which is shorter: a link's file comes before it.
-    first_names: HashMap<Hash, Option<Hash>>,
+    first_names: HashMap<Hash, Option<First>>,
     digests: &'a Digests,
+}
+
+/// What has further names.
+enum First {
+    File(Hash),
+    /// And what it says.
+    Symlink(Vec<u8>),
 }
 
 impl Summing<'_> {
@@ -98,11 +105,14 @@ impl Summing<'_> {
                 self.digest.enter(&name);
                 self.way.push(name);
             }
-            Kind::Symlink { target } => self.digest.symlink(&name, &target),
-            Kind::Link { to } => {
-                let digest = (*self.first_names.get(&blake3::hash(&to))?)?;
-                self.digest.file(&name, digest);
+            Kind::Symlink { target } => {
+                self.digest.symlink(&name, &target);
+                self.note(&name, || First::Symlink(target));
             }
+            Kind::Link { to } => match self.first_names.get(&blake3::hash(&to))?.as_ref()? {
+                First::File(digest) => self.digest.file(&name, *digest),
+                First::Symlink(target) => self.digest.symlink(&name, target),
+            },
             Kind::File { len, data } => {
                 let digest = match data {
                     // Nothing of it is ever read.
@@ -110,15 +120,20 @@ impl Summing<'_> {
                     _ if len == 0 => blake3::hash(&[]),
                     _ => self.digests.get(number)?,
                 };
-                if !self.first_names.is_empty() {
-                    let path = self.way.iter().chain([&name]).cloned().collect::<Vec<_>>();
-                    let path = blake3::hash(&path.join(&b'/'));
-                    self.first_names.entry(path).and_modify(|known| *known = Some(digest));
-                }
+                self.note(&name, || First::File(digest));
                 self.digest.file(&name, digest);
             }
         }
         Some(())
+    }
+
+    /// Remembers what has this name in the folder that it is in, if it has further ones.
+    fn note(&mut self, name: &[u8], what: impl FnOnce() -> First) {
+        if !self.first_names.is_empty() {
+            let path: Vec<&[u8]> = self.way.iter().map(Vec::as_slice).chain([name]).collect();
+            let path = blake3::hash(&path.join(&b'/'));
+            self.first_names.entry(path).and_modify(|known| *known = Some(what()));
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl Eye {
         match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
             FileType::Directory => self.folder(at, name, may_enter),
             FileType::RegularFile => self.file(at, &stat, name, path),
-            FileType::Symlink if self.options.links => self.symlink(at, &stat, name),
+            FileType::Symlink if self.options.links => self.symlink(at, &stat, name, path),
             FileType::Symlink => skipped(Skipped::Symlink),
             _ => skipped(Skipped::Special),
         }
@@ -144,7 +144,20 @@ impl Eye {
         Ok(Seen::Found(Found::Item(Entry { name: name.to_vec(), meta, kind }, stamp)))
     }
 
-    fn symlink(&mut self, at: At<'_>, stat: &Statx, name: &[u8]) -> Result<Seen, ScanError> {
+    fn symlink(
+        &mut self,
+        at: At<'_>,
+        stat: &Statx,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<Seen, ScanError> {
+        let stamp = Stamp::from_statx(stat);
+        let has_further = self.options.hard_links && stat.stx_nlink > 1;
+        if has_further && let Some(to) = self.links.first_of(&stamp) {
+            let meta = self.meta_with(stat, u32::from(stat.stx_mode) & 0o7777);
+            let entry = Entry { name: name.to_vec(), meta, kind: Kind::Link { to } };
+            return Ok(Seen::Found(Found::Item(entry, stamp)));
+        }
         let target = readlinkat(at.dir, at.path, std::mem::take(&mut self.target));
         let target = target.map_err(|errno| match errno {
             Errno::INVAL => ScanError::Replaced,
@@ -152,10 +165,13 @@ impl Eye {
         })?;
         let kind = Kind::Symlink { target: target.as_bytes().to_vec() };
         self.target = target.into_bytes();
+        if has_further {
+            self.links.remember(&stamp, stat.stx_nlink, path);
+        }
         // Its own bits mean nothing, and it has no list (symlink(7)).
         let meta = self.meta_with(stat, u32::from(stat.stx_mode) & 0o7777);
         let entry = Entry { name: name.to_vec(), meta, kind };
-        Ok(Seen::Found(Found::Item(entry, Stamp::from_statx(stat))))
+        Ok(Seen::Found(Found::Item(entry, stamp)))
     }
 
     fn meta(&mut self, stat: &Statx, whose: Whose<'_>) -> Result<Meta, ScanError> {

@@ -160,9 +160,13 @@ impl<G: Ground> TreeSink<G> {
         let mut plan = Plan { planner: Planner::new(data), packs: BTreeMap::new() };
         while let Some(record) = reader.next_record()? {
             match record {
-                Record::Root(meta) => {
+                Record::Root(mut meta) => {
+                    let told = reader.owner(meta.uid, meta.gid);
                     // There is no entry that could fail by its number.
-                    let _ = self.ground.root(&meta);
+                    if let Some(Ok(ids)) = told.map(|owner| self.ground.owner(owner)) {
+                        (meta.uid, meta.gid) = ids;
+                        let _ = self.ground.root(&meta);
+                    }
                 }
                 Record::Leave => self.leave(),
                 Record::Entry(number, mut entry, digest) => {
@@ -222,7 +226,7 @@ impl<G: Ground> TreeSink<G> {
         if self.progress.lost > 0 {
             return self.fail(number, NO_FOLDER.to_owned());
         }
-        if let Some(why) = wrong {
+        if let Some(why) = wrong.or_else(|| self.ground.claim(&entry).err()) {
             let path = FirstName::of(&self.ground.path(&self.ground.here(), &entry.name));
             return self.fail_first_name(number, &path, why);
         }
@@ -230,6 +234,10 @@ impl<G: Ground> TreeSink<G> {
             Kind::Dir => {}
             Kind::Symlink { target } => {
                 let put = self.ground.symlink(&entry, target);
+                if let Err(why) = put {
+                    let path = FirstName::of(&self.ground.path(&self.ground.here(), &entry.name));
+                    return self.fail_first_name(number, &path, why);
+                }
                 self.stands(number, put);
             }
             Kind::Link { to } => {
@@ -247,7 +255,8 @@ impl<G: Ground> TreeSink<G> {
             self.progress.lost += 1;
             return self.fail(number, NO_FOLDER.to_owned());
         }
-        let entered = wrong.map_or_else(|| self.ground.enter(number, entry), Err);
+        let enter = || self.ground.claim(entry).and_then(|()| self.ground.enter(number, entry));
+        let entered = wrong.map_or_else(enter, Err);
         if entered.is_err() {
             self.progress.lost = 1;
         }

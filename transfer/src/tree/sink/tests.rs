@@ -20,6 +20,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+mod folding;
 mod resumed;
 
 /// A path, and the bytes so far.
@@ -242,9 +243,9 @@ fn listed(dir: &std::path::Path, found: Vec<Found>) -> Listed {
 }
 
 /// Carries what a sink lacks to it, pieces in an order that `shuffle` gives, until it is complete.
-fn carry(
+fn carry<G: Ground>(
     listed: &Listed,
-    sink: &mut TreeSink<Map>,
+    sink: &mut TreeSink<G>,
     mut shuffle: impl FnMut(&mut Vec<(u64, usize)>),
 ) -> Result<(), SinkError> {
     let (mut place, mut declared, mut lacking) = (0, 0, Vec::<Range<u64>>::new());
