@@ -44,7 +44,7 @@ fn killed_at(least: u64) {
         let entries = fs::read_dir(root.path()).unwrap();
         entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
     };
-    let is_left = |name: &String| name.ends_with(".partial") || name.ends_with(".state");
+    let is_left = |name: &String| matches!(name.rsplit_once('.'), Some((_, "partial" | "state")));
     assert!(names().iter().all(is_left), "{:?}", names());
     let daemon = Daemon::start(root.path(), 46, &[]);
     let left = noted(root.path());

@@ -13,7 +13,8 @@ use crate::tree::entry::{Entry, Meta};
 use crate::tree::records::Records;
 use crate::tree::spool::unnamed;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, chmod, fchmod, fstat, mkdirat, openat, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, chmod, fchmod, fstat, fsync, mkdirat, openat, statat,
+    syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,15 @@ impl Folder {
             return Ok(());
         }
         Err(PlaceError::stands(&self.shown, "it was moved or replaced meanwhile"))
+    }
+
+    /// Makes its names durable. One that may only be entered cannot be asked for that alone (open(2), `O_PATH`): then
+    /// all of the file system below the root is.
+    pub fn sync(&self, beneath: &Beneath) -> Result<(), Errno> {
+        match fsync(&self.fd) {
+            Err(Errno::BADF) => syncfs(beneath.root()),
+            done => done,
+        }
     }
 
     /// Whether it was created for this tree, so that nothing can stand in it but what the tree brought.

@@ -1,6 +1,6 @@
 use super::PlaceError;
 use super::beneath::{Beneath, Resolution};
-use super::dirs::Dirs;
+use super::dirs::{Dirs, Folder};
 use super::meta::NotCarried::{Group, Owner, SetGid, SetUid};
 use super::meta::{
     Allowed, Granularity, Has, Keep, NotCarried, Of, Plan, Rules, Step, apply, apply_to_link, plan,
@@ -145,6 +145,10 @@ fn a_folder_that_may_not_be_read_is_entered() {
             dirs.leave().unwrap();
         }
         dirs.finish(&mut |number, _, done| assert_eq!(done.is_ok(), number == Some(0))).unwrap();
+        let beneath = &bed.beneath;
+        for name in ["own", "foreign"] {
+            Folder::open(beneath, name.as_bytes(), false).unwrap().sync(beneath).unwrap();
+        }
     });
     for (name, bits) in [("own", 0o311), ("closed", 0o000), ("shut", 0o200), ("foreign", 0o733)] {
         assert_eq!(mode(&bed.at(name)), bits, "{name}");

@@ -276,7 +276,7 @@ impl<'a> Below<'a> {
             (Sync::File, changed) => {
                 let sync = |path: &Arc<[u8]>| {
                     let folder = Folder::open(&self.beneath, path, false).map_err(said)?;
-                    fsync(folder.fd()).map_err(|error| error.to_string())
+                    folder.sync(&self.beneath).map_err(|error| error.to_string())
                 };
                 let failed: Vec<Why> = match changed {
                     Some(changed) => changed.iter().filter_map(|path| sync(path).err()).collect(),
