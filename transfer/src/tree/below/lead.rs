@@ -16,8 +16,9 @@ use std::sync::Arc;
 /// Symbolic links on the way to a folder, at most (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
-/// Another try is only needed where a session that ends removes the folder that was found.
-const TRIES: usize = 8;
+/// Another try is only needed where a session that ends removes the folder just when it was found: so many times in a
+/// row, each within some microseconds, is no chance.
+const TRIES: usize = 64;
 
 impl Below<'_> {
     /// Goes to the folder that an offer names; of a single file also finds the name that it gets there.
@@ -69,23 +70,28 @@ impl Below<'_> {
 
     /// Goes into a folder that the offer names, and keeps other sessions from removing it.
     fn go(&mut self, name: &[u8]) -> Result<(), Why> {
+        let mut failed = None;
         for _ in 0..TRIES {
             let dirs = self.dirs()?;
-            dirs.enter_parent(name).map_err(said)?;
+            match dirs.enter_parent(name) {
+                Err(error) if error.is_missing() => {
+                    failed = Some(error); // it was there a moment ago
+                    continue;
+                }
+                entered => entered.map_err(said)?,
+            }
             let folder = Arc::clone(dirs.here());
             let path = dirs.path().to_vec();
             let stat = fstat(folder.fd())
                 .map_err(|e| format!("cannot look at {}: {e}", folder.shown()))?;
             let inode = (stat.st_dev, stat.st_ino);
             self.holders.hold_folder(inode, folder.is_new());
-            // A session that nothing came of may have removed it just before.
+            // A session that nothing came of may have removed it just before, and another one made it anew.
             if let Err(error) = folder.check_in_place(&self.beneath, &path) {
                 if self.holders.leave_folder(inode, false) {
                     self.holders.folder_gone(inode);
                 }
-                if !error.is_missing() {
-                    return Err(said(error));
-                }
+                failed = Some(error);
                 self.dirs()?.back();
                 continue;
             }
@@ -97,7 +103,8 @@ impl Below<'_> {
             return Ok(());
         }
         let shown = self.dirs()?.here().shown().join(OsStr::from_bytes(name));
-        Err(format!("{shown} is removed again and again: try once more"))
+        let error = failed.map_or_else(String::new, said);
+        Err(format!("{shown} is removed again and again: try once more ({error})"))
     }
 }
 
