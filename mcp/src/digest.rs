@@ -7,6 +7,7 @@ mod in_order;
 mod tasks;
 
 use crate::args;
+use crate::payload::specials_left_out;
 use crate::progress::Phase;
 use crate::say::say;
 use anyhow::{Context, Result};
@@ -45,10 +46,7 @@ pub(crate) fn run(options: &args::Digest) -> Result<Exit> {
         drop(phase.take()); // what is shown goes before anything is said
         if sum.specials > 0 && !options.common.quiet {
             let (shown, specials) = (path.display().to_string(), sum.specials);
-            say(format_args!(
-                "{}: {specials} sockets, pipes or devices are left out",
-                plain(&shown)
-            ));
+            say(format_args!("{}: {}", plain(&shown), specials_left_out(specials)));
         }
         let result = sum.finish(path);
         if result.digest.is_none() {

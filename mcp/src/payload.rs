@@ -120,19 +120,24 @@ fn number(count: u64, one: &str, several: &str) -> String {
 
 /// What was left out on purpose.
 fn omissions(Omitted { specials, symlinks }: Omitted) -> Vec<String> {
-    let are = |count| if count == 1 { "is" } else { "are" };
     let mut all = Vec::new();
     if symlinks > 0 {
         let (count, are) = (number(symlinks, "symbolic link", "symbolic links"), are(symlinks));
         let them = if symlinks == 1 { "it" } else { "them" };
         all.push(format!("{count} {are} left out: -l or -a copies {them}"));
     }
-    if specials > 0 {
-        let one = "socket, pipe or device";
-        let count = number(specials, one, "sockets, pipes or devices");
-        all.push(format!("{count} {} left out", are(specials)));
-    }
+    all.extend((specials > 0).then(|| specials_left_out(specials)));
     all
+}
+
+/// So many things were left out that are neither file, folder nor symbolic link.
+pub(crate) fn specials_left_out(count: u64) -> String {
+    let (one, several) = ("socket, pipe or device", "sockets, pipes or devices");
+    format!("{} {} left out", number(count, one, several), are(count))
+}
+
+fn are(count: u64) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 /// What hosts left out on purpose, each once.
