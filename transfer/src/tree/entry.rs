@@ -46,7 +46,7 @@ pub enum Kind {
         /// What it says.
         target: Vec<u8>,
     },
-    /// Another name of a file that came before.
+    /// Another name of a file, or of a symbolic link, that came before.
     Link {
         /// The first name, as a path from the root of the transfer.
         to: Vec<u8>,

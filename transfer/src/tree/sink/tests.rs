@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 mod folding;
+mod hostile;
 mod resumed;
 
 /// A path, and the bytes so far.
