@@ -1,7 +1,8 @@
 //! From the command line, the environment and the configuration file to a tool's options, in this
 //! order of precedence.
 
-use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, error::ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -17,7 +18,8 @@ pub fn parse<P: CommandFactory + FromArgMatches>(
     if let Some(path) = config_path(&args, prefix) {
         command = with_file(command, &path)?;
     }
-    let mut matches = command.clone().try_get_matches_from(args)?;
+    let matches = command.clone().try_get_matches_from(&args);
+    let mut matches = matches.map_err(|error| of_variable(error, &mut command, &args, prefix))?;
     P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
@@ -40,9 +42,38 @@ pub fn refuse_secret_file(command: &mut Command, args: &[OsString]) -> Result<()
     Err(command.error(ErrorKind::ArgumentConflict, what))
 }
 
+/// The variable of a long option.
+fn variable(prefix: &str, long: &str) -> String {
+    format!("{prefix}_{}", long.replace('-', "_").to_uppercase())
+}
+
+/// Names the variable where a value that is wrong stands in one: nobody has typed the option that clap names.
+fn of_variable(
+    error: clap::Error,
+    command: &mut Command,
+    args: &[OsString],
+    prefix: &str,
+) -> clap::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let option = text(ContextKind::InvalidArg).and_then(|arg| arg.split([' ', '=']).next());
+    let (Some(option), Some(value)) = (option, text(ContextKind::InvalidValue)) else {
+        return error;
+    };
+    let Some(long) = option.strip_prefix("--") else { return error };
+    let name = variable(prefix, long);
+    if is_typed(args, option) || std::env::var(&name).ok().as_deref() != Some(value) {
+        return error;
+    }
+    let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+    command.error(error.kind(), format!("invalid value '{value}' in the variable {name}{why}"))
+}
+
 /// Gives every long option its variable, also in subcommands.
 fn with_variables(command: Command, prefix: &str) -> Command {
-    let variable = |name: &str| format!("{prefix}_{}", name.replace('-', "_").to_uppercase());
+    let variable = |name: &str| variable(prefix, name);
     command
         .mut_args(|arg| match arg.get_long().map(variable) {
             Some(name) if has_value(&arg) && !is_empty(&name) => arg.env(name),

@@ -132,7 +132,8 @@ impl Sum {
     }
 
     fn fail(&mut self, path: &Path, why: &str) {
-        let line = format!("{}: {why}", path.display());
+        let named = !path.as_os_str().is_empty();
+        let line = if named { format!("{}: {why}", path.display()) } else { why.to_owned() };
         say(plain(&line));
         self.failed += 1;
         if self.named.len() < NAMED {

@@ -245,38 +245,74 @@ fn split_rest<'a>(text: &str, rest: &'a str) -> Result<(Option<u16>, &'a str), H
     }
 }
 
-/// All hosts, in the order given, each once; without those whose name is excluded.
+/// The hosts that were given.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// In order, each once; without those that are excluded.
+    pub(crate) targets: Vec<Target>,
+    /// Exclusions that excluded none.
+    pub(crate) idle: Vec<String>,
+}
+
+/// What is excluded, and what of that excluded something.
+struct Excluded<'a> {
+    texts: Vec<&'a str>,
+    /// By host; each with the place of its text.
+    hosts: HashMap<String, Vec<(Target, usize)>>,
+    used: Vec<bool>,
+}
+
+impl<'a> Excluded<'a> {
+    fn read(texts: Vec<&'a str>, groups: &Groups) -> Result<Self, HostError> {
+        let mut hosts: HashMap<String, Vec<(Target, usize)>> = HashMap::new();
+        for (place, text) in texts.iter().enumerate() {
+            for target in parse_with(text, groups)? {
+                hosts.entry(target.host.clone()).or_default().push((target, place));
+            }
+        }
+        let used = vec![false; texts.len()];
+        Ok(Self { texts, hosts, used })
+    }
+
+    /// Whether a host is; what an exclusion does not say, port or path, may be any.
+    fn has(&mut self, target: &Target) -> bool {
+        let mut has = false;
+        for (out, place) in self.hosts.get(&target.host).into_iter().flatten() {
+            let same_port = out.port.is_none() || out.port == target.port;
+            if same_port && (out.path.is_empty() || out.path == target.path) {
+                (has, self.used[*place]) = (true, true);
+            }
+        }
+        has
+    }
+
+    fn idle(self) -> Vec<String> {
+        let idle = self.texts.iter().zip(self.used).filter(|(_, used)| !used);
+        idle.map(|(text, _)| (*text).to_owned()).collect()
+    }
+}
+
+/// All hosts that are given and not excluded.
 pub(crate) fn collect<'a>(
     hosts: impl IntoIterator<Item = (Option<usize>, &'a str)>,
     exclude: impl IntoIterator<Item = &'a str>,
     groups: &Groups,
-) -> Result<Vec<Target>, Misplaced> {
-    let mut out: HashMap<String, Vec<Target>> = HashMap::new();
-    for text in exclude {
-        for target in parse_with(text, groups).map_err(|error| Misplaced { line: None, error })? {
-            out.entry(target.host.clone()).or_default().push(target);
-        }
-    }
-    // What an exclusion does not say, port or path, may be any.
-    let is_out = |target: &Target| {
-        out.get(&target.host).into_iter().flatten().any(|ex| {
-            (ex.port.is_none() || ex.port == target.port)
-                && (ex.path.is_empty() || ex.path == target.path)
-        })
-    };
+) -> Result<Given, Misplaced> {
+    let excluded = Excluded::read(exclude.into_iter().collect(), groups);
+    let mut excluded = excluded.map_err(|error| Misplaced { line: None, error })?;
     let mut seen = HashSet::new();
-    let mut all = Vec::new();
+    let mut targets = Vec::new();
     for (line, text) in hosts {
         for target in parse_with(text, groups).map_err(|error| Misplaced { line, error })? {
-            if !is_out(&target) && seen.insert(target.text.clone()) {
-                all.push(target);
+            if !excluded.has(&target) && seen.insert(target.text.clone()) {
+                targets.push(target);
             }
         }
-        if all.len() as u64 > MAX_HOSTS {
+        if targets.len() as u64 > MAX_HOSTS {
             return Err(Misplaced { line, error: HostError::TooMany(text.to_owned()) });
         }
     }
-    Ok(all)
+    Ok(Given { targets, idle: excluded.idle() })
 }
 
 #[cfg(test)]
@@ -289,7 +325,17 @@ mod tests {
         hosts: impl IntoIterator<Item = (Option<usize>, &'a str)>,
         exclude: impl IntoIterator<Item = &'a str>,
     ) -> Result<Vec<Target>, Misplaced> {
-        super::collect(hosts, exclude, &Groups::default())
+        super::collect(hosts, exclude, &Groups::default()).map(|given| given.targets)
+    }
+
+    #[test]
+    fn an_exclusion_that_excludes_none_is_told() {
+        let hosts = [(None, "node[1-3]:x"), (None, "other")];
+        let exclude = ["node2", "node[3-9]", "noode1", "node1:y", "other:9:"];
+        let given = super::collect(hosts, exclude, &Groups::default()).unwrap();
+        assert_eq!(given.idle, ["noode1", "node1:y", "other:9:"]);
+        let left: Vec<_> = given.targets.iter().map(|target| target.text.as_str()).collect();
+        assert_eq!(left, ["node1:x", "other"]);
     }
 
     fn one(text: &str) -> (String, Option<u16>, String) {

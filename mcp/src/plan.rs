@@ -1,7 +1,7 @@
 //! From the command line to what is to be done: what is copied, and whom it goes to.
 
 use crate::args::Copy;
-use crate::hosts::{self, Groups, HostError, Misplaced, Target};
+use crate::hosts::{self, Given, Groups, HostError, Misplaced, Target};
 use crate::say::say;
 use crate::slips;
 use std::ffi::OsStr;
@@ -48,6 +48,9 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             PlanError::Here("standard input cannot be copied yet: give a file".to_owned())
         });
     }
+    if sources.iter().any(|source| source.as_os_str().is_empty()) {
+        return Err(usage("a source is empty, as a variable is that was not set"));
+    }
     if let Some(why) = sources.iter().find_map(|source| slips::fetches(source)) {
         return Err(PlanError::Here(why));
     }
@@ -58,19 +61,23 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
     let words = words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
     let hosts = words.into_iter().map(|word| (None, word)).chain(hosts::lines(&list));
     let groups = Groups::new(copy.host_groups.as_deref());
-    let targets = hosts::collect(hosts, copy.exclude.iter().map(String::as_str), &groups);
-    let targets = targets.map_err(|Misplaced { line, error }| match (line, &copy.hosts) {
-        _ if matches!(error, HostError::GroupFile(_)) => PlanError::Here(error.to_string()),
-        (Some(line), Some(list)) => {
-            PlanError::Usage(format!("{}, line {line}: {error}", name_of(list)))
-        }
-        _ => PlanError::Usage(error.to_string()),
-    })?;
+    let given = hosts::collect(hosts, copy.exclude.iter().map(String::as_str), &groups);
+    let Given { targets, idle } =
+        given.map_err(|Misplaced { line, error }| match (line, &copy.hosts) {
+            _ if matches!(error, HostError::GroupFile(_)) => PlanError::Here(error.to_string()),
+            (Some(line), Some(list)) => {
+                PlanError::Usage(format!("{}, line {line}: {error}", name_of(list)))
+            }
+            _ => PlanError::Usage(error.to_string()),
+        })?;
     if targets.is_empty() {
         return Err(usage("no host is given"));
     }
     if !copy.common.quiet {
         slips::notes(&targets).iter().for_each(say);
+        for text in idle {
+            say(format_args!("-x {text}: none of the hosts that are given is that"));
+        }
     }
     Ok(Plan { sources, targets, stdin_used: list_on_stdin })
 }
@@ -174,6 +181,9 @@ mod tests {
             assert!(matches!(of(line), Err(PlanError::Usage(_))), "{line}");
         }
         assert!(matches!(of("- h"), Err(PlanError::Here(_))));
+        let empty = ["mcp", "", "h"].map(OsString::from);
+        let empty = plan(&crate::args::read(empty).unwrap().copy);
+        assert!(matches!(empty, Err(PlanError::Usage(_))), "{empty:?}");
     }
 
     #[test]

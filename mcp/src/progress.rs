@@ -244,7 +244,7 @@ impl View {
         let mut lines: Vec<(String, Vec<String>)> = Vec::new();
         for ((host, name), told) in self.hosts.iter().zip(&self.names).zip(&mut self.waited) {
             if is_waited(host) && !std::mem::replace(told, true) {
-                gather(&mut lines, advice(host.stage, all), name);
+                gather(&mut lines, advice(host.stage, all, self.hashes), name);
             }
         }
         self.tell(&lines);
@@ -280,8 +280,8 @@ fn gather(lines: &mut Vec<(String, Vec<String>)>, words: String, name: &str) {
 }
 
 /// What is said of a host that has done nothing for [`TOLD`], and what to look at; where `all` stand still it may be
-/// this side's fault.
-fn advice(stage: Stage, all: bool) -> String {
+/// this side's fault, and where it `hashes` it may have much to read.
+fn advice(stage: Stage, all: bool, hashes: bool) -> String {
     let seconds = TOLD.as_secs();
     let what = match stage {
         Stage::Writing => {
@@ -292,9 +292,9 @@ fn advice(stage: Stage, all: bool) -> String {
         }
         _ => format!("answers, but has taken nothing for {seconds} seconds"),
     };
-    let here = match (stage, all) {
-        (Stage::Lacking, true) => ", and whether the source can be read here",
-        (Stage::Comparing, _) => "; with -c it may be reading a large file",
+    let here = match stage {
+        Stage::Lacking if all => ", and whether the source can be read here",
+        Stage::Comparing if hashes => "; with -c it may be reading a large file",
         _ => "",
     };
     format!("it {what}; look at its disk and at the log of its mcpd{here}")
@@ -358,19 +358,19 @@ mod tests {
     fn who_is_waited_for_in_vain_is_told_with_what_to_look_at() {
         let look = "look at its disk and at the log of its mcpd";
         assert_eq!(
-            advice(Stage::Writing, true),
+            advice(Stage::Writing, true, true),
             format!(
                 "it has all bytes, but has not said for 15 seconds that they are written; {look}"
             )
         );
         assert_eq!(
-            advice(Stage::Lacking, true),
+            advice(Stage::Lacking, true, true),
             format!(
                 "it answers, but has taken nothing for 15 seconds; {look}, and whether the source can be read here"
             )
         );
-        assert!(!advice(Stage::Lacking, false).contains("source"));
-        assert!(advice(Stage::Comparing, false).contains("-c"));
+        assert!(!advice(Stage::Lacking, false, true).contains("source"));
+        assert!(advice(Stage::Comparing, false, true).contains("-c"));
     }
 
     #[test]

@@ -97,7 +97,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn collect<'a>(hosts: impl IntoIterator<Item = (Option<usize>, &'a str)>) -> Vec<Target> {
-        crate::hosts::collect(hosts, [], &Groups::default()).unwrap()
+        crate::hosts::collect(hosts, [], &Groups::default()).unwrap().targets
     }
 
     /// What a target says, however it was written.

@@ -22,7 +22,7 @@ pub(super) enum Task {
     Symlink(Vec<u8>, Vec<u8>),
     /// A block of a file.
     Block(Arc<File>, u64),
-    /// Something has no digest: its path, and why.
+    /// Something has no digest: its path, unless the reason says that, and why.
     Failed(PathBuf, String),
     /// Something is left out that is neither file, folder nor link.
     Special,
@@ -116,7 +116,8 @@ impl<'a> Tasks<'a> {
                 self.pending.extend(step);
             }
             Err(error) => {
-                self.pending.push_back(Task::Failed(given.clone(), error.to_string()));
+                // That names the path.
+                self.pending.push_back(Task::Failed(PathBuf::new(), error.to_string()));
                 self.pending.push_back(Task::End);
             }
         }

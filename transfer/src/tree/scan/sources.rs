@@ -22,7 +22,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum SourcesError {
     /// It is not there, or may not be read.
-    #[error("cannot open {}: {cause}", path.display())]
+    #[error("cannot open {}: {cause}", path_shown(path))]
     Open {
         /// As it was given.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum SourcesError {
         cause: io::Error,
     },
     /// What a folder holds was to be sent, and it cannot be listed.
-    #[error("cannot list {} to its end: {cause}", path.display())]
+    #[error("cannot list {} to its end: {cause}", path_shown(path))]
     List {
         /// As it was given.
         path: PathBuf,
@@ -38,15 +38,17 @@ pub enum SourcesError {
         cause: io::Error,
     },
     /// Neither a file nor a folder.
-    #[error("{} is a socket, a pipe or a device: only files, folders and symbolic links can be copied",
-            path.display())]
+    #[error(
+        "{} is a socket, a pipe or a device: only files, folders and symbolic links can be copied",
+        path_shown(path)
+    )]
     Special {
         /// As it was given.
         path: PathBuf,
     },
     /// A file that holds more or fewer bytes than its length says, as files that the system makes up while they are
     /// read (proc(5), sysfs(5)).
-    #[error("{} {why}", path.display())]
+    #[error("{} {why}", path_shown(path))]
     FalseLength {
         /// As it was given.
         path: PathBuf,
@@ -55,7 +57,7 @@ pub enum SourcesError {
     },
     /// Two of them would have the same name at the receiver.
     #[error("{} and {} would both be called {} at the receiver: rename one, or copy them one after the other",
-            first.display(), second.display(), shown(name).escape_debug())]
+            path_shown(first), path_shown(second), shown(name).escape_debug())]
     Same {
         /// The name.
         name: Vec<u8>,
@@ -64,6 +66,11 @@ pub enum SourcesError {
         /// The other.
         second: PathBuf,
     },
+}
+
+/// A path that may be of any bytes, as text.
+fn path_shown(path: &Path) -> String {
+    shown(path.as_os_str().as_bytes())
 }
 
 /// A source, and what of it stands at the root of the transfer.
