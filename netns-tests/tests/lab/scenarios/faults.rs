@@ -14,7 +14,7 @@ pub(super) fn disks_that_cannot_take_it() {
     let lab = Lab::bridge(4);
     let roots: Vec<_> = (1..=4).map(|host| lab.folder(host)).collect();
     run(&format!("mount -t tmpfs -o size=8m tmpfs {}", roots[0].display()));
-    run(&format!("mount --bind {0} {0}", roots[1].display()));
+    run(&format!("mount -t tmpfs tmpfs {}", roots[1].display()));
     let locked = roots[2].join("locked");
     fs::create_dir(&locked).unwrap();
     run(&format!("chmod 500 {}", locked.display()));
@@ -27,8 +27,9 @@ pub(super) fn disks_that_cannot_take_it() {
         Daemon::start_by(&lab, 3, &roots[2], &humble),
         Daemon::start(&lab, 4, &roots[3]),
     ];
-    // A disk with errors comes to be so; a root that is so at its start ends a daemon.
-    run(&format!("mount -o remount,bind,ro {}", roots[1].display()));
+    // As a disk with errors comes to be; a root that is so at its start ends a daemon. The file system as a whole, for
+    // each daemon has mounts of its own.
+    run(&format!("mount -o remount,ro {}", roots[1].display()));
     let mut args = vec![lab.source(LEN).display().to_string()];
     args.extend(lab.all());
     args[3].push_str(":locked/");
