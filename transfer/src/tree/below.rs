@@ -3,6 +3,7 @@
 mod lead;
 mod resumed;
 mod same;
+mod several;
 
 use super::entry::{Entry, Kind, Meta};
 use super::ground::{Ground, Held, Stands, Unfinished, Why};
@@ -19,13 +20,14 @@ use crate::place::dirs::{Dirs, Folder};
 use crate::place::folding::Taken;
 use crate::place::ids::Ids;
 use crate::place::meta::{
-    Allowed, Applied, Granularity, Has, Keep, NotCarried, Of, Rules, apply, apply_to_link, plan,
+    Allowed, Granularity, Has, Keep, NotCarried, Of, Rules, apply_to_link, plan,
 };
 use crate::place::partial::{Journal, Partial};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Linked, Temporary};
 use resumed::Hold;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fsync, openat, statat, syncfs};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat, syncfs};
+use several::Ready;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -247,24 +249,11 @@ impl<'a> Below<'a> {
         meta: &Meta,
         replaced: Option<u32>,
     ) -> Result<(), Why> {
-        let name = plain_name(name).map_err(said)?;
-        let path = temporary.folder().shown().join(name);
-        let plan = plan(meta, Of::File, temporary.has(), replaced, self.rules);
-        let set = apply(temporary.file().as_fd(), &plan, &path, !self.rules.keep.perms);
-        let Applied { dropped, unset } = set.map_err(said)?;
-        self.left_out(plan.left().chain(dropped));
-        self.refused(unset);
-        if self.sync == Sync::File {
-            fsync(temporary.file()).map_err(|e| format!("cannot make {path} durable: {e}"))?;
-            // That may take its time: who has given up meanwhile was told that nothing has changed here.
-            if (self.is_over)() {
-                return Err("it is not wanted any more".to_owned());
-            }
-        }
-        temporary.rename(name).map_err(said)?;
-        self.placed = true;
-        self.change(&way.path);
-        Ok(())
+        let (name, durable) = (plain_name(name).map_err(said)?, self.sync == Sync::File);
+        let ready = Ready::make(temporary, name, (meta, replaced), (self.rules, durable))?;
+        // Who has given up while the disk was waited for was told that nothing has changed here.
+        let is_over = durable && (self.is_over)();
+        self.give_name(ready, (name, way), is_over)
     }
 
     /// Makes durable what is to be.
@@ -456,15 +445,11 @@ impl Ground for Below<'_> {
     }
 
     fn file(&mut self, dir: &Way, entry: &Entry, bytes: &[u8]) -> Result<(), Why> {
-        self.check_wanted()?;
-        let folder = self.folder(dir)?;
-        let name = self.name(entry).to_vec();
-        let standing = folder.may_replace(OsStr::from_bytes(&name), true).map_err(said)?;
-        let temporary = Temporary::create(&folder).map_err(said)?;
-        let written = temporary.file().write_all_at(bytes, 0);
-        written.map_err(|e| said(room::sorted(e, bytes.len() as u64, folder.shown())))?;
-        let replaced = standing.and_then(|s| mode_of(&s));
-        self.settle(temporary, (&name, dir), &entry.meta, replaced)
+        self.put_several(&[(dir, entry, bytes)]).remove(0)
+    }
+
+    fn files(&mut self, files: &[(&Way, &Entry, &[u8])]) -> Vec<Result<(), Why>> {
+        self.put_several(files)
     }
 
     fn begin(&mut self, dir: &Way, entry: &Entry) -> Result<(Slot, Held), Why> {

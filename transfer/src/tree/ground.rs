@@ -70,6 +70,10 @@ pub(crate) trait Ground {
     fn link(&mut self, dir: &Self::Dir, entry: &Entry, to: &[u8]) -> Result<Stands, Why>;
     /// Puts a file whose bytes are all there.
     fn file(&mut self, dir: &Self::Dir, entry: &Entry, bytes: &[u8]) -> Result<(), Why>;
+    /// Puts several such files. What became of each, in their order.
+    fn files(&mut self, files: &[(&Self::Dir, &Entry, &[u8])]) -> Vec<Result<(), Why>> {
+        files.iter().map(|(dir, entry, bytes)| self.file(dir, entry, bytes)).collect()
+    }
     /// Begins a file whose bytes will come, with room for them. Gives the blocks that an earlier session has left of it,
     /// as it says, and their values.
     fn begin(&mut self, dir: &Self::Dir, entry: &Entry) -> Result<(Self::Slot, Held), Why>;

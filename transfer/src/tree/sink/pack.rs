@@ -6,7 +6,7 @@ use crate::blocks::{BLOCK, Value};
 use crate::tree::entry::Entry;
 use crate::tree::files::UNREAD;
 use crate::tree::gather::Wanted;
-use crate::tree::ground::Ground;
+use crate::tree::ground::{Ground, Why};
 use crate::tree::layout;
 use blake3::Hash;
 use core::ops::Range;
@@ -55,24 +55,27 @@ impl<G: Ground> TreeSink<G> {
         let Some(super::Region::Pack(pack)) = self.regions.remove(&block) else { return };
         let table = layout::table(pack.rows);
         let right = *blake3::hash(&bytes[table.start as usize..]).as_bytes() == value;
-        for file in pack.files {
+        let checked = pack.files.iter().map(|file| {
             let [content, digest] = places(file.row, file.at, file.len);
             let content = &bytes[content.start as usize..content.end as usize];
-            let digest = &bytes[digest.start as usize..digest.end as usize];
-            let put = if !right {
-                Err("digest mismatch in the block that it came in".to_owned())
-            } else if digest == UNREAD {
-                Err(crate::message::UNREAD_THERE.to_owned())
-            } else if blake3::hash(content).as_bytes() != digest {
-                Err("its bytes are not those that the sender read first".to_owned())
-            } else {
-                self.ground.file(&file.dir, &file.entry, content)
-            };
+            check(content, &bytes[digest.start as usize..digest.end as usize], right)
+        });
+        let checked: Vec<Result<(&[u8], Hash), Why>> = checked.collect();
+        let good = pack.files.iter().zip(&checked).filter_map(|(file, checked)| {
+            let (content, _) = checked.as_ref().ok()?;
+            Some((&file.dir, &file.entry, *content))
+        });
+        let mut put = self.ground.files(&good.collect::<Vec<_>>()).into_iter();
+        for (file, checked) in pack.files.iter().zip(checked) {
+            let put = checked.and_then(|(_, digest)| match put.next() {
+                Some(put) => put.map(|()| digest),
+                None => Err("nobody has put it".to_owned()),
+            });
             match put {
-                Ok(()) => {
+                Ok(digest) => {
                     self.report.arrived += 1;
                     self.report.bytes += u64::from(file.len);
-                    self.digest = digest.try_into().ok().map(Hash::from_bytes);
+                    self.digest = Some(digest);
                 }
                 Err(why) => {
                     let path = FirstName::of(&self.ground.path(&file.dir, &file.entry.name));
@@ -80,5 +83,19 @@ impl<G: Ground> TreeSink<G> {
                 }
             }
         }
+    }
+}
+
+/// A file's bytes and digest, if they are what was sent; `right`: the digests of its block are.
+fn check<'b>(content: &'b [u8], digest: &[u8], right: bool) -> Result<(&'b [u8], Hash), Why> {
+    if !right {
+        Err("digest mismatch in the block that it came in".to_owned())
+    } else if digest == UNREAD {
+        Err(crate::message::UNREAD_THERE.to_owned())
+    } else {
+        let hash = blake3::hash(content);
+        let same = hash.as_bytes() == digest;
+        same.then_some((content, hash))
+            .ok_or_else(|| "its bytes are not those that the sender read first".to_owned())
     }
 }
