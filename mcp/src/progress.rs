@@ -1,7 +1,7 @@
 //! How a copy goes: a bar on a terminal, a line for each host that fails as soon as it does, and
 //! the status of all when it is asked for.
 //!
-//! [`standing`] says where each host stands and whom the copy waits for, [`line`] what of that fits the terminal.
+//! [`standing`] says where each host stands and whom the copy waits for, [`mod@line`] what of that fits the terminal.
 
 mod keyboard;
 mod line;
