@@ -10,16 +10,22 @@ use tcpxm::proto::time::Instant;
 const SECOND: Duration = Duration::from_secs(1);
 const PIECE: u64 = 1 << 20;
 
+/// A session to so many receivers, that ask nothing before it is said what exists.
+fn begin(receivers: usize, len: u64) -> (Net, App) {
+    let config = source(len, Delivery::Unordered, Some(group()));
+    let config = SessionConfig { declares: true, content: Content::Source { len: None }, ..config };
+    let mut net = Net::new(receivers, 0, straight());
+    let mut app = App::new(&mut net, config, len);
+    app.careless = true;
+    (net, app)
+}
+
 /// Grows by a piece, of so many, whenever somebody has all but one of those before; receiver `n` declares to lack a piece
 /// `late[n]` after it has come to exist. All end well; gives when the first one had everything, and the bytes to
 /// the group and to each alone.
 fn copy(pieces: u64, late: &[Duration]) -> (Duration, u64, u64) {
     let len = PIECE * pieces;
-    let config = source(len, Delivery::Unordered, Some(group()));
-    let config = SessionConfig { declares: true, content: Content::Source { len: None }, ..config };
-    let mut net = Net::new(late.len(), 0, straight());
-    let mut app = App::new(&mut net, config, len);
-    app.careless = true;
+    let (mut net, mut app) = begin(late.len(), len);
     let begin = net.now;
     let mut grown: Vec<Instant> = Vec::new();
     let mut declared = vec![0; late.len()];
@@ -93,11 +99,7 @@ fn a_short_source_goes_by_the_group_though_not_all_have_looked_at_it_at_once() {
 #[test]
 fn what_is_held_can_be_said_before_it_comes_to_exist() {
     let len = PIECE * 3;
-    let config = source(len, Delivery::Unordered, Some(group()));
-    let config = SessionConfig { declares: true, content: Content::Source { len: None }, ..config };
-    let mut net = Net::new(2, 0, straight());
-    let mut app = App::new(&mut net, config, len);
-    app.careless = true;
+    let (mut net, mut app) = begin(2, len);
     let (session, begin) = (app.session, net.now);
     net.nodes[0].endpoint.grow(begin, session, PIECE).unwrap();
     let mut said = [false; 2];
@@ -135,11 +137,7 @@ fn what_is_held_can_be_said_before_it_comes_to_exist() {
 fn read_slowly(late: &[(usize, Duration)]) -> (u64, u64, Duration) {
     let (pieces, pause) = (12, Duration::from_millis(200));
     let len = PIECE * pieces;
-    let config = source(len, Delivery::Unordered, Some(group()));
-    let config = SessionConfig { declares: true, content: Content::Source { len: None }, ..config };
-    let mut net = Net::new(late.len(), 0, straight());
-    let mut app = App::new(&mut net, config, len);
-    app.careless = true;
+    let (mut net, mut app) = begin(late.len(), len);
     let (session, begin) = (app.session, net.now);
     net.nodes[0].endpoint.grow(begin, session, len).unwrap();
     net.nodes[0].endpoint.set_end(begin, session, len).unwrap();

@@ -81,8 +81,8 @@ impl Below<'_> {
         let (single, durable) = (self.named.clone(), self.sync == Sync::File);
         let mut put = Vec::with_capacity(files.len());
         for batch in files.chunks(BATCH) {
-            let name = |entry: &Entry| single.clone().unwrap_or_else(|| entry.name.clone());
-            let names: Vec<_> = batch.iter().map(|(_, entry, _)| name(entry)).collect();
+            let names = batch.iter().map(|(_, entry, _)| single.as_deref().unwrap_or(&entry.name));
+            let names: Vec<&[u8]> = names.collect();
             let jobs = batch.iter().zip(&names).map(|(file, name)| self.job(name, *file));
             let jobs: Vec<_> = jobs.collect();
             let ready = run(&jobs, (self.rules, durable));
