@@ -6,6 +6,7 @@ mod evidence;
 mod fields;
 mod known;
 mod layers;
+mod lines;
 mod manifest;
 mod manifests;
 mod markdown;
@@ -47,13 +48,14 @@ impl fmt::Display for Finding {
 type Check = fn(&Repo) -> Vec<Finding>;
 
 /// Every check by name.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("layers", layers::check),
     ("sizes", size::check),
     ("open fields", fields::check),
     ("paths in documents", docs::check),
     ("tests in documents", evidence::check),
     ("words", words::check),
+    ("lines of documents", lines::check),
     ("manifests", manifests::check),
     ("commands in documents", commands::check),
     ("known failures", known::check),
