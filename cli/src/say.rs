@@ -51,5 +51,6 @@ mod tests {
     fn nothing_steers_a_terminal_and_quotes_stay() {
         assert_eq!(plain("the name \"ä\" is refused"), "the name \"ä\" is refused");
         assert_eq!(plain("a\nb\u{1b}[31m\u{9b}c"), "a\\nb\\u{1b}[31m\\u{9b}c");
+        assert_eq!(plain("a\tb\u{7f}\u{85}c"), "a\\tb\\u{7f}\\u{85}c");
     }
 }

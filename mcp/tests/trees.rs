@@ -266,6 +266,9 @@ fn several_sources_and_single_files_go_where_they_are_to() {
         let meta = fs::metadata(receiver.folder.path().join(name)).unwrap();
         assert_eq!((meta.mtime(), meta.mtime_nsec()), (1_200_000_000, 123_456_789), "{name}");
     }
+    // The destination of a folder is made first, so that one that is not there does not become that folder itself.
+    assert_eq!(mcp(&["-a", &at("folder")], &[receiver.host("not/yet")]).0, Some(0));
+    assert!(receiver.folder.path().join("not/yet/folder/three").is_file());
     // Nothing but a folder, and what is not there.
     fs::create_dir(dir.path().join("bare")).unwrap();
     assert_eq!(mcp(&[&at("bare")], &[receiver.host("")]).0, Some(0));

@@ -6,6 +6,7 @@
 
 use super::beneath::{Beneath, ENTERED, FOLDER, plain_name, shown};
 use super::error::{PlaceError, what};
+use super::inherited;
 use super::meta::{Applied, Has, Keep, NotCarried, Of, Rules, SET_GID, apply, plan};
 use super::room::Unset;
 use crate::destination::Shown;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Folders on the way to an entry, at most: fewer than a sweep goes down into, and than descriptors that a process
 /// may have.
@@ -51,6 +52,8 @@ pub struct Folder {
     fd: OwnedFd,
     shown: Shown,
     new: bool,
+    /// What is created in it gets an access control list, once that was asked.
+    lists: OnceLock<bool>,
 }
 
 impl Folder {
@@ -58,7 +61,7 @@ impl Folder {
     pub fn open(beneath: &Beneath, path: &[u8], new: bool) -> Result<Self, PlaceError> {
         let fd = beneath.open(path, FOLDER, Mode::empty());
         let fd = fd.or_else(|_| beneath.open(path, ENTERED, Mode::empty()))?;
-        Ok(Self { fd, shown: shown(path), new })
+        Ok(Self { fd, shown: shown(path), new, lists: OnceLock::new() })
     }
 
     /// What entries are created relative to.
@@ -89,6 +92,12 @@ impl Folder {
             Err(Errno::BADF) => syncfs(beneath.root()),
             done => done,
         }
+    }
+
+    /// Takes from a file that was created in it the access control list that it got here.
+    pub fn disown(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let lists = *self.lists.get_or_init(|| inherited::is_passed_on(self));
+        if lists { inherited::remove(file) } else { Ok(()) }
     }
 
     /// Whether it was created for this tree, so that nothing can stand in it but what the tree brought.
@@ -141,7 +150,8 @@ impl Dirs {
         let fd = beneath.root().try_clone_to_owned().map_err(failed)?;
         let file = unnamed(beneath.root())
             .map_err(|cause| PlaceError::system("create a file in", &Shown::default(), cause))?;
-        let root = Arc::new(Folder { fd, shown: Shown::default(), new: false });
+        let root =
+            Arc::new(Folder { fd, shown: Shown::default(), new: false, lists: OnceLock::new() });
         let log = Some(Records::new(file));
         Ok(Self {
             beneath,
@@ -235,7 +245,7 @@ impl Dirs {
         let (number, told) = told.unzip();
         let path_of = || path.to_vec();
         let record = needed.then(|| Record { path: path_of(), number, told, new, closed, id });
-        let folder = Arc::new(Folder { fd, shown, new });
+        let folder = Arc::new(Folder { fd, shown, new, lists: OnceLock::new() });
         self.stack.push(Level { folder, record, path });
         Ok(())
     }
@@ -341,6 +351,9 @@ impl Drop for Dirs {
     }
 }
 
+/// The step that failed where a list cannot be taken away.
+pub const UNLIST: &str = "take the access control list from";
+
 /// The mode of a directory that is worked in, which had this one before.
 fn opened_up(before: u32) -> u32 {
     before | WORK | READ
@@ -366,6 +379,9 @@ fn set(record: &Record, beneath: &Beneath, rules: Rules) -> Result<Done, PlaceEr
     let Some(told) = record.told else { return Ok(Done::default()) };
     let has = Has { mode, uid: stat.st_uid, gid: stat.st_gid };
     let of = if record.new { Of::NewDir } else { Of::OldDir };
+    if record.new && rules.keep.perms {
+        inherited::remove(fd.as_fd()).map_err(|e| PlaceError::system(UNLIST, &path, e))?;
+    }
     let plan = plan(&told, of, has, None, rules);
     let Applied { dropped, unset } = apply(fd.as_fd(), &plan, &path, !rules.keep.perms)?;
     Ok(Done { left: plan.left().chain(dropped).collect(), unset })

@@ -65,7 +65,7 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
-    pub(super) fn system(what: &'static str, path: &Shown, cause: impl Into<io::Error>) -> Self {
+    pub(crate) fn system(what: &'static str, path: &Shown, cause: impl Into<io::Error>) -> Self {
         Self::System { what, path: path.clone(), cause: cause.into() }
     }
 

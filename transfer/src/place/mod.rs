@@ -9,6 +9,7 @@ pub mod dirs;
 mod error;
 pub mod folding;
 pub mod ids;
+mod inherited;
 pub mod meta;
 pub mod partial;
 pub mod room;

@@ -10,14 +10,15 @@ use super::beneath::{Beneath, plain_name, shown};
 use super::dirs::Folder;
 use super::error::{PlaceError, what};
 use super::meta::Has;
+use crate::tree::scan::holes;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid,
-    fchmod, fchown, flock, fstat, futimens, linkat, openat, readlinkat, renameat, renameat_with,
-    statat, symlinkat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, linkat, openat,
+    renameat, renameat_with, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -41,14 +42,14 @@ pub(crate) fn is_temporary(name: &[u8]) -> bool {
 const TRIES: usize = 8;
 
 /// A new temporary name, as [`crate::sweep`] knows them: random bits drawn once in a process, and a counter.
-pub(crate) fn temporary_name() -> Result<OsString, std::io::Error> {
+pub(crate) fn temporary_name() -> Result<OsString, io::Error> {
     static FIRST: OnceLock<(u32, u64)> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let (process, first) = if let Some(first) = FIRST.get() {
         *first
     } else {
         let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
         *FIRST.get_or_init(|| (std::process::id(), u64::from_be_bytes(random)))
     };
     let number = first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
@@ -108,7 +109,7 @@ impl Temporary {
     /// Creates it in a folder, readable by nobody else.
     pub fn create(folder: &Arc<Folder>) -> Result<Self, PlaceError> {
         let failed =
-            |cause: std::io::Error| PlaceError::system("create a file in", folder.shown(), cause);
+            |cause: io::Error| PlaceError::system("create a file in", folder.shown(), cause);
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for _ in 0..TRIES {
@@ -135,7 +136,7 @@ impl Temporary {
                 return Ok(made);
             }
         }
-        Err(failed(std::io::Error::other("no temporary file could be created and locked")))
+        Err(failed(io::Error::other("no temporary file could be created and locked")))
     }
 
     /// One that was made before, under a name of its own, and stays up to there if it is not given its name.
@@ -315,8 +316,10 @@ pub enum Linked {
     Same,
     /// It is one.
     Link,
-    /// The file has as many names as it may have: a copy stands there.
-    Copy,
+    /// It cannot be: the file has as many names as it may have.
+    Full,
+    /// It cannot be: the file is on another file system.
+    Apart,
 }
 
 /// Makes another name of the file at `to`, a path from the root.
@@ -346,53 +349,39 @@ pub fn link(
         make(folder, name, |name| linkat(&parent, first, folder.fd(), name, AtFlags::empty()));
     match made {
         Ok(()) => Ok(Linked::Link),
-        Err(MakeError::Made(Errno::MLINK)) if is_symlink(&stat) => {
-            let target = readlinkat(&parent, first, Vec::new())
-                .map_err(|errno| PlaceError::system("read", &shown(to), errno))?;
-            symlink(folder, name.as_encoded_bytes(), target.as_bytes()).map(|()| Linked::Copy)
-        }
-        Err(MakeError::Made(Errno::MLINK)) => {
-            copy(parent.as_fd(), first, folder, name).map(|()| Linked::Copy)
-        }
+        Err(MakeError::Made(Errno::MLINK)) => Ok(Linked::Full),
+        Err(MakeError::Made(Errno::XDEV)) => Ok(Linked::Apart),
         Err(MakeError::Made(errno)) => Err(PlaceError::system("make the link", &path, errno)),
         Err(MakeError::Named(error)) => Err(error),
     }
 }
 
-fn is_symlink(stat: &rustix::fs::Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
-}
-
-/// Copies a file with its owner, its times and its mode but for the set-id bits.
-pub(super) fn copy(
+/// Copies the bytes of a file into one that has no name yet; holes stay holes.
+pub fn copy(
     parent: BorrowedFd<'_>,
     first: &OsStr,
     folder: &Arc<Folder>,
-    name: &OsStr,
-) -> Result<(), PlaceError> {
-    let path = folder.shown().join(name);
-    let failed = |cause: std::io::Error| PlaceError::system("copy to", &path, cause);
+) -> Result<Temporary, PlaceError> {
+    let path = folder.shown().join(first);
+    let failed = |cause: io::Error| PlaceError::system("copy", &path, cause);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let from = openat(parent, first, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
     let made = Temporary::create(folder)?;
-    let mut from = File::from(from);
-    let stat = fstat(&from).map_err(|e| failed(e.into()))?;
-    let mut file = made.file();
-    std::io::copy(&mut from, &mut file).map_err(failed)?;
-    let has = made.has();
-    if (has.uid, has.gid) != (stat.st_uid, stat.st_gid) {
-        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-        fchown(file, Some(uid), Some(gid)).map_err(|e| failed(e.into()))?;
+    copy_bytes(&from.into(), made.file()).map_err(failed)?;
+    Ok(made)
+}
+
+/// The system copies where it can, also from one file system to another (copy_file_range(2) alone does not).
+fn copy_bytes(mut from: &File, mut to: &File) -> io::Result<()> {
+    let len = from.metadata()?.len();
+    let whole = [0..len];
+    let data = holes::data(from.as_fd(), len);
+    for run in data.as_deref().unwrap_or(&whole) {
+        from.seek(io::SeekFrom::Start(run.start))?;
+        to.seek(io::SeekFrom::Start(run.start))?;
+        io::copy(&mut from.take(run.end - run.start), &mut to)?;
     }
-    fchmod(file, Mode::from_raw_mode(stat.st_mode & 0o777)).map_err(|e| failed(e.into()))?;
-    let time =
-        |secs, nanos: u64| Timespec { tv_sec: secs, tv_nsec: i64::try_from(nanos).unwrap_or(0) };
-    let times = Timestamps {
-        last_access: time(stat.st_atime, stat.st_atime_nsec),
-        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
-    };
-    futimens(file, &times).map_err(|e| failed(e.into()))?;
-    made.rename(name)
+    to.set_len(len)
 }
 
 #[cfg(test)]

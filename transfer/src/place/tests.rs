@@ -11,10 +11,10 @@ use super::temporary::{Linked, Temporary, copy, link, symlink};
 use crate::destination::{Root, Shown};
 use crate::sweep::sweep;
 use crate::tree::entry::{Entry, Kind, Meta, Time};
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{CWD, IFlags, Mode, OFlags, RenameFlags, renameat_with};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink as symlink_by_hand};
 use std::path::Path;
@@ -313,6 +313,25 @@ fn what_stands_in_the_way_is_told() {
     bed.outside_untouched();
 }
 
+/// What its owner has made immutable (chattr(1)) stays, and nothing is left beside it.
+#[test]
+fn an_immutable_file_is_not_replaced() {
+    let bed = Bed::new();
+    let dirs = bed.dirs(RULES);
+    put(&dirs, "f", "old").unwrap();
+    let file = fs::File::open(bed.at("f")).unwrap();
+    let set = |flags| rustix::fs::ioctl_setflags(&file, flags);
+    if let Err(errno) = set(IFlags::IMMUTABLE) {
+        eprintln!("not run: it needs root, and a file system with this flag: {errno}");
+        return;
+    }
+    let failed = put(&dirs, "f", "new").unwrap_err().to_string();
+    set(IFlags::empty()).unwrap();
+    assert_eq!(failed, "cannot give its name to f: Operation not permitted (os error 1)");
+    assert_eq!(fs::read(bed.at("f")).unwrap(), b"old");
+    assert_eq!(names(&bed.at("")), ["f"]);
+}
+
 #[test]
 fn a_symbolic_link_that_was_sent_is_not_written_through() {
     let bed = Bed::new();
@@ -346,10 +365,34 @@ fn links_are_made_over_what_stands_and_over_themselves() {
     assert_eq!(fs::read(bed.at("b")).unwrap(), b"one");
     assert_eq!(fs::metadata(bed.at("a")).unwrap().nlink(), 2);
     let of = bed.beneath.root();
-    copy(of, OsStr::new("a"), dirs.here(), OsStr::new("c")).unwrap();
+    copy(of, OsStr::new("a"), dirs.here()).unwrap().rename(OsStr::new("c")).unwrap();
     assert_eq!(fs::metadata(bed.at("c")).unwrap().nlink(), 1);
     assert_eq!(fs::read(bed.at("c")).unwrap(), b"one");
     assert_eq!(names(&bed.at("")), ["a", "b", "c"]);
+}
+
+/// The system copies no range of a file from ext4 to tmpfs by itself (copy_file_range(2), `EXDEV`), and a further name
+/// leads to no other file system.
+#[test]
+fn a_file_is_copied_from_another_file_system() {
+    let bed = Bed::new();
+    let dirs = bed.dirs(RULES);
+    let other = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mut bytes = vec![0; 3 << 20];
+    bytes[..9].copy_from_slice(b"beginning");
+    bytes[(2 << 20) + 5..][..6].copy_from_slice(b"middle");
+    let mut from = fs::File::create(other.path().join("far")).unwrap();
+    from.set_len(bytes.len() as u64).unwrap();
+    for at in [0, 2 << 20] {
+        from.seek(SeekFrom::Start(at as u64)).unwrap();
+        from.write_all(&bytes[at..at + 20]).unwrap();
+    }
+    let parent = fs::File::open(other.path()).unwrap();
+    let copied = copy(parent.as_fd(), OsStr::new("far"), dirs.here()).unwrap();
+    copied.rename(OsStr::new("near")).unwrap();
+    assert!(fs::read(bed.at("near")).unwrap() == bytes);
+    let is_sparse = |path: &Path| fs::metadata(path).unwrap().blocks() * 512 < 1 << 20;
+    assert!(is_sparse(&bed.at("near")) || !is_sparse(&other.path().join("far")), "holes are kept");
 }
 
 #[test]

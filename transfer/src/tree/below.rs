@@ -1,6 +1,7 @@
 //! The file system below a root, as a tree's receiver writes into it.
 
 mod lead;
+mod links;
 mod resumed;
 mod same;
 mod several;
@@ -19,14 +20,13 @@ use crate::place::beneath::{Beneath, plain_name};
 use crate::place::dirs::{Dirs, Folder};
 use crate::place::folding::Taken;
 use crate::place::ids::Ids;
-use crate::place::meta::{
-    Allowed, Granularity, Has, Keep, NotCarried, Of, Rules, apply_to_link, plan,
-};
+use crate::place::meta::{Allowed, Granularity, Has, Keep, NotCarried, Rules};
 use crate::place::partial::{Journal, Partial};
 use crate::place::room::{self, Unset};
-use crate::place::temporary::{self, Linked, Temporary};
+use crate::place::temporary::{self, Temporary};
+use links::Names;
 use resumed::Hold;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat, syncfs};
+use rustix::fs::{AtFlags, FileType, statat, syncfs};
 use several::Ready;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
@@ -95,6 +95,7 @@ pub(crate) struct Below<'a> {
     resume: bool,
     holders: Arc<Holders>,
     holder: Arc<Holder>,
+    names: Names,
     unset: BTreeSet<String>,
     puts: u32,
     notes: BTreeSet<&'static str>,
@@ -145,6 +146,7 @@ impl<'a> Below<'a> {
             resume: offer.resume,
             holders: Arc::clone(&limits.holders),
             holder: Arc::new(holder),
+            names: Names::default(),
             unset: BTreeSet::new(),
             puts: 0,
             notes: BTreeSet::new(),
@@ -395,7 +397,7 @@ impl Ground for Below<'_> {
         let entry = &Entry { name: name.as_bytes().to_vec(), ..entry.clone() };
         match statat(folder.fd(), &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if self.is_newer(entry, &found) => Ok(Stands::Same),
-            Ok(found) if self.is_same(&folder, entry, digest, &found) => {
+            Ok(found) if self.is_same(&folder, entry, digest, &found) && self.take(&found) => {
                 self.set_beside(&folder, entry, &found)?;
                 Ok(Stands::Same)
             }
@@ -405,43 +407,16 @@ impl Ground for Below<'_> {
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why> {
         self.check_wanted()?;
-        let folder = Arc::clone(self.dirs()?.here());
-        let name = plain_name(&entry.name).map_err(said)?;
-        let there = rustix::fs::readlinkat(folder.fd(), name, Vec::new()).ok();
-        let same = there.is_some_and(|there| there.as_bytes() == target);
-        if !same {
-            temporary::symlink(&folder, &entry.name, target).map_err(said)?;
-        }
-        self.placed = true;
-        let path = Arc::clone(self.dirs()?.path());
-        self.change(&path);
-        // Whoever may write there can have put something else there by now, which is not to be given away.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let link = openat(folder.fd(), name, flags, Mode::empty()).map_err(|e| e.to_string())?;
-        let found = fstat(&link).map_err(|e| e.to_string())?;
-        if FileType::from_raw_mode(found.st_mode) != FileType::Symlink {
-            return Err(format!("{} was replaced meanwhile", folder.shown().join(name)));
-        }
-        let plan = plan(&entry.meta, Of::Symlink, has_of(&found), None, self.rules);
-        apply_to_link(link.as_fd(), &plan, &folder.shown().join(name)).map_err(said)?;
-        self.left_out(plan.left());
-        Ok(if same { Stands::Same } else { Stands::Other })
+        let dirs = self.dirs()?;
+        let (folder, path) = (Arc::clone(dirs.here()), Arc::clone(dirs.path()));
+        self.put_symlink((&folder, &path), entry, target)
     }
 
     fn link(&mut self, dir: &Way, entry: &Entry, to: &[u8]) -> Result<Stands, Why> {
         self.check_wanted()?;
-        let folder = self.folder(dir)?;
         let base = &self.base;
         let to = if base.is_empty() { to.to_vec() } else { [base, &b"/"[..], to].concat() };
-        match temporary::link(&self.beneath, &to, &folder, &entry.name).map_err(said)? {
-            Linked::Same => return Ok(Stands::Same),
-            Linked::Link => {}
-            Linked::Copy => {
-                self.tell("hard links are not kept where a file has as many names as it may have");
-            }
-        }
-        self.change(&dir.path);
-        Ok(Stands::Other)
+        self.put_link(dir, entry, &to)
     }
 
     fn file(&mut self, dir: &Way, entry: &Entry, bytes: &[u8]) -> Result<(), Why> {

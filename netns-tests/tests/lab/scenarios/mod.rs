@@ -10,6 +10,7 @@ mod link_local;
 mod many;
 mod multicast;
 mod tree_faults;
+mod tree_mounts;
 pub(crate) mod trees;
 mod trust;
 mod usage;
@@ -96,6 +97,14 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("tree_faults::hosts_that_cannot_take_it_all", tree_faults::hosts_that_cannot_take_it_all),
     ("tree_faults::a_file_that_is_too_long", tree_faults::a_file_that_is_too_long),
     ("tree_faults::files_that_change_on_the_way", tree_faults::files_that_change_on_the_way),
+    (
+        "tree_mounts::other_file_systems_below_the_root",
+        tree_mounts::other_file_systems_below_the_root,
+    ),
+    (
+        "tree_mounts::owners_of_what_a_slash_stands_behind",
+        tree_mounts::owners_of_what_a_slash_stands_behind,
+    ),
     ("usage::exit_codes", usage::exit_codes),
     ("first_page::it_does_what_it_says", first_page::it_does_what_it_says),
     ("waits::for_disks_that_hang", waits::for_disks_that_hang),

@@ -3,8 +3,9 @@
 
 use super::{Below, Way, mode_of, said};
 use crate::message::Sync;
+use crate::place::PlaceError;
 use crate::place::beneath::plain_name;
-use crate::place::dirs::Folder;
+use crate::place::dirs::{Folder, UNLIST};
 use crate::place::meta::{Applied, NotCarried, Of, Rules, apply, plan};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::Temporary;
@@ -51,7 +52,12 @@ impl Ready {
         (meta, replaced): (&Meta, Option<u32>),
         (rules, durable): (Rules, bool),
     ) -> Result<Self, Why> {
-        let path = temporary.folder().shown().join(name);
+        let folder = temporary.folder();
+        let path = folder.shown().join(name);
+        if rules.keep.perms {
+            let done = folder.disown(temporary.file().as_fd());
+            done.map_err(|e| said(PlaceError::system(UNLIST, &path, e)))?;
+        }
         let plan = plan(meta, Of::File, temporary.has(), replaced, rules);
         let set = apply(temporary.file().as_fd(), &plan, &path, !rules.keep.perms);
         let Applied { dropped, unset } = set.map_err(said)?;

@@ -209,7 +209,8 @@ fn nothing_leads_out_of_the_root() {
 fn what_is_no_file_is_refused_and_left_alone() {
     let (dir, root) = root();
     let at = |name: &str| dir.path().join(name);
-    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
     let _socket = UnixListener::bind(at("socket")).unwrap();
     fs::write(at("file"), b"old").unwrap();
     symlink("file", at("link")).unwrap();
@@ -404,4 +405,41 @@ fn files_are_compared_as_it_was_asked_for() {
     let late = Time { secs: 6, nanos: 0 };
     assert_eq!(stands(Check::Update, b"newer", late), Stands::Other);
     assert_eq!(stands(Check::None, b"there", old), Stands::Other);
+}
+
+/// A file that is written to through a mapping may keep its time, and a copy of one that was changed within a second
+/// may have the same second: length and second do not say that bytes are the same.
+#[test]
+fn what_a_time_does_not_show_is_found_by_its_nanoseconds_or_by_a_digest() {
+    let (dir, root) = root();
+    let path = dir.path().join("name");
+    let now = std::time::SystemTime::now();
+    let stands = |check, mtime: std::time::SystemTime, nanos_apart: u32, mode| {
+        fs::write(&path, b"there").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(mtime).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        let nanos = u32::try_from(found.mtime_nsec()).unwrap() ^ nanos_apart;
+        let keep = crate::message::Keep { perms: true, times: true, ..Default::default() };
+        let offer = Offer { check, keep, ..offer("") };
+        let mut below = Below::new(&root, &offer, &Limits::default(), (holder(), NEVER)).unwrap();
+        let (uid, gid) = (found.uid(), found.gid());
+        let mtime = Time { secs: found.mtime(), nanos };
+        let meta = Meta { mode, mtime, uid, gid, ..Meta::default() };
+        let kind = Kind::File { len: 5, data: None };
+        let entry = Entry { name: b"name".to_vec(), meta, kind };
+        let digest = *blake3::hash(b"other").as_bytes();
+        let whether = below.look(&entry, (check == Check::Digest).then_some(&digest)).unwrap();
+        (whether, fs::metadata(&path).unwrap().mode() & 0o7777)
+    };
+    let long_ago = now - std::time::Duration::from_secs(1000);
+    assert_eq!(stands(Check::Quick, long_ago, 0, 0o600), (Stands::Same, 0o600), "the mode is set");
+    assert_eq!(stands(Check::Digest, long_ago, 0, 0o600), (Stands::Other, 0o644));
+    // Where the file system tells nanoseconds apart, as nearly all do.
+    let tried = tempfile::tempfile_in(dir.path()).unwrap();
+    if Granularity::of(&tried).unwrap().step == 1 {
+        assert_eq!(stands(Check::Quick, long_ago, 1, 0o600), (Stands::Other, 0o644));
+    }
+    // It may have been written to since.
+    assert_eq!(stands(Check::Quick, now, 0, 0o600), (Stands::Other, 0o644));
 }

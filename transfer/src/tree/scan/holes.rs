@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 const MOST: usize = 1024;
 
 /// Where an open file of this length holds data; `None`: everywhere, as far as one can know.
-pub(super) fn data(file: BorrowedFd<'_>, len: u64) -> Option<Vec<Range<u64>>> {
+pub(crate) fn data(file: BorrowedFd<'_>, len: u64) -> Option<Vec<Range<u64>>> {
     let seek = |to| retry_on_intr(|| seek(file, to));
     let mut extents = Extents::new(MOST);
     let mut at = 0;

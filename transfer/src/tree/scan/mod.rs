@@ -9,7 +9,7 @@
 //! whichever source they are. Mount points are crossed.
 
 mod acl;
-mod holes;
+pub(crate) mod holes;
 mod links;
 mod look;
 mod names;
