@@ -208,6 +208,27 @@ pub(super) fn a_disk_that_is_full_midway() {
     run(&format!("umount {}", lab.folder(1).display()));
 }
 
+/// What an earlier copy has left takes most of the room: the rest of the file has enough, the whole would not.
+pub(super) fn what_was_left_on_a_disk_that_is_nearly_full() {
+    let lab = Lab::bridge(1);
+    let root = lab.folder(1);
+    run(&format!("mount -t tmpfs -o size=14m tmpfs {}", root.display()));
+    let daemon = Daemon::start(&lab, 1, &root);
+    let (len, source) = (10 << 20, lab.source(10 << 20).display().to_string());
+    let slow = ["--rate", "50M", &source, &lab.v4(1)];
+    let running = Copy::start(&lab, &slow);
+    wait_for("most of it has arrived", CLEAN, || lab.bytes(1).1 > 7 << 20);
+    running.kill();
+    // The sender is gone without a word: the next one takes its file over.
+    let done = copy(&lab, &[&source, &lab.v4(1)]);
+    done.assert_ok();
+    assert!(done.hosts[0]["bytes"].as_u64().unwrap() < len, "it was gone on with: {done:#?}");
+    assert_eq!(tree(&root), [format!("source-{len}")]);
+    assert!(fs::read(root.join(format!("source-{len}"))).unwrap() == content(len));
+    drop(daemon);
+    run(&format!("umount {}", root.display()));
+}
+
 /// No inodes at one, at another files that may not be so long; the last has everything.
 pub(super) fn hosts_that_cannot_take_it_all() {
     let lab = Lab::bridge(3);
