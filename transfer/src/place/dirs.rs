@@ -51,6 +51,8 @@ pub struct Folder {
     fd: OwnedFd,
     shown: Shown,
     new: bool,
+    /// Device and number.
+    id: (u64, u64),
 }
 
 impl Folder {
@@ -58,7 +60,12 @@ impl Folder {
     pub fn open(beneath: &Beneath, path: &[u8], new: bool) -> Result<Self, PlaceError> {
         let fd = beneath.open(path, FOLDER, Mode::empty());
         let fd = fd.or_else(|_| beneath.open(path, ENTERED, Mode::empty()))?;
-        Ok(Self { fd, shown: shown(path), new })
+        Self::of(fd, shown(path), new)
+    }
+
+    fn of(fd: OwnedFd, shown: Shown, new: bool) -> Result<Self, PlaceError> {
+        let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", &shown, errno))?;
+        Ok(Self { fd, shown, new, id: (stat.st_dev, stat.st_ino) })
     }
 
     /// What entries are created relative to.
@@ -71,12 +78,21 @@ impl Folder {
         &self.shown
     }
 
-    /// Whether it is still where it was found, by its path from the root.
+    /// The file system that it is in.
+    pub fn device(&self) -> u64 {
+        self.id.0
+    }
+
+    /// Whether it is still where it was found, by its path from the root. Who moves a folder takes what is open in it
+    /// along, be it out of the root: so this is asked right before something is put there.
     pub fn check_in_place(&self, beneath: &Beneath, path: &[u8]) -> Result<(), PlaceError> {
+        if path.is_empty() {
+            return Ok(()); // the root, wherever that is
+        }
         let there = beneath.open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
         let failed = |errno| PlaceError::system("look at", &self.shown, errno);
-        let (there, ours) = (fstat(&there).map_err(failed)?, fstat(&self.fd).map_err(failed)?);
-        if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) {
+        let there = fstat(&there).map_err(failed)?;
+        if (there.st_dev, there.st_ino) == self.id {
             return Ok(());
         }
         Err(PlaceError::stands(&self.shown, "it was moved or replaced meanwhile"))
@@ -141,7 +157,7 @@ impl Dirs {
         let fd = beneath.root().try_clone_to_owned().map_err(failed)?;
         let file = unnamed(beneath.root())
             .map_err(|cause| PlaceError::system("create a file in", &Shown::default(), cause))?;
-        let root = Arc::new(Folder { fd, shown: Shown::default(), new: false });
+        let root = Arc::new(Folder::of(fd, Shown::default(), false)?);
         let log = Some(Records::new(file));
         Ok(Self {
             beneath,
@@ -162,6 +178,11 @@ impl Dirs {
     /// The path of that from the root.
     pub fn path(&self) -> &Arc<[u8]> {
         self.stack.last().map_or(&self.top, |level| &level.path)
+    }
+
+    /// Whether that is still where it was found.
+    pub fn check_here(&self) -> Result<(), PlaceError> {
+        self.here().check_in_place(&self.beneath, self.path())
     }
 
     /// Folders on the way to it.
@@ -187,9 +208,7 @@ impl Dirs {
             return Ok(());
         };
         let folder = &level.folder;
-        let stat = fstat(&folder.fd)
-            .map_err(|errno| PlaceError::system("look at", &folder.shown, errno))?;
-        let id = (stat.st_dev, stat.st_ino);
+        let id = folder.id;
         let (path, new) = (level.path.to_vec(), folder.new);
         let none = Record { path, number: None, told: None, new, closed: None, id };
         level.record.get_or_insert(none).told = Some(meta);
@@ -214,6 +233,7 @@ impl Dirs {
         if self.stack.len() >= MAX_FOLDERS {
             return Err(PlaceError::Order { path: shown, why: "it is deeper than 128 folders" });
         }
+        self.check_here()?;
         let at = self.here().clone();
         let new = match mkdirat(at.fd(), plain, mode) {
             Ok(()) => true,
@@ -235,7 +255,7 @@ impl Dirs {
         let (number, told) = told.unzip();
         let path_of = || path.to_vec();
         let record = needed.then(|| Record { path: path_of(), number, told, new, closed, id });
-        let folder = Arc::new(Folder { fd, shown, new });
+        let folder = Arc::new(Folder { fd, shown, new, id });
         self.stack.push(Level { folder, record, path });
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::place::ids::Ids;
 use crate::place::meta::{
     Allowed, Granularity, Has, Keep, NotCarried, Of, Rules, apply_to_link, plan,
 };
-use crate::place::partial::{Journal, Partial};
+use crate::place::partial::{self, Journal, Partial};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Linked, Temporary};
 use resumed::Hold;
@@ -63,6 +63,9 @@ const SYNCED: usize = 64;
 
 /// Whether the session is over is asked for every so many entries: its end is to be noticed within some milliseconds.
 const ASKED: u32 = 32;
+
+/// The number of an owner that chown(2) takes for none.
+const NOBODY: u32 = u32::MAX;
 
 /// Everything below a root.
 pub(crate) struct Below<'a> {
@@ -311,6 +314,9 @@ impl Ground for Below<'_> {
         let failed = |error| format!("the system does not say who its owner is here: {error}");
         let uid = self.ids.owner(owner.uid, user.as_deref()).map_err(failed)?;
         let gid = self.ids.group(owner.gid, group.as_deref()).map_err(failed)?;
+        if (keep.owner && uid == NOBODY) || (keep.group && gid == NOBODY) {
+            return Err(format!("nobody can have the number {NOBODY} as an owner or a group"));
+        }
         Ok((uid, gid))
     }
 
@@ -396,8 +402,7 @@ impl Ground for Below<'_> {
         match statat(folder.fd(), &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if self.is_newer(entry, &found) => Ok(Stands::Same),
             Ok(found) if self.is_same(&folder, entry, digest, &found) => {
-                self.set_beside(&folder, entry, &found)?;
-                Ok(Stands::Same)
+                self.set_beside(&folder, entry, &found)
             }
             _ => folder.may_replace(&name, true).map(|_| Stands::Other).map_err(said),
         }
@@ -407,8 +412,13 @@ impl Ground for Below<'_> {
         self.check_wanted()?;
         let folder = Arc::clone(self.dirs()?.here());
         let name = plain_name(&entry.name).map_err(said)?;
+        self.dirs()?.check_here().map_err(said)?;
         let there = rustix::fs::readlinkat(folder.fd(), name, Vec::new()).ok();
-        let same = there.is_some_and(|there| there.as_bytes() == target);
+        let same = there.is_some_and(|there| there.as_bytes() == target)
+            && statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| {
+                let plan = plan(&entry.meta, Of::Symlink, has_of(&found), None, self.rules);
+                !same::changes_other_names(&plan, &found)
+            });
         if !same {
             temporary::symlink(&folder, &entry.name, target).map_err(said)?;
         }
@@ -431,6 +441,7 @@ impl Ground for Below<'_> {
     fn link(&mut self, dir: &Way, entry: &Entry, to: &[u8]) -> Result<Stands, Why> {
         self.check_wanted()?;
         let folder = self.folder(dir)?;
+        self.check_in_place(dir)?;
         let base = &self.base;
         let to = if base.is_empty() { to.to_vec() } else { [base, &b"/"[..], to].concat() };
         match temporary::link(&self.beneath, &to, &folder, &entry.name).map_err(said)? {
@@ -455,6 +466,10 @@ impl Ground for Below<'_> {
     fn begin(&mut self, dir: &Way, entry: &Entry) -> Result<(Slot, Held), Why> {
         let Kind::File { len, data } = &entry.kind else { return Err("it is no file".to_owned()) };
         let folder = self.folder(dir)?;
+        self.check_in_place(dir)?;
+        if !self.resume && blocks::count(*len) > 1 && !folder.is_new() {
+            partial::remove(&folder, plain_name(self.name(entry)).map_err(said)?);
+        }
         let (temporary, journal, holding, left) = if self.resume && blocks::count(*len) > 1 {
             let (Partial { temporary, journal, held }, hold) = self.partial(&folder, dir, entry)?;
             (temporary, Some(journal), Some(hold), held)
@@ -506,7 +521,6 @@ impl Ground for Below<'_> {
             |error| format!("cannot give {} its length: {error}", temporary.folder().shown());
         room::lengthen(temporary.file(), len).map_err(lost)?;
         let folder = temporary.folder();
-        // Who moves a folder out of the root meanwhile moves what is open in it as well.
         folder.check_in_place(&self.beneath, &way.path).map_err(said)?;
         let standing = folder.may_replace(OsStr::from_bytes(&name), true).map_err(said)?;
         self.settle(temporary, (&name, &way), &meta, standing.and_then(|s| mode_of(&s)))?;
