@@ -164,6 +164,26 @@ pub(super) fn half_of_it_may_not_be_read() {
     }
 }
 
+/// A daemon's own file that its mode does not let it read gets another mode all the same.
+pub(super) fn a_file_that_its_owner_may_not_read() {
+    let lab = Lab::bridge(1);
+    let source = source(&lab);
+    let file = source.join("file");
+    let mode =
+        |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let setpriv = find("setpriv").unwrap().display().to_string();
+    let humble = [&setpriv[..], "--bounding-set", "-dac_override,-dac_read_search"];
+    let daemon = Daemon::start_by(&lab, 1, &lab.folder(1), &humble);
+    fs::write(&file, "a file").unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_secs(60);
+    File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+    for bits in [0o000, 0o200, 0o644] {
+        mode(&file, bits);
+        copy(&lab, &["-rlpt", &source.display().to_string(), &lab.v4(1)]).assert_ok();
+        assert_eq!(judge::rsync(&source, &daemon.root.join("source")), "", "{bits:o}");
+    }
+}
+
 /// A folder of some hundred files, which is more than some receivers can take.
 fn too_much(lab: &Lab) -> PathBuf {
     let source = source(lab);

@@ -12,6 +12,7 @@ use crate::tree::digest::of_file;
 use crate::tree::entry::{Entry, Kind, Meta, Time};
 use crate::tree::ground::{Stands, Why};
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -92,8 +93,11 @@ impl Below<'_> {
         self.dirs()?.check_here().map_err(said)?;
         let path = folder.shown().join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(folder.fd(), name, flags, Mode::empty())
-            .map_err(|e| format!("cannot set what is kept of {path}: {e}"))?;
+        let file = match openat(folder.fd(), name, flags, Mode::empty()) {
+            // Who may not read it has nothing to set it by. A new file can take its place all the same.
+            Err(Errno::ACCESS) => return Ok(Stands::Other),
+            opened => opened.map_err(|e| format!("cannot set what is kept of {path}: {e}"))?,
+        };
         let opened = fstat(&file).map_err(|e| format!("cannot look at {path}: {e}"))?;
         if (opened.st_dev, opened.st_ino) != (found.st_dev, found.st_ino) {
             return Err(format!("{path} was replaced meanwhile"));
