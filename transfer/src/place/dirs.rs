@@ -155,10 +155,8 @@ impl Dirs {
     pub fn new(beneath: Arc<Beneath>, rules: Rules) -> Result<Self, PlaceError> {
         let failed = |cause: io::Error| PlaceError::system("open", &Shown::default(), cause);
         let fd = beneath.root().try_clone_to_owned().map_err(failed)?;
-        let file = unnamed(beneath.root())
-            .map_err(|cause| PlaceError::system("create a file in", &Shown::default(), cause))?;
         let root = Arc::new(Folder::of(fd, Shown::default(), false)?);
-        let log = Some(Records::new(file));
+        let log = Some(Records::new(unnamed(beneath.root()).ok()));
         Ok(Self {
             beneath,
             root,
