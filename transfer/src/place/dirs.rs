@@ -173,6 +173,11 @@ impl Dirs {
         self.stack.last().map_or(&self.root, |level| &level.folder)
     }
 
+    /// Where they began.
+    pub fn root(&self) -> &Folder {
+        &self.root
+    }
+
     /// The path of that from the root.
     pub fn path(&self) -> &Arc<[u8]> {
         self.stack.last().map_or(&self.top, |level| &level.path)

@@ -4,6 +4,7 @@ mod lead;
 mod resumed;
 mod same;
 mod several;
+mod synced;
 
 use super::entry::{Entry, Kind, Meta};
 use super::ground::{Ground, Held, Stands, Unfinished, Why};
@@ -26,7 +27,7 @@ use crate::place::partial::{self, Journal, Partial};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Linked, Temporary};
 use resumed::Hold;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat, syncfs};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
 use several::Ready;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
@@ -57,9 +58,6 @@ pub(crate) struct Slot {
     meta: Meta,
     len: u64,
 }
-
-/// Folders that are made durable one by one where each file is; with more of them the file system is as a whole.
-const SYNCED: usize = 64;
 
 /// Whether the session is over is asked for every so many entries: its end is to be noticed within some milliseconds.
 const ASKED: u32 = 32;
@@ -92,6 +90,8 @@ pub(crate) struct Below<'a> {
     placed: bool,
     /// Folders whose names are to be durable; `None`: too many.
     changed: Option<BTreeSet<Arc<[u8]>>>,
+    /// File systems that are mounted below the root, and that the tree goes into: a folder of each.
+    mounted: Vec<Arc<Folder>>,
     /// Whether nobody wants it any more.
     is_over: &'a dyn Fn() -> bool,
     /// What an earlier session has left is gone on with.
@@ -144,6 +144,7 @@ impl<'a> Below<'a> {
             led: Vec::new(),
             placed: false,
             changed: Some(BTreeSet::new()),
+            mounted: Vec::new(),
             is_over,
             resume: offer.resume,
             holders: Arc::clone(&limits.holders),
@@ -172,18 +173,6 @@ impl<'a> Below<'a> {
     /// What the file system refused that the bytes can do without.
     pub(crate) fn unset(&self) -> Vec<String> {
         self.unset.iter().cloned().collect()
-    }
-
-    /// A name in a folder has changed.
-    fn change(&mut self, folder: &[u8]) {
-        if let Some(changed) = &mut self.changed
-            && !changed.contains(folder)
-        {
-            changed.insert(folder.into());
-            if changed.len() > SYNCED {
-                self.changed = None;
-            }
-        }
     }
 
     fn dirs(&mut self) -> Result<&mut Dirs, Why> {
@@ -259,33 +248,6 @@ impl<'a> Below<'a> {
         self.give_name(ready, (name, way), is_over)
     }
 
-    /// Makes durable what is to be.
-    fn sync(&mut self) -> Result<(), Why> {
-        let undone = |error: rustix::io::Errno| format!("cannot make it durable: {error}");
-        match (self.sync, &self.changed) {
-            (Sync::None, _) => Ok(()),
-            // The files are. What the system says of their names is told, and takes none of them away.
-            (Sync::File, changed) => {
-                let sync = |path: &Arc<[u8]>| {
-                    let folder = Folder::open(&self.beneath, path, false).map_err(said)?;
-                    folder.sync(&self.beneath).map_err(|error| error.to_string())
-                };
-                let failed: Vec<Why> = match changed {
-                    Some(changed) => changed.iter().filter_map(|path| sync(path).err()).collect(),
-                    None => syncfs(self.beneath.root())
-                        .err()
-                        .map(|e| e.to_string())
-                        .into_iter()
-                        .collect(),
-                };
-                let lost = |error| format!("a power failure may still take names: {error}");
-                self.unset.extend(failed.first().map(lost));
-                Ok(())
-            }
-            (Sync::Tree, _) => syncfs(self.beneath.root()).map_err(undone),
-        }
-    }
-
     /// What the file system refused that the bytes can do without.
     fn refused(&mut self, unset: Option<Unset>) {
         if let Some(unset) = unset {
@@ -349,6 +311,7 @@ impl Ground for Below<'_> {
         dirs.enter(number, entry).map_err(said)?;
         let new = dirs.here().is_new();
         self.taken.enter(new);
+        self.note_mounted();
         self.placed = true;
         if new {
             self.change(&above);

@@ -97,6 +97,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ),
     ("tree_faults::a_disk_that_is_full_midway", tree_faults::a_disk_that_is_full_midway),
     (
+        "tree_faults::each_file_system_is_made_durable",
+        tree_faults::each_file_system_is_made_durable,
+    ),
+    (
         "tree_faults::what_was_left_on_a_disk_that_is_nearly_full",
         tree_faults::what_was_left_on_a_disk_that_is_nearly_full,
     ),

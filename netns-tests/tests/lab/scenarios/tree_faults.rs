@@ -228,6 +228,27 @@ pub(super) fn a_disk_that_is_full_midway() {
     run(&format!("umount {}", lab.folder(1).display()));
 }
 
+/// A file system that is mounted below the root is made durable as well as the root's own.
+pub(super) fn each_file_system_is_made_durable() {
+    let lab = Lab::bridge(1);
+    let source = source(&lab);
+    let mounted = lab.folder(1).join("source/mounted");
+    fs::create_dir_all(&mounted).unwrap();
+    run(&format!("mount -t tmpfs tmpfs {}", mounted.display()));
+    fs::create_dir_all(source.join("mounted/deep")).unwrap();
+    fs::write(source.join("mounted/deep/file"), "a file").unwrap();
+    let strace = find("strace").unwrap().display().to_string();
+    let trace = lab.dir.path().join("strace");
+    let text = trace.display().to_string();
+    let by = [&strace[..], "-D", "-f", "-qq", "-o", &text, "-e", "trace=syncfs"];
+    let mut daemon = Daemon::start_by(&lab, 1, &lab.folder(1), &by);
+    copy(&lab, &archive(&lab, &source)).assert_ok();
+    daemon.terminate();
+    let calls = fs::read_to_string(&trace).unwrap();
+    assert_eq!(calls.lines().filter(|line| line.contains("syncfs(")).count(), 2, "{calls}");
+    run(&format!("umount {}", mounted.display()));
+}
+
 /// What an earlier copy has left takes most of the room: the rest of the file has enough, the whole would not.
 pub(super) fn what_was_left_on_a_disk_that_is_nearly_full() {
     let lab = Lab::bridge(1);
