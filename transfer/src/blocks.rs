@@ -72,7 +72,7 @@ pub fn zeros(index: u64, len: u64) -> Value {
 }
 
 /// Values of zeros that are kept: 2 MiB, for holes in the first 64 GiB of files.
-const KEPT: u64 = 1 << 16;
+pub const KEPT: u64 = 1 << 16;
 
 /// Sets the values of blocks that hold none of a file's data, which are sorted ranges of its bytes. Of more blocks
 /// than values of zeros are kept for it sets none: hashing the zeros of a TiB takes minutes.

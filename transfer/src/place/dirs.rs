@@ -54,6 +54,8 @@ pub struct Folder {
     new: bool,
     /// What is created in it gets an access control list, once that was asked.
     lists: OnceLock<bool>,
+    /// Device and number.
+    id: (u64, u64),
 }
 
 impl Folder {
@@ -61,7 +63,13 @@ impl Folder {
     pub fn open(beneath: &Beneath, path: &[u8], new: bool) -> Result<Self, PlaceError> {
         let fd = beneath.open(path, FOLDER, Mode::empty());
         let fd = fd.or_else(|_| beneath.open(path, ENTERED, Mode::empty()))?;
-        Ok(Self { fd, shown: shown(path), new, lists: OnceLock::new() })
+        Self::of(fd, shown(path), new)
+    }
+
+    fn of(fd: OwnedFd, shown: Shown, new: bool) -> Result<Self, PlaceError> {
+        let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", &shown, errno))?;
+        let (id, lists) = ((stat.st_dev, stat.st_ino), OnceLock::new());
+        Ok(Self { fd, shown, new, lists, id })
     }
 
     /// What entries are created relative to.
@@ -74,12 +82,21 @@ impl Folder {
         &self.shown
     }
 
-    /// Whether it is still where it was found, by its path from the root.
+    /// The file system that it is in.
+    pub fn device(&self) -> u64 {
+        self.id.0
+    }
+
+    /// Whether it is still where it was found, by its path from the root. Who moves a folder takes what is open in it
+    /// along, be it out of the root: so this is asked right before something is put there.
     pub fn check_in_place(&self, beneath: &Beneath, path: &[u8]) -> Result<(), PlaceError> {
+        if path.is_empty() {
+            return Ok(()); // the root, wherever that is
+        }
         let there = beneath.open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
         let failed = |errno| PlaceError::system("look at", &self.shown, errno);
-        let (there, ours) = (fstat(&there).map_err(failed)?, fstat(&self.fd).map_err(failed)?);
-        if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) {
+        let there = fstat(&there).map_err(failed)?;
+        if (there.st_dev, there.st_ino) == self.id {
             return Ok(());
         }
         Err(PlaceError::stands(&self.shown, "it was moved or replaced meanwhile"))
@@ -148,11 +165,8 @@ impl Dirs {
     pub fn new(beneath: Arc<Beneath>, rules: Rules) -> Result<Self, PlaceError> {
         let failed = |cause: io::Error| PlaceError::system("open", &Shown::default(), cause);
         let fd = beneath.root().try_clone_to_owned().map_err(failed)?;
-        let file = unnamed(beneath.root())
-            .map_err(|cause| PlaceError::system("create a file in", &Shown::default(), cause))?;
-        let root =
-            Arc::new(Folder { fd, shown: Shown::default(), new: false, lists: OnceLock::new() });
-        let log = Some(Records::new(file));
+        let root = Arc::new(Folder::of(fd, Shown::default(), false)?);
+        let log = Some(Records::new(unnamed(beneath.root()).ok()));
         Ok(Self {
             beneath,
             root,
@@ -169,9 +183,19 @@ impl Dirs {
         self.stack.last().map_or(&self.root, |level| &level.folder)
     }
 
+    /// Where they began.
+    pub fn root(&self) -> &Folder {
+        &self.root
+    }
+
     /// The path of that from the root.
     pub fn path(&self) -> &Arc<[u8]> {
         self.stack.last().map_or(&self.top, |level| &level.path)
+    }
+
+    /// Whether that is still where it was found.
+    pub fn check_here(&self) -> Result<(), PlaceError> {
+        self.here().check_in_place(&self.beneath, self.path())
     }
 
     /// Folders on the way to it.
@@ -197,9 +221,7 @@ impl Dirs {
             return Ok(());
         };
         let folder = &level.folder;
-        let stat = fstat(&folder.fd)
-            .map_err(|errno| PlaceError::system("look at", &folder.shown, errno))?;
-        let id = (stat.st_dev, stat.st_ino);
+        let id = folder.id;
         let (path, new) = (level.path.to_vec(), folder.new);
         let none = Record { path, number: None, told: None, new, closed: None, id };
         level.record.get_or_insert(none).told = Some(meta);
@@ -224,6 +246,7 @@ impl Dirs {
         if self.stack.len() >= MAX_FOLDERS {
             return Err(PlaceError::Order { path: shown, why: "it is deeper than 128 folders" });
         }
+        self.check_here()?;
         let at = self.here().clone();
         let new = match mkdirat(at.fd(), plain, mode) {
             Ok(()) => true,
@@ -245,7 +268,7 @@ impl Dirs {
         let (number, told) = told.unzip();
         let path_of = || path.to_vec();
         let record = needed.then(|| Record { path: path_of(), number, told, new, closed, id });
-        let folder = Arc::new(Folder { fd, shown, new, lists: OnceLock::new() });
+        let folder = Arc::new(Folder { fd, shown, new, lists: OnceLock::new(), id });
         self.stack.push(Level { folder, record, path });
         Ok(())
     }

@@ -146,6 +146,18 @@ impl Partial {
     }
 }
 
+/// Removes what an earlier session has left of a file, unless somebody writes it.
+pub fn remove(folder: &Folder, name: &OsStr) {
+    let [partial, state] = names(name);
+    if let Ok(Some(file)) = ours(folder, &partial)
+        && matches!(lock(&file), Ok(true))
+    {
+        for name in [partial, state] {
+            let _ = unlinkat(folder.fd(), &name, AtFlags::empty()); // a sweep has another go at it
+        }
+    }
+}
+
 impl Journal {
     /// A block is written: from here on the file stays.
     pub fn note(&mut self, temporary: &mut Temporary, index: u64, value: &Value) -> io::Result<()> {
@@ -201,8 +213,9 @@ fn read(state: &File, key: &Key, len: u64) -> Option<(BTreeMap<u64, Value>, u64)
 }
 
 /// Opens a file of that name if it is one that this process's user made, and that nobody else can reach: no other
-/// name, no permissions for others. Whatever else stands there goes.
-fn ours(folder: &Folder, name: &OsStr) -> Result<Option<File>, PlaceError> {
+/// name, no permissions for others. Whatever else stands there goes, unless somebody writes it: not every file system
+/// keeps owners and permissions.
+fn ours(folder: &Folder, name: &OsStr) -> Result<Option<File>, Busy> {
     let failed = |errno: Errno| PlaceError::system("open a file in", folder.shown(), errno);
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match openat(folder.fd(), name, flags, Mode::empty()) {
@@ -214,13 +227,17 @@ fn ours(folder: &Folder, name: &OsStr) -> Result<Option<File>, PlaceError> {
             if regular && alone && stat.st_uid == rustix::process::geteuid().as_raw() {
                 return Ok(Some(file.into()));
             }
+            let file = File::from(file);
+            if regular && stat.st_nlink == 1 && !lock(&file).map_err(failed)? {
+                return Err(Busy::Held((stat.st_dev, stat.st_ino)));
+            }
         }
         Err(Errno::NOENT) => return Ok(None),
         Err(_) => {}
     }
     match unlinkat(folder.fd(), name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(failed(errno)),
+        Err(errno) => Err(failed(errno).into()),
     }
 }
 

@@ -2,13 +2,16 @@
 
 use super::error::PlaceError;
 use crate::destination::Shown;
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
+use rustix::fs::{FallocateFlags, fallocate, fstat, fstatvfs, ftruncate};
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
+
+/// Bytes of a block as stat(2) counts them, whatever the file system's are.
+const STAT_BLOCK: u64 = 512;
 
 /// Something that a file system refused and that the bytes can do without: FAT has no permissions, and many network
 /// and user file systems reserve nothing.
@@ -37,7 +40,8 @@ pub fn reserve(
     // Where there is too little, allocating would take all of it before it says so. Some user file systems do not
     // know what they have, and say that they have no blocks at all.
     let known = fstatvfs(file).ok().filter(|fs| fs.f_blocks > 0);
-    if known.is_some_and(|fs| fs.f_bfree.saturating_mul(fs.f_frsize) < filled) {
+    if known.is_some_and(|fs| fs.f_bfree.saturating_mul(fs.f_frsize) < lacking(filled, taken(file)))
+    {
         return Err(failed(Errno::NOSPC));
     }
     let mut unset = None;
@@ -60,6 +64,17 @@ pub fn reserve(
         }
     }
     Ok(unset)
+}
+
+/// Bytes of the disk that a file has already: one that is gone on with needs the rest alone.
+fn taken(file: BorrowedFd<'_>) -> u64 {
+    let blocks = fstat(file).map_or(0, |stat| stat.st_blocks);
+    u64::try_from(blocks).unwrap_or(0).saturating_mul(STAT_BLOCK)
+}
+
+/// Room that is still to be had for a file with so many bytes of data, which has so many of the disk.
+fn lacking(filled: u64, taken: u64) -> u64 {
+    filled.saturating_sub(taken)
 }
 
 /// Gives a file that holds all of its data its length, if it ends in a hole and the file system could not lengthen it

@@ -10,10 +10,11 @@ use super::beneath::{Beneath, plain_name, shown};
 use super::dirs::Folder;
 use super::error::{PlaceError, what};
 use super::meta::Has;
+use crate::destination::Shown;
 use crate::tree::scan::holes;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, linkat, openat,
-    renameat, renameat_with, statat, symlinkat, unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, linkat,
+    openat, renameat, renameat_with, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -103,6 +104,8 @@ pub struct Temporary {
     named: bool,
     /// A partial file stays, up to there, if it is not given its name.
     stays: Option<u64>,
+    /// Its name is one that others make files under as well.
+    foreseen: bool,
 }
 
 impl Temporary {
@@ -126,6 +129,7 @@ impl Temporary {
                 has: Has::default(),
                 named: false,
                 stays: None,
+                foreseen: false,
             };
             if !lock(&made.file).map_err(|errno| failed(errno.into()))? {
                 continue; // a sweep was quicker
@@ -149,7 +153,8 @@ impl Temporary {
         let stat = fstat(&file)
             .map_err(|errno| PlaceError::system("look at", &folder.shown().join(&name), errno))?;
         let has = Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
-        Ok(Self { file, folder: Arc::clone(folder), name, has, named: false, stays })
+        let folder = Arc::clone(folder);
+        Ok(Self { file, folder, name, has, named: false, stays, foreseen: true })
     }
 
     /// It stays up to there at least.
@@ -191,9 +196,23 @@ impl Temporary {
 
     /// Gives it its name in one step; what may be replaced is asked before ([`Folder::may_replace`]).
     pub fn rename(mut self, name: &OsStr) -> Result<(), PlaceError> {
+        if !self.has_its_name() {
+            let path = self.folder.shown().join(name);
+            let why = "what was written of it was removed or replaced meanwhile";
+            return Err(PlaceError::stands(&path, why));
+        }
         give_name(&self.folder, &self.name, name)?;
         self.named = true;
         Ok(())
+    }
+}
+
+impl Temporary {
+    /// Whether its name still leads to it: another file that was made under a name that can be foreseen is not whole.
+    fn has_its_name(&self) -> bool {
+        let there = || statat(self.folder.fd(), &self.name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        !self.foreseen
+            || there().is_some_and(|there| self.inode().ok() == Some((there.st_dev, there.st_ino)))
     }
 }
 
@@ -204,7 +223,7 @@ impl Drop for Temporary {
             if self.file.metadata().is_ok_and(|meta| meta.len() > end) {
                 let _ = self.file.set_len(end);
             }
-        } else if !self.named {
+        } else if !self.named && self.has_its_name() {
             // Nobody is left to tell: the folder may be gone as a whole.
             let _ = unlinkat(self.folder.fd(), &self.name, AtFlags::empty());
         }
@@ -224,20 +243,19 @@ pub(super) fn lock(file: &File) -> Result<bool, Errno> {
 fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError> {
     let path = folder.shown().join(to);
     plain_name(to.as_encoded_bytes())?;
-    // In a folder that was made for this tree stands nothing but what the tree brought: what stands there is an entry
-    // with a name that this file system takes for the same.
+    // In a folder that was made for this tree stands what the tree brought, be it by another session: what stands there
+    // may be an entry with a name that this file system takes for the same.
     let flags = if folder.is_new() { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
     let renamed = match renameat_with(folder.fd(), from, folder.fd(), to, flags) {
         Err(Errno::INVAL | Errno::NOSYS) => renameat(folder.fd(), from, folder.fd(), to),
+        Err(Errno::EXIST) if folder.is_new() => {
+            may_take(folder, to, &path)?;
+            renameat(folder.fd(), from, folder.fd(), to)
+        }
         renamed => renamed,
     };
     match renamed {
         Ok(()) => return Ok(()),
-        Err(Errno::EXIST) if folder.is_new() => {
-            let why =
-                "an entry of the tree stands there whose name this file system takes for the same";
-            return Err(PlaceError::stands(&path, why));
-        }
         Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
         Err(errno) => return Err(PlaceError::system("give its name to", &path, errno)),
     }
@@ -254,6 +272,45 @@ fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError
     }
     renameat(folder.fd(), from, folder.fd(), to)
         .map_err(|e| PlaceError::system("give its name to", &path, e))
+}
+
+/// Whether what came to stand in a folder that was made for this tree may be replaced: what another session has brought
+/// may, an entry of the tree with a name that is the same here may not.
+fn may_take(folder: &Folder, name: &OsStr, path: &Shown) -> Result<(), PlaceError> {
+    let there = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
+    let kind = there.map(|there| FileType::from_raw_mode(there.st_mode));
+    let is_its_own = is_its_own(folder, name)
+        .map_err(|errno| PlaceError::system("look into", folder.shown(), errno))?;
+    match kind {
+        _ if !is_its_own => Err(PlaceError::stands(
+            path,
+            "an entry of the tree stands there whose name this file system takes for the same",
+        )),
+        Err(_) | Ok(FileType::RegularFile | FileType::Directory | FileType::Symlink) => Ok(()),
+        Ok(kind) => Err(PlaceError::stands(path, what(kind))),
+    }
+}
+
+/// Whether what stands under a name has that very name. The names of the folder are read only where that is in doubt:
+/// with ASCII alone it is not unless case folds, which shows by the name with its case swapped.
+fn is_its_own(folder: &Folder, name: &OsStr) -> Result<bool, Errno> {
+    let bytes = name.as_encoded_bytes();
+    let swap = |byte: &u8| if byte.is_ascii_lowercase() { byte & !0x20 } else { byte | 0x20 };
+    let swap = |byte: &u8| if byte.is_ascii_alphabetic() { swap(byte) } else { *byte };
+    let swapped: Vec<u8> = bytes.iter().map(swap).collect();
+    let inode = |name: &[u8]| {
+        let stat = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    };
+    if bytes.is_ascii() && (swapped == bytes || inode(&swapped) != inode(bytes)) {
+        return Ok(true);
+    }
+    for entry in Dir::read_from(folder.fd())? {
+        if entry?.file_name().to_bytes() == bytes {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Makes a name by one call, or where something stands, under a temporary name that then takes its place.

@@ -537,3 +537,12 @@ fn room_is_taken_for_data_and_not_for_holes() {
     let full = reserve(huge.as_fd(), 1 << 62, None, &folder);
     assert!(matches!(full, Err(PlaceError::Full { .. })), "{full:?}");
 }
+
+/// A disk without an inode that is left still has room for a tree that is there already.
+#[test]
+fn where_no_file_can_be_made_folders_are_entered_all_the_same() {
+    let proc = fs::File::open("/proc").unwrap();
+    let mut dirs = Dirs::new(Arc::new(Beneath::new(proc.into())), RULES).unwrap();
+    dirs.enter_parent(b"sys").unwrap();
+    assert!(dirs.enter(0, &dir("of the tree", 0o755)).is_err());
+}

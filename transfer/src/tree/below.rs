@@ -5,6 +5,7 @@ mod links;
 mod resumed;
 mod same;
 mod several;
+mod synced;
 
 use super::entry::{Entry, Kind, Meta};
 use super::ground::{Ground, Held, Stands, Unfinished, Why};
@@ -21,12 +22,12 @@ use crate::place::dirs::{Dirs, Folder};
 use crate::place::folding::Taken;
 use crate::place::ids::Ids;
 use crate::place::meta::{Allowed, Granularity, Has, Keep, NotCarried, Rules};
-use crate::place::partial::{Journal, Partial};
+use crate::place::partial::{self, Journal, Partial};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Temporary};
 use links::Names;
 use resumed::Hold;
-use rustix::fs::{AtFlags, FileType, statat, syncfs};
+use rustix::fs::{AtFlags, FileType, statat};
 use several::Ready;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
@@ -58,11 +59,11 @@ pub(crate) struct Slot {
     len: u64,
 }
 
-/// Folders that are made durable one by one where each file is; with more of them the file system is as a whole.
-const SYNCED: usize = 64;
-
 /// Whether the session is over is asked for every so many entries: its end is to be noticed within some milliseconds.
 const ASKED: u32 = 32;
+
+/// The number of an owner that chown(2) takes for none.
+const NOBODY: u32 = u32::MAX;
 
 /// Everything below a root.
 pub(crate) struct Below<'a> {
@@ -89,6 +90,8 @@ pub(crate) struct Below<'a> {
     placed: bool,
     /// Folders whose names are to be durable; `None`: too many.
     changed: Option<BTreeSet<Arc<[u8]>>>,
+    /// File systems that are mounted below the root, and that the tree goes into: a folder of each.
+    mounted: Vec<Arc<Folder>>,
     /// Whether nobody wants it any more.
     is_over: &'a dyn Fn() -> bool,
     /// What an earlier session has left is gone on with.
@@ -142,6 +145,7 @@ impl<'a> Below<'a> {
             led: Vec::new(),
             placed: false,
             changed: Some(BTreeSet::new()),
+            mounted: Vec::new(),
             is_over,
             resume: offer.resume,
             holders: Arc::clone(&limits.holders),
@@ -171,18 +175,6 @@ impl<'a> Below<'a> {
     /// What the file system refused that the bytes can do without.
     pub(crate) fn unset(&self) -> Vec<String> {
         self.unset.iter().cloned().collect()
-    }
-
-    /// A name in a folder has changed.
-    fn change(&mut self, folder: &[u8]) {
-        if let Some(changed) = &mut self.changed
-            && !changed.contains(folder)
-        {
-            changed.insert(folder.into());
-            if changed.len() > SYNCED {
-                self.changed = None;
-            }
-        }
     }
 
     fn dirs(&mut self) -> Result<&mut Dirs, Why> {
@@ -258,33 +250,6 @@ impl<'a> Below<'a> {
         self.give_name(ready, (name, way), is_over)
     }
 
-    /// Makes durable what is to be.
-    fn sync(&mut self) -> Result<(), Why> {
-        let undone = |error: rustix::io::Errno| format!("cannot make it durable: {error}");
-        match (self.sync, &self.changed) {
-            (Sync::None, _) => Ok(()),
-            // The files are. What the system says of their names is told, and takes none of them away.
-            (Sync::File, changed) => {
-                let sync = |path: &Arc<[u8]>| {
-                    let folder = Folder::open(&self.beneath, path, false).map_err(said)?;
-                    folder.sync(&self.beneath).map_err(|error| error.to_string())
-                };
-                let failed: Vec<Why> = match changed {
-                    Some(changed) => changed.iter().filter_map(|path| sync(path).err()).collect(),
-                    None => syncfs(self.beneath.root())
-                        .err()
-                        .map(|e| e.to_string())
-                        .into_iter()
-                        .collect(),
-                };
-                let lost = |error| format!("a power failure may still take names: {error}");
-                self.unset.extend(failed.first().map(lost));
-                Ok(())
-            }
-            (Sync::Tree, _) => syncfs(self.beneath.root()).map_err(undone),
-        }
-    }
-
     /// What the file system refused that the bytes can do without.
     fn refused(&mut self, unset: Option<Unset>) {
         if let Some(unset) = unset {
@@ -313,6 +278,9 @@ impl Ground for Below<'_> {
         let failed = |error| format!("the system does not say who its owner is here: {error}");
         let uid = self.ids.owner(owner.uid, user.as_deref()).map_err(failed)?;
         let gid = self.ids.group(owner.gid, group.as_deref()).map_err(failed)?;
+        if (keep.owner && uid == NOBODY) || (keep.group && gid == NOBODY) {
+            return Err(format!("nobody can have the number {NOBODY} as an owner or a group"));
+        }
         Ok((uid, gid))
     }
 
@@ -345,6 +313,7 @@ impl Ground for Below<'_> {
         dirs.enter(number, entry).map_err(said)?;
         let new = dirs.here().is_new();
         self.taken.enter(new);
+        self.note_mounted();
         self.placed = true;
         if new {
             self.change(&above);
@@ -398,8 +367,7 @@ impl Ground for Below<'_> {
         match statat(folder.fd(), &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if self.is_newer(entry, &found) => Ok(Stands::Same),
             Ok(found) if self.is_same(&folder, entry, digest, &found) && self.take(&found) => {
-                self.set_beside(&folder, entry, &found)?;
-                Ok(Stands::Same)
+                self.set_beside(&folder, entry, &found)
             }
             _ => folder.may_replace(&name, true).map(|_| Stands::Other).map_err(said),
         }
@@ -409,11 +377,13 @@ impl Ground for Below<'_> {
         self.check_wanted()?;
         let dirs = self.dirs()?;
         let (folder, path) = (Arc::clone(dirs.here()), Arc::clone(dirs.path()));
+        self.dirs()?.check_here().map_err(said)?;
         self.put_symlink((&folder, &path), entry, target)
     }
 
     fn link(&mut self, dir: &Way, entry: &Entry, to: &[u8]) -> Result<Stands, Why> {
         self.check_wanted()?;
+        self.check_in_place(dir)?;
         let base = &self.base;
         let to = if base.is_empty() { to.to_vec() } else { [base, &b"/"[..], to].concat() };
         self.put_link(dir, entry, &to)
@@ -430,6 +400,10 @@ impl Ground for Below<'_> {
     fn begin(&mut self, dir: &Way, entry: &Entry) -> Result<(Slot, Held), Why> {
         let Kind::File { len, data } = &entry.kind else { return Err("it is no file".to_owned()) };
         let folder = self.folder(dir)?;
+        self.check_in_place(dir)?;
+        if !self.resume && blocks::count(*len) > 1 && !folder.is_new() {
+            partial::remove(&folder, plain_name(self.name(entry)).map_err(said)?);
+        }
         let (temporary, journal, holding, left) = if self.resume && blocks::count(*len) > 1 {
             let (Partial { temporary, journal, held }, hold) = self.partial(&folder, dir, entry)?;
             (temporary, Some(journal), Some(hold), held)
@@ -481,7 +455,6 @@ impl Ground for Below<'_> {
             |error| format!("cannot give {} its length: {error}", temporary.folder().shown());
         room::lengthen(temporary.file(), len).map_err(lost)?;
         let folder = temporary.folder();
-        // Who moves a folder out of the root meanwhile moves what is open in it as well.
         folder.check_in_place(&self.beneath, &way.path).map_err(said)?;
         let standing = folder.may_replace(OsStr::from_bytes(&name), true).map_err(said)?;
         self.settle(temporary, (&name, &way), &meta, standing.and_then(|s| mode_of(&s)))?;

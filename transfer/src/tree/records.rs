@@ -16,15 +16,16 @@ const CHUNK: u64 = 64 << 10;
 /// The records, in their order.
 #[derive(Debug)]
 pub(crate) struct Records<R> {
-    file: File,
+    /// `None`: there is none, and all are kept in memory.
+    file: Option<File>,
     len: u64,
     kept: Vec<R>,
     of: PhantomData<R>,
 }
 
 impl<R: Serialize + DeserializeOwned> Records<R> {
-    /// An empty one, in a file of its own.
-    pub(crate) fn new(file: File) -> Self {
+    /// An empty one, in a file of its own if one could be made: a disk may have room for none.
+    pub(crate) fn new(file: Option<File>) -> Self {
         Self { file, len: 0, kept: Vec::new(), of: PhantomData }
     }
 
@@ -43,9 +44,10 @@ impl<R: Serialize + DeserializeOwned> Records<R> {
 
     /// Writes a whole record, or nothing that counts.
     fn write(&mut self, record: &R) -> bool {
+        let Some(file) = &self.file else { return false };
         let Ok(body) = postcard::to_stdvec(record) else { return false };
         let frame = [&(body.len() as u32).to_le_bytes()[..], &body].concat();
-        if self.file.write_all_at(&frame, self.len).is_err() {
+        if file.write_all_at(&frame, self.len).is_err() {
             return false;
         }
         self.len += frame.len() as u64;
@@ -57,7 +59,9 @@ impl<R: Serialize + DeserializeOwned> Records<R> {
         let (mut at, mut held) = (0, Vec::new());
         while at < self.len {
             let mut chunk = vec![0; CHUNK.min(self.len - at) as usize];
-            self.file.read_exact_at(&mut chunk, at)?;
+            if let Some(file) = &self.file {
+                file.read_exact_at(&mut chunk, at)?;
+            }
             at += chunk.len() as u64;
             held.extend_from_slice(&chunk);
             let mut taken = 0;
@@ -84,12 +88,9 @@ mod tests {
 
     #[test]
     fn what_was_pushed_comes_back_in_order_also_where_the_disk_is_full() {
-        for full in [false, true] {
-            let file = if full {
-                File::options().read(true).write(true).open("/dev/full").unwrap()
-            } else {
-                tempfile::tempfile().unwrap()
-            };
+        let full = || File::options().read(true).write(true).open("/dev/full").unwrap();
+        let files = [Some(tempfile::tempfile().unwrap()), Some(full()), None];
+        for (file, full) in files.into_iter().zip([false, true, true]) {
             let mut log = Records::new(file);
             let count = if full { KEPT as u64 } else { 3000 };
             assert!((0..count).all(|n| log.push(record(n)).is_ok()));

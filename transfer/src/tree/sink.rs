@@ -234,12 +234,7 @@ impl<G: Ground> TreeSink<G> {
         let number = name.number;
         let links = match &mut self.links {
             Some(links) => links,
-            none => match self.ground.unnamed() {
-                Ok(file) => none.insert(Records::new(file)),
-                Err(error) => {
-                    return self.fail(number, format!("cannot remember a hard link: {error}"));
-                }
-            },
+            none => none.insert(Records::new(self.ground.unnamed().ok())),
         };
         if links.push(name).is_err() {
             self.fail(number, "cannot remember a hard link: the disk is full".to_owned());

@@ -92,7 +92,19 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ),
     ("tree_faults::circles_and_depths", tree_faults::circles_and_depths),
     ("tree_faults::half_of_it_may_not_be_read", tree_faults::half_of_it_may_not_be_read),
+    (
+        "tree_faults::a_file_that_its_owner_may_not_read",
+        tree_faults::a_file_that_its_owner_may_not_read,
+    ),
     ("tree_faults::a_disk_that_is_full_midway", tree_faults::a_disk_that_is_full_midway),
+    (
+        "tree_faults::each_file_system_is_made_durable",
+        tree_faults::each_file_system_is_made_durable,
+    ),
+    (
+        "tree_faults::what_was_left_on_a_disk_that_is_nearly_full",
+        tree_faults::what_was_left_on_a_disk_that_is_nearly_full,
+    ),
     ("tree_faults::one_that_is_slow", tree_faults::one_that_is_slow),
     ("tree_faults::hosts_that_cannot_take_it_all", tree_faults::hosts_that_cannot_take_it_all),
     ("tree_faults::a_file_that_is_too_long", tree_faults::a_file_that_is_too_long),

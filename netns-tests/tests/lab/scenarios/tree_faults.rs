@@ -164,6 +164,26 @@ pub(super) fn half_of_it_may_not_be_read() {
     }
 }
 
+/// A daemon's own file that its mode does not let it read gets another mode all the same.
+pub(super) fn a_file_that_its_owner_may_not_read() {
+    let lab = Lab::bridge(1);
+    let source = source(&lab);
+    let file = source.join("file");
+    let mode =
+        |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let setpriv = find("setpriv").unwrap().display().to_string();
+    let humble = [&setpriv[..], "--bounding-set", "-dac_override,-dac_read_search"];
+    let daemon = Daemon::start_by(&lab, 1, &lab.folder(1), &humble);
+    fs::write(&file, "a file").unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_secs(60);
+    File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+    for bits in [0o000, 0o200, 0o644] {
+        mode(&file, bits);
+        copy(&lab, &["-rlpt", &source.display().to_string(), &lab.v4(1)]).assert_ok();
+        assert_eq!(judge::rsync(&source, &daemon.root.join("source")), "", "{bits:o}");
+    }
+}
+
 /// A folder of some hundred files, which is more than some receivers can take.
 fn too_much(lab: &Lab) -> PathBuf {
     let source = source(lab);
@@ -206,6 +226,48 @@ pub(super) fn a_disk_that_is_full_midway() {
     assert_told(&done, 0, (&source, &there), "No space left on device");
     drop(daemons);
     run(&format!("umount {}", lab.folder(1).display()));
+}
+
+/// A file system that is mounted below the root is made durable as well as the root's own.
+pub(super) fn each_file_system_is_made_durable() {
+    let lab = Lab::bridge(1);
+    let source = source(&lab);
+    let mounted = lab.folder(1).join("source/mounted");
+    fs::create_dir_all(&mounted).unwrap();
+    run(&format!("mount -t tmpfs tmpfs {}", mounted.display()));
+    fs::create_dir_all(source.join("mounted/deep")).unwrap();
+    fs::write(source.join("mounted/deep/file"), "a file").unwrap();
+    let strace = find("strace").unwrap().display().to_string();
+    let trace = lab.dir.path().join("strace");
+    let text = trace.display().to_string();
+    let by = [&strace[..], "-D", "-f", "-qq", "-o", &text, "-e", "trace=syncfs"];
+    let mut daemon = Daemon::start_by(&lab, 1, &lab.folder(1), &by);
+    copy(&lab, &archive(&lab, &source)).assert_ok();
+    daemon.terminate();
+    let calls = fs::read_to_string(&trace).unwrap();
+    assert_eq!(calls.lines().filter(|line| line.contains("syncfs(")).count(), 2, "{calls}");
+    run(&format!("umount {}", mounted.display()));
+}
+
+/// What an earlier copy has left takes most of the room: the rest of the file has enough, the whole would not.
+pub(super) fn what_was_left_on_a_disk_that_is_nearly_full() {
+    let lab = Lab::bridge(1);
+    let root = lab.folder(1);
+    run(&format!("mount -t tmpfs -o size=14m tmpfs {}", root.display()));
+    let daemon = Daemon::start(&lab, 1, &root);
+    let (len, source) = (10 << 20, lab.source(10 << 20).display().to_string());
+    let slow = ["--rate", "50M", &source, &lab.v4(1)];
+    let running = Copy::start(&lab, &slow);
+    wait_for("most of it has arrived", CLEAN, || lab.bytes(1).1 > 7 << 20);
+    running.kill();
+    // The sender is gone without a word: the next one takes its file over.
+    let done = copy(&lab, &[&source, &lab.v4(1)]);
+    done.assert_ok();
+    assert!(done.hosts[0]["bytes"].as_u64().unwrap() < len, "it was gone on with: {done:#?}");
+    assert_eq!(tree(&root), [format!("source-{len}")]);
+    assert!(fs::read(root.join(format!("source-{len}"))).unwrap() == content(len));
+    drop(daemon);
+    run(&format!("umount {}", root.display()));
 }
 
 /// No inodes at one, at another files that may not be so long; the last has everything.

@@ -100,6 +100,36 @@ fn what_somebody_else_put_there_is_not_written_to() {
     }
 }
 
+/// Some file systems make up modes and owners (FAT, or NFS where root is nobody), so that these do not tell whose it is.
+#[test]
+fn one_that_is_written_stays_whatever_its_mode_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let first = open(&folder, 1);
+    let [partial, _] = names(OsStr::new("name"));
+    fs::set_permissions(dir.path().join(&partial), PermissionsExt::from_mode(0o755)).unwrap();
+    let second = Partial::open(&folder, OsStr::new("name"), [1; 32], LEN);
+    assert!(matches!(second, Err(Busy::Held(inode)) if inode == first.temporary.inode().unwrap()));
+    first.temporary.rename(OsStr::new("name")).unwrap();
+}
+
+/// Somebody removes the file, and a later session makes it anew: what that has written so far is not taken for it.
+#[test]
+fn another_one_under_its_name_is_not_given_the_file_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let first = open(&folder, 1);
+    let [partial, _] = names(OsStr::new("name"));
+    fs::remove_file(dir.path().join(&partial)).unwrap();
+    let second = open(&folder, 1);
+    second.temporary.file().write_all_at(b"half", 0).unwrap();
+    let error = first.temporary.rename(OsStr::new("name")).unwrap_err().to_string();
+    assert!(error.contains("removed or replaced"), "{error}");
+    assert!(!dir.path().join("name").exists());
+    assert_eq!(fs::read(dir.path().join(&partial)).unwrap(), b"half");
+    second.temporary.rename(OsStr::new("name")).unwrap();
+}
+
 #[test]
 fn only_our_own_names_are_partial() {
     for name in [".mcp-0123456789abcdef.partial", ".mcp-ffffffffffffffff.state"] {

@@ -100,6 +100,7 @@ impl Below<'_> {
                 self.change(&path[..above]);
             }
             self.led.push((path, inode));
+            self.note_mounted();
             return Ok(());
         }
         let shown = self.dirs()?.here().shown().join(OsStr::from_bytes(name));

@@ -2,7 +2,7 @@
 //! has no further name for an inode a second one with the same bytes stands for it.
 
 use super::several::Ready;
-use super::{Below, Way, has_of, mode_of, said};
+use super::{Below, Way, has_of, mode_of, said, same};
 use crate::holders::Inode;
 use crate::message::Sync;
 use crate::place::PlaceError;
@@ -70,7 +70,10 @@ impl Below<'_> {
         let name = plain_name(&entry.name).map_err(said)?;
         let there = readlinkat(folder.fd(), name, Vec::new()).ok();
         let same = there.is_some_and(|there| there.as_bytes() == target)
-            && statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|s| self.take(&s));
+            && statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| {
+                let plan = plan(&entry.meta, Of::Symlink, has_of(&found), None, self.rules);
+                !same::changes_other_names(&plan, &found) && self.take(&found)
+            });
         if !same {
             temporary::symlink(folder, &entry.name, target).map_err(said)?;
         }

@@ -4,12 +4,15 @@ use super::{Below, has_of, said};
 use crate::blocks::Value;
 use crate::message::Check;
 use crate::place::dirs::Folder;
-use crate::place::meta::{Applied, Granularity, Keep, Of, Rules, apply, plan, same_time};
+use crate::place::meta::{
+    Applied, Granularity, Keep, Of, Plan, Rules, Step, apply, plan, same_time,
+};
 use crate::place::temporary::Temporary;
 use crate::tree::digest::of_file;
 use crate::tree::entry::{Entry, Kind, Meta, Time};
-use crate::tree::ground::Why;
+use crate::tree::ground::{Stands, Why};
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -66,13 +69,14 @@ impl Below<'_> {
         newer
     }
 
-    /// What is told beside the content of a file that stands already.
+    /// Sets what is told beside the content of a file that stands already. One with other names is another where that
+    /// changes something: these names may be anybody's, also out of the root.
     pub(super) fn set_beside(
         &mut self,
         folder: &Folder,
         entry: &Entry,
         found: &rustix::fs::Stat,
-    ) -> Result<(), Why> {
+    ) -> Result<Stands, Why> {
         let name = OsStr::from_bytes(&entry.name);
         // Of one that was compared by its digest the time may be another.
         let times = self.rules.keep.times && modified(found) != entry.meta.mtime;
@@ -81,20 +85,36 @@ impl Below<'_> {
             plan(&entry.meta, Of::Standing, has_of(found), None, Rules { keep, ..self.rules });
         if plan.steps().next().is_none() {
             self.left_out(plan.left());
-            return Ok(());
+            return Ok(Stands::Same);
         }
+        if changes_other_names(&plan, found) {
+            return Ok(Stands::Other);
+        }
+        self.dirs()?.check_here().map_err(said)?;
         let path = folder.shown().join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(folder.fd(), name, flags, Mode::empty())
-            .map_err(|e| format!("cannot set what is kept of {path}: {e}"))?;
+        let file = match openat(folder.fd(), name, flags, Mode::empty()) {
+            // Who may not read it has nothing to set it by. A new file can take its place all the same.
+            Err(Errno::ACCESS) => return Ok(Stands::Other),
+            opened => opened.map_err(|e| format!("cannot set what is kept of {path}: {e}"))?,
+        };
         let opened = fstat(&file).map_err(|e| format!("cannot look at {path}: {e}"))?;
         if (opened.st_dev, opened.st_ino) != (found.st_dev, found.st_ino) {
             return Err(format!("{path} was replaced meanwhile"));
         }
         let Applied { dropped, .. } = apply(file.as_fd(), &plan, &path, false).map_err(said)?;
         self.left_out(plan.left().chain(dropped));
-        Ok(())
+        Ok(Stands::Same)
     }
+}
+
+/// Whether what is set on what stands there changes other names of it as well.
+pub(super) fn changes_other_names(plan: &Plan, found: &rustix::fs::Stat) -> bool {
+    let changes = |step| match step {
+        Step::Times(mtime, _) => mtime != modified(found),
+        Step::Chown(..) | Step::Chmod(_) => true,
+    };
+    found.st_nlink > 1 && plan.steps().any(changes)
 }
 
 /// Whether a file that stands there has this digest: nothing else is known of its bytes.

@@ -87,19 +87,42 @@ impl Below<'_> {
         let (single, durable) = (self.named.clone(), self.sync == Sync::File);
         let mut put = Vec::with_capacity(files.len());
         for batch in files.chunks(BATCH) {
+            let ways = || batch.iter().map(|(way, ..)| *way);
             let names = batch.iter().map(|(_, entry, _)| single.as_deref().unwrap_or(&entry.name));
             let names: Vec<&[u8]> = names.collect();
-            let jobs = batch.iter().zip(&names).map(|(file, name)| self.job(name, *file));
-            let jobs: Vec<_> = jobs.collect();
+            let (here, mut jobs) = (self.in_place(ways()), Vec::with_capacity(batch.len()));
+            for ((here, file), name) in here.into_iter().zip(batch).zip(&names) {
+                jobs.push(here.and_then(|()| self.job(name, *file)));
+            }
             let ready = run(&jobs, (self.rules, durable));
             // Whoever has given up while the disk was waited for was told that nothing has changed here.
             let is_over = durable && (self.is_over)();
-            for (((way, ..), name), ready) in batch.iter().zip(&names).zip(ready) {
-                let name = OsStr::from_bytes(name);
+            let here = self.in_place(ways());
+            for ((((way, ..), name), ready), here) in batch.iter().zip(&names).zip(ready).zip(here)
+            {
+                let (name, ready) = (OsStr::from_bytes(name), here.and(ready));
                 put.push(ready.and_then(|ready| self.give_name(ready, (name, way), is_over)));
             }
         }
         put
+    }
+
+    /// Whether the folders of files are still where they were found, each asked once for all that follow each other in
+    /// it.
+    fn in_place<'w>(&mut self, ways: impl Iterator<Item = &'w Way>) -> Vec<Result<(), Why>> {
+        let mut last: Option<(&Way, Result<(), Why>)> = None;
+        let check = |way| {
+            let known = last.take().filter(|(known, _)| *known == way);
+            let (_, found) = last.insert(known.unwrap_or_else(|| (way, self.check_in_place(way))));
+            found.clone()
+        };
+        ways.map(check).collect()
+    }
+
+    /// Whether a folder is still where it was found.
+    pub(super) fn check_in_place(&mut self, way: &Way) -> Result<(), Why> {
+        let folder = self.folder(way)?;
+        folder.check_in_place(&self.beneath, &way.path).map_err(said)
     }
 
     fn job<'f>(&mut self, name: &'f [u8], (way, entry, bytes): Whole<'f>) -> Result<Job<'f>, Why> {

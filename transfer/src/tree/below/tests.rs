@@ -8,6 +8,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use tempfile::TempDir;
 
+mod meanwhile;
+mod several_names;
+
 const NEVER: &dyn Fn() -> bool = &|| false;
 
 fn root() -> (TempDir, Root) {
@@ -375,6 +378,41 @@ fn what_is_left_is_gone_on_with() {
     assert!(held.is_empty(), "another sender's");
     drop(slot);
     assert_eq!(tree(dir.path()), ["new", "new/out"]);
+}
+
+/// Nobody would ever go on with it, and its room may be just what is missing.
+#[test]
+fn who_begins_anew_leaves_nothing_of_what_was_left() {
+    let (dir, root) = root();
+    let entry = entry(3 * blocks::BLOCK);
+    for resume in [true, false] {
+        let offer = Offer { resume, ..offer("") };
+        let mut below = Below::new(&root, &offer, &Limits::default(), (holder(), NEVER)).unwrap();
+        let here = below.here();
+        let (mut slot, held) = below.begin(&here, &entry).unwrap();
+        assert!(held.is_empty());
+        below.note(&mut slot, 0, &[0; 32]).unwrap();
+        assert_eq!(tree(dir.path()).len(), if resume { 2 } else { 1 });
+    }
+    assert!(tree(dir.path()).is_empty());
+}
+
+/// The number that chown(2) takes for none: what is told of the owner would be left out without a word.
+#[test]
+fn an_owner_that_nobody_can_be_fails() {
+    let (_dir, root) = root();
+    let limits = Limits {
+        allow: crate::limits::Allow { owner: true, ..Default::default() },
+        ..Limits::default()
+    };
+    let keep = crate::message::Keep { owner: true, group: true, ..Default::default() };
+    let offer = Offer { keep, ..offer("") };
+    let mut below = Below::new(&root, &offer, &limits, (holder(), NEVER)).unwrap();
+    for (uid, gid) in [(u32::MAX, 0), (0, u32::MAX)] {
+        let owner = Owner { uid, gid, user: Vec::new(), group: Vec::new() };
+        let why = below.owner(&owner).unwrap_err();
+        assert!(why.contains("4294967295"), "{why}");
+    }
 }
 
 /// `-c` goes by digests whatever the times, `-u` by which is newer.

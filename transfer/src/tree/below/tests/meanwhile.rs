@@ -1,0 +1,105 @@
+//! What others do to the tree below the root while it is written into.
+
+use super::*;
+use std::os::unix::fs::MetadataExt;
+
+/// What a tree is to have kept of its entries.
+fn tree_offer() -> Offer {
+    let keep = crate::message::Keep { perms: true, times: true, ..Default::default() };
+    Offer { to: "".into(), keep, ..Offer::default() }
+}
+
+fn named(name: &str, kind: Kind) -> Entry {
+    let mtime = Time { secs: 1_000_000_000, nanos: 0 };
+    let meta = Meta { mode: 0o755, mtime, ..Meta::default() };
+    Entry { name: name.into(), meta, kind }
+}
+
+fn small(name: &str) -> Entry {
+    named(name, Kind::File { len: 3, data: None })
+}
+
+fn is_moved(put: Result<impl std::fmt::Debug, Why>, what: &str) {
+    let why = put.expect_err(what);
+    assert!(why.contains("moved or replaced"), "{what}: {why}");
+}
+
+/// However something is put into a folder, nothing is once it was moved away: it may be out of the root by then. What
+/// stands in it is left alone as well.
+#[test]
+fn a_folder_that_is_moved_away_gets_nothing() {
+    let (dir, root) = root();
+    let outside = tempfile::tempdir().unwrap();
+    let mut below =
+        Below::new(&root, &tree_offer(), &Limits::default(), (holder(), NEVER)).unwrap();
+    below.enter(0, &named("dir", Kind::Dir)).unwrap();
+    let way = below.here();
+    for put in below.files(&[(&way, &small("before"), b"one"), (&way, &small("other"), b"two")]) {
+        put.unwrap();
+    }
+    below.leave();
+    // It was not made for the tree any more, so that what stands in it is looked at.
+    let mut below =
+        Below::new(&root, &tree_offer(), &Limits::default(), (holder(), NEVER)).unwrap();
+    below.enter(0, &named("dir", Kind::Dir)).unwrap();
+    let way = below.here();
+    below.files(&[(&way, &small("other"), b"two")]).remove(0).unwrap();
+    fs::rename(dir.path().join("dir"), outside.path().join("dir")).unwrap();
+    fs::create_dir(dir.path().join("dir")).unwrap();
+
+    for put in below.files(&[(&way, &small("a"), b"one"), (&way, &small("b"), b"two")]) {
+        is_moved(put, "small files");
+    }
+    is_moved(below.begin(&way, &small("large")).map(drop), "a large file");
+    is_moved(below.symlink(&named("s", Kind::Symlink { target: "x".into() }), b"x"), "a link");
+    fs::write(dir.path().join("first"), b"first").unwrap();
+    is_moved(below.link(&way, &small("l"), b"first"), "another name");
+    let mut closed = small("other");
+    closed.meta.mode = 0o600;
+    is_moved(below.look(&closed, None), "what is set on a file");
+    is_moved(below.enter(1, &named("sub", Kind::Dir)), "a folder");
+    let mode = fs::metadata(outside.path().join("dir/other")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o755);
+    assert_eq!(tree(outside.path()), ["dir", "dir/before", "dir/other"]);
+    assert_eq!(tree(dir.path()), ["dir", "first"]);
+}
+
+/// Files whose bytes are there when the folder goes: not one gets its name.
+#[test]
+fn a_folder_that_goes_while_files_are_written_has_none_of_them() {
+    let (dir, root) = root();
+    let outside = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("dir"), outside.path().join("dir"));
+    // It is asked after the files are durable, and before they get their names.
+    let moves = || {
+        fs::rename(&from, &to).unwrap();
+        false
+    };
+    let offer = Offer { sync: Sync::File, ..tree_offer() };
+    let mut below = Below::new(&root, &offer, &Limits::default(), (holder(), &moves)).unwrap();
+    below.enter(0, &named("dir", Kind::Dir)).unwrap();
+    let way = below.here();
+    let put = below.files(&[(&way, &small("a"), b"one"), (&way, &small("b"), b"two")]);
+    assert!(put.iter().all(Result::is_err), "{put:?}");
+    assert_eq!((tree(dir.path()), tree(outside.path())), (Vec::new(), vec!["dir".to_owned()]));
+}
+
+/// Two sessions bring the same tree: the folder is new for one, and the other is quicker with what is in it.
+#[test]
+fn another_session_may_put_the_same_names_into_a_folder_that_was_made() {
+    let (dir, root) = root();
+    let limits = Limits::default();
+    let below = || Below::new(&root, &tree_offer(), &limits, (holder(), NEVER)).unwrap();
+    let (mut first, mut second) = (below(), below());
+    for below in [&mut first, &mut second] {
+        below.enter(0, &named("dir", Kind::Dir)).unwrap();
+    }
+    let (link, target) = (named("link", Kind::Symlink { target: "x".into() }), b"x");
+    for (below, bytes) in [(&mut second, b"two"), (&mut first, b"one")] {
+        let way = below.here();
+        below.files(&[(&way, &small("Name"), bytes)]).remove(0).unwrap();
+        below.symlink(&link, target).unwrap();
+        assert_eq!(fs::read(dir.path().join("dir/Name")).unwrap(), bytes);
+    }
+    assert_eq!(tree(dir.path()), ["dir", "dir/Name", "dir/link"]);
+}
