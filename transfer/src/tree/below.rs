@@ -43,6 +43,7 @@ const OPEN: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
     path: Arc<[u8]>,
+    /// It was made for the tree, or nothing stood under the name of the entry that this is told of.
     new: bool,
 }
 
@@ -69,6 +70,8 @@ pub(crate) struct Below<'a> {
     beneath: Arc<Beneath>,
     dirs: Option<Dirs>,
     taken: Taken,
+    /// Nothing stood under the name that was claimed last.
+    free: bool,
     ids: Ids,
     rules: Rules,
     check: Check,
@@ -127,6 +130,7 @@ impl<'a> Below<'a> {
             beneath,
             dirs: Some(dirs),
             taken: Taken::default(),
+            free: false,
             ids: Ids::new(keep.numeric_ids),
             rules,
             check: offer.check,
@@ -328,10 +332,13 @@ impl Ground for Below<'_> {
     fn claim(&mut self, entry: &Entry) -> Result<(), Why> {
         let folder = Arc::clone(self.dirs()?.here());
         let name = plain_name(self.name(entry)).map_err(said)?.to_owned();
-        if !self.taken.claim(&folder, &name).map_err(said)? {
+        self.free = false;
+        let claim = self.taken.claim(&folder, &name).map_err(said)?;
+        self.free = claim.free;
+        if !claim.compared {
             self.tell(
-                "this file system folds case, and there are more than a million names in a folder: not all are \
-                 compared with each other",
+                "this file system folds case, and a folder cannot be listed or has more than a million names: not \
+                 all are compared with each other",
             );
         }
         Ok(())
@@ -343,6 +350,7 @@ impl Ground for Below<'_> {
         dirs.enter(number, entry).map_err(said)?;
         let new = dirs.here().is_new();
         self.taken.enter(new);
+        self.free = false;
         self.placed = true;
         if new {
             self.change(&above);
@@ -355,13 +363,14 @@ impl Ground for Below<'_> {
             // What could not be remembered was set at once.
             let _ = dirs.leave();
             self.taken.leave();
+            self.free = false;
         }
     }
 
     fn here(&self) -> Way {
         let here = self.dirs.as_ref();
         let path = here.map(|dirs| Arc::clone(dirs.path())).unwrap_or_default();
-        Way { path, new: here.is_some_and(|dirs| dirs.here().is_new()) }
+        Way { path, new: self.free || here.is_some_and(|dirs| dirs.here().is_new()) }
     }
 
     fn write_dir(&self, dir: &Way) -> Vec<u8> {
@@ -405,7 +414,11 @@ impl Ground for Below<'_> {
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why> {
         self.check_wanted()?;
-        let folder = Arc::clone(self.dirs()?.here());
+        let folder = if self.free {
+            self.folder(&self.here())?
+        } else {
+            Arc::clone(self.dirs()?.here())
+        };
         let name = plain_name(&entry.name).map_err(said)?;
         let there = rustix::fs::readlinkat(folder.fd(), name, Vec::new()).ok();
         let same = there.is_some_and(|there| there.as_bytes() == target);
