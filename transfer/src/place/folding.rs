@@ -119,7 +119,9 @@ impl Taken {
         let own = names.add(&mut level.heads, name.as_bytes());
         if let Some(own) = own {
             names.claim(own, own);
-            other.into_iter().for_each(|other| names.claim(other, own));
+            if let Some(other) = other {
+                names.claim(other, own);
+            }
         }
         let compared = own.is_some() && (known || sees.is_none());
         Ok(Claim { free: sees.is_none(), compared })
@@ -164,8 +166,8 @@ impl Place<'_> {
             let there = self.sees(OsStr::from_bytes(names.name(at))).ok().flatten();
             sees.zip(there).is_some_and(|(sees, there)| sees.is(&there, self.folds))
         };
-        let seen = || alike.iter().find(|(at, _)| is_it(*at));
-        sure.or_else(seen).map(|(at, _)| *at)
+        let by_sight = || alike.iter().find(|(at, _)| is_it(*at));
+        sure.or_else(by_sight).map(|(at, _)| *at)
     }
 
     fn together(&self, first: &[u8]) -> PlaceError {

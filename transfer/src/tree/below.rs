@@ -414,11 +414,8 @@ impl Ground for Below<'_> {
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why> {
         self.check_wanted()?;
-        let folder = if self.free {
-            self.folder(&self.here())?
-        } else {
-            Arc::clone(self.dirs()?.here())
-        };
+        let folder =
+            if self.free { self.folder(&self.here())? } else { Arc::clone(self.dirs()?.here()) };
         let name = plain_name(&entry.name).map_err(said)?;
         let there = rustix::fs::readlinkat(folder.fd(), name, Vec::new()).ok();
         let same = there.is_some_and(|there| there.as_bytes() == target);

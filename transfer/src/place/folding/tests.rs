@@ -3,7 +3,6 @@
 use super::*;
 use crate::place::beneath::Beneath;
 use ask::Seen;
-use rustix::io::Errno;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -11,16 +10,12 @@ use tempfile::TempDir;
 use unicode_normalization::UnicodeNormalization;
 
 /// What has this name by a rule.
-fn look_by(
-    rule: fn(&str) -> String,
-    folder: &Folder,
-    name: &OsStr,
-) -> Result<Option<Seen>, Errno> {
+fn look_by(rule: fn(&str) -> String, folder: &Folder, name: &OsStr) -> Option<Seen> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", folder.fd().as_raw_fd()));
     let wanted = rule(&name.to_string_lossy());
     let mut paths = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     let named = |path: &PathBuf| rule(&path.file_name().unwrap().to_string_lossy()) == wanted;
-    Ok(paths.find(named).and_then(|path| Seen::at(&path)))
+    paths.find(named).and_then(|path| Seen::at(&path))
 }
 
 /// Character by character, as exFAT and NTFS.
@@ -42,15 +37,15 @@ fn short(name: &str) -> String {
 
 const EXFAT: Ask = Ask {
     folds: |_, _| Some(Folds::ByInode),
-    look: |folder, name| look_by(upper, folder, name),
+    look: |folder, name| Ok(look_by(upper, folder, name)),
 };
 const EXT4: Ask = Ask {
     folds: |_, _| Some(Folds::ByInode),
-    look: |folder, name| look_by(full, folder, name),
+    look: |folder, name| Ok(look_by(full, folder, name)),
 };
 const FAT: Ask = Ask {
     folds: |_, _| Some(Folds::ByInode),
-    look: |folder, name| look_by(short, folder, name),
+    look: |folder, name| Ok(look_by(short, folder, name)),
 };
 
 struct Ground {
@@ -163,8 +158,10 @@ fn behind_fuse_a_file_is_known_by_all_else_that_is_told_of_it() {
     const FUSE: Ask = Ask {
         folds: |_, _| Some(Folds::ByLook),
         look: |folder, name| {
-            let seen = look_by(upper, folder, name)?;
-            Ok(seen.map(|seen| seen.numbered(name.as_encoded_bytes().iter().map(|b| u64::from(*b)).sum())))
+            let seen = look_by(upper, folder, name);
+            Ok(seen.map(|seen| {
+                seen.numbered(name.as_encoded_bytes().iter().map(|b| u64::from(*b)).sum())
+            }))
         },
     };
     let mut ground = Ground::new(FUSE, &["Ä", "other"], false);
