@@ -65,6 +65,9 @@ const SYNCED: usize = 64;
 /// Whether the session is over is asked for every so many entries: its end is to be noticed within some milliseconds.
 const ASKED: u32 = 32;
 
+/// Why an entry is not in place once the session is over.
+const UNWANTED: &str = "it is not wanted any more";
+
 /// Everything below a root.
 pub(crate) struct Below<'a> {
     beneath: Arc<Beneath>,
@@ -242,7 +245,7 @@ impl<'a> Below<'a> {
     fn check_wanted(&mut self) -> Result<(), Why> {
         self.puts = self.puts.wrapping_add(1);
         let is_over = self.puts.is_multiple_of(ASKED) && (self.is_over)();
-        if is_over { Err("it is not wanted any more".to_owned()) } else { Ok(()) }
+        if is_over { Err(UNWANTED.to_owned()) } else { Ok(()) }
     }
 
     /// Sets what is told of a file that has its bytes, and gives it its name.
@@ -408,6 +411,8 @@ impl Ground for Below<'_> {
                 self.set_beside(&folder, entry, &found)?;
                 Ok(Stands::Same)
             }
+            // Hashing it took its time, or was given up; so are those behind it.
+            _ if self.check == Check::Digest && (self.is_over)() => Err(UNWANTED.to_owned()),
             _ => folder.may_replace(&name, true).map(|_| Stands::Other).map_err(said),
         }
     }
