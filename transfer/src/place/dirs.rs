@@ -59,7 +59,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens one again, by its path from the root; `new`: it was created for this tree.
+    /// Opens one again, by its path from the root; `new`: it was created for this tree, or else nothing stood there
+    /// under the names that are given in it.
     pub fn open(beneath: &Beneath, path: &[u8], new: bool) -> Result<Self, PlaceError> {
         let fd = beneath.open(path, FOLDER, Mode::empty());
         let fd = fd.or_else(|_| beneath.open(path, ENTERED, Mode::empty()))?;
@@ -70,6 +71,13 @@ impl Folder {
         let stat = fstat(&fd).map_err(|errno| PlaceError::system("look at", &shown, errno))?;
         let (id, lists) = ((stat.st_dev, stat.st_ino), OnceLock::new());
         Ok(Self { fd, shown, new, lists, id })
+    }
+
+    /// One that may only be entered.
+    #[cfg(test)]
+    pub(super) fn entered(beneath: &Beneath, path: &[u8]) -> Result<Self, PlaceError> {
+        let fd = beneath.open(path, ENTERED, Mode::empty())?;
+        Self::of(fd, shown(path), false)
     }
 
     /// What entries are created relative to.
@@ -117,7 +125,8 @@ impl Folder {
         if lists { inherited::remove(file) } else { Ok(()) }
     }
 
-    /// Whether it was created for this tree, so that nothing can stand in it but what the tree brought.
+    /// Whether it was created for this tree, so that nothing can stand in it, or under the names that are given in it,
+    /// but what the tree brought.
     pub fn is_new(&self) -> bool {
         self.new
     }

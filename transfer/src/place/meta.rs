@@ -265,7 +265,14 @@ impl Granularity {
         // An odd second after 1980, for FAT counts in twos from there.
         let odd = Time { secs: 1_000_000_001, nanos: 999_999_999 };
         let step = nanos(odd) - nanos(keep(odd.secs, odd.nanos)?) + 1;
-        Ok(Self { step: step.max(1), first, last })
+        Ok(Self::tried(step, first, last))
+    }
+
+    /// Where the least and the largest of all times came out so. What comes out the wrong way round has been cut off to
+    /// fewer bits (ntfs-3g does so): such a file system has no time that stands for all beyond it.
+    pub(super) fn tried(step: i128, first: i64, last: i64) -> Self {
+        let (first, last) = if first < last { (first, last) } else { (i64::MIN, i64::MAX) };
+        Self { step: step.max(1), first, last }
     }
 }
 

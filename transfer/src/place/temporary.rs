@@ -239,20 +239,44 @@ pub(super) fn lock(file: &File) -> Result<bool, Errno> {
     }
 }
 
+/// What has come to stand where nothing stood.
+const TAKEN: &str =
+    "an entry of the tree stands there whose name this file system takes for the same";
+
+/// Renames, unless something stands there: by the kernel in one step, or where the file system behind FUSE does not
+/// know of that, after a look.
+fn rename_to_nothing(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+    let fd = folder.fd();
+    match renameat_with(fd, from, fd, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => look_and_rename(folder, from, to),
+        renamed => renamed,
+    }
+}
+
+fn look_and_rename(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+    match statat(folder.fd(), to, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => renameat(folder.fd(), from, folder.fd(), to),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Renames, and makes way where an empty folder stands.
 fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError> {
     let path = folder.shown().join(to);
     plain_name(to.as_encoded_bytes())?;
     // In a folder that was made for this tree stands what the tree brought, be it by another session: what stands there
     // may be an entry with a name that this file system takes for the same.
-    let flags = if folder.is_new() { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
-    let renamed = match renameat_with(folder.fd(), from, folder.fd(), to, flags) {
-        Err(Errno::INVAL | Errno::NOSYS) => renameat(folder.fd(), from, folder.fd(), to),
-        Err(Errno::EXIST) if folder.is_new() => {
-            may_take(folder, to, &path)?;
-            renameat(folder.fd(), from, folder.fd(), to)
+    let renamed = if folder.is_new() {
+        match rename_to_nothing(folder, from, to) {
+            Err(Errno::EXIST) => {
+                may_take(folder, to, &path)?;
+                renameat(folder.fd(), from, folder.fd(), to)
+            }
+            renamed => renamed,
         }
-        renamed => renamed,
+    } else {
+        renameat(folder.fd(), from, folder.fd(), to)
     };
     match renamed {
         Ok(()) => return Ok(()),
@@ -282,10 +306,7 @@ fn may_take(folder: &Folder, name: &OsStr, path: &Shown) -> Result<(), PlaceErro
     let is_its_own = is_its_own(folder, name)
         .map_err(|errno| PlaceError::system("look into", folder.shown(), errno))?;
     match kind {
-        _ if !is_its_own => Err(PlaceError::stands(
-            path,
-            "an entry of the tree stands there whose name this file system takes for the same",
-        )),
+        _ if !is_its_own => Err(PlaceError::stands(path, TAKEN)),
         Err(_) | Ok(FileType::RegularFile | FileType::Directory | FileType::Symlink) => Ok(()),
         Ok(kind) => Err(PlaceError::stands(path, what(kind))),
     }
@@ -397,6 +418,9 @@ pub fn link(
     }
     let id = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino);
     let there = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
+    if there.is_ok() && folder.is_new() {
+        return Err(PlaceError::stands(&path, TAKEN));
+    }
     if there.is_ok_and(|there| id(&there) == id(&stat)) {
         return Ok(Linked::Same);
     }
@@ -444,6 +468,22 @@ fn copy_bytes(mut from: &File, mut to: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_replaced_where_the_kernel_does_not_look_for_us() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["from", "other", "to"] {
+            std::fs::write(at(name), name).unwrap();
+        }
+        let beneath = Beneath::new(File::open(dir.path()).unwrap().into());
+        let folder = Folder::open(&beneath, b"", true).unwrap();
+        let rename = |from: &str, to: &str| look_and_rename(&folder, from.as_ref(), to.as_ref());
+        assert_eq!(rename("from", "to"), Err(Errno::EXIST));
+        assert_eq!(std::fs::read(at("to")).unwrap(), b"to");
+        assert_eq!(rename("from", "free"), Ok(()));
+        assert_eq!(std::fs::read(at("free")).unwrap(), b"from");
+    }
 
     #[test]
     fn only_our_own_names_are_temporary() {

@@ -510,6 +510,9 @@ fn clamped_times_are_equal() {
     assert!(!same_time(time(7, 999), time(8, 0), ext4_small));
     assert!(same_time(time(-7, 5), time(-7, 5), Granularity::FULL));
     assert!(!same_time(time(7, 1), time(7, 9), Granularity::FULL));
+    let ntfs = Granularity::tried(100, 0, -1);
+    assert!(same_time(time(7, 199), time(7, 100), ntfs));
+    assert!(!same_time(time(7, 199), time(7, 200), ntfs));
     let fat = Granularity { step: 2_000_000_000, ..ext4_small };
     assert!(same_time(time(7, 5), time(6, 0), fat));
     let file = tempfile::tempfile().unwrap();

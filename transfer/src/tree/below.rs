@@ -44,6 +44,7 @@ const OPEN: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
     path: Arc<[u8]>,
+    /// It was made for the tree, or nothing stood under the name of the entry that this is told of.
     new: bool,
 }
 
@@ -65,11 +66,16 @@ const ASKED: u32 = 32;
 /// The number of an owner that chown(2) takes for none.
 const NOBODY: u32 = u32::MAX;
 
+/// Why an entry is not in place once the session is over.
+const UNWANTED: &str = "it is not wanted any more";
+
 /// Everything below a root.
 pub(crate) struct Below<'a> {
     beneath: Arc<Beneath>,
     dirs: Option<Dirs>,
     taken: Taken,
+    /// Nothing stood under the name that was claimed last.
+    free: bool,
     ids: Ids,
     rules: Rules,
     check: Check,
@@ -131,6 +137,7 @@ impl<'a> Below<'a> {
             beneath,
             dirs: Some(dirs),
             taken: Taken::default(),
+            free: false,
             ids: Ids::new(keep.numeric_ids),
             rules,
             check: offer.check,
@@ -232,7 +239,7 @@ impl<'a> Below<'a> {
     fn check_wanted(&mut self) -> Result<(), Why> {
         self.puts = self.puts.wrapping_add(1);
         let is_over = self.puts.is_multiple_of(ASKED) && (self.is_over)();
-        if is_over { Err("it is not wanted any more".to_owned()) } else { Ok(()) }
+        if is_over { Err(UNWANTED.to_owned()) } else { Ok(()) }
     }
 
     /// Sets what is told of a file that has its bytes, and gives it its name.
@@ -298,10 +305,13 @@ impl Ground for Below<'_> {
     fn claim(&mut self, entry: &Entry) -> Result<(), Why> {
         let folder = Arc::clone(self.dirs()?.here());
         let name = plain_name(self.name(entry)).map_err(said)?.to_owned();
-        if !self.taken.claim(&folder, &name).map_err(said)? {
+        self.free = false;
+        let claim = self.taken.claim(&folder, &name).map_err(said)?;
+        self.free = claim.free;
+        if !claim.compared {
             self.tell(
-                "this file system folds case, and there are more than a million names in a folder: not all are \
-                 compared with each other",
+                "this file system folds case, and a folder cannot be listed or has more than a million names: not \
+                 all are compared with each other",
             );
         }
         Ok(())
@@ -314,6 +324,7 @@ impl Ground for Below<'_> {
         let new = dirs.here().is_new();
         self.taken.enter(new);
         self.note_mounted();
+        self.free = false;
         self.placed = true;
         if new {
             self.change(&above);
@@ -326,13 +337,14 @@ impl Ground for Below<'_> {
             // What could not be remembered was set at once.
             let _ = dirs.leave();
             self.taken.leave();
+            self.free = false;
         }
     }
 
     fn here(&self) -> Way {
         let here = self.dirs.as_ref();
         let path = here.map(|dirs| Arc::clone(dirs.path())).unwrap_or_default();
-        Way { path, new: here.is_some_and(|dirs| dirs.here().is_new()) }
+        Way { path, new: self.free || here.is_some_and(|dirs| dirs.here().is_new()) }
     }
 
     fn write_dir(&self, dir: &Way) -> Vec<u8> {
@@ -369,15 +381,19 @@ impl Ground for Below<'_> {
             Ok(found) if self.is_same(&folder, entry, digest, &found) && self.take(&found) => {
                 self.set_beside(&folder, entry, &found)
             }
+            // Hashing it took its time, or was given up; so are those behind it.
+            _ if self.check == Check::Digest && (self.is_over)() => Err(UNWANTED.to_owned()),
             _ => folder.may_replace(&name, true).map(|_| Stands::Other).map_err(said),
         }
     }
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why> {
         self.check_wanted()?;
+        let folder =
+            if self.free { self.folder(&self.here())? } else { Arc::clone(self.dirs()?.here()) };
         let dirs = self.dirs()?;
-        let (folder, path) = (Arc::clone(dirs.here()), Arc::clone(dirs.path()));
-        self.dirs()?.check_here().map_err(said)?;
+        dirs.check_here().map_err(said)?;
+        let path = Arc::clone(dirs.path());
         self.put_symlink((&folder, &path), entry, target)
     }
 

@@ -209,11 +209,15 @@ pub(crate) struct Block {
 /// What is told of a file that could not be read, in place of its digest or value.
 pub(crate) const UNREAD: Value = [0; blake3::OUT_LEN];
 
-/// The digest of a file that was listed.
-pub(crate) fn digest(files: &dyn Open, file: &Listed) -> Result<blake3::Hash, Unreadable> {
+/// The digest of a file that was listed, given up with an error once it `is_over`.
+pub(crate) fn digest(
+    files: &dyn Open,
+    file: &Listed,
+    is_over: &dyn Fn() -> bool,
+) -> Result<blake3::Hash, Unreadable> {
     let open = files.open(&file.path)?;
     check(&open, file)?;
-    let hashed = super::digest::of_file(&open, file.len);
+    let hashed = super::digest::of_file(&open, file.len, is_over);
     check(&open, file)?;
     Ok(hashed?)
 }

@@ -199,7 +199,7 @@ impl TreeSource {
                     self.lock().unlist(path.join(&b'/'), why);
                     return Ok(());
                 }
-                let digest = match self.digest_of(lister.entries(), way, &entry) {
+                let digest = match self.digest_of(lister.entries(), way, &entry, session) {
                     Ok(digest) => digest,
                     Err(why) => {
                         let path = way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>();
@@ -248,6 +248,7 @@ impl TreeSource {
         number: u64,
         way: &[Vec<u8>],
         entry: &Entry,
+        session: &dyn Grows,
     ) -> Result<Option<crate::blocks::Value>, String> {
         let Kind::File { len, data } = &entry.kind else { return Ok(None) };
         if !self.compares || *len == 0 {
@@ -256,7 +257,8 @@ impl TreeSource {
         let path = way.iter().chain([&entry.name]).cloned().collect::<Vec<_>>().join(&b'/');
         let (len, mtime) = (*len, entry.meta.mtime);
         let file = Listed { entry: number, path, len, mtime, data: data.clone() };
-        let digest = super::files::digest(&*self.files, &file).map_err(|why| why.to_string())?;
+        let digest = files::digest(&*self.files, &file, &|| session.is_over());
+        let digest = digest.map_err(|why| why.to_string())?;
         self.lock().digests.put(number, digest);
         Ok(Some(*digest.as_bytes()))
     }

@@ -4,6 +4,7 @@ mod clean;
 mod faults;
 mod first_page;
 mod floods;
+mod folding;
 mod hosts;
 mod lines;
 mod link_local;
@@ -89,6 +90,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     (
         "tree_faults::files_and_folders_in_each_others_place",
         tree_faults::files_and_folders_in_each_others_place,
+    ),
+    (
+        "folding::nothing_replaces_another_entry_without_a_word",
+        folding::nothing_replaces_another_entry_without_a_word,
     ),
     ("tree_faults::circles_and_depths", tree_faults::circles_and_depths),
     ("tree_faults::half_of_it_may_not_be_read", tree_faults::half_of_it_may_not_be_read),

@@ -54,7 +54,8 @@ impl Below<'_> {
             return false;
         }
         if self.check == Check::Digest {
-            return digest.is_some_and(|digest| has_digest(folder, entry, digest, found));
+            return digest
+                .is_some_and(|digest| has_digest(folder, entry, (digest, found), self.is_over));
         }
         (mtime == told || same_time(told, mtime, self.granularity(folder))) && !is_late(told)
     }
@@ -117,15 +118,20 @@ pub(super) fn changes_other_names(plan: &Plan, found: &rustix::fs::Stat) -> bool
     found.st_nlink > 1 && plan.steps().any(changes)
 }
 
-/// Whether a file that stands there has this digest: nothing else is known of its bytes.
-fn has_digest(folder: &Folder, entry: &Entry, digest: &Value, found: &rustix::fs::Stat) -> bool {
+/// Whether a file that stands there has this digest: nothing else is known of its bytes. No, once it `is_over`.
+fn has_digest(
+    folder: &Folder,
+    entry: &Entry,
+    (digest, found): (&Value, &rustix::fs::Stat),
+    is_over: &dyn Fn() -> bool,
+) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let name = OsStr::from_bytes(&entry.name);
     let Ok(file) = openat(folder.fd(), name, flags, Mode::empty()) else { return false };
     let id = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino);
     let is_it = fstat(&file).is_ok_and(|opened| id(&opened) == id(found));
     let len = found.st_size.cast_unsigned();
-    is_it && of_file(&file.into(), len).is_ok_and(|own| own.as_bytes() == digest)
+    is_it && of_file(&file.into(), len, is_over).is_ok_and(|own| own.as_bytes() == digest)
 }
 
 fn modified(found: &rustix::fs::Stat) -> Time {

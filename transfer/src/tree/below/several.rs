@@ -1,7 +1,7 @@
 //! Files whose bytes are all there, in batches, several at a time: while the disk is waited for on account of one, others
 //! are written.
 
-use super::{Below, Way, mode_of, said};
+use super::{Below, UNWANTED, Way, mode_of, said};
 use crate::message::Sync;
 use crate::place::PlaceError;
 use crate::place::beneath::plain_name;
@@ -141,7 +141,7 @@ impl Below<'_> {
         is_over: bool,
     ) -> Result<(), Why> {
         if is_over {
-            return Err("it is not wanted any more".to_owned());
+            return Err(UNWANTED.to_owned());
         }
         self.left_out(ready.left.into_iter());
         self.refused(ready.unset);

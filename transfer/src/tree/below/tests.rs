@@ -481,3 +481,18 @@ fn what_a_time_does_not_show_is_found_by_its_nanoseconds_or_by_a_digest() {
     // It may have been written to since.
     assert_eq!(stands(Check::Quick, now, 0, 0o600), (Stands::Other, 0o644));
 }
+
+/// What stands there is a TiB of holes, which takes minutes to be hashed; its sender is killed after a few blocks.
+#[test]
+fn hashing_what_stands_there_ends_with_the_session() {
+    let (dir, root) = root();
+    let long = 1 << 40;
+    File::create(dir.path().join("name")).unwrap().set_len(long).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let is_over = || asked.replace(asked.get() + 1) >= 3;
+    let offer = Offer { check: Check::Digest, ..offer("") };
+    let mut below = Below::new(&root, &offer, &Limits::default(), (holder(), &is_over)).unwrap();
+    let looked = below.look(&entry(long), Some(&[7; 32]));
+    assert_eq!(looked, Err("it is not wanted any more".to_owned()));
+    assert_eq!(tree(dir.path()), ["name"], "nothing is begun in its place");
+}

@@ -12,17 +12,20 @@ use std::thread;
 /// Blocks for which a thread more is worth its start: some milliseconds of hashing.
 const WORTH: u64 = 8;
 
-/// The BLAKE3 of the first `len` bytes.
+/// The BLAKE3 of the first `len` bytes. Whether nobody wants it any more is asked before every block of this thread.
 ///
 /// # Errors
-/// What the system said, or that the file is shorter.
-pub(crate) fn of_file(file: &File, len: u64) -> io::Result<Hash> {
+/// What the system said, that the file is shorter, or that it `is_over`.
+pub(crate) fn of_file(file: &File, len: u64, is_over: &dyn Fn() -> bool) -> io::Result<Hash> {
     let count = blocks::count(len);
     let processors = thread::available_parallelism().map_or(1, usize::from) as u64;
     let (next, tree) = (AtomicU64::new(0), Mutex::new(Tree::new(len)));
-    let work = || -> io::Result<()> {
+    let work = |is_over: &dyn Fn() -> bool| -> io::Result<()> {
         let mut bytes = vec![0; BLOCK.min(len) as usize];
         loop {
+            if is_over() {
+                return Err(io::Error::other("it is not wanted any more"));
+            }
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= count {
                 return Ok(());
@@ -35,9 +38,11 @@ pub(crate) fn of_file(file: &File, len: u64) -> io::Result<Hash> {
         }
     };
     thread::scope(|scope| {
-        let more = (1..processors.min(count / WORTH)).map(|_| scope.spawn(work));
+        let more = (1..processors.min(count / WORTH)).map(|_| scope.spawn(|| work(&|| false)));
         let more: Vec<_> = more.collect();
-        let own = work();
+        let own = work(is_over);
+        // Where this one has failed the others have no more to do.
+        next.store(count, Ordering::Relaxed);
         let stopped = || Err(io::Error::other("a thread that hashed has stopped"));
         more.into_iter().fold(own, |all, one| all.and(one.join().unwrap_or_else(|_| stopped())))
     })?;
@@ -55,8 +60,20 @@ mod tests {
             let bytes: Vec<u8> = (0..len).map(|n| (n / 5 % 251) as u8).collect();
             let file = tempfile::tempfile().unwrap();
             file.write_all_at(&bytes, 0).unwrap();
-            assert_eq!(of_file(&file, len).unwrap(), blake3::hash(&bytes), "{len}");
-            assert!(of_file(&file, len + 1).is_err());
+            let of_file = |len| of_file(&file, len, &|| false);
+            assert_eq!(of_file(len).unwrap(), blake3::hash(&bytes), "{len}");
+            assert!(of_file(len + 1).is_err());
         }
+    }
+
+    /// A TiB of holes would take minutes.
+    #[test]
+    fn what_nobody_wants_any_more_is_given_up() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 40).unwrap();
+        let asked = std::cell::Cell::new(0);
+        let is_over = || asked.replace(asked.get() + 1) == 3;
+        assert!(of_file(&file, 1 << 40, &is_over).is_err());
+        assert_eq!(asked.get(), 4);
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::destination::Root;
 use crate::limits::Limits;
 use crate::message::Offer;
+use crate::place::folding::{Ask, Folds};
 use crate::tree::below::Below as OnDisk;
 use crate::tree::below::tests::holder;
 
@@ -14,8 +15,10 @@ fn copied(from: &std::path::Path, to: &std::path::Path) -> Vec<(u64, Why)> {
     let listed = listed(from, found);
     let root = Root::open(to).unwrap();
     let offer = Offer { to: "in".into(), ..Offer::default() };
+    // The disk itself does not fold, so that what is decided here is decided by the names.
+    let ask = Ask { folds: |_, _| Some(Folds::ByInode), ..Ask::SYSTEM };
     let below = OnDisk::new(&root, &offer, &Limits::default(), (holder(), &|| false)).unwrap();
-    let mut sink = TreeSink::new(below.folding(|_, _| true), false);
+    let mut sink = TreeSink::new(below.folding(ask), false);
     carry(&listed, &mut sink, |_| {}).unwrap();
     sink.finish().unwrap();
     sink.failed
