@@ -90,6 +90,8 @@ fn is_empty(variable: &str) -> bool {
 /// Says what to do, not how: a variable of that name, which anybody may have for something else, is not to make
 /// `mcp key` write a file.
 const ONLY_TYPED: &str = "secret";
+/// What an option's value in a configuration file is to be.
+const WANTED: &str = "is to be a text, a number, true or false, or a list of these";
 
 /// Whether the environment and the file may set it: all but `--help`, `--version` and [`ONLY_TYPED`].
 fn has_value(arg: &Arg) -> bool {
@@ -141,11 +143,11 @@ fn with_file(mut command: Command, path: &PathBuf) -> Result<Command, clap::Erro
             (toml::Value::Boolean(value), true) => vec![value.to_string()],
             (toml::Value::Array(values), false) => match values.iter().map(plain).collect() {
                 Some(values) => values,
-                None => return Err(wrong(&mut command, format!("{key} is a list of lists"))),
+                None => return Err(wrong(&mut command, format!("{key} {WANTED}"))),
             },
             (value, _) => match plain(&value) {
                 Some(value) => vec![value],
-                None => return Err(wrong(&mut command, format!("{key} has no plain value"))),
+                None => return Err(wrong(&mut command, format!("{key} {WANTED}"))),
             },
         };
         if let Err(error) = check(&command, &key, &values, flag) {
@@ -282,7 +284,7 @@ mod tests {
             ("prot = 1", "prot is not an option"),
             ("port = 0", "port: "),
             ("rate = \"fast\"", "rate: "),
-            ("port = { a = 1 }", "port has no plain value"),
+            ("port = { a = 1 }", "port is to be a text, a number"),
             ("port = ", "expected"),
             ("config = \"other\"", "config is not an option"),
             ("help = true", "help is not an option"),

@@ -16,6 +16,12 @@ pub(crate) fn say(what: impl Display) {
     mcp_cli::say::log_line("mcpd", what);
 }
 
+/// A number of things, in words: `one` stands for the noun and what is said of it if there is one, else `more`.
+pub(crate) fn counted(count: impl Into<u64>, one: &str, more: &str) -> String {
+    let count = count.into();
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// Lines that wait for a reader of standard output, at most.
 const WAITING: usize = 1024;
 /// Standard output, written by a thread of its own: whoever does not read it holds up no session.
@@ -133,8 +139,9 @@ impl Line {
         let Self { from, bytes, seconds, .. } = self;
         match (&self.path, &self.reason) {
             (Some(path), None) => format!(
-                "{}: {bytes} bytes from {from} in {seconds:.2} seconds, {:.0} Mbit/s, {:.0} % by multicast",
+                "{}: {} from {from} in {seconds:.2} seconds, {:.0} Mbit/s, {:.0} % by multicast",
                 plain(path),
+                counted(*bytes, "byte", "bytes"),
                 *bytes as f64 * 8e-6 / seconds.max(1e-6),
                 self.multicast_bytes as f64 * 100.0 / (*bytes).max(1) as f64,
             ),

@@ -1,7 +1,7 @@
 //! The daemon: from its options to the loop that accepts sessions.
 
 use crate::args::Cli;
-use crate::report::{Lines, say};
+use crate::report::{Lines, counted, say};
 use crate::trust::{self, Decided, TrustError};
 use crate::{reload, session, strangers};
 use anyhow::{Context, Result, bail};
@@ -152,7 +152,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let state = Arc::downgrade(&shared);
     watch.on_status(move || {
         if let Some(state) = state.upgrade() {
-            say(format_args!("{} sessions are running", lock(&state.running).sessions.len()));
+            let running = lock(&state.running).sessions.len() as u64;
+            say(counted(running, "session is running", "sessions are running"));
         }
     });
     accept(&listener, &shared);
@@ -185,10 +186,15 @@ fn clean_all((root, follow): (&Root, bool), decided: &Decided, quiet: bool, watc
 fn clean(root: &Root, quiet: bool, watch: &Watch) {
     let swept = sweep(root, &|| watch.is_ended());
     if swept.removed > 0 && !quiet {
-        say(format_args!("removed {} unfinished files that an earlier run left", swept.removed));
+        let files = counted(swept.removed, "unfinished file", "unfinished files");
+        say(format_args!("removed {files} that an earlier run left"));
     }
     if swept.failed > 0 {
-        say(format_args!("{} files or folders could not be swept", swept.failed));
+        let these = counted(swept.failed, "file or folder", "files or folders");
+        let path = plain(&root.path().display().to_string());
+        say(format_args!(
+            "{these} below {path} could not be searched for what an earlier run left, or removed: see to permissions"
+        ));
     }
 }
 
@@ -389,7 +395,8 @@ impl Shared {
         let left = self.changed.wait_timeout_while(lock(&self.running), left, wait);
         let (running, _) = left.unwrap_or_else(PoisonError::into_inner);
         if !running.sessions.is_empty() {
-            say(format_args!("{} sessions did not end in time", running.sessions.len()));
+            let left = running.sessions.len() as u64;
+            say(counted(left, "session did not end in time", "sessions did not end in time"));
         }
         drop(running);
         // They hold the listener's sockets as well.

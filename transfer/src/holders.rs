@@ -10,6 +10,8 @@ use tcpxm::api::Pulse;
 const LEFT: Duration = Duration::from_millis(500);
 /// A session that was ended gives its files back within this.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
+/// What a sender is told whose session was taken to be left.
+const TAKEN_OVER: &str = "a later copy of the same sender has taken its files over";
 /// How often the silence of a session is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -138,7 +140,7 @@ impl Holders {
             }
             let silent = holder.pulse.silence();
             if ended.is_none() && silent.is_none_or(|silent| silent >= LEFT) {
-                holder.pulse.end("its sender began anew");
+                holder.pulse.end(TAKEN_OVER);
                 ended = Some(Instant::now());
             }
             let late = match ended {

@@ -30,7 +30,7 @@ fn memory(daemon: &Daemon) -> u64 {
 
 fn until_none_runs(daemon: &mut Daemon) {
     daemon.signal(Signal::USR1);
-    while !daemon.says("sessions are running").contains(" 0 sessions") {
+    while !daemon.says(" running").contains(" 0 sessions are") {
         daemon.signal(Signal::USR1);
     }
 }

@@ -71,7 +71,7 @@ fn a_hangup_reads_the_configuration_again_and_disturbs_no_session() {
     let running = connect(daemon.addr, None);
     running.wait_started().unwrap();
     daemon.signal(Signal::USR1);
-    while !daemon.says("sessions are running").contains(" 1 sessions") {
+    while !daemon.says(" running").contains(" 1 session is") {
         daemon.signal(Signal::USR1);
     }
     write(&roots[1], "port = 9000\nallow = [\"setuid\", \"owner\"]\n");

@@ -452,7 +452,7 @@ pub fn copy(
     Ok(made)
 }
 
-/// The system copies where it can, also from one file system to another (copy_file_range(2) alone does not).
+/// The system copies where it can, also from one file system to another (`copy_file_range(2)` alone does not).
 fn copy_bytes(mut from: &File, mut to: &File) -> io::Result<()> {
     let len = from.metadata()?.len();
     let whole = [0..len];

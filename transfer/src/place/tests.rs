@@ -371,7 +371,7 @@ fn links_are_made_over_what_stands_and_over_themselves() {
     assert_eq!(names(&bed.at("")), ["a", "b", "c"]);
 }
 
-/// The system copies no range of a file from ext4 to tmpfs by itself (copy_file_range(2), `EXDEV`), and a further name
+/// The system copies no range of a file from ext4 to tmpfs by itself (`copy_file_range(2)`, `EXDEV`), and a further name
 /// leads to no other file system.
 #[test]
 fn a_file_is_copied_from_another_file_system() {

@@ -101,9 +101,10 @@ impl Delivered {
 }
 
 /// Why a member failed, as it is said beside the member's name: what the receiver itself gave as
-/// its reason needs no word about who said it.
+/// its reason needs no word about who said it, and of silence it is told what it may come from.
 pub fn in_own_words(reason: &Reason) -> String {
     match reason {
+        Reason::Silent(_) => format!("{reason}: the host, its mcpd or the way to it is gone"),
         Reason::Aborted(why) if !why.is_empty() => why.clone(),
         other => other.to_string(),
     }

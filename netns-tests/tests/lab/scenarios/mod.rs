@@ -9,6 +9,7 @@ mod hosts;
 mod lines;
 mod link_local;
 mod many;
+mod messages;
 mod multicast;
 mod tree_faults;
 mod tree_mounts;
@@ -122,6 +123,11 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         "tree_mounts::owners_of_what_a_slash_stands_behind",
         tree_mounts::owners_of_what_a_slash_stands_behind,
     ),
+    ("messages::sessions_in_the_daemons_log", messages::sessions_in_the_daemons_log),
+    ("messages::disks_that_take_nothing", messages::disks_that_take_nothing),
+    ("messages::keys_that_meet", messages::keys_that_meet),
+    ("messages::a_group_that_is_heard", messages::a_group_that_is_heard),
+    ("messages::configuration_that_is_read_again", messages::configuration_that_is_read_again),
     ("usage::exit_codes", usage::exit_codes),
     ("first_page::it_does_what_it_says", first_page::it_does_what_it_says),
     ("waits::for_disks_that_hang", waits::for_disks_that_hang),

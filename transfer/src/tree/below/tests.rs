@@ -459,7 +459,7 @@ fn what_a_time_does_not_show_is_found_by_its_nanoseconds_or_by_a_digest() {
         let found = fs::metadata(&path).unwrap();
         let nanos = u32::try_from(found.mtime_nsec()).unwrap() ^ nanos_apart;
         let keep = crate::message::Keep { perms: true, times: true, ..Default::default() };
-        let offer = Offer { check, keep, ..offer("") };
+        let offer = Offer { keep, check, ..offer("") };
         let mut below = Below::new(&root, &offer, &Limits::default(), (holder(), NEVER)).unwrap();
         let (uid, gid) = (found.uid(), found.gid());
         let mtime = Time { secs: found.mtime(), nanos };

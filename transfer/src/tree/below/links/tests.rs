@@ -41,7 +41,9 @@ impl Bed {
     fn linked(&self, first: &str, further: &[&str]) {
         fs::write(self.at(first), b"same").unwrap();
         age(&self.at(first));
-        further.iter().for_each(|name| fs::hard_link(self.at(first), self.at(name)).unwrap());
+        for name in further {
+            fs::hard_link(self.at(first), self.at(name)).unwrap();
+        }
     }
 
     fn inode(&self, name: &str) -> u64 {
