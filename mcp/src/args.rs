@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::kept::Kept;
+use crate::rules::Rules;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::Common;
 use mcp_cli::parse::{parse, refuse_secret_file};
@@ -81,7 +82,7 @@ pub(crate) struct Copy {
     pub(crate) source: Vec<PathBuf>,
     /// Hosts that get no copy; ranges as above.
     #[arg(short = 'x', long, value_name = "HOST", value_delimiter = None)]
-    pub(crate) exclude: Vec<String>,
+    pub(crate) exclude_host: Vec<String>,
     /// Read more hosts from this file, between blanks or line ends; # at a line's start or behind a
     /// blank begins a comment; - is standard input.
     #[arg(long, value_name = "FILE")]
@@ -107,6 +108,11 @@ pub(crate) struct Copy {
     /// Say as well what was listed, read and sent, and how much of it; with --json as `stats` of the summary.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) stats: bool,
+    #[command(flatten, next_help_heading = "What is left out")]
+    pub(crate) rules: Rules,
+    /// Lines of --exclude-from and --include-from end with a zero byte.
+    #[arg(short = '0', long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) from0: bool,
     #[command(flatten, next_help_heading = "What is kept")]
     pub(crate) kept: Kept,
     #[command(flatten)]

@@ -22,6 +22,7 @@ mod progress;
 mod reach;
 mod resolve;
 mod retry;
+mod rules;
 mod say;
 mod slips;
 mod start;

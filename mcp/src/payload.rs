@@ -1,6 +1,7 @@
 //! What is copied: files and folders, as they were given.
 
 use crate::args;
+use crate::plan::Plan;
 use crate::say::say;
 use anyhow::Result;
 use mcp_cli::say::plain;
@@ -53,10 +54,11 @@ impl Copied {
 
 impl Payload {
     /// Opens the sources.
-    pub(crate) fn open(sources: &[PathBuf], options: &args::Copy) -> Result<Self> {
+    pub(crate) fn open(plan: &Plan, options: &args::Copy) -> Result<Self> {
         let kept = &options.kept;
-        let paths: Vec<&Path> = sources.iter().map(PathBuf::as_path).collect();
-        let source = TreeSource::open(&paths, kept.looked_for(), &std::env::temp_dir())?;
+        let paths: Vec<&Path> = plan.sources.iter().map(PathBuf::as_path).collect();
+        let looked_for = kept.looked_for(plan.filter.clone());
+        let source = TreeSource::open(&paths, looked_for, &std::env::temp_dir())?;
         let one = source.single_file();
         // A single file is durable before it has its name. For a tree that costs a wait for the disk a file.
         let durable = if one.is_some() { Sync::File } else { Sync::Tree };
@@ -119,8 +121,17 @@ fn number(count: u64, one: &str, several: &str) -> String {
 }
 
 /// What was left out on purpose.
-fn omissions(Omitted { specials, symlinks }: Omitted) -> Vec<String> {
+fn omissions(omitted: Omitted) -> Vec<String> {
+    // What is left out by rule was asked for.
+    let Omitted { specials, symlinks, by_rule: _, sources_by_rule } = omitted;
     let mut all = Vec::new();
+    if sources_by_rule > 0 {
+        let (count, are) = (number(sources_by_rule, "source", "sources"), are(sources_by_rule));
+        all.push(format!(
+            "{count} {are} left out by the rules, with all that is in it: a folder must match none, or be taken by an \
+             --include before"
+        ));
+    }
     if symlinks > 0 {
         let (count, are) = (number(symlinks, "symbolic link", "symbolic links"), are(symlinks));
         let them = if symlinks == 1 { "it" } else { "them" };
@@ -157,7 +168,8 @@ mod tests {
 
     #[test]
     fn one_thing_is_one_thing() {
-        let of = |specials, symlinks| omissions(Omitted { specials, symlinks });
+        let of =
+            |specials, symlinks| omissions(Omitted { specials, symlinks, ..Omitted::default() });
         assert_eq!(
             of(1, 1),
             [

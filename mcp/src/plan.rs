@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use transfer::filter::Filter;
 
 /// Bytes of a list of hosts, at most.
 const MAX_LIST: u64 = 4 << 20;
@@ -17,7 +18,9 @@ const MAX_LIST: u64 = 4 << 20;
 pub(crate) struct Plan {
     pub(crate) sources: Vec<PathBuf>,
     pub(crate) targets: Vec<Target>,
-    /// Standard input was read for hosts, so it says nothing else.
+    /// What of the sources is left out.
+    pub(crate) filter: Filter,
+    /// Standard input was read for hosts or rules, so it says nothing else.
     pub(crate) stdin_used: bool,
 }
 
@@ -48,6 +51,11 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             PlanError::Here("standard input cannot be copied yet: give a file".to_owned())
         });
     }
+    let rules_on_stdin = copy.rules.read_stdin();
+    if list_on_stdin && rules_on_stdin {
+        return Err(usage("standard input cannot be both the list of hosts and rules"));
+    }
+    let filter = copy.rules.filter(copy.from0)?;
     if sources.iter().any(|source| source.as_os_str().is_empty()) {
         return Err(usage("a source is empty, as a variable is that was not set"));
     }
@@ -61,7 +69,7 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
     let words = words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
     let hosts = words.into_iter().map(|word| (None, word)).chain(hosts::lines(&list));
     let groups = Groups::new(copy.host_groups.as_deref());
-    let given = hosts::collect(hosts, copy.exclude.iter().map(String::as_str), &groups);
+    let given = hosts::collect(hosts, copy.exclude_host.iter().map(String::as_str), &groups);
     let Given { targets, idle } =
         given.map_err(|Misplaced { line, error }| match (line, &copy.hosts) {
             _ if matches!(error, HostError::GroupFile(_)) => PlanError::Here(error.to_string()),
@@ -78,8 +86,14 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
         for text in idle {
             say(format_args!("-x {text}: none of the hosts that are given is that"));
         }
+        let hosts: Vec<String> = targets.iter().map(|target| target.host.clone()).collect();
+        for text in copy.rules.like_hosts(&hosts) {
+            say(format_args!(
+                "--exclude {text} leaves out files of that name, not the host: to leave that out write -x {text}"
+            ));
+        }
     }
-    Ok(Plan { sources, targets, stdin_used: list_on_stdin })
+    Ok(Plan { sources, targets, filter, stdin_used: list_on_stdin || rules_on_stdin })
 }
 
 fn text(word: &OsStr) -> Result<&str, PlanError> {

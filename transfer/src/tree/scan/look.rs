@@ -75,8 +75,18 @@ impl Eye {
         path: &[u8],
         may_enter: bool,
     ) -> Result<Seen, ScanError> {
-        check_names(name, path)?;
         let skipped = |what| Ok(Seen::Found(Found::Skipped { path: path.to_vec(), what }));
+        let by_rule = if at.source { Skipped::SourceByRule } else { Skipped::ByRule };
+        let leaves_out = |folder| self.options.filter.of_source(path, folder).leaves_out();
+        // What is left out is not looked at at all, if the listing says enough: it may be as it likes.
+        let told = match at.hint {
+            Hint::Unknown => None,
+            hint => Some(leaves_out(hint == Hint::Folder)),
+        };
+        if told == Some(true) {
+            return skipped(by_rule);
+        }
+        check_names(name, path)?;
         match at.hint {
             Hint::Folder => return self.folder(at, name, may_enter),
             Hint::Special => return skipped(Skipped::Special),
@@ -84,7 +94,11 @@ impl Eye {
             _ => {}
         }
         let stat = at.stat()?;
-        match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
+        let kind = FileType::from_raw_mode(u32::from(stat.stx_mode));
+        if told.is_none() && leaves_out(kind == FileType::Directory) {
+            return skipped(by_rule);
+        }
+        match kind {
             FileType::Directory => self.folder(at, name, may_enter),
             FileType::RegularFile => self.file(at, &stat, name, path),
             FileType::Symlink if self.options.links => self.symlink(at, &stat, name, path),

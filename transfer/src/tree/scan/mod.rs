@@ -22,6 +22,7 @@ mod walk;
 mod tests;
 
 use super::entry::{Entry, Meta};
+use crate::filter::Filter;
 use std::io;
 use thiserror::Error;
 
@@ -36,7 +37,7 @@ const PATH_MAX: usize = 4096;
 const MAX_FOLDERS: usize = 128;
 
 /// What is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// Symbolic links are entries, with what they say; else they are [`Skipped`].
     pub links: bool,
@@ -49,6 +50,8 @@ pub struct Options {
     pub owners: bool,
     /// The digest of every file is told, which is read for it.
     pub digests: bool,
+    /// What it leaves out is not looked at.
+    pub filter: Filter,
 }
 
 /// What the walk comes across.
@@ -88,6 +91,10 @@ pub enum Skipped {
     Special,
     /// A symbolic link, where they are not to be kept.
     Symlink,
+    /// A rule leaves it out, and if it is a folder all that is in it.
+    ByRule,
+    /// A rule leaves out what was given as a source.
+    SourceByRule,
 }
 
 /// Why something could not be looked at.
