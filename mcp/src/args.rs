@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::elsewhere;
 use crate::kept::Kept;
 use crate::rules::Rules;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -113,6 +114,9 @@ pub(crate) struct Copy {
     /// Lines of --exclude-from and --include-from end with a zero byte.
     #[arg(short = '0', long, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) from0: bool,
+    /// Leave out what is in folders where another file system is mounted, as rsync's -x does.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) one_file_system: bool,
     #[command(flatten, next_help_heading = "What is kept")]
     pub(crate) kept: Kept,
     #[command(flatten)]
@@ -157,7 +161,8 @@ pub(crate) struct Demo {
 /// Reads the command line.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    let cli: Cli = parse(PREFIX, args.iter().cloned())?;
+    let cli: Result<Cli, _> = parse(PREFIX, args.iter().cloned());
+    let cli = cli.map_err(|error| elsewhere::explain(error, &mut Cli::command()))?;
     if let Some(Command::Key(_)) = cli.command {
         refuse_secret_file(&mut Cli::command(), &args)?;
     }

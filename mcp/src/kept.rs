@@ -2,7 +2,6 @@
 
 use clap::Args;
 use clap::builder::FalseyValueParser as Falsey;
-use transfer::filter::Filter;
 use transfer::message::{Check, Keep, Sync};
 use transfer::tree::scan;
 
@@ -99,8 +98,8 @@ impl Kept {
         }
     }
 
-    /// What is looked for at the source, without what is left out: names of owners only where they are kept.
-    pub(crate) fn looked_for(&self, filter: Filter) -> scan::Options {
+    /// What is looked for at the source: names of owners only where they are kept.
+    pub(crate) fn looked_for(&self) -> scan::Options {
         let (all, keep) = (self.archive, self.keep());
         scan::Options {
             links: all || self.links,
@@ -108,7 +107,7 @@ impl Kept {
             atimes: false,
             owners: (keep.owner || keep.group) && !keep.numeric_ids,
             digests: self.checksum,
-            filter,
+            ..scan::Options::default()
         }
     }
 }
@@ -128,7 +127,7 @@ mod tests {
     fn names_of_owners_are_looked_for_only_where_they_are_kept() {
         let asks = |line: &str| {
             let words = std::iter::once("mcp").chain(line.split_whitespace());
-            Line::try_parse_from(words).unwrap().kept.looked_for(Filter::default()).owners
+            Line::try_parse_from(words).unwrap().kept.looked_for().owners
         };
         assert!(["-a", "-o", "-g", "-og"].into_iter().all(asks));
         assert!(!["", "-rlptHS", "-a --numeric-ids"].into_iter().any(asks));

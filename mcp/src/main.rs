@@ -11,6 +11,7 @@ mod args;
 mod copy;
 mod demo;
 mod digest;
+mod elsewhere;
 mod fold;
 mod hosts;
 mod kept;

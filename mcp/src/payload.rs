@@ -12,6 +12,7 @@ use tcpxm::stats::Sent;
 use transfer::message::{Check, Offer, Sync};
 use transfer::send::{Delivered, Outcome};
 use transfer::source::{Progress, Source};
+use transfer::tree::scan;
 use transfer::tree::source::{Counts, Omitted, TreeSource};
 
 /// What is copied.
@@ -57,7 +58,11 @@ impl Payload {
     pub(crate) fn open(plan: &Plan, options: &args::Copy) -> Result<Self> {
         let kept = &options.kept;
         let paths: Vec<&Path> = plan.sources.iter().map(PathBuf::as_path).collect();
-        let looked_for = kept.looked_for(plan.filter.clone());
+        let looked_for = scan::Options {
+            filter: plan.filter.clone(),
+            one_file_system: options.one_file_system,
+            ..kept.looked_for()
+        };
         let source = TreeSource::open(&paths, looked_for, &std::env::temp_dir())?;
         let one = source.single_file();
         // A single file is durable before it has its name. For a tree that costs a wait for the disk a file.

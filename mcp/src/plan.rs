@@ -65,6 +65,10 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
     if let Some(why) = slips::second_source(&sources, words, &copy.common) {
         return Err(PlanError::Usage(why));
     }
+    let no_hosts = copy.exclude_host.iter().filter(|text| text.contains('/'));
+    if let Some(why) = no_hosts.into_iter().find_map(|text| slips::leaves_out_a_file(text)) {
+        return Err(PlanError::Usage(why));
+    }
     let list = copy.hosts.as_deref().map(read_list).transpose()?.unwrap_or_default();
     let words = words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
     let hosts = words.into_iter().map(|word| (None, word)).chain(hosts::lines(&list));
@@ -78,6 +82,9 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             }
             _ => PlanError::Usage(error.to_string()),
         })?;
+    if let Some(why) = idle.iter().find_map(|text| slips::leaves_out_a_file(text)) {
+        return Err(PlanError::Usage(why));
+    }
     if targets.is_empty() {
         return Err(usage("no host is given"));
     }
@@ -198,6 +205,27 @@ mod tests {
         let empty = ["mcp", "", "h"].map(OsString::from);
         let empty = plan(&crate::args::read(empty).unwrap().copy);
         assert!(matches!(empty, Err(PlanError::Usage(_))), "{empty:?}");
+    }
+
+    #[test]
+    fn x_of_rsync_is_answered() {
+        // As rsync -ax SRC HOST: -x takes the file for a host.
+        for line in ["-ax src h", "-ax ./src h", "-ax ./src h h2"] {
+            let why = of(line).unwrap_err();
+            let usage = matches!(&why, PlanError::Usage(why) if why.contains("--one-file-system"));
+            assert!(usage, "{line}: {why}");
+        }
+        // Folders are often called as hosts are.
+        assert!(of("f h src: -x src").is_ok());
+    }
+
+    #[test]
+    fn rules_and_hosts_do_not_share_standard_input() {
+        let why = of("f --hosts - --exclude-from -").unwrap_err();
+        assert!(matches!(&why, PlanError::Usage(why) if why.contains("rules")), "{why}");
+        assert!(matches!(of("f h --filter x"), Err(PlanError::Usage(_))));
+        assert!(matches!(of("f h --exclude-from /no/such"), Err(PlanError::Here(_))));
+        assert!(of("f h --exclude *.o").unwrap().filter.of_source(b"x.o", false).leaves_out());
     }
 
     #[test]

@@ -32,17 +32,20 @@ pub(super) struct At<'a> {
     pub(super) source: bool,
 }
 
+/// A file system: major and minor number of its device (statx(2)).
+pub(super) type Device = (u32, u32);
+
 /// What there is.
 pub(super) enum Seen {
     Found(Found),
-    /// A folder, open.
-    Folder(Entry, OwnedFd),
+    /// A folder, open, and the file system that it belongs to.
+    Folder(Entry, OwnedFd, Device),
 }
 
 /// Looks at entries.
 #[derive(Debug)]
 pub(super) struct Eye {
-    options: Options,
+    pub(super) options: Options,
     lists: Lists,
     pub(super) links: Links,
     target: Vec<u8>,
@@ -107,10 +110,12 @@ impl Eye {
         }
     }
 
-    /// What is told of an open folder.
-    pub(super) fn folder_meta(&mut self, dir: &OwnedFd) -> Result<Meta, ScanError> {
+    /// What is told of an open folder, and its file system.
+    pub(super) fn open_folder(&mut self, dir: &OwnedFd) -> Result<(Meta, Device), ScanError> {
         let stat = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
-        self.meta(&stat.map_err(look_error)?, Whose::Open(dir.as_fd()))
+        let stat = stat.map_err(look_error)?;
+        let meta = self.meta(&stat, Whose::Open(dir.as_fd()))?;
+        Ok((meta, (stat.stx_dev_major, stat.stx_dev_minor)))
     }
 
     fn folder(&mut self, at: At<'_>, name: &[u8], may_enter: bool) -> Result<Seen, ScanError> {
@@ -122,8 +127,8 @@ impl Eye {
             Errno::NOTDIR | Errno::LOOP => ScanError::Replaced,
             errno => ScanError::Open(errno.into()),
         })?;
-        let meta = self.folder_meta(&dir)?;
-        Ok(Seen::Folder(Entry { name: name.to_vec(), meta, kind: Kind::Dir }, dir))
+        let (meta, device) = self.open_folder(&dir)?;
+        Ok(Seen::Folder(Entry { name: name.to_vec(), meta, kind: Kind::Dir }, dir, device))
     }
 
     fn file(
@@ -227,6 +232,12 @@ fn find_data(at: At<'_>, stamp: &Stamp) -> Result<Option<Vec<std::ops::Range<u64
         return Err(ScanError::Replaced);
     }
     Ok(holes::data(file.as_fd(), stamp.size))
+}
+
+/// The file system that an open folder belongs to.
+pub(super) fn device_of(dir: &OwnedFd) -> Option<Device> {
+    let stat = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
+    Some((stat.stx_dev_major, stat.stx_dev_minor))
 }
 
 fn look_error(errno: Errno) -> ScanError {

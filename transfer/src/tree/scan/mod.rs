@@ -6,7 +6,7 @@
 //! source is followed. What cannot be looked at is told by name, and the walk goes on beside it.
 //!
 //! The names of a folder come in the order of their bytes, and so do those at the root of the transfer, from
-//! whichever source they are. Mount points are crossed.
+//! whichever source they are. Mount points are crossed, unless it is said otherwise.
 
 mod acl;
 mod holes;
@@ -52,6 +52,8 @@ pub struct Options {
     pub digests: bool,
     /// What it leaves out is not looked at.
     pub filter: Filter,
+    /// A folder where another file system is mounted is told as an empty one.
+    pub one_file_system: bool,
 }
 
 /// What the walk comes across.

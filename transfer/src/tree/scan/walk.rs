@@ -1,7 +1,7 @@
 //! The way through the folders.
 
 use super::acl::ProcPath;
-use super::look::{At, Eye, Seen};
+use super::look::{At, Device, Eye, Seen, device_of};
 use super::names::Names;
 use super::sources::{Source, Sources};
 use super::{Found, MAX_FOLDERS, Opener, Options, ScanError, SourcesError};
@@ -34,6 +34,7 @@ pub struct Walk {
 #[derive(Debug)]
 struct Level {
     dir: OwnedFd,
+    device: Device,
     names: Names,
     /// Index of the next one.
     next: usize,
@@ -52,8 +53,8 @@ impl Walk {
     pub(super) fn with(sources: &[&Path], mut eye: Eye) -> Result<Self, SourcesError> {
         let mut listing = Vec::new();
         let sources = Arc::new(Sources::open(sources, &mut listing)?);
-        let pending = sources.root().map(|dir| match eye.folder_meta(dir) {
-            Ok(meta) => Found::Root(meta),
+        let pending = sources.root().map(|dir| match eye.open_folder(dir) {
+            Ok((meta, _)) => Found::Root(meta),
             Err(error) => Found::Failed { path: Vec::new(), error },
         });
         let (levels, path) = (Vec::new(), Vec::new());
@@ -78,10 +79,13 @@ impl Walk {
     }
 
     /// Goes into a folder whose path is in place.
-    fn enter(&mut self, entry: Entry, dir: OwnedFd, above: usize) -> Found {
+    fn enter(&mut self, entry: Entry, dir: OwnedFd, device: Device, above: usize) -> Found {
         let mut names = Names::default();
         let over = || self.over.load(Ordering::Relaxed);
-        if let Err(cause) = names.list_until(dir.as_fd(), &mut self.listing, &over) {
+        let enters = !self.eye.options.one_file_system || self.device_above(device) == device;
+        if !enters {
+            // Told as an empty folder, as rsync(1) does with -x.
+        } else if let Err(cause) = names.list_until(dir.as_fd(), &mut self.listing, &over) {
             let error = match cause.raw_os_error() {
                 _ if over() => {
                     names = Names::default();
@@ -97,8 +101,21 @@ impl Walk {
         }
         names.sort();
         names.dedup();
-        self.levels.push(Level { dir, names, next: 0, above });
+        self.levels.push(Level { dir, device, names, next: 0, above });
         Found::Enter(entry)
+    }
+
+    /// The file system of the folder that holds the one which is looked at, of which this is its own: what is given
+    /// by name is held by none.
+    fn device_above(&self, own: Device) -> Device {
+        match (self.levels.last(), self.next.checked_sub(1)) {
+            (Some(level), _) => level.device,
+            (None, Some(index)) => match self.sources.get(index).2 {
+                Source::Contents(dir) => device_of(dir).unwrap_or(own),
+                Source::Named(_) => own,
+            },
+            (None, None) => own,
+        }
     }
 
     #[cfg(test)]
@@ -141,7 +158,9 @@ impl Iterator for Walk {
         let name = name.to_bytes();
         self.path.extend_from_slice(name);
         let found = match self.eye.look(at, name, &self.path, depth < MAX_FOLDERS) {
-            Ok(Seen::Folder(entry, dir)) => return Some(self.enter(entry, dir, above)),
+            Ok(Seen::Folder(entry, dir, device)) => {
+                return Some(self.enter(entry, dir, device, above));
+            }
             Ok(Seen::Found(found)) => found,
             Err(error) => Found::Failed { path: self.path.clone(), error },
         };

@@ -22,6 +22,7 @@ const ALL: Options = Options {
     owners: false,
     digests: false,
     filter: Filter::EMPTY,
+    one_file_system: false,
 };
 
 /// A folder with these files; a name that ends in a slash is a folder. Parents are made.
