@@ -111,7 +111,11 @@ pub(crate) struct Copy {
     pub(crate) stats: bool,
     #[command(flatten, next_help_heading = "What is left out")]
     pub(crate) rules: Rules,
-    /// Lines of --exclude-from and --include-from end with a zero byte.
+    /// Copy of SOURCE, a folder, only what this file lists, a path a line: with the folders above it, of a folder itself,
+    /// with a / behind it what stands in it, with -r all below it; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// Lines of --files-from, --exclude-from and --include-from end with a zero byte.
     #[arg(short = '0', long, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) from0: bool,
     /// Leave out what is in folders where another file system is mounted, as rsync's -x does.

@@ -63,7 +63,11 @@ impl Payload {
             one_file_system: options.one_file_system,
             ..kept.looked_for()
         };
-        let source = TreeSource::open(&paths, looked_for, &std::env::temp_dir())?;
+        let aside = std::env::temp_dir();
+        let source = match (&plan.listed, &paths[..]) {
+            (Some(listed), [of]) => TreeSource::listed(of, listed.clone(), looked_for, &aside)?,
+            _ => TreeSource::open(&paths, looked_for, &aside)?,
+        };
         let one = source.single_file();
         // A single file is durable before it has its name. For a tree that costs a wait for the disk a file.
         let durable = if one.is_some() { Sync::File } else { Sync::Tree };

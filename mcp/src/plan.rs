@@ -2,6 +2,7 @@
 
 use crate::args::Copy;
 use crate::hosts::{self, Given, Groups, HostError, Misplaced, Target};
+use crate::rules;
 use crate::say::say;
 use crate::slips;
 use std::ffi::OsStr;
@@ -9,6 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use transfer::filter::Filter;
+use transfer::tree::scan::FilesFrom;
 
 /// Bytes of a list of hosts, at most.
 const MAX_LIST: u64 = 4 << 20;
@@ -18,6 +20,8 @@ const MAX_LIST: u64 = 4 << 20;
 pub(crate) struct Plan {
     pub(crate) sources: Vec<PathBuf>,
     pub(crate) targets: Vec<Target>,
+    /// What of the source alone is copied.
+    pub(crate) listed: Option<FilesFrom>,
     /// What of the sources is left out.
     pub(crate) filter: Filter,
     /// Standard input was read for hosts or rules, so it says nothing else.
@@ -51,11 +55,18 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             PlanError::Here("standard input cannot be copied yet: give a file".to_owned())
         });
     }
-    let rules_on_stdin = copy.rules.read_stdin();
-    if list_on_stdin && rules_on_stdin {
-        return Err(usage("standard input cannot be both the list of hosts and rules"));
+    let files_on_stdin = copy.files_from.as_deref() == Some(Path::new("-"));
+    let readers = [list_on_stdin, files_on_stdin, copy.rules.read_stdin()];
+    if readers.iter().filter(|reads| **reads).count() > 1 {
+        return Err(usage(
+            "standard input is only one of the list of hosts, the list of files and the rules",
+        ));
     }
     let filter = copy.rules.filter(copy.from0)?;
+    let listed = rules::listed(copy)?;
+    if listed.is_some() && sources.len() > 1 {
+        return Err(usage("--files-from lists what is below one source, and there are several"));
+    }
     if sources.iter().any(|source| source.as_os_str().is_empty()) {
         return Err(usage("a source is empty, as a variable is that was not set"));
     }
@@ -100,7 +111,8 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             ));
         }
     }
-    Ok(Plan { sources, targets, filter, stdin_used: list_on_stdin || rules_on_stdin })
+    let stdin_used = readers.contains(&true);
+    Ok(Plan { sources, targets, listed, filter, stdin_used })
 }
 
 fn text(word: &OsStr) -> Result<&str, PlanError> {
@@ -223,6 +235,9 @@ mod tests {
     fn rules_and_hosts_do_not_share_standard_input() {
         let why = of("f --hosts - --exclude-from -").unwrap_err();
         assert!(matches!(&why, PlanError::Usage(why) if why.contains("rules")), "{why}");
+        assert!(matches!(of("f --hosts - --files-from -"), Err(PlanError::Usage(_))));
+        assert!(matches!(of("-s f -s g h --files-from /dev/null"), Err(PlanError::Usage(_))));
+        assert!(of("f h --files-from /dev/null").unwrap().listed.is_some());
         assert!(matches!(of("f h --filter x"), Err(PlanError::Usage(_))));
         assert!(matches!(of("f h --exclude-from /no/such"), Err(PlanError::Here(_))));
         assert!(of("f h --exclude *.o").unwrap().filter.of_source(b"x.o", false).leaves_out());

@@ -1,5 +1,6 @@
 //! The rules of `--exclude` and its like, in the order in which they were typed, as rsync's users know them.
 
+use crate::args::Copy;
 use crate::plan::PlanError;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::say::plain;
@@ -8,9 +9,12 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use transfer::filter::{Filter, FilterError};
+use transfer::tree::scan::FilesFrom;
 
 /// Bytes of a file of rules, at most.
-const MAX_FILE: u64 = 16 << 20;
+const MAX_RULES: u64 = 16 << 20;
+/// Bytes of a list of files, at most: some millions of them.
+const MAX_LIST: u64 = 512 << 20;
 
 /// The options, each with its values.
 #[derive(Debug, Clone, Default, Args)]
@@ -92,8 +96,8 @@ impl Rules {
             let added = match rule {
                 Rule::Exclude(pattern) => filter.exclude(pattern.as_bytes()),
                 Rule::Include(pattern) => filter.include(pattern.as_bytes()),
-                Rule::Filter(rule) => filter.rule(rule.as_bytes(), &read),
-                Rule::From(file, takes) => filter.patterns_from(file, *takes, from0, &read),
+                Rule::Filter(rule) => filter.rule(rule.as_bytes(), &read_rules),
+                Rule::From(file, takes) => filter.patterns_from(file, *takes, from0, &read_rules),
             };
             added.map_err(|error| {
                 let why = plain(&error.to_string()).to_string();
@@ -123,19 +127,33 @@ impl Rules {
     }
 }
 
+/// What of the source alone is copied.
+pub(crate) fn listed(copy: &Copy) -> Result<Option<FilesFrom>, PlanError> {
+    let Some(file) = &copy.files_from else { return Ok(None) };
+    let name = plain(&file.display().to_string()).to_string();
+    let text = read(file, MAX_LIST)
+        .map_err(|error| PlanError::Here(format!("cannot read the list {name}: {error}")))?;
+    let listed = FilesFrom::parse(&text, copy.from0, copy.kept.recursive);
+    listed.map(Some).map_err(|error| PlanError::Usage(format!("{name}, {error}")))
+}
+
 fn is_stdin(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-fn read(file: &Path) -> io::Result<Vec<u8>> {
+fn read_rules(file: &Path) -> io::Result<Vec<u8>> {
+    read(file, MAX_RULES)
+}
+
+fn read(file: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let source: Box<dyn Read> = if is_stdin(file) {
         Box::new(io::stdin().lock())
     } else {
         Box::new(std::fs::File::open(file)?)
     };
-    if source.take(MAX_FILE + 1).read_to_end(&mut text)? as u64 > MAX_FILE {
-        return Err(io::Error::other("it is longer than 16 MiB"));
+    if source.take(max + 1).read_to_end(&mut text)? as u64 > max {
+        return Err(io::Error::other(format!("it is longer than {} MiB", max >> 20)));
     }
     Ok(text)
 }

@@ -10,7 +10,7 @@ use super::lister::{Lister, Written};
 use super::manifest::{PartError, PartReader, Record};
 use super::outline::Holds;
 use super::owners::Owners;
-use super::scan::{self, Skipped, SourcesError, Walk};
+use super::scan::{self, FilesFrom, Skipped, SourcesError, Walk};
 use crate::blocks::BLOCK;
 use crate::send::board::{Board, Posted};
 use crate::source::{Grows, Named, Progress, Source, SourceError};
@@ -137,7 +137,26 @@ impl TreeSource {
     /// Of files and folders, as rsync(1) takes them; what is too much for the memory goes to a folder.
     pub fn open(paths: &[&Path], options: scan::Options, folder: &Path) -> Result<Self, OpenError> {
         let (compares, names_owners) = (options.digests, options.owners);
-        let mut walk = Walk::new(paths, options)?;
+        Self::of(Walk::new(paths, options)?, compares, names_owners, folder)
+    }
+
+    /// Of a folder what is listed.
+    pub fn listed(
+        of: &Path,
+        listed: FilesFrom,
+        options: scan::Options,
+        folder: &Path,
+    ) -> Result<Self, OpenError> {
+        let (compares, names_owners) = (options.digests, options.owners);
+        Self::of(Walk::listed(of, listed, options)?, compares, names_owners, folder)
+    }
+
+    fn of(
+        mut walk: Walk,
+        compares: bool,
+        names_owners: bool,
+        folder: &Path,
+    ) -> Result<Self, OpenError> {
         let over = Arc::<AtomicBool>::default();
         walk.until(Arc::clone(&over));
         let (files, single) = (Box::new(walk.opener()), walk.single_file());

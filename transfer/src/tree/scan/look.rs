@@ -9,7 +9,9 @@ use crate::place::PlaceError;
 use crate::place::beneath::plain_name;
 use crate::tree::entry::{Entry, Kind, Meta};
 use crate::tree::layout::MAX_LEN;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx,
+};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,6 +32,8 @@ pub(super) struct At<'a> {
     pub(super) hint: Hint,
     /// It is a source: a symbolic link is followed.
     pub(super) source: bool,
+    /// It is a folder that is sent for something below it: no rule leaves it out.
+    pub(super) on_the_way: bool,
 }
 
 /// A file system: major and minor number of its device (statx(2)).
@@ -51,7 +55,22 @@ pub(super) struct Eye {
     target: Vec<u8>,
 }
 
-impl At<'_> {
+impl<'a> At<'a> {
+    /// A name in a folder.
+    pub(super) fn below(dir: BorrowedFd<'a>, name: &'a CStr, hint: Hint) -> Self {
+        Self { dir, path: name, hint, source: false, on_the_way: false }
+    }
+
+    /// What was given by its path.
+    pub(super) fn source(path: &'a CStr, hint: Hint) -> Self {
+        Self { dir: CWD, path, hint, source: true, on_the_way: false }
+    }
+
+    /// The same, as a folder that is sent for something below it.
+    pub(super) fn on_the_way(self) -> Self {
+        Self { hint: Hint::Folder, on_the_way: true, ..self }
+    }
+
     fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = if self.source { flags } else { flags | OFlags::NOFOLLOW };
         retry_on_intr(|| openat(self.dir, self.path, flags, Mode::empty()))
@@ -80,7 +99,8 @@ impl Eye {
     ) -> Result<Seen, ScanError> {
         let skipped = |what| Ok(Seen::Found(Found::Skipped { path: path.to_vec(), what }));
         let by_rule = if at.source { Skipped::SourceByRule } else { Skipped::ByRule };
-        let leaves_out = |folder| self.options.filter.of_source(path, folder).leaves_out();
+        let leaves_out =
+            |folder| !at.on_the_way && self.options.filter.of_source(path, folder).leaves_out();
         // What is left out is not looked at at all, if the listing says enough: it may be as it likes.
         let told = match at.hint {
             Hint::Unknown => None,

@@ -9,6 +9,7 @@
 //! whichever source they are. Mount points are crossed, unless it is said otherwise.
 
 mod acl;
+mod files_from;
 mod holes;
 mod links;
 mod look;
@@ -26,6 +27,7 @@ use crate::filter::Filter;
 use std::io;
 use thiserror::Error;
 
+pub use files_from::{FilesFrom, FilesFromError};
 pub use open::Opener;
 pub use sources::SourcesError;
 pub use stamp::Stamp;
@@ -108,6 +110,12 @@ pub enum ScanError {
     /// Its name was listed, and then there was nothing.
     #[error("it vanished while the tree was walked")]
     Vanished,
+    /// Its name was given, and there is nothing.
+    #[error("it is to be sent by the list, and is not there")]
+    Missing,
+    /// Something in it was given, and it is no folder, or a symbolic link to one.
+    #[error("something in it is to be sent by the list, and it is no folder")]
+    NoFolder,
     /// It was listed as something else than what then stood there.
     #[error("something else took its place while the tree was walked")]
     Replaced,

@@ -302,3 +302,37 @@ fn a_source_that_a_rule_leaves_out_is_told() {
     symlink("s", dir.path().join("link")).unwrap();
     assert_eq!(of(&["link"], &["- link/"]), ["link: SourceByRule"]);
 }
+
+#[test]
+fn of_a_folder_only_what_is_listed_is_sent() {
+    let dir = tree(&["dir/f", "dir/sub/g", "p/q/x", "p/q/y", "p/r", "top", "other/"]);
+    symlink("p", dir.path().join("link")).unwrap();
+    let of = |list: &str, recursive, rules: &[&str]| {
+        let listed = FilesFrom::parse(list.as_bytes(), false, recursive).unwrap();
+        shown(Walk::listed(dir.path(), listed, without(rules)).unwrap())
+    };
+    assert_eq!(of("dir\np/q/x", false, &[]), ["dir/", "/", "p/", "q/", "x", "/", "/"]);
+    assert_eq!(of("dir/", false, &[]), ["dir/", "f", "sub/", "/", "/"]);
+    assert_eq!(of("dir", true, &[]), ["dir/", "f", "sub/", "g", "/", "/"]);
+    assert_eq!(of("", false, &[]), [""; 0]);
+    let all = [".", "dir/", "/", "link -> p", "other/", "/", "p/", "/", "top"];
+    assert_eq!(of("./", false, &[]), all);
+    // What is listed can be left out by a rule; the folders above it are not.
+    assert_eq!(
+        of("top\np/q/x", false, &["- top", "- p/"]),
+        ["p/", "q/", "x", "/", "/", "top: ByRule"]
+    );
+    let (missing, no_folder) = (ScanError::Missing, ScanError::NoFolder);
+    assert_eq!(
+        of("none\nnone/x\ntop\ntop/x\nlink/q/x\np/none/x", false, &[]),
+        [
+            format!("link: {no_folder}"),
+            format!("none: {missing}"),
+            "p/".into(),
+            format!("p/none: {missing}"),
+            "/".into(),
+            "top".into(),
+            format!("top: {no_folder}"),
+        ]
+    );
+}
