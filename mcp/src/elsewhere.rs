@@ -64,17 +64,17 @@ pub(crate) fn explain(error: Error, command: &mut Command) -> Error {
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };
-    let name = option.split('=').next().unwrap_or_default();
+    let name = option.split(['=', ' ']).next().unwrap_or_default();
     let found = KNOWN.iter().find(|(names, _)| names.contains(&name));
     match (error.kind(), found) {
         (ErrorKind::UnknownArgument, Some((_, instead))) => command
             .error(ErrorKind::UnknownArgument, format!("{name} is no option of mcp: {instead}")),
         // rsync's --group takes no address.
-        (ErrorKind::ValueValidation, _) if name.starts_with("--group") => {
+        (ErrorKind::ValueValidation, _) if name == "--group" => {
             let why =
                 std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             let what = format!(
-                "{option}: {why}; --group is the multicast group: to keep the groups of files write -g or --keep-group"
+                "{name}: {why}; --group is the multicast group: to keep the groups of files write -g or --keep-group"
             );
             command.error(ErrorKind::ValueValidation, what)
         }

@@ -47,21 +47,7 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
         ([], [source, hosts @ ..]) => (vec![PathBuf::from(source)], hosts),
         (sources, hosts) => (sources.to_vec(), hosts),
     };
-    let list_on_stdin = copy.hosts.as_deref() == Some(Path::new("-"));
-    if sources.iter().any(|source| source == Path::new("-")) {
-        return Err(if list_on_stdin {
-            usage("standard input cannot be both the source and the list of hosts")
-        } else {
-            PlanError::Here("standard input cannot be copied yet: give a file".to_owned())
-        });
-    }
-    let files_on_stdin = copy.files_from.as_deref() == Some(Path::new("-"));
-    let readers = [list_on_stdin, files_on_stdin, copy.rules.read_stdin()];
-    if readers.iter().filter(|reads| **reads).count() > 1 {
-        return Err(usage(
-            "standard input is only one of the list of hosts, the list of files and the rules",
-        ));
-    }
+    let stdin_used = stdin_used(copy, &sources)?;
     let filter = copy.rules.filter(copy.from0)?;
     let listed = rules::listed(copy)?;
     if listed.is_some() && sources.len() > 1 {
@@ -111,8 +97,31 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             ));
         }
     }
-    let stdin_used = readers.contains(&true);
     Ok(Plan { sources, targets, listed, filter, stdin_used })
+}
+
+/// Whether standard input is read for anything but a source. It is one thing alone.
+fn stdin_used(copy: &Copy, sources: &[PathBuf]) -> Result<bool, PlanError> {
+    let usage = |what: &str| Err(PlanError::Usage(what.to_owned()));
+    let is_stdin = |file: &Path| file == Path::new("-");
+    let list = copy.hosts.as_deref().is_some_and(is_stdin);
+    let files = copy.files_from.as_deref().is_some_and(is_stdin);
+    let readers = [list, files, copy.rules.read_stdin()];
+    let count = readers.iter().filter(|reads| **reads).count();
+    if sources.iter().any(|source| is_stdin(source)) {
+        return if count > 0 {
+            usage("standard input cannot be both the source and a list of hosts or files, or rules")
+        } else {
+            let why = "standard input cannot be copied yet: give a file";
+            Err(PlanError::Here(why.to_owned()))
+        };
+    }
+    if count > 1 {
+        return usage(
+            "standard input is only one of the list of hosts, the list of files and the rules",
+        );
+    }
+    Ok(count > 0)
 }
 
 fn text(word: &OsStr) -> Result<&str, PlanError> {
