@@ -1,6 +1,8 @@
 //! The command line.
 
+use crate::elsewhere;
 use crate::kept::Kept;
+use crate::rules::Rules;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::Common;
 use mcp_cli::parse::{parse, refuse_secret_file};
@@ -81,7 +83,7 @@ pub(crate) struct Copy {
     pub(crate) source: Vec<PathBuf>,
     /// Hosts that get no copy; ranges as above.
     #[arg(short = 'x', long, value_name = "HOST", value_delimiter = None)]
-    pub(crate) exclude: Vec<String>,
+    pub(crate) exclude_host: Vec<String>,
     /// Read more hosts from this file, between blanks or line ends; # at a line's start or behind a
     /// blank begins a comment; - is standard input.
     #[arg(long, value_name = "FILE")]
@@ -107,6 +109,18 @@ pub(crate) struct Copy {
     /// Say as well what was listed, read and sent, and how much of it; with --json as `stats` of the summary.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) stats: bool,
+    #[command(flatten, next_help_heading = "What is left out")]
+    pub(crate) rules: Rules,
+    /// Copy of SOURCE, a folder, only what this file lists, a path a line: with the folders above it, of a folder itself,
+    /// with a / behind it what stands in it, with -r all below it; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// Lines of --files-from, --exclude-from and --include-from end with a zero byte.
+    #[arg(short = '0', long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) from0: bool,
+    /// Leave out what is in folders where another file system is mounted, as rsync's -x does.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) one_file_system: bool,
     #[command(flatten, next_help_heading = "What is kept")]
     pub(crate) kept: Kept,
     #[command(flatten)]
@@ -151,7 +165,8 @@ pub(crate) struct Demo {
 /// Reads the command line.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    let cli: Cli = parse(PREFIX, args.iter().cloned())?;
+    let cli: Result<Cli, _> = parse(PREFIX, args.iter().cloned());
+    let cli = cli.map_err(|error| elsewhere::explain(error, &mut Cli::command()))?;
     if let Some(Command::Key(_)) = cli.command {
         refuse_secret_file(&mut Cli::command(), &args)?;
     }

@@ -33,7 +33,7 @@ use transfer::session::{Opened, open_session};
 /// Runs a copy; an error is one of this side, before there were results.
 pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> Result<Exit> {
     let begin = Instant::now();
-    let payload = Payload::open(&plan.sources, options)?;
+    let payload = Payload::open(&plan, options)?;
     let common = &options.common;
     let interface = common
         .interface

@@ -107,6 +107,7 @@ impl Kept {
             atimes: false,
             owners: (keep.owner || keep.group) && !keep.numeric_ids,
             digests: self.checksum,
+            ..scan::Options::default()
         }
     }
 }

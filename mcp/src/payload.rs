@@ -1,6 +1,7 @@
 //! What is copied: files and folders, as they were given.
 
 use crate::args;
+use crate::plan::Plan;
 use crate::say::say;
 use anyhow::Result;
 use mcp_cli::say::plain;
@@ -11,6 +12,7 @@ use tcpxm::stats::Sent;
 use transfer::message::{Check, Offer, Sync};
 use transfer::send::{Delivered, Outcome};
 use transfer::source::{Progress, Source};
+use transfer::tree::scan;
 use transfer::tree::source::{Counts, Omitted, TreeSource};
 
 /// What is copied.
@@ -53,10 +55,19 @@ impl Copied {
 
 impl Payload {
     /// Opens the sources.
-    pub(crate) fn open(sources: &[PathBuf], options: &args::Copy) -> Result<Self> {
+    pub(crate) fn open(plan: &Plan, options: &args::Copy) -> Result<Self> {
         let kept = &options.kept;
-        let paths: Vec<&Path> = sources.iter().map(PathBuf::as_path).collect();
-        let source = TreeSource::open(&paths, kept.looked_for(), &std::env::temp_dir())?;
+        let paths: Vec<&Path> = plan.sources.iter().map(PathBuf::as_path).collect();
+        let looked_for = scan::Options {
+            filter: plan.filter.clone(),
+            one_file_system: options.one_file_system,
+            ..kept.looked_for()
+        };
+        let aside = std::env::temp_dir();
+        let source = match (&plan.listed, &paths[..]) {
+            (Some(listed), [of]) => TreeSource::listed(of, listed.clone(), looked_for, &aside)?,
+            _ => TreeSource::open(&paths, looked_for, &aside)?,
+        };
         let one = source.single_file();
         // A single file is durable before it has its name. For a tree that costs a wait for the disk a file.
         let durable = if one.is_some() { Sync::File } else { Sync::Tree };
@@ -90,8 +101,8 @@ impl Payload {
         let omitted = self.source.omitted();
         if !self.quiet {
             omissions(omitted).iter().for_each(say);
+            tell_notes(&members);
         }
-        tell_notes(&members);
         if let Some(why) = nameless {
             let why = format!("{:#}", anyhow::Error::from(why));
             say(format_args!(
@@ -119,8 +130,17 @@ fn number(count: u64, one: &str, several: &str) -> String {
 }
 
 /// What was left out on purpose.
-fn omissions(Omitted { specials, symlinks }: Omitted) -> Vec<String> {
+fn omissions(omitted: Omitted) -> Vec<String> {
+    // What is left out by rule was asked for.
+    let Omitted { specials, symlinks, by_rule: _, sources_by_rule } = omitted;
     let mut all = Vec::new();
+    if sources_by_rule > 0 {
+        let (count, are) = (number(sources_by_rule, "source", "sources"), are(sources_by_rule));
+        all.push(format!(
+            "{count} {are} left out by the rules, with all that is in it: a folder must match none, or be taken by an \
+             --include before"
+        ));
+    }
     if symlinks > 0 {
         let (count, are) = (number(symlinks, "symbolic link", "symbolic links"), are(symlinks));
         let them = if symlinks == 1 { "it" } else { "them" };
@@ -157,7 +177,8 @@ mod tests {
 
     #[test]
     fn one_thing_is_one_thing() {
-        let of = |specials, symlinks| omissions(Omitted { specials, symlinks });
+        let of =
+            |specials, symlinks| omissions(Omitted { specials, symlinks, ..Omitted::default() });
         assert_eq!(
             of(1, 1),
             [

@@ -2,12 +2,15 @@
 
 use crate::args::Copy;
 use crate::hosts::{self, Given, Groups, HostError, Misplaced, Target};
+use crate::rules;
 use crate::say::say;
 use crate::slips;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use transfer::filter::Filter;
+use transfer::tree::scan::FilesFrom;
 
 /// Bytes of a list of hosts, at most.
 const MAX_LIST: u64 = 4 << 20;
@@ -17,7 +20,11 @@ const MAX_LIST: u64 = 4 << 20;
 pub(crate) struct Plan {
     pub(crate) sources: Vec<PathBuf>,
     pub(crate) targets: Vec<Target>,
-    /// Standard input was read for hosts, so it says nothing else.
+    /// What of the source alone is copied.
+    pub(crate) listed: Option<FilesFrom>,
+    /// What of the sources is left out.
+    pub(crate) filter: Filter,
+    /// Standard input was read for hosts or rules, so it says nothing else.
     pub(crate) stdin_used: bool,
 }
 
@@ -40,13 +47,11 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
         ([], [source, hosts @ ..]) => (vec![PathBuf::from(source)], hosts),
         (sources, hosts) => (sources.to_vec(), hosts),
     };
-    let list_on_stdin = copy.hosts.as_deref() == Some(Path::new("-"));
-    if sources.iter().any(|source| source == Path::new("-")) {
-        return Err(if list_on_stdin {
-            usage("standard input cannot be both the source and the list of hosts")
-        } else {
-            PlanError::Here("standard input cannot be copied yet: give a file".to_owned())
-        });
+    let stdin_used = stdin_used(copy, &sources)?;
+    let filter = copy.rules.filter(copy.from0)?;
+    let listed = rules::listed(copy)?;
+    if listed.is_some() && sources.len() > 1 {
+        return Err(usage("--files-from lists what is below one source, and there are several"));
     }
     if sources.iter().any(|source| source.as_os_str().is_empty()) {
         return Err(usage("a source is empty, as a variable is that was not set"));
@@ -57,11 +62,15 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
     if let Some(why) = slips::second_source(&sources, words, &copy.common) {
         return Err(PlanError::Usage(why));
     }
+    let no_hosts = copy.exclude_host.iter().filter(|text| text.contains('/'));
+    if let Some(why) = no_hosts.into_iter().find_map(|text| slips::leaves_out_a_file(text)) {
+        return Err(PlanError::Usage(why));
+    }
     let list = copy.hosts.as_deref().map(read_list).transpose()?.unwrap_or_default();
     let words = words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
     let hosts = words.into_iter().map(|word| (None, word)).chain(hosts::lines(&list));
     let groups = Groups::new(copy.host_groups.as_deref());
-    let given = hosts::collect(hosts, copy.exclude.iter().map(String::as_str), &groups);
+    let given = hosts::collect(hosts, copy.exclude_host.iter().map(String::as_str), &groups);
     let Given { targets, idle } =
         given.map_err(|Misplaced { line, error }| match (line, &copy.hosts) {
             _ if matches!(error, HostError::GroupFile(_)) => PlanError::Here(error.to_string()),
@@ -70,6 +79,9 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             }
             _ => PlanError::Usage(error.to_string()),
         })?;
+    if let Some(why) = idle.iter().find_map(|text| slips::leaves_out_a_file(text)) {
+        return Err(PlanError::Usage(why));
+    }
     if targets.is_empty() {
         return Err(usage("no host is given"));
     }
@@ -78,8 +90,38 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
         for text in idle {
             say(format_args!("-x {text}: none of the hosts that are given is that"));
         }
+        let hosts: Vec<String> = targets.iter().map(|target| target.host.clone()).collect();
+        for text in copy.rules.like_hosts(&hosts) {
+            say(format_args!(
+                "--exclude {text} leaves out files of that name, not the host: to leave that out write -x {text}"
+            ));
+        }
     }
-    Ok(Plan { sources, targets, stdin_used: list_on_stdin })
+    Ok(Plan { sources, targets, listed, filter, stdin_used })
+}
+
+/// Whether standard input is read for anything but a source. It is one thing alone.
+fn stdin_used(copy: &Copy, sources: &[PathBuf]) -> Result<bool, PlanError> {
+    let usage = |what: &str| Err(PlanError::Usage(what.to_owned()));
+    let is_stdin = |file: &Path| file == Path::new("-");
+    let list = copy.hosts.as_deref().is_some_and(is_stdin);
+    let files = copy.files_from.as_deref().is_some_and(is_stdin);
+    let readers = [list, files, copy.rules.read_stdin()];
+    let count = readers.iter().filter(|reads| **reads).count();
+    if sources.iter().any(|source| is_stdin(source)) {
+        return if count > 0 {
+            usage("standard input cannot be both the source and a list of hosts or files, or rules")
+        } else {
+            let why = "standard input cannot be copied yet: give a file";
+            Err(PlanError::Here(why.to_owned()))
+        };
+    }
+    if count > 1 {
+        return usage(
+            "standard input is only one of the list of hosts, the list of files and the rules",
+        );
+    }
+    Ok(count > 0)
 }
 
 fn text(word: &OsStr) -> Result<&str, PlanError> {
@@ -184,6 +226,30 @@ mod tests {
         let empty = ["mcp", "", "h"].map(OsString::from);
         let empty = plan(&crate::args::read(empty).unwrap().copy);
         assert!(matches!(empty, Err(PlanError::Usage(_))), "{empty:?}");
+    }
+
+    #[test]
+    fn x_of_rsync_is_answered() {
+        // As rsync -ax SRC HOST: -x takes the file for a host.
+        for line in ["-ax src h", "-ax ./src h", "-ax ./src h h2"] {
+            let why = of(line).unwrap_err();
+            let usage = matches!(&why, PlanError::Usage(why) if why.contains("--one-file-system"));
+            assert!(usage, "{line}: {why}");
+        }
+        // Folders are often called as hosts are.
+        assert!(of("f h src: -x src").is_ok());
+    }
+
+    #[test]
+    fn rules_and_hosts_do_not_share_standard_input() {
+        let why = of("f --hosts - --exclude-from -").unwrap_err();
+        assert!(matches!(&why, PlanError::Usage(why) if why.contains("rules")), "{why}");
+        assert!(matches!(of("f --hosts - --files-from -"), Err(PlanError::Usage(_))));
+        assert!(matches!(of("-s f -s g h --files-from /dev/null"), Err(PlanError::Usage(_))));
+        assert!(of("f h --files-from /dev/null").unwrap().listed.is_some());
+        assert!(matches!(of("f h --filter x"), Err(PlanError::Usage(_))));
+        assert!(matches!(of("f h --exclude-from /no/such"), Err(PlanError::Here(_))));
+        assert!(of("f h --exclude *.o").unwrap().filter.of_source(b"x.o", false).leaves_out());
     }
 
     #[test]

@@ -48,6 +48,17 @@ pub(crate) fn second_source(
     ))
 }
 
+/// A file or folder as what -x leaves out, as rsync -ax SOURCE has it.
+pub(crate) fn leaves_out_a_file(text: &str) -> Option<String> {
+    (!is_host(text) && exists(Path::new(text))).then(|| {
+        format!(
+            "-x {name} leaves out a host, and {name} is a file or folder here: rsync's -x is --one-file-system, and \
+             files are left out with --exclude",
+            name = plain(text)
+        )
+    })
+}
+
 /// Whether a colon says that it is a host: none that belongs to a file's path.
 fn is_host(text: &str) -> bool {
     text.find([':', '/']).is_some_and(|at| text[at..].starts_with(':'))

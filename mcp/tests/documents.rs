@@ -1,11 +1,11 @@
-//! What the documents tell people to type exists: every command and option in README and docs/trees.md, as it stands
-//! there.
+//! What the documents tell people to type exists: every command and option in README and the documents on trees and
+//! filters, as it stands there.
 
 use std::fs;
 use std::process::Command;
 
 /// What says how to copy.
-const DOCUMENTS: [&str; 2] = ["README.md", "docs/trees.md"];
+const DOCUMENTS: [&str; 3] = ["README.md", "docs/trees.md", "docs/filters.md"];
 
 /// Behind it stands what there is not.
 const NOT_YET: &str = "## What does not exist yet";

@@ -12,10 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let paths: Vec<_> = paths.iter().map(Path::new).collect();
     for _ in 0..3 {
         let begin = Instant::now();
-        let walk = Walk::new(
-            &paths,
-            Options { links: true, hard_links: true, atimes: false, owners: false, digests: false },
-        )?;
+        let walk =
+            Walk::new(&paths, Options { links: true, hard_links: true, ..Options::default() })?;
         let (mut folders, mut items, mut failed, mut skipped) = (0_u64, 0_u64, 0_u64, 0_u64);
         for found in walk {
             match found {

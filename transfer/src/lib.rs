@@ -8,6 +8,7 @@
 
 pub mod blocks;
 pub mod destination;
+pub mod filter;
 pub mod holders;
 pub mod limits;
 mod link;

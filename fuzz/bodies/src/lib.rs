@@ -4,12 +4,16 @@
 //! found, with any compiler.
 
 mod datagram;
+mod filters;
 mod handshake;
 mod input;
 mod key_files;
+mod manifest;
 mod tlvs_and_records;
 
 pub use datagram::datagram;
+pub use filters::filters;
 pub use handshake::handshake;
 pub use key_files::key_files;
+pub use manifest::manifest;
 pub use tlvs_and_records::tlvs_and_records;

@@ -43,12 +43,24 @@ fn key_files() {
 }
 
 #[test]
+fn filters() {
+    replay("filters", fuzz_bodies::filters);
+}
+
+#[test]
+fn manifest() {
+    replay("manifest", fuzz_bodies::manifest);
+}
+
+#[test]
 fn any_bytes_are_an_input() {
     for body in [
         fuzz_bodies::datagram,
         fuzz_bodies::handshake,
         fuzz_bodies::tlvs_and_records,
         fuzz_bodies::key_files,
+        fuzz_bodies::filters,
+        fuzz_bodies::manifest,
     ] {
         body(&[]);
         for kind in 0..=u8::MAX {

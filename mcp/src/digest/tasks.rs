@@ -100,7 +100,7 @@ impl<'a> Tasks<'a> {
     /// The next path, if there is one.
     fn begin(&mut self) -> Option<Task> {
         let given = self.paths.next()?;
-        match Walk::new(&[given], self.options) {
+        match Walk::new(&[given], self.options.clone()) {
             Ok(walk) => {
                 let (opener, way) = (walk.opener(), Vec::new());
                 let mut now = Below { given, walk, opener, contents: false, way };
@@ -164,7 +164,11 @@ impl Below<'_> {
             }
             Found::Failed { path, error } => Task::Failed(self.shown(&path), error.to_string()),
             Found::Skipped { what: Skipped::Special, .. } => Task::Special,
-            Found::Skipped { what: Skipped::Symlink, .. } => return None,
+            // No rules are given to it.
+            Found::Skipped {
+                what: Skipped::Symlink | Skipped::ByRule | Skipped::SourceByRule,
+                ..
+            } => return None,
             Found::Item(entry, stamp) => match entry.kind {
                 Kind::Symlink { target } => Task::Symlink(entry.name, target),
                 Kind::File { len, data } => {

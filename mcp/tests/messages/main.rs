@@ -64,6 +64,11 @@ fn trees_and_what_is_left_out() {
 }
 
 #[test]
+fn rules_and_lists() {
+    check("rules");
+}
+
+#[test]
 fn digests() {
     check("digest");
 }

@@ -10,7 +10,7 @@ use super::lister::{Lister, Written};
 use super::manifest::{PartError, PartReader, Record};
 use super::outline::Holds;
 use super::owners::Owners;
-use super::scan::{self, Skipped, SourcesError, Walk};
+use super::scan::{self, FilesFrom, Skipped, SourcesError, Walk};
 use crate::blocks::BLOCK;
 use crate::send::board::{Board, Posted};
 use crate::source::{Grows, Named, Progress, Source, SourceError};
@@ -63,6 +63,24 @@ pub struct Omitted {
     pub specials: u64,
     /// Symbolic links, where they are not kept.
     pub symlinks: u64,
+    /// Files, folders and links that a rule leaves out; what is in such a folder is not counted.
+    pub by_rule: u64,
+    /// Sources that a rule leaves out: they are among those above.
+    pub sources_by_rule: u64,
+}
+
+impl Omitted {
+    fn add(&mut self, what: Skipped) {
+        match what {
+            Skipped::Special => self.specials += 1,
+            Skipped::Symlink => self.symlinks += 1,
+            Skipped::ByRule => self.by_rule += 1,
+            Skipped::SourceByRule => {
+                self.by_rule += 1;
+                self.sources_by_rule += 1;
+            }
+        }
+    }
 }
 
 /// What was listed, and what was read of it.
@@ -118,12 +136,31 @@ pub struct TreeSource {
 impl TreeSource {
     /// Of files and folders, as rsync(1) takes them; what is too much for the memory goes to a folder.
     pub fn open(paths: &[&Path], options: scan::Options, folder: &Path) -> Result<Self, OpenError> {
-        let mut walk = Walk::new(paths, options)?;
+        let (compares, names_owners) = (options.digests, options.owners);
+        Self::of(Walk::new(paths, options)?, compares, names_owners, folder)
+    }
+
+    /// Of a folder what is listed.
+    pub fn listed(
+        of: &Path,
+        listed: FilesFrom,
+        options: scan::Options,
+        folder: &Path,
+    ) -> Result<Self, OpenError> {
+        let (compares, names_owners) = (options.digests, options.owners);
+        Self::of(Walk::listed(of, listed, options)?, compares, names_owners, folder)
+    }
+
+    fn of(
+        mut walk: Walk,
+        compares: bool,
+        names_owners: bool,
+        folder: &Path,
+    ) -> Result<Self, OpenError> {
         let over = Arc::<AtomicBool>::default();
         walk.until(Arc::clone(&over));
         let (files, single) = (Box::new(walk.opener()), walk.single_file());
-        let (finds, names_owners) = (Box::new(walk.map(found)), options.owners);
-        let compares = options.digests;
+        let finds = Box::new(walk.map(found));
         Ok(Self { single, compares, names_owners, over, ..Self::new(files, finds, folder)? })
     }
 
@@ -188,10 +225,7 @@ impl TreeSource {
             Found::Failed(path, why) => self.lock().unlist(path, why),
             Found::LeftOut(what) => {
                 let mut omitted = self.omitted.lock().unwrap_or_else(PoisonError::into_inner);
-                match what {
-                    Skipped::Special => omitted.specials += 1,
-                    Skipped::Symlink => omitted.symlinks += 1,
-                }
+                omitted.add(what);
             }
             Found::Entry(entry) => {
                 if let Some(why) = self.cannot_be_sent(lister, way, &entry) {

@@ -22,6 +22,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A file that was modified as lately is not taken for the same by its time: it may have been written to again
 /// since, within what the clock of its file system tells apart.
 const DOUBT: Duration = Duration::from_secs(2);
+/// How far ahead a sender's clock may be: a day, more than one that is in the wrong time zone.
+const SKEW: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Below<'_> {
     /// Times that the file system below can tell apart; found out by a file of its own.
@@ -139,11 +141,12 @@ fn modified(found: &rustix::fs::Stat) -> Time {
     Time { secs: found.st_mtime, nanos }
 }
 
-/// Whether a file was modified so lately that its time says little.
+/// Whether a file was modified so lately that its time says little: one that lies further ahead than clocks do was
+/// set, and is no moment of writing.
 fn is_late(mtime: Time) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let after = Duration::new(u64::try_from(mtime.secs).unwrap_or(0), mtime.nanos);
-    after + DOUBT > now
+    (now.saturating_sub(DOUBT)..now + SKEW).contains(&after)
 }
 
 /// Whether bits that lend an identity are told, and are to be set.

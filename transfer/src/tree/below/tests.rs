@@ -478,8 +478,11 @@ fn what_a_time_does_not_show_is_found_by_its_nanoseconds_or_by_a_digest() {
     if Granularity::of(&tried).unwrap().step == 1 {
         assert_eq!(stands(Check::Quick, long_ago, 1, 0o600), (Stands::Other, 0o644));
     }
-    // It may have been written to since.
+    // It may have been written to since, also by a clock that is ahead; what lies years ahead was set.
     assert_eq!(stands(Check::Quick, now, 0, 0o600), (Stands::Other, 0o644));
+    let ahead = |seconds| now + std::time::Duration::from_secs(seconds);
+    assert_eq!(stands(Check::Quick, ahead(60), 0, 0o600), (Stands::Other, 0o644));
+    assert_eq!(stands(Check::Quick, ahead(5 * 365 * 86_400), 0, 0o600), (Stands::Same, 0o600));
 }
 
 /// What stands there is a TiB of holes, which takes minutes to be hashed; its sender is killed after a few blocks.

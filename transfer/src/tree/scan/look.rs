@@ -9,7 +9,9 @@ use crate::place::PlaceError;
 use crate::place::beneath::plain_name;
 use crate::tree::entry::{Entry, Kind, Meta};
 use crate::tree::layout::MAX_LEN;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx,
+};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,25 +32,45 @@ pub(super) struct At<'a> {
     pub(super) hint: Hint,
     /// It is a source: a symbolic link is followed.
     pub(super) source: bool,
+    /// It is a folder that is sent for something below it: no rule leaves it out.
+    pub(super) on_the_way: bool,
 }
+
+/// A file system: major and minor number of its device (statx(2)).
+pub(super) type Device = (u32, u32);
 
 /// What there is.
 pub(super) enum Seen {
     Found(Found),
-    /// A folder, open.
-    Folder(Entry, OwnedFd),
+    /// A folder, open, and the file system that it belongs to.
+    Folder(Entry, OwnedFd, Device),
 }
 
 /// Looks at entries.
 #[derive(Debug)]
 pub(super) struct Eye {
-    options: Options,
+    pub(super) options: Options,
     lists: Lists,
     pub(super) links: Links,
     target: Vec<u8>,
 }
 
-impl At<'_> {
+impl<'a> At<'a> {
+    /// A name in a folder.
+    pub(super) fn below(dir: BorrowedFd<'a>, name: &'a CStr, hint: Hint) -> Self {
+        Self { dir, path: name, hint, source: false, on_the_way: false }
+    }
+
+    /// What was given by its path.
+    pub(super) fn source(path: &'a CStr, hint: Hint) -> Self {
+        Self { dir: CWD, path, hint, source: true, on_the_way: false }
+    }
+
+    /// The same, as a folder that is sent for something below it.
+    pub(super) fn on_the_way(self) -> Self {
+        Self { hint: Hint::Folder, on_the_way: true, ..self }
+    }
+
     fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = if self.source { flags } else { flags | OFlags::NOFOLLOW };
         retry_on_intr(|| openat(self.dir, self.path, flags, Mode::empty()))
@@ -75,8 +97,19 @@ impl Eye {
         path: &[u8],
         may_enter: bool,
     ) -> Result<Seen, ScanError> {
-        check_names(name, path)?;
         let skipped = |what| Ok(Seen::Found(Found::Skipped { path: path.to_vec(), what }));
+        let by_rule = if at.source { Skipped::SourceByRule } else { Skipped::ByRule };
+        let leaves_out =
+            |folder| !at.on_the_way && self.options.filter.of_source(path, folder).leaves_out();
+        // What is left out is not looked at at all, if the listing says enough: it may be as it likes.
+        let told = match at.hint {
+            Hint::Unknown => None,
+            hint => Some(leaves_out(hint == Hint::Folder)),
+        };
+        if told == Some(true) {
+            return skipped(by_rule);
+        }
+        check_names(name, path)?;
         match at.hint {
             Hint::Folder => return self.folder(at, name, may_enter),
             Hint::Special => return skipped(Skipped::Special),
@@ -84,7 +117,11 @@ impl Eye {
             _ => {}
         }
         let stat = at.stat()?;
-        match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
+        let kind = FileType::from_raw_mode(u32::from(stat.stx_mode));
+        if told.is_none() && leaves_out(kind == FileType::Directory) {
+            return skipped(by_rule);
+        }
+        match kind {
             FileType::Directory => self.folder(at, name, may_enter),
             FileType::RegularFile => self.file(at, &stat, name, path),
             FileType::Symlink if self.options.links => self.symlink(at, &stat, name, path),
@@ -93,10 +130,12 @@ impl Eye {
         }
     }
 
-    /// What is told of an open folder.
-    pub(super) fn folder_meta(&mut self, dir: &OwnedFd) -> Result<Meta, ScanError> {
+    /// What is told of an open folder, and its file system.
+    pub(super) fn open_folder(&mut self, dir: &OwnedFd) -> Result<(Meta, Device), ScanError> {
         let stat = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
-        self.meta(&stat.map_err(look_error)?, Whose::Open(dir.as_fd()))
+        let stat = stat.map_err(look_error)?;
+        let meta = self.meta(&stat, Whose::Open(dir.as_fd()))?;
+        Ok((meta, (stat.stx_dev_major, stat.stx_dev_minor)))
     }
 
     fn folder(&mut self, at: At<'_>, name: &[u8], may_enter: bool) -> Result<Seen, ScanError> {
@@ -108,8 +147,8 @@ impl Eye {
             Errno::NOTDIR | Errno::LOOP => ScanError::Replaced,
             errno => ScanError::Open(errno.into()),
         })?;
-        let meta = self.folder_meta(&dir)?;
-        Ok(Seen::Folder(Entry { name: name.to_vec(), meta, kind: Kind::Dir }, dir))
+        let (meta, device) = self.open_folder(&dir)?;
+        Ok(Seen::Folder(Entry { name: name.to_vec(), meta, kind: Kind::Dir }, dir, device))
     }
 
     fn file(
@@ -213,6 +252,12 @@ fn find_data(at: At<'_>, stamp: &Stamp) -> Result<Option<Vec<std::ops::Range<u64
         return Err(ScanError::Replaced);
     }
     Ok(holes::data(file.as_fd(), stamp.size))
+}
+
+/// The file system that an open folder belongs to.
+pub(super) fn device_of(dir: &OwnedFd) -> Option<Device> {
+    let stat = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
+    Some((stat.stx_dev_major, stat.stx_dev_minor))
 }
 
 fn look_error(errno: Errno) -> ScanError {

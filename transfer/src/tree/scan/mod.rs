@@ -6,9 +6,10 @@
 //! source is followed. What cannot be looked at is told by name, and the walk goes on beside it.
 //!
 //! The names of a folder come in the order of their bytes, and so do those at the root of the transfer, from
-//! whichever source they are. Mount points are crossed.
+//! whichever source they are. Mount points are crossed, unless it is said otherwise.
 
 mod acl;
+mod files_from;
 pub(crate) mod holes;
 mod links;
 mod look;
@@ -22,9 +23,11 @@ mod walk;
 mod tests;
 
 use super::entry::{Entry, Meta};
+use crate::filter::Filter;
 use std::io;
 use thiserror::Error;
 
+pub use files_from::{FilesFrom, FilesFromError};
 pub use open::Opener;
 pub use sources::SourcesError;
 pub use stamp::Stamp;
@@ -36,7 +39,7 @@ const PATH_MAX: usize = 4096;
 const MAX_FOLDERS: usize = 128;
 
 /// What is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// Symbolic links are entries, with what they say; else they are [`Skipped`].
     pub links: bool,
@@ -49,6 +52,10 @@ pub struct Options {
     pub owners: bool,
     /// The digest of every file is told, which is read for it.
     pub digests: bool,
+    /// What it leaves out is not looked at.
+    pub filter: Filter,
+    /// A folder where another file system is mounted is told as an empty one.
+    pub one_file_system: bool,
 }
 
 /// What the walk comes across.
@@ -88,6 +95,10 @@ pub enum Skipped {
     Special,
     /// A symbolic link, where they are not to be kept.
     Symlink,
+    /// A rule leaves it out, and if it is a folder all that is in it.
+    ByRule,
+    /// A rule leaves out what was given as a source.
+    SourceByRule,
 }
 
 /// Why something could not be looked at.
@@ -99,6 +110,12 @@ pub enum ScanError {
     /// Its name was listed, and then there was nothing.
     #[error("it vanished while the tree was walked")]
     Vanished,
+    /// Its name was given, and there is nothing.
+    #[error("it is to be sent by the list, and is not there")]
+    Missing,
+    /// Something in it was given, and it is no folder, or a symbolic link to one.
+    #[error("something in it is to be sent by the list, and it is no folder")]
+    NoFolder,
     /// It was listed as something else than what then stood there.
     #[error("something else took its place while the tree was walked")]
     Replaced,

@@ -2,7 +2,7 @@
 
 use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -72,6 +72,14 @@ impl Names {
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
+        }
+        Ok(())
+    }
+
+    /// Adds names of which nothing is known. One with a zero byte is none.
+    pub(super) fn extend<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        for name in names {
+            self.push(&CString::new(name)?, Hint::Unknown)?;
         }
         Ok(())
     }
@@ -166,7 +174,6 @@ impl Hint {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::ffi::CString;
     use std::os::fd::AsFd;
 
     fn names(list: &[Vec<u8>]) -> Names {

@@ -5,6 +5,8 @@
 //! they give what it holds as well. A file gives itself, under its base name. A symbolic link that is given
 //! as a source is followed, and what it leads to has the link's name.
 
+use super::files_from::FilesFrom;
+use super::look::FOLDER;
 use super::names::{Hint, Names};
 use crate::shown::shown;
 use crate::tree::files::{self, Unreadable};
@@ -107,8 +109,8 @@ impl Sources {
                 this.names.push(&name, Hint::Unknown).map_err(failed)?;
                 this.list.push(Source::Named(text));
             } else {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let dir = openat(CWD, &text, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+                let dir =
+                    openat(CWD, &text, FOLDER, Mode::empty()).map_err(|e| failed(e.into()))?;
                 let listed = this.names.list(dir.as_fd(), buf);
                 listed.map_err(|cause| SourcesError::List { path: path.to_path_buf(), cause })?;
                 this.list.push(Source::Contents(dir));
@@ -117,6 +119,26 @@ impl Sources {
         this.names.sort();
         this.check_distinct(paths)?;
         Ok(this)
+    }
+
+    /// Opens a folder of which only what is listed is sent.
+    pub(super) fn listed(
+        path: &Path,
+        listed: &FilesFrom,
+        buf: &mut Vec<u8>,
+    ) -> Result<Self, SourcesError> {
+        let failed = |cause| SourcesError::Open { path: path.to_path_buf(), cause };
+        let dir = openat(CWD, path, FOLDER, Mode::empty()).map_err(|e| failed(e.into()))?;
+        let mut names = Names::default();
+        let part = listed.root();
+        if part.takes_all_names() {
+            let list = names.list(dir.as_fd(), buf);
+            list.map_err(|cause| SourcesError::List { path: path.to_path_buf(), cause })?;
+        }
+        names.extend(listed.names(&part)).map_err(failed)?;
+        names.sort();
+        names.dedup();
+        Ok(Self { list: vec![Source::Contents(dir)], begins: vec![0], names })
     }
 
     /// The name of the file that is the only source, if it is one.

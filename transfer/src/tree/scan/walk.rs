@@ -1,12 +1,12 @@
 //! The way through the folders.
 
 use super::acl::ProcPath;
-use super::look::{At, Eye, Seen};
+use super::files_from::{FilesFrom, Part};
+use super::look::{At, Device, Eye, Seen, device_of};
 use super::names::Names;
 use super::sources::{Source, Sources};
 use super::{Found, MAX_FOLDERS, Opener, Options, ScanError, SourcesError};
 use crate::tree::entry::Entry;
-use rustix::fs::CWD;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub struct Walk {
     sources: Arc<Sources>,
+    /// What alone is sent.
+    listed: Option<FilesFrom>,
+    /// What that says of the folder that all is below.
+    root: Option<Part>,
     /// Index of the next name at the root.
     next: usize,
     /// The folders on the way down.
@@ -30,10 +34,29 @@ pub struct Walk {
     over: Arc<AtomicBool>,
 }
 
+/// What is told of the root of the transfer.
+fn root_of(sources: &Sources, eye: &mut Eye) -> Option<Found> {
+    Some(match eye.open_folder(sources.root()?) {
+        Ok((meta, _)) => Found::Root(meta),
+        Err(error) => Found::Failed { path: Vec::new(), error },
+    })
+}
+
+/// A folder that is entered.
+struct Open {
+    entry: Entry,
+    dir: OwnedFd,
+    device: Device,
+    part: Option<Part>,
+}
+
 /// A folder that was entered.
 #[derive(Debug)]
 struct Level {
     dir: OwnedFd,
+    device: Device,
+    /// What the list says of it, if there is one.
+    part: Option<Part>,
     names: Names,
     /// Index of the next one.
     next: usize,
@@ -49,16 +72,30 @@ impl Walk {
         Self::with(sources, Eye::new(options, ProcPath::find()))
     }
 
+    /// Of a folder what is listed, and the folders on the way there.
+    pub fn listed(
+        folder: &Path,
+        listed: FilesFrom,
+        options: Options,
+    ) -> Result<Self, SourcesError> {
+        let mut listing = Vec::new();
+        let sources = Arc::new(Sources::listed(folder, &listed, &mut listing)?);
+        let root = listed.root();
+        let mut eye = Eye::new(options, ProcPath::find());
+        let pending = if root.is_on_the_way() { None } else { root_of(&sources, &mut eye) };
+        let (listed, root) = (Some(listed), Some(root));
+        let (levels, path, over) = (Vec::new(), Vec::new(), Arc::default());
+        Ok(Self { sources, listed, root, next: 0, levels, path, eye, pending, listing, over })
+    }
+
     pub(super) fn with(sources: &[&Path], mut eye: Eye) -> Result<Self, SourcesError> {
         let mut listing = Vec::new();
         let sources = Arc::new(Sources::open(sources, &mut listing)?);
-        let pending = sources.root().map(|dir| match eye.folder_meta(dir) {
-            Ok(meta) => Found::Root(meta),
-            Err(error) => Found::Failed { path: Vec::new(), error },
-        });
+        let pending = root_of(&sources, &mut eye);
         let (levels, path) = (Vec::new(), Vec::new());
         let over = Arc::default();
-        Ok(Self { sources, next: 0, levels, path, eye, pending, listing, over })
+        let (listed, root) = (None, None);
+        Ok(Self { sources, listed, root, next: 0, levels, path, eye, pending, listing, over })
     }
 
     /// Once this is set, no folder is listed any more, and the one that is just being listed not to its end: a folder of
@@ -78,13 +115,40 @@ impl Walk {
     }
 
     /// Goes into a folder whose path is in place.
-    fn enter(&mut self, entry: Entry, dir: OwnedFd, above: usize) -> Found {
+    fn enter(&mut self, Open { entry, dir, device, part }: Open, above: usize) -> Found {
         let mut names = Names::default();
+        if let Err(error) = self.list(&mut names, &dir, device, part.as_ref()) {
+            self.pending = Some(Found::Failed { path: self.path.clone(), error });
+        }
+        names.sort();
+        names.dedup();
+        self.levels.push(Level { dir, device, part, names, next: 0, above });
+        Found::Enter(entry)
+    }
+
+    /// The names in a folder that are looked at.
+    fn list(
+        &mut self,
+        names: &mut Names,
+        dir: &OwnedFd,
+        device: Device,
+        part: Option<&Part>,
+    ) -> Result<(), ScanError> {
+        if self.eye.options.one_file_system && self.device_above(device) != device {
+            // Told as an empty folder, as rsync(1) does with -x.
+            return Ok(());
+        }
+        if let (Some(listed), Some(part)) = (&self.listed, part) {
+            names.extend(listed.names(part)).map_err(ScanError::List)?;
+        }
+        if part.is_some_and(|part| !part.takes_all_names()) {
+            return Ok(());
+        }
         let over = || self.over.load(Ordering::Relaxed);
-        if let Err(cause) = names.list_until(dir.as_fd(), &mut self.listing, &over) {
-            let error = match cause.raw_os_error() {
+        names.list_until(dir.as_fd(), &mut self.listing, &over).map_err(|cause| {
+            match cause.raw_os_error() {
                 _ if over() => {
-                    names = Names::default();
+                    *names = Names::default();
                     ScanError::Over
                 }
                 // It is gone, and so is what it held (getdents(2)).
@@ -92,13 +156,21 @@ impl Walk {
                     ScanError::Vanished
                 }
                 _ => ScanError::List(cause),
-            };
-            self.pending = Some(Found::Failed { path: self.path.clone(), error });
+            }
+        })
+    }
+
+    /// The file system of the folder that holds the one which is looked at, of which this is its own: what is given
+    /// by name is held by none.
+    fn device_above(&self, own: Device) -> Device {
+        match (self.levels.last(), self.next.checked_sub(1)) {
+            (Some(level), _) => level.device,
+            (None, Some(index)) => match self.sources.get(index).2 {
+                Source::Contents(dir) => device_of(dir).unwrap_or(own),
+                Source::Named(_) => own,
+            },
+            (None, None) => own,
         }
-        names.sort();
-        names.dedup();
-        self.levels.push(Level { dir, names, next: 0, above });
-        Found::Enter(entry)
     }
 
     #[cfg(test)]
@@ -116,7 +188,7 @@ impl Iterator for Walk {
         }
         let depth = self.levels.len();
         let above = self.path.len();
-        let (at, name) = if let Some(level) = self.levels.last_mut() {
+        let (mut at, name, part) = if let Some(level) = self.levels.last_mut() {
             if level.next == level.names.len() {
                 self.path.truncate(level.above);
                 self.levels.pop();
@@ -125,7 +197,7 @@ impl Iterator for Walk {
             level.next += 1;
             let (name, hint) = level.names.get(level.next - 1);
             self.path.push(b'/');
-            (At { dir: level.dir.as_fd(), path: name, hint, source: false }, name)
+            (At::below(level.dir.as_fd(), name, hint), name, level.part.as_ref())
         } else {
             if self.next == self.sources.len() {
                 return None;
@@ -133,19 +205,45 @@ impl Iterator for Walk {
             self.next += 1;
             let (name, hint, source) = self.sources.get(self.next - 1);
             let at = match source {
-                Source::Contents(dir) => At { dir: dir.as_fd(), path: name, hint, source: false },
-                Source::Named(path) => At { dir: CWD, path, hint, source: true },
+                Source::Contents(dir) => At::below(dir.as_fd(), name, hint),
+                Source::Named(path) => At::source(path, hint),
             };
-            (at, name)
+            (at, name, self.root.as_ref())
         };
         let name = name.to_bytes();
         self.path.extend_from_slice(name);
+        let part = self.listed.as_ref().zip(part).map(|(listed, part)| listed.child(part, name));
+        if part.as_ref().is_some_and(Part::is_on_the_way) {
+            at = at.on_the_way();
+        }
         let found = match self.eye.look(at, name, &self.path, depth < MAX_FOLDERS) {
-            Ok(Seen::Folder(entry, dir)) => return Some(self.enter(entry, dir, above)),
-            Ok(Seen::Found(found)) => found,
-            Err(error) => Found::Failed { path: self.path.clone(), error },
+            Ok(Seen::Folder(entry, dir, device)) => {
+                return Some(self.enter(Open { entry, dir, device, part }, above));
+            }
+            Ok(Seen::Found(found)) => {
+                if part.is_some_and(|part| part.has_more()) {
+                    let (path, error) = (self.path.clone(), ScanError::NoFolder);
+                    self.pending = Some(Found::Failed { path, error });
+                }
+                found
+            }
+            Err(error) => {
+                let error = error.of_listed(part.as_ref());
+                Found::Failed { path: self.path.clone(), error }
+            }
         };
         self.path.truncate(above);
         Some(found)
+    }
+}
+
+impl ScanError {
+    /// What it means of a name that the list says, which was never seen to be there.
+    fn of_listed(self, part: Option<&Part>) -> Self {
+        match (self, part) {
+            (Self::Vanished, Some(_)) => Self::Missing,
+            (Self::Replaced, Some(part)) if part.is_on_the_way() => Self::NoFolder,
+            (error, _) => error,
+        }
     }
 }

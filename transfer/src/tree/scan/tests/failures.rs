@@ -163,7 +163,7 @@ fn names_that_no_receiver_gives_are_told() {
     // Some file systems count characters instead of bytes.
     let long = CString::new(vec![b'x'; 256]).unwrap();
     let folder = fs::File::open(dir.path()).unwrap();
-    let at = At { dir: folder.as_fd(), path: &long, hint: Hint::File, source: false };
+    let at = At::below(folder.as_fd(), &long, Hint::File);
     let looked = Eye::new(ALL, None).look(at, long.to_bytes(), long.to_bytes(), true);
     assert!(matches!(looked, Err(ScanError::Name("it is longer than 255 bytes"))));
 }

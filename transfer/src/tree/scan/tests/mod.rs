@@ -15,8 +15,15 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const ALL: Options =
-    Options { links: true, hard_links: true, atimes: true, owners: false, digests: false };
+const ALL: Options = Options {
+    links: true,
+    hard_links: true,
+    atimes: true,
+    owners: false,
+    digests: false,
+    filter: Filter::EMPTY,
+    one_file_system: false,
+};
 
 /// A folder with these files; a name that ends in a slash is a folder. Parents are made.
 fn tree(names: &[&str]) -> TempDir {
@@ -238,4 +245,94 @@ fn collect(dir: &Path, above: &str, into: &mut Vec<String>) {
             collect(&path, &name, into);
         }
     }
+}
+
+/// All, with what these rules leave out.
+fn without(rules: &[&str]) -> Options {
+    let mut filter = Filter::EMPTY;
+    for rule in rules {
+        filter.rule(rule.as_bytes(), &|_| unreachable!("no rule names a file")).unwrap();
+    }
+    Options { filter, ..ALL }
+}
+
+#[test]
+fn what_a_rule_leaves_out_is_not_looked_at() {
+    let dir = tree(&["a/x.o", "a/x.c", "b/x.c", "cache/big", "x.o", "y/cache"]);
+    let _socket = UnixListener::bind(dir.path().join("socket.o")).unwrap();
+    let found = shown(walk(&dir, without(&["- *.o", "- cache/", "- /b"])));
+    let left = |path: &str| format!("{path}: ByRule");
+    assert_eq!(
+        found,
+        [
+            "a/".to_owned(),
+            "x.c".to_owned(),
+            left("a/x.o"),
+            "/".to_owned(),
+            left("b"),
+            left("cache"),
+            left("socket.o"),
+            left("x.o"),
+            "y/".to_owned(),
+            "cache".to_owned(),
+            "/".to_owned(),
+        ]
+    );
+    // What fails when it is looked at does not, if it is left out.
+    let folders: PathBuf = std::iter::repeat_n("d", MAX_FOLDERS + 1).collect();
+    fs::create_dir_all(dir.path().join(folders)).unwrap();
+    let fails = |options| walk(&dir, options).any(|found| matches!(found, Found::Failed { .. }));
+    assert!(fails(ALL) && !fails(without(&["- d"])));
+}
+
+#[test]
+fn a_source_that_a_rule_leaves_out_is_told() {
+    let dir = tree(&["s/x", "s/y", "f"]);
+    let of = |sources: &[&str], rules: &[&str]| {
+        let paths: Vec<_> = sources.iter().map(|source| dir.path().join(source)).collect();
+        let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
+        shown(Walk::new(&paths, without(rules)).unwrap())
+    };
+    assert_eq!(of(&["s", "f"], &["- *"]), ["f: SourceByRule", "s: SourceByRule"]);
+    assert_eq!(of(&["s/"], &["- *"]), [".", "x: ByRule", "y: ByRule"]);
+    // Paths begin with the name of what was given.
+    assert_eq!(of(&["s"], &["- /s/x"]), ["s/", "x: ByRule".replace('x', "s/x").as_str(), "y", "/"]);
+    assert_eq!(of(&["s/"], &["- /s/x"]), [".", "x", "y"]);
+    // A link that is followed is what it leads to.
+    symlink("s", dir.path().join("link")).unwrap();
+    assert_eq!(of(&["link"], &["- link/"]), ["link: SourceByRule"]);
+}
+
+#[test]
+fn of_a_folder_only_what_is_listed_is_sent() {
+    let dir = tree(&["dir/f", "dir/sub/g", "p/q/x", "p/q/y", "p/r", "top", "other/"]);
+    symlink("p", dir.path().join("link")).unwrap();
+    let of = |list: &str, recursive, rules: &[&str]| {
+        let listed = FilesFrom::parse(list.as_bytes(), false, recursive).unwrap();
+        shown(Walk::listed(dir.path(), listed, without(rules)).unwrap())
+    };
+    assert_eq!(of("dir\np/q/x", false, &[]), ["dir/", "/", "p/", "q/", "x", "/", "/"]);
+    assert_eq!(of("dir/", false, &[]), ["dir/", "f", "sub/", "/", "/"]);
+    assert_eq!(of("dir", true, &[]), ["dir/", "f", "sub/", "g", "/", "/"]);
+    assert_eq!(of("", false, &[]), [""; 0]);
+    let all = [".", "dir/", "/", "link -> p", "other/", "/", "p/", "/", "top"];
+    assert_eq!(of("./", false, &[]), all);
+    // What is listed can be left out by a rule; the folders above it are not.
+    assert_eq!(
+        of("top\np/q/x", false, &["- top", "- p/"]),
+        ["p/", "q/", "x", "/", "/", "top: ByRule"]
+    );
+    let (missing, no_folder) = (ScanError::Missing, ScanError::NoFolder);
+    assert_eq!(
+        of("none\nnone/x\ntop\ntop/x\nlink/q/x\np/none/x", false, &[]),
+        [
+            format!("link: {no_folder}"),
+            format!("none: {missing}"),
+            "p/".into(),
+            format!("p/none: {missing}"),
+            "/".into(),
+            "top".into(),
+            format!("top: {no_folder}"),
+        ]
+    );
 }
