@@ -452,7 +452,7 @@ const _: () = assert!(OVERHEAD + TAG_LEN < SYN_LEN);
 
 #[cfg(test)]
 mod tests {
-    use super::{Opening, blank_names, parse_hello, parse_third, syn_ack};
+    use super::{Opening, RoundTrip, blank_names, parse_hello, parse_third, syn_ack};
     use crate::config::Group;
     use crate::proto::conn::Names;
     use crate::proto::time::Instant;
