@@ -40,6 +40,8 @@ pub struct ReceiverOutcome {
     pub intact: bool,
     /// What its host found wrong, first finding only.
     pub complaint: Option<String>,
+    /// When the first SYN reached it.
+    pub reached: Option<Duration>,
     /// When its session began.
     pub begun: Option<Duration>,
     /// When the whole stream had been read and the verdict was given.

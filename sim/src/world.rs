@@ -124,6 +124,7 @@ impl<'a> World<'a> {
             verified: end.verified,
             intact: end.intact,
             complaint: end.complaint,
+            reached: end.reached.map(since_start),
             begun: end.begun.map(since_start),
             drained: end.drained.map(since_start),
             marks: end.marks.map(|mark| mark.map(since_start)),

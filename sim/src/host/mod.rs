@@ -93,6 +93,9 @@ impl Host {
     }
 
     fn take(&mut self, net: &mut Net, slot: Slot, scratch: &mut Scratch) {
+        if let App::Receiver(receiver) = &mut self.app {
+            receiver.reached(net.now());
+        }
         let arrival = net.open(slot, &mut scratch.0);
         self.engine.handle_datagram(net.now(), &arrival, &mut scratch.0[..arrival.stride]);
     }

@@ -48,6 +48,7 @@ pub(crate) struct ReceiverEnd {
     pub(crate) verified: u64,
     pub(crate) intact: bool,
     pub(crate) complaint: Option<String>,
+    pub(crate) reached: Option<Instant>,
     pub(crate) begun: Option<Instant>,
     pub(crate) drained: Option<Instant>,
     pub(crate) marks: [Option<Instant>; 2],
@@ -71,6 +72,11 @@ impl Receiver {
             later: None,
             end: ReceiverEnd::default(),
         }
+    }
+
+    /// A datagram has reached its host: the first is a SYN.
+    pub(crate) fn reached(&mut self, now: Instant) {
+        self.end.reached.get_or_insert(now);
     }
 
     /// Takes the session that waits. A second one is wrong: there is one sender with one session.

@@ -202,3 +202,31 @@ fn a_proof_that_was_taken_makes_one_session_however_often_the_syn_comes() {
     assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
     assert_eq!(net.nodes[1].endpoint.accept(), None, "a second session was begun");
 }
+
+/// Of two hosts the first one's SYN is lost, so that its repetition shows no round trip (Karn's rule); so is all that
+/// follows the answer at once, the third message among it. The time-out without a round trip is 250 ms.
+#[test]
+fn a_first_flight_that_is_lost_is_probed_without_a_round_trip() {
+    const MS: Duration = Duration::from_millis(1);
+    let (begin, first) = {
+        let net = Net::new(2, 0, straight());
+        (net.now, net.nodes[1].addr)
+    };
+    let proven = Rc::new(RefCell::new(None));
+    let seen = Rc::clone(&proven);
+    let path = move |now: tcpxm::proto::time::Instant, n, packet: Packet| {
+        let at = now.since(begin);
+        let lost = n == 1 && (at < MS * 100 || (at > MS * 250 && at < MS * 255));
+        if n == 0 && packet.kind() != HANDSHAKE && packet.from == first {
+            seen.borrow_mut().get_or_insert(at);
+        }
+        if lost { Vec::new() } else { vec![(DELAY, packet)] }
+    };
+    let mut net = Net::new(2, 0, Box::new(path));
+    let mut app = App::new(&mut net, source(LEN, Delivery::Unordered, Some(group())), LEN);
+    assert!(app.finish(&mut net, SECOND * 8));
+    assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
+    let proven = proven.borrow().expect("it has sent something sealed");
+    // Two round trips of 1 ms and 25 ms for the acknowledgment (RFC 8985, 7.2).
+    assert!(proven > MS * 255 && proven < MS * 300, "{proven:?}");
+}

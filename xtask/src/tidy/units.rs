@@ -3,6 +3,7 @@
 use super::Finding;
 use super::repo::Repo;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Where units stand.
 const UNITS: &str = "packaging/systemd/";
@@ -32,7 +33,9 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
                 }
             }
             if let Some(root) = text.strip_prefix("Environment=MCPD_ROOT=")
-                && !given("ReadWritePaths=").flat_map(str::split_whitespace).any(|p| p == root)
+                && !given("ReadWritePaths=")
+                    .flat_map(str::split_whitespace)
+                    .any(|p| Path::new(root).starts_with(p))
             {
                 let what = format!("no ReadWritePaths= lets it write below {root}");
                 found.push(Finding::new(path, *line, what));
@@ -109,7 +112,7 @@ mod tests {
     fn what_mcpd_has_is_fine() {
         let unit = "ExecStart=/usr/bin/mcpd --quiet --root=/srv -v\n\
                     Environment=MCPD_SECRET_FILE=%d/secret\n# MCPD_QUIET, %S, %d\n\
-                    Environment=MCPD_ROOT=/srv\nReadWritePaths=/a /srv\n\
+                    Environment=MCPD_ROOT=/srv/mcp/in\nReadWritePaths=/a /srv/mcp\n\
                     LoadCredential=secret:/etc/mcp/secret\n";
         assert_eq!(found(unit), [""; 0]);
     }
@@ -118,7 +121,7 @@ mod tests {
     fn what_it_has_not_is_named() {
         let unit = "ExecStart=/usr/bin/mcpd --strict\n# or MCPD_SOURCE\n\
                     Environment=MCPD_SECRET_FILE=%d/other MCPD_FILE=x\n\
-                    Environment=MCPD_ROOT=/srv\nReadWritePaths=/srv/incoming\n\
+                    Environment=MCPD_ROOT=/srv\nReadWritePaths=/srv/incoming /s\n\
                     LoadCredential=secret:/etc/mcp/secret\n";
         assert_eq!(
             found(unit),

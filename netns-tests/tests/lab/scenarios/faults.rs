@@ -5,7 +5,7 @@ use crate::daemon::Daemon;
 use crate::network::{LEN, Lab, content, tree, whole};
 use crate::shell::{find, run};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Length of the files that the injected errors are tried with: several blocks, quickly copied.
 const SMALL: u64 = (3 << 20) + 17;
@@ -46,6 +46,39 @@ pub(super) fn disks_that_cannot_take_it() {
     assert_eq!(tree(&roots[2]), ["locked"]);
     drop(daemons);
     run(&format!("umount {} {}", roots[0].display(), roots[1].display()));
+}
+
+/// As systemd does for a service with `ProtectSystem=strict`: all is read-only but for the second folder, which is
+/// mounted over itself.
+const PROTECTED: &str = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && \
+    mount --bind \"$2\" \"$2\" && mount -o remount,bind,rw \"$2\" && shift 2 && exec \"$@\"";
+
+/// What may be written is the folder above the root, or the root that stood there at the start.
+pub(super) fn a_root_that_is_made_anew_under_a_service() {
+    let lab = Lab::bridge(2);
+    let [all, above, root] =
+        ["", "mcp", "mcp/incoming"].map(|path| move |lab: &Lab, host| lab.folder(host).join(path));
+    let unshare = find("unshare").unwrap().display().to_string();
+    let start = |host: usize, writable: PathBuf| {
+        fs::create_dir_all(root(&lab, host)).unwrap();
+        let (all, writable) = (all(&lab, host), writable.display().to_string());
+        let all = all.display().to_string();
+        let by = [&unshare, "-m", "sh", "-c", PROTECTED, "sh", &all, &writable];
+        Daemon::start_by(&lab, host, &root(&lab, host), &by)
+    };
+    let _daemons = [start(1, above(&lab, 1)), start(2, root(&lab, 2))];
+    let mut args = vec![lab.source(SMALL).display().to_string()];
+    args.extend(lab.all());
+    copy(&lab, &args).assert_ok();
+    for host in [1, 2] {
+        fs::remove_dir_all(root(&lab, host)).unwrap();
+        fs::create_dir(root(&lab, host)).unwrap();
+    }
+    let done = copy(&lab, &args);
+    assert_eq!(done.text(0, "status"), "ok", "{done:#?}");
+    assert_eq!(tree(&root(&lab, 1)), [format!("source-{SMALL}")]);
+    assert!(done.text(1, "reason").contains("Read-only file system"), "{done:#?}");
+    assert_eq!(tree(&root(&lab, 2)).len(), 0);
 }
 
 pub(super) fn an_old_file_survives_a_failure() {

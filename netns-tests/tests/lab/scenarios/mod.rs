@@ -58,6 +58,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("hosts::all_are_bad", hosts::all_are_bad),
     ("hosts::a_name_that_does_not_resolve", hosts::a_name_that_does_not_resolve),
     ("faults::disks_that_cannot_take_it", faults::disks_that_cannot_take_it),
+    (
+        "faults::a_root_that_is_made_anew_under_a_service",
+        faults::a_root_that_is_made_anew_under_a_service,
+    ),
     ("faults::an_old_file_survives_a_failure", faults::an_old_file_survives_a_failure),
     ("faults::every_write_fails_once", faults::every_write_fails_once),
     ("faults::every_fsync_fails_once", faults::every_fsync_fails_once),

@@ -263,6 +263,7 @@ pub(crate) struct Opening {
     next_at: Instant,
     /// No cookie makes it be sent before this.
     cookie_at: Instant,
+    /// When it was sent last.
     sent_at: Option<Instant>,
     repeated: bool,
     /// It was answered, and the SYN is due all the same.
@@ -311,7 +312,7 @@ impl Opening {
             self.repeated = true;
             self.interval = (self.interval * 2).min(SYN_INTERVAL_MAX);
         }
-        self.sent_at.get_or_insert(now);
+        self.sent_at = Some(now);
         self.next_at = now + self.interval;
         buf[..self.syn.len()].copy_from_slice(&self.syn);
         Some(self.syn.len())
@@ -354,8 +355,8 @@ impl Opening {
         }
     }
 
-    /// Takes message two: the keys, message three, whom the responder is, and a round trip unless the SYN
-    /// was repeated (Karn's rule, RFC 6298, 3). `None`: not an answer to our SYN. `names` are the
+    /// Takes message two: the keys, message three, whom the responder is, and what it shows of the round
+    /// trip. `None`: not an answer to our SYN. `names` are the
     /// association's as the answer has them.
     pub(crate) fn on_answer(
         &self,
@@ -374,7 +375,8 @@ impl Opening {
         self.trust.judge(names.peer, peer).map_err(NoAnswer::Untrusted)?;
         self.judge_again(peer).map_err(NoAnswer::Untrusted)?;
         let (third, keys) = third(names, answered).ok_or(unrelated)?;
-        let rtt = self.sent_at.filter(|_| !self.repeated).map(|at| now.since(at));
+        let since = self.sent_at.map_or(Duration::ZERO, |at| now.since(at));
+        let rtt = if self.repeated { RoundTrip::AtLeast(since) } else { RoundTrip::Sample(since) };
         Ok(Opened { keys, third: third.into(), peer, rtt })
     }
 }
@@ -407,7 +409,17 @@ pub(crate) struct Opened {
     pub(crate) third: Third,
     /// Whose identity certified the responder's key, if one did.
     pub(crate) peer: Option<PublicKey>,
-    pub(crate) rtt: Option<Duration>,
+    pub(crate) rtt: RoundTrip,
+}
+
+/// What the answer to a SYN shows of the round trip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoundTrip {
+    /// What it is.
+    Sample(Duration),
+    /// The SYN was sent more than once, and the last of them so long ago: which one is answered nobody knows (Karn's
+    /// rule, RFC 6298, 3).
+    AtLeast(Duration),
 }
 
 /// A SYN: header, descriptor and message, then what nothing else covers but its MAC: padding, and room
@@ -440,7 +452,7 @@ const _: () = assert!(OVERHEAD + TAG_LEN < SYN_LEN);
 
 #[cfg(test)]
 mod tests {
-    use super::{Opening, blank_names, parse_hello, parse_third, syn_ack};
+    use super::{Opening, RoundTrip, blank_names, parse_hello, parse_third, syn_ack};
     use crate::config::Group;
     use crate::proto::conn::Names;
     use crate::proto::time::Instant;
@@ -504,7 +516,7 @@ mod tests {
             assert_eq!(hello.edge, Some(77));
             let rtt = Duration::from_millis(3);
             let opened = opening.on_answer(Instant::ZERO + rtt, &names, &hello).unwrap();
-            assert_eq!(opened.rtt, Some(rtt));
+            assert_eq!(opened.rtt, RoundTrip::Sample(rtt));
             let (header, at) = Header::parse(&opened.third).unwrap();
             let (prefix, message) = parse_third(&header, at, &opened.third).unwrap();
             assert!(responder.third(prefix, message).is_ok());

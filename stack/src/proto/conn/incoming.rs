@@ -1,7 +1,7 @@
 //! A datagram of an association, opened and taken apart.
 
 use super::ack::Urgency;
-use super::handshake::{NoAnswer, parse_hello};
+use super::handshake::{NoAnswer, RoundTrip, parse_hello};
 use super::life::{Taken, Which};
 use super::state::Input;
 use super::{Conn, Names};
@@ -13,7 +13,6 @@ use crate::trust::PublicKey;
 use crate::wire::{
     Ack, Features, Header, Kind, RangeList, Segment, Seq, TAG_LEN, Tlv, offset_of, split,
 };
-use core::time::Duration;
 
 /// One opened datagram. Everything borrows from the receive buffer.
 #[derive(Debug)]
@@ -106,7 +105,7 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum AnswerKind {
     /// The first, and the round trip that it shows.
-    First(Option<Duration>),
+    First(RoundTrip),
     /// The peer had forgotten the answer before: what was sent to that is lost.
     Again(News),
 }
@@ -144,8 +143,9 @@ impl Conn {
         let kind = match which {
             Which::First(rtt) => {
                 self.step(Input::SynAck);
-                if let Some(rtt) = rtt {
-                    self.tx.path.rtt.sample(rtt);
+                match rtt {
+                    RoundTrip::Sample(rtt) => self.tx.path.rtt.sample(rtt),
+                    RoundTrip::AtLeast(rtt) => self.tx.path.rtt.suppose(rtt),
                 }
                 AnswerKind::First(rtt)
             }

@@ -6,13 +6,12 @@
 //! since it keeps no more than its answer before (`proto::endpoint::listen`).
 
 use super::Names;
-use super::handshake::{Hello, NoAnswer, Opening, Third};
+use super::handshake::{Hello, NoAnswer, Opening, RoundTrip, Third};
 use crate::proto::time::Instant;
 use crate::seal::Keys;
 use crate::trust::PublicKey;
 use crate::wire::COOKIE_LEN;
 use core::mem;
-use core::time::Duration;
 use std::sync::Arc;
 
 /// The life of an association, as its keys see it.
@@ -46,7 +45,7 @@ pub(crate) struct Answered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
     /// The first, and the round trip that it shows.
-    First(Option<Duration>),
+    First(RoundTrip),
     /// Another: the peer had forgotten the one before.
     Another,
 }

@@ -2,7 +2,7 @@
 
 use super::Member;
 use crate::error::Reason;
-use crate::proto::conn::handshake::NoAnswer;
+use crate::proto::conn::handshake::{NoAnswer, RoundTrip};
 use crate::proto::conn::incoming::{Answer, AnswerKind};
 use crate::proto::event::Arrival;
 use crate::proto::send::scoreboard::Scoreboard;
@@ -43,7 +43,7 @@ impl Member {
         self.key = answer.key;
         self.window.begin(answer.edge);
         if let AnswerKind::First(rtt) = answer.kind {
-            if let Some(rtt) = rtt {
+            if let RoundTrip::Sample(rtt) = rtt {
                 self.board.path.rtt.sample(rtt);
             }
             tracing::debug!(to = %self.addr, ?rtt, "has answered");

@@ -23,6 +23,8 @@ pub(crate) struct Rtt {
     /// Nanoseconds, like all below.
     smoothed: Option<u64>,
     variation: u64,
+    /// What it may be, before the first sample.
+    supposed: Option<u64>,
     /// The least of this period, and of the one before: together they look back over one to two
     /// periods of [`LEAST_SAMPLES`] samples.
     least: [u64; 2],
@@ -33,7 +35,8 @@ impl Rtt {
     /// An estimator without samples, whose RTO is `initial_rto` within the bounds.
     pub(crate) fn new(initial_rto: Duration) -> Self {
         let initial = initial_rto.clamp(RTO_FLOOR, RTO_CAP);
-        Self { initial, smoothed: None, variation: 0, least: [u64::MAX; 2], samples: 0 }
+        let (smoothed, supposed) = (None, None);
+        Self { initial, smoothed, variation: 0, supposed, least: [u64::MAX; 2], samples: 0 }
     }
 
     /// Takes one measurement. Anything above [`RTO_CAP`] counts as that.
@@ -61,6 +64,17 @@ impl Rtt {
     /// SRTT, `None` before the first sample.
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.smoothed.map(Duration::from_nanos)
+    }
+
+    /// It may be as short as this: what answers a datagram that was sent more than once came so long after the last
+    /// of them. That is no sample (RFC 6298, 3), but enough for a probe, which costs a packet if it is too early.
+    pub(crate) fn suppose(&mut self, rtt: Duration) {
+        self.supposed = Some(nanos(rtt.clamp(SHORTEST, RTO_CAP)));
+    }
+
+    /// What a probe goes by: SRTT, or before the first sample what it may be, `None` without either.
+    pub(crate) fn probing(&self) -> Option<Duration> {
+        self.smoothed.or(self.supposed).map(Duration::from_nanos)
     }
 
     /// The least of the last samples, some hundreds, `None` before the first: what the path takes
@@ -110,6 +124,17 @@ mod tests {
         assert_eq!((rtt.rto(), rtt.expected()), (ms(1000), ms(1000)));
         assert_eq!(rtt.smoothed(), None);
         assert_eq!(Rtt::new(ms(1)).rto(), RTO_FLOOR);
+    }
+
+    #[test]
+    fn what_it_may_be_counts_for_probes_alone_and_until_the_first_sample() {
+        let mut rtt = Rtt::new(ms(250));
+        assert_eq!(rtt.probing(), None);
+        rtt.suppose(ms(3));
+        assert_eq!((rtt.probing(), rtt.smoothed(), rtt.least()), (Some(ms(3)), None, None));
+        assert_eq!((rtt.rto(), rtt.expected()), (ms(250), ms(250)));
+        rtt.sample(ms(40));
+        assert_eq!((rtt.probing(), rtt.least()), (Some(ms(40)), Some(ms(40))));
     }
 
     #[test]

@@ -394,7 +394,7 @@ impl SendSpace {
 
     /// When the tail is to be probed (RFC 8985, 7.2), if it is.
     fn probe_at(&self) -> Option<Instant> {
-        let srtt = self.path.rtt.smoothed()?;
+        let srtt = self.path.rtt.probing()?;
         let due = self.eliciting_out > 0 && !self.probed && self.backoff == 0;
         // The probe comes first (RFC 8985, 7.2).
         due.then(|| self.rto_base + (srtt * PROBE_RTTS + self.ack_delay).min(self.rto()))

@@ -7,6 +7,7 @@ use crate::proto::conn::handshake::blank_names;
 use crate::seal::chain::PER_KEY;
 use crate::seal::{KeyChain, Keys, Suite};
 use crate::wire::{Encap, Options};
+use core::time::Duration;
 
 const KEY: [u8; 32] = [2; 32];
 
