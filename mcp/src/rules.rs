@@ -77,9 +77,9 @@ impl FromArgMatches for Rules {
         let rules = rules.chain(filter.into_iter().map(Rule::Filter));
         let rules = rules.chain(exclude_from.into_iter().map(|file| Rule::From(file, false)));
         let rules = rules.chain(include_from.into_iter().map(|file| Rule::From(file, true)));
-        let mut placed: Vec<_> = places.into_iter().zip(rules).collect();
-        placed.sort_by_key(|(place, _)| *place);
-        Ok(Self(placed.into_iter().map(|(_, rule)| rule).collect()))
+        let mut all: Vec<_> = places.into_iter().zip(rules).collect();
+        all.sort_by_key(|(place, _)| *place);
+        Ok(Self(all.into_iter().map(|(_, rule)| rule).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -100,7 +100,7 @@ impl Rules {
                 Rule::From(file, takes) => filter.patterns_from(file, *takes, from0, &read_rules),
             };
             added.map_err(|error| {
-                let why = plain(&error.to_string()).to_string();
+                let why = plain(&error.to_string());
                 match error {
                     FilterError::File { .. } => PlanError::Here(why),
                     _ => PlanError::Usage(why),
@@ -130,7 +130,7 @@ impl Rules {
 /// What of the source alone is copied.
 pub(crate) fn listed(copy: &Copy) -> Result<Option<FilesFrom>, PlanError> {
     let Some(file) = &copy.files_from else { return Ok(None) };
-    let name = plain(&file.display().to_string()).to_string();
+    let name = plain(&file.display().to_string());
     let text = read(file, MAX_LIST)
         .map_err(|error| PlanError::Here(format!("cannot read the list {name}: {error}")))?;
     let listed = FilesFrom::parse(&text, copy.from0, copy.kept.recursive);

@@ -28,7 +28,7 @@ pub fn manifest(input: &[u8]) {
                 match entry.kind {
                     Kind::Dir => depth += 1,
                     Kind::Link { to } => {
-                        assert!(to.split(|b| *b == b'/').all(|name| is_plain(&name)))
+                        assert!(to.split(|b| *b == b'/').all(|name| is_plain(&name)));
                     }
                     Kind::File { len, data: Some(data) } => {
                         assert!(data.iter().all(|run| run.start < run.end && run.end <= len));

@@ -177,7 +177,7 @@ impl Class {
                     class.extend(from..=to);
                     None
                 }
-                (b'[', _) if rest.first() == Some(&b':') => match named(rest)? {
+                (b'[', _) if rest.first() == Some(&b':') => match named(rest).ok()? {
                     Some(is) => {
                         class.extend((0..=u8::MAX).filter(is));
                         None
@@ -195,13 +195,18 @@ impl Class {
     }
 }
 
-/// What `[:name:]` stands for, taken from behind its `[`. `Some(None)`, and nothing taken, if it is no such thing
-/// but a `[` and a `:`; `None` if there is no class of that name, or no end.
-#[expect(clippy::option_option, reason = "no class, and no class of that name, are two things")]
-fn named(rest: &mut &[u8]) -> Option<Option<fn(&u8) -> bool>> {
-    let end = rest.iter().position(|byte| *byte == b']')?;
-    let [b':', name @ .., b':'] = &rest[..end] else { return Some(None) };
-    let is: fn(&u8) -> bool = match name {
+/// Whether a byte belongs to a class.
+type Is = fn(&u8) -> bool;
+
+/// There is no class of that name, or it has no end.
+struct NoClass;
+
+/// What `[:name:]` stands for, taken from behind its `[`; `None`, and nothing taken, if it is no such thing but a `[`
+/// and a `:`.
+fn named(rest: &mut &[u8]) -> Result<Option<Is>, NoClass> {
+    let end = rest.iter().position(|byte| *byte == b']').ok_or(NoClass)?;
+    let [b':', name @ .., b':'] = &rest[..end] else { return Ok(None) };
+    let is: Is = match name {
         b"alnum" => u8::is_ascii_alphanumeric,
         b"alpha" => u8::is_ascii_alphabetic,
         b"blank" => |byte| matches!(byte, b' ' | b'\t'),
@@ -215,10 +220,10 @@ fn named(rest: &mut &[u8]) -> Option<Option<fn(&u8) -> bool>> {
         b"space" => |byte| matches!(byte, b' ' | b'\t'..=b'\r'),
         b"upper" => u8::is_ascii_uppercase,
         b"xdigit" => u8::is_ascii_hexdigit,
-        _ => return None,
+        _ => return Err(NoClass),
     };
     *rest = &rest[end + 1..];
-    Some(Some(is))
+    Ok(Some(is))
 }
 
 #[cfg(test)]

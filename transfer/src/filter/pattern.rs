@@ -47,12 +47,11 @@ impl Pattern {
             pattern => (false, pattern),
         };
         let folders_end_in_slash = stars && pattern.ends_with(b"***");
-        let slashes = pattern.iter().filter(|byte| **byte == b'/').count();
         let (place, pattern) = match pattern {
             [b'/', pattern @ ..] => (Place::Whole, pattern),
             pattern if starts_with_stars => (Place::WholeBehindSlash, pattern),
             pattern if stars => (Place::Anywhere, pattern),
-            pattern => (Place::Last(slashes + 1), pattern),
+            pattern => (Place::Last(components(pattern)), pattern),
         };
         let what = if wild { What::Glob(Glob::new(pattern)) } else { What::Bytes(pattern.into()) };
         Self { folders_only, place, what, folders_end_in_slash }
@@ -87,16 +86,17 @@ impl Pattern {
     }
 }
 
+fn components(path: &[u8]) -> usize {
+    path.split(|byte| *byte == b'/').count()
+}
+
 /// So many components from the end of a path, if it has them.
 fn last(path: &[u8], count: usize) -> Option<&[u8]> {
-    let mut slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/');
-    match slashes.nth(count - 1) {
-        Some((at, _)) => Some(&path[at + 1..]),
-        None => {
-            let components = path.iter().filter(|byte| **byte == b'/').count() + 1;
-            (components == count).then_some(path)
-        }
-    }
+    let Some(before) = components(path).checked_sub(count)?.checked_sub(1) else {
+        return Some(path);
+    };
+    let mut slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.nth(before).map(|(at, _)| &path[at + 1..])
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ fn no_file(file: &Path) -> io::Result<Vec<u8>> {
 /// By `--filter`.
 fn filter(rules: &[&str]) -> Filter {
     let mut filter = Filter::default();
-    rules.iter().for_each(|rule| filter.rule(rule.as_bytes(), &no_file).unwrap());
+    for rule in rules {
+        filter.rule(rule.as_bytes(), &no_file).unwrap();
+    }
     filter
 }
 
