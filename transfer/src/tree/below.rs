@@ -1,5 +1,6 @@
 //! The file system below a root, as a tree's receiver writes into it.
 
+mod ahead;
 mod lead;
 mod links;
 mod resumed;
@@ -9,7 +10,7 @@ mod synced;
 
 use super::entry::{Entry, Kind, Meta};
 use super::ground::{Ground, Held, Stands, Unfinished, Why};
-use super::manifest::Owner;
+use super::manifest::{Owner, PartReader};
 use super::spool::{self, Spool};
 use crate::blocks::{self, Value};
 use crate::destination::{Root, Shown, umask};
@@ -25,6 +26,7 @@ use crate::place::meta::{Allowed, Granularity, Has, Keep, NotCarried, Rules};
 use crate::place::partial::{self, Journal, Partial};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Temporary};
+use ahead::Hashed;
 use links::Names;
 use resumed::Hold;
 use rustix::fs::{AtFlags, FileType, statat};
@@ -105,6 +107,8 @@ pub(crate) struct Below<'a> {
     holders: Arc<Holders>,
     holder: Arc<Holder>,
     names: Names,
+    /// Of what stands where the entries of this part are to be.
+    hashed: Hashed,
     unset: BTreeSet<String>,
     puts: u32,
     notes: BTreeSet<&'static str>,
@@ -158,6 +162,7 @@ impl<'a> Below<'a> {
             holders: Arc::clone(&limits.holders),
             holder: Arc::new(holder),
             names: Names::default(),
+            hashed: Hashed::default(),
             unset: BTreeSet::new(),
             puts: 0,
             notes: BTreeSet::new(),
@@ -360,6 +365,10 @@ impl Ground for Below<'_> {
         let above = dir.path.get(self.base.len()..).unwrap_or_default();
         let above = above.strip_prefix(b"/").unwrap_or(above);
         if above.is_empty() { name.to_vec() } else { [above, b"/", name].concat() }
+    }
+
+    fn foresee(&mut self, part: PartReader<'_>) {
+        self.hash_ahead(part);
     }
 
     fn look(&mut self, entry: &Entry, digest: Option<&Value>) -> Result<Stands, Why> {

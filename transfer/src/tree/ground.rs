@@ -1,7 +1,7 @@
 //! What a tree's receiver needs of the file system that it writes into.
 
 use super::entry::{Entry, Meta};
-use super::manifest::Owner;
+use super::manifest::{Owner, PartReader};
 use super::spool::Spool;
 use crate::blocks::Value;
 use std::collections::BTreeMap;
@@ -62,6 +62,8 @@ pub(crate) trait Ground {
     fn read_dir(&self, bytes: &[u8]) -> Self::Dir;
     /// The path of an entry of a directory from the root of the transfer.
     fn path(&self, dir: &Self::Dir, name: &[u8]) -> Vec<u8>;
+    /// The entries of this part are looked at next.
+    fn foresee(&mut self, _: PartReader<'_>) {}
     /// What stands where this file is to be, which has this digest if that is told. Of the same one only what is told beside its content is set.
     fn look(&mut self, entry: &Entry, digest: Option<&Value>) -> Result<Stands, Why>;
     /// Puts a symbolic link.

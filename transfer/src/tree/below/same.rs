@@ -56,8 +56,10 @@ impl Below<'_> {
             return false;
         }
         if self.check == Check::Digest {
-            return digest
-                .is_some_and(|digest| has_digest(folder, entry, (digest, found), self.is_over));
+            return digest.is_some_and(|digest| match self.hashed.of(found) {
+                Some(own) => own == *digest,
+                None => has_digest(folder, entry, (digest, found), self.is_over),
+            });
         }
         (mtime == told || same_time(told, mtime, self.granularity(folder))) && !is_late(told)
     }

@@ -155,6 +155,7 @@ impl<G: Ground> TreeSink<G> {
             ));
         }
         let last = header.last;
+        self.ground.foresee(PartReader::new(number, bytes)?);
         let (block, count) = self.progress.data.unwrap_or((0, 1));
         let data = layout::after(block, count, last);
         let mut plan = Plan { planner: Planner::new(data), packs: BTreeMap::new() };
