@@ -15,6 +15,7 @@ mod report;
 mod serve;
 mod session;
 mod strangers;
+mod sweeping;
 mod trust;
 
 use args::Command;

@@ -22,10 +22,11 @@ const STEP: Duration = Duration::from_secs(60);
 
 /// Starts the thread that does it; whoever sends asks for it. What hangs while it is opened, such
 /// as a folder on a server that is gone, holds up nothing but the next reading. `at`: when it was
-/// decided who may send.
+/// decided who may send. `sweeps`: asks for what was left below the roots to be removed.
 pub(crate) fn start(
     (running, listening, at): (Cli, ListenTrust, SystemTime),
     shared: &Arc<Shared>,
+    sweeps: mpsc::Sender<()>,
 ) -> io::Result<mpsc::Sender<()>> {
     let (ask, asked) = mpsc::channel();
     let shared: Weak<Shared> = Arc::downgrade(shared);
@@ -46,7 +47,11 @@ pub(crate) fn start(
             }
             let Some(shared) = shared.upgrade() else { return };
             match again(&running, &mut who, &shared) {
-                Ok(lines) => lines.iter().for_each(say),
+                Ok(lines) => {
+                    lines.iter().for_each(say);
+                    // Without its thread the daemon has ended already.
+                    let _ = sweeps.send(());
+                }
                 Err(why) => say(format_args!("the configuration stays as it was: {why}")),
             }
         }

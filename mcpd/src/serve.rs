@@ -3,7 +3,7 @@
 use crate::args::Cli;
 use crate::report::{Lines, counted, say};
 use crate::trust::{self, Decided, TrustError};
-use crate::{reload, session, strangers};
+use crate::{reload, session, strangers, sweeping};
 use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
 use mcp_cli::rights::Right;
@@ -13,7 +13,6 @@ use mcp_keys::{AuthorizedKeys, Permit};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,7 +22,6 @@ use tcpxm::trust::PublicKey;
 use transfer::destination::Root;
 use transfer::holders::Holders;
 use transfer::limits::Rate;
-use transfer::sweep::sweep;
 
 /// Sessions at a time, at most; a further one is refused. Each may hold 34 MiB in the worst case
 /// (blocks that wait for their last bytes, and the receive buffer).
@@ -54,6 +52,18 @@ pub(crate) struct Settings {
     pub(crate) permits: Option<Arc<AuthorizedKeys>>,
     /// What may be asked for by who has no entry there.
     pub(crate) allow: BTreeSet<Right>,
+}
+
+impl Settings {
+    fn new(cli: &Cli, root: Root, decided: &Decided) -> Self {
+        Self {
+            root,
+            follow: cli.follow_root,
+            quiet: cli.common.quiet,
+            permits: decided.permits.clone(),
+            allow: cli.allowed(),
+        }
+    }
 }
 
 /// What all sessions share.
@@ -118,7 +128,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         .with_context(|| format!("cannot receive into {}", cli.root().display()))?;
     let listener = Arc::new(listen(&cli, &decided)?);
     warn(&cli, &decided);
-    clean_all((&root, cli.follow_root), &decided, quiet, &watch);
+    let settings = Settings::new(&cli, root.clone(), &decided);
+    sweeping::sweep_all(&settings, &|| watch.is_ended());
     if !quiet {
         let (addr, path) = (listener.local_addr(), root.path().display());
         say(format_args!("listening on {addr}, receiving into {path}"));
@@ -127,13 +138,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let (lines, written) = output.unzip();
     let shared = Arc::new(Shared {
         lines,
-        settings: Mutex::new(Settings {
-            root,
-            follow: cli.follow_root,
-            quiet,
-            permits: decided.permits,
-            allow: cli.allowed(),
-        }),
+        settings: Mutex::new(settings),
         listener: Arc::downgrade(&listener),
         said: Mutex::default(),
         running: Mutex::default(),
@@ -143,7 +148,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     });
     strangers::start(&listener, &shared).context("cannot start a thread")?;
     let decided = (cli, decided.listen, decided.at);
-    let reload = reload::start(decided, &shared).context("cannot start a thread")?;
+    let sweeps = sweeping::start(&shared).context("cannot start a thread")?;
+    let reload = reload::start(decided, &shared, sweeps).context("cannot start a thread")?;
     watch.on_reload(move || {
         let _ = reload.send(()); // without its thread the daemon has ended already
     });
@@ -169,32 +175,6 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         true if watch.is_terminated() => Ok(Exit::Ok),
         true => Ok(Exit::Interrupted),
         false => bail!("the listener on {addr} failed, see above"),
-    }
-}
-
-/// Removes what an earlier run left, also in the folders of single keys.
-fn clean_all((root, follow): (&Root, bool), decided: &Decided, quiet: bool, watch: &Watch) {
-    clean(root, quiet, watch);
-    let permits = decided.permits.iter().flat_map(|permits| permits.keys());
-    let own: BTreeSet<&PathBuf> = permits.filter_map(|(_, permit)| permit.root.as_ref()).collect();
-    for root in own.into_iter().filter_map(|path| Root::open_with(path, follow).ok()) {
-        clean(&root, quiet, watch);
-    }
-}
-
-/// Removes what an earlier run left.
-fn clean(root: &Root, quiet: bool, watch: &Watch) {
-    let swept = sweep(root, &|| watch.is_ended());
-    if swept.removed > 0 && !quiet {
-        let files = counted(swept.removed, "unfinished file", "unfinished files");
-        say(format_args!("removed {files} that an earlier run left"));
-    }
-    if swept.failed > 0 {
-        let these = counted(swept.failed, "file or folder", "files or folders");
-        let path = plain(&root.path().display().to_string());
-        say(format_args!(
-            "{these} below {path} could not be searched for what an earlier run left, or removed: see to permissions"
-        ));
     }
 }
 

@@ -93,6 +93,16 @@ fn a_hangup_reads_the_configuration_again_and_disturbs_no_session() {
     assert!(said.contains("there is no such folder") && said.contains("stays"), "{said}");
     assert_eq!(send(daemon.addr, &source, "c", None), None);
     assert_eq!(entries(&roots[1]).len(), 2);
+    // What nobody goes on with any more goes, at the new root as well.
+    let old = roots[1].join(".mcp-0123456789abcdef.partial");
+    fs::write(&old, "half").unwrap();
+    let eight_days_ago = std::time::SystemTime::now() - Duration::from_secs(8 * 24 * 3600);
+    fs::File::options().write(true).open(&old).unwrap().set_modified(eight_days_ago).unwrap();
+    write(&roots[1], "");
+    daemon.signal(Signal::HUP);
+    let said = daemon.says("removed");
+    assert!(said.contains("1 unfinished file that"), "{said}");
+    assert_eq!(entries(&roots[1]).len(), 2);
     // The one that began before the first of them still gets its file.
     assert_eq!(send_over(&running, &source, "a", &|_| ()), None);
     assert_eq!(entries(&roots[0]), ["a"]);
