@@ -43,7 +43,7 @@ pub(crate) struct Kept {
     #[arg(short = 'I', long, value_parser = Falsey::new())]
     pub(crate) ignore_times: bool,
     /// Go by the digests of files instead of their times: every file of the same length is read at both ends.
-    #[arg(short, long, conflicts_with_all = ["ignore_times", "update"], value_parser = Falsey::new())]
+    #[arg(short, long, conflicts_with = "update", value_parser = Falsey::new())]
     pub(crate) checksum: bool,
     /// Leave files that are newer there as they are.
     #[arg(short, long, conflicts_with = "ignore_times", value_parser = Falsey::new())]
@@ -79,9 +79,10 @@ impl Kept {
     /// When a file that stands there already is taken for the source's.
     pub(crate) fn check(&self) -> Check {
         match self {
+            // As with rsync, whose -I says nothing beside -c.
+            Self { checksum: true, .. } => Check::Digest,
             Self { ignore_times: true, .. } => Check::None,
             Self { update: true, .. } => Check::Update,
-            Self { checksum: true, .. } => Check::Digest,
             _ => Check::Quick,
         }
     }

@@ -48,6 +48,9 @@ fn main() -> ExitCode {
             // Help and version are asked for and go to stdout; everything else is a usage error.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
             let _ = error.print();
+            if exit == Exit::Usage {
+                start::not_understood(&error);
+            }
             return exit.into();
         }
     };

@@ -10,6 +10,7 @@ use crate::say::say;
 use crate::table::{self, Summary};
 use crate::trust::{self, TrustError};
 use anyhow::Result;
+use mcp_cli::parse::is_typed;
 use mcp_cli::say::plain;
 use mcp_cli::{Common, Exit};
 use std::io;
@@ -51,11 +52,30 @@ pub(crate) fn failed(exit: Exit, why: &str, targets: &[Target], common: &Common)
     say(plain(why));
     if common.json {
         let hosts: Vec<_> = targets.iter().map(|target| target.text.as_str()).collect();
-        let summary = Summary::without_results(&hosts, why);
-        // Whoever has closed the pipe has heard it on standard error.
-        let _ = table::show(&mut io::stdout().lock(), &[], &summary, common);
+        print_summary(&hosts, why);
     }
     exit
+}
+
+/// The same for a command line that was not understood, which is already told: whether objects were asked for is
+/// looked up in its words and in the variable.
+pub(crate) fn not_understood(error: &clap::Error) {
+    let args: Vec<_> = std::env::args_os().collect();
+    let variable = std::env::var("MCP_JSON").unwrap_or_default().to_lowercase();
+    let off = ["", "0", "f", "false", "n", "no", "off"];
+    if is_typed(&args, "--json") || !off.contains(&&*variable) {
+        let text = error.to_string();
+        let why = text.lines().next().unwrap_or_default();
+        let why = why.strip_prefix("error: ").unwrap_or(why);
+        print_summary(&[], why);
+    }
+}
+
+/// A summary alone, of which none of these hosts has anything. Whoever has closed the pipe has heard it on standard
+/// error.
+fn print_summary(hosts: &[&str], why: &str) {
+    let summary = Summary::without_results(hosts, why);
+    let _ = table::show_json(&mut io::stdout().lock(), &summary);
 }
 
 /// The same for what returns an error.

@@ -1,6 +1,7 @@
 //! What a copy looked like: a table for people, JSON lines for programs.
 
 mod cells;
+mod entries;
 
 use crate::fold;
 use crate::hosts::list::as_listed;
@@ -44,6 +45,9 @@ pub(crate) struct HostRow {
     /// How many of them are not among `failures`.
     #[serde(skip_serializing_if = "is_none")]
     pub(crate) failures_left_out: u64,
+    /// What it left out on purpose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     /// With `-v`: how it was served, change by change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<Vec<Event>>,
@@ -109,6 +113,7 @@ impl HostRow {
             failed_entries: None,
             failures: None,
             failures_left_out: 0,
+            notes: Vec::new(),
             untold: false,
             events: events.then(|| report.transitions.iter().map(event).collect()),
         }
@@ -134,6 +139,7 @@ impl HostRow {
             failed_entries: None,
             failures: None,
             failures_left_out: 0,
+            notes: Vec::new(),
             untold: false,
             events: events.then(Vec::new),
         }
@@ -153,6 +159,7 @@ impl HostRow {
             failed_entries: Some(count),
             failures_left_out: count.saturating_sub(failures.len() as u64),
             failures: Some(failures),
+            notes: member.said.notes.clone(),
             ..self
         }
     }
@@ -269,6 +276,12 @@ pub(crate) fn show(
     out.flush()
 }
 
+/// Writes the summary alone, of what has no results.
+pub(crate) fn show_json(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    json(out, &[], summary)?;
+    out.flush()
+}
+
 /// Writes JSON lines: the hosts, then the summary.
 fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
     for row in rows {
@@ -326,6 +339,7 @@ fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
             }
         }
     }
+    entries::write(out, rows)?;
     reasons(out, rows)?;
     let whose = if summary.one { "file's" } else { "files'" };
     let Summary { bytes, group_bytes_sent: group, unicast_bytes_sent: unicast, .. } = *summary;

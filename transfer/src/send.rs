@@ -8,7 +8,7 @@ mod ear;
 mod outcome;
 
 pub use ear::Said;
-pub use outcome::{Delivered, FailedEntry, Outcome, in_own_words};
+pub use outcome::{Delivered, FailedEntry, NAMED, Outcome, in_own_words};
 
 use crate::blocks::BLOCK;
 use crate::link::{Call, Outgoing, PrivateStream};

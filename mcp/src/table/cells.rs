@@ -31,17 +31,17 @@ pub(super) fn lines(rows: &[HostRow]) -> Vec<Line> {
     let mut known: HashMap<Key<'_>, usize> = HashMap::new();
     for row in rows {
         let key = fold::stem(&row.host)
-            .map(|stem| (mode(row), verdict(row), (!many).then(|| numbers(row)), stem));
+            .map(|stem| (mode(row), verdict(row, many), (!many).then(|| numbers(row)), stem));
         match key.map(|key| *known.entry(key).or_insert(groups.len())) {
             Some(at) if at < groups.len() => groups[at].push(row),
             _ => groups.push(vec![row]),
         }
     }
-    groups.iter().map(|rows| line(rows)).collect()
+    groups.iter().map(|rows| line(rows, many)).collect()
 }
 
 /// The line of hosts that share one; there is at least one.
-fn line(rows: &[&HostRow]) -> Line {
+fn line(rows: &[&HostRow], many: bool) -> Line {
     let names: Vec<_> = rows.iter().map(|row| plain(&row.host)).collect();
     let name = fold::words(&names).join(",");
     let out_of_line = rows.len() > 1 && name.chars().count() > WIDE;
@@ -58,7 +58,7 @@ fn line(rows: &[&HostRow]) -> Line {
         bytes(|row| row.unicast_bytes),
         bytes(|row| row.repaired_bytes),
         between(seconds(f64::min), seconds(f64::max)),
-        rows.first().map(|row| verdict(row)).unwrap_or_default(),
+        rows.first().map(|row| verdict(row, many)).unwrap_or_default(),
     ];
     Line { cells, out_of_line }
 }
@@ -77,8 +77,16 @@ fn mode(row: &HostRow) -> &'static str {
     if row.reason.is_some() { "-" } else { plain_words::way(row.mode) }
 }
 
-fn verdict(row: &HostRow) -> String {
-    row.reason.as_ref().map_or("verified".to_owned(), |why| format!("failed: {}", plain(why)))
+/// What stood there already was looked at, and by its length and time taken for the same: that is not verified. With
+/// many hosts the numbers would keep them apart.
+fn verdict(row: &HostRow, many: bool) -> String {
+    match (&row.reason, row.unchanged.unwrap_or(0), row.entries.unwrap_or(0)) {
+        (Some(why), _, _) => format!("failed: {}", plain(why)),
+        (None, 0, _) => "verified".to_owned(),
+        (None, unchanged, entries) if unchanged == entries => "unchanged".to_owned(),
+        (None, _, _) if many => "verified, some unchanged".to_owned(),
+        (None, unchanged, _) => format!("verified, {unchanged} unchanged"),
+    }
 }
 
 /// As they are shown.
@@ -126,6 +134,23 @@ mod tests {
         let line = lines(&many).remove(0);
         assert_eq!(line.cells[5], "0.000");
         assert!(!line.out_of_line);
+    }
+
+    #[test]
+    fn what_was_there_already_is_not_called_verified() {
+        let of = |unchanged, many| {
+            let row = row("n", None, 0);
+            let row = HostRow { entries: Some(9), unchanged: Some(unchanged), ..row };
+            verdict(&row, many)
+        };
+        assert_eq!(
+            [0, 4, 9].map(|n| of(n, false)),
+            ["verified", "verified, 4 unchanged", "unchanged"]
+        );
+        assert_eq!(
+            [0, 4, 9].map(|n| of(n, true)),
+            ["verified", "verified, some unchanged", "unchanged"]
+        );
     }
 
     #[test]

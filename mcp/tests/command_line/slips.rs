@@ -148,6 +148,10 @@ fn every_failure_is_an_object_too() {
         (&["file", "--hosts", "no"], 1, 0, "", "cannot read the hosts in no"),
         (&["file", "n1", "--retry-file", "no/retry"], 1, 1, "n1", "no/retry"),
         (&["demo", "no-such-file"], 1, 0, "", "No such file"),
+        (&["file", "n1", "--port", "0"], 2, 0, "", "not a port between 1 and 65535"),
+        (&["file", "n1", "--no-such"], 2, 0, "", "unexpected argument '--no-such'"),
+        (&["file", "n1", "--bwlimit=1"], 2, 0, "", "--bwlimit is no option of mcp"),
+        (&["file", "n1", "--config", "no"], 2, 0, "", "cannot be read"),
     ];
     for (args, code, hosts, retry, why) in cases {
         let output = mcp(&path).arg("--json").args(*args).output().unwrap();

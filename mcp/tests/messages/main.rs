@@ -10,6 +10,11 @@ use std::net::UdpSocket;
 
 /// Compares a topic; `$A` and `$B` are receivers, nobody listens at `$NOBODY`, and who does at `$SILENT` says nothing.
 fn check(name: &str) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/messages");
+    transcript::check((folder, name), env!("CARGO_BIN_EXE_mcp"), &["C", "C.UTF-8"], begin);
+}
+
+fn begin() -> (transcript::Variables, ([Receiver; 2], UdpSocket)) {
     let receivers = [2, 3].map(Receiver::new);
     let [nobody, silent] =
         ["127.0.0.4:0", "127.0.0.5:0"].map(|addr| UdpSocket::bind(addr).unwrap());
@@ -21,11 +26,11 @@ fn check(name: &str) {
         ("SILENT", silent.local_addr().unwrap()),
     ];
     drop(nobody);
-    let mut variables: Vec<_> = addrs.map(|(name, addr)| (name, addr.to_string())).into();
+    let mut variables: transcript::Variables =
+        addrs.map(|(name, addr)| (name, addr.to_string())).into();
     variables.push(("PORT", addrs[2].1.port().to_string()));
     variables.push(("SILENT_PORT", addrs[3].1.port().to_string()));
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/messages");
-    transcript::check(folder, env!("CARGO_BIN_EXE_mcp"), name, &variables);
+    (variables, (receivers, silent))
 }
 
 #[test]

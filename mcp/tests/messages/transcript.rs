@@ -9,16 +9,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Types every line of the file `snapshots/NAME.txt` of `folder`, and compares; `variables` are set in the shell, and
-/// what they hold is shown by their names.
-pub(crate) fn check(folder: &str, program: &str, name: &str, variables: &[(&str, String)]) {
+/// Variables that are set in the shell; what they hold is shown by their names.
+pub(crate) type Variables = Vec<(&'static str, String)>;
+
+/// Types every line of the file `snapshots/NAME.txt` of `folder` in each locale, and compares; `begin` makes what
+/// stands in the variables, for each locale anew, and it lives until that has been typed.
+pub(crate) fn check<Living>(
+    (folder, name): (&str, &str),
+    program: &str,
+    locales: &[&str],
+    begin: impl Fn() -> (Variables, Living),
+) {
     let path = Path::new(folder).join("snapshots").join(format!("{name}.txt"));
     let known =
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     // The same in every locale, and with colours forbidden: there are none.
-    let texts = ["C", "C.UTF-8"].map(|locale| typed(&known, program, locale, variables));
-    let differs = texts[0].lines().zip(texts[1].lines()).find(|(c, utf8)| c != utf8);
-    assert_eq!(differs, None, "{name} is different in another locale");
+    let of = |locale: &&str| {
+        let (variables, _living) = begin();
+        typed(&known, program, locale, &variables)
+    };
+    let texts: Vec<String> = locales.iter().map(of).collect();
+    for other in &texts[1..] {
+        let differs = texts[0].lines().zip(other.lines()).find(|(one, other)| one != other);
+        assert_eq!(differs, None, "{name} is different in another locale");
+    }
     if std::env::var_os("TRANSCRIPTS").is_some_and(|what| what == "write") {
         fs::write(&path, &texts[0]).unwrap();
         return;
@@ -34,7 +48,7 @@ pub(crate) fn check(folder: &str, program: &str, name: &str, variables: &[(&str,
 }
 
 /// The transcript of a file's commands.
-fn typed(known: &str, program: &str, locale: &str, variables: &[(&str, String)]) -> String {
+fn typed(known: &str, program: &str, locale: &str, variables: &Variables) -> String {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().canonicalize().unwrap();
     let mut out = String::new();
@@ -94,7 +108,7 @@ const COUNTED: [&str; 10] = [
 ];
 
 /// A line without what differs from run to run: variables, times, counted numbers, digests, random groups.
-fn steady(line: &str, variables: &[(&str, String)]) -> String {
+fn steady(line: &str, variables: &Variables) -> String {
     let mut line = line.to_owned();
     for (name, value) in variables {
         line = line.replace(value, &format!("${name}"));

@@ -10,7 +10,7 @@ use tcpxm::error::Reason;
 use tcpxm::stats::{Arrived, MemberReport, Sent};
 
 /// Entries that are named where a member's failure is told in one line.
-const NAMED: usize = 3;
+pub const NAMED: usize = 3;
 
 /// What became of a copy.
 #[derive(Debug)]
