@@ -11,6 +11,8 @@ mod link_local;
 mod many;
 mod messages;
 mod multicast;
+mod resume;
+mod rights;
 mod tree_faults;
 mod tree_mounts;
 pub(crate) mod trees;
@@ -127,6 +129,18 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         "tree_mounts::owners_of_what_a_slash_stands_behind",
         tree_mounts::owners_of_what_a_slash_stands_behind,
     ),
+    (
+        "rights::what_is_not_allowed_is_left_out_and_told",
+        rights::what_is_not_allowed_is_left_out_and_told,
+    ),
+    ("resume::a_killed_sender_is_gone_on_with", resume::a_killed_sender_is_gone_on_with),
+    ("resume::a_disk_that_was_full_is_gone_on_with", resume::a_disk_that_was_full_is_gone_on_with),
+    (
+        "resume::a_network_that_was_lost_is_gone_on_with",
+        resume::a_network_that_was_lost_is_gone_on_with,
+    ),
+    ("resume::kills_while_a_tree_is_replaced", resume::kills_while_a_tree_is_replaced),
+    ("resume::what_is_made_durable", resume::what_is_made_durable),
     ("messages::sessions_in_the_daemons_log", messages::sessions_in_the_daemons_log),
     ("messages::disks_that_take_nothing", messages::disks_that_take_nothing),
     ("messages::keys_that_meet", messages::keys_that_meet),
