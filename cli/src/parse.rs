@@ -2,7 +2,9 @@
 //! order of precedence.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -13,6 +15,34 @@ pub fn parse<P: CommandFactory + FromArgMatches>(
     prefix: &str,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<P, clap::Error> {
+    parse_typed(prefix, args).map(|(options, _)| options)
+}
+
+/// Options that were typed, by their long names, in whatever way; the others, if they are set, are so by variables or
+/// the configuration file, which are for all copies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Typed(BTreeSet<String>);
+
+impl Typed {
+    /// Whether this one was.
+    pub fn has(&self, long: &str) -> bool {
+        self.0.contains(long)
+    }
+
+    fn of(command: &Command, matches: &ArgMatches) -> Self {
+        let is_typed = |arg: &&Arg| {
+            matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+        };
+        let typed = command.get_arguments().filter(is_typed).filter_map(Arg::get_long);
+        Self(typed.map(str::to_owned).collect())
+    }
+}
+
+/// The same as [`parse`], with what was typed, of the options that stand before a command.
+pub fn parse_typed<P: CommandFactory + FromArgMatches>(
+    prefix: &str,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<(P, Typed), clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
     let mut command = with_variables(P::command(), prefix);
     if let Some(path) = config_path(&args, prefix) {
@@ -20,7 +50,45 @@ pub fn parse<P: CommandFactory + FromArgMatches>(
     }
     let matches = command.clone().try_get_matches_from(&args);
     let mut matches = matches.map_err(|error| of_variable(error, &mut command, &args, prefix))?;
-    P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    let typed = Typed::of(&command, &matches);
+    let options = P::from_arg_matches_mut(&mut matches);
+    options.map(|options| (options, typed)).map_err(|error| error.format(&mut command))
+}
+
+/// What stands for these options, by their long names, where they are not typed: in variables first, then in the
+/// configuration file; for options whose values add up. What is wrong in the file is an error, as for [`parse`].
+pub fn untyped<P: CommandFactory>(
+    prefix: &str,
+    args: &[OsString],
+    longs: &[&'static str],
+) -> Result<Vec<(&'static str, OsString)>, clap::Error> {
+    let mut command = P::command();
+    if let Some(path) = config_path(args, prefix) {
+        command = with_file(command, &path)?;
+    }
+    let by_variable = longs.iter().filter_map(|long| {
+        let value = std::env::var_os(variable(prefix, long)).filter(|value| !value.is_empty())?;
+        Some((*long, value))
+    });
+    let by_file = longs.iter().flat_map(|long| {
+        let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+        let values = arg.map(Arg::get_default_values).unwrap_or_default();
+        values.iter().map(|value| (*long, value.clone().into()))
+    });
+    Ok(by_variable.chain(by_file).collect())
+}
+
+/// Whether a flag was asked for, on a command line that was not understood: among its words, by its variable, or in the
+/// configuration file.
+pub fn is_asked(args: &[OsString], prefix: &str, long: &str) -> bool {
+    let text = std::env::var(variable(prefix, long)).unwrap_or_default().to_lowercase();
+    // As clap's `FalseyValueParser` reads it.
+    let by_variable = !["", "0", "f", "false", "n", "no", "off"].contains(&&*text);
+    let by_file = || {
+        let text = std::fs::read_to_string(config_path(args, prefix)?).ok()?;
+        text.parse::<toml::Table>().ok()?.get(long)?.as_bool()
+    };
+    is_typed(args, &format!("--{long}")) || by_variable || by_file().unwrap_or(false)
 }
 
 /// Whether that option stands among the words of a command line.
@@ -186,9 +254,13 @@ fn check(command: &Command, key: &str, values: &[String], flag: bool) -> Result<
     let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(key)) else {
         return Ok(());
     };
-    let arg =
-        arg.clone().required(false).action(if flag { ArgAction::Set } else { ArgAction::Append });
-    let alone = Command::new("value").arg(arg.num_args(1));
+    // A new one: what it wants or forbids beside it is not here.
+    let mut new = Arg::new(key.to_owned()).long(key.to_owned()).num_args(1);
+    new = new.value_parser(arg.get_value_parser().clone());
+    new = new.value_delimiter(arg.get_value_delimiter());
+    new = new.value_names(arg.get_value_names().unwrap_or_default().to_vec());
+    new = new.action(if flag { ArgAction::Set } else { ArgAction::Append });
+    let alone = Command::new("value").arg(new);
     let words = values.iter().map(|value| format!("--{key}={value}"));
     let read = alone.try_get_matches_from(std::iter::once("value".to_owned()).chain(words));
     read.map(drop).map_err(|error| {
@@ -255,6 +327,18 @@ mod tests {
         assert!(!with_config("json = false", &[]).unwrap().common.json);
     }
 
+    #[test]
+    fn what_is_not_typed_is_told_beside_what_is() {
+        let path = std::env::temp_dir().join(format!("mcp-cli-{}-untyped", std::process::id()));
+        std::fs::write(&path, "many = [\"a\", \"b\"]\nroot = \"r\"").unwrap();
+        let args = ["tool", "--many", "c", "--config", path.to_str().unwrap()].map(OsString::from);
+        let untyped = |args| untyped::<Tool>("MCP_CLI_TEST_NO_SUCH", args, &["root", "many"]);
+        let expected = [("root", "r"), ("many", "a"), ("many", "b")].map(|(a, b)| (a, b.into()));
+        assert_eq!(untyped(&args).unwrap(), expected);
+        assert_eq!(untyped(&args[..3]).unwrap(), []);
+        std::fs::remove_file(path).unwrap();
+    }
+
     #[derive(Debug, Parser)]
     struct Demanding {
         #[arg(long)]
@@ -297,6 +381,45 @@ mod tests {
             }
         }
         assert!(read(&["--config", "/no/such/file"]).unwrap_err().contains("cannot be read"));
+    }
+
+    #[derive(Debug, Parser)]
+    struct Wanting {
+        #[arg(long)]
+        first: bool,
+        #[arg(short, long, requires = "first", conflicts_with = "third")]
+        second: Option<u8>,
+        #[arg(long)]
+        third: bool,
+        #[arg(long, value_delimiter = ',')]
+        fourth: Vec<u8>,
+        #[arg(long)]
+        config: Option<PathBuf>,
+    }
+
+    #[test]
+    fn an_option_of_the_file_is_read_alone() {
+        let path = std::env::temp_dir().join(format!("mcp-cli-{}-wanting", std::process::id()));
+        std::fs::write(&path, "second = 7\nfourth = \"1,2\"\n").unwrap();
+        let read = |args: &str| {
+            let args = format!("tool --config {} {args}", path.display());
+            let args = args.split_whitespace().map(OsString::from);
+            parse_typed::<Wanting>("MCP_CLI_TEST_NO_SUCH", args).unwrap()
+        };
+        let (options, typed) = read("");
+        assert_eq!((options.second, options.first, options.third), (Some(7), false, false));
+        assert_eq!(options.fourth, [1, 2]);
+        assert!(!typed.has("second") && typed.has("config") && options.config.is_some());
+        for line in ["--first -s8", "--second=8 --first"] {
+            let (options, typed) = read(line);
+            assert_eq!(options.second, Some(8), "{line}");
+            assert!(typed.has("second") && typed.has("first") && !typed.has("third"), "{line}");
+        }
+        std::fs::write(&path, "second = 256\n").unwrap();
+        let args = ["tool", "--config", path.to_str().unwrap()].map(OsString::from);
+        let error = parse::<Wanting>("MCP_CLI_TEST_NO_SUCH", args).unwrap_err().to_string();
+        assert!(error.contains("invalid value '256' for '--second <SECOND>'"), "{error}");
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -11,13 +11,14 @@ pub enum Right {
     Owner,
     /// To set the bits setuid and setgid.
     Setuid,
+    /// To delete what the source does not have.
+    Delete,
+    /// To make devices, pipes and sockets.
+    Device,
 }
 
 /// All there are, for messages.
-const KNOWN: &str = "owner and setuid";
-
-/// Kept for later. They are refused: one that were taken without effect would get it by an upgrade.
-const RESERVED: [&str; 2] = ["delete", "device"];
+const KNOWN: &str = "owner, setuid, delete and device";
 
 impl Right {
     /// The word for it.
@@ -25,12 +26,14 @@ impl Right {
         match self {
             Self::Owner => "owner",
             Self::Setuid => "setuid",
+            Self::Delete => "delete",
+            Self::Device => "device",
         }
     }
 
-    /// Whether a word is one, or kept for one.
+    /// Whether a word is one.
     pub fn is_name(word: &str) -> bool {
-        RESERVED.contains(&word) || Self::from_str(word).is_ok()
+        Self::from_str(word).is_ok()
     }
 }
 
@@ -47,9 +50,8 @@ impl FromStr for Right {
         match word {
             "owner" => Ok(Self::Owner),
             "setuid" => Ok(Self::Setuid),
-            _ if RESERVED.contains(&word) => {
-                Err(format!("{word} is reserved, and cannot be allowed yet: there are {KNOWN}"))
-            }
+            "delete" => Ok(Self::Delete),
+            "device" => Ok(Self::Device),
             _ => Err(format!("there is nothing called {word:?} to allow: there are {KNOWN}")),
         }
     }
@@ -66,29 +68,20 @@ mod tests {
 
     #[test]
     fn rights_are_read_by_their_names() {
-        for right in [Right::Owner, Right::Setuid] {
+        for right in [Right::Owner, Right::Setuid, Right::Delete, Right::Device] {
             assert_eq!(right.name().parse(), Ok(right));
             assert!(KNOWN.contains(right.name()) && Right::is_name(right.name()));
         }
         assert_eq!(rights("setuid,owner,owner"), Ok([Right::Owner, Right::Setuid].into()));
+        assert_eq!(rights("delete"), Ok([Right::Delete].into()));
     }
 
     #[test]
-    fn what_is_none_is_told_apart_from_what_is_none_yet() {
-        for word in RESERVED {
-            assert!(Right::is_name(word));
-            let why = rights(&format!("owner,{word}")).unwrap_err();
-            assert_eq!(
-                why,
-                format!(
-                    "{word} is reserved, and cannot be allowed yet: there are owner and setuid"
-                )
-            );
-        }
+    fn what_is_none_is_refused_with_what_there_is() {
         for word in ["", "Owner", " owner", "root", "all"] {
             assert!(!Right::is_name(word));
             let why = rights(word).unwrap_err();
-            assert!(why.ends_with("to allow: there are owner and setuid"), "{why}");
+            assert!(why.ends_with("to allow: there are owner, setuid, delete and device"), "{why}");
         }
     }
 }

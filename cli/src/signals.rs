@@ -6,8 +6,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 type Callback = Box<dyn Fn() + Send>;
 
@@ -48,6 +49,8 @@ pub struct Watch {
     ended: AtomicI32,
     hangup: Hangup,
     held: Mutex<Held>,
+    /// It is told when the work is to end.
+    ends: Condvar,
 }
 
 #[derive(Default)]
@@ -58,6 +61,8 @@ struct Held {
     /// The status was asked for before there was anybody to tell it.
     asked: bool,
     reload: Vec<Callback>,
+    /// It was to be read again before there was anybody to do it.
+    changed: bool,
 }
 
 impl Watch {
@@ -88,7 +93,7 @@ impl Watch {
     }
 
     fn new(hangup: Hangup) -> Self {
-        Self { ended: AtomicI32::new(0), hangup, held: Mutex::default() }
+        Self { ended: AtomicI32::new(0), hangup, held: Mutex::default(), ends: Condvar::new() }
     }
 
     /// Whether the work is to end.
@@ -99,6 +104,12 @@ impl Watch {
     /// Whether it was SIGTERM that ended the work: asked for by a service manager, not broken off.
     pub fn is_terminated(&self) -> bool {
         self.ended.load(Ordering::SeqCst) == SIGTERM
+    }
+
+    /// Waits so long, or until the work is to end; says whether it is.
+    pub fn wait(&self, limit: Duration) -> bool {
+        drop(self.ends.wait_timeout_while(self.held(), limit, |_| !self.is_ended()));
+        self.is_ended()
     }
 
     /// What ends the work; called at once if it is to end already. It must be quick.
@@ -124,9 +135,14 @@ impl Watch {
         held.status.push(Box::new(callback));
     }
 
-    /// What reads a daemon's configuration again. It must be quick.
+    /// What reads a daemon's configuration again; called at once if that was asked for already, since it may have changed
+    /// after it was read first. It must be quick.
     pub fn on_reload(&self, callback: impl Fn() + Send + 'static) {
-        self.held().reload.push(Box::new(callback));
+        let mut held = self.held();
+        if std::mem::take(&mut held.changed) {
+            callback();
+        }
+        held.reload.push(Box::new(callback));
     }
 
     /// Tells the status now.
@@ -145,8 +161,9 @@ impl Watch {
             self.status();
             return;
         }
-        let held = self.held();
+        let mut held = self.held();
         if signal == SIGHUP && self.hangup == Hangup::Reload {
+            held.changed = held.reload.is_empty();
             held.reload.iter().for_each(|callback| callback());
             return;
         }
@@ -157,6 +174,7 @@ impl Watch {
             std::process::exit(Exit::Interrupted.code().into());
         }
         held.end.iter().for_each(|callback| callback());
+        self.ends.notify_all();
     }
 }
 
@@ -182,6 +200,8 @@ mod tests {
     use signal_hook::consts::{SIGHUP, SIGTERM};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn a_status_asked_for_too_early_is_told_once_somebody_can() {
@@ -196,6 +216,33 @@ mod tests {
         watch.status();
         watch.on_status(|| panic!("nothing is open any more"));
         assert_eq!(told.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn who_waits_is_told_at_once_that_the_work_is_to_end() {
+        let watch = Watch::new(Hangup::End);
+        assert!(!watch.wait(Duration::ZERO));
+        let begin = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| watch.handle(SIGTERM));
+            assert!(watch.wait(Duration::from_secs(600)));
+        });
+        assert!(begin.elapsed() < Duration::from_secs(300) && watch.wait(Duration::MAX));
+    }
+
+    #[test]
+    fn a_hangup_that_comes_too_early_is_heard_once_somebody_can() {
+        let (watch, reloads) = (Watch::new(Hangup::Reload), Arc::new(AtomicU32::new(0)));
+        watch.handle(SIGHUP);
+        for _ in 0..2 {
+            let count = reloads.clone();
+            watch.on_reload(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        assert_eq!(reloads.load(Ordering::SeqCst), 1, "by the first, once");
+        watch.handle(SIGHUP);
+        assert_eq!((reloads.load(Ordering::SeqCst), watch.is_ended()), (3, false));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tcpxm::config::{Content, Delivery, Group};
 use tcpxm::error::Reason;
 use tcpxm::proto::event::{ReadOutcome, SessionState};
 use tcpxm::stats::{Mode, ModeReason};
-use tcpxm::trust::{ListenTrust, Secret, SenderTrust};
+use tcpxm::trust::{ListenTrust, Secret, SenderSecrets, SenderTrust};
 
 /// Longer than any wait here takes; a test that reaches it has failed.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -258,6 +258,38 @@ fn a_receiver_dropped_midway_aborts_alone() {
     assert_eq!(reports[0].outcome, Some(Ok(())));
     assert!(matches!(reports[1].outcome, Some(Err(Reason::Aborted(_)))), "{:?}", reports[1]);
     assert_eq!(reports[2].outcome, Some(Ok(())));
+}
+
+/// Receivers that hold a secret each get the same session, and what one holds opens no way to another.
+#[test]
+fn a_secret_of_one_receiver_is_none_of_another() {
+    let own = |n: usize| Arc::new(Secret::from_line([b'a' + n as u8; 32].as_slice()).unwrap());
+    let bind = |n: usize| {
+        let local = ([127, 0, 0, 31 + n as u8], 0).into();
+        let options = ListenOptions::new(local, ListenTrust::Secret(vec![own(n)]));
+        let listener = Listener::bind(options).unwrap();
+        (listener.local_addr(), listener)
+    };
+    let (peers, listeners): (Vec<_>, Vec<_>) = (0..3).map(bind).unzip();
+    let bytes = content(3 << 20);
+    let threads: Vec<_> = listeners.into_iter().map(|l| serve(l, read_all)).collect();
+    // What the second one was told is no use to whoever has it.
+    let stolen = SenderTrust::Secret(own(1));
+    let mut thief = SenderOptions::new(stolen);
+    thief.session.connect_timeout = Duration::from_millis(500);
+    let thief = Sender::connect(thief, &peers[..1]).unwrap();
+    let refused = thief.wait().remove(0).outcome;
+    assert!(matches!(refused, Some(Err(Reason::NeverAnswered(_)))), "{refused:?}");
+    let mut options = options(group(47107, [239, 255, 71, 7]));
+    // Who has none of its own must hold what nobody was told.
+    let of = (0..2).map(|n| (peers[n], own(n))).collect();
+    options.trust = SenderTrust::Secrets(SenderSecrets { of, others: own(2) });
+    let sender = Sender::connect(options, &peers).unwrap();
+    send_all(&sender, &bytes);
+    for report in sender.wait() {
+        assert_eq!((&report.outcome, report.mode), (&Some(Ok(())), Mode::Multicast), "{report:?}");
+    }
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == bytes));
 }
 
 /// IPv6, by unicast, to a listener of both families.

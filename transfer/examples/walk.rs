@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Found::Item(..) => items += 1,
                 Found::Failed { .. } => failed += 1,
                 Found::Skipped { .. } => skipped += 1,
-                Found::Root(_) | Found::Leave => {}
+                Found::Root(_) | Found::Leave | Found::Whole | Found::Doubt(_) => {}
             }
         }
         let seconds = begin.elapsed().as_secs_f64();

@@ -5,12 +5,13 @@
 //! blocks, in whatever order they were computed, combine into the standard BLAKE3 of the file,
 //! the one that `b3sum` prints, and no byte is read twice.
 
+pub(crate) mod hashing;
 mod stack;
 
 pub use stack::Stack;
 
 use blake3::Hash;
-use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use blake3::hazmat::{Mode, merge_subtrees_non_root, merge_subtrees_root};
 use core::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -38,14 +39,11 @@ pub fn range(index: u64, len: u64) -> Range<u64> {
 
 /// Digest of block `index`, whose bytes are `bytes`, of a file of `len` bytes.
 pub fn value(index: u64, bytes: &[u8], len: u64) -> Value {
-    let mut hasher = blake3::Hasher::new();
     if len <= BLOCK || bytes.is_empty() {
         // The only block is the root of the tree, and a root is finalized differently.
-        return *hasher.update(bytes).finalize().as_bytes();
+        return *hashing::whole(bytes).as_bytes();
     }
-    hasher.set_input_offset(range(index, len).start);
-    hasher.update(bytes);
-    hasher.finalize_non_root()
+    hashing::subtree(bytes, range(index, len).start)
 }
 
 /// Digest of block `index`, all zeros, of a file of `len` bytes. Those of whole blocks are kept: the holes of all
@@ -186,7 +184,7 @@ impl Tree {
             return None;
         }
         match self.count() {
-            0 => Some(blake3::hash(&[])),
+            0 => Some(hashing::whole(&[])),
             1 => self.get(0).map(Hash::from_bytes),
             blocks => {
                 let left = left_blocks(blocks);

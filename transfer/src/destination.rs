@@ -16,6 +16,8 @@ pub struct Root {
     dir: Arc<OwnedFd>,
     path: PathBuf,
     follow: bool,
+    /// It is the root of all file systems: what an absolute link leads to is below it.
+    whole: bool,
 }
 
 /// A path below the root, as messages show it: nothing in it steers a terminal.
@@ -86,13 +88,18 @@ impl Root {
                 errno => errno.into(),
             }
         })?;
+        // Nobody receives right into `/`: what may be written to there is found out by the first file.
+        let whole = own == "/";
+        if whole {
+            return Ok(Self { dir: Arc::new(dir), path: path.to_owned(), follow, whole });
+        }
         // What cannot be asked is found out by the first file.
         match accessat(&dir, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
             Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
                 let cause = io::Error::from(errno);
                 Err(io::Error::new(cause.kind(), format!("it may not be written to: {cause}")))
             }
-            _ => Ok(Self { dir: Arc::new(dir), path: path.to_owned(), follow }),
+            _ => Ok(Self { dir: Arc::new(dir), path: path.to_owned(), follow, whole }),
         }
     }
 
@@ -112,6 +119,11 @@ impl Root {
         self.follow
     }
 
+    /// Whether it is the root of all file systems.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// Where it was opened.
     pub fn path(&self) -> &Path {
         &self.path
@@ -129,7 +141,7 @@ impl Root {
 
 /// The process's file mode creation mask, read without changing it (proc(5)); the usual one where
 /// it cannot be read.
-pub(crate) fn umask() -> u32 {
+pub fn umask() -> u32 {
     let read = || {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;

@@ -1,12 +1,16 @@
 //! Who writes which partial file in this process, so that a session can take one over from another that its sender has
-//! left.
+//! left; and who writes below which folder.
+
+mod writers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tcpxm::api::Pulse;
 
-/// A session of the same sender that was silent for so long is taken to be left.
+pub(crate) use writers::Writing;
+
+/// A session that was silent for so long, or has not answered within this, is taken to be left by its sender.
 const LEFT: Duration = Duration::from_millis(500);
 /// A session that was ended gives its files back within this.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
@@ -15,10 +19,15 @@ const TAKEN_OVER: &str = "a later copy of the same sender has taken its files ov
 /// How often the silence of a session is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How often it is looked whether a sender that was asked has answered: about a round trip.
+const ANSWER: Duration = Duration::from_millis(2);
+
 /// Whether a session lives, and how it is ended.
 pub(crate) trait Lives: Send + Sync {
     /// For how long nothing has come; `None` if it is over.
     fn silence(&self) -> Option<Duration>;
+    /// Asks its sender for a sign of life.
+    fn ping(&self);
     /// Ends it.
     fn end(&self, why: &str);
 }
@@ -26,6 +35,10 @@ pub(crate) trait Lives: Send + Sync {
 impl Lives for Pulse {
     fn silence(&self) -> Option<Duration> {
         Self::silence(self)
+    }
+
+    fn ping(&self) {
+        Self::ping(self);
     }
 
     fn end(&self, why: &str) {
@@ -40,6 +53,43 @@ pub(crate) struct Holder {
     /// Where that is.
     pub(crate) peer: String,
     pub(crate) pulse: Box<dyn Lives>,
+}
+
+/// What is known of a session's sender.
+enum Presence {
+    /// The session is over.
+    Over,
+    There,
+    /// It has not answered for as long as was waited: it is gone, or stopped, or its network stands still.
+    Silent,
+}
+
+impl Holder {
+    /// Whether its sender is there. Where it has been silent for [`LEFT`], or since this session had to wait for
+    /// another, it is asked, which takes a round trip; who does not answer ends the session in the end.
+    pub(crate) fn hears_of_its_sender(&self, since: Option<Instant>) -> bool {
+        let bound = || since.map_or(LEFT, |since| since.elapsed().min(LEFT));
+        matches!(self.presence(bound, Duration::MAX), Presence::There)
+    }
+
+    /// Asks a sender that was silent for `bound`, and waits so long for an answer.
+    fn presence(&self, bound: impl Fn() -> Duration, patience: Duration) -> Presence {
+        let (begin, mut is_asked) = (Instant::now(), false);
+        loop {
+            let bound = bound(); // looked at later it would have grown beyond a silence that is as long
+            match self.pulse.silence() {
+                None => return Presence::Over,
+                Some(silent) if silent < bound => return Presence::There,
+                Some(_) if begin.elapsed() >= patience => return Presence::Silent,
+                Some(_) => {}
+            }
+            if !is_asked {
+                self.pulse.ping();
+                is_asked = true;
+            }
+            std::thread::sleep(ANSWER);
+        }
+    }
 }
 
 /// An inode: device and number.
@@ -59,7 +109,9 @@ enum Led {
 pub struct Holders {
     files: Mutex<HashMap<Inode, Arc<Holder>>>,
     folders: Mutex<HashMap<Inode, Led>>,
+    writers: Mutex<writers::Writers>,
     gone: Condvar,
+    written: Condvar,
     changed: Condvar,
 }
 
@@ -171,6 +223,8 @@ mod tests {
             Some(self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()))
         }
 
+        fn ping(&self) {}
+
         fn end(&self, _: &str) {
             self.ended.store(true, Ordering::SeqCst);
         }
@@ -197,6 +251,31 @@ mod tests {
         });
         assert_eq!(holders.take_over((1, 2), &[1; 32]), Ok(()));
         owner.join().unwrap();
+    }
+
+    /// One that its sender has left, with its first file still to begin: until it is over, or heard of again.
+    #[test]
+    fn a_silent_session_waits_for_its_sender() {
+        struct Later {
+            asked: AtomicBool,
+            then: Option<Duration>,
+        }
+        impl Lives for Later {
+            fn silence(&self) -> Option<Duration> {
+                if self.asked.load(Ordering::SeqCst) { self.then } else { Some(LEFT) }
+            }
+
+            fn ping(&self) {
+                assert!(!self.asked.swap(true, Ordering::SeqCst), "once is enough");
+            }
+
+            fn end(&self, _: &str) {}
+        }
+        for then in [None, Some(Duration::ZERO)] {
+            let pulse = Box::new(Later { asked: false.into(), then });
+            let holder = Holder { sender: [1; 32], peer: String::new(), pulse };
+            assert_eq!(holder.hears_of_its_sender(None), then.is_some());
+        }
     }
 
     #[test]

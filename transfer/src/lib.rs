@@ -4,7 +4,12 @@
 //! block once, when the session asks for it; its value trails the data on each member's private stream ([`message`]).
 //! A receiver has a [`sink`], which says what it lacks, takes pieces in the order in which they arrive, and gives a
 //! file its name only after its digest has matched. [`tree`] is the source and the sink for files and folders.
-//! [`session`] opens what carries them, [`mod@send`] and [`mod@receive`] tie the parts to it.
+//! [`pipe`] is what can be read once, as standard input, and needs none of that. [`session`] opens what carries them, [`mod@send`] and [`mod@receive`] tie the parts to it.
+
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests hash by themselves, to compare")
+)]
 
 pub mod blocks;
 pub mod destination;
@@ -13,7 +18,9 @@ pub mod holders;
 pub mod limits;
 mod link;
 pub mod message;
+pub mod pipe;
 pub mod place;
+pub mod prefix;
 pub mod receive;
 pub mod send;
 pub mod session;
@@ -21,7 +28,11 @@ pub mod shown;
 pub mod sink;
 pub mod source;
 pub mod sweep;
+mod threads;
 pub mod tree;
+#[cfg(test)]
+mod untried;
+mod xattr;
 
-pub use receive::receive;
+pub use receive::{receive, receive_to};
 pub use send::send;

@@ -1,6 +1,7 @@
 //! What one sender may send: how much, and how fast.
 
 use crate::holders::Holders;
+use crate::prefix::Prefixes;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,15 +18,22 @@ pub struct Limits {
     pub allow: Allow,
     /// Who writes what: the same for all sessions of a process.
     pub holders: Arc<Holders>,
+    /// Who is told how far files can be read while they arrive; `None`: nobody, and nothing is done for it.
+    pub prefixes: Option<Arc<Prefixes>>,
 }
 
 /// What a sender may ask for beside bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a right of its own")]
 pub struct Allow {
     /// To say which user and group files belong to.
     pub owner: bool,
     /// To set the bits setuid and setgid.
     pub setuid: bool,
+    /// To delete what the source does not have.
+    pub delete: bool,
+    /// To make devices, pipes and sockets.
+    pub device: bool,
 }
 
 /// A rate that sessions share: all of them together take no more. It may be without a limit at first, and get

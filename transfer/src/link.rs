@@ -1,5 +1,6 @@
 //! What sending and receiving need of a session; a double stands in for it in tests.
 
+use crate::blocks::hashing;
 use crate::holders::Lives;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -162,7 +163,7 @@ impl Incoming for Receiver {
 
     fn sender(&self) -> [u8; 32] {
         let key = self.peer_key().map(|key| key.to_string()).unwrap_or_default();
-        *blake3::hash(key.as_bytes()).as_bytes()
+        *hashing::of_name(key.as_bytes()).as_bytes()
     }
 
     fn peer(&self) -> SocketAddr {

@@ -3,17 +3,30 @@
 //! A frame: length u32 big endian (of what follows), version u8, then the message in postcard's
 //! encoding. The stream is ordered and reliable; what it carries is not trusted.
 
+use crate::filter::ToldRule;
+use crate::tree::change::Change;
+use crate::tree::entry::Time;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Version of these messages.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 6;
 
 /// Longest frame after its length field, in bytes.
 pub const MAX_FRAME: usize = 64 << 10;
 
 /// Most values in one [`ToReceiver::Values`]; 1024 × (32 + 10) bytes are two thirds of [`MAX_FRAME`].
 pub const MAX_VALUES: usize = 1024;
+
+/// Bytes of patterns in one [`ToReceiver::Rules`], at most, unless it has only one: with what stands beside each they
+/// stay below [`MAX_FRAME`].
+pub const MAX_RULES: usize = 8 << 10;
+
+/// Most changes in one [`ToSender::Changed`]; 4096 × (10 + 3) bytes are five sixths of [`MAX_FRAME`].
+pub const MAX_CHANGES: usize = 4096;
+
+/// Bytes of paths in one [`ToSender::Gone`], at most, unless it has only one.
+pub const MAX_PATHS: usize = 8 << 10;
 
 /// Bytes of the length field.
 const PREFIX: usize = 4;
@@ -42,10 +55,28 @@ pub enum ToReceiver {
         /// Blocks of the session.
         blocks: u64,
     },
+    /// Rules that count at the receiver, behind those that were told before: what they leave out is not deleted.
+    Rules(Vec<ToldRule>),
+    /// The list that ends now has all that is at the source: what else stands in the folders that it has whole may be
+    /// deleted.
+    Extras {
+        /// Rules that were told.
+        rules: u64,
+    },
+    /// The list that ends now may lack something that is at the source: nothing is to be deleted, and why.
+    Spare(String),
+    /// The stream has ended, of which the values of all blocks were told.
+    Whole {
+        /// Its length in bytes.
+        len: u64,
+        /// Its BLAKE3.
+        digest: [u8; 32],
+    },
 }
 
 /// What is said of a tree before anything of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Offer {
     /// The path below the receiver's root that the user typed; empty for the root itself.
     pub to: Vec<u8>,
@@ -56,11 +87,40 @@ pub struct Offer {
     pub keep: Keep,
     /// How it is found out what a receiver holds already.
     pub check: Check,
+    /// Files that are newer at a receiver are left as they are, whatever [`Self::check`] would say of them.
+    pub update: bool,
     /// What is made durable, and when.
     pub sync: Sync,
     /// What an earlier session has left of a file is gone on with, and what this one leaves stays.
     pub resume: bool,
+    /// When the sender began to look at its files, by its own clock: what was modified about then, or after it, may have
+    /// been written to again since, whatever time it is at the receiver. [`crate::send()`] fills it in.
+    pub begun: Option<Time>,
+    /// What is not at the source is deleted in folders that are listed whole, once all of the list is in place.
+    pub delete: Option<Delete>,
+    /// It is a stream that can be read once, and whose end is learned late; [`Self::one`] is its name if it has one.
+    /// The path `-` is the receiver's standard output then.
+    pub stream: bool,
+    /// Of a stream that is a file there: its permissions, of which a new file has no more.
+    pub mode: Option<u32>,
+    /// Nothing is changed: it is only told what would be.
+    pub dry: bool,
+    /// The receiver tells of each entry whether and how it is changed.
+    pub itemize: bool,
 }
+
+/// How much may be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Delete {
+    /// With more entries than that nothing is; `None`: [`LEAST_BOUND`], or a tenth of what stood there, whichever is
+    /// more.
+    pub max: Option<u64>,
+    /// Nothing is deleted in folders of another file system than the topmost ones.
+    pub one_file_system: bool,
+}
+
+/// So many entries may be deleted in any case, unless something else is said.
+pub const LEAST_BOUND: u64 = 1000;
 
 /// What is kept of the source beside names and contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -76,6 +136,10 @@ pub struct Keep {
     pub group: bool,
     /// Owners and groups go by their numbers, not by their names.
     pub numeric_ids: bool,
+    /// Extended attributes.
+    pub xattrs: bool,
+    /// Access control lists; with the permissions alone.
+    pub acls: bool,
 }
 
 /// When a file that stands at a receiver already is taken for the source's.
@@ -86,8 +150,6 @@ pub enum Check {
     Quick,
     /// Its digest is the same.
     Digest,
-    /// It is the same by [`Self::Quick`], or newer.
-    Update,
     /// Never.
     None,
 }
@@ -132,9 +194,21 @@ pub enum ToSender {
     Note(String),
     /// What became of a tree; nothing comes after it.
     Report(Report),
+    /// Something that is not at the source could not be deleted.
+    Undeleted {
+        /// Its path from the root of the transfer; empty: nothing at all was deleted.
+        path: Vec<u8>,
+        /// Why.
+        why: String,
+    },
+    /// Entries that are changed, or would be: 0 is the root of the transfer, other numbers are by one larger than those
+    /// of their entries. They only grow.
+    Changed(Vec<(u64, Change)>),
+    /// Paths from the root of the transfer of what was deleted, or would be, and whether it was a folder.
+    Gone(Vec<(Vec<u8>, bool)>),
 }
 
-/// What became of a tree at one receiver.
+/// What became of a tree at one receiver; after a dry run what would have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Entries that were made or replaced.
@@ -145,6 +219,10 @@ pub struct Report {
     pub failed: u64,
     /// Bytes of files that were made or replaced.
     pub bytes: u64,
+    /// Entries that were deleted, since the source does not have them.
+    pub deleted: u64,
+    /// Entries that were to be deleted and are still there.
+    pub undeleted: u64,
 }
 
 /// The peer's bytes are not a message.
@@ -232,8 +310,14 @@ mod tests {
             (any::<u64>(), any::<u32>(), any::<[u8; 32]>())
                 .prop_map(|(block, len, digest)| ToReceiver::Part { block, len, digest }),
             prop::collection::vec(any::<(u64, [u8; 32])>(), 0..8).prop_map(ToReceiver::Values),
+            (bytes(), any::<[bool; 3]>()).prop_map(|(pattern, [negated, takes, perishable])| {
+                ToReceiver::Rules(vec![ToldRule { pattern, negated, takes, perishable }])
+            }),
+            any::<u64>().prop_map(|rules| ToReceiver::Extras { rules }),
             (any::<u64>(), any::<u64>())
                 .prop_map(|(entries, blocks)| ToReceiver::End { entries, blocks }),
+            (any::<u64>(), any::<[u8; 32]>())
+                .prop_map(|(len, digest)| ToReceiver::Whole { len, digest }),
         ]
     }
 
@@ -243,6 +327,8 @@ mod tests {
         let values = vec![(u64::MAX, [255; 32]); MAX_VALUES];
         encode(&ToReceiver::Values(values), &mut out).unwrap();
         assert!(out.len() <= PREFIX + MAX_FRAME);
+        let changes = vec![(u64::MAX, Change::from_bits(u16::MAX)); MAX_CHANGES];
+        encode(&ToSender::Changed(changes), &mut out).unwrap();
         let long = ToSender::Refuse("x".repeat(MAX_FRAME));
         assert!(matches!(encode(&long, &mut out), Err(FrameError::Length(_))));
     }

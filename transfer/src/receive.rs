@@ -2,13 +2,20 @@
 
 mod take;
 
+pub(crate) use take::Unpark;
+
 use crate::destination::{Root, Shown};
 use crate::holders::Holder;
 use crate::limits::Limits;
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, Offer, Report, ToReceiver, ToSender, encode};
+use crate::pipe;
+use crate::pipe::land::{self, InFile, InOutput, Land};
 use crate::sink::{Sink, SinkError};
-use crate::tree::below::Below;
+use crate::tree::below::survey::Survey;
+use crate::tree::below::{Below, rules_of};
+use crate::tree::change::By;
+use crate::tree::ground::Ground;
 use crate::tree::sink::TreeSink;
 use blake3::Hash;
 use std::io::{self, Read, Write};
@@ -43,6 +50,9 @@ pub enum ReceiveError {
     /// What is offered has no place here.
     #[error("{0}")]
     Refused(String),
+    /// It cannot be put where it is to go, or is not what was sent.
+    #[error("{0}")]
+    Place(String),
     /// The session ended before all had come: the sender cancelled, or is gone.
     #[error("the session broke off: {0}")]
     Session(io::Error),
@@ -60,6 +70,8 @@ pub enum ReceiveError {
 pub struct Failure {
     /// Where it was to go, relative to the root, as far as the sender has said; `None` if it had offered nothing yet.
     pub file: Option<Shown>,
+    /// The offer had been accepted.
+    pub begun: bool,
     /// Why.
     #[source]
     pub error: ReceiveError,
@@ -72,10 +84,14 @@ pub struct Received {
     pub shown: Shown,
     /// The same from here.
     pub path: PathBuf,
+    /// It was a dry run: nothing was changed, and the report says what would have been.
+    pub dry: bool,
     /// What became of its entries.
     pub report: Report,
-    /// Why the first of them failed, if any did.
+    /// Why the first of them failed, or could not be deleted, if any did.
     pub failure: Option<String>,
+    /// Why nothing was deleted that was to be, if so.
+    pub spared: Option<String>,
     /// Of a single file its BLAKE3, if it arrived.
     pub digest: Option<Hash>,
     /// What the file system refused that the bytes can do without.
@@ -94,14 +110,33 @@ pub struct Received {
 /// Where nothing can be received, or no more of it: the sender's fault, the session's end, or this side's. An entry
 /// that fails is no error of it all.
 pub fn receive(receiver: &Receiver, root: &Root, limits: &Limits) -> Result<Received, Failure> {
-    receive_over(receiver, (root, limits))
+    receive_over(receiver, (Place::Below(root), limits))
 }
 
-fn receive_over<R: Incoming>(receiver: &R, below: (&Root, &Limits)) -> Result<Received, Failure> {
-    let mut file = None;
+/// The same into a program's standard output: verified blocks alone, in their order. It takes one stream, whose path is
+/// [`crate::pipe::OUTPUT`].
+///
+/// # Errors
+/// As [`receive`]; also where `output` takes no more. What was written stays written.
+pub fn receive_to(
+    receiver: &Receiver,
+    output: &mut dyn Write,
+    limits: &Limits,
+) -> Result<Received, Failure> {
+    receive_over(receiver, (Place::Output(output), limits))
+}
+
+/// Where it goes.
+enum Place<'a> {
+    Below(&'a Root),
+    Output(&'a mut dyn Write),
+}
+
+fn receive_over<R: Incoming>(receiver: &R, to: (Place<'_>, &Limits)) -> Result<Received, Failure> {
+    let mut told = Told::default();
     let taken = hear(receiver.control())
         .map_err(ReceiveError::Thread)
-        .and_then(|messages| take(receiver, &messages, below, &mut file));
+        .and_then(|messages| take(receiver, &messages, to, &mut told));
     match taken {
         Ok(taken) => {
             let confirmed = receiver.close(Ok(()));
@@ -111,17 +146,29 @@ fn receive_over<R: Incoming>(receiver: &R, below: (&Root, &Limits)) -> Result<Re
         Err(error) => {
             // The sender may be gone, and then has nothing to hear.
             let _ = receiver.close(Err(error.to_string()));
-            Err(Failure { file, error })
+            let Told { file, begun } = told;
+            Err(Failure { file, begun, error })
         }
     }
 }
 
-type Heard = Result<ToReceiver, ReceiveError>;
+/// What is known of a session before its end.
+#[derive(Debug, Default)]
+struct Told {
+    /// Where it is to go.
+    file: Option<Shown>,
+    /// The offer was accepted.
+    begun: bool,
+}
+
+pub(crate) type Heard = Result<ToReceiver, ReceiveError>;
 
 /// Reads the private stream in a thread of its own: data and messages arrive independently, and
-/// each read waits. The thread ends with the stream, or when nobody listens to it any more.
+/// each read waits. It wakes the thread that has called this, and ends with the stream, or when nobody listens to it any
+/// more.
 fn hear<C: Read + Send + 'static>(mut control: C) -> io::Result<mpsc::Receiver<Heard>> {
     let (sender, receiver) = mpsc::sync_channel(WAITING);
+    let taker = thread::current();
     let work = move || {
         let (mut decoder, mut buf) = (Decoder::default(), vec![0; 16 << 10]);
         loop {
@@ -131,12 +178,16 @@ fn hear<C: Read + Send + 'static>(mut control: C) -> io::Result<mpsc::Receiver<H
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
                     let _ = sender.send(Err(ReceiveError::Session(e)));
+                    taker.unpark();
                     return;
                 }
             }
             while let Some(heard) = decoder.take().transpose() {
                 let last = heard.is_err();
-                if sender.send(heard.map_err(ReceiveError::Frame)).is_err() || last {
+                let sent = sender.send(heard.map_err(ReceiveError::Frame));
+                // The session has woken it before this was there, and it may have looked for it in vain.
+                taker.unpark();
+                if sent.is_err() || last {
                     return;
                 }
             }
@@ -156,14 +207,89 @@ fn ended_early() -> ReceiveError {
 fn take<R: Incoming>(
     receiver: &R,
     messages: &mpsc::Receiver<Heard>,
-    (root, limits): (&Root, &Limits),
-    file: &mut Option<Shown>,
+    (place, limits): (Place<'_>, &Limits),
+    told: &mut Told,
 ) -> Result<Received, ReceiveError> {
     let ToReceiver::Offer(offer) = next(messages, "what it sends")? else {
         return Err(ReceiveError::Protocol("the first message is not an offer"));
     };
-    *file = Some(Shown::asked(&offer.to, offer.one.as_deref().unwrap_or_default()));
-    take_tree(receiver, messages, (root, limits), (&offer, file))
+    told.file = Some(Shown::asked(&offer.to, offer.one.as_deref().unwrap_or_default()));
+    let refusal = match &place {
+        Place::Output(_) => land::no_output(&offer),
+        Place::Below(_) => land::no_file(&offer),
+    };
+    if let Some(why) = refusal.or_else(|| land::no_dry_run(&offer)) {
+        return refuse(&mut receiver.control(), why);
+    }
+    match place {
+        Place::Below(root) if offer.stream => {
+            take_to_file(receiver, messages, (root, limits), (&offer, told))
+        }
+        Place::Below(root) => take_tree(receiver, messages, (root, limits), (&offer, told)),
+        Place::Output(output) => {
+            let shown = told.file.clone().unwrap_or_default();
+            let mut land = InOutput(output);
+            let taken = take_stream(receiver, messages, (&mut land, limits), told)?;
+            Ok(Received { path: shown.below("".as_ref()), shown, ..taken })
+        }
+    }
+}
+
+/// Tells the sender why its offer has no place here.
+fn refuse<C: Write, T>(control: &mut C, why: String) -> Result<T, ReceiveError> {
+    answer(control, &ToSender::Refuse(why.clone()))?;
+    Err(ReceiveError::Refused(why))
+}
+
+/// A stream into a file, up to its name.
+fn take_to_file<R: Incoming>(
+    receiver: &R,
+    messages: &mpsc::Receiver<Heard>,
+    (root, limits): (&Root, &Limits),
+    (offer, told): (&Offer, &mut Told),
+) -> Result<Received, ReceiveError> {
+    let is_over = || receiver.over().is_some();
+    let (sender, peer) = (receiver.sender(), receiver.peer().to_string());
+    let holder = Holder { sender, peer, pulse: receiver.pulse() };
+    let offer = land::anew(offer);
+    let below = Below::new(root, &offer, limits, (holder, &is_over)).and_then(|below| {
+        told.file = Some(below.shown());
+        InFile::begin(below, &offer)
+    });
+    let mut land = match below {
+        Ok(land) => land,
+        Err(why) => return refuse(&mut receiver.control(), why),
+    };
+    let shown = told.file.clone().unwrap_or_default();
+    let taken = take_stream(receiver, messages, (&mut land, limits), told)?;
+    Ok(Received { path: shown.below(root.path()), shown, unset: land.unset(), ..taken })
+}
+
+/// A stream, from the answer to the offer on.
+fn take_stream<R: Incoming>(
+    receiver: &R,
+    messages: &mpsc::Receiver<Heard>,
+    (land, limits): (&mut dyn Land, &Limits),
+    told: &mut Told,
+) -> Result<Received, ReceiveError> {
+    let mut control = receiver.control();
+    answer(&mut control, &ToSender::Ready)?;
+    told.begun = true;
+    let (bytes, digest) = pipe::take::take(receiver, messages, land, limits)?;
+    let report = Report { arrived: 1, bytes, ..Report::default() };
+    answer(&mut control, &ToSender::Report(report))?;
+    Ok(Received {
+        shown: Shown::default(),
+        path: PathBuf::new(),
+        dry: false,
+        report,
+        failure: None,
+        spared: None,
+        digest: Some(digest),
+        unset: Vec::new(),
+        arrived: Arrived::default(),
+        confirmed: Ok(()),
+    })
 }
 
 /// Everything up to all entries in place, but for those that failed.
@@ -171,32 +297,70 @@ fn take_tree<R: Incoming>(
     receiver: &R,
     messages: &mpsc::Receiver<Heard>,
     (root, limits): (&Root, &Limits),
-    (offer, file): (&Offer, &mut Option<Shown>),
+    (offer, told): (&Offer, &mut Told),
 ) -> Result<Received, ReceiveError> {
     let mut control = receiver.control();
     let is_over = || receiver.over().is_some();
     let (sender, peer) = (receiver.sender(), receiver.peer().to_string());
     let holder = Holder { sender, peer, pulse: receiver.pulse() };
-    let below = match Below::new(root, offer, limits, (holder, &is_over)) {
-        Ok(below) => below,
-        Err(why) => {
-            let refused = answer(&mut control, &ToSender::Refuse(why.clone()));
-            return Err(refused.err().unwrap_or(ReceiveError::Refused(why)));
-        }
-    };
-    let shown = below.shown();
-    *file = Some(shown.clone());
-    answer(&mut control, &ToSender::Ready)?;
-    let mut sink = TreeSink::new(below, offer.one.is_some());
+    let session = (holder, &is_over as &dyn Fn() -> bool);
+    let rules = rules_of(offer, limits);
+    let by = By { rules, check: offer.check, update: offer.update };
+    if offer.dry {
+        let survey = led(Survey::new(root, offer, limits, session), &mut control)?;
+        let shown = begin(survey.shown(), &mut control, told)?;
+        let sink = TreeSink::new(survey, offer.one.is_some()).dry(by);
+        return fill(receiver, messages, sink, (offer, limits), &|_| Vec::new())
+            .map(|received| Received { path: shown.below(root.path()), shown, ..received });
+    }
+    let below = led(Below::new(root, offer, limits, session), &mut control)?;
+    let shown = begin(below.shown(), &mut control, told)?;
+    let sink = TreeSink::new(below, offer.one.is_some());
+    let sink = sink.itemizing(offer.itemize.then_some(by));
+    fill(receiver, messages, sink, (offer, limits), &Below::unset).map(|received| Received {
+        path: shown.below(root.path()),
+        shown,
+        ..received
+    })
+}
+
+/// What an offer leads to; where that is nowhere the sender is told.
+fn led<T, C: Write>(led: Result<T, String>, control: &mut C) -> Result<T, ReceiveError> {
+    led.map_err(|why| {
+        let refused = answer(control, &ToSender::Refuse(why.clone()));
+        refused.err().unwrap_or(ReceiveError::Refused(why))
+    })
+}
+
+/// The offer is accepted.
+fn begin<C: Write>(shown: Shown, control: &mut C, told: &mut Told) -> Result<Shown, ReceiveError> {
+    told.file = Some(shown.clone());
+    answer(control, &ToSender::Ready)?;
+    told.begun = true;
+    Ok(shown)
+}
+
+/// Takes all of it into a sink. Where that is has to be said by who knows.
+fn fill<R: Incoming, G: Ground>(
+    receiver: &R,
+    messages: &mpsc::Receiver<Heard>,
+    sink: TreeSink<G>,
+    (offer, limits): (&Offer, &Limits),
+    unset: &dyn Fn(&G) -> Vec<String>,
+) -> Result<Received, ReceiveError> {
+    let delete = offer.delete.filter(|_| offer.one.is_none());
+    let mut sink = sink.deleting(delete, limits.allow.delete);
     let report = take::take(receiver, messages, &mut sink, limits)?;
     let one = offer.one.is_some() && (report.arrived, report.failed) == (1, 0);
     Ok(Received {
-        path: shown.below(root.path()),
-        shown,
+        path: PathBuf::new(),
+        shown: Shown::default(),
+        dry: offer.dry,
         report,
         failure: sink.first_failure(),
+        spared: sink.spared(),
         digest: sink.digest().filter(|_| one),
-        unset: sink.into_ground().unset(),
+        unset: unset(&sink.into_ground()),
         arrived: Arrived::default(),
         confirmed: Ok(()),
     })

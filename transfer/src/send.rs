@@ -2,11 +2,13 @@
 
 mod asked;
 pub mod board;
-mod courier;
+pub(crate) mod changed;
+pub(crate) mod courier;
 mod couriers;
-mod ear;
-mod outcome;
+pub(crate) mod ear;
+pub(crate) mod outcome;
 
+pub use changed::{Changed, Itemized, Records as ChangedRecords};
 pub use ear::Said;
 pub use outcome::{Delivered, FailedEntry, NAMED, Outcome, in_own_words};
 
@@ -15,6 +17,7 @@ use crate::link::{Call, Outgoing, PrivateStream};
 use crate::message::{Offer, ToReceiver};
 use crate::source::{Grows, Progress, Source, SourceError};
 use asked::Asked;
+use changed::Shelf;
 use core::ops::Range;
 use couriers::Couriers;
 use ear::Ear;
@@ -54,19 +57,25 @@ fn send_over<S: Outgoing + Sync>(
     offers: &[Offer],
     progress: &dyn Fn(Progress),
 ) -> Outcome {
-    let mut ears: Vec<_> = (0..session.members()).map(|i| Ear::new(session.member(i))).collect();
+    let begun = Some(source.begun());
+    let offers: Vec<_> = offers.iter().map(|offer| Offer { begun, ..offer.clone() }).collect();
+    let offers = &offers[..];
+    let shelf = Arc::default();
+    let ear = |stream| Ear::beside(stream, &shelf);
+    let mut ears: Vec<_> = (0..session.members()).map(|i| ear(session.member(i))).collect();
     session.finish(); // whoever has everything is completed, whatever holds up another
     let over = AtomicBool::new(false);
     let (failure, unlisted, reports) = thread::scope(|scope| {
         let listing = scope.spawn(|| {
-            let guard = Listing { session, ended: false };
+            let guard = Listing::of(session);
             guard.end(source.list(&Open { session, over: &over }))
         });
         let mut couriers = Couriers::new(scope, source.board());
         for index in 0..session.members() {
             offer(session, &mut couriers, (index, session.member(index)), offers);
         }
-        let failure = pump(session, source, &mut couriers, &mut ears, (offers, progress)).err();
+        let hearing = (&mut ears[..], &shelf);
+        let failure = pump(session, source, &mut couriers, hearing, (offers, progress)).err();
         if let Some(failure) = &failure {
             session.abort(&failure.to_string());
         }
@@ -74,7 +83,7 @@ fn send_over<S: Outgoing + Sync>(
         source.stop();
         source.board().close();
         couriers.finish();
-        let reports = wait(session, &mut ears);
+        let reports = wait(session, source, &mut ears);
         (failure, listing.join().unwrap_or(Err(SourceError::Stopped)).err(), reports)
     });
     let one = |index: usize| offers.get(index).is_some_and(|offer| offer.one.is_some());
@@ -86,7 +95,11 @@ fn send_over<S: Outgoing + Sync>(
 
 /// Waits until every member has its outcome, and hears all that they say until then: who has much to say cannot end
 /// before it was heard.
-fn wait<S: Outgoing + Sync>(session: &S, ears: &mut [Ear<S::Stream>]) -> Vec<MemberReport> {
+fn wait<S: Outgoing + Sync>(
+    session: &S,
+    source: &dyn Source,
+    ears: &mut [Ear<S::Stream>],
+) -> Vec<MemberReport> {
     let here = thread::current();
     let reports = thread::scope(|scope| {
         let waiting = scope.spawn(|| {
@@ -95,33 +108,38 @@ fn wait<S: Outgoing + Sync>(session: &S, ears: &mut [Ear<S::Stream>]) -> Vec<Mem
             reports
         });
         while !waiting.is_finished() {
-            if !hear(ears) {
+            if !hear(ears, source) {
                 thread::park_timeout(TICK);
             }
         }
         waiting.join()
     });
-    while hear(ears) {}
+    while hear(ears, source) {}
     reports.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// A turn for each; whether any has more to say.
-fn hear<W: PrivateStream>(ears: &mut [Ear<W>]) -> bool {
+fn hear<W: PrivateStream>(ears: &mut [Ear<W>], source: &dyn Source) -> bool {
     let mut more = false;
     for ear in ears {
-        more |= ear.listen();
+        more |= ear.listen(&|| source.progress().entries);
     }
     more
 }
 
 /// The thread that lists: should it end before it has said how, nobody waits for what it would have listed.
-struct Listing<'a, S: Outgoing> {
+pub(crate) struct Listing<'a, S: Outgoing> {
     session: &'a S,
     ended: bool,
 }
 
-impl<S: Outgoing> Listing<'_, S> {
-    fn end(mut self, listed: Result<(), SourceError>) -> Result<(), SourceError> {
+impl<'a, S: Outgoing> Listing<'a, S> {
+    pub(crate) fn of(session: &'a S) -> Self {
+        Self { session, ended: false }
+    }
+
+    /// It has ended so; an error ends the session.
+    pub(crate) fn end(mut self, listed: Result<(), SourceError>) -> Result<(), SourceError> {
         self.ended = true;
         listed.inspect_err(|error| self.session.abort(&error.to_string()))
     }
@@ -181,7 +199,7 @@ fn pump<S: Outgoing>(
     session: &S,
     source: &dyn Source,
     couriers: &mut Couriers<'_, '_, S::Stream>,
-    ears: &mut [Ear<S::Stream>],
+    (ears, shelf): (&mut [Ear<S::Stream>], &Arc<Shelf>),
     (offers, progress): (&[Offer], &dyn Fn(Progress)),
 ) -> Result<(), SourceError> {
     couriers.advance();
@@ -194,7 +212,7 @@ fn pump<S: Outgoing>(
             }
             Ok(Some(Call::Renewed(index, stream))) => {
                 if let Some(ear) = ears.get_mut(index) {
-                    *ear = Ear::new(stream.clone());
+                    *ear = Ear::beside(stream.clone(), shelf);
                 }
                 offer(session, couriers, (index, stream), offers);
             }
@@ -210,7 +228,7 @@ fn pump<S: Outgoing>(
         }
         progress(source.progress());
         couriers.advance();
-        more = hear(ears);
+        more = hear(ears, source);
         for ear in &mut *ears {
             asked.add(ear.asked().into_iter(), source.progress().span / BLOCK);
         }

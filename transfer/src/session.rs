@@ -1,5 +1,6 @@
 //! How a session is opened that carries a copy.
 
+use crate::pipe::RING;
 use std::io;
 use std::net::SocketAddr;
 use tcpxm::api::{Sender, SenderOptions};
@@ -26,7 +27,26 @@ pub fn open_session(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<
         declares: true,
         ..options.session
     };
-    let options = SenderOptions { session, ..options };
+    open(SenderOptions { session, ..options }, addrs)
+}
+
+/// The same for [`crate::pipe::send()`]: the bytes are held until every member has them. Nobody can come late to what is
+/// gone, so it begins when all have answered or failed.
+///
+/// # Errors
+/// As [`open_session`].
+pub fn open_stream(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<Opened> {
+    let session = SessionConfig {
+        delivery: Delivery::Ordered,
+        content: Content::Stream { ring: RING },
+        declares: false,
+        start_wait: options.session.connect_timeout,
+        ..options.session
+    };
+    open(SenderOptions { session, ..options }, addrs)
+}
+
+fn open(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<Opened> {
     match Sender::connect(options.clone(), addrs) {
         Err(error) if is_about_the_group(&error) => {
             let session = SessionConfig { group: None, ..options.session };

@@ -1,7 +1,9 @@
 //! What takes a session's bytes: a tree on a disk, and whatever else is to hold what was sent.
 
 use crate::blocks::Value;
+use crate::filter::ToldRule;
 use crate::message::Report;
+use crate::tree::change::Change;
 use crate::tree::manifest::PartError;
 use blake3::Hash;
 use core::ops::Range;
@@ -47,6 +49,10 @@ pub trait Sink {
     fn value(&mut self, block: u64, value: Value) -> Result<(), SinkError>;
     /// The list has ended: its entries, and the session's blocks.
     fn end(&mut self, entries: u64, blocks: u64) -> Result<(), SinkError>;
+    /// Rules that protect what stands here, behind those that were told before.
+    fn rules(&mut self, rules: Vec<ToldRule>) -> Result<(), SinkError>;
+    /// What the list does not have may be deleted, by so many rules; or nothing, and why.
+    fn extras(&mut self, rules: Result<u64, String>) -> Result<(), SinkError>;
     /// Takes bytes that stand at an offset of the session.
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<(), SinkError>;
     /// Whether no more bytes are to be put for now.
@@ -61,6 +67,13 @@ pub trait Sink {
     fn work(&mut self) -> Result<bool, SinkError>;
     /// Entries that are not in place, and why, as far as they were not asked for before.
     fn failures(&mut self) -> Vec<(u64, String)>;
+    /// Paths of what could not be deleted, and why, as far as they were not asked for before; an empty one: nothing was.
+    fn undeleted(&mut self) -> Vec<(Vec<u8>, String)>;
+    /// Entries that are changed, as [`crate::message::ToSender::Changed`] numbers them, as far as they were not asked for
+    /// before.
+    fn changes(&mut self) -> Vec<(u64, Change)>;
+    /// Paths of what was deleted, and whether they were folders, as far as they were not asked for before.
+    fn gone(&mut self) -> Vec<(Vec<u8>, bool)>;
     /// What was left out on purpose, as far as it was not asked for before.
     fn notes(&mut self) -> Vec<String>;
     /// Makes what it holds durable. What became of all entries.

@@ -4,6 +4,7 @@
 //! its end late: a session asks for nothing before it was told of it.
 
 use crate::send::board::Board;
+use crate::tree::entry::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ pub enum SourceError {
         "listing the source stopped in the middle, which is a fault of this program: please report it"
     )]
     Stopped,
+    /// What can be read only once, and could not be.
+    #[error("what is to be sent cannot be read any further: {0}")]
+    Input(io::Error),
     /// The session does not take what it is told.
     #[error("the session cannot be told of its source: {0}")]
     Session(String),
@@ -76,6 +80,10 @@ pub struct Named {
 
 /// What a session's bytes come from.
 pub trait Source: Sync {
+    /// When this side began to look at what it sends: nothing of it was looked at before.
+    fn begun(&self) -> Time {
+        Time::now()
+    }
     /// Lists all that it holds, in a thread of its own, and posts that on its board; ends early when nobody wants
     /// more.
     fn list(&self, session: &dyn Grows) -> Result<(), SourceError>;

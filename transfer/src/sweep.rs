@@ -4,6 +4,7 @@ use crate::destination::Root;
 use crate::place::beneath::Beneath;
 use crate::place::partial;
 use crate::place::temporary::is_temporary;
+use crate::tree::entry::Device;
 use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstatvfs, openat, statat, unlinkat,
 };
@@ -173,11 +174,7 @@ impl Level {
                     level.below.push(name.to_owned());
                 }
                 FileType::RegularFile | FileType::Unknown if is_ours(name) => {
-                    match remove(level.fd.as_fd(), name) {
-                        Ok(true) => level.removed += 1,
-                        Ok(false) => {}
-                        Err(_) => level.failed += 1,
-                    }
+                    level.count(remove(level.fd.as_fd(), name));
                 }
                 FileType::RegularFile | FileType::Unknown
                     if partial::is_partial(name.to_bytes()) =>
@@ -187,13 +184,15 @@ impl Level {
                         Some(of) => level.drop_orphan(name, &of),
                     }
                 }
-                // A link cannot be locked. Who is making one makes another if it is gone.
-                FileType::Symlink if is_ours(name) => {
-                    match unlinkat(&level.fd, name, AtFlags::empty()) {
-                        Ok(()) => level.removed += 1,
-                        Err(Errno::NOENT) => {}
-                        Err(_) => level.failed += 1,
-                    }
+                // None of these is ever locked. Who is making one makes another if it is gone.
+                FileType::Symlink
+                | FileType::Fifo
+                | FileType::Socket
+                | FileType::CharacterDevice
+                | FileType::BlockDevice
+                    if is_ours(name) =>
+                {
+                    level.count(unlink(level.fd.as_fd(), name));
                 }
                 _ => {}
             }
@@ -203,6 +202,15 @@ impl Level {
 }
 
 impl Level {
+    /// What became of one.
+    fn count(&mut self, removed: Result<bool, Errno>) {
+        match removed {
+            Ok(true) => self.removed += 1,
+            Ok(false) => {}
+            Err(_) => self.failed += 1,
+        }
+    }
+
     /// A state without the file that it is of goes.
     fn drop_orphan(&mut self, name: &CStr, of: &[u8]) {
         let there = statat(&self.fd, of, AtFlags::SYMLINK_NOFOLLOW).map(drop);
@@ -220,23 +228,33 @@ fn is_ours(name: &CStr) -> bool {
     is_temporary(name.to_bytes())
 }
 
+/// Removes one; `false`: it has gone meanwhile.
+fn unlink(folder: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    match unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false), // its owner has just finished with it
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Removes one, unless somebody holds it.
 fn remove(folder: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    // Where the file system has not said what it is: opening a device can do what nobody has asked for.
+    let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    if found.is_ok_and(|found| Device::of(found.st_mode, found.st_rdev).is_some()) {
+        return unlink(folder, name);
+    }
     // For writing: on NFS an exclusive lock needs it (flock(2)).
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match openat(folder, name, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(false), // its owner has just finished with it
+        Err(Errno::NOENT) => return Ok(false),
         Err(errno) => return Err(errno),
     };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::AGAIN) => Ok(false),
         Err(errno) => Err(errno),
-        Ok(()) => match unlinkat(folder, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(errno),
-        },
+        Ok(()) => unlink(folder, name),
     }
 }
 
@@ -246,9 +264,10 @@ mod tests {
     use crate::place::beneath::Beneath;
     use crate::place::dirs::Folder;
     use crate::place::temporary::Temporary;
-    use rustix::fs::mkdirat;
+    use rustix::fs::{mkdirat, mknodat};
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
     use std::sync::Arc;
 
     #[test]
@@ -273,6 +292,28 @@ mod tests {
         drop(held);
         assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 4);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    /// Nobody holds what cannot be locked: pipes and sockets go, by any other name they stay.
+    #[test]
+    fn it_takes_what_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let name = |number: u32| format!(".mcp-{number}-0123456789abcdef.part");
+        for name in [&name(1), "pipe"] {
+            mknodat(root.dir(), name, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        }
+        let _socket = UnixListener::bind(dir.path().join(name(2))).unwrap();
+        symlink("gone", dir.path().join(name(3))).unwrap();
+        assert_eq!(sweep(&root, &|| false), Swept { removed: 3, failed: 0 });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        // One that vanishes meanwhile was not lacking.
+        let gone = CString::new(name(1)).unwrap();
+        assert_eq!(unlink(root.dir().as_fd(), &gone), Ok(false));
+        assert_eq!(remove(root.dir().as_fd(), &gone), Ok(false));
+        // Also where a file system does not say what it is.
+        mknodat(root.dir(), &gone, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert_eq!(remove(root.dir().as_fd(), &gone), Ok(true));
     }
 
     #[test]

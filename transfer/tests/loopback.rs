@@ -1,5 +1,7 @@
 //! Whole files over real sockets on loopback: one sender, three receivers.
 
+#![allow(clippy::disallowed_methods, reason = "tests hash by themselves, to compare")]
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -195,6 +195,8 @@ mod tests {
             (r#"allow="setuid,owner" k"#, &[Right::Owner, Right::Setuid], " k"),
             ("size=1,Allow=setuid,owner,root=/r,rate=1M k", &[Right::Owner, Right::Setuid], " k"),
             ("allow=owner", &[Right::Owner], ""),
+            ("allow=owner,delete k", &[Right::Owner, Right::Delete], " k"),
+            ("allow=owner,device k", &[Right::Owner, Right::Device], " k"),
         ] {
             let (options, behind) = split(line).unwrap();
             assert_eq!(
@@ -205,10 +207,11 @@ mod tests {
             assert_eq!((behind, options.root.is_some()), (rest, line.contains("root")), "{line}");
         }
         let why = |line| split(line).unwrap_err().to_string();
-        let reserved = "delete is reserved, and cannot be allowed yet: there are owner and setuid";
-        assert_eq!(why("allow=owner,delete k"), format!(r#"allow="owner,delete": {reserved}"#));
         assert!(why("allow=all k").starts_with(r#"allow="all": there is nothing called "all""#));
-        assert!(why(r#"allow="owner,x" k"#).ends_with("to allow: there are owner and setuid"));
+        assert!(
+            why(r#"allow="owner,x" k"#)
+                .ends_with("to allow: there are owner, setuid, delete and device")
+        );
         // What is no right is an option, and none that there is.
         assert_eq!(split("allow=owner,x k").unwrap_err(), OptionFault::Unknown("x".to_owned()));
         assert_eq!(split("allow k").unwrap_err(), OptionFault::NoValue("allow".to_owned()));

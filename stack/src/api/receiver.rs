@@ -49,6 +49,11 @@ impl Pulse {
         self.shared.ask(|engine, now| engine.silence(now, self.id))
     }
 
+    /// Asks its sender for a sign of life: if it is there, [`Self::silence`] ends within a round trip.
+    pub fn ping(&self) {
+        self.shared.act(|engine, now| engine.ping(now, self.id));
+    }
+
     /// Ends the session: whoever holds it hears of that by [`Receiver::over`].
     pub fn end(&self, why: &str) {
         self.shared.act(|engine, now| engine.close(now, self.id, Err(why.to_owned())));

@@ -75,6 +75,7 @@ fn identity(n: u8) -> Arc<Identity> {
 }
 
 fn ends(name: &str) -> Ends {
+    let peer = names(0).peer;
     let trust = match name {
         "null" => SenderTrust::Plaintext,
         "xx" => SenderTrust::Loopback,
@@ -84,12 +85,12 @@ fn ends(name: &str) -> Ends {
         }
         _ => SenderTrust::Secret(Arc::new(Secret::from_line(SECRET).unwrap())),
     };
-    let responder = match trust.credentials(&NoiseKey::drawn(&RANDOM[1])) {
+    let responder = match trust.credentials(&NoiseKey::drawn(&RANDOM[1]), peer) {
         Credentials::Identity(_) => Credentials::Identity(identity(0x80)),
         same => same,
     };
-    let initiator = trust.credentials(&NoiseKey::drawn(&RANDOM[0]));
-    Ends { frame: trust.frame(), trust: Arc::new(trust), initiator, responder }
+    let initiator = trust.credentials(&NoiseKey::drawn(&RANDOM[0]), peer);
+    Ends { frame: trust.frame(peer), trust: Arc::new(trust), initiator, responder }
 }
 
 fn descriptor() -> Descriptor {

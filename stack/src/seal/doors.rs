@@ -1,35 +1,42 @@
 //! From whom an end trusts to what it seals with.
 
 use super::{Credentials, FrameKey};
-use crate::trust::{ListenTrust, NoiseKey, Secret, SenderTrust};
+use crate::trust::{ListenTrust, NoiseKey, Secret, SenderSecrets, SenderTrust};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl SenderTrust {
-    /// What the handshake shows of this end, which made a key at its start.
-    pub(crate) fn credentials(&self, made: &NoiseKey) -> Credentials {
+    /// What the handshake shows a receiver of this end, which made a key at its start.
+    pub(crate) fn credentials(&self, made: &NoiseKey, receiver: SocketAddr) -> Credentials {
         match self {
             Self::Loopback => Credentials::Fresh(made.clone()),
             Self::Secret(secret) => Credentials::Secret(Arc::clone(secret), made.clone()),
+            Self::Secrets(secrets) => {
+                Credentials::Secret(Arc::clone(secrets.towards(receiver)), made.clone())
+            }
             Self::Keys(keys) => Credentials::Identity(Arc::clone(&keys.identity)),
             Self::Plaintext => Credentials::Null,
         }
     }
 
-    /// What authenticates datagrams outside of an association.
-    pub(crate) fn frame(&self) -> FrameKey {
-        frame_of(self.secret())
+    /// What authenticates datagrams to and from a receiver outside of an association.
+    pub(crate) fn frame(&self, receiver: SocketAddr) -> FrameKey {
+        frame_of(match self {
+            Self::Secret(secret) => Some(secret),
+            Self::Secrets(secrets) => Some(secrets.towards(receiver)),
+            _ => None,
+        })
     }
 
     /// Whether a good MAC on such a datagram proves that it is a friend's.
     pub(crate) fn frames_prove(&self) -> bool {
-        self.secret().is_some()
+        matches!(self, Self::Secret(_) | Self::Secrets(_))
     }
+}
 
-    fn secret(&self) -> Option<&Secret> {
-        match self {
-            Self::Secret(secret) => Some(secret),
-            _ => None,
-        }
+impl SenderSecrets {
+    fn towards(&self, receiver: SocketAddr) -> &Arc<Secret> {
+        self.of.get(&receiver).unwrap_or(&self.others)
     }
 }
 

@@ -23,4 +23,4 @@ pub use noise_key::NoiseKey;
 pub(crate) use noise_key::X25519_LEN;
 pub use public_key::{PublicKey, PublicKeyError};
 pub use secret::{Secret, SecretError};
-pub use sender::{SenderKeys, SenderTrust};
+pub use sender::{SenderKeys, SenderSecrets, SenderTrust};

@@ -13,10 +13,21 @@ pub enum SenderTrust {
     Loopback,
     /// Whoever holds the same secret.
     Secret(Arc<Secret>),
+    /// Each receiver that holds a secret of its own: what one of them gives away opens no way to another.
+    Secrets(SenderSecrets),
     /// Receivers by their keys.
     Keys(SenderKeys),
     /// Everybody: nothing is sealed.
     Plaintext,
+}
+
+/// Secrets of single receivers.
+#[derive(Debug, Clone)]
+pub struct SenderSecrets {
+    /// By their addresses.
+    pub of: BTreeMap<SocketAddr, Arc<Secret>>,
+    /// What all others must hold.
+    pub others: Arc<Secret>,
 }
 
 /// Keys of this sender and of its receivers.

@@ -1,7 +1,7 @@
 //! A source of which one piece after the other comes to exist, and whose receivers declare each piece when
 //! they have looked at it.
 
-use crate::hand::{App, Net, group, outcome, source, straight};
+use crate::hand::{App, DELAY, Net, group, outcome, source, straight};
 use core::ops::Range;
 use core::time::Duration;
 use tcpxm::config::{Content, Delivery, SessionConfig};
@@ -205,4 +205,34 @@ fn a_piece_far_behind_does_not_hold_up_the_others_for_long() {
     let (group, _, time) = read_slowly(&late);
     assert!(group < PIECE * 13, "group {group}");
     assert!(time < Duration::from_millis(3600), "{time:?}");
+}
+
+/// A sender that has nothing to say is silent for seconds; asked for a sign of life, it gives one in a round trip, also
+/// where the question is lost.
+#[test]
+fn a_silent_sender_that_is_asked_answers() {
+    for lost in [0, 1] {
+        let (mut net, mut app) = begin(1, PIECE);
+        let idle = net.run(SECOND * 2, |net| {
+            app.serve(net);
+            true
+        });
+        let id = app.ids[0].unwrap();
+        let silence = |net: &Net| net.nodes[1].endpoint.silence(net.now, id).unwrap();
+        assert!(!idle && silence(&net) > SECOND / 2, "{:?}", silence(&net));
+        let begun = net.now;
+        net.nodes[1].endpoint.ping(begun, id);
+        let mut left = lost;
+        net.path = Box::new(move |now, n, packet| {
+            let dropped = n == 1 && left > 0;
+            left -= usize::from(dropped);
+            if dropped { Vec::new() } else { straight()(now, n, packet) }
+        });
+        assert!(net.run(SECOND, |net| silence(net) >= net.now.since(begun)));
+        let (took, most) = (net.now.since(begun), DELAY * 2 + Duration::from_millis(1));
+        assert!(
+            if lost == 0 { took <= most } else { took > most && took < SECOND / 2 },
+            "{took:?}"
+        );
+    }
 }

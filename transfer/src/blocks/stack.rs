@@ -1,6 +1,6 @@
 //! The digest of a file whose blocks are hashed in order, in memory for one value per level of the tree.
 
-use super::{Value, count};
+use super::{Value, count, hashing};
 use blake3::Hash;
 use blake3::hazmat::{Mode, merge_subtrees_non_root, merge_subtrees_root};
 
@@ -31,12 +31,17 @@ impl Stack {
         self.given += 1;
     }
 
+    /// The BLAKE3 of a file whose length was not known, and of which so many blocks were given.
+    pub fn root_of(self, blocks: u64) -> Option<Hash> {
+        Self { blocks, ..self }.root()
+    }
+
     /// The file's BLAKE3, if all its blocks were given, and no more.
     pub fn root(mut self) -> Option<Hash> {
         if self.given != self.blocks {
             return None;
         }
-        let Some(mut right) = self.subtrees.pop() else { return Some(blake3::hash(&[])) };
+        let Some(mut right) = self.subtrees.pop() else { return Some(hashing::whole(&[])) };
         let Some(first) = self.subtrees.first().copied() else {
             return Some(Hash::from_bytes(right)); // the only block is the root
         };

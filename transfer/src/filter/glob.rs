@@ -8,6 +8,8 @@
 //!
 //! A pattern that does not end where a class or an escape does matches nothing.
 
+use super::steps::Steps;
+
 /// What a part of a pattern stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -38,13 +40,18 @@ impl Glob {
         Self { tokens: tokens(pattern).map(Vec::into_boxed_slice) }
     }
 
-    /// Whether it matches all of these bytes. Takes no more steps than the pattern's length times the square of theirs.
+    /// Whether it matches all of these bytes. Takes no more steps than the pattern's length times the square of theirs;
+    /// where that are more than there are left, it ends and says nothing.
     ///
     /// After a failure it is enough to try the last `*` anew, one byte further, since whatever an earlier one within
     /// the same component would take instead the last can take as well; and only a `/` of the pattern matches a `/`,
     /// so that an earlier `*` of another component has no choice. Where the last `*` would have to take a `/`, the
     /// last `**` is tried anew instead.
-    pub(super) fn matches(&self, text: impl IntoIterator<Item = u8, IntoIter: Clone>) -> bool {
+    pub(super) fn matches(
+        &self,
+        text: impl IntoIterator<Item = u8, IntoIter: Clone>,
+        steps: &Steps,
+    ) -> bool {
         let Some(tokens) = &self.tokens else { return false };
         let mut rest = text.into_iter();
         let mut at = 0;
@@ -52,6 +59,9 @@ impl Glob {
         let mut star: Option<(usize, _)> = None;
         let mut stars: Option<(usize, _)> = None;
         loop {
+            if !steps.take(1) {
+                return false;
+            }
             match tokens.get(at) {
                 Some(Token::Star) => {
                     at += 1;
@@ -232,7 +242,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn is(pattern: &str, text: &str) -> bool {
-        Glob::new(pattern.as_bytes()).matches(text.bytes())
+        Glob::new(pattern.as_bytes()).matches(text.bytes(), &Steps::endless())
     }
 
     #[test]
@@ -306,12 +316,12 @@ mod tests {
         ) {
             let glob = Glob::new(pattern.as_bytes());
             let expected = naive(glob.tokens.as_ref().unwrap(), text.as_bytes());
-            prop_assert_eq!(glob.matches(text.bytes()), expected);
+            prop_assert_eq!(glob.matches(text.bytes(), &Steps::endless()), expected);
         }
 
         #[test]
         fn any_bytes_are_a_pattern(pattern: Vec<u8>, text: Vec<u8>) {
-            Glob::new(&pattern).matches(text.iter().copied());
+            Glob::new(&pattern).matches(text.iter().copied(), &Steps::endless());
         }
     }
 

@@ -7,17 +7,21 @@
 mod glob;
 mod pattern;
 mod rule;
+mod steps;
+mod told;
 
 #[cfg(test)]
 mod tests;
 
 use crate::shown::shown;
-use rule::{How, Line, Merge, Rule, Sides};
+use rule::{How, Line, Lines, Merge, Rule, Sides};
 use std::io;
 use std::path::{Path, PathBuf};
+use steps::Steps;
 use thiserror::Error;
 
 pub use rule::RuleError;
+pub use told::{Extra, TOLD_MAX, Told, ToldError, ToldRule};
 
 /// Files that read files of rules, at most: a file that names itself ends there.
 const MERGES_DEEP: usize = 16;
@@ -89,6 +93,16 @@ pub enum FilterError {
 /// Reads a file of rules.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
+/// How files of rules are read.
+#[derive(Clone, Copy)]
+struct Files<'a> {
+    /// Their lines end with a zero byte.
+    from0: bool,
+    read: ReadFile<'a>,
+    /// So many are being read, one from the other.
+    deep: usize,
+}
+
 impl Filter {
     /// No rule: everything is taken.
     pub const EMPTY: Self = Self { rules: Vec::new() };
@@ -110,16 +124,32 @@ impl Filter {
 
     fn pattern(&mut self, pattern: &[u8], takes: bool) -> Result<(), FilterError> {
         let failed = |error| FilterError::Rule { rule: pattern.to_vec(), error };
-        let how = How { patterns: Some(takes), ..RULES };
-        let line = rule::of_pattern(pattern, how).map_err(failed)?;
-        self.take(line, &|_| Err(io::ErrorKind::Unsupported.into()), 0)
+        let how = How { lines: Lines::Prefixed { takes }, ..RULES };
+        let line = rule::of(pattern, how).map_err(failed)?;
+        let read = &|_: &Path| Err(io::ErrorKind::Unsupported.into());
+        self.take(line, Files { from0: false, read, deep: 0 })
     }
 
-    /// As `--filter` does: any rule; `read` gives the files that it names.
-    pub fn rule(&mut self, text: &[u8], read: ReadFile<'_>) -> Result<(), FilterError> {
+    /// As `--filter` does: any rule; `read` gives the files that it names. Lines of these end with a zero byte if
+    /// `from0`.
+    pub fn rule(
+        &mut self,
+        text: &[u8],
+        from0: bool,
+        read: ReadFile<'_>,
+    ) -> Result<(), FilterError> {
         let failed = |error| FilterError::Rule { rule: text.to_vec(), error };
-        let line = rule::of_line(text, RULES).map_err(failed)?;
-        self.take(line, read, 0)
+        let line = rule::of(text, RULES).map_err(failed)?;
+        self.take(line, Files { from0, read, deep: 0 })
+    }
+
+    /// Puts more rules behind these.
+    pub fn append(&mut self, later: Self) -> Result<(), FilterError> {
+        if self.rules.len() + later.rules.len() > RULES_MAX {
+            return Err(FilterError::Many);
+        }
+        self.rules.extend(later.rules);
+        Ok(())
     }
 
     /// As `--exclude-from` (`takes` is false) and `--include-from` do: a pattern a line of this file; lines end with a
@@ -131,16 +161,11 @@ impl Filter {
         from0: bool,
         read: ReadFile<'_>,
     ) -> Result<(), FilterError> {
-        let how = How { patterns: Some(takes), ..RULES };
-        self.merge(file, how, from0, read, 0)
+        let how = How { lines: Lines::Prefixed { takes }, ..RULES };
+        self.merge(file, how, Files { from0, read, deep: 0 })
     }
 
-    fn take(
-        &mut self,
-        line: Option<Line>,
-        read: ReadFile<'_>,
-        deep: usize,
-    ) -> Result<(), FilterError> {
+    fn take(&mut self, line: Option<Line>, files: Files<'_>) -> Result<(), FilterError> {
         match line {
             None => {}
             Some(Line::Clear) => self.rules.clear(),
@@ -149,28 +174,23 @@ impl Filter {
             Some(Line::Merge(Merge { file, how })) => {
                 use std::os::unix::ffi::OsStrExt;
                 let file = Path::new(std::ffi::OsStr::from_bytes(&file));
-                self.merge(file, how, false, read, deep)?;
+                self.merge(file, how, files)?;
             }
         }
         Ok(())
     }
 
-    fn merge(
-        &mut self,
-        file: &Path,
-        how: How,
-        from0: bool,
-        read: ReadFile<'_>,
-        deep: usize,
-    ) -> Result<(), FilterError> {
+    fn merge(&mut self, file: &Path, how: How, files: Files<'_>) -> Result<(), FilterError> {
+        let Files { from0, read, deep } = files;
         if deep == MERGES_DEEP {
             return Err(FilterError::Deep { file: file.to_owned() });
         }
         let text =
             read(file).map_err(|error| FilterError::File { file: file.to_owned(), error })?;
         let ends = |byte: &u8| match byte {
+            // isspace(3) of the locale C
+            b' ' | b'\t' | b'\n' | b'\x0b' | b'\x0c' | b'\r' if how.words => true,
             _ if from0 => *byte == 0,
-            b' ' | b'\t' => how.words,
             byte => matches!(byte, b'\n' | b'\r'),
         };
         let mut number = 1;
@@ -180,14 +200,13 @@ impl Filter {
             let text = &rest[..end];
             let comment = !how.words && matches!(text, [b'#' | b';', ..]);
             if !comment {
-                let parse = if how.patterns.is_some() { rule::of_pattern } else { rule::of_line };
-                let line = parse(text, how).map_err(|error| FilterError::Line {
+                let line = rule::of(text, how).map_err(|error| FilterError::Line {
                     file: file.to_owned(),
                     line: number,
                     rule: text.to_vec(),
                     error,
                 })?;
-                self.take(line, read, deep + 1)?;
+                self.take(line, Files { deep: deep + 1, ..files })?;
             }
             number += usize::from(matches!(rest.get(end), Some(b'\n' | b'\0')));
             rest = rest.get(end + 1..).unwrap_or_default();
@@ -209,13 +228,26 @@ impl Filter {
     }
 
     fn of(&self, path: &[u8], folder: bool, counts: impl Fn(Sides) -> bool) -> Verdict {
-        let matches =
-            |rule: &&Rule| counts(rule.sides) && rule.pattern.matches(path, folder) != rule.negated;
-        match self.rules.iter().find(matches) {
-            None => Verdict::Nothing,
-            Some(rule) if rule.takes => Verdict::Taken,
-            Some(rule) => Verdict::LeftOut { perishable: rule.perishable },
-        }
+        let rules = self.rules.iter().filter(|rule| counts(rule.sides));
+        first(rules, path, folder, &Steps::endless())
+    }
+}
+
+/// What the first of these rules says that matches; nothing that counts once the steps are used up.
+fn first<'a>(
+    rules: impl IntoIterator<Item = &'a Rule>,
+    path: &[u8],
+    folder: bool,
+    steps: &Steps,
+) -> Verdict {
+    let matches = |rule: &&Rule| {
+        let matches = rule.pattern.matches(path, folder, steps);
+        steps.are_used_up() || matches != rule.negated
+    };
+    match rules.into_iter().find(matches) {
+        None => Verdict::Nothing,
+        Some(rule) if rule.takes => Verdict::Taken,
+        Some(rule) => Verdict::LeftOut { perishable: rule.perishable },
     }
 }
 
@@ -227,4 +259,4 @@ impl Verdict {
 }
 
 /// Lines are rules, which count at both ends.
-const RULES: How = How { patterns: None, words: false, sides: Sides::BOTH, perishable: false };
+const RULES: How = How { lines: Lines::Rules, words: false, sides: Sides::BOTH, perishable: false };

@@ -1,6 +1,7 @@
 //! What a rule's pattern matches: rsync(1), "PATTERN MATCHING RULES".
 
 use super::glob::Glob;
+use super::steps::Steps;
 
 /// A pattern over paths from the root of the transfer.
 ///
@@ -16,6 +17,9 @@ pub(super) struct Pattern {
     /// It ends in `***`: a folder is looked at as if its path ended in `/`.
     folders_end_in_slash: bool,
 }
+
+/// Bytes of a path that are looked through in the time of a wildcard's step.
+const PER_STEP: u64 = 16;
 
 /// Which part of a path has to match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,30 +61,34 @@ impl Pattern {
         Self { folders_only, place, what, folders_end_in_slash }
     }
 
-    /// Whether it matches the entry at this path, which begins and ends without `/`.
-    pub(super) fn matches(&self, path: &[u8], folder: bool) -> bool {
+    /// Whether it matches the entry at this path, which begins and ends without `/`. Once the steps are used up it says
+    /// nothing.
+    pub(super) fn matches(&self, path: &[u8], folder: bool, steps: &Steps) -> bool {
+        steps.take(1 + path.len() as u64 / PER_STEP);
         if self.folders_only && !folder {
             return false;
         }
         let slash = self.folders_end_in_slash && folder;
         match self.place {
-            Place::Whole => self.is(b"", path, slash),
-            Place::WholeBehindSlash => self.is(b"/", path, slash),
-            Place::Last(count) => last(path, count).is_some_and(|path| self.is(b"", path, slash)),
+            Place::Whole => self.is(b"", path, slash, steps),
+            Place::WholeBehindSlash => self.is(b"/", path, slash, steps),
+            Place::Last(count) => {
+                last(path, count).is_some_and(|path| self.is(b"", path, slash, steps))
+            }
             Place::Anywhere => {
                 let behind = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
                 let begins = core::iter::once(0).chain(behind.map(|(at, _)| at + 1));
-                begins.into_iter().any(|begin| self.is(b"", &path[begin..], slash))
+                begins.into_iter().any(|begin| self.is(b"", &path[begin..], slash, steps))
             }
         }
     }
 
-    fn is(&self, before: &'static [u8], path: &[u8], slash: bool) -> bool {
+    fn is(&self, before: &'static [u8], path: &[u8], slash: bool, steps: &Steps) -> bool {
         match &self.what {
             What::Bytes(bytes) => **bytes == *path,
             What::Glob(glob) => {
                 let end = if slash { &b"/"[..] } else { b"" };
-                glob.matches(before.iter().chain(path).chain(end).copied())
+                glob.matches(before.iter().chain(path).chain(end).copied(), steps)
             }
         }
     }
@@ -105,8 +113,12 @@ mod tests {
 
     fn is(pattern: &str, path: &str) -> bool {
         match path.strip_suffix('/') {
-            Some(path) => Pattern::new(pattern.as_bytes()).matches(path.as_bytes(), true),
-            None => Pattern::new(pattern.as_bytes()).matches(path.as_bytes(), false),
+            Some(path) => {
+                Pattern::new(pattern.as_bytes()).matches(path.as_bytes(), true, &Steps::endless())
+            }
+            None => {
+                Pattern::new(pattern.as_bytes()).matches(path.as_bytes(), false, &Steps::endless())
+            }
         }
     }
 

@@ -4,11 +4,13 @@ use super::pattern::Pattern;
 use thiserror::Error;
 
 /// Longest pattern in bytes: a path is no longer (`PATH_MAX` of Linux).
-const PATTERN_MAX: usize = 4096;
+pub(super) const PATTERN_MAX: usize = 4096;
 
 /// What a rule does to what its pattern matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
+    /// The pattern as it was written.
+    pub(super) text: Box<[u8]>,
     pub(super) pattern: Pattern,
     /// What the pattern does not match is meant.
     pub(super) negated: bool,
@@ -31,7 +33,7 @@ pub(super) struct Sides {
 impl Sides {
     pub(super) const BOTH: Self = Self { sender: true, receiver: true };
     const SENDER: Self = Self { sender: true, receiver: false };
-    const RECEIVER: Self = Self { sender: false, receiver: true };
+    pub(super) const RECEIVER: Self = Self { sender: false, receiver: true };
 }
 
 /// What a line asks for.
@@ -51,11 +53,27 @@ pub(super) struct Merge {
     pub(super) how: How,
 }
 
+/// What lines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// Rules as those of `--filter`.
+    Rules,
+    /// Patterns as those of `--exclude` and `--include`, also with an old way to write a rule.
+    Prefixed {
+        /// Of what they match: it is taken, or left out.
+        takes: bool,
+    },
+    /// Patterns and nothing else: of `merge` with `-` or `+`.
+    Plain {
+        /// Of what they match: it is taken, or left out.
+        takes: bool,
+    },
+}
+
 /// How the lines of a file are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct How {
-    /// Each is a pattern, to be taken or left out; else a rule.
-    pub(super) patterns: Option<bool>,
+    pub(super) lines: Lines,
     /// Blanks end a rule as well as line ends do, and there are no comments.
     pub(super) words: bool,
     pub(super) sides: Sides,
@@ -99,23 +117,32 @@ pub enum RuleError {
     Long,
 }
 
-/// The rule of `--exclude` and `--include`: a pattern, or an old way to write a rule. `None` if there is nothing.
-pub(super) fn of_pattern(text: &[u8], how: How) -> Result<Option<Line>, RuleError> {
-    let (takes, pattern) = match text {
-        [] => return Ok(None),
-        b"!" => return Ok(Some(Line::Clear)),
-        [b'-', b' ', pattern @ ..] => (false, pattern),
-        [b'+', b' ', pattern @ ..] => (true, pattern),
-        pattern => (how.patterns == Some(true), pattern),
-    };
+/// What a line asks for. `None` if there is nothing.
+pub(super) fn of(text: &[u8], how: How) -> Result<Option<Line>, RuleError> {
+    match how.lines {
+        _ if text.is_empty() => Ok(None),
+        Lines::Rules => of_line(text, how),
+        Lines::Prefixed { takes } => of_prefixed(text, takes, how),
+        Lines::Plain { takes } => plain(text, takes, how),
+    }
+}
+
+/// The rule of `--exclude` and `--include`: a pattern, or an old way to write a rule.
+fn of_prefixed(text: &[u8], takes: bool, how: How) -> Result<Option<Line>, RuleError> {
+    match text {
+        b"!" => Ok(Some(Line::Clear)),
+        [b'-', b' ', pattern @ ..] => plain(pattern, false, how),
+        [b'+', b' ', pattern @ ..] => plain(pattern, true, how),
+        pattern => plain(pattern, takes, how),
+    }
+}
+
+fn plain(pattern: &[u8], takes: bool, how: How) -> Result<Option<Line>, RuleError> {
     rule(pattern, takes, how.sides, how.perishable, false).map(Some)
 }
 
-/// The rule of `--filter`. `None` if there is nothing.
-pub(super) fn of_line(text: &[u8], how: How) -> Result<Option<Line>, RuleError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
+/// The rule of `--filter`.
+fn of_line(text: &[u8], how: How) -> Result<Option<Line>, RuleError> {
     let (kind, rest) = kind(text).ok_or(RuleError::Unknown)?;
     let (marks, rest) = modifiers(kind, rest)?;
     if kind == b'!' {
@@ -131,7 +158,8 @@ pub(super) fn of_line(text: &[u8], how: How) -> Result<Option<Line>, RuleError> 
     };
     let perishable = marks.perishable || how.perishable;
     if kind == b'.' {
-        let how = How { patterns: marks.patterns, words: marks.words, sides, perishable };
+        let lines = marks.patterns.map_or(Lines::Rules, |takes| Lines::Plain { takes });
+        let how = How { lines, words: marks.words, sides, perishable };
         return Ok(Some(Line::Merge(Merge { file: rest.into(), how })));
     }
     rule(rest, matches!(kind, b'+' | b'S' | b'R'), sides, perishable, marks.negated).map(Some)
@@ -147,8 +175,8 @@ fn rule(
     match pattern.len() {
         0 => Err(RuleError::Ends),
         1..=PATTERN_MAX => {
-            let pattern = Pattern::new(pattern);
-            Ok(Line::Rule(Rule { pattern, negated, takes, sides, perishable }))
+            let (text, pattern) = (pattern.into(), Pattern::new(pattern));
+            Ok(Line::Rule(Rule { text, pattern, negated, takes, sides, perishable }))
         }
         _ => Err(RuleError::Long),
     }

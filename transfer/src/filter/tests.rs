@@ -10,7 +10,7 @@ fn no_file(file: &Path) -> io::Result<Vec<u8>> {
 fn filter(rules: &[&str]) -> Filter {
     let mut filter = Filter::default();
     for rule in rules {
-        filter.rule(rule.as_bytes(), &no_file).unwrap();
+        filter.rule(rule.as_bytes(), false, &no_file).unwrap();
     }
     filter
 }
@@ -78,7 +78,7 @@ fn patterns_have_the_old_prefixes_and_no_others() {
 #[test]
 fn what_is_no_rule_is_told() {
     let tell = |rule: &str| {
-        let error = Filter::default().rule(rule.as_bytes(), &no_file).unwrap_err();
+        let error = Filter::default().rule(rule.as_bytes(), false, &no_file).unwrap_err();
         let FilterError::Rule { error, .. } = error else { panic!("{error}") };
         error
     };
@@ -104,6 +104,10 @@ fn files_hold_patterns_or_rules() {
         "rules" => Ok(b"- a\n. more\nP d".to_vec()),
         "more" => Ok(b"+ b\nH c\n".to_vec()),
         "words" => Ok(b"-_a +_b\t#\n".to_vec()),
+        "signs" => Ok(b"k/**\n!\n- x\n+ y\n#z\n".to_vec()),
+        "merges zeros" => Ok(b". more zeros\0- a b\nc\0".to_vec()),
+        "more zeros" => Ok(b"P d\ne\0".to_vec()),
+        "words and zeros" => Ok(b"a\0b\nc d\x0be\0".to_vec()),
         "bad" => Ok(b"- a\n\nwhat\n".to_vec()),
         "itself" => Ok(b"merge itself\n".to_vec()),
         _ => Err(io::ErrorKind::NotFound.into()),
@@ -122,23 +126,44 @@ fn files_hold_patterns_or_rules() {
     assert_eq!(out(&filter, &["a\nb", "#c", "d"]), [true, false, true]);
 
     let mut filter = Filter::default();
-    filter.rule(b". rules", &read).unwrap();
+    filter.rule(b". rules", false, &read).unwrap();
     assert_eq!(out(&filter, &["a", "b", "c", "d"]), [true, false, true, false]);
     assert!(filter.of_target(b"d", false).leaves_out());
 
     let mut filter = Filter::default();
-    filter.rule(b".- more", &read).unwrap();
+    filter.rule(b".- more", false, &read).unwrap();
     assert_eq!(out(&filter, &["H c", "c", "b"]), [true, false, false]);
 
+    // By - and + all lines are patterns, also those that look like rules.
+    for (rule, verdict) in [(&b".- signs"[..], true), (b".+ signs", false)] {
+        let mut filter = Filter::default();
+        filter.rule(rule, false, &read).unwrap();
+        filter.exclude(b"*").unwrap();
+        let paths = ["k/a", "!", "- x", "+ y"];
+        assert_eq!(out(&filter, &paths), [verdict; 4]);
+        assert_eq!(out(&filter, &["x", "y", "#z"]), [true; 3]);
+        let last = filter.rules.last().unwrap();
+        assert_eq!((filter.rules.len(), &*last.text), (5, &b"*"[..]));
+    }
+
+    // Zero bytes end the lines of all files, and as many words.
     let mut filter = Filter::default();
-    let error = filter.rule(b".w words", &read).unwrap_err();
+    filter.rule(b"merge merges zeros", true, &read).unwrap();
+    assert_eq!(out(&filter, &["a b\nc", "a b", "c"]), [true, false, false]);
+    assert!(filter.of_target(b"d\ne", false).leaves_out());
+    let mut filter = Filter::default();
+    filter.rule(b".-w words and zeros", true, &read).unwrap();
+    assert_eq!(out(&filter, &["a", "b", "c", "d", "f"]), [true, true, true, true, false]);
+
+    let mut filter = Filter::default();
+    let error = filter.rule(b".w words", false, &read).unwrap_err();
     assert!(matches!(error, FilterError::Line { rule, .. } if rule == b"#"));
     assert_eq!(out(&filter, &["a", "b"]), [true, false]);
 
-    let told = |rule: &str| Filter::default().rule(rule.as_bytes(), &read).unwrap_err();
-    assert!(matches!(told("merge bad"), FilterError::Line { line: 3, .. }));
-    assert!(matches!(told("merge itself"), FilterError::Deep { .. }));
-    assert!(matches!(told("merge none"), FilterError::File { .. }));
+    let told = |rule: &[u8]| Filter::default().rule(rule, false, &read).unwrap_err();
+    assert!(matches!(told(b"merge bad"), FilterError::Line { line: 3, .. }));
+    assert!(matches!(told(b"merge itself"), FilterError::Deep { .. }));
+    assert!(matches!(told(b"merge none"), FilterError::File { .. }));
 }
 
 #[test]

@@ -121,6 +121,6 @@ fn names(path: &[u8]) -> Result<Vec<&OsStr>, PlaceError> {
     path.split(|byte| *byte == b'/').map(plain_name).collect()
 }
 
-pub(super) fn shown(path: &[u8]) -> Shown {
+pub(crate) fn shown(path: &[u8]) -> Shown {
     Shown::default().join(OsStr::from_bytes(path))
 }

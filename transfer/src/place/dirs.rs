@@ -14,8 +14,8 @@ use crate::tree::entry::{Entry, Meta};
 use crate::tree::records::Records;
 use crate::tree::spool::unnamed;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, chmod, fchmod, fstat, fsync, mkdirat, openat, statat,
-    syncfs, unlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, chmod, fchmod, fcntl_getfl, fstat, fsync, mkdirat,
+    openat, statat, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ impl Folder {
 
     /// One that may only be entered.
     #[cfg(test)]
-    pub(super) fn entered(beneath: &Beneath, path: &[u8]) -> Result<Self, PlaceError> {
+    pub(crate) fn entered(beneath: &Beneath, path: &[u8]) -> Result<Self, PlaceError> {
         let fd = beneath.open(path, ENTERED, Mode::empty())?;
         Self::of(fd, shown(path), false)
     }
@@ -88,6 +88,11 @@ impl Folder {
     /// Its path from the root, for people.
     pub fn shown(&self) -> &Shown {
         &self.shown
+    }
+
+    /// Whether it may be read, and not only be entered: only then its file system can be made durable by it.
+    pub fn is_read(&self) -> bool {
+        fcntl_getfl(&self.fd).is_ok_and(|flags| !flags.contains(OFlags::PATH))
     }
 
     /// The file system that it is in.
@@ -111,10 +116,12 @@ impl Folder {
     }
 
     /// Makes its names durable. One that may only be entered cannot be asked for that alone (open(2), `O_PATH`): then
-    /// all of the file system below the root is.
+    /// all of the file system below the root is, if it is in that one.
     pub fn sync(&self, beneath: &Beneath) -> Result<(), Errno> {
         match fsync(&self.fd) {
-            Err(Errno::BADF) => syncfs(beneath.root()),
+            Err(Errno::BADF) if fstat(beneath.root())?.st_dev == self.id.0 => {
+                syncfs(beneath.root())
+            }
             done => done,
         }
     }
@@ -214,7 +221,7 @@ impl Dirs {
 
     /// Goes into a directory of the tree, and creates it where it is missing. Its ids are those of this host.
     pub fn enter(&mut self, number: u64, entry: &Entry) -> Result<(), PlaceError> {
-        self.go(&entry.name, Mode::RWXU, Some((number, entry.meta)))
+        self.go(&entry.name, Mode::RWXU, Some((number, entry.meta.clone())))
     }
 
     /// Goes into a directory that the destination names, and creates it where it is missing, with the permissions
@@ -233,7 +240,11 @@ impl Dirs {
         let id = folder.id;
         let (path, new) = (level.path.to_vec(), folder.new);
         let none = Record { path, number: None, told: None, new, closed: None, id };
-        level.record.get_or_insert(none).told = Some(meta);
+        let record = level.record.get_or_insert(none);
+        if new && record.told.is_none() {
+            close(folder, self.rules);
+        }
+        record.told = Some(meta);
         Ok(())
     }
 
@@ -262,7 +273,8 @@ impl Dirs {
             Err(Errno::EXIST) => false,
             Err(errno) => return Err(PlaceError::system("create the folder", &shown, errno)),
         };
-        let entered = self.open(&at, (plain, &shown), told.filter(|_| new));
+        let entered =
+            self.open(&at, (plain, &shown), told.as_ref().filter(|_| new).map(|(_, meta)| meta));
         let (fd, stat, closed) = entered.inspect_err(|_| {
             if new {
                 let _ = unlinkat(at.fd(), plain, AtFlags::REMOVEDIR); // nobody knows of it
@@ -288,7 +300,7 @@ impl Dirs {
         &self,
         at: &Folder,
         (name, shown): (&OsStr, &Shown),
-        made: Option<(u64, Meta)>,
+        made: Option<&Meta>,
     ) -> Result<(OwnedFd, Stat, Option<u32>), PlaceError> {
         let open = || {
             let fd = match openat(at.fd(), name, FOLDER, Mode::empty()) {
@@ -300,7 +312,7 @@ impl Dirs {
             Ok((fd, stat))
         };
         let (mut fd, mut stat) = open()?;
-        if let Some((_, told)) = made
+        if let Some(told) = made
             && !self.rules.keep.perms
             && stat.st_mode & SET_GID != 0
         {
@@ -391,6 +403,17 @@ fn opened_up(before: u32) -> u32 {
     before | WORK | READ
 }
 
+/// Closes a directory that was made with the permissions of any until it gets its own, as one that an entry makes:
+/// those may let nobody in, and what is in it is in place by then.
+fn close(folder: &Folder, rules: Rules) {
+    // As where an entry makes one: an inherited set-group-ID bit is not set by who may set none.
+    let inherits = |stat: &Stat| stat.st_mode & SET_GID != 0 && !rules.keep.perms;
+    if fstat(folder.fd()).is_ok_and(|stat| !inherits(&stat)) {
+        // A file system that has no permissions does without.
+        let _ = fchmod(folder.fd(), Mode::RWXU);
+    }
+}
+
 /// Puts right what a record says of a directory.
 fn set(record: &Record, beneath: &Beneath, rules: Rules) -> Result<Done, PlaceError> {
     let path = shown(&record.path);
@@ -408,15 +431,15 @@ fn set(record: &Record, beneath: &Beneath, rules: Rules) -> Result<Done, PlaceEr
             .map_err(|errno| PlaceError::system("set the permissions of", &path, errno))?;
         mode = before;
     }
-    let Some(told) = record.told else { return Ok(Done::default()) };
+    let Some(told) = &record.told else { return Ok(Done::default()) };
     let has = Has { mode, uid: stat.st_uid, gid: stat.st_gid };
     let of = if record.new { Of::NewDir } else { Of::OldDir };
     if record.new && rules.keep.perms {
         inherited::remove(fd.as_fd()).map_err(|e| PlaceError::system(UNLIST, &path, e))?;
     }
-    let plan = plan(&told, of, has, None, rules);
-    let Applied { dropped, unset } = apply(fd.as_fd(), &plan, &path, !rules.keep.perms)?;
-    Ok(Done { left: plan.left().chain(dropped).collect(), unset })
+    let plan = plan(told, of, has, None, rules);
+    let Applied { dropped, unset, left } = apply(fd.as_fd(), &plan, &path, !rules.keep.perms)?;
+    Ok(Done { left: plan.left().chain(dropped).chain(left).collect(), unset })
 }
 
 /// Says why a name could not be opened as a folder.

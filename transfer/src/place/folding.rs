@@ -13,6 +13,7 @@ mod names;
 
 use super::dirs::Folder;
 use super::error::PlaceError;
+use super::temporary::is_its_own;
 pub(crate) use ask::{Ask, Folds};
 pub use likeness::{Likeness, key, likeness};
 use names::{At, Heads, Names};
@@ -67,6 +68,11 @@ impl Taken {
         Self { levels: vec![Level::default()], names, asked, ask }
     }
 
+    /// What a folder does with names; where nobody can tell, as one that does the most.
+    pub(crate) fn folds(&mut self, folder: &Arc<Folder>) -> Folds {
+        (self.ask.folds)(folder, &mut self.asked).unwrap_or(Folds::ByLook)
+    }
+
     /// The tree goes into a folder; one that is new folds as the one above does.
     pub fn enter(&mut self, new: bool) {
         let above = self.levels.last().and_then(|level| level.folds);
@@ -110,7 +116,9 @@ impl Taken {
         if let Some(by) = other.and_then(|other| names.claimed_by(other)) {
             return Err(place.together(names.name(by)));
         }
-        if other.is_none() && sees.is_some() && known {
+        // What has exactly this name is not one of the tree that is the same: another session was quicker with it.
+        let is_its_own = || is_its_own(folder, name).unwrap_or(false);
+        if other.is_none() && sees.is_some() && known && !is_its_own() {
             return Err(place.refused(
                 "something stands there whose name this file system takes for the same, or that has come \
                  meanwhile",

@@ -4,6 +4,7 @@
 //! symbolic link: whatever names are sent and whatever somebody does to the tree meanwhile, nothing outside of the
 //! root is reached.
 
+pub mod attrs;
 pub mod beneath;
 pub mod dirs;
 mod error;
@@ -11,7 +12,9 @@ pub mod folding;
 pub mod ids;
 mod inherited;
 pub mod meta;
+pub mod nodes;
 pub mod partial;
+pub(crate) mod removal;
 pub mod room;
 pub mod temporary;
 

@@ -10,8 +10,8 @@ use super::beneath::plain_name;
 use super::dirs::Folder;
 use super::error::PlaceError;
 use super::temporary::{Temporary, lock};
-use crate::blocks::{self, Value};
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, ftruncate, openat, unlinkat};
+use crate::blocks::{self, Value, hashing};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, unlinkat};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -45,7 +45,7 @@ pub(crate) fn is_partial(name: &[u8]) -> bool {
 
 /// The names of a file's partial file and of its state.
 pub(crate) fn names(name: &OsStr) -> [OsString; 2] {
-    let digits = &blake3::hash(name.as_encoded_bytes()).to_hex()[..DIGITS];
+    let digits = &hashing::of_name(name.as_encoded_bytes()).to_hex()[..DIGITS];
     [PARTIAL, STATE].map(|suffix| format!("{PREFIX}{digits}{suffix}").into())
 }
 
@@ -60,6 +60,9 @@ pub(crate) fn state_of(name: &[u8]) -> Vec<u8> {
     let digits = name.strip_suffix(PARTIAL.as_bytes()).unwrap_or(name);
     [digits, STATE.as_bytes()].concat()
 }
+
+/// No inode (stat(2): numbers begin with 1).
+const UNKNOWN: (u64, u64) = (0, 0);
 
 /// Why there is no partial file to be written to.
 #[derive(Debug)]
@@ -103,38 +106,30 @@ pub struct Journal {
 }
 
 impl Partial {
-    /// Opens the one of a file of `len` bytes, or makes it. One that is of something else is emptied.
+    /// Opens the one of a file of `len` bytes, or makes it. One that is of something else is made anew: who reads it while
+    /// it arrives has it open, and what was said of it stays so.
     pub fn open(folder: &Arc<Folder>, name: &OsStr, key: Key, len: u64) -> Result<Self, Busy> {
         let [partial, state] = names(plain_name(name.as_encoded_bytes())?);
         let failed = |errno: Errno| PlaceError::system("create a file in", folder.shown(), errno);
         let file = match ours(folder, &partial)? {
             Some(file) => file,
-            None => File::from(create(folder, &partial).map_err(failed)?),
+            None => made(folder, &partial)?,
         };
-        let stat = fstat(&file).map_err(failed)?;
-        if !lock(&file).map_err(failed)? {
-            return Err(Busy::Held((stat.st_dev, stat.st_ino)));
-        }
-        if fstat(&file).map_err(failed)?.st_nlink == 0 {
-            // A sweep, or the session that had it, was there between the two calls.
-            return Err(Busy::Held((stat.st_dev, stat.st_ino)));
-        }
+        let size = held(&file, folder)?;
         let known = match ours(folder, &state)? {
             Some(old) => read(&old, &key, len).map(|(held, at)| (old, held, at)),
             None => None,
         };
-        let (state_file, held, at) = if let Some(known) = known {
-            known
+        let (file, (state_file, held, at)) = if let Some(known) = known {
+            (file, known)
         } else {
-            if stat.st_size > 0 {
-                ftruncate(&file, 0).map_err(failed)?;
-            }
+            let file = if size > 0 { anew(folder, &partial)? } else { file };
             let _ = unlinkat(folder.fd(), &state, AtFlags::empty());
             let made = File::from(create(folder, &state).map_err(failed)?);
             let begin = [&MAGIC[..], &key].concat();
             made.write_all_at(&begin, 0)
                 .map_err(|e| PlaceError::system("write in", folder.shown(), e))?;
-            (made, BTreeMap::new(), begin.len() as u64)
+            (file, (made, BTreeMap::new(), begin.len() as u64))
         };
         let blocks = held.len() as u64;
         let keep = held.keys().next_back().map(|last| blocks::range(*last, len).end);
@@ -144,6 +139,35 @@ impl Partial {
             Journal { state: state_file, folder, name: state, key, len, at, blocks, done: false };
         Ok(Self { temporary, journal, held })
     }
+}
+
+fn made(folder: &Folder, partial: &OsStr) -> Result<File, Busy> {
+    match create(folder, partial) {
+        Ok(made) => Ok(File::from(made)),
+        // Another session was quicker: which file that is, the next look says.
+        Err(Errno::EXIST) => Err(Busy::Held(UNKNOWN)),
+        Err(errno) => Err(PlaceError::system("create a file in", folder.shown(), errno).into()),
+    }
+}
+
+/// Locks what has the name of a partial file. Its length.
+fn held(file: &File, folder: &Folder) -> Result<i64, Busy> {
+    let failed = |errno: Errno| PlaceError::system("create a file in", folder.shown(), errno);
+    let stat = fstat(file).map_err(failed)?;
+    // Without a name it was a sweep, or the session that had it, that was there between the two calls.
+    if !lock(file).map_err(failed)? || fstat(file).map_err(failed)?.st_nlink == 0 {
+        return Err(Busy::Held((stat.st_dev, stat.st_ino)));
+    }
+    Ok(stat.st_size)
+}
+
+/// Another file under the name of one that is locked.
+fn anew(folder: &Folder, partial: &OsStr) -> Result<File, Busy> {
+    let failed = |errno: Errno| PlaceError::system("remove a file in", folder.shown(), errno);
+    unlinkat(folder.fd(), partial, AtFlags::empty()).map_err(failed)?;
+    let file = made(folder, partial)?;
+    held(&file, folder)?;
+    Ok(file)
 }
 
 /// Removes what an earlier session has left of a file, unless somebody writes it.
@@ -187,7 +211,10 @@ fn record(key: &Key, index: u64, value: &Value) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     record[..8].copy_from_slice(&index.to_le_bytes());
     record[8..8 + value.len()].copy_from_slice(value);
-    let check = blake3::Hasher::new().update(key).update(&record[..8 + value.len()]).finalize();
+    let mut checked = [0; 2 * blake3::OUT_LEN + 8];
+    checked[..key.len()].copy_from_slice(key);
+    checked[key.len()..].copy_from_slice(&record[..8 + value.len()]);
+    let check = hashing::of_name(&checked);
     record[8 + value.len()..].copy_from_slice(&check.as_bytes()[..CHECK]);
     record
 }

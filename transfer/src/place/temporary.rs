@@ -10,17 +10,18 @@ use super::beneath::{Beneath, plain_name, shown};
 use super::dirs::Folder;
 use super::error::{PlaceError, what};
 use super::meta::Has;
+use super::room;
 use crate::destination::Shown;
 use crate::tree::scan::holes;
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, linkat,
-    openat, renameat, renameat_with, statat, symlinkat, unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, flock, fstat, linkat,
+    openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -72,11 +73,16 @@ impl Folder {
         if self.is_new() {
             return Ok(None);
         }
+        Ok(self.look(name)?.map(|stat| {
+            let has = Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+            Standing { kind: FileType::from_raw_mode(stat.st_mode), has }
+        }))
+    }
+
+    /// The same, in any folder. What cannot be looked at is not nothing.
+    pub fn look(&self, name: &OsStr) -> Result<Option<Stat>, PlaceError> {
         match statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => {
-                let has = Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
-                Ok(Some(Standing { kind: FileType::from_raw_mode(stat.st_mode), has }))
-            }
+            Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(PlaceError::system("look at", &self.shown().join(name), errno)),
         }
@@ -175,7 +181,7 @@ impl Temporary {
     }
 
     /// What it is called until then.
-    pub(super) fn name(&self) -> &OsStr {
+    pub(crate) fn name(&self) -> &OsStr {
         &self.name
     }
 
@@ -195,13 +201,13 @@ impl Temporary {
     }
 
     /// Gives it its name in one step; what may be replaced is asked before ([`Folder::may_replace`]).
-    pub fn rename(mut self, name: &OsStr) -> Result<(), PlaceError> {
+    pub fn rename(&mut self, name: &OsStr) -> Result<(), PlaceError> {
         if !self.has_its_name() {
             let path = self.folder.shown().join(name);
             let why = "what was written of it was removed or replaced meanwhile";
             return Err(PlaceError::stands(&path, why));
         }
-        give_name(&self.folder, &self.name, name)?;
+        give_name(&self.folder, &self.name, name, false)?;
         self.named = true;
         Ok(())
     }
@@ -261,8 +267,8 @@ fn look_and_rename(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), Errn
     }
 }
 
-/// Renames, and makes way where an empty folder stands.
-fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError> {
+/// Renames, and makes way where an empty folder stands; `special`: it is a device, a pipe or a socket.
+fn give_name(folder: &Folder, from: &OsStr, to: &OsStr, special: bool) -> Result<(), PlaceError> {
     let path = folder.shown().join(to);
     plain_name(to.as_encoded_bytes())?;
     // In a folder that was made for this tree stands what the tree brought, be it by another session: what stands there
@@ -270,7 +276,7 @@ fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError
     let renamed = if folder.is_new() {
         match rename_to_nothing(folder, from, to) {
             Err(Errno::EXIST) => {
-                may_take(folder, to, &path)?;
+                may_take((folder, to), &path, special)?;
                 renameat(folder.fd(), from, folder.fd(), to)
             }
             renamed => renamed,
@@ -299,8 +305,13 @@ fn give_name(folder: &Folder, from: &OsStr, to: &OsStr) -> Result<(), PlaceError
 }
 
 /// Whether what came to stand in a folder that was made for this tree may be replaced: what another session has brought
-/// may, an entry of the tree with a name that is the same here may not.
-fn may_take(folder: &Folder, name: &OsStr, path: &Shown) -> Result<(), PlaceError> {
+/// may, an entry of the tree with a name that is the same here may not. As elsewhere, one that is `special` takes the
+/// name of another, and no file does.
+fn may_take(
+    (folder, name): (&Folder, &OsStr),
+    path: &Shown,
+    special: bool,
+) -> Result<(), PlaceError> {
     let there = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
     let kind = there.map(|there| FileType::from_raw_mode(there.st_mode));
     let is_its_own = is_its_own(folder, name)
@@ -308,13 +319,14 @@ fn may_take(folder: &Folder, name: &OsStr, path: &Shown) -> Result<(), PlaceErro
     match kind {
         _ if !is_its_own => Err(PlaceError::stands(path, TAKEN)),
         Err(_) | Ok(FileType::RegularFile | FileType::Directory | FileType::Symlink) => Ok(()),
+        Ok(kind) if special && is_special(kind) => Ok(()),
         Ok(kind) => Err(PlaceError::stands(path, what(kind))),
     }
 }
 
 /// Whether what stands under a name has that very name. The names of the folder are read only where that is in doubt:
 /// with ASCII alone it is not unless case folds, which shows by the name with its case swapped.
-fn is_its_own(folder: &Folder, name: &OsStr) -> Result<bool, Errno> {
+pub(super) fn is_its_own(folder: &Folder, name: &OsStr) -> Result<bool, Errno> {
     let bytes = name.as_encoded_bytes();
     let swap = |byte: &u8| if byte.is_ascii_lowercase() { byte & !0x20 } else { byte | 0x20 };
     let swap = |byte: &u8| if byte.is_ascii_alphabetic() { swap(byte) } else { *byte };
@@ -336,14 +348,24 @@ fn is_its_own(folder: &Folder, name: &OsStr) -> Result<bool, Errno> {
 
 /// Makes a name by one call, or where something stands, under a temporary name that then takes its place.
 fn make(
-    folder: &Folder,
-    name: &OsStr,
+    (folder, name): (&Folder, &OsStr),
+    special: bool,
     create: impl Fn(&OsStr) -> Result<(), Errno>,
 ) -> Result<(), MakeError> {
     match create(name) {
-        Err(Errno::EXIST) => {}
-        made => return made.map_err(MakeError::Made),
+        Err(Errno::EXIST) => make_aside((folder, name), special, create, |_| Ok(())),
+        made => made.map_err(MakeError::Made),
     }
+}
+
+/// Makes something by one call under a temporary name, does with it what is to be done before it may be seen, and gives
+/// it its name. What fails leaves what stood there. `special`: it is a device, a pipe or a socket.
+pub(super) fn make_aside<T>(
+    (folder, name): (&Folder, &OsStr),
+    special: bool,
+    create: impl Fn(&OsStr) -> Result<(), Errno>,
+    prepare: impl Fn(&OsStr) -> Result<T, PlaceError>,
+) -> Result<T, MakeError> {
     let path = folder.shown().join(name);
     for _ in 0..TRIES {
         let temporary = temporary_name().map_err(|e| PlaceError::system("name", &path, e))?;
@@ -351,13 +373,13 @@ fn make(
             Err(Errno::EXIST) => continue,
             made => made.map_err(MakeError::Made)?,
         }
-        let named = give_name(folder, &temporary, name);
+        let named = prepare(&temporary)
+            .and_then(|done| give_name(folder, &temporary, name, special).map(|()| done));
         // Renaming to another name of the same file does nothing, and leaves both (rename(2)).
-        let _ = unlinkat(folder.fd(), &temporary, AtFlags::empty());
+        let gone = unlinkat(folder.fd(), &temporary, AtFlags::empty()) == Err(Errno::NOENT);
         match named {
             // A sweep took it for a leftover.
-            Err(PlaceError::System { cause, .. })
-                if cause.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
+            Err(error) if gone && error.is_missing() => {}
             named => return named.map_err(MakeError::Named),
         }
     }
@@ -365,7 +387,7 @@ fn make(
 }
 
 /// Why a link was not made: by the call that makes it, or after it.
-enum MakeError {
+pub(super) enum MakeError {
     Made(Errno),
     Named(PlaceError),
 }
@@ -376,15 +398,19 @@ impl From<PlaceError> for MakeError {
     }
 }
 
-/// Makes a symbolic link that says `target`, whatever that is: nothing here ever follows it.
-pub fn symlink(folder: &Folder, name: &[u8], target: &[u8]) -> Result<(), PlaceError> {
-    let name = plain_name(name)?;
-    let path = folder.shown().join(name);
-    folder.may_replace(name, true)?;
-    make(folder, name, |name| symlinkat(target, folder.fd(), name)).map_err(|error| match error {
-        MakeError::Made(errno) => PlaceError::system("make the symbolic link", &path, errno),
-        MakeError::Named(error) => error,
-    })
+/// Whether a device, a pipe or a socket may take a name: as a file, and that of another of its kind.
+pub fn may_replace_special(folder: &Folder, name: &OsStr) -> Result<Option<Standing>, PlaceError> {
+    let standing = folder.standing(name)?;
+    if standing.is_some_and(|standing| is_special(standing.kind)) {
+        return Ok(standing);
+    }
+    folder.may_replace(name, true)
+}
+
+fn is_special(kind: FileType) -> bool {
+    let specials =
+        [FileType::Fifo, FileType::Socket, FileType::CharacterDevice, FileType::BlockDevice];
+    specials.contains(&kind)
 }
 
 /// What became of another name of a file.
@@ -400,34 +426,41 @@ pub enum Linked {
     Apart,
 }
 
-/// Makes another name of the file at `to`, a path from the root.
+/// Makes another name of the file at `to`, a path from the root; `specials`: it may be a device, a pipe or a socket.
 pub fn link(
-    beneath: &Beneath,
-    to: &[u8],
+    (beneath, to): (&Beneath, &[u8]),
     folder: &Arc<Folder>,
     name: &[u8],
+    specials: bool,
 ) -> Result<Linked, PlaceError> {
     let name = plain_name(name)?;
     let path = folder.shown().join(name);
     let (parent, first) = beneath.parent(to)?;
     let stat = statat(&parent, first, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|errno| PlaceError::system("look at", &shown(to), errno))?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile | FileType::Symlink => {}
-        kind => return Err(PlaceError::stands(&shown(to), what(kind))),
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let special = specials && is_special(kind);
+    if !special && !matches!(kind, FileType::RegularFile | FileType::Symlink) {
+        return Err(PlaceError::stands(&shown(to), what(kind)));
     }
     let id = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino);
     let there = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
     if there.is_ok() && folder.is_new() {
-        return Err(PlaceError::stands(&path, TAKEN));
+        // As a file or a symbolic link: another session that brings the same tree may have been quicker.
+        may_take((folder, name), &path, special)?;
     }
     if there.is_ok_and(|there| id(&there) == id(&stat)) {
         return Ok(Linked::Same);
     }
-    folder.may_replace(name, true)?;
+    if special {
+        may_replace_special(folder, name)?;
+    } else {
+        folder.may_replace(name, true)?;
+    }
     // Without AT_SYMLINK_FOLLOW: a symbolic link that stands there by now gets the name itself.
-    let made =
-        make(folder, name, |name| linkat(&parent, first, folder.fd(), name, AtFlags::empty()));
+    let made = make((folder, name), special, |name| {
+        linkat(&parent, first, folder.fd(), name, AtFlags::empty())
+    });
     match made {
         Ok(()) => Ok(Linked::Link),
         Err(MakeError::Made(Errno::MLINK)) => Ok(Linked::Full),
@@ -437,32 +470,48 @@ pub fn link(
     }
 }
 
-/// Copies the bytes of a file into one that has no name yet; holes stay holes.
+/// Bytes that are copied before it is asked again whether that is wanted: some hundredths of a second.
+const PIECE: u64 = 16 << 20;
+
+/// Copies the bytes of a file into one that has no name yet; holes stay holes. Nothing comes of it once it `is_over`.
 pub fn copy(
-    parent: BorrowedFd<'_>,
-    first: &OsStr,
+    from: &File,
     folder: &Arc<Folder>,
-) -> Result<Temporary, PlaceError> {
-    let path = folder.shown().join(first);
-    let failed = |cause: io::Error| PlaceError::system("copy", &path, cause);
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let from = openat(parent, first, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+    is_over: &dyn Fn() -> bool,
+) -> Result<Option<Temporary>, PlaceError> {
     let made = Temporary::create(folder)?;
-    copy_bytes(&from.into(), made.file()).map_err(failed)?;
-    Ok(made)
+    let len = from.metadata().map_err(|e| PlaceError::system("copy in", folder.shown(), e))?.len();
+    let whole = copy_bytes((from, len), made.file(), is_over);
+    let whole = whole.map_err(|e| room::sorted(e, len, folder.shown()))?;
+    Ok(whole.then_some(made))
 }
 
-/// The system copies where it can, also from one file system to another (`copy_file_range(2)` alone does not).
-fn copy_bytes(mut from: &File, mut to: &File) -> io::Result<()> {
-    let len = from.metadata()?.len();
+/// The system copies where it can, also from one file system to another (`copy_file_range(2)` alone does not). Whether
+/// all was copied.
+fn copy_bytes(
+    (mut from, len): (&File, u64),
+    mut to: &File,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<bool> {
     let whole = [0..len];
     let data = holes::data(from.as_fd(), len);
     for run in data.as_deref().unwrap_or(&whole) {
         from.seek(io::SeekFrom::Start(run.start))?;
         to.seek(io::SeekFrom::Start(run.start))?;
-        io::copy(&mut from.take(run.end - run.start), &mut to)?;
+        let mut left = run.end - run.start;
+        while left > 0 {
+            if is_over() {
+                return Ok(false);
+            }
+            let copied = io::copy(&mut from.take(left.min(PIECE)), &mut to)?;
+            if copied == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            left -= copied;
+        }
     }
-    to.set_len(len)
+    to.set_len(len)?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -3,14 +3,16 @@ use super::beneath::{Beneath, Resolution};
 use super::dirs::{Dirs, Folder};
 use super::meta::NotCarried::{Group, Owner, SetGid, SetUid};
 use super::meta::{
-    Allowed, Granularity, Has, Keep, NotCarried, Of, Plan, Rules, Step, apply, apply_to_link, plan,
-    same_time,
+    Allowed, Granularity, Has, Keep, NotCarried, Of, Plan, Rules, Step, apply, apply_to_link,
+    opened_up, plan, same_time,
 };
+use super::nodes::symlink;
 use super::room::reserve;
-use super::temporary::{Linked, Temporary, copy, link, symlink};
+use super::temporary::{Linked, Temporary, copy, link};
 use crate::destination::{Root, Shown};
 use crate::sweep::sweep;
 use crate::tree::entry::{Entry, Kind, Meta, Time};
+use crate::untried::{is_root, is_tried};
 use rustix::fs::{CWD, IFlags, Mode, OFlags, RenameFlags, renameat_with};
 use std::ffi::OsStr;
 use std::fs;
@@ -21,8 +23,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+mod attrs;
+
 const TIME: Time = Time { secs: 1_234_567_890, nanos: 5 };
-const KEEP: Keep = Keep { perms: true, times: true, owner: false, group: false };
+const KEEP: Keep =
+    Keep { perms: true, times: true, owner: false, group: false, xattrs: false, acls: false };
 const RULES: Rules =
     Rules { keep: KEEP, allowed: Allowed { owner: false, setuid: false }, umask: 0o022 };
 
@@ -63,14 +68,14 @@ impl Bed {
 
 fn dir(name: &str, mode: u32) -> Entry {
     let us = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let meta = Meta { mode, mtime: TIME, atime: None, uid: us.0, gid: us.1 };
+    let meta = Meta { mode, mtime: TIME, uid: us.0, gid: us.1, ..Meta::default() };
     Entry { name: name.into(), meta, kind: Kind::Dir }
 }
 
 fn put(dirs: &Dirs, name: &str, bytes: &str) -> Result<(), PlaceError> {
     let name = super::beneath::plain_name(name.as_bytes())?;
     dirs.here().may_replace(name, true)?;
-    let made = Temporary::create(dirs.here())?;
+    let mut made = Temporary::create(dirs.here())?;
     made.file().write_all(bytes.as_bytes()).unwrap();
     made.rename(name)
 }
@@ -85,14 +90,6 @@ fn names(path: &Path) -> Vec<String> {
 
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
-}
-
-fn as_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("not run: it needs root");
-    }
-    root
 }
 
 /// Does something as an ordinary user; the root is that user's.
@@ -114,7 +111,7 @@ const NOBODY: u32 = 65_534;
 
 #[test]
 fn a_folder_that_may_not_be_read_is_entered() {
-    if !as_root() {
+    if !is_root() {
         return;
     }
     let bed = Bed::new();
@@ -183,7 +180,7 @@ fn a_root_is_looked_at_before_anything_comes() {
     assert!(before.now().is_err());
     fs::create_dir(bed.at("")).unwrap();
     assert!(!before.is_same(&before.now().unwrap()));
-    if as_root() {
+    if is_root() {
         let path = bed.at("shut");
         fs::create_dir(&path).unwrap();
         fs::set_permissions(bed.outside.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -321,8 +318,8 @@ fn an_immutable_file_is_not_replaced() {
     put(&dirs, "f", "old").unwrap();
     let file = fs::File::open(bed.at("f")).unwrap();
     let set = |flags| rustix::fs::ioctl_setflags(&file, flags);
-    if let Err(errno) = set(IFlags::IMMUTABLE) {
-        eprintln!("not run: it needs root, and a file system with this flag: {errno}");
+    let made = set(IFlags::IMMUTABLE);
+    if !is_tried(made.is_ok(), "it needs root, and a file system with this flag (ext4 has it)") {
         return;
     }
     let failed = put(&dirs, "f", "new").unwrap_err().to_string();
@@ -336,13 +333,13 @@ fn an_immutable_file_is_not_replaced() {
 fn a_symbolic_link_that_was_sent_is_not_written_through() {
     let bed = Bed::new();
     let mut dirs = bed.dirs(RULES);
-    symlink(dirs.here(), b"out", b"..").unwrap();
-    symlink(dirs.here(), b"secret", b"../secret").unwrap();
+    symlink(dirs.here(), b"out", b"..", &|_, _| Ok(())).unwrap();
+    symlink(dirs.here(), b"secret", b"../secret", &|_, _| Ok(())).unwrap();
     assert!(matches!(dirs.enter(0, &dir("out", 0o755)), Err(PlaceError::Stands { .. })));
-    assert!(link(&bed.beneath, b"out/secret", dirs.here(), b"l").is_err());
-    assert!(link(&bed.beneath, b"../secret", dirs.here(), b"l").is_err());
+    assert!(link((&bed.beneath, b"out/secret"), dirs.here(), b"l", false).is_err());
+    assert!(link((&bed.beneath, b"../secret"), dirs.here(), b"l", false).is_err());
     put(&dirs, "secret", "mine").unwrap();
-    symlink(dirs.here(), b"secret", b"again").unwrap();
+    symlink(dirs.here(), b"secret", b"again", &|_, _| Ok(())).unwrap();
     assert_eq!(fs::read_link(bed.at("secret")).unwrap(), Path::new("again"));
     let told = Meta { mtime: TIME, ..Meta::default() };
     let steps = plan(&told, Of::Symlink, Has::default(), None, RULES);
@@ -360,12 +357,13 @@ fn links_are_made_over_what_stands_and_over_themselves() {
     put(&dirs, "a", "one").unwrap();
     put(&dirs, "b", "two").unwrap();
     for linked in [Linked::Link, Linked::Same] {
-        assert_eq!(link(&bed.beneath, b"a", dirs.here(), b"b").unwrap(), linked);
+        assert_eq!(link((&bed.beneath, b"a"), dirs.here(), b"b", false).unwrap(), linked);
     }
     assert_eq!(fs::read(bed.at("b")).unwrap(), b"one");
     assert_eq!(fs::metadata(bed.at("a")).unwrap().nlink(), 2);
-    let of = bed.beneath.root();
-    copy(of, OsStr::new("a"), dirs.here()).unwrap().rename(OsStr::new("c")).unwrap();
+    let from = fs::File::open(bed.at("a")).unwrap();
+    let mut copied = copy(&from, dirs.here(), &|| false).unwrap().unwrap();
+    copied.rename(OsStr::new("c")).unwrap();
     assert_eq!(fs::metadata(bed.at("c")).unwrap().nlink(), 1);
     assert_eq!(fs::read(bed.at("c")).unwrap(), b"one");
     assert_eq!(names(&bed.at("")), ["a", "b", "c"]);
@@ -387,8 +385,12 @@ fn a_file_is_copied_from_another_file_system() {
         from.seek(SeekFrom::Start(at as u64)).unwrap();
         from.write_all(&bytes[at..at + 20]).unwrap();
     }
-    let parent = fs::File::open(other.path()).unwrap();
-    let copied = copy(parent.as_fd(), OsStr::new("far"), dirs.here()).unwrap();
+    let from = fs::File::open(other.path().join("far")).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let is_over = || asked.replace(asked.get() + 1) > 0;
+    assert!(copy(&from, dirs.here(), &is_over).unwrap().is_none(), "it is given up");
+    assert_eq!(names(&bed.at("")), [""; 0]);
+    let mut copied = copy(&from, dirs.here(), &|| false).unwrap().unwrap();
     copied.rename(OsStr::new("near")).unwrap();
     assert!(fs::read(bed.at("near")).unwrap() == bytes);
     let is_sparse = |path: &Path| fs::metadata(path).unwrap().blocks() * 512 < 1 << 20;
@@ -400,7 +402,7 @@ fn a_sweep_leaves_what_is_held_and_takes_what_is_not() {
     let bed = Bed::new();
     let dirs = bed.dirs(RULES);
     let root = Root::open(&bed.at("")).unwrap();
-    let held = Temporary::create(dirs.here()).unwrap();
+    let mut held = Temporary::create(dirs.here()).unwrap();
     fs::write(bed.at(".mcp-1-0123456789abcdef.part"), "").unwrap();
     symlink_by_hand("..", bed.at(".mcp-1-0123456789abcdee.part")).unwrap();
     assert_eq!(sweep(&root, &|| false).removed, 2);
@@ -428,7 +430,7 @@ fn swapping_a_directory_for_a_link_reaches_nothing_outside() {
             let mut dirs = bed.dirs(RULES);
             if dirs.enter(0, &dir("d", 0o755)).is_ok() {
                 placed += usize::from(put(&dirs, "f", "x").is_ok());
-                assert!(link(&bed.beneath, b"d/secret", dirs.here(), b"l").is_err());
+                assert!(link((&bed.beneath, b"d/secret"), dirs.here(), b"l", false).is_err());
             }
             let _ = dirs.finish(&mut |_, _, _| {});
         }
@@ -444,7 +446,7 @@ fn steps(plan: &Plan) -> (Vec<Step>, Vec<NotCarried>) {
 
 #[test]
 fn what_is_set_follows_from_what_is_told_kept_and_allowed() {
-    let told = Meta { mode: 0o6755, mtime: TIME, atime: None, uid: 7, gid: 8 };
+    let told = Meta { mode: 0o6755, mtime: TIME, uid: 7, gid: 8, ..Meta::default() };
     let has = Has { mode: 0o600, uid: 1, gid: 1 };
     let none = Rules { umask: 0o027, ..Rules::default() };
     let of = |told: &Meta, of, old, rules| steps(&plan(told, of, has, old, rules));
@@ -452,7 +454,7 @@ fn what_is_set_follows_from_what_is_told_kept_and_allowed() {
     // Bits that lend an identity are not inherited from the file that is replaced.
     assert_eq!(of(&told, Of::File, Some(0o4711), none), (vec![Step::Chmod(0o711)], vec![]));
     assert_eq!(of(&told, Of::OldDir, None, none), (vec![], vec![]));
-    let all = Keep { perms: true, times: true, owner: true, group: true };
+    let all = Keep { perms: true, times: true, owner: true, group: true, ..KEEP };
     let times = Step::Times(TIME, None);
     let rules = |owner, setuid| Rules { keep: all, allowed: Allowed { owner, setuid }, umask: 0 };
     let chown = Step::Chown(Some(7), Some(8));
@@ -469,7 +471,7 @@ fn what_is_set_follows_from_what_is_told_kept_and_allowed() {
         (vec![Step::Chmod(0o755), times], vec![Owner, Group, SetUid, SetGid])
     );
     // A change to the same owner would clear bits and capabilities, so that there is none.
-    let same = Meta { uid: 1, gid: 1, ..told };
+    let same = Meta { uid: 1, gid: 1, ..told.clone() };
     assert_eq!(
         of(&same, Of::File, None, rules(true, true)),
         (vec![Step::Chmod(0o6755), times], vec![])
@@ -479,14 +481,14 @@ fn what_is_set_follows_from_what_is_told_kept_and_allowed() {
 
 #[test]
 fn owner_comes_before_mode_so_that_set_id_bits_stay() {
-    if !as_root() {
+    if !is_root() {
         return;
     }
     let bed = Bed::new();
     let dirs = bed.dirs(RULES);
-    let made = Temporary::create(dirs.here()).unwrap();
-    let told = Meta { mode: 0o6755, mtime: TIME, atime: None, uid: 1234, gid: 1235 };
-    let keep = Keep { perms: true, times: true, owner: true, group: true };
+    let mut made = Temporary::create(dirs.here()).unwrap();
+    let told = Meta { mode: 0o6755, mtime: TIME, uid: 1234, gid: 1235, ..Meta::default() };
+    let keep = Keep { perms: true, times: true, owner: true, group: true, ..KEEP };
     let rules = Rules { keep, allowed: Allowed { owner: true, setuid: true }, umask: 0 };
     let plan = plan(&told, Of::File, made.has(), None, rules);
     assert_eq!(apply(made.file().as_fd(), &plan, &Shown::default(), false).unwrap().dropped, None);
@@ -548,4 +550,12 @@ fn where_no_file_can_be_made_folders_are_entered_all_the_same() {
     let mut dirs = Dirs::new(Arc::new(Beneath::new(proc.into())), RULES).unwrap();
     dirs.enter_parent(b"sys").unwrap();
     assert!(dirs.enter(0, &dir("of the tree", 0o755)).is_err());
+}
+
+/// Others who read what stands there go on, and nobody gets what is told before its list is set.
+#[test]
+fn while_attributes_are_set_only_the_owner_gets_anything() {
+    for (has, meanwhile) in [(0o100_600, 0o600), (0o40555, 0o755), (0o106_444, 0o644), (0, 0o200)] {
+        assert_eq!(opened_up(has), meanwhile, "{has:o}");
+    }
 }

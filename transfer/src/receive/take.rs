@@ -3,7 +3,7 @@
 use super::{Heard, ReceiveError, answer};
 use crate::limits::{Limits, Turn};
 use crate::link::Incoming;
-use crate::message::{Report, ToReceiver, ToSender, encode};
+use crate::message::{MAX_CHANGES, MAX_PATHS, Report, ToReceiver, ToSender, encode};
 use crate::sink::{Declared, Sink};
 use core::ops::Range;
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ const TURN: usize = 16;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Wakes the thread that waits for the session.
-struct Unpark(Thread);
+pub(crate) struct Unpark(pub(crate) Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
@@ -101,6 +101,12 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
                 }
             }
             ToReceiver::End { entries, blocks } => self.sink.end(entries, blocks)?,
+            ToReceiver::Rules(rules) => self.sink.rules(rules)?,
+            ToReceiver::Extras { rules } => self.sink.extras(Ok(rules))?,
+            ToReceiver::Spare(why) => self.sink.extras(Err(why))?,
+            ToReceiver::Whole { .. } => {
+                return Err(ReceiveError::Protocol("the end of a stream, of a tree"));
+            }
             ToReceiver::Offer(_) => return Err(ReceiveError::Protocol("a second offer")),
         }
         Ok(true)
@@ -162,6 +168,18 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
         for Range { start, end } in self.sink.asks() {
             encode(&ToSender::Ask { first: start, count: end - start }, &mut frames)?;
         }
+        for (path, why) in self.sink.undeleted() {
+            encode(&ToSender::Undeleted { path, why }, &mut frames)?;
+        }
+        for changes in self.sink.changes().chunks(MAX_CHANGES) {
+            encode(&ToSender::Changed(changes.to_vec()), &mut frames)?;
+        }
+        let mut gone = &self.sink.gone()[..];
+        while !gone.is_empty() {
+            let (now, later) = gone.split_at(some_paths(gone));
+            encode(&ToSender::Gone(now.to_vec()), &mut frames)?;
+            gone = later;
+        }
         for note in self.sink.notes() {
             encode(&ToSender::Note(note), &mut frames)?;
         }
@@ -177,4 +195,14 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
         let left = rate.zip(self.turn).map(|(rate, turn)| rate.left(turn, Instant::now()));
         left.filter(|left| !left.is_zero()).map_or(LOOK, |left| left.min(LOOK))
     }
+}
+
+/// How many of these paths fit a message.
+fn some_paths(paths: &[(Vec<u8>, bool)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(path, _): &&(Vec<u8>, bool)| {
+        bytes += path.len() + 1;
+        bytes <= MAX_PATHS
+    };
+    paths.iter().take_while(fits).count().max(1)
 }

@@ -1,3 +1,5 @@
+mod streams;
+
 use super::*;
 use crate::blocks::BLOCK;
 use crate::limits::Rate;
@@ -187,6 +189,8 @@ impl crate::holders::Lives for Gone {
         None
     }
 
+    fn ping(&self) {}
+
     fn end(&self, _: &str) {}
 }
 
@@ -256,7 +260,7 @@ fn sample(len: u64) -> Vec<u8> {
 }
 
 fn receive_into(fake: &Fake, dir: &std::path::Path) -> Result<Received, Failure> {
-    receive_over(fake, (&Root::open(dir).unwrap(), &Limits::default()))
+    receive_over(fake, (Place::Below(&Root::open(dir).unwrap()), &Limits::default()))
 }
 
 #[test]
@@ -381,7 +385,9 @@ fn who_waits_for_its_rate_hears_of_the_end_and_of_what_is_said() {
         rate.took(20, Instant::now());
         let limits = Limits { rate: Some(rate), ..Limits::default() };
         let begin = Instant::now();
-        let failure = receive_over(&fake, (&Root::open(dir.path()).unwrap(), &limits)).unwrap_err();
+        let failure =
+            receive_over(&fake, (Place::Below(&Root::open(dir.path()).unwrap()), &limits))
+                .unwrap_err();
         assert!(failure.to_string().contains(why), "{failure}");
         assert!(begin.elapsed() < Duration::from_secs(5), "it took {:?}", begin.elapsed());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -401,4 +407,33 @@ proptest! {
         control.extend(bytes);
         fails(data, Ok(1), control);
     }
+}
+
+/// The thread that takes the data rests where there is nothing to do: each message wakes it, though the session has
+/// done so before the message was read.
+#[test]
+fn who_rests_is_woken_by_each_message() {
+    struct OneByOne(mpsc::Receiver<Vec<u8>>);
+    impl std::io::Read for OneByOne {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let Ok(bytes) = self.0.recv() else { return Ok(0) };
+            buf[..bytes.len()].copy_from_slice(&bytes);
+            Ok(bytes.len())
+        }
+    }
+    const LONG: Duration = Duration::from_secs(10);
+    let (speak, control) = mpsc::channel();
+    let messages = super::hear(OneByOne(control)).unwrap();
+    let begin = std::time::Instant::now();
+    for blocks in 0..3 {
+        let end = ToReceiver::End { entries: 1, blocks };
+        speak.send(said(std::slice::from_ref(&end))).unwrap();
+        let mut heard = None;
+        while heard.is_none() && begin.elapsed() < LONG {
+            std::thread::park_timeout(LONG);
+            heard = messages.try_recv().ok();
+        }
+        assert_eq!(heard.unwrap().unwrap(), end);
+    }
+    assert!(begin.elapsed() < LONG, "nobody has woken it");
 }

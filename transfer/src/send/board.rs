@@ -1,19 +1,31 @@
 //! What all members of a session are told, in the order in which it came to be known.
 
 use crate::blocks::Value;
-use crate::message::{MAX_VALUES, ToReceiver};
+use crate::filter::ToldRule;
+use crate::message::{MAX_RULES, MAX_VALUES, ToReceiver};
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Values that are worth a message while more are to come, as long as nobody waits for them: a message for 16 MiB.
 const BATCH: usize = 16;
+/// Longest reason that receivers are told, in bytes: a path may have four times as many.
+const MAX_WHY: usize = 1024;
 
 /// One thing that is told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum News {
-    Part { block: u64, len: u32, digest: Value },
+    Part {
+        block: u64,
+        len: u32,
+        digest: Value,
+    },
     Value(u64, Value),
-    End { entries: u64, blocks: u64 },
+    End {
+        entries: u64,
+        blocks: u64,
+    },
+    /// What is told once and as it is.
+    Word(Box<ToReceiver>),
 }
 
 /// All that members are told. A courier needs no queue: what its member is still to be told follows from how far
@@ -43,6 +55,18 @@ pub(crate) enum Next {
     Later,
     /// Nothing any more.
     Never,
+}
+
+/// What members are told, each as fast as it takes it.
+pub(crate) trait Brings {
+    /// What is to be said from a place on.
+    fn next(&self, from: u64) -> Next;
+}
+
+impl Brings for Board {
+    fn next(&self, from: u64) -> Next {
+        self.next(from)
+    }
 }
 
 /// What a value is beside the one that was told before.
@@ -93,6 +117,37 @@ impl Board {
     /// Whether the value of a block was told.
     pub fn has(&self, block: u64) -> bool {
         self.lock().values.contains_key(&block)
+    }
+
+    /// Rules that protect what receivers have, in as many messages as they need.
+    pub fn rules(&self, rules: &[ToldRule]) {
+        let mut rest = rules;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |rule: &&ToldRule| {
+                bytes += rule.pattern.len();
+                bytes <= MAX_RULES
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (now, later) = rest.split_at(count);
+            self.word(ToReceiver::Rules(now.to_vec()));
+            rest = later;
+        }
+    }
+
+    /// Receivers may delete what the list does not have, by so many rules; or nothing, and why.
+    pub fn extras(&self, spared: Option<String>, rules: u64) {
+        self.word(spared.map_or(ToReceiver::Extras { rules }, |why| {
+            let end = why.floor_char_boundary(MAX_WHY);
+            ToReceiver::Spare(why[..end].to_owned())
+        }));
+    }
+
+    fn word(&self, word: ToReceiver) {
+        self.change(|state| {
+            state.log.push(News::Word(Box::new(word)));
+            state.flushed = state.log.len();
+        });
     }
 
     /// The list has ended.
@@ -147,6 +202,7 @@ impl State {
             Some(&News::End { entries, blocks }) => {
                 Next::Say(ToReceiver::End { entries, blocks }, from as u64 + 1)
             }
+            Some(News::Word(word)) => Next::Say((**word).clone(), from as u64 + 1),
             Some(News::Value(..)) => self.values_from(from),
         }
     }
@@ -169,6 +225,28 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_are_told_in_messages_that_fit_a_frame() {
+        for (count, len) in [(10_000, 1), (1000, 4096), (3, 5000)] {
+            let rule =
+                ToldRule { pattern: vec![255; len], negated: true, takes: true, perishable: true };
+            let (board, rules) = (Board::default(), vec![rule; count]);
+            board.rules(&rules);
+            board.extras(Some("x".repeat(3000)), 0);
+            let (mut place, mut told, mut spared) = (0, Vec::new(), None);
+            while let Next::Say(word, next) = board.next(place) {
+                crate::message::encode(&word, &mut Vec::new()).unwrap();
+                place = next;
+                match word {
+                    ToReceiver::Rules(more) => told.extend(more),
+                    ToReceiver::Spare(why) => spared = Some(why.len()),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(told == rules && spared == Some(MAX_WHY));
+        }
+    }
 
     #[test]
     fn values_wait_for_others_until_they_are_flushed() {

@@ -1,13 +1,13 @@
 //! Brings one member its offer and what is told after it, from a board that all share.
 
-use super::board::{Board, Next};
+use super::board::{Board, Brings, Next};
 use crate::link::PrivateStream;
 use crate::message::{FrameError, ToReceiver, encode};
 use std::io;
 
 /// How a courier's turn ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// All that can be said has been taken.
     Idle,
     /// The stream takes nothing now.
@@ -18,7 +18,7 @@ pub(super) enum Step {
 
 /// One member's courier. It holds a single message at a time.
 #[derive(Debug)]
-pub(super) struct Courier<W> {
+pub(crate) struct Courier<W> {
     stream: W,
     message: Vec<u8>,
     taken: usize,
@@ -28,14 +28,19 @@ pub(super) struct Courier<W> {
 
 impl<W: PrivateStream> Courier<W> {
     /// Starts with this.
-    pub(super) fn new(stream: W, first: &ToReceiver) -> Result<Self, FrameError> {
+    pub(crate) fn new(stream: W, first: &ToReceiver) -> Result<Self, FrameError> {
         let mut message = Vec::new();
         encode(first, &mut message)?;
         Ok(Self { stream, message, taken: 0, place: 0 })
     }
 
+    /// What it has to bring next begins here, but for the message that it holds.
+    pub(crate) fn place(&self) -> u64 {
+        self.place
+    }
+
     /// Goes on without waiting.
-    pub(super) fn advance(&mut self, board: &Board) -> Step {
+    pub(crate) fn advance(&mut self, board: &impl Brings) -> Step {
         loop {
             while self.taken < self.message.len() {
                 match self.stream.try_write(&self.message[self.taken..]) {
@@ -59,7 +64,7 @@ impl<W: PrivateStream> Courier<W> {
     }
 
     /// Goes on to the end, waiting whenever it must.
-    pub(super) fn run(mut self, board: &Board) {
+    pub(crate) fn run(mut self, board: &Board) {
         while self.stream.write_all(&self.message[self.taken..]).is_ok() {
             let next = board.wait_next(self.place);
             if !self.take(next) {

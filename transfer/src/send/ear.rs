@@ -1,5 +1,6 @@
 //! Hears what one member says.
 
+use super::changed::{Changed, Shelf};
 use crate::link::PrivateStream;
 use crate::message::{Decoder, Report, ToSender};
 use core::ops::Range;
@@ -34,10 +35,14 @@ pub struct Said {
     pub report: Option<Report>,
     /// Bytes of the reasons that are kept.
     pub(super) reasons: usize,
+    /// Paths of what could not be deleted there, and why, kept like the entries above; an empty one: nothing was.
+    pub(super) undeleted: Vec<(Vec<u8>, Arc<str>)>,
+    /// What was changed there, or would be.
+    pub changed: Changed,
 }
 
 impl Said {
-    fn take(&mut self, word: ToSender, asked: &mut Vec<Range<u64>>) {
+    fn take(&mut self, word: ToSender, asked: &mut Vec<Range<u64>>, listed: &dyn Fn() -> u64) {
         match word {
             ToSender::Ready => self.ready = true,
             ToSender::Refuse(why) => self.refused = Some(cut(&why).to_owned()),
@@ -49,6 +54,21 @@ impl Said {
             }
             ToSender::Ask { first, count } => asked.push(first..first.saturating_add(count)),
             ToSender::Report(report) => self.report = Some(report),
+            ToSender::Changed(changes) => {
+                if let Err(why) = self.changed.take(changes, listed()) {
+                    self.refused.get_or_insert(why);
+                }
+            }
+            ToSender::Gone(paths) => self.changed.take_gone(paths),
+            ToSender::Undeleted { path, why } => self.keep_undeleted(path, cut(&why)),
+        }
+    }
+
+    fn keep_undeleted(&mut self, path: Vec<u8>, why: &str) {
+        let bytes = path.len() + why.len();
+        if self.undeleted.len() < KEPT && self.reasons + bytes <= REASONS {
+            self.reasons += bytes;
+            self.undeleted.push((path, why.into()));
         }
     }
 
@@ -79,13 +99,19 @@ fn cut(text: &str) -> &str {
 /// What these words come to.
 #[cfg(test)]
 pub(super) fn heard(words: impl Iterator<Item = ToSender>) -> Said {
-    let mut said = Said::default();
-    words.for_each(|word| said.take(word, &mut Vec::new()));
+    heard_on(&Arc::default(), words)
+}
+
+/// The same, where changes go to that shelf.
+#[cfg(test)]
+pub(super) fn heard_on(shelf: &Arc<Shelf>, words: impl Iterator<Item = ToSender>) -> Said {
+    let mut said = Said { changed: Changed::on(shelf), ..Said::default() };
+    words.for_each(|word| said.take(word, &mut Vec::new(), &|| u64::MAX));
     said
 }
 
 /// Hears one member.
-pub(super) struct Ear<W> {
+pub(crate) struct Ear<W> {
     stream: W,
     decoder: Decoder,
     deaf: bool,
@@ -94,7 +120,7 @@ pub(super) struct Ear<W> {
 }
 
 impl<W: PrivateStream> Ear<W> {
-    pub(super) fn new(stream: W) -> Self {
+    pub(crate) fn new(stream: W) -> Self {
         Self {
             stream,
             decoder: Decoder::default(),
@@ -104,8 +130,14 @@ impl<W: PrivateStream> Ear<W> {
         }
     }
 
+    /// One of several members: much that they say of changes goes to a shelf of all of them.
+    pub(super) fn beside(stream: W, shelf: &Arc<Shelf>) -> Self {
+        let said = Said { changed: Changed::on(shelf), ..Said::default() };
+        Self { said, ..Self::new(stream) }
+    }
+
     /// What it has said.
-    pub(super) fn into_said(self) -> Said {
+    pub(crate) fn into_said(self) -> Said {
         self.said
     }
 
@@ -114,8 +146,8 @@ impl<W: PrivateStream> Ear<W> {
         std::mem::take(&mut self.asked)
     }
 
-    /// Reads what is there, [`TURN`] bytes at most; whether there may be more.
-    pub(super) fn listen(&mut self) -> bool {
+    /// Reads what is there, [`TURN`] bytes at most; whether there may be more. So many entries are `listed` by then.
+    pub(crate) fn listen(&mut self, listed: &dyn Fn() -> u64) -> bool {
         let (mut buf, mut heard) = ([0; 16 << 10], 0);
         while !self.deaf {
             if heard >= TURN {
@@ -129,16 +161,16 @@ impl<W: PrivateStream> Ear<W> {
                 }
                 _ => self.deaf = true,
             }
-            self.take();
+            self.take(listed);
         }
         false
     }
 
-    fn take(&mut self) {
+    fn take(&mut self, listed: &dyn Fn() -> u64) {
         loop {
             match self.decoder.take() {
                 Ok(None) => return,
-                Ok(Some(word)) => self.said.take(word, &mut self.asked),
+                Ok(Some(word)) => self.said.take(word, &mut self.asked, listed),
                 Err(error) => {
                     self.said.refused.get_or_insert(error.to_string());
                     self.deaf = true;
@@ -192,7 +224,7 @@ mod tests {
         let mut frame = Vec::new();
         encode(&ToSender::Failed { entry: 1, why: "x".repeat(50) }, &mut frame).unwrap();
         let mut ear = Ear::new(Chatty { frame, at: 0, read: 0 });
-        assert!(ear.listen(), "there is more");
+        assert!(ear.listen(&|| 0), "there is more");
         assert!((TURN..TURN + (16 << 10)).contains(&ear.stream.read), "{}", ear.stream.read);
         assert!(ear.into_said().failures > 500);
     }
@@ -204,7 +236,7 @@ mod tests {
         let long = |n: u64| format!("{n:05}{}", "\u{e4}".repeat(2000));
         let count = 3 * (REASONS / REASON) as u64;
         for entry in 0..count {
-            said.take(ToSender::Failed { entry, why: long(entry) }, &mut Vec::new());
+            said.take(ToSender::Failed { entry, why: long(entry) }, &mut Vec::new(), &|| 0);
         }
         assert_eq!(said.failed[7].1.len(), REASON - 1);
         let bytes: usize = said.failed.iter().map(|(_, why)| why.len()).sum();
@@ -213,7 +245,7 @@ mod tests {
         // One that is said again takes nothing more, until there are too many.
         let mut said = Said::default();
         for entry in 0..2 * KEPT as u64 {
-            said.take(ToSender::Failed { entry, why: long(0) }, &mut Vec::new());
+            said.take(ToSender::Failed { entry, why: long(0) }, &mut Vec::new(), &|| 0);
         }
         assert_eq!((said.failed.len(), said.reasons), (KEPT, REASON - 1));
         assert_eq!(said.failures, 2 * KEPT as u64);

@@ -50,6 +50,8 @@ pub struct Delivered {
     pub said: Said,
     /// Entries that are not in place there.
     failures: Vec<FailedEntry>,
+    /// What could not be deleted there; an empty path: nothing was.
+    undeleted: Vec<FailedEntry>,
     /// The same for all members.
     unlisted: Arc<Unlisted>,
     /// The copy is of one file.
@@ -65,13 +67,37 @@ impl Delivered {
             (None, Some(Err(reason)), _) => Some(in_own_words(reason)),
             (None, None, _) => Some("the session ended without its verdict".to_owned()),
             (None, Some(Ok(())), None) => Some("it did not say what became of it".to_owned()),
-            (None, Some(Ok(())), Some(_)) => self.in_words(),
+            (None, Some(Ok(())), Some(_)) => match (self.in_words(), self.kept_in_words()) {
+                (Some(failed), Some(kept)) => Some(format!("{failed}; {kept}")),
+                (failed, kept) => failed.or(kept),
+            },
         }
     }
 
     /// Entries that are not in place, here or there, as far as they are known by name.
     pub fn failures(&self) -> impl Iterator<Item = &FailedEntry> {
         self.failures.iter().chain(&self.unlisted.entries)
+    }
+
+    /// Entries that could not be deleted there, as far as they are known by name; an empty path: nothing was.
+    pub fn undeleted(&self) -> &[FailedEntry] {
+        &self.undeleted
+    }
+
+    /// What could not be deleted, in one line.
+    fn kept_in_words(&self) -> Option<String> {
+        let count = self.said.report.map_or(0, |report| report.undeleted);
+        let count = count.max(self.undeleted.len() as u64);
+        if let Some(all) = self.undeleted.first().filter(|first| first.path.is_empty()) {
+            return Some(all.why.to_string());
+        }
+        let named: Vec<&FailedEntry> = self.undeleted.iter().take(NAMED).collect();
+        let said = |entry: &&FailedEntry| format!("{}: {}", shown(&entry.path), entry.why);
+        let more = count.saturating_sub(named.len() as u64);
+        let more = if more > 0 { format!("; {more} more") } else { String::new() };
+        let named: Vec<String> = named.iter().map(said).collect();
+        let what = if count == 1 { "entry is" } else { "entries are" };
+        (count > 0).then(|| format!("{count} {what} not deleted: {}{more}", named.join("; ")))
     }
 
     /// How many entries are not in place.
@@ -146,11 +172,21 @@ pub(super) fn of(
         if one && said.report.is_some_and(|report| report.arrived == 1) {
             report.arrived = of_content(report.arrived, source.progress().len);
         }
+        said.changed.without(said.failed.iter().map(|(entry, _)| *entry));
         let failed = std::mem::take(&mut said.failed).into_iter();
         let failures = failed.map(|(entry, why)| named(&names, entry, why)).collect();
-        Delivered { report, said, failures, unlisted: Arc::clone(&unlisted), one }
+        let undeleted = std::mem::take(&mut said.undeleted).into_iter();
+        let undeleted = undeleted.map(|(path, why)| FailedEntry { path: path.into(), why });
+        let (undeleted, unlisted) = (undeleted.collect(), Arc::clone(&unlisted));
+        Delivered { report, said, failures, undeleted, unlisted, one }
     };
     (members.into_iter().map(deliver).collect(), nameless)
+}
+
+/// A member's outcome, of a stream.
+pub(crate) fn of_stream(report: MemberReport, said: Said) -> Delivered {
+    let (failures, undeleted) = (Vec::new(), Vec::new());
+    Delivered { report, said, failures, undeleted, unlisted: Arc::default(), one: true }
 }
 
 /// An entry that failed at a member, by its name; what this side could not read is told in its own words.

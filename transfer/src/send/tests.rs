@@ -3,6 +3,7 @@ use crate::blocks;
 use crate::link::PrivateStream;
 use crate::message::{Decoder, Report, ToSender, UNREAD_THERE, encode};
 use crate::source::Named;
+use crate::tree::entry::Time;
 use crate::tree::layout::SMALL;
 use crate::tree::scan;
 use crate::tree::source::TreeSource;
@@ -236,7 +237,12 @@ fn offers() -> Vec<Offer> {
 /// Checks that a member was told all of it: the offer first, then the list, the value of each block, and the end.
 fn check_told(pipe: &Pipe, case: &Case) {
     let (messages, len) = (pipe.messages(), case.data.len() as u64);
-    assert_eq!(messages.first(), Some(&ToReceiver::Offer(offers().remove(0))));
+    // As it was asked for, and with the time when the source was opened.
+    let begun = Some(case.source.begun());
+    let offer = Offer { begun, ..offers().remove(0) };
+    assert_eq!(messages.first(), Some(&ToReceiver::Offer(offer)));
+    let age = Time::now().as_nanos() - case.source.begun().as_nanos();
+    assert!((0..600_000_000_000).contains(&age), "{age}");
     let (mut values, mut parts, mut end) = (Vec::<(u64, blocks::Value)>::new(), 0, None);
     for message in &messages[1..] {
         match message {
@@ -246,7 +252,7 @@ fn check_told(pipe: &Pipe, case: &Case) {
             }
             ToReceiver::Values(more) => values.extend(more),
             ToReceiver::End { entries, blocks } => end = Some((*entries, *blocks)),
-            other @ ToReceiver::Offer(_) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
     let count = blocks::count(len);

@@ -1,20 +1,33 @@
 //! The file system below a root, as a tree's receiver writes into it.
 
 mod ahead;
+mod extras;
 mod lead;
 mod links;
+mod lists;
+mod owner;
 mod resumed;
 mod same;
 mod several;
+mod specials;
+pub(crate) mod survey;
 mod synced;
+mod told;
+mod unopened;
+mod verified;
+mod wanted;
+mod watched;
 
-use super::entry::{Entry, Kind, Meta};
+use super::attrs::{Attrs, List};
+use super::change::Standing;
+use super::entry::{Device, Entry, Kind, Meta, Time};
+use super::extras::{Deleted, Deletion};
 use super::ground::{Ground, Held, Stands, Unfinished, Why};
 use super::manifest::{Owner, PartReader};
 use super::spool::{self, Spool};
 use crate::blocks::{self, Value};
 use crate::destination::{Root, Shown, umask};
-use crate::holders::{Holder, Holders, Inode};
+use crate::holders::{Holder, Holders, Inode, Writing};
 use crate::limits::Limits;
 use crate::message::{Check, Offer, Sync};
 use crate::place::PlaceError;
@@ -22,10 +35,11 @@ use crate::place::beneath::{Beneath, plain_name};
 use crate::place::dirs::{Dirs, Folder};
 use crate::place::folding::Taken;
 use crate::place::ids::Ids;
-use crate::place::meta::{Allowed, Granularity, Has, Keep, NotCarried, Rules};
+use crate::place::meta::{Allowed, Granularity, Has, Keep, Rules};
 use crate::place::partial::{self, Journal, Partial};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Temporary};
+use crate::prefix::Arriving;
 use ahead::Hashed;
 use links::Names;
 use resumed::Hold;
@@ -35,10 +49,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use synced::Mounts;
+use verified::Verified;
+use wanted::UNWANTED;
+use watched::Watched;
 
 /// Directories that are kept open for files that are still on their way.
 const OPEN: usize = 64;
@@ -46,8 +64,17 @@ const OPEN: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
     path: Arc<[u8]>,
-    /// It was made for the tree, or nothing stood under the name of the entry that this is told of.
+    /// It was made for the tree.
     new: bool,
+    /// Nothing stood under the name of the entry that this is told of, where names fold.
+    free: bool,
+}
+
+impl Way {
+    /// Whether nothing stands under the names that are given in it but what the tree has brought.
+    fn is_bare(&self) -> bool {
+        self.new || self.free
+    }
 }
 
 /// A file whose bytes come.
@@ -60,16 +87,15 @@ pub(crate) struct Slot {
     way: Way,
     meta: Meta,
     len: u64,
+    arriving: Option<Arriving>,
 }
 
-/// Whether the session is over is asked for every so many entries: its end is to be noticed within some milliseconds.
-const ASKED: u32 = 32;
-
-/// The number of an owner that chown(2) takes for none.
-const NOBODY: u32 = u32::MAX;
-
-/// Why an entry is not in place once the session is over.
-const UNWANTED: &str = "it is not wanted any more";
+impl Slot {
+    /// It is to have so many bytes, which was not known before.
+    pub(crate) fn lengthen(&mut self, len: u64) {
+        self.len = self.len.max(len);
+    }
+}
 
 /// Everything below a root.
 pub(crate) struct Below<'a> {
@@ -79,14 +105,23 @@ pub(crate) struct Below<'a> {
     /// Nothing stood under the name that was claimed last.
     free: bool,
     ids: Ids,
+    /// The access control lists that were told last, and whom they name here.
+    lists: Option<(Arc<List>, Attrs)>,
     rules: Rules,
+    /// Devices, pipes and sockets are made.
+    devices: bool,
     check: Check,
+    update: bool,
+    /// When the sender began, by its clock.
+    begun_there: Option<Time>,
     sync: Sync,
     size: Option<u64>,
     granularity: Option<Granularity>,
     open: VecDeque<(Way, Arc<Folder>)>,
     /// Symbolic links to folders are followed where the destination names them.
     follow: bool,
+    /// The root is that of all file systems.
+    whole: bool,
     /// The name that a single file gets.
     named: Option<Vec<u8>>,
     /// Where all of it goes, and the path of that folder.
@@ -94,23 +129,31 @@ pub(crate) struct Below<'a> {
     base: Vec<u8>,
     /// Folders that the offer names, from the root down: no other session of this process removes them.
     led: Vec<(Vec<u8>, Inode)>,
+    /// It writes below its folder, once it was led there.
+    writing: Option<Writing>,
     /// Something is in place.
     placed: bool,
     /// Folders whose names are to be durable; `None`: too many.
     changed: Option<BTreeSet<Arc<[u8]>>>,
-    /// File systems that are mounted below the root, and that the tree goes into: a folder of each.
-    mounted: Vec<Arc<Folder>>,
+    /// File systems that are mounted below the root, and that the tree goes into.
+    mounted: Mounts,
     /// Whether nobody wants it any more.
     is_over: &'a dyn Fn() -> bool,
     /// What an earlier session has left is gone on with.
     resume: bool,
     holders: Arc<Holders>,
     holder: Arc<Holder>,
+    /// It has begun a file that may be gone on with.
+    begun: bool,
     names: Names,
+    verified: Verified,
     /// Of what stands where the entries of this part are to be.
     hashed: Hashed,
     unset: BTreeSet<String>,
     puts: u32,
+    watched: Option<Watched>,
+    /// Nothing is changed.
+    dry: bool,
     notes: BTreeSet<&'static str>,
     told: BTreeSet<&'static str>,
 }
@@ -121,55 +164,66 @@ impl<'a> Below<'a> {
         root: &Root,
         offer: &Offer,
         limits: &Limits,
+        session: (Holder, &'a dyn Fn() -> bool),
+    ) -> Result<Self, Why> {
+        let mut this = Self::bare(root, offer, limits, session)?;
+        this.dirs = Some(Dirs::new(this.beneath.clone(), this.rules).map_err(said)?);
+        this.lead(offer)?;
+        Ok(this)
+    }
+
+    /// Nothing below the root is entered or made yet.
+    fn bare(
+        root: &Root,
+        offer: &Offer,
+        limits: &Limits,
         (holder, is_over): (Holder, &'a dyn Fn() -> bool),
     ) -> Result<Self, Why> {
         let again = root.again().map_err(|e| format!("cannot open the root folder: {e}"))?;
         let beneath = Arc::new(Beneath::new(again));
         let keep = offer.keep;
-        let rules = Rules {
-            keep: Keep {
-                perms: keep.perms,
-                times: keep.times,
-                owner: keep.owner,
-                group: keep.group,
-            },
-            allowed: Allowed { owner: limits.allow.owner, setuid: limits.allow.setuid },
-            umask: umask(),
-        };
-        let dirs = Dirs::new(beneath.clone(), rules).map_err(said)?;
-        let mut this = Self {
+        let rules = rules_of(offer, limits);
+        Ok(Self {
             beneath,
-            dirs: Some(dirs),
+            dirs: None,
             taken: Taken::default(),
             free: false,
             ids: Ids::new(keep.numeric_ids),
+            lists: None,
             rules,
+            devices: limits.allow.device,
             check: offer.check,
+            update: offer.update,
+            begun_there: offer.begun,
             sync: offer.sync,
             size: limits.size,
             granularity: None,
             open: VecDeque::new(),
             follow: root.follows(),
+            whole: root.is_whole(),
             named: None,
             shown: Shown::default(),
             base: Vec::new(),
             led: Vec::new(),
+            writing: None,
             placed: false,
             changed: Some(BTreeSet::new()),
-            mounted: Vec::new(),
+            mounted: Mounts::default(),
             is_over,
             resume: offer.resume,
             holders: Arc::clone(&limits.holders),
             holder: Arc::new(holder),
+            begun: false,
             names: Names::default(),
+            verified: Verified::default(),
             hashed: Hashed::default(),
             unset: BTreeSet::new(),
             puts: 0,
+            watched: Watched::new(root, offer, limits),
+            dry: false,
             notes: BTreeSet::new(),
             told: BTreeSet::new(),
-        };
-        this.lead(offer)?;
-        Ok(this)
+        })
     }
 
     /// Asks so whether names fold.
@@ -189,6 +243,13 @@ impl<'a> Below<'a> {
         self.unset.iter().cloned().collect()
     }
 
+    /// Makes a file without a name: in the root, or where that may not be written to, which only `/` may not, in the
+    /// folder where the tree goes.
+    fn aside<T>(&self, make: impl Fn(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        let here = self.dirs.as_ref().filter(|_| self.whole).map(|dirs| dirs.here().fd());
+        make(here.unwrap_or_else(|| self.beneath.root()))
+    }
+
     fn dirs(&mut self) -> Result<&mut Dirs, Why> {
         self.dirs.as_mut().ok_or_else(|| "the tree has ended".to_owned())
     }
@@ -202,49 +263,13 @@ impl<'a> Below<'a> {
         if let Some((_, folder)) = self.open.iter().find(|(known, _)| known == way) {
             return Ok(Arc::clone(folder));
         }
-        let folder = Folder::open(&self.beneath, &way.path, way.new).map_err(said)?;
+        let folder = Folder::open(&self.beneath, &way.path, way.is_bare()).map_err(said)?;
         let folder = Arc::new(folder);
         self.open.push_back((way.clone(), Arc::clone(&folder)));
         if self.open.len() > OPEN {
             self.open.pop_front();
         }
         Ok(folder)
-    }
-
-    fn left_out(&mut self, left: impl Iterator<Item = NotCarried>) {
-        for left in left {
-            let note = match left {
-                NotCarried::Owner => {
-                    "owners are not kept: this host allows no sender to set them (allow=owner)"
-                }
-                NotCarried::Group => {
-                    "groups are not kept: this host allows no sender to set them (allow=owner)"
-                }
-                NotCarried::SetUid => {
-                    "set-user-ID bits are not kept where the owner is not, or not allowed \
-                                       (allow=setuid)"
-                }
-                NotCarried::SetGid => {
-                    "set-group-ID bits are not kept where the group is not, or not allowed \
-                                       (allow=setuid)"
-                }
-            };
-            self.tell(note);
-        }
-    }
-
-    /// Tells the sender, once.
-    fn tell(&mut self, note: &'static str) {
-        if self.told.insert(note) {
-            self.notes.insert(note);
-        }
-    }
-
-    /// Whether nobody wants it any more; asked now and then where many are put one after the other.
-    fn check_wanted(&mut self) -> Result<(), Why> {
-        self.puts = self.puts.wrapping_add(1);
-        let is_over = self.puts.is_multiple_of(ASKED) && (self.is_over)();
-        if is_over { Err(UNWANTED.to_owned()) } else { Ok(()) }
     }
 
     /// Sets what is told of a file that has its bytes, and gives it its name.
@@ -259,7 +284,7 @@ impl<'a> Below<'a> {
         let ready = Ready::make(temporary, name, (meta, replaced), (self.rules, durable))?;
         // Who has given up while the disk was waited for was told that nothing has changed here.
         let is_over = durable && (self.is_over)();
-        self.give_name(ready, (name, way), is_over)
+        self.give_name_in_place(ready, (name, way), is_over)
     }
 
     /// What the file system refused that the bytes can do without.
@@ -267,6 +292,16 @@ impl<'a> Below<'a> {
         if let Some(unset) = unset {
             self.unset.insert(unset.to_string());
         }
+    }
+}
+
+/// What an offer asks to have kept, and what is allowed of that.
+pub(crate) fn rules_of(offer: &Offer, limits: &Limits) -> Rules {
+    let crate::message::Keep { perms, times, owner, group, xattrs, acls, .. } = offer.keep;
+    Rules {
+        keep: Keep { perms, times, owner, group, xattrs, acls },
+        allowed: Allowed { owner: limits.allow.owner, setuid: limits.allow.setuid },
+        umask: umask(),
     }
 }
 
@@ -280,20 +315,11 @@ impl Ground for Below<'_> {
     type Slot = Slot;
 
     fn owner(&mut self, owner: &Owner) -> Result<(u32, u32), Why> {
-        let keep = self.rules.keep;
-        let may = self.rules.allowed.owner || self.rules.allowed.setuid;
-        if !may || !(keep.owner || keep.group || keep.perms) {
-            return Ok((owner.uid, owner.gid)); // whose they are here is nobody's question
-        }
-        let name = |name: &[u8]| (!name.is_empty()).then(|| name.to_vec());
-        let (user, group) = (name(&owner.user), name(&owner.group));
-        let failed = |error| format!("the system does not say who its owner is here: {error}");
-        let uid = self.ids.owner(owner.uid, user.as_deref()).map_err(failed)?;
-        let gid = self.ids.group(owner.gid, group.as_deref()).map_err(failed)?;
-        if (keep.owner && uid == NOBODY) || (keep.group && gid == NOBODY) {
-            return Err(format!("nobody can have the number {NOBODY} as an owner or a group"));
-        }
-        Ok((uid, gid))
+        self.owner_here(owner)
+    }
+
+    fn attrs(&mut self, attrs: &mut Attrs) -> Result<(), Why> {
+        self.name_here(attrs)
     }
 
     fn root(&mut self, meta: &Meta) -> Result<(), Why> {
@@ -304,7 +330,7 @@ impl Ground for Below<'_> {
         if **dirs.path() != *base || self.named.is_some() {
             return Err("it is not where the tree begins".to_owned());
         }
-        self.dirs()?.tell_here(*meta).map_err(said)
+        self.dirs()?.tell_here(meta.clone()).map_err(said)
     }
 
     fn claim(&mut self, entry: &Entry) -> Result<(), Why> {
@@ -320,6 +346,20 @@ impl Ground for Below<'_> {
             );
         }
         Ok(())
+    }
+
+    fn standing(&mut self, entry: Option<&Entry>, told: &Attrs) -> Option<Standing> {
+        let (folder, is_root) = (Arc::clone(self.dirs().ok()?.here()), self.base.is_empty());
+        match entry {
+            _ if folder.is_new() => None,
+            None => survey::itself(&folder, is_root, (told, self.rules)),
+            Some(entry) => survey::standing(&folder, self.name(entry), (told, self.rules)),
+        }
+    }
+
+    fn is_one(&mut self, entry: &Entry, to: &[u8]) -> bool {
+        let Ok(folder) = self.dirs().map(|dirs| Arc::clone(dirs.here())) else { return false };
+        survey::is_one(&self.beneath, (&folder, &entry.name), (&self.base, to))
     }
 
     fn enter(&mut self, number: u64, entry: &Entry) -> Result<Stands, Why> {
@@ -349,16 +389,16 @@ impl Ground for Below<'_> {
     fn here(&self) -> Way {
         let here = self.dirs.as_ref();
         let path = here.map(|dirs| Arc::clone(dirs.path())).unwrap_or_default();
-        Way { path, new: self.free || here.is_some_and(|dirs| dirs.here().is_new()) }
+        Way { path, new: here.is_some_and(|dirs| dirs.here().is_new()), free: self.free }
     }
 
     fn write_dir(&self, dir: &Way) -> Vec<u8> {
-        [&[u8::from(dir.new)], &*dir.path].concat()
+        [&[u8::from(dir.new), u8::from(dir.free)], &*dir.path].concat()
     }
 
     fn read_dir(&self, bytes: &[u8]) -> Way {
-        let (new, path) = bytes.split_first().unwrap_or((&0, &[]));
-        Way { path: path.into(), new: *new != 0 }
+        let (&[new, free], path) = bytes.split_first_chunk().unwrap_or((&[0; 2], &[]));
+        Way { path: path.into(), new: new != 0, free: free != 0 }
     }
 
     fn path(&self, dir: &Way, name: &[u8]) -> Vec<u8> {
@@ -372,13 +412,7 @@ impl Ground for Below<'_> {
     }
 
     fn look(&mut self, entry: &Entry, digest: Option<&Value>) -> Result<Stands, Why> {
-        if let (Kind::File { len, .. }, Some(limit)) = (&entry.kind, self.size)
-            && *len > limit
-        {
-            return Err(format!(
-                "it has {len} bytes, and with this key at most {limit} may be sent here"
-            ));
-        }
+        self.check_size(entry)?;
         let folder = Arc::clone(self.dirs()?.here());
         if folder.is_new() {
             return Ok(Stands::Other);
@@ -388,7 +422,8 @@ impl Ground for Below<'_> {
         match statat(folder.fd(), &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if self.is_newer(entry, &found) => Ok(Stands::Same),
             Ok(found) if self.is_same(&folder, entry, digest, &found) && self.take(&found) => {
-                self.set_beside(&folder, entry, &found)
+                let path = Arc::clone(self.dirs()?.path());
+                self.set_beside((&folder, &path), entry, &found)
             }
             // Hashing it took its time, or was given up; so are those behind it.
             _ if self.check == Check::Digest && (self.is_over)() => Err(UNWANTED.to_owned()),
@@ -397,13 +432,12 @@ impl Ground for Below<'_> {
     }
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why> {
-        self.check_wanted()?;
-        let folder =
-            if self.free { self.folder(&self.here())? } else { Arc::clone(self.dirs()?.here()) };
-        let dirs = self.dirs()?;
-        dirs.check_here().map_err(said)?;
-        let path = Arc::clone(dirs.path());
+        let (folder, path) = self.place_here()?;
         self.put_symlink((&folder, &path), entry, target)
+    }
+
+    fn special(&mut self, entry: &Entry, device: Device) -> Result<Stands, Why> {
+        self.put_special_here(entry, device)
     }
 
     fn link(&mut self, dir: &Way, entry: &Entry, to: &[u8]) -> Result<Stands, Why> {
@@ -426,7 +460,7 @@ impl Ground for Below<'_> {
         let Kind::File { len, data } = &entry.kind else { return Err("it is no file".to_owned()) };
         let folder = self.folder(dir)?;
         self.check_in_place(dir)?;
-        if !self.resume && blocks::count(*len) > 1 && !folder.is_new() {
+        if !self.resume && blocks::count(*len) > 1 && !dir.new {
             partial::remove(&folder, plain_name(self.name(entry)).map_err(said)?);
         }
         let (temporary, journal, holding, left) = if self.resume && blocks::count(*len) > 1 {
@@ -437,8 +471,9 @@ impl Ground for Below<'_> {
         };
         let unset = room::reserve(temporary.file().as_fd(), *len, data.as_deref(), folder.shown());
         self.refused(unset.map_err(said)?);
-        let (name, way, meta) = (self.name(entry).to_vec(), dir.clone(), entry.meta);
-        Ok((Slot { temporary, journal, holding, name, way, meta, len: *len }, left))
+        let (name, way, meta) = (self.name(entry).to_vec(), dir.clone(), entry.meta.clone());
+        let arriving = self.begin_watched(&temporary, &name, *len);
+        Ok((Slot { temporary, journal, holding, name, way, meta, len: *len, arriving }, left))
     }
 
     fn read(&mut self, slot: &mut Slot, bytes: &mut [u8], at: u64) -> Result<(), Why> {
@@ -462,11 +497,11 @@ impl Ground for Below<'_> {
     }
 
     fn unnamed(&self) -> io::Result<File> {
-        spool::unnamed(self.beneath.root())
+        self.aside(spool::unnamed)
     }
 
     fn spool(&self) -> io::Result<Spool> {
-        Spool::create_in(self.beneath.root())
+        self.aside(Spool::create_in)
     }
 
     fn write(&mut self, slot: &mut Slot, bytes: &[u8], at: u64) -> Result<(), Why> {
@@ -474,17 +509,34 @@ impl Ground for Below<'_> {
         written.map_err(|e| said(room::sorted(e, slot.len, slot.temporary.folder().shown())))
     }
 
+    fn is_watched(&self, slot: &Slot) -> bool {
+        slot.arriving.is_some()
+    }
+
+    fn verified(&mut self, slot: &mut Slot, bytes: u64) {
+        slot.tell_verified(bytes);
+    }
+
     fn keep(&mut self, slot: Slot) -> Result<(), Why> {
-        let Slot { temporary, mut journal, holding: _holding, name, way, meta, len } = slot;
+        let Slot { temporary, mut journal, holding: _holding, name, way, meta, len, arriving } =
+            slot;
         let lost =
             |error| format!("cannot give {} its length: {error}", temporary.folder().shown());
         room::lengthen(temporary.file(), len).map_err(lost)?;
         let folder = temporary.folder();
-        folder.check_in_place(&self.beneath, &way.path).map_err(said)?;
         let standing = folder.may_replace(OsStr::from_bytes(&name), true).map_err(said)?;
         self.settle(temporary, (&name, &way), &meta, standing.and_then(|s| mode_of(&s)))?;
         journal.iter_mut().for_each(Journal::end);
+        arriving.into_iter().for_each(Arriving::complete);
         Ok(())
+    }
+
+    fn is_shared(&mut self) -> bool {
+        self.writing.as_ref().is_some_and(Writing::is_shared)
+    }
+
+    fn delete(&mut self, deletion: &Deletion<'_>) -> Deleted {
+        self.delete_extras(deletion)
     }
 
     fn finish(&mut self) -> Result<Vec<Unfinished>, Why> {
@@ -510,6 +562,8 @@ impl Ground for Below<'_> {
         self.left_out(left.into_iter());
         self.unset.extend(unset);
         self.sync()?;
+        // Before the sender hears of it: its next copy is not to find this one still there.
+        self.writing = None;
         unlogged.map_or(Ok(failed), Err)
     }
 

@@ -4,7 +4,7 @@ use super::entry::{Kind, Time};
 use super::layout::{self, Planner, ROW, Spot};
 use super::manifest::{PartError, PartReader, Record};
 use super::scan::Opener;
-use crate::blocks::{self, BLOCK, Value};
+use crate::blocks::{self, BLOCK, Value, hashing};
 use core::ops::Range;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -52,7 +52,7 @@ impl Shelf {
         let mut shelf = Self::default();
         while let Some(record) = reader.next_record()? {
             match record {
-                Record::Root(_) => {}
+                Record::Root(_) | Record::Whole | Record::Other(_) => {}
                 Record::Leave => drop(way.pop()),
                 Record::Entry(entry, told, _) => {
                     let spot = planner.place(&told.kind);
@@ -63,7 +63,7 @@ impl Shelf {
                             let (path, mtime) = (path().join(&b'/'), told.meta.mtime);
                             shelf.put(spot, Listed { entry, path, len, mtime, data });
                         }
-                        Kind::Symlink { .. } | Kind::Link { .. } => {}
+                        Kind::Symlink { .. } | Kind::Special(_) | Kind::Link { .. } => {}
                     }
                 }
             }
@@ -252,7 +252,7 @@ pub(crate) fn read_pack(
         let told = before.map(|rows| rows[place]);
         let opened = files.open(&file.path).map_err(Unreadable::from);
         let digest = match opened.and_then(|open| read(&open, file, &(0..file.len), into)) {
-            Ok(()) => *blake3::hash(into).as_bytes(),
+            Ok(()) => *hashing::whole(into).as_bytes(),
             Err(why) => {
                 failed.push((file.entry, why));
                 UNREAD
@@ -274,7 +274,7 @@ pub(crate) fn read_pack(
         bytes[at.start as usize..at.end as usize].copy_from_slice(digest);
     }
     debug_assert_eq!(table.end - table.start, rows.len() as u64 * ROW);
-    let value = *blake3::hash(&bytes[table.start as usize..]).as_bytes();
+    let value = *hashing::whole(&bytes[table.start as usize..]).as_bytes();
     (Block { bytes: bytes.into(), value, failed }, rows)
 }
 

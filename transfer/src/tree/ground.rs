@@ -1,6 +1,9 @@
 //! What a tree's receiver needs of the file system that it writes into.
 
-use super::entry::{Entry, Meta};
+use super::attrs::Attrs;
+use super::change::Standing;
+use super::entry::{Device, Entry, Meta};
+use super::extras::{Deleted, Deletion};
 use super::manifest::{Owner, PartReader};
 use super::spool::Spool;
 use crate::blocks::Value;
@@ -15,6 +18,8 @@ pub(crate) enum Stands {
     Same,
     /// Something else, or nothing.
     Other,
+    /// Whatever it is: the entry is left out on purpose.
+    Left,
 }
 
 /// Why an entry is not in place, in words for the sender.
@@ -43,12 +48,26 @@ pub(crate) trait Ground {
 
     /// The numbers here of an owner and a group.
     fn owner(&mut self, owner: &Owner) -> Result<(u32, u32), Why>;
+    /// Whom access control lists name here.
+    fn attrs(&mut self, _: &mut Attrs) -> Result<(), Why> {
+        Ok(())
+    }
     /// What the root of the transfer is like.
     fn root(&mut self, meta: &Meta) -> Result<(), Why>;
     /// An entry is to have its name in the directory that this is in: refused where one before it has a name that is
     /// the same there.
     fn claim(&mut self, _: &Entry) -> Result<(), Why> {
         Ok(())
+    }
+    /// What stands where an entry is to be, of which these attributes are told, in the directory that this is in; `None`
+    /// for the entry: that directory itself.
+    fn standing(&mut self, _: Option<&Entry>, _told: &Attrs) -> Option<Standing> {
+        None
+    }
+    /// Whether what stands where an entry is to be, in the directory that this is in, is what stands at this path from the
+    /// root of the transfer.
+    fn is_one(&mut self, _: &Entry, _to: &[u8]) -> bool {
+        false
     }
     /// Makes a directory, the entry of this number, if it is not there, and goes into it.
     fn enter(&mut self, number: u64, entry: &Entry) -> Result<Stands, Why>;
@@ -68,6 +87,10 @@ pub(crate) trait Ground {
     fn look(&mut self, entry: &Entry, digest: Option<&Value>) -> Result<Stands, Why>;
     /// Puts a symbolic link.
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<Stands, Why>;
+    /// Puts a device, a pipe or a socket; by default it is left out.
+    fn special(&mut self, _: &Entry, _: Device) -> Result<Stands, Why> {
+        Ok(Stands::Left)
+    }
     /// Puts a further name of what stands at a path from the root of the transfer.
     fn link(&mut self, dir: &Self::Dir, entry: &Entry, to: &[u8]) -> Result<Stands, Why>;
     /// Puts a file whose bytes are all there.
@@ -85,6 +108,12 @@ pub(crate) trait Ground {
     fn note(&mut self, slot: &mut Self::Slot, index: u64, value: &Value) -> Result<(), Why>;
     /// Writes bytes of it.
     fn write(&mut self, slot: &mut Self::Slot, bytes: &[u8], at: u64) -> Result<(), Why>;
+    /// Whether somebody reads it while it arrives, and is to be told how far.
+    fn is_watched(&self, _: &Self::Slot) -> bool {
+        false
+    }
+    /// So many bytes of it, from its beginning, are what was sent.
+    fn verified(&mut self, _: &mut Self::Slot, _bytes: u64) {}
     /// All its bytes are there, and are what was sent: it gets its name.
     fn keep(&mut self, slot: Self::Slot) -> Result<(), Why>;
     /// Its bytes are of no use: nothing of it stays. One that is dropped may be gone on with.
@@ -93,6 +122,14 @@ pub(crate) trait Ground {
     fn unnamed(&self) -> io::Result<File>;
     /// The same, to read and write anywhere.
     fn spool(&self) -> io::Result<Spool>;
+    /// Whether another session writes below the folder that the tree goes into.
+    fn is_shared(&mut self) -> bool {
+        false
+    }
+    /// Deletes what the list of a tree that is in place does not have.
+    fn delete(&mut self, _: &Deletion<'_>) -> Deleted {
+        Deleted::default()
+    }
     /// Sets what is told of directories, and makes durable what is to be. Gives the directories of which something
     /// could not be set.
     fn finish(&mut self) -> Result<Vec<Unfinished>, Why>;

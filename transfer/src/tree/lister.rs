@@ -83,6 +83,16 @@ impl Lister {
         self.writer.leave();
     }
 
+    /// Of the directory that was entered last all names are told.
+    pub fn whole(&mut self) {
+        self.writer.whole();
+    }
+
+    /// Something stands there as well, under this name, and is no entry.
+    pub fn other(&mut self, name: &[u8]) {
+        self.writer.other(name);
+    }
+
     /// Entries so far.
     pub fn entries(&self) -> u64 {
         self.writer.next_entry()

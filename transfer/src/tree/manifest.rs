@@ -3,15 +3,19 @@
 //! A part begins with its [`Header`] and goes on with records, all in postcard's encoding: numbers take as many
 //! bytes as they need. Names are base names; `Enter` and `Leave` say in which folder they stand, and the header
 //! in which one the part begins. Times are told as differences from the one before, owners by their place in a
-//! list that the part tells as it goes.
+//! list that the part tells as it goes; and so are extended attributes and access control lists, which are told once for
+//! all entries of the part that have the same.
 
+mod paths;
 mod read;
 mod write;
 
+pub(crate) use paths::each_path;
 pub use read::{PartError, PartReader, Record};
 pub use write::{MAX_ENTRY, PartWriter};
 
-use super::entry::Time;
+use super::attrs::List;
+use super::entry::{Device, Time};
 use serde::{Deserialize, Serialize};
 
 /// Version of the format.
@@ -57,10 +61,21 @@ enum Raw<'a> {
     File(&'a [u8], RawMeta, RawFile),
     Symlink(&'a [u8], RawMeta, &'a [u8]),
     Link(&'a [u8], RawMeta, &'a [u8]),
+    Whole,
+    Other(&'a [u8]),
+    /// The next place in the list of attributes.
+    Attrs(List),
+    /// Place in the list of attributes of what the next record tells of.
+    With(u32),
+    Special(&'a [u8], RawMeta, Device),
 }
+
+/// A bit of a mode: there are several names, and further ones may follow.
+const SEVERAL: u16 = 1 << 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct RawMeta {
+    /// The twelve permission bits, and [`SEVERAL`].
     mode: u16,
     /// Seconds since the modification time before this in the part.
     mtime: i64,

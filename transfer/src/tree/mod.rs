@@ -1,11 +1,14 @@
 //! Trees of files: what a sender reads of them, what it says of them, and what a receiver makes of that.
 
+pub mod attrs;
 pub(crate) mod below;
+pub mod change;
 pub mod digest;
 pub mod entry;
+pub(crate) mod extras;
 pub mod files;
 mod gather;
-mod ground;
+pub(crate) mod ground;
 pub mod layout;
 pub mod lister;
 pub mod manifest;

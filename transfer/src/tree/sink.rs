@@ -3,20 +3,25 @@
 //! Nothing of a part is acted upon before its digest has matched, no file gets its name before its own has. An entry
 //! that fails is told by its number, and the others go on.
 
+mod changes;
+mod delete;
 mod own;
 mod pack;
 mod part;
 
+use super::change::{By, Change};
 use super::entry::{Entry, Kind};
 use super::gather::{Gather, Wanted};
 use super::ground::{Ground, Stands, Unfinished, Why};
 use super::layout;
 use super::records::Records;
-use crate::blocks::{BLOCK, Value};
+use crate::blocks::{BLOCK, Value, hashing};
+use crate::filter::ToldRule;
 use crate::message::Report;
 use crate::sink::{Declared, Sink, SinkError};
 use blake3::Hash;
 use core::ops::Range;
+use delete::Deleting;
 use own::Own;
 use pack::Pack;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -78,13 +83,42 @@ pub(crate) struct TreeSink<G: Ground> {
     links: Option<Records<part::Deferred>>,
     /// Files that are not in place, of which there may be further names; `None`: too many to tell.
     lost_names: Option<HashSet<part::FirstName>>,
+    /// Devices, pipes and sockets that are left out, of which there may be further names.
+    left_names: HashSet<part::FirstName>,
+    /// What entries that may have further names come to, where changes are told.
+    firsts: HashMap<part::FirstName, changes::First>,
     /// It is one file.
     one: bool,
     declared: Declared,
+    deleting: Option<Deleting>,
+    /// Why nothing was deleted that was to be.
+    spared: Option<String>,
+    undeleted: Vec<(Vec<u8>, Why)>,
+    notes: Vec<String>,
+    /// What entries that are changed are judged by, if that is to be told.
+    itemizes: Option<By>,
+    /// Nothing is changed: what is lacking is nobody's need.
+    dry: bool,
+    /// Entries of which nothing of their kind stood there.
+    new: u64,
+    changes: Vec<(u64, Change)>,
+    /// What was deleted.
+    gone: Vec<(Vec<u8>, bool)>,
     report: Report,
     failed: Vec<(u64, Why)>,
     first_failure: Option<Why>,
     digest: Option<Hash>,
+    /// What could not be set of the folder that a slash stands behind, which is no entry: it is told once.
+    root_lost: Lost,
+}
+
+/// Whether something was lost, and why if that was not told yet.
+#[derive(Debug, Default)]
+enum Lost {
+    #[default]
+    No,
+    Untold(Why),
+    Told,
 }
 
 impl<G: Ground> TreeSink<G> {
@@ -103,12 +137,24 @@ impl<G: Ground> TreeSink<G> {
             progress: part::Progress::default(),
             links: None,
             lost_names: Some(HashSet::new()),
+            left_names: HashSet::new(),
+            firsts: HashMap::new(),
             one,
             declared: Declared::default(),
+            deleting: None,
+            spared: None,
+            undeleted: Vec::new(),
+            notes: Vec::new(),
+            itemizes: None,
+            dry: false,
+            new: 0,
+            changes: Vec::new(),
+            gone: Vec::new(),
             report: Report::default(),
             failed: Vec::new(),
             first_failure: None,
             digest: None,
+            root_lost: Lost::No,
         }
     }
 
@@ -132,7 +178,7 @@ impl<G: Ground> TreeSink<G> {
         match self.regions.range(..=block).next_back() {
             Some((_, &Region::Part { number, len, digest })) => {
                 let part = &bytes[..len as usize];
-                if *blake3::hash(part).as_bytes() != digest {
+                if *hashing::whole(part).as_bytes() != digest {
                     return Err(SinkError::Digest(number));
                 }
                 self.regions.remove(&block);
@@ -257,12 +303,21 @@ impl<G: Ground> TreeSink<G> {
         let part::Deferred { number, dir, name, meta, to } = name;
         let first = part::FirstName::of(to);
         let is_lost = self.lost_names.as_ref().is_none_or(|lost| lost.contains(&first));
-        let put = if is_lost {
+        let put = if self.left_names.contains(&first) {
+            Ok(Stands::Left)
+        } else if is_lost {
             Err("the file that it is another name of is not in place".to_owned())
         } else {
-            let entry =
-                Entry { name: name.clone(), meta: *meta, kind: Kind::Link { to: to.clone() } };
-            self.ground.link(&self.ground.read_dir(dir), &entry, to)
+            let entry = Entry {
+                name: name.clone(),
+                meta: meta.clone(),
+                kind: Kind::Link { to: to.clone() },
+            };
+            match self.ground.link(&self.ground.read_dir(dir), &entry, to) {
+                // In a dry run the first name is still that of the old file.
+                Ok(Stands::Same) if self.dry && self.is_anew(to) => Ok(Stands::Other),
+                put => put,
+            }
         };
         self.stands(*number, put);
     }
@@ -278,6 +333,7 @@ impl<G: Ground> TreeSink<G> {
         match put {
             Ok(Stands::Same) => self.report.unchanged += 1,
             Ok(Stands::Other) => self.report.arrived += 1,
+            Ok(Stands::Left) => {}
             Err(why) => self.fail(entry, why),
         }
     }
@@ -351,7 +407,33 @@ impl<G: Ground> Sink for TreeSink<G> {
     }
 
     fn notes(&mut self) -> Vec<String> {
-        self.ground.notes()
+        let mut notes = self.ground.notes();
+        if let Lost::Untold(why) = &self.root_lost {
+            notes.push(format!("what is told of its folder cannot be set: {why}"));
+            self.root_lost = Lost::Told;
+        }
+        notes.append(&mut self.notes);
+        notes
+    }
+
+    fn rules(&mut self, rules: Vec<ToldRule>) -> Result<(), SinkError> {
+        self.take_rules(rules)
+    }
+
+    fn extras(&mut self, rules: Result<u64, String>) -> Result<(), SinkError> {
+        self.take_word(rules)
+    }
+
+    fn changes(&mut self) -> Vec<(u64, Change)> {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn gone(&mut self) -> Vec<(Vec<u8>, bool)> {
+        std::mem::take(&mut self.gone)
+    }
+
+    fn undeleted(&mut self) -> Vec<(Vec<u8>, Why)> {
+        std::mem::take(&mut self.undeleted)
     }
 
     fn is_complete(&self) -> bool {
@@ -366,6 +448,7 @@ impl<G: Ground> Sink for TreeSink<G> {
         if let Some(links) = self.links.take() {
             links.replay(|name| self.link(&name)).map_err(SinkError::Aside)?;
         }
+        self.delete();
         for Unfinished { number, new, why } in self.ground.finish().map_err(SinkError::Finish)? {
             let counted = if new { &mut self.report.arrived } else { &mut self.report.unchanged };
             *counted = counted.saturating_sub(1);

@@ -1,17 +1,19 @@
 //! A tree that is sent: listed in one thread, read in another, found again wherever a receiver asks.
 
+mod itemized;
 mod state;
 
 use super::digest;
-use super::entry::{Entry, Kind, Meta};
+use super::entry::{Entry, Kind, Meta, Time};
 use super::files::{self, Block, Listed, Open, UNREAD, Unreadable};
 use super::layout::MAX_BLOCKS;
 use super::lister::{Lister, Written};
-use super::manifest::{PartError, PartReader, Record};
+use super::manifest::{PartError, PartReader, each_path};
 use super::outline::Holds;
-use super::owners::Owners;
+use super::owners::{Chown, Owners};
 use super::scan::{self, FilesFrom, Skipped, SourcesError, Walk};
-use crate::blocks::BLOCK;
+use crate::blocks::{BLOCK, hashing};
+use crate::filter::ToldRule;
 use crate::send::board::{Board, Posted};
 use crate::source::{Grows, Named, Progress, Source, SourceError};
 use blake3::Hash;
@@ -19,7 +21,7 @@ use state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -37,6 +39,12 @@ pub enum Found {
     Failed(Vec<u8>, String),
     /// Something that is left out on purpose.
     LeftOut(Skipped),
+    /// Something has this name in the directory that was entered last, and is no entry: receivers do not delete theirs.
+    Other(Vec<u8>),
+    /// Of the directory that was entered last all names are told.
+    Whole,
+    /// What was told may not be what the sources are: nothing is to be deleted, and why.
+    Doubt(String),
 }
 
 /// The sources cannot be opened.
@@ -67,6 +75,9 @@ pub struct Omitted {
     pub by_rule: u64,
     /// Sources that a rule leaves out: they are among those above.
     pub sources_by_rule: u64,
+    /// Access control lists of entries that are sent, where they are not kept, as far as they were noticed: a list that
+    /// gives the owning group no more than everybody is not looked for.
+    pub lists: u64,
 }
 
 impl Omitted {
@@ -92,6 +103,8 @@ pub struct Counts {
     pub folders: u64,
     /// Symbolic links.
     pub symlinks: u64,
+    /// Devices, pipes and sockets.
+    pub specials: u64,
     /// Further names of files.
     pub hard_links: u64,
     /// Bytes of the list.
@@ -108,6 +121,7 @@ impl Counts {
             Kind::Dir => &mut self.folders,
             Kind::File { .. } => &mut self.files,
             Kind::Symlink { .. } => &mut self.symlinks,
+            Kind::Special(_) => &mut self.specials,
             Kind::Link { .. } => &mut self.hard_links,
         } += 1;
     }
@@ -124,20 +138,28 @@ pub struct TreeSource {
     board: Board,
     state: Mutex<State>,
     omitted: Mutex<Omitted>,
+    lists: Arc<AtomicU64>,
     single: Option<Vec<u8>>,
     /// Files are compared by their digests, which the list has then.
     compares: bool,
     /// Owners have their names.
     names_owners: bool,
+    chown: Chown,
+    /// Receivers delete what is not there, but for what these protect.
+    rules: Option<Vec<ToldRule>>,
     /// Nobody wants more.
     over: Arc<AtomicBool>,
+    /// Nothing was looked at before.
+    begun: Time,
 }
 
 impl TreeSource {
     /// Of files and folders, as rsync(1) takes them; what is too much for the memory goes to a folder.
     pub fn open(paths: &[&Path], options: scan::Options, folder: &Path) -> Result<Self, OpenError> {
-        let (compares, names_owners) = (options.digests, options.owners);
-        Self::of(Walk::new(paths, options)?, compares, names_owners, folder)
+        let asked = Asked::of(&options);
+        let begun = Time::now();
+        let of = Self::of(Walk::new(paths, options)?, asked, folder)?;
+        Ok(Self { begun, ..of })
     }
 
     /// Of a folder what is listed.
@@ -147,21 +169,30 @@ impl TreeSource {
         options: scan::Options,
         folder: &Path,
     ) -> Result<Self, OpenError> {
-        let (compares, names_owners) = (options.digests, options.owners);
-        Self::of(Walk::listed(of, listed, options)?, compares, names_owners, folder)
+        let asked = Asked::of(&options);
+        let begun = Time::now();
+        let of = Self::of(Walk::listed(of, listed, options)?, asked, folder)?;
+        Ok(Self { begun, ..of })
     }
 
-    fn of(
-        mut walk: Walk,
-        compares: bool,
-        names_owners: bool,
-        folder: &Path,
-    ) -> Result<Self, OpenError> {
+    fn of(mut walk: Walk, asked: Asked, folder: &Path) -> Result<Self, OpenError> {
+        let Asked { compares, names_owners, chown, rules } = asked;
+        let deletes = rules.is_some();
         let over = Arc::<AtomicBool>::default();
         walk.until(Arc::clone(&over));
         let (files, single) = (Box::new(walk.opener()), walk.single_file());
-        let finds = Box::new(walk.map(found));
-        Ok(Self { single, compares, names_owners, over, ..Self::new(files, finds, folder)? })
+        let lists = walk.lists();
+        let finds = Box::new(walk.flat_map(move |found| as_listed(found, deletes)));
+        Ok(Self {
+            lists,
+            single,
+            compares,
+            names_owners,
+            chown,
+            rules,
+            over,
+            ..Self::new(files, finds, folder)?
+        })
     }
 
     /// Of what a walk finds, and files that are opened so.
@@ -176,10 +207,14 @@ impl TreeSource {
             board: Board::default(),
             state: Mutex::new(State::new(folder)?),
             omitted: Mutex::default(),
+            lists: Arc::default(),
             single: None,
             compares: false,
             names_owners: true,
+            chown: Chown::NONE,
+            rules: None,
             over: Arc::default(),
+            begun: Time::now(),
         })
     }
 
@@ -194,7 +229,8 @@ impl TreeSource {
 
     /// What was left out on purpose so far.
     pub fn omitted(&self) -> Omitted {
-        *self.omitted.lock().unwrap_or_else(PoisonError::into_inner)
+        let omitted = *self.omitted.lock().unwrap_or_else(PoisonError::into_inner);
+        Omitted { lists: self.lists.load(Ordering::Relaxed), ..omitted }
     }
 
     /// What was listed and read so far.
@@ -223,6 +259,9 @@ impl TreeSource {
                 lister.leave();
             }
             Found::Failed(path, why) => self.lock().unlist(path, why),
+            Found::Other(name) => lister.other(&name),
+            Found::Whole => lister.whole(),
+            Found::Doubt(why) => self.lock().doubt = Some(why),
             Found::LeftOut(what) => {
                 let mut omitted = self.omitted.lock().unwrap_or_else(PoisonError::into_inner);
                 omitted.add(what);
@@ -317,7 +356,7 @@ impl TreeSource {
         state.progress.span = state.outline.end() * BLOCK;
         drop(state);
         session.grow(end * BLOCK)?;
-        self.board.part(part.block, part.len, *blake3::hash(&bytes).as_bytes());
+        self.board.part(part.block, part.len, *hashing::whole(&bytes).as_bytes());
         Ok(())
     }
 
@@ -385,10 +424,18 @@ impl TreeSource {
 }
 
 impl Source for TreeSource {
+    fn begun(&self) -> Time {
+        self.begun
+    }
+
     fn list(&self, session: &dyn Grows) -> Result<(), SourceError> {
         let walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (mut lister, mut way) = (Lister::new(), Vec::<Vec<u8>>::new());
-        let (mut owners, begun) = (Owners::new(self.names_owners), Instant::now());
+        let (mut owners, begun) =
+            (Owners::new(self.names_owners).instead(self.chown.clone()), Instant::now());
+        if let Some(rules) = &self.rules {
+            self.board.rules(rules);
+        }
         for found in walk.into_iter().flatten() {
             if session.is_over() {
                 return Ok(());
@@ -402,6 +449,9 @@ impl Source for TreeSource {
             state.counts.listing = Some(begun.elapsed());
             state.outline.end()
         };
+        if let Some(rules) = &self.rules {
+            self.board.extras(self.lock().spares(), rules.len() as u64);
+        }
         self.board.end(entries, blocks);
         session.end(blocks * BLOCK)
     }
@@ -441,24 +491,13 @@ impl Source for TreeSource {
                 continue;
             }
             let bytes = state.part(number)?;
-            let mut reader = PartReader::new(number, &bytes)?;
-            let mut way = reader.header().way.clone();
-            while let Some(record) = reader.next_record()? {
-                match record {
-                    Record::Root(_) => {}
-                    Record::Leave => drop(way.pop()),
-                    Record::Entry(entry, told, _) => {
-                        way.push(told.name);
-                        if entries.contains(&entry) {
-                            let unread = state.failed.get(&entry).map(|why| why.to_string().into());
-                            names.insert(entry, Named { path: way.join(&b'/').into(), unread });
-                        }
-                        if told.kind != Kind::Dir {
-                            way.pop();
-                        }
-                    }
+            each_path(PartReader::new(number, &bytes)?, |entry, way, _| {
+                if entries.contains(&entry) {
+                    let unread = state.failed.get(&entry).map(|why| why.to_string().into());
+                    names.insert(entry, Named { path: way.join(&b'/').into(), unread });
                 }
-            }
+                Ok::<(), SourceError>(())
+            })?;
         }
         Ok(names)
     }
@@ -476,9 +515,41 @@ impl Source for TreeSource {
     }
 }
 
-/// What a walk found, as the list takes it.
+/// What is asked of a tree beside its walk.
+struct Asked {
+    compares: bool,
+    names_owners: bool,
+    chown: Chown,
+    rules: Option<Vec<ToldRule>>,
+}
+
+impl Asked {
+    fn of(options: &scan::Options) -> Self {
+        Self {
+            compares: options.digests,
+            names_owners: options.owners,
+            chown: options.chown.clone(),
+            rules: options.deletes.then(|| options.filter.told().collect()),
+        }
+    }
+}
+
+/// What a walk found, as the list takes it. `deletes`: also names of what is left out for what it is, as with rsync(1).
+fn as_listed(item: scan::Found, deletes: bool) -> impl Iterator<Item = Found> {
+    let other = match &item {
+        scan::Found::Skipped { path, what: Skipped::Special | Skipped::Symlink } if deletes => {
+            path.rsplit(|byte| *byte == b'/').next().map(|name| Found::Other(name.to_vec()))
+        }
+        _ => None,
+    };
+    other.into_iter().chain([found(item)])
+}
+
+/// What a walk found, without names of what is left out.
 fn found(found: scan::Found) -> Found {
     match found {
+        scan::Found::Whole => Found::Whole,
+        scan::Found::Doubt(why) => Found::Doubt(why),
         scan::Found::Root(meta) => Found::Root(meta),
         scan::Found::Enter(entry) | scan::Found::Item(entry, _) => Found::Entry(entry),
         scan::Found::Leave => Found::Leave,

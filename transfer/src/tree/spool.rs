@@ -2,6 +2,8 @@
 
 use crate::place::temporary::temporary_name;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,6 +28,11 @@ impl Spool {
     /// An empty one in an open folder.
     pub fn create_in(folder: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self { file: unnamed(folder)?, len: 0 })
+    }
+
+    /// Of a file of its own, which is empty.
+    pub(crate) fn of(file: File) -> Self {
+        Self { file, len: 0 }
     }
 
     /// One that has no room (full(4)).
@@ -75,11 +82,30 @@ pub(crate) fn unnamed(folder: BorrowedFd<'_>) -> io::Result<File> {
     if let Ok(file) = openat(folder, c".", flags | OFlags::TMPFILE, mode) {
         return Ok(file.into());
     }
+    named_for_a_moment(folder, |_| ())
+}
+
+/// A file that never has a name in a folder: where its file system has no such thing, one in the folder for temporary
+/// files.
+pub(crate) fn nameless(folder: BorrowedFd<'_>) -> io::Result<File> {
+    let (flags, mode) = (OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+    if let Ok(file) = openat(folder, c".", flags | OFlags::TMPFILE, mode) {
+        return Ok(file.into());
+    }
+    Spool::create(&std::env::temp_dir()).map(|spool| spool.file)
+}
+
+/// One whose name is removed at once, and `meanwhile` still there.
+fn named_for_a_moment(folder: BorrowedFd<'_>, meanwhile: impl FnOnce(&OsStr)) -> io::Result<File> {
     let name = temporary_name()?;
-    let created = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    let file = openat(folder, &name, created, mode)?;
-    unlinkat(folder, &name, AtFlags::empty())?;
-    Ok(file.into())
+    let created = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(folder, &name, created, Mode::RUSR | Mode::WUSR)?;
+    meanwhile(&name);
+    match unlinkat(folder, &name, AtFlags::empty()) {
+        // A sweep was quicker, which knows the name as well.
+        Ok(()) | Err(Errno::NOENT) => Ok(file.into()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +121,21 @@ mod tests {
         assert_eq!((spool.read(3, 5).unwrap(), spool.len()), (b"three".to_vec(), 103));
         assert!(spool.read(101, 5).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn where_every_file_has_a_name_a_sweep_may_remove_it_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = File::open(dir.path()).unwrap();
+        for sweeps in [false, true] {
+            let sweep = |name: &OsStr| {
+                if sweeps {
+                    std::fs::remove_file(dir.path().join(name)).unwrap();
+                }
+            };
+            let file = named_for_a_moment(folder.as_fd(), sweep).unwrap();
+            file.write_all_at(b"bytes", 0).unwrap();
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
     }
 }

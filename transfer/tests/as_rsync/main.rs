@@ -40,6 +40,8 @@ fn main() -> ExitCode {
 struct Given {
     option: &'static str,
     value: String,
+    /// What stands in the file that the value names: its name is put behind the value.
+    lines: Option<Vec<String>>,
 }
 
 fn given() -> impl Strategy<Value = Given> {
@@ -53,14 +55,36 @@ fn given() -> impl Strategy<Value = Given> {
     let pattern = ("/?", prop::collection::vec(part, 1..5), "/?")
         .prop_map(|(begin, parts, end)| format!("{begin}{}{end}", parts.concat()));
     let option = prop::sample::select(vec!["--exclude", "--include", "--filter"]);
+    let lines = prop::collection::vec(line(pattern.clone()), 1..4);
+    let merge = prop::sample::select(vec![
+        ("--filter", "merge,- "),
+        ("--filter", ".+ "),
+        ("--filter", ". "),
+        ("--filter", ".-w "),
+        ("--filter", ".w "),
+        ("--exclude-from", ""),
+        ("--include-from", ""),
+    ]);
+    let of_file = (merge, lines).prop_map(|((option, value), lines)| Given {
+        option,
+        value: value.to_owned(),
+        lines: Some(lines),
+    });
     let kind = prop::sample::select(vec![
         "- ", "+ ", "exclude ", "include ", "-! ", "+! ", "H ", "S ", "P ", "R ", "-s ", "-r ",
         "+,p ", "-_", "hide,! ",
     ]);
-    (option, kind, pattern).prop_map(|(option, kind, pattern)| {
+    let typed = (option, kind, pattern).prop_map(|(option, kind, pattern)| {
         let value = if option == "--filter" { format!("{kind}{pattern}") } else { pattern };
-        Given { option, value }
-    })
+        Given { option, value, lines: None }
+    });
+    prop_oneof![3 => typed, 1 => of_file]
+}
+
+/// A line of a file: a pattern, a rule, or what is either.
+fn line(pattern: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let begin = prop::sample::select(vec!["", "", "- ", "+ ", "-_", "+_", "H ", "!", "#", " "]);
+    prop_oneof![4 => (begin, pattern).prop_map(|(a, b)| format!("{a}{b}")), 1 => Just("!".to_owned())]
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -79,14 +103,26 @@ fn compare() -> Result<(), Failed> {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let strategy = (prop::collection::vec(given(), 1..5), any::<bool>());
-    let found = TestRunner::new_with_rng(config, rng).run(&strategy, |(rules, contents)| {
-        let ours = ours(&rules, &source, contents).ok();
-        let theirs = theirs(&rules, &source, contents).map_err(TestCaseError::fail)?;
-        prop_assert_eq!(ours, theirs);
-        Ok(())
-    });
+    let strategy = (prop::collection::vec(given(), 1..5), any::<bool>(), any::<bool>());
+    let found =
+        TestRunner::new_with_rng(config, rng).run(&strategy, |(mut rules, from0, contents)| {
+            write_files(&mut rules, from0, dir.path());
+            let ours = ours(&rules, from0, &source, contents).ok();
+            let theirs = theirs(&rules, from0, &source, contents).map_err(TestCaseError::fail)?;
+            prop_assert_eq!(ours, theirs);
+            Ok(())
+        });
     found.map_err(|error| error.to_string().into())
+}
+
+/// Writes the files of rules, and their names behind the options.
+fn write_files(rules: &mut [Given], from0: bool, dir: &Path) {
+    for (number, Given { value, lines, .. }) in rules.iter_mut().enumerate() {
+        let Some(lines) = lines else { continue };
+        let file = dir.join(format!("rules{number}"));
+        fs::write(&file, lines.join(if from0 { "\0" } else { "\n" })).unwrap();
+        value.push_str(file.to_str().unwrap());
+    }
 }
 
 fn make(folder: &Path, depth: usize) {
@@ -105,13 +141,15 @@ fn make(folder: &Path, depth: usize) {
 /// understand a rule.
 fn theirs(
     rules: &[Given],
+    from0: bool,
     source: &Path,
     contents: bool,
 ) -> Result<Option<BTreeSet<String>>, String> {
-    let options = rules.iter().map(|Given { option, value }| format!("{option}={value}"));
+    let options = rules.iter().map(|Given { option, value, .. }| format!("{option}={value}"));
     let slash = if contents { "/" } else { "" };
     let done = Command::new("rsync")
         .args(["-rn", "-8", "--out-format=%n"])
+        .args(from0.then_some("-0"))
         .args(options)
         .arg(format!("{}{slash}", source.display()))
         .arg(source.with_file_name("empty"))
@@ -128,14 +166,22 @@ fn theirs(
 }
 
 /// What a filter takes of the same.
-fn ours(rules: &[Given], source: &Path, contents: bool) -> Result<BTreeSet<String>, FilterError> {
+fn ours(
+    rules: &[Given],
+    from0: bool,
+    source: &Path,
+    contents: bool,
+) -> Result<BTreeSet<String>, FilterError> {
     let mut filter = Filter::default();
-    for Given { option, value } in rules {
+    let read = |file: &Path| fs::read(file);
+    for Given { option, value, .. } in rules {
         let text = value.as_bytes();
         match *option {
             "--exclude" => filter.exclude(text)?,
             "--include" => filter.include(text)?,
-            _ => filter.rule(text, &|_| unreachable!("no rule names a file"))?,
+            "--exclude-from" => filter.patterns_from(Path::new(value), false, from0, &read)?,
+            "--include-from" => filter.patterns_from(Path::new(value), true, from0, &read)?,
+            _ => filter.rule(text, from0, &read)?,
         }
     }
     let mut taken = BTreeSet::new();

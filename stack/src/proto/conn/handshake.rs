@@ -277,8 +277,8 @@ impl Opening {
         descriptor: &Descriptor,
         (trust, key, random): (&Arc<SenderTrust>, &NoiseKey, [u8; 32]),
     ) -> Self {
-        let exchange = Initiator::new(trust.credentials(key), random);
-        let frame = trust.frame();
+        let exchange = Initiator::new(trust.credentials(key, names.peer), random);
+        let frame = trust.frame(names.peer);
         Self {
             syn: syn(names, descriptor, &exchange, &frame),
             exchange,

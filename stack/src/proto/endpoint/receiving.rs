@@ -163,6 +163,13 @@ impl Endpoint {
         Some(now.since(receiving.last_heard()))
     }
 
+    /// Asks a session's sender for a sign of life: if it is there, [`Self::silence`] ends within a round trip.
+    pub fn ping(&mut self, now: Instant, receiver: ReceiverId) {
+        if let Ok(receiver) = self.get(now, receiver) {
+            receiver.ping();
+        }
+    }
+
     /// Whether the sender has acknowledged the verdict, or cannot any more (then with the reason).
     pub fn closed(&self, receiver: ReceiverId) -> Option<Result<(), Reason>> {
         self.receivers.get(&receiver).map_or(Some(Err(unknown())), Receiving::closed)

@@ -503,6 +503,11 @@ impl Receiving {
         self.conn.last_heard()
     }
 
+    /// Asks the sender for an answer.
+    pub(crate) fn ping(&mut self) {
+        self.conn.ping();
+    }
+
     /// The session is over for a reason of the other side's, or of the network's.
     pub(crate) fn end(&mut self, reason: Reason) {
         if self.ended.is_none() && self.closed().is_none() {

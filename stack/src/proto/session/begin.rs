@@ -115,7 +115,7 @@ impl Session {
     ) {
         let found = |m: &Member| m.addr() == from && m.conn().names().remote_cid == cid;
         let Some(index) = self.members.iter().position(found) else { return };
-        if self.trust.frame().is_answer(bytes, &NO_TAG) {
+        if self.trust.frame(from).is_answer(bytes, &NO_TAG) {
             self.members[index].on_unknown(now);
         } else {
             self.forged += 1;

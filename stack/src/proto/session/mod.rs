@@ -104,7 +104,7 @@ impl Session {
             Content::Source { len } => Store::source(len, config.declares),
         };
         let segment = if peers.iter().all(SocketAddr::is_ipv4) { PAYLOAD_V4 } else { PAYLOAD_V6 };
-        let seal = (now, trust.credentials(&key).suite());
+        let seal = (now, trust.credentials(&key, peers[0]).suite());
         let mut channel =
             |group| Channel::new(seal, group, &config, peers.len(), segment as u64, ids.rng);
         let channels: Vec<Channel> = config.group.map(&mut channel).into_iter().collect();

@@ -35,6 +35,21 @@ pub fn likeness(one: &[u8], other: &[u8]) -> Likeness {
 /// shown, nor dots and spaces at the end. Bytes that are no UTF-8 stand for themselves.
 #[must_use]
 pub fn key(name: &[u8]) -> Vec<u8> {
+    let mut all = folded(name);
+    if str::from_utf8(name).is_err() {
+        // Bytes between which nothing is left may be a character now. Each time there are fewer that are none.
+        loop {
+            let again = folded(&all);
+            if again == all {
+                break;
+            }
+            all = again;
+        }
+    }
+    all
+}
+
+fn folded(name: &[u8]) -> Vec<u8> {
     let mut all = Vec::with_capacity(name.len());
     if name.is_ascii() {
         all.extend(name.iter().map(u8::to_ascii_lowercase));
@@ -118,6 +133,14 @@ mod tests {
             assert_eq!(likeness(one, other), expected, "{one:?} {other:?}");
             assert_eq!(likeness(other, one), expected, "{other:?} {one:?}");
         }
+    }
+
+    /// What is not shown stands between the two bytes of a letter.
+    #[test]
+    fn bytes_that_come_to_be_a_character_are_one() {
+        let name = [195, 216, 156, 128];
+        assert_eq!(key(&name), key("À".as_bytes()));
+        assert_eq!(likeness(&name, "à".as_bytes()), Likeness::Perhaps);
     }
 
     proptest! {

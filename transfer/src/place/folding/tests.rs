@@ -181,6 +181,18 @@ fn in_a_folder_that_was_made_for_the_tree_what_stands_is_an_entry() {
     assert!(why.starts_with("LONGFI~1.TXT is refused: something stands there"), "{why}");
 }
 
+/// What another session has brought is replaced, what an entry of the same tree has is not.
+#[test]
+fn in_a_folder_that_was_made_for_the_tree_another_session_may_have_been_quicker() {
+    for name in ["Name", "Ä"] {
+        let mut ground = Ground::new(EXT4, &[name], true);
+        assert_eq!(ground.claim(name), REPLACES, "{name}");
+        let mut ground = Ground::new(EXT4, &[name], true);
+        let why = ground.claim(&name.to_lowercase()).unwrap_err();
+        assert!(why.contains("something stands there"), "{why}");
+    }
+}
+
 #[test]
 fn a_folder_below_has_names_of_its_own_and_one_that_is_new_is_not_asked() {
     let mut ground = Ground::new(EXFAT, &["x"], false);

@@ -61,16 +61,23 @@ fn what_was_noted_is_there_again_and_nothing_else() {
 }
 
 #[test]
-fn of_something_else_it_is_emptied_and_what_holds_nothing_goes() {
+fn of_something_else_it_is_made_anew_and_what_holds_nothing_goes() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let Partial { mut temporary, mut journal, .. } = open(&folder, 1);
     temporary.file().set_len(LEN).unwrap();
+    temporary.file().write_all_at(b"verified", 0).unwrap();
     journal.note(&mut temporary, 0, &[0; 32]).unwrap();
+    // Somebody reads it while it arrives.
+    let reader = fs::File::open(dir.path().join(&names(OsStr::new("name"))[0])).unwrap();
     drop((temporary, journal));
     let other = open(&folder, 2);
     assert!(other.held.is_empty());
     assert_eq!(other.temporary.file().metadata().unwrap().len(), 0);
+    other.temporary.file().write_all_at(b"another!", 0).unwrap();
+    let mut read = [0; 8];
+    reader.read_exact_at(&mut read, 0).unwrap();
+    assert_eq!(&read, b"verified", "it is told of that version still");
     drop(other);
     assert_eq!(left(dir.path()), Vec::<String>::new());
 }
@@ -105,7 +112,7 @@ fn what_somebody_else_put_there_is_not_written_to() {
 fn one_that_is_written_stays_whatever_its_mode_is() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    let first = open(&folder, 1);
+    let mut first = open(&folder, 1);
     let [partial, _] = names(OsStr::new("name"));
     fs::set_permissions(dir.path().join(&partial), PermissionsExt::from_mode(0o755)).unwrap();
     let second = Partial::open(&folder, OsStr::new("name"), [1; 32], LEN);
@@ -118,10 +125,10 @@ fn one_that_is_written_stays_whatever_its_mode_is() {
 fn another_one_under_its_name_is_not_given_the_file_s() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
-    let first = open(&folder, 1);
+    let mut first = open(&folder, 1);
     let [partial, _] = names(OsStr::new("name"));
     fs::remove_file(dir.path().join(&partial)).unwrap();
-    let second = open(&folder, 1);
+    let mut second = open(&folder, 1);
     second.temporary.file().write_all_at(b"half", 0).unwrap();
     let error = first.temporary.rename(OsStr::new("name")).unwrap_err().to_string();
     assert!(error.contains("removed or replaced"), "{error}");
@@ -137,5 +144,31 @@ fn only_our_own_names_are_partial() {
     }
     for name in [".mcp-0123.partial", ".mcp-0123456789abcdef.part", "mcp-0123456789abcdef.state"] {
         assert!(!is_partial(name.as_bytes()), "{name}");
+    }
+}
+
+/// Sessions that begin the same file at once: one has it, and to the others it is held; to none it is a failure.
+#[test]
+fn of_many_who_begin_at_once_one_has_it() {
+    const MANY: usize = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    for _ in 0..200 {
+        let together = std::sync::Barrier::new(MANY);
+        let begin = || {
+            together.wait();
+            let opened = Partial::open(&folder, OsStr::new("name"), [1; 32], LEN);
+            together.wait(); // nobody has given it back before
+            match opened {
+                Ok(partial) => Some(partial),
+                Err(Busy::Held(_)) => None,
+                Err(Busy::Failed(error)) => panic!("{error}"),
+            }
+        };
+        let have: usize = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..MANY).map(|_| scope.spawn(begin)).collect();
+            all.into_iter().map(|one| usize::from(one.join().unwrap().is_some())).sum()
+        });
+        assert_eq!(have, 1);
     }
 }

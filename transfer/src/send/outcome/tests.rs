@@ -1,9 +1,11 @@
 use super::*;
 use crate::message::ToSender;
 use crate::send::board::Board;
+use crate::send::changed::Shelf;
 use crate::send::ear;
 use crate::send::tests::report;
 use crate::source::{Grows, Progress};
+use crate::tree::change::Change;
 use std::io;
 
 /// A source of entries that have names, of which this side could not read those of even numbers.
@@ -76,6 +78,25 @@ fn who_says_that_entries_failed_and_names_none_has_failed() {
     assert_eq!(why[0].as_deref(), Some("it says that 2 entries are not in place"));
     assert_eq!(why[1].as_deref(), Some("it says that 1 entry is not in place"));
     assert_eq!((&why[2], members[0].failed_entries()), (&None, 2));
+}
+
+#[test]
+fn who_has_everything_has_not_failed_where_this_side_cannot_keep_what_it_says_of_it() {
+    const COUNT: u64 = 10_000;
+    let word = |n| ToSender::Changed(vec![(n, Change::default())]);
+    let words = (0..COUNT).map(word).chain([ToSender::Report(Report::default())]);
+    let said = ear::heard_on(&Shelf::full(), words);
+    let members = delivered(&Names::default(), vec![said]);
+    assert_eq!(members[0].failure(), None);
+    let changed = &members[0].said.changed;
+    let why = changed.lost().unwrap();
+    assert!(why.contains("No space left") && why.contains("TMPDIR names another"), "{why}");
+    let (mut records, mut kept) = (changed.records(), 0);
+    while records.take(kept).unwrap().is_some() {
+        kept += 1;
+    }
+    assert_eq!((changed.count(), kept + changed.unkept()), (COUNT, COUNT));
+    assert!(kept > 0, "those before are known");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::blocks::{BLOCK, Value};
 use crate::holders::Inode;
 use crate::message::Check;
 use crate::place::beneath::Beneath;
+use crate::threads;
 use crate::tree::digest::of_file;
 use crate::tree::entry::Kind;
 use crate::tree::manifest::{PartReader, Record};
@@ -14,7 +15,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 /// Files that are longer are hashed by several threads each.
 const LONG: u64 = 8 * BLOCK;
@@ -22,7 +22,7 @@ const LONG: u64 = 8 * BLOCK;
 const FEW: usize = 16;
 
 /// What a file was like when it was hashed: its length and its times of modification and change.
-type State = (i64, [i64; 4]);
+pub(super) type State = (i64, [i64; 4]);
 
 /// Digests of files as they were when they were hashed.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Hashed {
     }
 }
 
-fn state(stat: &Stat) -> State {
+pub(super) fn state(stat: &Stat) -> State {
     // Whole seconds and nanoseconds have other types on other machines.
     let nanos = |nanos| i64::try_from(nanos).unwrap_or(0);
     let times =
@@ -71,13 +71,8 @@ impl Below<'_> {
                 }
             }
         };
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|| work(&|| false));
-            }
-            work(is_over);
-        });
+        // What a thread has not come to is hashed where it is looked at.
+        let _ = threads::beside(threads::hashing() - 1, || work(&|| false), || work(is_over));
         self.hashed = Hashed(hashed.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -89,7 +84,7 @@ fn files(mut part: PartReader<'_>, base: &[u8]) -> Vec<(Vec<u8>, u64)> {
     // What is wrong with a part is told where it is read.
     while let Ok(Some(record)) = part.next_record() {
         match record {
-            Record::Root(_) => {}
+            Record::Root(_) | Record::Whole | Record::Other(_) => {}
             Record::Leave => {
                 way.pop();
             }

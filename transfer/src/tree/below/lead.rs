@@ -2,6 +2,7 @@
 
 use super::{Below, said};
 use crate::destination::Shown;
+use crate::holders::Writing;
 use crate::message::Offer;
 use crate::place::beneath::{Beneath, plain_name};
 use crate::place::dirs::Folder;
@@ -20,11 +21,48 @@ const MAX_LINKS: usize = 40;
 /// row, each within some microseconds, is no chance.
 const TRIES: usize = 64;
 
+/// Folders, and the last name.
+pub(super) type Asked = (Vec<Vec<u8>>, Option<Vec<u8>>);
+
 impl Below<'_> {
     /// Goes to the folder that an offer names; of a single file also finds the name that it gets there.
     pub(super) fn lead(&mut self, offer: &Offer) -> Result<(), Why> {
+        let (way, last) = self.asked(offer)?;
+        for part in &way {
+            self.go(part)?;
+        }
+        let mut named = offer.one.clone();
+        if let Some(last) = last {
+            let name = plain_name(&last).map_err(said)?;
+            match kind(self.dirs()?.here(), name)? {
+                Some(FileType::Directory) => self.go(&last)?,
+                _ => named = Some(last),
+            }
+        }
+        let here = Arc::clone(self.dirs()?.here());
+        if offer.stream && named.is_none() {
+            return Err(format!(
+                "{} is a folder, and what comes from a pipe has no name there: give one behind it",
+                here.shown()
+            ));
+        }
+        self.shown = here.shown().clone();
+        self.base = self.dirs()?.path().to_vec();
+        self.writing = Some(Writing::below(&self.holders, &self.holder, here.fd()));
+        if let Some(name) = &named {
+            let name = plain_name(name).map_err(said)?;
+            self.shown = self.shown.join(name);
+            check_own_place(&here, name, &self.shown)?;
+        }
+        self.named = named;
+        Ok(())
+    }
+
+    /// The folders that an offer names; of a single file also the last name, which may be its own.
+    pub(super) fn asked(&self, offer: &Offer) -> Result<Asked, Why> {
         let mut parts: Vec<&[u8]> = offer.to.split(|byte| *byte == b'/').collect();
-        let own = offer.one.is_some() && !matches!(parts.last(), None | Some(&b"" | &b"."));
+        let own = (offer.one.is_some() || offer.stream)
+            && !matches!(parts.last(), None | Some(&b"" | &b"."));
         let mut last = if own { parts.pop() } else { None };
         let mut way: Vec<Vec<u8>> = Vec::new();
         for part in parts.into_iter().filter(|part| !matches!(*part, b"" | b".")) {
@@ -34,38 +72,16 @@ impl Below<'_> {
         if self.follow {
             if let Some(name) = last {
                 plain_name(name).map_err(said)?;
-                let to = followed(&self.beneath, &[&way[..], &[name.to_vec()]].concat())?;
+                let to = [&way[..], &[name.to_vec()]].concat();
+                let to = followed(&self.beneath, &to, self.whole)?;
                 let flags = OFlags::PATH | OFlags::DIRECTORY;
                 if self.beneath.open(&to.join(&b'/'), flags, Mode::empty()).is_ok() {
                     (way, last) = (to, None);
                 }
             }
-            way = followed(&self.beneath, &way)?;
+            way = followed(&self.beneath, &way, self.whole)?;
         }
-        for part in &way {
-            self.go(part)?;
-        }
-        let mut named = offer.one.clone();
-        if let Some(last) = last {
-            let name = plain_name(last).map_err(said)?;
-            match kind(self.dirs()?.here(), name) {
-                Some(FileType::Directory) => self.go(last)?,
-                _ => named = Some(last.to_vec()),
-            }
-        }
-        let here = Arc::clone(self.dirs()?.here());
-        self.shown = here.shown().clone();
-        self.base = self.dirs()?.path().to_vec();
-        if let Some(name) = &named {
-            let name = plain_name(name).map_err(said)?;
-            self.shown = self.shown.join(name);
-            // What is typed as a file's own place is that of a file, or nothing's.
-            if let Some(kind) = kind(&here, name).filter(|kind| *kind != FileType::RegularFile) {
-                return Err(said(PlaceError::stands(&self.shown, what(kind))));
-            }
-        }
-        self.named = named;
-        Ok(())
+        Ok((way, last.map(<[u8]>::to_vec)))
     }
 
     /// Goes into a folder that the offer names, and keeps other sessions from removing it.
@@ -129,15 +145,16 @@ impl Drop for Below<'_> {
 }
 
 /// Where a path leads to with symbolic links followed, without one: so what is opened later by that is refused where a
-/// link has come meanwhile. Nothing leads out of the root, be it by `..` or from `/` on: then it fails.
-fn followed(beneath: &Beneath, path: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Why> {
+/// link has come meanwhile. Nothing leads out of the root, be it by `..` or from `/` on, unless that is the root: then
+/// it fails.
+fn followed(beneath: &Beneath, path: &[Vec<u8>], whole: bool) -> Result<Vec<Vec<u8>>, Why> {
     let mut left: VecDeque<Vec<u8>> = path.iter().cloned().collect();
     let (mut done, mut links): (Vec<Vec<u8>>, usize) = (Vec::new(), 0);
     let shown = |done: &[Vec<u8>]| Shown::default().join(OsStr::from_bytes(&done.join(&b'/')));
     while let Some(name) = left.pop_front() {
         match &name[..] {
             b"" | b"." => continue,
-            b".." if done.pop().is_some() => continue,
+            b".." if done.pop().is_some() || whole => continue,
             b".." => {
                 return Err(
                     "a symbolic link of the destination leads out of the root folder".to_owned()
@@ -160,7 +177,10 @@ fn followed(beneath: &Beneath, path: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Why> {
                 "{link} is refused: more than {MAX_LINKS} symbolic links on the way"
             ));
         }
-        if target.as_bytes().starts_with(b"/") {
+        let absolute = target.as_bytes().starts_with(b"/");
+        if absolute && whole {
+            done.clear();
+        } else if absolute {
             return Err(format!(
                 "{link} is refused: it is a symbolic link that leads out of the root folder"
             ));
@@ -172,8 +192,16 @@ fn followed(beneath: &Beneath, path: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Why> {
     Ok(done)
 }
 
+/// What is typed as a file's own place is that of a file, or nothing's.
+pub(super) fn check_own_place(folder: &Folder, name: &OsStr, at: &Shown) -> Result<(), Why> {
+    match kind(folder, name)?.filter(|kind| *kind != FileType::RegularFile) {
+        Some(kind) => Err(said(PlaceError::stands(at, what(kind)))),
+        None => Ok(()),
+    }
+}
+
 /// What stands under a name of a folder.
-fn kind(folder: &Folder, name: &OsStr) -> Option<FileType> {
-    let stat = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(FileType::from_raw_mode(stat.st_mode))
+pub(super) fn kind(folder: &Folder, name: &OsStr) -> Result<Option<FileType>, Why> {
+    let stat = folder.look(name).map_err(said)?;
+    Ok(stat.map(|stat| FileType::from_raw_mode(stat.st_mode)))
 }

@@ -1,6 +1,6 @@
 //! Files that an earlier session has left, and that a later one may go on with.
 
-use super::{Below, Way, said};
+use super::{Below, UNWANTED, Way, said};
 use crate::holders::{Holders, Inode};
 use crate::place::beneath::plain_name;
 use crate::place::dirs::Folder;
@@ -10,6 +10,7 @@ use crate::tree::ground::{Ground, Why};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Says of a partial file who writes it, as long as that is so.
 pub(super) struct Hold {
@@ -29,7 +30,7 @@ const TRIES: usize = 5;
 impl Below<'_> {
     /// Opens the partial file of an entry, and takes it over from a session that its sender has left.
     pub(super) fn partial(
-        &self,
+        &mut self,
         folder: &Arc<Folder>,
         dir: &Way,
         entry: &Entry,
@@ -37,9 +38,16 @@ impl Below<'_> {
         let Kind::File { len, .. } = entry.kind else { return Err("it is no file".to_owned()) };
         let name = plain_name(self.name(entry)).map_err(said)?;
         let key = self.key(dir, name, entry, len);
+        let mut waited = None;
         for _ in 0..TRIES {
+            // A sender may have left while this session did not run, or waited for another; what it begins now, nobody
+            // would take over.
+            if !self.begun && !self.holder.hears_of_its_sender(waited) {
+                return Err(UNWANTED.to_owned());
+            }
             match Partial::open(folder, name, key, len) {
                 Ok(partial) => {
+                    self.begun = true;
                     let inode = partial.temporary.inode().map_err(said)?;
                     self.holders.add(inode, &self.holder);
                     return Ok((partial, Hold { holders: Arc::clone(&self.holders), inode }));
@@ -49,6 +57,7 @@ impl Below<'_> {
                     let path = folder.shown().join(name);
                     let taken = self.holders.take_over(inode, &self.holder.sender);
                     taken.map_err(|why| format!("{path} is refused: {why}"))?;
+                    waited = Some(Instant::now());
                 }
             }
         }

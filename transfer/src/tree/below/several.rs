@@ -11,7 +11,7 @@ use crate::place::room::{self, Unset};
 use crate::place::temporary::Temporary;
 use crate::tree::entry::{Entry, Meta};
 use crate::tree::ground::Why;
-use rustix::fs::fsync;
+use rustix::fs::{fstat, fsync};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +40,8 @@ struct Job<'a> {
 /// A file that has everything but its name.
 pub(super) struct Ready {
     temporary: Temporary,
+    /// Further names of it may follow.
+    several: bool,
     left: Vec<NotCarried>,
     unset: Option<Unset>,
 }
@@ -60,11 +62,12 @@ impl Ready {
         }
         let plan = plan(meta, Of::File, temporary.has(), replaced, rules);
         let set = apply(temporary.file().as_fd(), &plan, &path, !rules.keep.perms);
-        let Applied { dropped, unset } = set.map_err(said)?;
+        let Applied { dropped, unset, left } = set.map_err(said)?;
         if durable {
             fsync(temporary.file()).map_err(|e| format!("cannot make {path} durable: {e}"))?;
         }
-        Ok(Self { temporary, left: plan.left().chain(dropped).collect(), unset })
+        let left = plan.left().chain(dropped).chain(left).collect();
+        Ok(Self { temporary, several: meta.several, left, unset })
     }
 }
 
@@ -130,13 +133,25 @@ impl Below<'_> {
         let (folder, name) = (self.folder(way)?, plain_name(name).map_err(said)?);
         let standing = folder.may_replace(name, true).map_err(said)?;
         let replaced = standing.and_then(|standing| mode_of(&standing));
-        Ok(Job { folder, name, meta: entry.meta, bytes, replaced })
+        Ok(Job { folder, name, meta: entry.meta.clone(), bytes, replaced })
     }
 
-    /// Gives a file its name, unless its session `is_over`.
-    pub(super) fn give_name(
+    /// Gives a file its name, unless its session `is_over` or the folder is not where it was found: who waited for the
+    /// disk may find it moved, be it out of the root.
+    pub(super) fn give_name_in_place(
         &mut self,
         ready: Ready,
+        (name, way): (&OsStr, &Way),
+        is_over: bool,
+    ) -> Result<(), Why> {
+        ready.temporary.folder().check_in_place(&self.beneath, &way.path).map_err(said)?;
+        self.give_name(ready, (name, way), is_over)
+    }
+
+    /// The same of one whose folder was just asked for.
+    fn give_name(
+        &mut self,
+        mut ready: Ready,
         (name, way): (&OsStr, &Way),
         is_over: bool,
     ) -> Result<(), Why> {
@@ -148,6 +163,11 @@ impl Below<'_> {
         ready.temporary.rename(name).map_err(said)?;
         self.placed = true;
         self.change(&way.path);
+        if ready.several
+            && let Ok(found) = fstat(ready.temporary.file())
+        {
+            self.note_verified(&way.path, name.as_bytes(), &found);
+        }
         Ok(())
     }
 }

@@ -8,8 +8,14 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use tempfile::TempDir;
 
+mod capable;
+mod extras;
 mod meanwhile;
+mod owners;
+mod resumed;
+mod set_id;
 mod several_names;
+mod unopened;
 
 const NEVER: &dyn Fn() -> bool = &|| false;
 
@@ -45,19 +51,24 @@ fn entry(len: u64) -> Entry {
     Entry { name: b"name".to_vec(), meta, kind: Kind::File { len, data: None } }
 }
 
-/// A session that is over.
-struct Gone;
+/// A session that is there, or over.
+enum Session {
+    There,
+    Over,
+}
 
-impl crate::holders::Lives for Gone {
+impl crate::holders::Lives for Session {
     fn silence(&self) -> Option<std::time::Duration> {
-        None
+        matches!(self, Self::There).then_some(std::time::Duration::ZERO)
     }
+
+    fn ping(&self) {}
 
     fn end(&self, _: &str) {}
 }
 
 pub(crate) fn holder() -> Holder {
-    Holder { sender: [7; 32], peer: "10.0.0.1:5".to_owned(), pulse: Box::new(Gone) }
+    Holder { sender: [7; 32], peer: "10.0.0.1:5".to_owned(), pulse: Box::new(Session::There) }
 }
 
 fn below<'a>(root: &Root, to: &str, is_over: &'a dyn Fn() -> bool) -> Result<Below<'a>, Why> {
@@ -380,6 +391,20 @@ fn what_is_left_is_gone_on_with() {
     assert_eq!(tree(dir.path()), ["new", "new/out"]);
 }
 
+/// A killed sender's session that runs late: a later copy may be through already, and would take nothing over.
+#[test]
+fn who_is_over_before_its_first_file_leaves_nothing() {
+    let (dir, root) = root();
+    let offer = Offer { resume: true, ..offer("out") };
+    let holder = Holder { pulse: Box::new(Session::Over), ..holder() };
+    let mut below = Below::new(&root, &offer, &Limits::default(), (holder, NEVER)).unwrap();
+    let here = below.here();
+    let begun = below.begin(&here, &entry(3 * blocks::BLOCK)).map(|_| ());
+    assert_eq!(begun.unwrap_err(), UNWANTED);
+    drop(below);
+    assert!(tree(dir.path()).is_empty());
+}
+
 /// Nobody would ever go on with it, and its room may be just what is missing.
 #[test]
 fn who_begins_anew_leaves_nothing_of_what_was_left() {
@@ -391,6 +416,27 @@ fn who_begins_anew_leaves_nothing_of_what_was_left() {
         let here = below.here();
         let (mut slot, held) = below.begin(&here, &entry).unwrap();
         assert!(held.is_empty());
+        below.note(&mut slot, 0, &[0; 32]).unwrap();
+        assert_eq!(tree(dir.path()).len(), if resume { 2 } else { 1 });
+    }
+    assert!(tree(dir.path()).is_empty());
+}
+
+/// Also where names fold, and nothing stands under the name.
+#[test]
+fn who_begins_anew_leaves_nothing_where_names_fold() {
+    use crate::place::folding::{Ask, Folds};
+    let ask = Ask { folds: |_, _| Some(Folds::ByInode), ..Ask::SYSTEM };
+    let (dir, root) = root();
+    let entry = entry(3 * blocks::BLOCK);
+    for resume in [true, false] {
+        let offer = Offer { resume, ..offer("") };
+        let below = Below::new(&root, &offer, &Limits::default(), (holder(), NEVER)).unwrap();
+        let mut below = below.folding(ask);
+        below.claim(&entry).unwrap();
+        assert!(below.free);
+        let here = below.here();
+        let (mut slot, _) = below.begin(&here, &entry).unwrap();
         below.note(&mut slot, 0, &[0; 32]).unwrap();
         assert_eq!(tree(dir.path()).len(), if resume { 2 } else { 1 });
     }
@@ -422,9 +468,10 @@ fn files_are_compared_as_it_was_asked_for() {
     fs::write(dir.path().join("name"), b"there").unwrap();
     let there = fs::metadata(dir.path().join("name")).unwrap();
     let old = Time { secs: 5, nanos: 0 };
-    let stands = |check, told: &[u8], mtime| {
+    let stands = |update, check, told: &[u8], mtime| {
         let offer = Offer {
             check,
+            update,
             keep: crate::message::Keep { times: true, ..Default::default() },
             ..offer("")
         };
@@ -434,15 +481,19 @@ fn files_are_compared_as_it_was_asked_for() {
         let digest = *blake3::hash(told).as_bytes();
         below.look(&Entry { name: b"name".to_vec(), meta, kind }, Some(&digest)).unwrap()
     };
-    assert_eq!(stands(Check::Update, b"newer", old), Stands::Same);
-    assert_eq!(stands(Check::Quick, b"there", old), Stands::Other);
-    assert_eq!(stands(Check::Digest, b"other", old), Stands::Other);
-    assert_eq!(stands(Check::Digest, b"there", old), Stands::Same);
+    for check in [Check::Quick, Check::Digest, Check::None] {
+        assert_eq!(stands(true, check, b"newer", old), Stands::Same, "{check:?}");
+    }
+    assert_eq!(stands(false, Check::Quick, b"there", old), Stands::Other);
+    assert_eq!(stands(false, Check::Digest, b"other", old), Stands::Other);
+    assert_eq!(stands(false, Check::Digest, b"there", old), Stands::Same);
     assert_eq!(fs::metadata(dir.path().join("name")).unwrap().mtime(), 5, "its time is kept");
     assert_ne!(there.mtime(), 5);
     let late = Time { secs: 6, nanos: 0 };
-    assert_eq!(stands(Check::Update, b"newer", late), Stands::Other);
-    assert_eq!(stands(Check::None, b"there", old), Stands::Other);
+    for check in [Check::Quick, Check::Digest, Check::None] {
+        assert_eq!(stands(true, check, b"newer", late), Stands::Other, "{check:?}");
+    }
+    assert_eq!(stands(false, Check::None, b"there", old), Stands::Other);
 }
 
 /// A file that is written to through a mapping may keep its time, and a copy of one that was changed within a second
@@ -483,6 +534,47 @@ fn what_a_time_does_not_show_is_found_by_its_nanoseconds_or_by_a_digest() {
     let ahead = |seconds| now + std::time::Duration::from_secs(seconds);
     assert_eq!(stands(Check::Quick, ahead(60), 0, 0o600), (Stands::Other, 0o644));
     assert_eq!(stands(Check::Quick, ahead(5 * 365 * 86_400), 0, 0o600), (Stands::Same, 0o600));
+}
+
+/// The sender's clock is days ahead of this one: what it has modified lately is as doubtful.
+#[test]
+fn what_was_modified_lately_by_the_sender_s_clock_is_not_taken_for_the_same_by_its_time() {
+    let (dir, root) = root();
+    let path = dir.path().join("name");
+    let now = Time::now();
+    let stands = |begun: Option<Time>, mtime: Time| {
+        fs::write(&path, b"there").unwrap();
+        several_names::set_time(&path, mtime);
+        let found = fs::metadata(&path).unwrap();
+        let keep = crate::message::Keep { times: true, ..Default::default() };
+        let offer = Offer { keep, begun, ..offer("") };
+        let mut below = Below::new(&root, &offer, &Limits::default(), (holder(), NEVER)).unwrap();
+        let nanos = u32::try_from(found.mtime_nsec()).unwrap();
+        let mtime = Time { secs: found.mtime(), nanos };
+        let meta = Meta { mode: 0o644, mtime, ..Meta::default() };
+        let entry = Entry { name: b"name".to_vec(), meta, kind: Kind::File { len: 5, data: None } };
+        below.look(&entry, None).unwrap()
+    };
+    for days in [-900, -3, 3, 900] {
+        let there = Time { secs: now.secs + days * 86_400, ..now };
+        let at = |secs| Time { secs: there.secs + secs, ..there };
+        for (secs, expected) in [
+            (-3, Stands::Same),
+            (-1, Stands::Other),
+            (0, Stands::Other),
+            (80_000, Stands::Other),
+            (90_000, Stands::Same),
+        ] {
+            assert_eq!(stands(Some(there), at(secs)), expected, "{days} {secs}");
+            assert_eq!(stands(None, at(secs)), Stands::Same, "{days} {secs}: by this clock alone");
+        }
+    }
+    for secs in [i64::MIN, i64::MAX] {
+        assert_eq!(
+            stands(Some(Time { secs, nanos: u32::MAX }), Time { secs: 5, nanos: 0 }),
+            Stands::Same
+        );
+    }
 }
 
 /// What stands there is a TiB of holes, which takes minutes to be hashed; its sender is killed after a few blocks.

@@ -1,7 +1,7 @@
 //! The digest of a tree that was sent: from its list, and the digests of its files as they were read.
 
 use super::TreeDigest;
-use crate::blocks::{self, Stack};
+use crate::blocks::{self, Stack, hashing};
 use crate::source::SourceError;
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::files::UNREAD;
@@ -49,7 +49,7 @@ pub(crate) fn of_list(
         is_whole = reader.header().last;
         while let Some(record) = reader.next_record()? {
             if let Record::Entry(_, Entry { kind: Kind::Link { to }, .. }, _) = record {
-                first_names.insert(blake3::hash(&to), None);
+                first_names.insert(hashing::of_name(&to), None);
             }
         }
     }
@@ -83,6 +83,7 @@ enum First {
     File(Hash),
     /// And what it says.
     Symlink(Vec<u8>),
+    Special,
 }
 
 impl Summing<'_> {
@@ -90,6 +91,7 @@ impl Summing<'_> {
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
             Record::Root(_) => self.digest.contents(),
+            Record::Whole | Record::Other(_) => {}
             Record::Leave => {
                 self.way.pop();
                 self.digest.leave();
@@ -109,15 +111,18 @@ impl Summing<'_> {
                 self.digest.symlink(&name, &target);
                 self.note(&name, || First::Symlink(target));
             }
-            Kind::Link { to } => match self.first_names.get(&blake3::hash(&to))?.as_ref()? {
+            // They do not count, nor does a further name of one.
+            Kind::Special(_) => self.note(&name, || First::Special),
+            Kind::Link { to } => match self.first_names.get(&hashing::of_name(&to))?.as_ref()? {
                 First::File(digest) => self.digest.file(&name, *digest),
                 First::Symlink(target) => self.digest.symlink(&name, target),
+                First::Special => {}
             },
             Kind::File { len, data } => {
                 let digest = match data {
                     // Nothing of it is ever read.
                     Some(data) if data.is_empty() => zeros(len)?,
-                    _ if len == 0 => blake3::hash(&[]),
+                    _ if len == 0 => hashing::whole(&[]),
                     _ => self.digests.get(number)?,
                 };
                 self.note(&name, || First::File(digest));
@@ -131,7 +136,7 @@ impl Summing<'_> {
     fn note(&mut self, name: &[u8], what: impl FnOnce() -> First) {
         if !self.first_names.is_empty() {
             let path: Vec<&[u8]> = self.way.iter().map(Vec::as_slice).chain([name]).collect();
-            let path = blake3::hash(&path.join(&b'/'));
+            let path = hashing::of_name(&path.join(&b'/'));
             self.first_names.entry(path).and_modify(|known| *known = Some(what()));
         }
     }

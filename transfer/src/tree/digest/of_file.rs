@@ -1,13 +1,13 @@
 //! The digest of an open file, by as many threads as its length is worth.
 
 use crate::blocks::{self, BLOCK, Tree};
+use crate::threads;
 use blake3::Hash;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 /// Blocks for which a thread more is worth its start: some milliseconds of hashing.
 const WORTH: u64 = 8;
@@ -18,7 +18,6 @@ const WORTH: u64 = 8;
 /// What the system said, that the file is shorter, or that it `is_over`.
 pub(crate) fn of_file(file: &File, len: u64, is_over: &dyn Fn() -> bool) -> io::Result<Hash> {
     let count = blocks::count(len);
-    let processors = thread::available_parallelism().map_or(1, usize::from) as u64;
     let (next, tree) = (AtomicU64::new(0), Mutex::new(Tree::new(len)));
     let work = |is_over: &dyn Fn() -> bool| -> io::Result<()> {
         let mut bytes = vec![0; BLOCK.min(len) as usize];
@@ -37,15 +36,21 @@ pub(crate) fn of_file(file: &File, len: u64, is_over: &dyn Fn() -> bool) -> io::
             tree.lock().unwrap_or_else(PoisonError::into_inner).set(index, value);
         }
     };
-    thread::scope(|scope| {
-        let more = (1..processors.min(count / WORTH)).map(|_| scope.spawn(|| work(&|| false)));
-        let more: Vec<_> = more.collect();
-        let own = work(is_over);
+    let others = (count / WORTH).min(threads::hashing() as u64).saturating_sub(1);
+    let failed = Mutex::new(Ok(()));
+    let fail = |done: io::Result<()>| {
+        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+        *failed = std::mem::replace(&mut *failed, Ok(())).and(done);
+    };
+    let own = || {
+        fail(work(is_over));
         // Where this one has failed the others have no more to do.
         next.store(count, Ordering::Relaxed);
-        let stopped = || Err(io::Error::other("a thread that hashed has stopped"));
-        more.into_iter().fold(own, |all, one| all.and(one.join().unwrap_or_else(|_| stopped())))
-    })?;
+    };
+    if !threads::beside(others as usize, || fail(work(&|| false)), own) {
+        return Err(io::Error::other("a thread that hashed has stopped"));
+    }
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     let root = tree.into_inner().unwrap_or_else(PoisonError::into_inner).root();
     root.ok_or_else(|| io::Error::other("not all of it was hashed"))
 }

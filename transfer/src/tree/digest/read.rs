@@ -1,6 +1,6 @@
 //! A block of a file that a walk has told of.
 
-use crate::blocks::{self, BLOCK, Value};
+use crate::blocks::{self, BLOCK, Value, hashing};
 use crate::tree::scan::{Opener, ScanError, Stamp};
 use core::ops::Range;
 use std::fs::File;
@@ -40,7 +40,7 @@ pub fn read_block(
     }
     if stamp.size == 0 {
         return match file.read_at(&mut [0], 0)? {
-            0 => Ok(*blake3::hash(&[]).as_bytes()),
+            0 => Ok(*hashing::whole(&[]).as_bytes()),
             _ => Err(BlockError::NotEmpty),
         };
     }

@@ -1,12 +1,14 @@
 //! Reads parts, which are trusted in nothing: nothing that is read here is more than a name, a number or a list
 //! that fits the part.
 
-use super::{Header, Owner, Raw, RawFile, RawMeta, VERSION};
+use super::{Header, Owner, Raw, RawFile, RawMeta, SEVERAL, VERSION};
 use crate::place::beneath::plain_name;
+use crate::tree::attrs::{self, Attrs, List};
 use crate::tree::entry::{Entry, Kind, Meta, Time};
 use crate::tree::layout::MAX_LEN;
 use core::ops::Range;
 use std::collections::HashMap;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// A part cannot be read: the fault of who wrote it.
@@ -44,6 +46,9 @@ pub enum PartError {
     /// An owner that was not told.
     #[error("entry {0} of the list has an owner that was not told")]
     Owner(u64),
+    /// Attributes that were not told, or more than an entry may have.
+    #[error("entry {0} of the list has impossible attributes")]
+    Attributes(u64),
     /// The first name of a further one is no path below the root.
     #[error("entry {0} of the list is a further name of {1}, which is no path below the root")]
     Link(u64, String),
@@ -61,6 +66,10 @@ pub enum Record {
     Entry(u64, Entry, Option<[u8; 32]>),
     /// The directory that was entered last is left.
     Leave,
+    /// Of the directory that this is in, all names are told that stand there.
+    Whole,
+    /// Something has this name in the directory that this is in, and is no entry.
+    Other(Vec<u8>),
 }
 
 /// Entries of a part, and owners that it tells, at most: what it lists takes more memory than its bytes.
@@ -94,6 +103,9 @@ pub struct PartReader<'a> {
     next: u64,
     depth: usize,
     owners: Owners,
+    attrs: Vec<Arc<List>>,
+    /// Of what the next record tells of.
+    with: Attrs,
     entries: u64,
     mtime: i64,
 }
@@ -117,7 +129,8 @@ impl<'a> PartReader<'a> {
             plain_name(name).map_err(|error| PartError::Name(error.to_string()))?;
         }
         let (next, depth) = (header.first, header.way.len());
-        Ok(Self { header, rest, next, depth, owners: Owners::default(), entries: 0, mtime: 0 })
+        let (owners, attrs, with) = (Owners::default(), Vec::new(), Attrs::default());
+        Ok(Self { header, rest, next, depth, owners, attrs, with, entries: 0, mtime: 0 })
     }
 
     /// What stands before its records.
@@ -151,6 +164,19 @@ impl<'a> PartReader<'a> {
                     self.owners.push(owner).ok_or(PartError::Many(self.next))?;
                     continue;
                 }
+                Raw::Attrs(list) => {
+                    if self.attrs.len() >= MOST || !is_possible(&list) {
+                        return Err(PartError::Attributes(self.next));
+                    }
+                    self.attrs.push(Arc::new(list));
+                    continue;
+                }
+                Raw::With(place) => {
+                    let list = self.attrs.get(place as usize);
+                    let list = list.ok_or(PartError::Attributes(self.next))?;
+                    self.with = Arc::clone(list).into();
+                    continue;
+                }
                 Raw::Root(meta) => Record::Root(self.meta(meta)?),
                 Raw::Leave => {
                     self.depth = self.depth.checked_sub(1).ok_or(PartError::Leave(self.next))?;
@@ -170,6 +196,17 @@ impl<'a> PartReader<'a> {
                 }
                 Raw::Symlink(name, meta, target) => {
                     self.entry(name, meta, Kind::Symlink { target: target.to_vec() }, None)?
+                }
+                Raw::Special(name, meta, device) => {
+                    self.entry(name, meta, Kind::Special(device), None)?
+                }
+                Raw::Whole => Record::Whole,
+                Raw::Other(name) => {
+                    // It is compared with names alone.
+                    if name.is_empty() || name.len() > NAME_MAX {
+                        return Err(PartError::Name(String::from_utf8_lossy(name).into_owned()));
+                    }
+                    Record::Other(name.to_vec())
                 }
                 Raw::Link(name, meta, to) => {
                     self.check_path(to)?;
@@ -206,7 +243,8 @@ impl<'a> PartReader<'a> {
         });
         let mtime = Time { nanos: mtime.nanos.min(MAX_NANOS), ..mtime };
         let mode = u32::from(raw.mode) & 0o7777;
-        Ok(Meta { mode, mtime, atime, uid: owner.uid, gid: owner.gid })
+        let (several, attrs) = (raw.mode & SEVERAL != 0, std::mem::take(&mut self.with));
+        Ok(Meta { several, mode, mtime, atime, uid: owner.uid, gid: owner.gid, attrs })
     }
 
     fn file(&self, raw: RawFile) -> Result<Kind, PartError> {
@@ -227,6 +265,21 @@ impl<'a> PartReader<'a> {
         if good { Ok(()) } else { Err(PartError::Link(self.next, shown())) }
     }
 }
+
+/// Longest value of an attribute in bytes (`XATTR_SIZE_MAX`, limits.h).
+const VALUE_MAX: usize = 64 << 10;
+
+/// Whether an entry can have these.
+fn is_possible(list: &List) -> bool {
+    let name = |name: &[u8]| !name.is_empty() && name.len() <= NAME_MAX && !name.contains(&0);
+    list.bytes() <= attrs::MAX_BYTES
+        && list.count() <= attrs::MAX_COUNT
+        && list.xattrs.iter().all(|(own, value)| name(own) && value.len() <= VALUE_MAX)
+        && list.access.iter().chain(&list.default).all(|ace| ace.name.len() <= NAME_MAX)
+}
+
+/// Longest name in bytes (`NAME_MAX` of Linux's file systems).
+const NAME_MAX: usize = 255;
 
 /// More than that are a second.
 const MAX_NANOS: u32 = 999_999_999;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::blocks::BLOCK;
+use crate::tree::attrs::{Ace, Attrs, List, MAX_BYTES};
 use crate::tree::entry::{Entry, Kind, Meta};
 use core::ops::Range;
 use proptest::prelude::*;
@@ -39,14 +40,44 @@ fn kind() -> impl Strategy<Value = Kind> {
         (0..1_u64 << 47).prop_map(|len| Kind::File { len, data: None }),
         data().prop_map(|(len, data)| Kind::File { len, data: Some(data) }),
         prop::collection::vec(any::<u8>(), 0..300).prop_map(|target| Kind::Symlink { target }),
+        prop_oneof![Just(Device::Fifo), Just(Device::Socket), Just(Device::Block(8, 1 << 20))]
+            .prop_map(Kind::Special),
         prop::collection::vec(name(), 1..5).prop_map(|way| Kind::Link { to: way.join(&b'/') }),
     ]
 }
 
+/// Few, so that entries share them.
+fn attrs() -> impl Strategy<Value = Attrs> {
+    let acl = || (0..3_u16).prop_map(|n| (0..n).map(ace).collect::<Vec<_>>());
+    let xattrs = prop::collection::vec((name(), prop::collection::vec(any::<u8>(), 0..9)), 0..2);
+    let list = (xattrs, acl(), acl());
+    let list = list.prop_map(|(xattrs, access, default)| List { xattrs, access, default });
+    prop_oneof![3 => Just(Attrs::default()), 1 => list.prop_map(Attrs::from)]
+}
+
+fn ace(n: u16) -> Ace {
+    Ace { tag: n, id: 1000 + u32::from(n), perm: 7 - n, name: vec![b'n'; n.into()] }
+}
+
+/// As much as an entry may have, in as many pieces.
+fn most() -> Attrs {
+    let name = |n: usize| format!("user.{n:03}").into_bytes();
+    let value = vec![b'v'; MAX_BYTES / 512 - 8];
+    let xattrs = (0..512).map(|n| (name(n), value.clone())).collect();
+    List { xattrs, ..List::default() }.into()
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
-    let meta = (0..0o10000_u32, time(), prop::option::of(time()), 0..3_u32, 0..3_u32);
-    let meta =
-        meta.prop_map(|(mode, mtime, atime, uid, gid)| Meta { mode, mtime, atime, uid, gid });
+    let meta = (0..0o20000_u32, time(), prop::option::of(time()), 0..3_u32, 0..3_u32, attrs());
+    let meta = meta.prop_map(|(mode, mtime, atime, uid, gid, attrs)| Meta {
+        several: mode & 0o10000 != 0,
+        mode: mode & 0o7777,
+        mtime,
+        atime,
+        uid,
+        gid,
+        attrs,
+    });
     (name(), meta, kind()).prop_map(|(name, meta, kind)| Entry { name, meta, kind })
 }
 
@@ -160,7 +191,15 @@ fn the_longest_entry_fits() {
     let data = (0..1024_u64).map(|n| (n << 37) + (1 << 36)..(n << 37) + (1 << 36) + 1).collect();
     for kind in [Kind::Link { to: way.clone() }, Kind::File { len: 1 << 47, data: Some(data) }] {
         let time = Time { secs: i64::MIN, nanos: 999_999_999 };
-        let meta = Meta { mode: 0o7777, mtime: time, atime: Some(time), uid: 9, gid: u32::MAX };
+        let meta = Meta {
+            several: true,
+            mode: 0o7777,
+            mtime: time,
+            atime: Some(time),
+            uid: 9,
+            gid: u32::MAX,
+            attrs: most(),
+        };
         let mut writer = PartWriter::new();
         let digest = matches!(kind, Kind::File { .. }).then_some([9; 32]);
         let entry = Entry { name: vec![b'n'; 255], meta, kind };
@@ -174,6 +213,44 @@ fn the_longest_entry_fits() {
         let record = PartReader::new(0, &bytes).unwrap().next_record().unwrap().unwrap();
         assert!(record == Record::Entry(0, entry, digest));
     }
+}
+
+#[test]
+fn what_many_entries_have_is_told_once() {
+    let len = |count: u64| {
+        let mut writer = PartWriter::new();
+        for n in 0..count {
+            let meta = Meta { attrs: most(), ..Meta::default() };
+            let kind = Kind::File { len: n, data: None };
+            writer.entry(&Entry { name: b"n".to_vec(), meta, kind }, None, || owner(0, 0));
+        }
+        writer.len()
+    };
+    assert!(len(1) > MAX_BYTES && len(1001) < len(1) + 15_000, "{} {}", len(1), len(1001));
+}
+
+#[test]
+fn attributes_that_no_entry_has_are_refused() {
+    let read = |raw: &[Raw<'_>]| {
+        let mut bytes = PartWriter::new().end(true).0;
+        for raw in raw {
+            bytes.extend(postcard::to_stdvec(raw).unwrap());
+        }
+        PartReader::new(0, &bytes).unwrap().count()
+    };
+    let list =
+        |name: &[u8], len| List { xattrs: vec![(name.to_vec(), vec![0; len])], ..List::default() };
+    let refused = Err(PartError::Attributes(0));
+    assert_eq!(read(&[Raw::Attrs(list(b"user.a", 64 << 10)), Raw::With(0)]), Ok(0));
+    assert_eq!(read(&[Raw::Attrs(list(b"user.a", (64 << 10) + 1))]), refused);
+    for name in [&b""[..], b"a\0b", &[b'a'; 256]] {
+        assert_eq!(read(&[Raw::Attrs(list(name, 0))]), refused);
+    }
+    let many = List { xattrs: vec![(b"a".to_vec(), vec![0; 60_000]); 3], ..List::default() };
+    assert_eq!(read(&[Raw::Attrs(many)]), refused);
+    let many = List { access: vec![ace(0); 9000], ..List::default() };
+    assert_eq!(read(&[Raw::Attrs(many)]), refused);
+    assert_eq!(read(&[Raw::With(0)]), refused);
 }
 
 #[test]

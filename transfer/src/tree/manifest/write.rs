@@ -1,12 +1,16 @@
 //! Writes parts.
 
-use super::{Header, Owner, Raw, RawFile, RawMeta, VERSION};
+use super::{Header, Owner, Raw, RawFile, RawMeta, SEVERAL, VERSION};
+use crate::tree::attrs::{self, List};
 use crate::tree::entry::{Entry, Kind, Meta};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Most bytes that one entry takes, with all that it needs: two paths of 4096 bytes, a name of 255, two names
-/// of owners, and 1024 runs of data with their holes, each number of at most ten bytes.
-pub const MAX_ENTRY: usize = 2 * 4096 + 255 + 2 * 255 + 2 * 1024 * 10 + 256;
+/// of owners, 1024 runs of data with their holes, each number of at most ten bytes, and attributes, with three bytes
+/// before each name and value.
+pub const MAX_ENTRY: usize =
+    2 * 4096 + 255 + 2 * 255 + 2 * 1024 * 10 + 256 + attrs::MAX_BYTES + 6 * attrs::MAX_COUNT;
 
 /// A part that is being written.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub struct PartWriter {
     entries: u64,
     bytes: Vec<u8>,
     owners: HashMap<(u32, u32), u32>,
+    attrs: HashMap<Arc<List>, u32>,
     mtime: i64,
 }
 
@@ -36,6 +41,7 @@ impl PartWriter {
             entries: 0,
             bytes: Vec::new(),
             owners: HashMap::new(),
+            attrs: HashMap::new(),
             mtime: 0,
         }
     }
@@ -86,6 +92,7 @@ impl PartWriter {
                 self.push(&Raw::File(name, meta, RawFile { len: *len, data, digest }));
             }
             Kind::Symlink { target } => self.push(&Raw::Symlink(name, meta, target)),
+            Kind::Special(device) => self.push(&Raw::Special(name, meta, *device)),
             Kind::Link { to } => self.push(&Raw::Link(name, meta, to)),
         }
         self.entries += 1;
@@ -107,6 +114,16 @@ impl PartWriter {
         (bytes, Self::begin(self.number + 1, next, self.way))
     }
 
+    /// Of the directory that was entered last all names are told.
+    pub fn whole(&mut self) {
+        self.push(&Raw::Whole);
+    }
+
+    /// Something stands there as well, under this name, and is no entry.
+    pub fn other(&mut self, name: &[u8]) {
+        self.push(&Raw::Other(name));
+    }
+
     fn meta(&mut self, meta: &Meta, owner: impl FnOnce() -> Owner) -> RawMeta {
         let known = self.owners.len() as u32;
         let owner = if let Some(place) = self.owners.get(&(meta.uid, meta.gid)) {
@@ -116,11 +133,23 @@ impl PartWriter {
             self.owners.insert((meta.uid, meta.gid), known);
             known
         };
+        if let Some(list) = meta.attrs.list() {
+            let known = self.attrs.len() as u32;
+            let place = if let Some(place) = self.attrs.get(list) {
+                *place
+            } else {
+                self.push(&Raw::Attrs(List::clone(list)));
+                self.attrs.insert(Arc::clone(list), known);
+                known
+            };
+            self.push(&Raw::With(place));
+        }
         let mtime = meta.mtime.secs.wrapping_sub(self.mtime);
         self.mtime = meta.mtime.secs;
         let since =
             |time: crate::tree::entry::Time| (time.secs.wrapping_sub(meta.mtime.secs), time.nanos);
-        let (mode, atime) = ((meta.mode & 0o7777) as u16, meta.atime.map(since));
+        let mode = (meta.mode & 0o7777) as u16 | if meta.several { SEVERAL } else { 0 };
+        let atime = meta.atime.map(since);
         RawMeta { mode, mtime, nanos: meta.mtime.nanos, atime, owner }
     }
 

@@ -3,13 +3,16 @@
 //! The middle three of a file's permission bits are then the list's mask: the most that anyone beside owner
 //! and others may have. Sent as they are they would give the owning group what the list gives to others.
 
+use crate::xattr::{Of, read};
 use rustix::fs::{
     CWD, Mode, OFlags, Statx, fgetxattr, fgetxattr_query, lgetxattr, lgetxattr_query, openat,
     readlinkat,
 };
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The attribute that holds the list (`linux/posix_acl_xattr.h`): a version, then entries of tag, permissions
 /// and id, all of them little-endian.
@@ -21,8 +24,6 @@ const GROUP_OBJ: u16 = 0x04;
 
 /// The bits of a mode that are the group's.
 const GROUP: u32 = 0o070;
-/// Tries to read a list that grows between asking for its length and reading it.
-const TRIES: usize = 4;
 
 /// The permissions of the owning group by a list, 0 to 7; `None` where it is no such list.
 pub(super) fn owning_group(acl: &[u8]) -> Option<u32> {
@@ -37,7 +38,7 @@ pub(super) fn owning_group(acl: &[u8]) -> Option<u32> {
 
 /// The mode without what only others of the list have: of its group bits, the mask, those that the owning
 /// group has as well. Nobody can tell what a list that cannot be understood gives the group: nothing then.
-pub(super) fn without_list(mode: u32, acl: &[u8]) -> u32 {
+pub(crate) fn without_list(mode: u32, acl: &[u8]) -> u32 {
     mode & !GROUP | mode & (owning_group(acl).unwrap_or(0) << 3)
 }
 
@@ -65,6 +66,8 @@ pub(super) struct Lists {
     /// The path by which an attribute is asked for without opening the file. Without /proc a file has to be
     /// opened.
     proc: Option<ProcPath>,
+    /// Lists that were found, of which nothing but the owning group's permissions is told.
+    found: Arc<AtomicU64>,
 }
 
 /// What stands behind `/proc/PID/fd/N/` is looked up in that open folder (proc(5)).
@@ -80,7 +83,34 @@ pub(super) struct ProcPath {
 
 impl Lists {
     pub(super) fn new(proc: Option<ProcPath>) -> Self {
-        Self { without: None, proc }
+        Self { without: None, proc, found: Arc::default() }
+    }
+
+    /// How many lists were found so far.
+    pub(super) fn found(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.found)
+    }
+
+    /// Whether what stands below a folder is asked without being opened.
+    pub(super) fn is_by_path(&self) -> bool {
+        self.proc.is_some()
+    }
+
+    /// Takes the question to what is meant, without opening it if that can be.
+    pub(super) fn at<T>(
+        &mut self,
+        whose: Whose<'_>,
+        ask: impl FnOnce(&Of<'_>) -> T,
+    ) -> Result<T, Errno> {
+        match (whose, &mut self.proc) {
+            (Whose::Open(file), _) => Ok(ask(&Of::Open(file))),
+            (Whose::Below(dir, name), Some(path)) => Ok(ask(&Of::Itself(path.of(dir, name)))),
+            (Whose::Below(dir, name), None) => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let file = openat(dir, name, flags, Mode::empty())?;
+                Ok(ask(&Of::Open(file.as_fd())))
+            }
+        }
     }
 
     /// The permission bits of a file or a folder, its group's without what only others of its list have.
@@ -91,7 +121,10 @@ impl Lists {
             return Ok(mode);
         }
         match self.list(whose) {
-            Ok(acl) => Ok(without_list(mode, &acl)),
+            Ok(acl) => {
+                self.found.fetch_add(1, Ordering::Relaxed);
+                Ok(without_list(mode, &acl))
+            }
             Err(Errno::NODATA) => Ok(mode),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 self.without = Some(fs);
@@ -143,26 +176,6 @@ impl ProcPath {
 
 fn of_open(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     read(|| fgetxattr_query(file, NAME), |buf| fgetxattr(file, NAME, buf))
-}
-
-/// Asks for the length first: nearly no file has a list, and the system takes as much memory as the buffer
-/// has before it looks.
-fn read(
-    len: impl Fn() -> Result<usize, Errno>,
-    get: impl Fn(&mut [u8]) -> Result<usize, Errno>,
-) -> Result<Vec<u8>, Errno> {
-    for _ in 0..TRIES {
-        let mut buf = vec![0; retry_on_intr(&len)?];
-        match retry_on_intr(|| get(&mut buf)) {
-            Ok(len) => {
-                buf.truncate(len);
-                return Ok(buf);
-            }
-            Err(Errno::RANGE) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Err(Errno::RANGE)
 }
 
 #[cfg(test)]

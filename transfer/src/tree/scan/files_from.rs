@@ -5,6 +5,7 @@
 
 use crate::tree::scan::PATH_MAX;
 use core::ops::Range;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// What of an entry is sent.
@@ -21,8 +22,8 @@ enum Take {
 /// Paths below a folder, each with what is sent of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FilesFrom {
-    /// In the order of a walk: by components.
-    picks: Vec<(Box<[u8]>, Take)>,
+    /// In the order of a walk: by components. Shared: a list may be as long as the memory that it is read into.
+    picks: Arc<[(Box<[u8]>, Take)]>,
 }
 
 /// What a list says of one folder, or of what stands in it.
@@ -30,6 +31,8 @@ pub struct FilesFrom {
 pub(super) struct Part {
     /// `None`: only something below it is listed.
     take: Option<Take>,
+    /// It is listed itself.
+    listed: bool,
     /// What is listed below it.
     below: Range<usize>,
     /// Bytes of its path, with the slash behind it.
@@ -60,20 +63,30 @@ impl FilesFrom {
             }
             let pick = pick(line, recursive);
             picks.push(pick.map_err(|why| FilesFromError { line: number + 1, why })?);
+            // As find(1) tells paths: the folder that they are below is one of those above what is listed.
+            if line.starts_with(b"./") {
+                picks.push((Box::default(), Take::Itself));
+            }
         }
-        // What is sent more of comes last, and stays.
+        // Of a path that is listed twice what is sent more of comes first, and stays.
         picks.sort_unstable_by(|(a, takes_a), (b, takes_b)| {
             by_component(a).cmp(by_component(b)).then(takes_b.cmp(takes_a))
         });
         picks.dedup_by(|later, first| later.0 == first.0);
-        Ok(Self { picks })
+        Ok(Self { picks: picks.into() })
+    }
+
+    /// Whether what stands in the folder itself is sent, listed or not.
+    pub fn takes_root(&self) -> bool {
+        self.root().takes_all_names()
     }
 
     /// Of the folder that all of them are below.
     pub(super) fn root(&self) -> Part {
         let itself = self.picks.first().filter(|(path, _)| path.is_empty());
         let begin = usize::from(itself.is_some());
-        Part { take: itself.map(|(_, take)| *take), below: begin..self.picks.len(), above: 0 }
+        let (take, listed) = (itself.map(|(_, take)| *take), itself.is_some());
+        Part { take, listed, below: begin..self.picks.len(), above: 0 }
     }
 
     /// Of what is called so in a folder of which it says `part`.
@@ -91,6 +104,7 @@ impl FilesFrom {
         };
         Part {
             take: exact.max(inherited),
+            listed: exact.is_some(),
             below: begin + usize::from(exact.is_some())..end,
             above: part.above + name.len() + 1,
         }
@@ -111,6 +125,16 @@ impl Part {
     /// Whether it is sent for something below it alone.
     pub(super) fn is_on_the_way(&self) -> bool {
         self.take.is_none()
+    }
+
+    /// The same of what a rule leaves out: it is sent for what is listed below it alone.
+    pub(super) fn on_the_way(self) -> Self {
+        Self { take: None, ..self }
+    }
+
+    /// Whether it is listed itself.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed
     }
 
     /// Whether what stands in it is sent, listed or not.
@@ -199,6 +223,18 @@ mod tests {
             ["/a", "/a/b", "/a/b/x"]
         );
         assert_eq!(taken("# a\n;b\n\n./#a\na \r\n", false), ["/#a", "/a "]);
+    }
+
+    #[test]
+    fn the_folder_itself_is_sent_with_what_begins_with_a_point() {
+        let sent = |list: &[u8]| {
+            let root = FilesFrom::parse(list, false, false).unwrap().root();
+            (!root.is_on_the_way(), root.takes_all_names())
+        };
+        assert_eq!(sent(b"a\na/./b\n.a\n"), (false, false));
+        assert_eq!(sent(b"a\n./b\n"), (true, false));
+        assert_eq!(sent(b"./b\n./\n"), (true, true));
+        assert_eq!(taken("./b\na", false), ["/a", "/b"]);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! A look at one entry.
 
 use super::acl::{Lists, ProcPath, Whose};
+use super::attrs::Reader;
 use super::links::Links;
 use super::names::Hint;
 use super::stamp::time;
 use super::{Found, Options, PATH_MAX, ScanError, Skipped, Stamp, holes};
 use crate::place::PlaceError;
 use crate::place::beneath::plain_name;
-use crate::tree::entry::{Entry, Kind, Meta};
+use crate::tree::attrs::Attrs;
+use crate::tree::entry::{Device as Special, Entry, Kind, Meta};
 use crate::tree::layout::MAX_LEN;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx,
@@ -15,6 +17,8 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Opens a file to look into it: it may have become a pipe or a terminal meanwhile.
 pub(super) const FILE: OFlags =
@@ -32,7 +36,7 @@ pub(super) struct At<'a> {
     pub(super) hint: Hint,
     /// It is a source: a symbolic link is followed.
     pub(super) source: bool,
-    /// It is a folder that is sent for something below it: no rule leaves it out.
+    /// If it is a folder, it is sent for something below it: no rule leaves it out.
     pub(super) on_the_way: bool,
 }
 
@@ -51,6 +55,7 @@ pub(super) enum Seen {
 pub(super) struct Eye {
     pub(super) options: Options,
     lists: Lists,
+    attrs: Reader,
     pub(super) links: Links,
     target: Vec<u8>,
 }
@@ -66,9 +71,14 @@ impl<'a> At<'a> {
         Self { dir: CWD, path, hint, source: true, on_the_way: false }
     }
 
-    /// The same, as a folder that is sent for something below it.
+    /// The same, which is sent for something below it if it is a folder.
     pub(super) fn on_the_way(self) -> Self {
-        Self { hint: Hint::Folder, on_the_way: true, ..self }
+        Self { on_the_way: true, ..self }
+    }
+
+    /// The same, which is sent for that alone: it must be a folder.
+    pub(super) fn as_folder(self) -> Self {
+        Self { hint: Hint::Folder, ..self }
     }
 
     fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -85,7 +95,18 @@ impl<'a> At<'a> {
 impl Eye {
     pub(super) fn new(options: Options, proc: Option<ProcPath>) -> Self {
         let (lists, links) = (Lists::new(proc), Links::default());
-        Self { options, lists, links, target: Vec::new() }
+        let attrs = Reader::new(&options);
+        Self { options, lists, attrs, links, target: Vec::new() }
+    }
+
+    /// Access control lists that were found, and are not told.
+    pub(super) fn lists(&self) -> Arc<AtomicU64> {
+        self.lists.found()
+    }
+
+    /// Whether a rule leaves it out.
+    pub(super) fn leaves_out(&self, path: &[u8], folder: bool) -> bool {
+        self.options.filter.of_source(path, folder).leaves_out()
     }
 
     /// Looks at what is called `name`, with this path from the root of the transfer. A folder is opened if
@@ -99,8 +120,10 @@ impl Eye {
     ) -> Result<Seen, ScanError> {
         let skipped = |what| Ok(Seen::Found(Found::Skipped { path: path.to_vec(), what }));
         let by_rule = if at.source { Skipped::SourceByRule } else { Skipped::ByRule };
-        let leaves_out =
-            |folder| !at.on_the_way && self.options.filter.of_source(path, folder).leaves_out();
+        let leaves_out = |folder| {
+            let needed = folder && at.on_the_way;
+            !needed && self.leaves_out(path, folder)
+        };
         // What is left out is not looked at at all, if the listing says enough: it may be as it likes.
         let told = match at.hint {
             Hint::Unknown => None,
@@ -112,7 +135,9 @@ impl Eye {
         check_names(name, path)?;
         match at.hint {
             Hint::Folder => return self.folder(at, name, may_enter),
-            Hint::Special => return skipped(Skipped::Special),
+            Hint::Special if !self.options.devices && !self.options.specials => {
+                return skipped(Skipped::Special);
+            }
             Hint::Symlink if !self.options.links => return skipped(Skipped::Symlink),
             _ => {}
         }
@@ -126,7 +151,17 @@ impl Eye {
             FileType::RegularFile => self.file(at, &stat, name, path),
             FileType::Symlink if self.options.links => self.symlink(at, &stat, name, path),
             FileType::Symlink => skipped(Skipped::Symlink),
-            _ => skipped(Skipped::Special),
+            _ => {
+                let number = rustix::fs::makedev(stat.stx_rdev_major, stat.stx_rdev_minor);
+                let device = Special::of(u32::from(stat.stx_mode), number);
+                let asked = |device: &Special| {
+                    if device.is_device() { self.options.devices } else { self.options.specials }
+                };
+                match device.filter(asked) {
+                    Some(device) => self.special(at, &stat, (name, path), device),
+                    None => skipped(Skipped::Special),
+                }
+            }
         }
     }
 
@@ -173,13 +208,39 @@ impl Eye {
         let kind = if let Some(to) = first {
             Kind::Link { to }
         } else {
-            let is_sparse = stat.stx_blocks.saturating_mul(512) < len;
+            // Attributes that an inode has no room for take a block, which counts as the file's (ext4).
+            let beside = if meta.attrs.is_empty() { 0 } else { u64::from(stat.stx_blksize) };
+            let is_sparse = stat.stx_blocks.saturating_mul(512).saturating_sub(beside) < len;
             let data = if is_sparse { find_data(at, &stamp)? } else { None };
             if has_further {
                 self.links.remember(&stamp, stat.stx_nlink, path);
             }
             Kind::File { len, data }
         };
+        Ok(Seen::Found(Found::Item(Entry { name: name.to_vec(), meta, kind }, stamp)))
+    }
+
+    fn special(
+        &mut self,
+        at: At<'_>,
+        stat: &Statx,
+        (name, path): (&[u8], &[u8]),
+        device: Special,
+    ) -> Result<Seen, ScanError> {
+        let stamp = Stamp::from_statx(stat);
+        // It is not opened, which can do what nobody has asked for.
+        let meta = if self.lists.is_by_path() {
+            self.meta(stat, Whose::Below(at.dir, at.path))?
+        } else {
+            let mode = self.options.chmod.of(u32::from(stat.stx_mode), false);
+            self.meta_with(stat, mode)
+        };
+        let has_further = self.options.hard_links && stat.stx_nlink > 1;
+        let first = if has_further { self.links.first_of(&stamp) } else { None };
+        let kind = first.map_or(Kind::Special(device), |to| Kind::Link { to });
+        if has_further && matches!(kind, Kind::Special(_)) {
+            self.links.remember(&stamp, stat.stx_nlink, path);
+        }
         Ok(Seen::Found(Found::Item(Entry { name: name.to_vec(), meta, kind }, stamp)))
     }
 
@@ -193,7 +254,7 @@ impl Eye {
         let stamp = Stamp::from_statx(stat);
         let has_further = self.options.hard_links && stat.stx_nlink > 1;
         if has_further && let Some(to) = self.links.first_of(&stamp) {
-            let meta = self.meta_with(stat, u32::from(stat.stx_mode) & 0o7777);
+            let meta = self.meta_of_link(at, stat)?;
             let entry = Entry { name: name.to_vec(), meta, kind: Kind::Link { to } };
             return Ok(Seen::Found(Found::Item(entry, stamp)));
         }
@@ -207,26 +268,60 @@ impl Eye {
         if has_further {
             self.links.remember(&stamp, stat.stx_nlink, path);
         }
-        // Its own bits mean nothing, and it has no list (symlink(7)).
-        let meta = self.meta_with(stat, u32::from(stat.stx_mode) & 0o7777);
+        let meta = self.meta_of_link(at, stat)?;
         let entry = Entry { name: name.to_vec(), meta, kind };
         Ok(Seen::Found(Found::Item(entry, stamp)))
     }
 
     fn meta(&mut self, stat: &Statx, whose: Whose<'_>) -> Result<Meta, ScanError> {
-        let mode = self.lists.mode(stat, whose).map_err(look_error)?;
-        Ok(self.meta_with(stat, mode))
+        let mode = if self.options.acls {
+            u32::from(stat.stx_mode) & 0o7777 // its list comes along
+        } else {
+            self.lists.mode(stat, whose).map_err(look_error)?
+        };
+        let mode = self.options.chmod.of(mode, is_folder(stat));
+        let attrs = self.attrs(whose)?;
+        Ok(Meta { attrs, ..self.meta_with(stat, mode) })
+    }
+
+    /// What is told of a symbolic link: its own bits mean nothing, and it has no list (symlink(7)).
+    fn meta_of_link(&mut self, at: At<'_>, stat: &Statx) -> Result<Meta, ScanError> {
+        let attrs = if self.lists.is_by_path() {
+            self.attrs(Whose::Below(at.dir, at.path))?
+        } else {
+            Attrs::default()
+        };
+        Ok(Meta { attrs, ..self.meta_with(stat, u32::from(stat.stx_mode) & 0o7777) })
+    }
+
+    fn attrs(&mut self, whose: Whose<'_>) -> Result<Attrs, ScanError> {
+        if !self.attrs.asks() {
+            return Ok(Attrs::default());
+        }
+        let (lists, attrs) = (&mut self.lists, &mut self.attrs);
+        match lists.at(whose, |of| attrs.of(of)) {
+            Ok(found) => found,
+            // Whoever reads it says so.
+            Err(Errno::ACCESS | Errno::PERM) => Ok(Attrs::default()),
+            Err(errno) => Err(look_error(errno)),
+        }
     }
 
     fn meta_with(&self, stat: &Statx, mode: u32) -> Meta {
         Meta {
+            several: self.options.hard_links && stat.stx_nlink > 1 && !is_folder(stat),
             mode,
             mtime: time(stat.stx_mtime),
             atime: self.options.atimes.then(|| time(stat.stx_atime)),
-            uid: stat.stx_uid,
-            gid: stat.stx_gid,
+            uid: self.options.chown.user.as_ref().map_or(stat.stx_uid, |user| user.number),
+            gid: self.options.chown.group.as_ref().map_or(stat.stx_gid, |group| group.number),
+            attrs: Attrs::default(),
         }
     }
+}
+
+fn is_folder(stat: &Statx) -> bool {
+    FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::Directory
 }
 
 /// The receiver's own rules.

@@ -8,13 +8,16 @@
 //! The names of a folder come in the order of their bytes, and so do those at the root of the transfer, from
 //! whichever source they are. Mount points are crossed, unless it is said otherwise.
 
-mod acl;
+pub(crate) mod acl;
+mod attrs;
+mod chmod;
 mod files_from;
 pub(crate) mod holes;
 mod links;
 mod look;
-mod names;
+pub(crate) mod names;
 mod open;
+mod pins;
 mod sources;
 mod stamp;
 mod walk;
@@ -23,10 +26,12 @@ mod walk;
 mod tests;
 
 use super::entry::{Entry, Meta};
+use super::owners::Chown;
 use crate::filter::Filter;
 use std::io;
 use thiserror::Error;
 
+pub use chmod::{Chmod, ChmodError};
 pub use files_from::{FilesFrom, FilesFromError};
 pub use open::Opener;
 pub use sources::SourcesError;
@@ -40,6 +45,7 @@ const MAX_FOLDERS: usize = 128;
 
 /// What is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Options {
     /// Symbolic links are entries, with what they say; else they are [`Skipped`].
     pub links: bool,
@@ -52,10 +58,24 @@ pub struct Options {
     pub owners: bool,
     /// The digest of every file is told, which is read for it.
     pub digests: bool,
+    /// Other permissions are told than there are, but of symbolic links.
+    pub chmod: Chmod,
+    /// Other owners and groups are told than there are.
+    pub chown: Chown,
+    /// Devices are entries; else they are [`Skipped`].
+    pub devices: bool,
+    /// Pipes and sockets are entries; else they are [`Skipped`].
+    pub specials: bool,
+    /// Extended attributes are told.
+    pub xattrs: bool,
+    /// Access control lists are told.
+    pub acls: bool,
     /// What it leaves out is not looked at.
     pub filter: Filter,
     /// A folder where another file system is mounted is told as an empty one.
     pub one_file_system: bool,
+    /// What is told has receivers delete what it lacks: [`Found::Whole`] and [`Found::Doubt`] come as well.
+    pub deletes: bool,
 }
 
 /// What the walk comes across.
@@ -68,6 +88,11 @@ pub enum Found {
     Enter(Entry),
     /// The folder that was entered last is done.
     Leave,
+    /// All names are told that stand in the folder that was entered last, before any folder in the root of the transfer:
+    /// as entries or as left out. Comes right after its [`Found::Enter`], or [`Found::Root`].
+    Whole,
+    /// What was told may not be what the sources are. Comes at the end.
+    Doubt(String),
     /// A file, a symbolic link or a further name of a file, and its state when it was looked at.
     Item(Entry, Stamp),
     /// It could not be looked at: the tree is incomplete there. Of a folder that could not be opened nothing
@@ -143,6 +168,15 @@ pub enum ScanError {
     /// A file cannot be opened to be read.
     #[error("cannot open it: {0}")]
     Read(io::Error),
+    /// Its extended attributes or access control lists cannot be read.
+    #[error("cannot read its extended attributes: {0}")]
+    Attributes(io::Error),
+    /// A list that nobody understands.
+    #[error("its access control list cannot be understood")]
+    NoList,
+    /// No part of a list has room for them.
+    #[error("its extended attributes have more than 128 KiB")]
+    ManyAttributes,
     /// The system does not tell what stands there, or not all of it.
     #[error("cannot look at it: {0}")]
     Look(io::Error),

@@ -13,7 +13,7 @@ const HEAD: usize = 3;
 
 /// What a listing says of a name: it may be something else by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hint {
+pub(crate) enum Hint {
     /// Not every file system says it.
     Unknown,
     Folder,
@@ -26,14 +26,14 @@ pub(super) enum Hint {
 /// Names with their hints: one after the other in one buffer, and where each begins. A name takes 8 bytes
 /// beside its own.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     bytes: Vec<u8>,
     at: Vec<u32>,
 }
 
 impl Names {
     /// Adds one; at 4 GiB there is no room for more.
-    pub(super) fn push(&mut self, name: &CStr, hint: Hint) -> io::Result<()> {
+    pub(crate) fn push(&mut self, name: &CStr, hint: Hint) -> io::Result<()> {
         let name = name.to_bytes_with_nul();
         let (Ok(at), Ok(len)) = (u32::try_from(self.bytes.len()), u16::try_from(name.len())) else {
             return Err(io::Error::other("it has more names than can be kept in memory"));
@@ -53,7 +53,7 @@ impl Names {
     }
 
     /// The same, given up with an error once it is over.
-    pub(super) fn list_until(
+    pub(crate) fn list_until(
         &mut self,
         dir: BorrowedFd<'_>,
         buf: &mut Vec<u8>,
@@ -85,7 +85,7 @@ impl Names {
     }
 
     /// Puts them in order. One that is there twice stays so.
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         let bytes = &self.bytes;
         self.at.sort_unstable_by_key(|at| name(bytes, *at));
         // A large one has grown in steps.
@@ -94,12 +94,12 @@ impl Names {
     }
 
     /// Leaves one of each: a name that is given anew while it is listed may be listed twice.
-    pub(super) fn dedup(&mut self) {
+    pub(crate) fn dedup(&mut self) {
         let bytes = &self.bytes;
         self.at.dedup_by_key(|at| name(bytes, *at));
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.at.len()
     }
 
@@ -114,7 +114,7 @@ impl Names {
     }
 
     /// The name of this index.
-    pub(super) fn get(&self, index: usize) -> (&CStr, Hint) {
+    pub(crate) fn get(&self, index: usize) -> (&CStr, Hint) {
         let at = self.at[index] as usize;
         let name = &self.bytes[range(&self.bytes, at)];
         // It came with its zero byte, and without another.

@@ -8,6 +8,7 @@
 use super::files_from::FilesFrom;
 use super::look::FOLDER;
 use super::names::{Hint, Names};
+use super::pins::{Pins, inode};
 use crate::shown::shown;
 use crate::tree::files::{self, Unreadable};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, openat, statx};
@@ -41,7 +42,7 @@ pub enum SourcesError {
     },
     /// Neither a file nor a folder.
     #[error(
-        "{} is a socket, a pipe or a device: only files, folders and symbolic links can be copied",
+        "{} is a socket, a pipe or a device: only files, folders and symbolic links to them can be given as a source",
         path_shown(path)
     )]
     Special {
@@ -91,21 +92,24 @@ pub(super) struct Sources {
     /// Where the names of each source begin, in the order in which they were added.
     begins: Vec<usize>,
     names: Names,
+    pins: Pins,
 }
 
 impl Sources {
     /// Opens them all. Those of which the contents are sent stay open.
     pub(super) fn open(paths: &[&Path], buf: &mut Vec<u8>) -> Result<Self, SourcesError> {
         let (list, begins, names) = (Vec::new(), Vec::new(), Names::default());
-        let mut this = Self { list, begins, names };
-        for path in paths {
+        let mut this = Self { list, begins, names, pins: Pins::default() };
+        for (source, path) in paths.iter().enumerate() {
             this.begins.push(this.names.end());
             let failed = |cause| SourcesError::Open { path: path.to_path_buf(), cause };
             let bytes = path.as_os_str().as_bytes();
             let text = CString::new(bytes).map_err(|e| failed(e.into()))?;
             if let Some(name) = base_name(bytes) {
                 let name = CString::new(name).map_err(|e| failed(e.into()))?;
-                check(&text, path)?;
+                if let Some(folder) = check(&text, path)? {
+                    this.pins.push((source, &text), folder, None);
+                }
                 this.names.push(&name, Hint::Unknown).map_err(failed)?;
                 this.list.push(Source::Named(text));
             } else {
@@ -113,6 +117,10 @@ impl Sources {
                     openat(CWD, &text, FOLDER, Mode::empty()).map_err(|e| failed(e.into()))?;
                 let listed = this.names.list(dir.as_fd(), buf);
                 listed.map_err(|cause| SourcesError::List { path: path.to_path_buf(), cause })?;
+                let filled = this.begins.last() != Some(&this.names.end());
+                if let Some(inode) = inode(&dir) {
+                    this.pins.push((source, &text), inode, Some(filled));
+                }
                 this.list.push(Source::Contents(dir));
             }
         }
@@ -136,9 +144,18 @@ impl Sources {
             list.map_err(|cause| SourcesError::List { path: path.to_path_buf(), cause })?;
         }
         names.extend(listed.names(&part)).map_err(failed)?;
+        let mut pins = Pins::default();
+        if let (Some(inode), Ok(text)) = (inode(&dir), CString::new(path.as_os_str().as_bytes())) {
+            pins.push((0, &text), inode, part.takes_all_names().then_some(names.len() > 0));
+        }
         names.sort();
         names.dedup();
-        Ok(Self { list: vec![Source::Contents(dir)], begins: vec![0], names })
+        Ok(Self { list: vec![Source::Contents(dir)], begins: vec![0], names, pins })
+    }
+
+    /// What the sources that are folders were when they were opened.
+    pub(super) fn pins(&mut self) -> Pins {
+        std::mem::take(&mut self.pins)
     }
 
     /// The name of the file that is the only source, if it is one.
@@ -173,7 +190,8 @@ impl Sources {
         })
     }
 
-    fn source(&self, index: usize) -> usize {
+    /// The number of the source of this name.
+    pub(super) fn source(&self, index: usize) -> usize {
         let position = self.names.position(index);
         // Of several that begin at the same place all but the last have no names.
         self.begins.partition_point(|begin| *begin <= position) - 1
@@ -205,8 +223,8 @@ fn base_name(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether there is a file or a folder, and it may be read. What it is is asked before it is opened: opening
-/// a device may do something.
-fn check(text: &CStr, path: &Path) -> Result<(), SourcesError> {
+/// a device may do something. Of a folder its inode.
+fn check(text: &CStr, path: &Path) -> Result<Option<(u64, u64)>, SourcesError> {
     let failed = |cause| SourcesError::Open { path: path.to_owned(), cause };
     let stat = statx(CWD, text, AtFlags::empty(), StatxFlags::TYPE);
     let stat = stat.map_err(|errno| failed(errno.into()))?;
@@ -222,7 +240,7 @@ fn check(text: &CStr, path: &Path) -> Result<(), SourcesError> {
         files::check_holds(&file, meta.len())
             .map_err(|why| SourcesError::FalseLength { path: path.to_owned(), why })?;
     }
-    Ok(())
+    Ok(if meta.is_dir() { inode(&file) } else { None })
 }
 
 #[cfg(test)]

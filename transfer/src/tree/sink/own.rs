@@ -28,6 +28,8 @@ pub(super) struct Own<G: Ground> {
     seen: Held,
     /// Blocks whose two values are there and the same, holes among them.
     right: u64,
+    /// Where somebody reads it meanwhile: so many of its first blocks are right.
+    front: Option<u64>,
 }
 
 /// Why a file is not in place, and whether what is there of it can be gone on with.
@@ -45,11 +47,39 @@ impl<G: Ground> Own<G> {
     ) -> Self {
         let (here, told, slot) = (Tree::new(len), Tree::new(len), Some(slot));
         let seen = Held::new();
-        let mut this = Self { number, slot, len, data, path, here, told, held, seen, right: 0 };
+        let (right, front) = (0, None);
+        let mut this = Self { number, slot, len, data, path, here, told, held, seen, right, front };
         let held = std::mem::take(&mut this.held);
         this.held = held.into_iter().filter(|(index, _)| this.has_data(*index)).collect();
         this.right = this.blocks() - this.data_blocks();
         this
+    }
+
+    /// Somebody is to be told how far it is right, or nobody.
+    pub(super) fn watched(self, watched: bool) -> Self {
+        Self { front: watched.then_some(0), ..self }
+    }
+
+    /// The first block from this one on of which it is not known that it is right: a hole is by itself.
+    fn right_from(&self, mut index: u64) -> u64 {
+        while index < self.blocks() {
+            if !self.has_data(index) {
+                index = self.next_data(index);
+            } else if self.here.get(index).is_some() && self.told.get(index).is_some() {
+                index += 1; // where the two differ the file has failed
+            } else {
+                break;
+            }
+        }
+        index
+    }
+
+    /// The next block with data behind one that has none.
+    fn next_data(&self, index: u64) -> u64 {
+        let begin = blocks::range(index, self.len).start;
+        let runs = self.data.as_deref().unwrap_or_default();
+        let next = runs.get(runs.partition_point(|run| run.end <= begin));
+        next.map_or(self.blocks(), |run| run.start / BLOCK).max(index + 1)
     }
 
     pub(super) fn blocks(&self) -> u64 {
@@ -252,8 +282,21 @@ impl<G: Ground> TreeSink<G> {
             }
             _ => return,
         }
-        if own.is_done() {
+        let is_done = own.is_done();
+        self.advance(first);
+        if is_done {
             self.end_own(first, Ok(()));
+        }
+    }
+
+    /// Tells how far the file is right by now, if somebody reads it meanwhile.
+    pub(super) fn advance(&mut self, first: u64) {
+        let Some(Region::Own(own)) = self.regions.get_mut(&first) else { return };
+        let Some(before) = own.front else { return };
+        let front = own.right_from(before);
+        own.front = Some(front);
+        if let (Some(slot), true) = (&mut own.slot, front > before) {
+            self.ground.verified(slot, blocks::range(front - 1, own.len).end);
         }
     }
 

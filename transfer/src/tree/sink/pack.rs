@@ -2,7 +2,7 @@
 
 use super::part::FirstName;
 use super::{TreeSink, places};
-use crate::blocks::{BLOCK, Value};
+use crate::blocks::{BLOCK, Value, hashing};
 use crate::tree::entry::Entry;
 use crate::tree::files::UNREAD;
 use crate::tree::gather::Wanted;
@@ -54,7 +54,7 @@ impl<G: Ground> TreeSink<G> {
     pub(super) fn settle_pack(&mut self, block: u64, bytes: &[u8], value: Value) {
         let Some(super::Region::Pack(pack)) = self.regions.remove(&block) else { return };
         let table = layout::table(pack.rows);
-        let right = *blake3::hash(&bytes[table.start as usize..]).as_bytes() == value;
+        let right = *hashing::whole(&bytes[table.start as usize..]).as_bytes() == value;
         let checked = pack.files.iter().map(|file| {
             let [content, digest] = places(file.row, file.at, file.len);
             let content = &bytes[content.start as usize..content.end as usize];
@@ -93,7 +93,7 @@ fn check<'b>(content: &'b [u8], digest: &[u8], right: bool) -> Result<(&'b [u8],
     } else if digest == UNREAD {
         Err(crate::message::UNREAD_THERE.to_owned())
     } else {
-        let hash = blake3::hash(content);
+        let hash = hashing::whole(content);
         let same = hash.as_bytes() == digest;
         same.then_some((content, hash))
             .ok_or_else(|| "its bytes are not those that the sender read first".to_owned())

@@ -2,8 +2,8 @@
 
 use super::own::Own;
 use super::pack::{Pack, Small};
-use super::{MAX_OWN, Region, TreeSink, covering};
-use crate::blocks::{BLOCK, Value};
+use super::{Lost, MAX_OWN, Region, TreeSink, covering};
+use crate::blocks::{BLOCK, Value, hashing};
 use crate::sink::SinkError;
 use crate::tree::entry::{Entry, Kind, Meta};
 use crate::tree::ground::{Ground, Stands, Why};
@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, VecDeque};
 const MAX_TOLD: usize = 1 << 16;
 /// Parts that come before their turn, at most: as many blocks as a receiver's window has, twice.
 const MAX_PARTS: usize = 64;
+
+/// Devices, pipes and sockets that are left out, at most, whose further names are left out as well: 2 MB.
+const MAX_LEFT: usize = 1 << 16;
 
 /// Why what a folder holds is not in place.
 const NO_FOLDER: &str = "its folder is not in place";
@@ -117,7 +120,7 @@ impl FirstName {
     /// Of a path from the root of the transfer.
     pub(super) fn of(path: &[u8]) -> Self {
         let mut short = [0; 16];
-        short.copy_from_slice(&blake3::hash(path).as_bytes()[..16]);
+        short.copy_from_slice(&hashing::of_name(path).as_bytes()[..16]);
         Self(short)
     }
 }
@@ -163,12 +166,21 @@ impl<G: Ground> TreeSink<G> {
             match record {
                 Record::Root(mut meta) => {
                     let told = reader.owner(meta.uid, meta.gid);
-                    // There is no entry that could fail by its number.
-                    if let Some(Ok(ids)) = told.map(|owner| self.ground.owner(owner)) {
+                    let owner = told.map(|owner| self.ground.owner(owner)).transpose();
+                    if let Ok(Some(ids)) = owner {
                         (meta.uid, meta.gid) = ids;
-                        let _ = self.ground.root(&meta);
                     }
+                    let lists = self.ground.attrs(&mut meta.attrs);
+                    let before = self.root_before(&meta);
+                    // There is no entry that could fail by its number.
+                    if let Err(why) = owner.and(lists).and_then(|()| self.ground.root(&meta))
+                        && matches!(self.root_lost, Lost::No)
+                    {
+                        self.root_lost = Lost::Untold(why);
+                    }
+                    self.root_came(&meta, before.as_ref());
                 }
+                Record::Whole | Record::Other(_) => {}
                 Record::Leave => self.leave(),
                 Record::Entry(number, mut entry, digest) => {
                     self.progress.entries = number + 1;
@@ -177,7 +189,8 @@ impl<G: Ground> TreeSink<G> {
                     if let Ok(Some(ids)) = owner {
                         (entry.meta.uid, entry.meta.gid) = ids;
                     }
-                    self.take_entry(number, (entry, digest), owner.err(), &mut plan);
+                    let lists = self.ground.attrs(&mut entry.meta.attrs);
+                    self.take_entry(number, (entry, digest), owner.and(lists).err(), &mut plan);
                 }
             }
         }
@@ -186,6 +199,7 @@ impl<G: Ground> TreeSink<G> {
             return Err(SinkError::Protocol("more files than a session carries"));
         }
         self.place(plan.packs);
+        self.keep_part(bytes);
         self.progress.data = Some((data, end - data));
         self.progress.read += 1;
         self.progress.last = last;
@@ -234,14 +248,40 @@ impl<G: Ground> TreeSink<G> {
         match &entry.kind {
             Kind::Dir => {}
             Kind::Symlink { target } => {
-                let put = self.ground.symlink(&entry, target);
-                if let Err(why) = put {
-                    let path = FirstName::of(&self.ground.path(&self.ground.here(), &entry.name));
-                    return self.fail_first_name(number, &path, why);
+                let before = self.before(&entry);
+                match self.ground.symlink(&entry, target) {
+                    Err(why) => {
+                        let here = self.ground.here();
+                        let path = FirstName::of(&self.ground.path(&here, &entry.name));
+                        self.fail_first_name(number, &path, why);
+                    }
+                    Ok(came) => {
+                        self.came(number, &entry, before.as_ref(), came);
+                        self.stands(number, Ok(came));
+                    }
                 }
-                self.stands(number, put);
+            }
+            &Kind::Special(device) => {
+                let before = self.before(&entry);
+                let put = self.ground.special(&entry, device);
+                if let Ok(came) = put {
+                    self.came(number, &entry, before.as_ref(), came);
+                }
+                let path = || FirstName::of(&self.ground.path(&self.ground.here(), &entry.name));
+                match put {
+                    Err(why) => {
+                        let path = path();
+                        self.fail_first_name(number, &path, why);
+                    }
+                    Ok(Stands::Left) if self.left_names.len() < MAX_LEFT => {
+                        let path = path();
+                        self.left_names.insert(path);
+                    }
+                    put => self.stands(number, put),
+                }
             }
             Kind::Link { to } => {
+                self.further_name(number, &entry);
                 let dir = self.ground.write_dir(&self.ground.here());
                 let (name, meta, to) = (entry.name, entry.meta, to.clone());
                 self.defer(Deferred { number, dir, name, meta, to });
@@ -256,10 +296,12 @@ impl<G: Ground> TreeSink<G> {
             self.progress.lost += 1;
             return self.fail(number, NO_FOLDER.to_owned());
         }
+        let before = self.before(entry);
         let enter = || self.ground.claim(entry).and_then(|()| self.ground.enter(number, entry));
         let entered = wrong.map_or_else(enter, Err);
-        if entered.is_err() {
-            self.progress.lost = 1;
+        match &entered {
+            Ok(came) => self.came(number, entry, before.as_ref(), *came),
+            Err(_) => self.progress.lost = 1,
         }
         self.stands(number, entered);
     }
@@ -271,9 +313,17 @@ impl<G: Ground> TreeSink<G> {
         spot: Spot,
         plan: &mut Plan<G>,
     ) {
-        let dir = self.ground.here();
-        match self.ground.look(&entry, digest.as_ref()) {
-            Ok(Stands::Other) => {}
+        let (dir, before) = (self.ground.here(), self.before(&entry));
+        let looked = self.ground.look(&entry, digest.as_ref());
+        if let Ok(came) = looked {
+            self.came(number, &entry, before.as_ref(), came);
+        }
+        match looked {
+            Ok(Stands::Other) if self.dry => {
+                let Kind::File { len, .. } = entry.kind else { return };
+                return self.would_arrive(len);
+            }
+            Ok(Stands::Other | Stands::Left) => {}
             Ok(Stands::Same) => return self.stands(number, Ok(Stands::Same)),
             Err(why) => {
                 let path = FirstName::of(&self.ground.path(&dir, &entry.name));
@@ -283,7 +333,7 @@ impl<G: Ground> TreeSink<G> {
         match spot {
             Spot::Empty => {
                 let put = self.ground.file(&dir, &entry, &[]);
-                self.digest = Some(blake3::hash(&[]));
+                self.digest = Some(hashing::whole(&[]));
                 self.stands(number, put.map(|()| Stands::Other));
             }
             Spot::Packed { block, row, at } => {
@@ -306,13 +356,15 @@ impl<G: Ground> TreeSink<G> {
         match self.ground.begin(dir, entry) {
             Err(why) => self.fail_first_name(number, &path, why),
             Ok(begun) => {
-                let own = Own::new((number, path), begun, *len, data.clone());
+                let watched = self.ground.is_watched(&begun.0);
+                let own = Own::new((number, path), begun, *len, data.clone()).watched(watched);
                 let done = own.is_done(); // nothing but holes
                 if own.is_resumed() {
                     self.resumed.push_back(block);
                 }
                 self.owns += 1;
                 self.regions.insert(block, Region::Own(Box::new(own)));
+                self.advance(block); // it may begin with a hole
                 if done {
                     self.end_own(block, Ok(()));
                 }

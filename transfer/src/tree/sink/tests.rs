@@ -20,8 +20,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+mod deleting;
+mod digest;
 mod folding;
+mod hashing;
 mod hostile;
+mod prefix;
 mod resumed;
 
 /// A path, and the bytes so far.
@@ -41,6 +45,8 @@ struct Map {
     left: BTreeMap<Vec<u8>, (Vec<u8>, Held)>,
     /// Blocks that were noted.
     noted: BTreeMap<Vec<u8>, Held>,
+    /// What is read while it arrives, by its path, and how far that was said to be right, each time.
+    watched: BTreeMap<Vec<u8>, (Vec<u8>, Vec<u64>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +118,7 @@ impl Ground for Map {
     }
 
     fn root(&mut self, _: &Meta) -> Result<(), Why> {
-        Ok(())
+        if self.refused.contains(&Vec::new()) { Err("no".to_owned()) } else { Ok(()) }
     }
 
     fn enter(&mut self, _: u64, entry: &Entry) -> Result<Stands, Why> {
@@ -159,6 +165,16 @@ impl Ground for Map {
     fn write(&mut self, slot: &mut Slot, bytes: &[u8], at: u64) -> Result<(), Why> {
         slot.1[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
         Ok(())
+    }
+
+    fn is_watched(&self, slot: &Slot) -> bool {
+        self.watched.contains_key(&slot.0)
+    }
+
+    fn verified(&mut self, (path, there): &mut Slot, bytes: u64) {
+        let (sent, told) = self.watched.get_mut(path).unwrap();
+        assert!(there[..bytes as usize] == sent[..bytes as usize], "{bytes} bytes are not right");
+        told.push(bytes);
     }
 
     fn keep(&mut self, (path, bytes): Slot) -> Result<(), Why> {
@@ -243,6 +259,32 @@ fn listed(dir: &std::path::Path, found: Vec<Found>) -> Listed {
     Listed { source, grown, dir: dir.to_owned() }
 }
 
+/// Tells a sink what the source says of its blocks, from a place on.
+fn tell<G: Ground>(
+    listed: &Listed,
+    sink: &mut TreeSink<G>,
+    place: &mut u64,
+) -> Result<(), SinkError> {
+    listed.source.board().flush();
+    while let Next::Say(word, next) = listed.source.board().next(*place) {
+        *place = next;
+        match word {
+            ToReceiver::Part { block, len, digest } => sink.part(block, len, digest)?,
+            ToReceiver::Values(values) => {
+                for (block, value) in values {
+                    sink.value(block, value)?;
+                }
+            }
+            ToReceiver::End { entries, blocks } => sink.end(entries, blocks)?,
+            ToReceiver::Rules(rules) => sink.rules(rules)?,
+            ToReceiver::Extras { rules } => sink.extras(Ok(rules))?,
+            ToReceiver::Spare(why) => sink.extras(Err(why))?,
+            other => panic!("{other:?}"),
+        }
+    }
+    Ok(())
+}
+
 /// Carries what a sink lacks to it, pieces in an order that `shuffle` gives, until it is complete.
 fn carry<G: Ground>(
     listed: &Listed,
@@ -254,20 +296,7 @@ fn carry<G: Ground>(
     while !sink.is_complete() {
         turns += 1;
         assert!(turns < 1000, "nothing is lacking, and it is not complete");
-        listed.source.board().flush();
-        while let Next::Say(word, next) = listed.source.board().next(place) {
-            place = next;
-            match word {
-                ToReceiver::Part { block, len, digest } => sink.part(block, len, digest)?,
-                ToReceiver::Values(values) => {
-                    for (block, value) in values {
-                        sink.value(block, value)?;
-                    }
-                }
-                ToReceiver::End { entries, blocks } => sink.end(entries, blocks)?,
-                other @ ToReceiver::Offer(_) => panic!("{other:?}"),
-            }
-        }
+        tell(listed, sink, &mut place)?;
         while sink.work()? {}
         for block in sink.asks().into_iter().flatten() {
             listed.source.post_value(block).unwrap();
@@ -302,6 +331,23 @@ fn carry<G: Ground>(
     declared += end.have.iter().map(|range| range.end - range.start).sum::<u64>();
     assert!(declared >= *listed.grown.0.lock().unwrap(), "everything is declared");
     Ok(())
+}
+
+/// Brings pieces out of order.
+fn shuffled(seed: u64) -> impl FnMut(&mut Vec<(u64, usize)>) {
+    let mut state = seed;
+    move |pieces| {
+        for at in (1..pieces.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            pieces.swap(at, (state >> 33) as usize % (at + 1));
+        }
+    }
+}
+
+/// The list alone, and nothing of the files that it names.
+fn part_alone(listed: &Listed, sink: &mut TreeSink<Map>) {
+    tell(listed, sink, &mut 0).unwrap();
+    sink.put(0, &listed.source.read(0).unwrap()).unwrap();
 }
 
 fn new_sink(map: Map) -> TreeSink<Map> {
@@ -392,6 +438,26 @@ fn what_changed_at_the_source_and_what_is_refused_here_fails_by_itself() {
         [(&b"a/b/f2"[..], false), (&b"a/f1"[..], true), (&b"empty"[..], false), (&b"f0"[..], true)];
     assert_eq!(paths, expected);
     check(&listed, &sink.ground, &[b"a/b/f2", b"empty", b"f0", b"a/f1"]);
+}
+
+/// What a slash stands behind is no entry that could fail.
+#[test]
+fn what_cannot_be_set_of_the_folder_behind_a_slash_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "bytes").unwrap();
+    let mut found = vec![Found::Root(Meta::default()), Found::Root(Meta::default())];
+    walk(dir.path(), &mut found);
+    let listed = listed(dir.path(), found);
+    for refused in [false, true] {
+        let refused_paths = if refused { vec![Vec::new()] } else { Vec::new() };
+        let mut sink = new_sink(Map { refused: refused_paths, ..Map::default() });
+        carry(&listed, &mut sink, |_| {}).unwrap();
+        assert_eq!(sink.finish().unwrap().failed, 0);
+        let notes = [sink.notes(), sink.notes()];
+        let told = ["what is told of its folder cannot be set: no"];
+        assert_eq!(notes[0], told[..usize::from(refused)]);
+        assert_eq!(notes[1], [""; 0]);
+    }
 }
 
 #[test]
@@ -486,89 +552,8 @@ proptest! {
         walk(dir.path(), &mut found);
         let listed = listed(dir.path(), found);
         let mut sink = new_sink(Map::default());
-        let mut state = seed;
-        carry(&listed, &mut sink, |pieces| {
-            for at in (1..pieces.len()).rev() {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                pieces.swap(at, (state >> 33) as usize % (at + 1));
-            }
-        })
-        .unwrap();
+        carry(&listed, &mut sink, shuffled(seed)).unwrap();
         prop_assert_eq!(sink.finish().unwrap().failed, 0);
         check(&listed, &sink.ground, &[]);
     }
-}
-
-/// Everything that was read has its digest: small and large files, empty ones, those with holes, further names.
-#[test]
-fn the_tree_has_a_digest_once_all_of_it_was_read() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("a")).unwrap();
-    let large: Vec<u8> = (0..2 * BLOCK + 9).map(|n| (n % 251) as u8).collect();
-    fs::write(dir.path().join("a/large"), &large).unwrap();
-    fs::write(dir.path().join("a/small"), "small").unwrap();
-    fs::write(dir.path().join("b"), "other").unwrap();
-    fs::write(dir.path().join("empty"), "").unwrap();
-    File::create(dir.path().join("hole")).unwrap().set_len(2 * BLOCK + 1).unwrap();
-    std::os::unix::fs::symlink("b", dir.path().join("link")).unwrap();
-    let mut found = vec![Found::Root(Meta::default())];
-    walk(dir.path(), &mut found);
-    for found in &mut found {
-        if let Found::Entry(Entry { name, kind: Kind::File { data, .. }, .. }) = found
-            && name == b"hole"
-        {
-            *data = Some(Vec::new());
-        }
-    }
-    for (name, to) in [("x", "a/large"), ("y", "b"), ("z", "b")] {
-        let (meta, kind) = (Meta::default(), Kind::Link { to: to.as_bytes().to_vec() });
-        found.push(Found::Entry(Entry { name: name.as_bytes().to_vec(), meta, kind }));
-    }
-    let listed = listed(dir.path(), found);
-    assert_eq!(listed.source.tree_digest(), None, "nothing was read yet");
-    carry(&listed, &mut new_sink(Map::default()), |_| {}).unwrap();
-
-    let mut digest = TreeDigest::new();
-    digest.contents();
-    digest.enter(b"a");
-    digest.file(b"large", blake3::hash(&large));
-    digest.file(b"small", blake3::hash(b"small"));
-    digest.leave();
-    digest.file(b"b", blake3::hash(b"other"));
-    digest.file(b"empty", blake3::hash(b""));
-    digest.file(b"hole", blake3::hash(&vec![0; 2 * BLOCK as usize + 1]));
-    digest.symlink(b"link", b"b");
-    digest.file(b"x", blake3::hash(&large));
-    digest.file(b"y", blake3::hash(b"other"));
-    digest.file(b"z", blake3::hash(b"other"));
-    assert_eq!(listed.source.tree_digest(), digest.finish());
-}
-
-#[test]
-fn what_was_not_read_or_not_listed_leaves_the_tree_without_a_digest() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("a"), "one").unwrap();
-    fs::write(dir.path().join("b"), vec![7; 3 * BLOCK as usize]).unwrap();
-    let found = || {
-        let mut found = Vec::new();
-        walk(dir.path(), &mut found);
-        found
-    };
-    let whole = listed(dir.path(), found());
-    // A receiver has one of them, so it is not read.
-    let map = Map { same: vec![b"b".to_vec()], ..Map::default() };
-    carry(&whole, &mut new_sink(map), |_| {}).unwrap();
-    assert!(whole.source.digest(0).is_some() && whole.source.tree_digest().is_none());
-    carry(&whole, &mut new_sink(Map::default()), |_| {}).unwrap();
-    assert!(whole.source.tree_digest().is_some());
-
-    let failing = found().into_iter().chain([Found::Failed(b"c".to_vec(), "no".to_owned())]);
-    let unlisted = listed(dir.path(), failing.collect());
-    carry(&unlisted, &mut new_sink(Map::default()), |_| {}).unwrap();
-    assert!(unlisted.source.digest(1).is_some() && unlisted.source.tree_digest().is_none());
-
-    let changed = listed(dir.path(), found());
-    fs::write(dir.path().join("a"), "longer").unwrap();
-    carry(&changed, &mut new_sink(Map::default()), |_| {}).unwrap();
-    assert!(changed.source.digest(1).is_some() && changed.source.tree_digest().is_none());
 }

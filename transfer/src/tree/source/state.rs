@@ -2,6 +2,7 @@
 
 use super::Counts;
 use crate::blocks::{self, Tree, Value};
+use crate::shown::shown;
 use crate::source::{Progress, SourceError};
 use crate::tree::digest::Digests;
 use crate::tree::files::{Listed, Shelf, UNREAD, Unreadable};
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub(super) failed: BTreeMap<u64, Unreadable>,
     pub(super) unlisted: Vec<(Vec<u8>, String)>,
     pub(super) unlisted_count: u64,
+    /// Why what was listed may not be what the sources are.
+    pub(super) doubt: Option<String>,
     pub(super) progress: Progress,
     pub(super) counts: Counts,
     /// The folder for what the memory does not hold.
@@ -67,6 +70,7 @@ impl State {
             failed: BTreeMap::new(),
             unlisted: Vec::new(),
             unlisted_count: 0,
+            doubt: None,
             progress: Progress::default(),
             counts: Counts::default(),
             folder: shown,
@@ -83,6 +87,16 @@ impl State {
         if self.unlisted.len() < UNLISTED {
             self.unlisted.push((path, why));
         }
+    }
+
+    /// Why receivers are to delete nothing.
+    pub(super) fn spares(&self) -> Option<String> {
+        let (path, why) = match self.unlisted.first() {
+            None => return self.doubt.clone(),
+            Some((path, why)) if path.is_empty() => ("the source".to_owned(), why),
+            Some((path, why)) => (shown(path), why),
+        };
+        Some(format!("the source could not be listed whole: {path}: {why}"))
     }
 
     /// A file that was opened before, if it still is.

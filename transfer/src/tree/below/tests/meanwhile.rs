@@ -64,13 +64,12 @@ fn a_folder_that_is_moved_away_gets_nothing() {
     assert_eq!(tree(dir.path()), ["dir", "first"]);
 }
 
-/// Files whose bytes are there when the folder goes: not one gets its name.
-#[test]
-fn a_folder_that_goes_while_files_are_written_has_none_of_them() {
+/// Puts something in a folder that goes when the disk has been waited for, which is before it is asked whether the
+/// session is over: it does not get its name.
+fn goes_while_it_is_put(put: impl Fn(&mut Below<'_>, &Way) -> bool) {
     let (dir, root) = root();
     let outside = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("dir"), outside.path().join("dir"));
-    // It is asked after the files are durable, and before they get their names.
     let moves = || {
         fs::rename(&from, &to).unwrap();
         false
@@ -79,9 +78,25 @@ fn a_folder_that_goes_while_files_are_written_has_none_of_them() {
     let mut below = Below::new(&root, &offer, &Limits::default(), (holder(), &moves)).unwrap();
     below.enter(0, &named("dir", Kind::Dir)).unwrap();
     let way = below.here();
-    let put = below.files(&[(&way, &small("a"), b"one"), (&way, &small("b"), b"two")]);
-    assert!(put.iter().all(Result::is_err), "{put:?}");
+    assert!(!put(&mut below, &way));
     assert_eq!((tree(dir.path()), tree(outside.path())), (Vec::new(), vec!["dir".to_owned()]));
+}
+
+#[test]
+fn a_folder_that_goes_while_files_are_written_has_none_of_them() {
+    goes_while_it_is_put(|below, way| {
+        let put = below.files(&[(way, &small("a"), b"one"), (way, &small("b"), b"two")]);
+        put.iter().any(Result::is_ok)
+    });
+}
+
+#[test]
+fn a_folder_that_goes_while_the_disk_is_waited_for_has_no_file() {
+    goes_while_it_is_put(|below, way| {
+        let (mut slot, _) = below.begin(way, &small("large")).unwrap();
+        below.write(&mut slot, b"one", 0).unwrap();
+        below.keep(slot).is_ok()
+    });
 }
 
 /// Two sessions bring the same tree: the folder is new for one, and the other is quicker with what is in it.
@@ -100,6 +115,12 @@ fn another_session_may_put_the_same_names_into_a_folder_that_was_made() {
         below.files(&[(&way, &small("Name"), bytes)]).remove(0).unwrap();
         below.symlink(&link, target).unwrap();
         assert_eq!(fs::read(dir.path().join("dir/Name")).unwrap(), bytes);
+        let inode = |name: &str| fs::metadata(dir.path().join("dir").join(name)).unwrap().ino();
+        // Also where it is the very same already.
+        for stands in [Stands::Other, Stands::Same] {
+            assert_eq!(below.link(&way, &small("hard"), b"dir/Name"), Ok(stands));
+            assert_eq!(inode("hard"), inode("Name"));
+        }
     }
-    assert_eq!(tree(dir.path()), ["dir", "dir/Name", "dir/link"]);
+    assert_eq!(tree(dir.path()), ["dir", "dir/Name", "dir/hard", "dir/link"]);
 }

@@ -15,7 +15,7 @@ fn told(mode: u32, kind: Kind) -> Entry {
     Entry { name: b"name".to_vec(), meta: Meta { mode, mtime: MTIME, ..Meta::default() }, kind }
 }
 
-fn set_time(path: &Path, mtime: Time) {
+pub(super) fn set_time(path: &Path, mtime: Time) {
     use rustix::fs::{CWD, Timespec, Timestamps, utimensat};
     let at = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
     let times = Timestamps { last_access: at, last_modification: at };

@@ -1,5 +1,7 @@
 //! Walks over real folders.
 
+mod attrs;
+mod deletes;
 mod failures;
 mod state;
 
@@ -21,8 +23,15 @@ const ALL: Options = Options {
     atimes: true,
     owners: false,
     digests: false,
+    chmod: Chmod::NONE,
+    chown: crate::tree::owners::Chown::NONE,
+    devices: false,
+    specials: false,
+    xattrs: false,
+    acls: false,
     filter: Filter::EMPTY,
     one_file_system: false,
+    deletes: false,
 };
 
 /// A folder with these files; a name that ends in a slash is a folder. Parents are made.
@@ -59,10 +68,13 @@ fn show(found: &Found) -> String {
         Found::Root(_) => ".".into(),
         Found::Enter(entry) => text(&entry.name) + "/",
         Found::Leave => "/".into(),
+        Found::Whole => "whole".into(),
+        Found::Doubt(why) => format!("doubt: {why}"),
         Found::Item(entry, _) => match &entry.kind {
             Kind::File { .. } => text(&entry.name),
             Kind::Symlink { target } => format!("{} -> {}", text(&entry.name), text(target)),
             Kind::Link { to } => format!("{} => {}", text(&entry.name), text(to)),
+            Kind::Special(device) => format!("{}: {device:?}", text(&entry.name)),
             Kind::Dir => panic!("a folder is entered: {entry:?}"),
         },
         Found::Failed { path, error } => format!("{}: {error}", text(path)),
@@ -251,7 +263,7 @@ fn collect(dir: &Path, above: &str, into: &mut Vec<String>) {
 fn without(rules: &[&str]) -> Options {
     let mut filter = Filter::EMPTY;
     for rule in rules {
-        filter.rule(rule.as_bytes(), &|_| unreachable!("no rule names a file")).unwrap();
+        filter.rule(rule.as_bytes(), false, &|_| unreachable!("no rule names a file")).unwrap();
     }
     Options { filter, ..ALL }
 }
@@ -321,6 +333,22 @@ fn of_a_folder_only_what_is_listed_is_sent() {
     assert_eq!(
         of("top\np/q/x", false, &["- top", "- p/"]),
         ["p/", "q/", "x", "/", "/", "top: ByRule"]
+    );
+    let both = of("p\np/q/x", false, &["- p"]);
+    assert_eq!(both, ["p/", "q/", "x", "/", "/"], "listed itself, and on the way");
+    // What stands in it is not taken with it then, by name or by -r.
+    for (list, recursive) in [("p/\np/r", false), ("p\np/r", true), ("dir/../p/\np/r", false)] {
+        let list = list.replace("dir/../", "./");
+        let found = of(&list, recursive, &["- p"]);
+        let root = found.iter().take_while(|line| *line == ".").count();
+        let below: Vec<_> = found[root..].iter().map(String::as_str).collect();
+        assert_eq!(below, ["p/", "r", "/"], "{list} {recursive}");
+    }
+    // Further down it is the same: `q` is below what -r takes, and on the way.
+    assert_eq!(
+        of("p\np/q/x", true, &["- q"]),
+        ["p/", "q/", "x", "/", "r", "/"],
+        "on the way in what -r takes"
     );
     let (missing, no_folder) = (ScanError::Missing, ScanError::NoFolder);
     assert_eq!(

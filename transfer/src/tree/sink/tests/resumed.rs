@@ -64,7 +64,7 @@ fn what_came_before_it_was_known_comes_again() {
                 }
             }
             ToReceiver::End { entries, blocks } => sink.end(entries, blocks).unwrap(),
-            other @ ToReceiver::Offer(_) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
     while !sink.is_complete() {
@@ -95,17 +95,7 @@ fn no_file_is_whole_before_each_of_its_blocks_is() {
     walk(dir.path(), &mut found);
     let listed = listed(dir.path(), found);
     let mut sink = new_sink(Map::default());
-    listed.source.board().flush();
-    let mut place = 0;
-    while let Next::Say(word, next) = listed.source.board().next(place) {
-        place = next;
-        match word {
-            ToReceiver::Part { block, len, digest } => sink.part(block, len, digest).unwrap(),
-            ToReceiver::End { entries, blocks } => sink.end(entries, blocks).unwrap(),
-            other => panic!("{other:?}"),
-        }
-    }
-    sink.put(0, &listed.source.read(0).unwrap()).unwrap();
+    part_alone(&listed, &mut sink);
     let first = listed.source.read(1).unwrap();
     sink.put(BLOCK, &first).unwrap();
     let value = blocks::value(0, &first, 2 * BLOCK);
