@@ -1,17 +1,23 @@
 //! The command line.
 
+use crate::clusters;
+use crate::deletion;
 use crate::elsewhere;
 use crate::kept::Kept;
+use crate::pipes::Stream;
+use crate::plan::Plan;
 use crate::rules::Rules;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::Common;
-use mcp_cli::parse::{parse, refuse_secret_file};
+use mcp_cli::parse::{Typed, is_typed, parse, parse_typed, refuse_secret_file, untyped};
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use tcpxm::config::Algorithm;
 
 /// Begins the names of the variables.
-const PREFIX: &str = "MCP";
+pub(crate) const PREFIX: &str = "MCP";
 
 /// Copies a file to many hosts in the time of one.
 ///
@@ -19,8 +25,8 @@ const PREFIX: &str = "MCP";
 /// for all hosts of a group, @* for all that are in one. PATH is below
 /// the folder that the host's daemon receives into, also with a slash before it; a trailing slash
 /// means into that folder. Another port than the daemon's stands between two colons: HOST:PORT:PATH.
-/// A comma separates hosts as a blank does; one that belongs to a path is written \,. There are no
-/// users: files belong to the user that the daemon runs as.
+/// A comma separates hosts as a blank does; one that belongs to a path is written \,. Files belong to
+/// the user that the daemon runs as; only with --ssh is somebody logged in: USER@HOST.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcp",
@@ -74,7 +80,7 @@ pub(crate) struct Digest {
 
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
-    /// The file to copy, then the hosts that get it.
+    /// The file to copy, then the hosts that get it; - is standard input, and as a PATH a host's standard output.
     #[arg(value_name = "SOURCE HOST[:PATH]")]
     pub(crate) words: Vec<OsString>,
     /// A file or folder to copy; then all other words are hosts. May be given more than once. A slash behind a
@@ -96,9 +102,25 @@ pub(crate) struct Copy {
     /// all have it.
     #[arg(long, value_name = "FILE")]
     pub(crate) retry_file: Option<PathBuf>,
+    /// Try the hosts that failed again, up to N times, after 2, 4, 8 ... 30 seconds.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) retry: u32,
     /// How the rate is found: by losses, as most do, or by what arrives, which bears lossy lines.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) congestion: Congestion,
+    /// Start a daemon for this copy alone on each host, by ssh: HOST may be USER@HOST, PATH is relative to the home
+    /// folder unless it begins with a slash, and none of mcp's keys or secrets is needed.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) ssh: bool,
+    /// With --ssh: bring mcpd to each host first, into a temporary folder that goes with the copy.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) ssh_install: bool,
+    /// With --ssh: an option for ssh's -o. May be given more than once.
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) ssh_option: Vec<String>,
+    /// With --ssh: hosts that are logged in to at a time.
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(32).unwrap_or(NonZeroUsize::MIN))]
+    pub(crate) ssh_parallel: NonZeroUsize,
     /// The keys of hosts, new ones are added [default: `known_hosts` in /etc/mcp, for others than root in
     /// ~/.config/mcp].
     #[arg(long, value_name = "FILE")]
@@ -125,9 +147,28 @@ pub(crate) struct Copy {
     pub(crate) kept: Kept,
     #[command(flatten)]
     pub(crate) common: Common,
+    /// What was given for this copy, not for all by the environment or the file.
+    #[arg(skip)]
+    pub(crate) typed: Typed,
 }
 
 impl Copy {
+    /// With `--ssh`: the UDP port that daemons are to listen on whose hosts name none; `None`: any.
+    pub(crate) fn started_port(&self) -> Option<u16> {
+        self.typed.has("port").then_some(self.common.port)
+    }
+
+    /// Takes back what variables or the configuration file ask of all copies and this one cannot have; where it is typed
+    /// there is no plan.
+    pub(crate) fn settle(&mut self, plan: &Plan) {
+        let is_stream = plan.stream.is_some();
+        self.kept.itemize_changes &= !is_stream;
+        self.kept.delete &= !is_stream && !deletion::are_files(&plan.sources);
+        if plan.stream == Some(Stream::Stdin) {
+            self.retry = 0;
+        }
+    }
+
     /// Options that say which keys hosts may have, where no host shows one.
     pub(crate) fn without_effect(&self) -> Vec<&'static str> {
         let given = [("--strict", self.strict), ("--known-hosts", self.known_hosts.is_some())];
@@ -165,10 +206,25 @@ pub(crate) struct Demo {
 /// Reads the command line.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    let cli: Result<Cli, _> = parse(PREFIX, args.iter().cloned());
-    let cli = cli.map_err(|error| elsewhere::explain(error, &mut Cli::command()))?;
+    let cli: Result<(Cli, _), _> = parse_typed(PREFIX, args.iter().cloned());
+    let (mut cli, typed) = cli.map_err(|error| elsewhere::explain(error, &mut Cli::command()))?;
+    cli.copy.typed = typed;
     if let Some(Command::Key(_)) = cli.command {
         refuse_secret_file(&mut Cli::command(), &args)?;
+    }
+    if cli.command.is_none() {
+        clusters::refuse_swallowed(&args, &mut Cli::command())?;
+        cli.copy.rules.add_untyped(untyped::<Cli>(PREFIX, &args, &Rules::OPTIONS)?);
+    }
+    let for_ssh = ["ssh-install", "ssh-option"].into_iter().find(|long| cli.copy.typed.has(long));
+    if let Some(long) = for_ssh.filter(|_| !cli.copy.ssh) {
+        let what = format!("--{long} has a use only with --ssh");
+        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, what));
+    }
+    if cli.copy.ssh && is_typed(&args, "--secret-file") {
+        // As a variable or in the configuration file it is for copies to daemons that run already.
+        let what = "--secret-file has no use with --ssh, which draws a secret for each copy";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, what));
     }
     // A subcommand's name wins over a file of that name, also behind options, where clap takes it
     // for a word.
@@ -194,6 +250,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::standard_input::StandardInput;
 
     fn words(line: &str) -> Result<Cli, clap::Error> {
         read(std::iter::once("mcp").chain(line.split_whitespace()).map(OsString::from))
@@ -254,6 +311,41 @@ mod tests {
     }
 
     #[test]
+    fn a_daemon_that_is_started_gets_the_port_that_was_typed_and_no_secret_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mcp.toml");
+        std::fs::write(&path, "port = 9000\nsecret-file = \"s\"\n").unwrap();
+        let port = |line: &str| words(line).unwrap().copy.started_port();
+        assert_eq!(port("--ssh f h"), None);
+        assert_eq!(port(&format!("--ssh f h --config {}", path.display())), None);
+        assert_eq!(port("--ssh f h --port 9000"), Some(9000));
+        assert_eq!(port("--port=8737 --ssh f h"), Some(8737));
+        for line in ["--ssh --secret-file s f h", "f h --secret-file=s --ssh"] {
+            let error = words(line).unwrap_err();
+            assert!(
+                error.use_stderr() && error.to_string().contains("no use with --ssh"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_for_ssh_is_refused_without_it_where_it_is_typed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mcp.toml");
+        std::fs::write(&path, "ssh-install = true\nssh-option = \"Port=1\"\n").unwrap();
+        let copy = words(&format!("f h --config {}", path.display())).unwrap().copy;
+        assert!(!copy.ssh && copy.ssh_install);
+        for line in ["f h --ssh-install", "f h --ssh-option=Port=1", "--ssh-option Port=1 f h"] {
+            let error = words(line).unwrap_err();
+            assert!(error.use_stderr() && error.to_string().contains("only with --ssh"), "{error}");
+        }
+        assert!(words("--ssh --ssh-install --ssh-option Port=1 f h").is_ok());
+        std::fs::write(&path, "ssh = true\n").unwrap();
+        assert!(words(&format!("f h --ssh-install --config {}", path.display())).is_ok());
+    }
+
+    #[test]
     fn what_needs_keys_is_named_where_there_are_none() {
         let of = |line: &str| words(line).unwrap().copy.without_effect();
         assert_eq!(of("f h --strict --known-hosts k"), ["--strict", "--known-hosts"]);
@@ -276,10 +368,60 @@ mod tests {
     }
 
     #[test]
+    fn rules_of_a_configuration_file_stand_behind_those_that_are_typed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mcp.toml");
+        let config = "exclude = [\"prot\", \"late\"]\ninclude = \"*.c\"\nfilter = [\"P keep\"]\n";
+        std::fs::write(&path, config).unwrap();
+        let out = |typed: &str, file: &[u8]| {
+            let line = format!("a/ h --config {} {typed}", path.display());
+            let rules = words(&line).unwrap().copy.rules;
+            rules
+                .filter(false, &StandardInput::default())
+                .unwrap()
+                .of_target(file, false)
+                .leaves_out()
+        };
+        for typed in
+            ["", "--exclude e2", "--filter hide_x", "--exclude e2 --include y --filter -_x"]
+        {
+            assert!(out(typed, b"prot") && out(typed, b"keep") && !out(typed, b"x.c"), "{typed}");
+        }
+        assert!(out("--exclude e2", b"e2") && out("--exclude *.c", b"x.c"));
+        assert!(!out("--include prot", b"prot") && out("--include prot", b"late"));
+        // They are forgotten by a rule of the file alone: what is typed comes first.
+        assert!(out("--filter !", b"prot"));
+    }
+
+    #[test]
     fn a_file_or_a_host_may_be_called_demo() {
         for line in ["./demo host", "file demo", "--json file demo", "-s demo demo", "-x demo f h"]
         {
             assert!(demo(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn x_swallows_no_other_options() {
+        // As rsync -axn SOURCE HOST, where x and n have no values: it would be a copy to all hosts but n.
+        for line in ["-axn", "-axvn", "-axi", "-axH", "-xan", "-xavz", "-vxnode7"] {
+            for line in [format!("{line} --delete a/ h:d"), format!("a/ h:d --exclude x {line}")] {
+                let error = words(&line).map(|_| line.clone()).unwrap_err();
+                assert!(error.use_stderr() && error.exit_code() == 2, "{line}: {error}");
+                assert!(error.to_string().contains("--one-file-system"), "{line}: {error}");
+            }
+        }
+        for (line, host) in [
+            ("-xnode7 f h", "node7"),
+            ("-x n f h", "n"),
+            ("-x=an f h", "an"),
+            ("-ax n f h", "n"),
+            ("-xn[1-3] f h", "n[1-3]"),
+            ("-f -axn -x h2 f h", "h2"),
+            ("--filter -axn -x h2 f h", "h2"),
+            ("-xh2 -- f h -axn", "h2"),
+        ] {
+            assert_eq!(words(line).unwrap().copy.exclude_host, [host], "{line}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::hosts::Target;
+use crate::itemized::{self, Changes, Host, Output};
 use crate::payload::{Copied, Payload};
 use crate::plan::Plan;
 use crate::progress::{self, Phase, Progress};
@@ -9,8 +10,10 @@ use crate::reach::Reach;
 use crate::resolve::resolve;
 use crate::retry;
 use crate::say::say;
+use crate::ssh::{self, Daemons, Started};
 use crate::stats::Stats;
 use crate::table::{self, HostRow, Summary};
+use crate::tries;
 use crate::trust::Ground;
 use anyhow::{Context, Result};
 use mcp_cli::say::plain;
@@ -27,13 +30,12 @@ use tcpxm::error::Reason;
 use tcpxm::net::interface::index_of;
 use tcpxm::net::{Family, draw_group};
 use tcpxm::trust::SenderTrust;
-use transfer::send::in_own_words;
-use transfer::session::{Opened, open_session};
+use transfer::send::{Delivered, Itemized, in_own_words};
+use transfer::session::{Opened, open_session, open_stream};
 
 /// Runs a copy; an error is one of this side, before there were results.
-pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> Result<Exit> {
+pub(crate) fn run(options: &args::Copy, mut plan: Plan, ground: &Arc<Ground>) -> Result<Exit> {
     let begin = Instant::now();
-    let payload = Payload::open(&plan, options)?;
     let common = &options.common;
     let interface = common
         .interface
@@ -41,26 +43,110 @@ pub(crate) fn run(options: &args::Copy, (plan, ground): (Plan, Arc<Ground>)) -> 
         .map(|name| index_of(name).with_context(|| format!("there is no interface {name}")));
     let interface = interface.transpose()?;
     let watch = Watch::start().context("cannot watch for signals")?;
-    ground.warn(options);
-    let seats = seat(&plan.targets, (common, &ground), &|| watch.is_ended());
+    let way = Way { interface, ground, watch: &watch };
+    let (mut rows, mut outcome) = attempt(options, &plan, way, Some(&|| ground.warn(options)))?;
+    let all = plan.targets.clone();
+    let mut tried = vec![(all.len(), outcome.failure.take())];
+    for number in 1..=options.retry {
+        let failed = tries::failed(&rows, options.kept.dry_run);
+        let of = (number, options.retry);
+        if failed.is_empty() || !tries::pause(failed.len(), of, common.quiet, &watch) {
+            break;
+        }
+        plan.targets = tries::targets(&all, &failed);
+        match attempt(options, &plan, way, None) {
+            Ok((again, mut next)) => {
+                tries::replace(&mut rows, &failed, again, options.kept.dry_run);
+                tried.push((failed.len(), next.failure.take()));
+                outcome = next.after(outcome);
+            }
+            Err(error) => {
+                say(plain(&format!("{error:#}"))); // what came before stands
+                break;
+            }
+        }
+    }
+    outcome.failure = tries::failure(&tried);
+    let shown = show(&rows, outcome, begin.elapsed(), options, &watch);
+    retry::end(options, &rows, shown)
+}
+
+/// What each try has in common.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    interface: Option<u32>,
+    ground: &'a Arc<Ground>,
+    watch: &'a Arc<Watch>,
+}
+
+/// Where the hosts of a plan are, and where it goes there.
+struct Served {
+    found: Vec<Result<SocketAddr, String>>,
+    targets: Vec<Target>,
+    /// With `--ssh`.
+    trust: Option<SenderTrust>,
+    _daemons: Daemons,
+}
+
+/// Looks the hosts up; with `--ssh` starts a daemon on each.
+fn served(options: &args::Copy, plan: &Plan, watch: &Watch) -> Result<Served> {
+    let (common, ended) = (&options.common, || watch.is_ended());
+    let hosts = plan.targets.len();
+    if options.ssh {
+        let _phase = Phase::start(format!("starting daemons on {hosts} hosts"), common);
+        let started = ssh::start(&plan.targets, options, &ended);
+        let Started { found, targets, trust, daemons } = started.context("cannot use ssh")?;
+        return Ok(Served { found, targets, trust: Some(trust), _daemons: daemons });
+    }
+    let _phase = Phase::start(format!("looking up the addresses of {hosts} hosts"), common);
+    let found = resolve(&plan.targets, common.port, common.patience(), &ended);
+    let targets = plan.targets.clone();
+    Ok(Served { found, targets, trust: None, _daemons: Daemons::default() })
+}
+
+/// One session with the hosts of the plan.
+fn attempt(
+    options: &args::Copy,
+    plan: &Plan,
+    Way { interface, ground, watch }: Way<'_>,
+    first: Option<&dyn Fn()>,
+) -> Result<(Vec<HostRow>, Copied)> {
+    let common = &options.common;
+    let payload = Payload::open(plan, options)?;
+    if let Some(first) = first {
+        first();
+        if io::stdin().is_terminal() && !plan.stdin_used {
+            progress::status_on_enter(watch);
+        }
+    }
+    let Served { found, targets, trust, _daemons } = served(options, plan, watch)?;
+    let plan = &Plan { targets, ..plan.clone() };
+    let seats = seat(&plan.targets, found, (common, ground));
     let addrs: Vec<SocketAddr> = seats.addrs();
-    let (outcome, reach) = if addrs.is_empty() {
+    let (mut outcome, reach) = if addrs.is_empty() {
         (Copied::nothing(), None)
     } else {
         let hosts = seats.members.iter().map(|seat| (seat.addr, seat.names(&plan.targets)));
-        let trust = ground.trust(hosts, common.port);
-        let (sender, reach) = connect(options, &trust, interface, &addrs)?;
-        introduce(&plan, &seats, &reach, common);
-        let shown = (&reach, common, &ground);
-        let outcome = send(&Arc::new(sender), &payload, &seats, &plan, shown, &watch);
+        let trust = trust.unwrap_or_else(|| ground.trust(hosts, common.port));
+        let (sender, reach) = connect((options, &payload), &trust, interface, &addrs)?;
+        introduce(plan, &seats, &reach, common);
+        let shown = (&reach, common, ground);
+        let outcome = send(&Arc::new(sender), &payload, &seats, plan, shown, watch);
         let met = outcome.members.iter().zip(&seats.members);
         let met = met.map(|(member, seat)| (&member.report, seat.names(&plan.targets)));
         ground.remember(met, (common.port, common.quiet));
         (outcome, Some(reach))
     };
-    let rows = rows(&plan, &seats, &outcome, reach.as_ref(), (common, &ground));
-    let shown = show(&rows, outcome, begin.elapsed(), options, &watch);
-    retry::end(options, &rows, shown)
+    let mut told = itemize(options, plan, (&payload, &seats, &mut outcome));
+    let deletes = options.kept.delete;
+    let mut rows = rows(plan, &seats, &outcome, reach.as_ref(), (common, ground), deletes);
+    for (index, (row, seat)) in rows.iter_mut().zip(&seats.of).enumerate() {
+        let Ok(member) = seat else { continue };
+        let is_last = seats.members[*member].targets.last() == Some(&index);
+        let taken = if is_last { told.remove(member) } else { told.get(member).cloned() };
+        row.itemized = taken;
+    }
+    Ok((rows, outcome))
 }
 
 /// With `-v`: where the group leaves, and the address that each host was found at.
@@ -111,13 +197,9 @@ impl Seats {
 /// have two.
 fn seat(
     targets: &[Target],
+    found: Vec<Result<SocketAddr, String>>,
     (common, ground): (&Common, &Ground),
-    ended: &dyn Fn() -> bool,
 ) -> Seats {
-    let phase =
-        Phase::start(format!("looking up the addresses of {} hosts", targets.len()), common);
-    let found = resolve(targets, common.port, common.patience(), ended);
-    drop(phase);
     let may = |(target, found): (&Target, Result<SocketAddr, String>)| {
         found.and_then(|addr| ground.excludes(target, common.port, addr).map_or(Ok(addr), Err))
     };
@@ -174,7 +256,7 @@ fn place(targets: &[Target], found: Vec<Result<SocketAddr, String>>) -> Seats {
 
 /// Opens the session. A group that cannot be used at all is no reason not to copy.
 fn connect(
-    options: &args::Copy,
+    (options, payload): (&args::Copy, &Payload),
     trust: &SenderTrust,
     interface: Option<u32>,
     addrs: &[SocketAddr],
@@ -201,8 +283,12 @@ fn connect(
         ttl: common.ttl,
         ..SenderOptions::new(trust.clone())
     };
-    let Opened { sender, refused } =
-        open_session(options, addrs).context("cannot open the session")?;
+    let opened = if payload.is_stream() {
+        open_stream(options, addrs)
+    } else {
+        open_session(options, addrs)
+    };
+    let Opened { sender, refused } = opened.context("cannot open the session")?;
     if let Some(why) = &refused {
         say(format_args!("the group {addr} cannot be used: {why}; going on by unicast"));
     }
@@ -231,23 +317,68 @@ fn send(
         .map(|seat| seat.names(&plan.targets).into_iter().cloned().collect())
         .collect();
     let names = hosts.iter().map(|names| names[0].text.clone()).collect();
+    let addrs = seats.addrs();
     let (ground, port) = (Arc::clone(ground), common.port);
     let why = move |member: usize, reason: &Reason| {
         let names: Vec<&Target> = hosts.get(member).into_iter().flatten().collect();
-        let own = names.first().and_then(|first| ground.why(first, &names, port, reason));
+        let own = names.first().zip(addrs.get(member));
+        let own = own.and_then(|(first, addr)| ground.why(first, &names, (*addr, port), reason));
         own.unwrap_or_else(|| in_own_words(reason))
     };
     let to: Vec<Vec<u8>> = (0..seats.members.len())
         .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
         .collect();
     let progress =
-        Progress::start(sender, (names, Box::new(why)), (reach, common, payload.hashes()), watch);
-    if io::stdin().is_terminal() && !plan.stdin_used {
-        progress::status_on_enter(watch);
-    }
+        Progress::start(sender, (names, Box::new(why)), (reach, common, payload.origin()), watch);
     let outcome = payload.send(sender, &to, &|come| progress.come(come));
     progress.finish();
     outcome
+}
+
+/// With `-i` or `-n`: says what is changed at the hosts that have told it, and gives that by their places.
+fn itemize(
+    options: &args::Copy,
+    plan: &Plan,
+    (payload, seats, outcome): (&Payload, &Seats, &mut Copied),
+) -> HashMap<usize, Changes> {
+    let (kept, common) = (&options.kept, &options.common);
+    if !(kept.dry_run || kept.itemize_changes) {
+        return HashMap::new();
+    }
+    let members = outcome.members.iter().enumerate();
+    let members: Vec<_> = members.filter(|(_, member)| member.said.report.is_some()).collect();
+    let host = |(place, member): (usize, _)| {
+        let (place, member): (usize, &Delivered) = (place, member);
+        let names = seats.members[place].names(&plan.targets);
+        let names = names.into_iter().map(|target| target.text.clone()).collect();
+        let deleted = member.said.report.map_or(0, |report| report.deleted);
+        Host { names, changed: &member.said.changed, deleted }
+    };
+    let hosts: Vec<_> = members.iter().copied().map(host).collect();
+    let changed: Vec<_> = hosts.iter().map(|host| host.changed).collect();
+    let entries =
+        |each: &mut dyn FnMut(Itemized) -> io::Result<()>| payload.itemized(&changed, each);
+    let mut out = io::BufWriter::new(Output(io::stdout().lock()));
+    let mut nowhere = io::sink();
+    let out: &mut dyn io::Write = if common.quiet { &mut nowhere } else { &mut out };
+    match itemized::tell(&hosts, &entries, (out, common.json)) {
+        Ok(told) => {
+            let places: Vec<usize> = members.into_iter().map(|(place, _)| place).collect();
+            outcome.estimate = told.estimate;
+            match itemized::in_part(&hosts) {
+                // A dry run is for nothing else.
+                Some(why) if kept.dry_run => drop(outcome.failure.get_or_insert(why)),
+                Some(why) if !common.quiet => say(why),
+                _ => {}
+            }
+            places.into_iter().zip(told.changes).collect()
+        }
+        Err(error) => {
+            let why = format!("cannot say what is changed: {:#}", anyhow::Error::from(error));
+            outcome.failure.get_or_insert(why);
+            HashMap::new()
+        }
+    }
 }
 
 /// A row for each host of the plan, with `events` if they are asked for.
@@ -257,16 +388,19 @@ fn rows(
     outcome: &Copied,
     reach: Option<&Reach>,
     (common, ground): (&Common, &Ground),
+    deletes: bool,
 ) -> Vec<HostRow> {
     let events = common.verbose > 0;
     let row = |(target, seat): (&Target, &Result<usize, String>)| match seat {
         Err(why) => HostRow::without_session(target.text.clone(), why.clone(), events),
         Ok(seat) => {
-            let (member, names) =
-                (&outcome.members[*seat], seats.members[*seat].names(&plan.targets));
+            let (member, at) = (&outcome.members[*seat], &seats.members[*seat]);
+            let names = at.names(&plan.targets);
             let said = match (&member.said.refused, &member.report.outcome) {
                 (Some(_), _) => None, // its own words say more
-                (_, Some(Err(reason))) => ground.why(target, &names, common.port, reason),
+                (_, Some(Err(reason))) => {
+                    ground.why(target, &names, (at.addr, common.port), reason)
+                }
                 _ => ground.unknown(target, common.port, &member.report),
             };
             let result = match said.or_else(|| member.failure()) {
@@ -276,7 +410,9 @@ fn rows(
             let why = reach.and_then(|reach| reach.reason(&member.report));
             let row = HostRow::new(target.text.clone(), &member.report, why, result, events);
             match member.said.report {
-                Some(report) => row.with_entries(report, member),
+                Some(report) => {
+                    row.with_entries(report, member).with_deleted(Some(report).filter(|_| deletes))
+                }
                 None => row,
             }
             .untold(!matches!(member.report.outcome, Some(Err(_))))
@@ -299,10 +435,15 @@ fn show(
     let failure = outcome.failure.filter(|_| !interrupted);
     let summary = Summary::new(rows, outcome.come.len, seconds, outcome.sent);
     let stats = Stats::new(outcome.counts, outcome.come, outcome.sent, summary.ok);
+    let stats = stats.deleted(options.kept.delete.then_some(outcome.deleted));
     let summary = Summary {
         one: outcome.one,
+        dry: options.kept.dry_run.then_some(outcome.estimate),
+        dry_run: options.kept.dry_run,
         omitted_symlinks: outcome.omitted.symlinks,
         omitted_specials: outcome.omitted.specials,
+        omitted_by_rule: outcome.omitted.by_rule,
+        omitted_lists: outcome.omitted.lists,
         stats: options.stats.then_some(stats),
         ..summary.because(failure)
     };

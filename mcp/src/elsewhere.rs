@@ -1,10 +1,14 @@
-//! Options of rsync and scp that are no options here: what does the same.
+//! Options of rsync and scp that are no options here: what does the same; and names that are reserved.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
 /// Options by their names elsewhere, and what to do here.
-const KNOWN: [(&[&str], &str); 19] = [
+const KNOWN: [(&[&str], &str); 29] = [
+    (
+        &["--slow"],
+        "the name is reserved for what is to become of hosts that are slower than the others",
+    ),
     (
         &["--bwlimit"],
         "--rate limits it, in bits per second: --bwlimit=1000 of rsync is --rate 8.2M",
@@ -22,7 +26,10 @@ const KNOWN: [(&[&str], &str); 19] = [
         "on a terminal progress is shown without an option; --stats says more at the end",
     ),
     (&["-z", "--compress"], "nothing is compressed"),
-    (&["-e", "--rsh"], "the hosts run mcpd, and ssh is not used"),
+    (
+        &["-e", "--rsh"],
+        "--ssh copies by ssh, whose options are given as --ssh-option; without it the hosts run mcpd",
+    ),
     (&["-W", "--whole-file", "--no-whole-file"], "a file that differs is sent as a whole"),
     (&["--inplace"], "a file gets its name when all of it is there, and is never written in place"),
     (&["-R", "--relative"], "give each host the path: mcp a/b/file HOST:a/b/"),
@@ -38,6 +45,10 @@ const KNOWN: [(&[&str], &str); 19] = [
         &["-C", "--cvs-exclude"],
         "name what is to be left out with --exclude; scp's -C has no counterpart: nothing is compressed",
     ),
+    (
+        &["-F"],
+        "files of rules inside of the tree (.rsync-filter) are not read: name the rules with --filter, or their file with --filter 'merge FILE'",
+    ),
     (&["--size-only", "--modify-window", "-@"], "-c compares by contents"),
     (
         &[
@@ -50,14 +61,49 @@ const KNOWN: [(&[&str], &str); 19] = [
             "--no-g",
             "--no-t",
         ],
-        "give what is to be kept instead of -a: -rlptgoH, without its letter",
+        "give what is to be kept instead of -a: -rlptgoDH, without its letter",
+    ),
+    (
+        &["--no-D", "--no-devices", "--no-specials"],
+        "give what is to be kept instead of -a: -rlptgoH, with --devices or --specials if one of them is to be copied",
+    ),
+    (
+        &["-E", "--executability"],
+        "-p keeps all permissions; without it a new file has the source's, as far as the daemon's umask lets it",
+    ),
+    (
+        &["--usermap", "--groupmap"],
+        "--chown USER:GROUP tells one owner and group for all; others go by name, with --numeric-ids by number",
+    ),
+    (
+        &["--fake-super"],
+        "owners and devices are kept where the host allows them (allow=owner,device) and mcpd runs as root, or left out",
+    ),
+    (
+        &["--super", "--no-super"],
+        "what may be set at a host is that host's to say: mcpd --allow owner,setuid,device",
     ),
     (&["--timeout", "--contimeout"], "--connect-timeout says how long a host may take to answer"),
     (&["--remove-source-files"], "nothing is removed at the source"),
+    (
+        &["--del", "--delete-before", "--delete-during", "--delete-delay", "--delete-after"],
+        "--delete deletes once all is in place at a host",
+    ),
+    (
+        &["--delete-excluded"],
+        "--delete keeps what rules leave out; those of --filter 'H PATTERN' leave it out at the source alone",
+    ),
+    (&["--ignore-errors", "--force"], "nothing is deleted after an error"),
     (&["--ignore-existing", "--existing"], "-u leaves files that are newer there"),
     (&["-8", "--8-bit-output"], "names are told in UTF-8, other bytes as \\xNN"),
     (&["-w"], "hosts stand behind the source: mcp FILE node[01-16]"),
 ];
+
+/// Whether one of them is this letter.
+pub(crate) fn has_short(letter: char) -> bool {
+    let is = |name: &&str| name.strip_prefix('-').is_some_and(|name| name.chars().eq([letter]));
+    KNOWN.iter().any(|(names, _)| names.iter().any(is))
+}
 
 /// Says with an option that is not known what does the same here, if it is known from elsewhere.
 pub(crate) fn explain(error: Error, command: &mut Command) -> Error {
@@ -105,6 +151,7 @@ mod tests {
         }
         assert!(told("--bwlimit=1000 f h").contains("--bwlimit is no option of mcp: --rate"));
         assert!(told("-aP f h").contains("-P is no option of mcp"));
+        assert!(told("-aF f h").contains("-F is no option of mcp: files of rules"));
         assert!(told("--nonsense f h").contains("unexpected argument '--nonsense'"));
         assert!(told("-a --group f h").contains("-g or --keep-group"));
         assert!(

@@ -1,14 +1,17 @@
 //! Who gets a copy, and where there: `HOST[:PATH]`, with ranges, several between commas.
 
+mod excluded;
 pub(crate) mod groups;
+mod home;
 pub(crate) mod list;
 mod ranges;
 
 pub(crate) use groups::Groups;
 pub(crate) use list::lines;
 
+use excluded::Excluded;
 use ranges::expand;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::Ipv6Addr;
 use thiserror::Error;
 
@@ -34,6 +37,8 @@ pub(crate) struct Target {
     /// Name or address, without brackets.
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
+    /// Who is logged in there, with `--ssh`.
+    pub(crate) user: Option<String>,
     /// Below the receiver's root; empty for the root itself.
     pub(crate) path: String,
 }
@@ -53,6 +58,14 @@ pub(crate) enum HostError {
     Port(String, String),
     #[error("{0}: .. would lead out of the receiver's root")]
     Up(String),
+    #[error(
+        "{0}: .. is not read here, since a folder before it may be a symbolic link: write the path from / on"
+    )]
+    UpByName(String),
+    #[error(
+        "{0}: ~ stands for the home folder of who is logged in alone: write USER@HOST:~, or the path from / on"
+    )]
+    OtherHome(String),
     #[error("{0}: the path is longer than 4096 bytes, or a part of it than 255")]
     LongPath(String),
     #[error("{0}: {1} is not a range such as [01-16,20] or [0-6/2]")]
@@ -64,7 +77,8 @@ pub(crate) enum HostError {
     #[error("{0}: {1:?} cannot be a part of a host's name or address")]
     Name(String, char),
     #[error(
-        "{0}: there are no users here: what is copied belongs to the user that mcpd runs as on the host: write {1}"
+        "{0}: there are no users here: what is copied belongs to the user that mcpd runs as on the host: write {1}, or \
+         copy with --ssh, which logs in"
     )]
     User(String, String),
     #[error("{0}: {1}")]
@@ -100,10 +114,10 @@ fn parse_with(text: &str, groups: &Groups) -> Result<Vec<Target>, HostError> {
         if Groups::is_group(one) {
             let (hosts, rest) = groups.hosts(one)?;
             for host in hosts {
-                add(parse_one(&(host + rest))?)?;
+                add(parse_one(&(host + rest), groups)?)?;
             }
         } else {
-            add(parse_one(one)?)?;
+            add(parse_one(one, groups)?)?;
         }
     }
     if all.is_empty() {
@@ -156,16 +170,18 @@ fn ends_a_path(c: char) -> bool {
     c == ',' || c.is_whitespace()
 }
 
-fn parse_one(text: &str) -> Result<Vec<Target>, HostError> {
-    if text.split('%').next().is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok()) {
+fn parse_one(text: &str, groups: &Groups) -> Result<Vec<Target>, HostError> {
+    let (user, bare) = if groups.has_users() { split_user(text) } else { (None, text) };
+    if bare.split('%').next().is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok()) {
         return Err(HostError::Bare(text.to_owned()));
     }
-    let (pattern, rest, literal) = split_host(text)?;
+    let (pattern, rest, literal) = split_host(bare)?;
     let (port, path) = split_rest(text, rest)?;
     if pattern.is_empty() {
         return Err(HostError::NoHost(text.to_owned()));
     }
     let path = unescape(path);
+    let path = if groups.has_users() { home::path(text, &path)? } else { path };
     if path.split('/').any(|part| part == "..") {
         return Err(HostError::Up(text.to_owned()));
     }
@@ -175,21 +191,35 @@ fn parse_one(text: &str) -> Result<Vec<Target>, HostError> {
     // Blanks and the like are a slip of the list's writer, and would be asked of every resolver.
     let strange = |c: &char| c.is_whitespace() || c.is_control() || "#/\\@,\u{feff}".contains(*c);
     match outside_brackets(pattern).find(strange) {
-        Some('@') => return Err(user(text, pattern)),
+        Some('@') => return Err(no_user(text, pattern)),
         Some(c) => return Err(HostError::Name(text.to_owned(), c)),
         None => {}
     }
     let hosts = if literal { vec![pattern.to_owned()] } else { expand(text, pattern)? };
     let targets = hosts.into_iter().map(|host| {
-        let mut text = if literal { format!("[{host}]") } else { host.clone() };
-        text.push_str(rest);
-        Target { text, host, port, path: path.clone() }
+        let before = user.map_or_else(String::new, |user| format!("{user}@"));
+        let (open, close) = if literal { ("[", "]") } else { ("", "") };
+        let text = format!("{before}{open}{host}{close}{rest}");
+        Target { text, host, port, user: user.map(str::to_owned), path: path.clone() }
     });
     Ok(targets.collect())
 }
 
+/// The user before a host: one that can be meant, no option of ssh, and nothing that a list or a range would tear apart.
+fn split_user(text: &str) -> (Option<&str>, &str) {
+    let strange = |c: char| c.is_whitespace() || c.is_control() || ",:[]/\\#".contains(c);
+    match text.split_once('@') {
+        Some((user, host))
+            if !user.is_empty() && !user.starts_with('-') && !user.contains(strange) =>
+        {
+            (Some(user), host)
+        }
+        _ => (None, text),
+    }
+}
+
 /// `user@host`, which scp and rsync have.
-fn user(text: &str, pattern: &str) -> HostError {
+fn no_user(text: &str, pattern: &str) -> HostError {
     match pattern.rfind('@').map(|at| at + 1) {
         Some(at) if at < pattern.len() => HostError::User(text.to_owned(), text[at..].to_owned()),
         _ => HostError::NoHost(text.to_owned()),
@@ -254,44 +284,6 @@ pub(crate) struct Given {
     pub(crate) idle: Vec<String>,
 }
 
-/// What is excluded, and what of that excluded something.
-struct Excluded<'a> {
-    texts: Vec<&'a str>,
-    /// By host; each with the place of its text.
-    hosts: HashMap<String, Vec<(Target, usize)>>,
-    used: Vec<bool>,
-}
-
-impl<'a> Excluded<'a> {
-    fn read(texts: Vec<&'a str>, groups: &Groups) -> Result<Self, HostError> {
-        let mut hosts: HashMap<String, Vec<(Target, usize)>> = HashMap::new();
-        for (place, text) in texts.iter().enumerate() {
-            for target in parse_with(text, groups)? {
-                hosts.entry(target.host.clone()).or_default().push((target, place));
-            }
-        }
-        let used = vec![false; texts.len()];
-        Ok(Self { texts, hosts, used })
-    }
-
-    /// Whether a host is; what an exclusion does not say, port or path, may be any.
-    fn has(&mut self, target: &Target) -> bool {
-        let mut has = false;
-        for (out, place) in self.hosts.get(&target.host).into_iter().flatten() {
-            let same_port = out.port.is_none() || out.port == target.port;
-            if same_port && (out.path.is_empty() || out.path == target.path) {
-                (has, self.used[*place]) = (true, true);
-            }
-        }
-        has
-    }
-
-    fn idle(self) -> Vec<String> {
-        let idle = self.texts.iter().zip(self.used).filter(|(_, used)| !used);
-        idle.map(|(text, _)| (*text).to_owned()).collect()
-    }
-}
-
 /// All hosts that are given and not excluded.
 pub(crate) fn collect<'a>(
     hosts: impl IntoIterator<Item = (Option<usize>, &'a str)>,
@@ -338,6 +330,23 @@ mod tests {
         assert_eq!(left, ["node1:x", "other"]);
     }
 
+    #[test]
+    fn an_exclusion_with_a_user_is_of_that_user_alone() {
+        let groups = Groups::new(None).with_users();
+        let hosts = ["alice@h", "bob@h", "h", "bob@g"].map(|text| (None, text));
+        for (out, left) in [
+            ("bob@h", &["alice@h", "h", "bob@g"][..]),
+            ("h", &["bob@g"]),
+            ("bob@h,g", &["alice@h", "h"]),
+        ] {
+            let given = super::collect(hosts, [out], &groups).unwrap();
+            let texts: Vec<_> = given.targets.iter().map(|target| target.text.as_str()).collect();
+            assert_eq!((&texts[..], given.idle.len()), (left, 0), "-x {out}");
+        }
+        let given = super::collect(hosts, ["carol@h"], &groups).unwrap();
+        assert_eq!((given.targets.len(), &given.idle[..]), (4, &["carol@h".to_owned()][..]));
+    }
+
     fn one(text: &str) -> (String, Option<u16>, String) {
         let mut all = parse(text).unwrap();
         assert_eq!(all.len(), 1, "{text}");
@@ -370,6 +379,30 @@ mod tests {
         ] {
             assert_eq!(one(text), (host.to_owned(), port, path.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_user_stands_before_a_host_where_somebody_is_logged_in() {
+        let groups = Groups::new(None).with_users();
+        let parse = |text| parse_with(text, &groups);
+        for (text, user, host, path) in [
+            ("root@node:x", Some("root"), "node", "x"),
+            ("node:~/x", None, "node", "x"),
+            ("root@[fd77::1]:x", Some("root"), "fd77::1", "x"),
+            ("node:a@b", None, "node", "a@b"),
+            ("node", None, "node", ""),
+        ] {
+            let all = parse(text).unwrap();
+            assert_eq!((all[0].user.as_deref(), &*all[0].host, &*all[0].path), (user, host, path));
+            assert_eq!(all[0].text, text);
+        }
+        let texts: Vec<_> =
+            parse("u@n[1-2]:d/").unwrap().into_iter().map(|target| target.text).collect();
+        assert_eq!(texts, ["u@n1:d/", "u@n2:d/"]);
+        for text in ["u@", "-o@n", "a b@n", "u@@n", "u@:x"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert!(super::parse("root@node").is_err());
     }
 
     #[test]
@@ -427,7 +460,7 @@ mod tests {
         ] {
             let error = HostError::User(text.to_owned(), host.to_owned());
             assert_eq!(parse(text), Err(error.clone()));
-            assert!(error.to_string().ends_with(&format!(": write {host}")), "{error}");
+            assert!(error.to_string().contains(&format!(": write {host}, or")), "{error}");
             assert!(parse(host).is_ok());
         }
         for text in ["root@", "root@:x", "n1,root@:x"] {

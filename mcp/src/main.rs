@@ -2,21 +2,25 @@
 //! it, by unicast where it must.
 //!
 //! The way of a copy: [`args`] → [`start`] → [`trust`] → [`plan`] (hosts, ranges; [`slips`]: what was meant
-//! otherwise) → [`resolve`] → [`copy`] (the session, with [`progress`] beside it, and [`reach`]: what is said about
-//! the group) → [`table`] → [`retry`].
+//! otherwise; [`pipes`]: what is a stream) → [`resolve`], or [`ssh`] → [`copy`] (the session, with [`progress`] beside
+//! it, and [`reach`]: what is said about the group; [`tries`]: once more for those that failed) → [`table`] → [`retry`].
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 mod args;
+mod clusters;
 mod copy;
+mod deletion;
 mod demo;
 mod digest;
 mod elsewhere;
 mod fold;
 mod hosts;
+mod itemized;
 mod kept;
 mod key;
 mod payload;
+mod pipes;
 mod plain_words;
 mod plan;
 mod progress;
@@ -26,9 +30,12 @@ mod retry;
 mod rules;
 mod say;
 mod slips;
+mod ssh;
+mod standard_input;
 mod start;
 mod stats;
 mod table;
+mod tries;
 mod trust;
 
 use args::{Cli, Command};
@@ -54,26 +61,26 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
-    run(&cli).into()
+    run(cli).into()
 }
 
-fn run(cli: &Cli) -> Exit {
-    match &cli.command {
+fn run(cli: Cli) -> Exit {
+    match cli.command {
         Some(Command::Demo(options)) => {
             mcp_cli::say::log(options.common.verbose);
-            start::ended(demo::run(options), &options.common)
+            start::ended(demo::run(&options), &options.common)
         }
-        Some(Command::Key(options)) => key::run(options).unwrap_or_else(|error| {
+        Some(Command::Key(options)) => key::run(&options).unwrap_or_else(|error| {
             say::say(format_args!("{error:#}"));
             Exit::Failed
         }),
-        Some(Command::Digest(options)) => digest::run(options).unwrap_or_else(|error| {
+        Some(Command::Digest(options)) => digest::run(&options).unwrap_or_else(|error| {
             say::say(format_args!("{error:#}"));
             Exit::Failed
         }),
         None => {
             mcp_cli::say::log(cli.copy.common.verbose);
-            start::run(&cli.copy)
+            start::run(cli.copy)
         }
     }
 }

@@ -1,25 +1,46 @@
 //! What is copied: files and folders, as they were given.
 
 use crate::args;
+use crate::itemized::Estimate;
+use crate::pipes::Stream;
 use crate::plan::Plan;
+use crate::progress::Origin;
 use crate::say::say;
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use mcp_cli::say::plain;
+use mcp_cli::standard;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tcpxm::api::Sender;
 use tcpxm::stats::Sent;
-use transfer::message::{Check, Offer, Sync};
-use transfer::send::{Delivered, Outcome};
-use transfer::source::{Progress, Source};
+use transfer::message::{Check, Delete, Offer, Sync};
+use transfer::pipe::{
+    self,
+    input::{Input, Opened, Whole},
+};
+use transfer::send::{Changed, Delivered, Itemized, Outcome};
+use transfer::source::{Progress, Source, SourceError};
 use transfer::tree::scan;
 use transfer::tree::source::{Counts, Omitted, TreeSource};
 
 /// What is copied.
 pub(crate) struct Payload {
-    source: TreeSource,
+    what: What,
     offer: Offer,
     quiet: bool,
+}
+
+/// Where its bytes come from.
+enum What {
+    Tree(Box<TreeSource>),
+    /// It is read once.
+    Stream(Mutex<Box<dyn Input>>),
 }
 
 /// What became of a copy.
@@ -35,9 +56,37 @@ pub(crate) struct Copied {
     pub(crate) omitted: Omitted,
     /// It is a single file.
     pub(crate) one: bool,
+    /// With `-i` or `-n`: what would need to be sent.
+    pub(crate) estimate: Estimate,
+    /// Entries that were deleted, at all hosts together.
+    pub(crate) deleted: u64,
 }
 
 impl Copied {
+    /// With what its members have deleted.
+    fn counted(self) -> Self {
+        let reports = self.members.iter().filter_map(|member| member.said.report);
+        let deleted = reports.map(|report| report.deleted).sum();
+        Self { deleted, ..self }
+    }
+
+    /// After an earlier try, of which counts what was sent and deleted; and if this one has reached nobody, and so has
+    /// read nothing, also what it has read.
+    pub(crate) fn after(self, earlier: Self) -> Self {
+        let (now, before) = (self.sent, earlier.sent);
+        let sent = Sent {
+            group_bytes: now.group_bytes + before.group_bytes,
+            unicast_bytes: now.unicast_bytes + before.unicast_bytes,
+            repaired_bytes: now.repaired_bytes + before.repaired_bytes,
+            datagrams: now.datagrams + before.datagrams,
+            datagram_bytes: now.datagram_bytes + before.datagram_bytes,
+        };
+        let (estimate, deleted) =
+            (self.estimate + earlier.estimate, self.deleted + earlier.deleted);
+        let read = if self.members.is_empty() { earlier } else { self };
+        Self { sent, estimate, deleted, ..read }
+    }
+
     /// Nothing was sent.
     pub(crate) fn nothing() -> Self {
         Self {
@@ -49,6 +98,8 @@ impl Copied {
             counts: Counts::default(),
             omitted: Omitted::default(),
             one: true,
+            estimate: Estimate::default(),
+            deleted: 0,
         }
     }
 }
@@ -56,6 +107,38 @@ impl Copied {
 impl Payload {
     /// Opens the sources.
     pub(crate) fn open(plan: &Plan, options: &args::Copy) -> Result<Self> {
+        match &plan.stream {
+            Some(stream) => Self::open_stream(stream, options),
+            None => Self::open_tree(plan, options),
+        }
+    }
+
+    fn open_stream(stream: &Stream, options: &args::Copy) -> Result<Self> {
+        let (input, one, mode): (Box<dyn Input>, _, _) = match stream {
+            Stream::Stdin if standard::is_closed(io::stdin()) => {
+                bail!("standard input is closed: there is nothing to send")
+            }
+            Stream::Stdin => (Box::new(Opened(io::stdin())), None, None),
+            Stream::File(path) => {
+                let (input, mode) = open_whole(path).with_context(|| {
+                    format!("cannot read {}", plain(&path.display().to_string()))
+                })?;
+                let name = path.file_name().map(|name| name.as_bytes().to_vec());
+                (Box::new(input), name, Some(mode))
+            }
+        };
+        let sync = options.kept.sync.map_or(Sync::File, Into::into);
+        let offer = Offer { one, sync, stream: true, mode, ..Offer::default() };
+        let what = What::Stream(Mutex::new(input));
+        Ok(Self { what, offer, quiet: options.common.quiet })
+    }
+
+    /// Whether it is read once, from its beginning to its end.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.what, What::Stream(_))
+    }
+
+    fn open_tree(plan: &Plan, options: &args::Copy) -> Result<Self> {
         let kept = &options.kept;
         let paths: Vec<&Path> = plan.sources.iter().map(PathBuf::as_path).collect();
         let looked_for = scan::Options {
@@ -69,22 +152,49 @@ impl Payload {
             _ => TreeSource::open(&paths, looked_for, &aside)?,
         };
         let one = source.single_file();
-        // A single file is durable before it has its name. For a tree that costs a wait for the disk a file.
+        // A single file is durable before it has its name. For a tree that costs up to three times the time: docs/trees.md
+        // has what was measured, by number of files.
         let durable = if one.is_some() { Sync::File } else { Sync::Tree };
         let offer = Offer {
             to: Vec::new(),
             one,
             keep: kept.keep(),
             check: kept.check(),
+            update: kept.update,
             sync: kept.sync.map_or(durable, Into::into),
             resume: !kept.no_resume,
+            begun: None, // `send` knows
+            delete: kept.delete.then_some(Delete {
+                max: kept.max_delete,
+                one_file_system: options.one_file_system,
+            }),
+            dry: kept.dry_run,
+            itemize: kept.dry_run || kept.itemize_changes,
+            ..Offer::default()
         };
-        Ok(Self { source, offer, quiet: options.common.quiet })
+        let what = What::Tree(Box::new(source));
+        Ok(Self { what, offer, quiet: options.common.quiet })
     }
 
-    /// Whether every file is read while it is listed.
-    pub(crate) fn hashes(&self) -> bool {
-        self.offer.check == Check::Digest
+    /// What entries are changed at these members is told, entry by entry.
+    pub(crate) fn itemized(
+        &self,
+        members: &[&Changed],
+        each: &mut dyn FnMut(Itemized) -> io::Result<()>,
+    ) -> Result<(), SourceError> {
+        match &self.what {
+            What::Tree(source) => source.itemized(members, each),
+            What::Stream(_) => Ok(()), // it comes anew
+        }
+    }
+
+    /// What it is, to be shown.
+    pub(crate) fn origin(&self) -> Origin {
+        match (&self.what, &self.offer.one) {
+            (What::Tree(_), _) => Origin::Tree { hashes: self.offer.check == Check::Digest },
+            (What::Stream(_), None) => Origin::Stream("standard input"),
+            (What::Stream(_), Some(_)) => Origin::Stream("the file"),
+        }
     }
 
     /// Sends it; `to` is where each host puts it. `progress` is told how far it has come.
@@ -96,9 +206,57 @@ impl Payload {
     ) -> Copied {
         let offer = |to: &Vec<u8>| Offer { to: to.clone(), ..self.offer.clone() };
         let offers: Vec<Offer> = to.iter().map(offer).collect();
-        let outcome = transfer::send(sender, &self.source, &offers, progress);
+        match &self.what {
+            What::Tree(source) => self.send_tree(source, sender, &offers, progress),
+            What::Stream(input) => {
+                let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+                self.send_stream(&mut **input, sender, &offers, progress)
+            }
+        }
+    }
+
+    fn send_stream(
+        &self,
+        input: &mut dyn Input,
+        sender: &Sender,
+        offers: &[Offer],
+        progress: &dyn Fn(Progress),
+    ) -> Copied {
+        let come = Cell::new(Progress::default());
+        let (outcome, digest) = pipe::send(sender, input, offers, &|now| {
+            come.set(now);
+            progress(now);
+        });
+        let Outcome { members, sent, failure, .. } = outcome;
+        if !self.quiet {
+            tell_notes(&members);
+        }
+        let read = u64::from(digest.is_some());
+        Copied {
+            members,
+            sent,
+            digest: digest.map(|digest| digest.to_hex().to_string()),
+            failure: failure.map(|failure| format!("{:#}", anyhow::Error::from(failure))),
+            come: come.get(),
+            counts: Counts { files: 1, read, ..Counts::default() },
+            ..Copied::nothing()
+        }
+        .counted()
+    }
+
+    fn send_tree(
+        &self,
+        source: &TreeSource,
+        sender: &Sender,
+        offers: &[Offer],
+        progress: &dyn Fn(Progress),
+    ) -> Copied {
+        let outcome = transfer::send(sender, source, offers, progress);
         let Outcome { members, sent, failure, nameless } = outcome;
-        let omitted = self.source.omitted();
+        let mut omitted = source.omitted();
+        if !self.offer.keep.perms {
+            omitted.lists = 0; // as little as permissions are
+        }
         if !self.quiet {
             omissions(omitted).iter().for_each(say);
             tell_notes(&members);
@@ -110,18 +268,29 @@ impl Payload {
                 plain(&why)
             ));
         }
-        let digest = self.source.tree_digest();
+        let digest = source.tree_digest();
         Copied {
             members,
             sent,
             digest: digest.map(|digest| digest.to_hex().to_string()),
             failure: failure.map(|failure| format!("{:#}", anyhow::Error::from(failure))),
-            come: self.source.progress(),
-            counts: self.source.counts(),
+            come: source.progress(),
+            counts: source.counts(),
             omitted,
             one: self.offer.one.is_some(),
+            ..Copied::nothing()
         }
+        .counted()
     }
+}
+
+/// A file that is to be sent as a stream, and its mode.
+fn open_whole(path: &Path) -> io::Result<(Whole, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode();
+    // The hosts are told of it as well, and where it stands is not their affair.
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok((Whole::new(file, name)?, mode))
 }
 
 /// A number of things, by their name for one and for several.
@@ -132,7 +301,7 @@ fn number(count: u64, one: &str, several: &str) -> String {
 /// What was left out on purpose.
 fn omissions(omitted: Omitted) -> Vec<String> {
     // What is left out by rule was asked for.
-    let Omitted { specials, symlinks, by_rule: _, sources_by_rule } = omitted;
+    let Omitted { specials, symlinks, by_rule: _, sources_by_rule, lists } = omitted;
     let mut all = Vec::new();
     if sources_by_rule > 0 {
         let (count, are) = (number(sources_by_rule, "source", "sources"), are(sources_by_rule));
@@ -147,6 +316,11 @@ fn omissions(omitted: Omitted) -> Vec<String> {
         all.push(format!("{count} {are} left out: -l or -a copies {them}"));
     }
     all.extend((specials > 0).then(|| specials_left_out(specials)));
+    if lists > 0 {
+        let (count, are) =
+            (number(lists, "access control list", "access control lists"), are(lists));
+        all.push(format!("{count} {are} not kept: -A keeps them"));
+    }
     all
 }
 
@@ -179,6 +353,8 @@ mod tests {
     fn one_thing_is_one_thing() {
         let of =
             |specials, symlinks| omissions(Omitted { specials, symlinks, ..Omitted::default() });
+        let lists = omissions(Omitted { lists: 2, ..Omitted::default() });
+        assert_eq!(lists, ["2 access control lists are not kept: -A keeps them"]);
         assert_eq!(
             of(1, 1),
             [

@@ -1,10 +1,13 @@
 //! From the command line to what is to be done: what is copied, and whom it goes to.
 
 use crate::args::Copy;
+use crate::deletion;
 use crate::hosts::{self, Given, Groups, HostError, Misplaced, Target};
+use crate::pipes::{self, Stream};
 use crate::rules;
 use crate::say::say;
 use crate::slips;
+use crate::standard_input::{StandardInput, Use, is_stdin};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,7 +19,7 @@ use transfer::tree::scan::FilesFrom;
 const MAX_LIST: u64 = 4 << 20;
 
 /// What is to be copied, and to whom.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) sources: Vec<PathBuf>,
     pub(crate) targets: Vec<Target>,
@@ -24,7 +27,9 @@ pub(crate) struct Plan {
     pub(crate) listed: Option<FilesFrom>,
     /// What of the sources is left out.
     pub(crate) filter: Filter,
-    /// Standard input was read for hosts or rules, so it says nothing else.
+    /// The source is read once, as a stream.
+    pub(crate) stream: Option<Stream>,
+    /// Standard input is read for the source, hosts or rules, so it says nothing else.
     pub(crate) stdin_used: bool,
 }
 
@@ -47,9 +52,9 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
         ([], [source, hosts @ ..]) => (vec![PathBuf::from(source)], hosts),
         (sources, hosts) => (sources.to_vec(), hosts),
     };
-    let stdin_used = stdin_used(copy, &sources)?;
-    let filter = copy.rules.filter(copy.from0)?;
-    let listed = rules::listed(copy)?;
+    let input = standard_input(copy, &sources)?;
+    let filter = copy.rules.filter(copy.from0, &input)?;
+    let listed = rules::listed(copy, &sources)?;
     if listed.is_some() && sources.len() > 1 {
         return Err(usage("--files-from lists what is below one source, and there are several"));
     }
@@ -57,7 +62,9 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
         return Err(usage("a source is empty, as a variable is that was not set"));
     }
     if let Some(why) = sources.iter().find_map(|source| slips::fetches(source)) {
-        return Err(PlanError::Here(why));
+        // As `rsync -ax SOURCE HOST:PATH` is typed.
+        let left_out = copy.exclude_host.iter().find_map(|text| slips::leaves_out_a_file(text));
+        return Err(left_out.map_or(PlanError::Here(why), PlanError::Usage));
     }
     if let Some(why) = slips::second_source(&sources, words, &copy.common) {
         return Err(PlanError::Usage(why));
@@ -70,6 +77,7 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
     let words = words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
     let hosts = words.into_iter().map(|word| (None, word)).chain(hosts::lines(&list));
     let groups = Groups::new(copy.host_groups.as_deref());
+    let groups = if copy.ssh { groups.with_users() } else { groups };
     let given = hosts::collect(hosts, copy.exclude_host.iter().map(String::as_str), &groups);
     let Given { targets, idle } =
         given.map_err(|Misplaced { line, error }| match (line, &copy.hosts) {
@@ -79,49 +87,66 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             }
             _ => PlanError::Usage(error.to_string()),
         })?;
-    if let Some(why) = idle.iter().find_map(|text| slips::leaves_out_a_file(text)) {
+    if targets.is_empty() {
+        // As `rsync -x SOURCE HOST` is typed.
+        let why = idle.iter().find_map(|text| slips::leaves_out_a_file(text));
+        return Err(why.map_or_else(|| usage("no host is given"), PlanError::Usage));
+    }
+    // As `rsync -ax SOURCE OTHER HOST` is typed.
+    if let Some(why) = idle.iter().find_map(|text| slips::leaves_out_no_host(text, &copy.common)) {
         return Err(PlanError::Usage(why));
     }
-    if targets.is_empty() {
-        return Err(usage("no host is given"));
+    let fault = deletion::fault(copy, &sources, &targets, (listed.as_ref(), &filter));
+    if let Some(why) = fault {
+        return Err(PlanError::Usage(why));
+    }
+    if let Some(why) = copy.kept.fault() {
+        return Err(PlanError::Usage(why));
+    }
+    let stream = pipes::stream(&sources, &targets, copy)?;
+    if let Some(why) = sources.iter().filter(|_| stream.is_none()).find_map(|s| slips::pipe(s)) {
+        return Err(PlanError::Here(why));
     }
     if !copy.common.quiet {
-        slips::notes(&targets).iter().for_each(say);
-        for text in idle {
-            say(format_args!("-x {text}: none of the hosts that are given is that"));
-        }
-        let hosts: Vec<String> = targets.iter().map(|target| target.host.clone()).collect();
-        for text in copy.rules.like_hosts(&hosts) {
-            say(format_args!(
-                "--exclude {text} leaves out files of that name, not the host: to leave that out write -x {text}"
-            ));
-        }
+        tell(copy, &targets, idle, stream.is_some());
     }
-    Ok(Plan { sources, targets, listed, filter, stdin_used })
+    Ok(Plan { sources, targets, listed, filter, stream, stdin_used: input.is_used() })
 }
 
-/// Whether standard input is read for anything but a source. It is one thing alone.
-fn stdin_used(copy: &Copy, sources: &[PathBuf]) -> Result<bool, PlanError> {
-    let usage = |what: &str| Err(PlanError::Usage(what.to_owned()));
-    let is_stdin = |file: &Path| file == Path::new("-");
-    let list = copy.hosts.as_deref().is_some_and(is_stdin);
-    let files = copy.files_from.as_deref().is_some_and(is_stdin);
-    let readers = [list, files, copy.rules.read_stdin()];
-    let count = readers.iter().filter(|reads| **reads).count();
-    if sources.iter().any(|source| is_stdin(source)) {
-        return if count > 0 {
-            usage("standard input cannot be both the source and a list of hosts or files, or rules")
-        } else {
-            let why = "standard input cannot be copied yet: give a file";
-            Err(PlanError::Here(why.to_owned()))
-        };
+/// Says what may be meant otherwise.
+fn tell(copy: &Copy, targets: &[Target], idle: Vec<String>, is_stream: bool) {
+    let without = copy.kept.without_effect();
+    if is_stream && !without.is_empty() {
+        say(format_args!(
+            "{} without effect: what goes through a pipe comes anew, and has neither permissions nor times",
+            without.join(", ")
+        ));
     }
-    if count > 1 {
-        return usage(
-            "standard input is only one of the list of hosts, the list of files and the rules",
-        );
+    if !copy.ssh {
+        slips::notes(targets).iter().for_each(say);
     }
-    Ok(count > 0)
+    for text in idle {
+        say(format_args!("-x {text}: none of the hosts that are given is that"));
+    }
+    let hosts: Vec<String> = targets.iter().map(|target| target.host.clone()).collect();
+    for text in copy.rules.like_hosts(&hosts) {
+        say(format_args!(
+            "--exclude {text} leaves out files of that name, not the host: to leave that out write -x {text}"
+        ));
+    }
+}
+
+/// Standard input, with what it is read for before any rules are.
+fn standard_input(copy: &Copy, sources: &[PathBuf]) -> Result<StandardInput, PlanError> {
+    let input = StandardInput::default();
+    // Of several sources that are standard input something else is said.
+    let source = sources.iter().find(|source| is_stdin(source));
+    let lists = [&copy.hosts, &copy.files_from].into_iter().flatten();
+    let uses = source.map(|source| (source, Use::Source)).into_iter();
+    for (file, what) in uses.chain(lists.map(|file| (file, Use::List))) {
+        input.claim(file, what).map_err(|taken| PlanError::Usage(taken.to_string()))?;
+    }
+    Ok(input)
 }
 
 fn text(word: &OsStr) -> Result<&str, PlanError> {
@@ -131,12 +156,12 @@ fn text(word: &OsStr) -> Result<&str, PlanError> {
 
 /// What a list of hosts is called in messages.
 fn name_of(list: &Path) -> String {
-    if list == Path::new("-") { "standard input".to_owned() } else { list.display().to_string() }
+    if is_stdin(list) { "standard input".to_owned() } else { list.display().to_string() }
 }
 
 fn read_list(path: &Path) -> Result<String, PlanError> {
     let mut list = Vec::new();
-    let read = if path == Path::new("-") {
+    let read = if is_stdin(path) {
         std::io::stdin().lock().take(MAX_LIST + 1).read_to_end(&mut list)
     } else {
         std::fs::File::open(path).and_then(|file| file.take(MAX_LIST + 1).read_to_end(&mut list))
@@ -222,10 +247,31 @@ mod tests {
         for line in ["f", "-s f", "f h:..", "f h[3-1]", "- h --hosts -", "f h -x h"] {
             assert!(matches!(of(line), Err(PlanError::Usage(_))), "{line}");
         }
-        assert!(matches!(of("- h"), Err(PlanError::Here(_))));
         let empty = ["mcp", "", "h"].map(OsString::from);
         let empty = plan(&crate::args::read(empty).unwrap().copy);
         assert!(matches!(empty, Err(PlanError::Usage(_))), "{empty:?}");
+    }
+
+    #[test]
+    fn standard_input_needs_a_name_and_standard_output_one_file() {
+        let plan = of("- h1:name h2:- h3:a/b").unwrap();
+        assert_eq!((plan.stream, plan.stdin_used), (Some(Stream::Stdin), true));
+        for line in ["- h1", "- h1:x h2", "- h1:x/", "- h1:.", "- h1:x/.", "-s - -s f h:x"] {
+            assert!(matches!(of(line), Err(PlanError::Usage(_))), "{line}");
+        }
+        assert!(matches!(of("- h:x --files-from /dev/null"), Err(PlanError::Usage(_))));
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, file) = (dir.path().display(), dir.path().join("f"));
+        std::fs::write(&file, "x").unwrap();
+        let stream = of(&format!("{} h:- h2:", file.display())).unwrap().stream;
+        assert_eq!(stream, Some(Stream::File(file.clone())));
+        for line in [format!("{folder} h:-"), format!("-s {0} -s {0} h:-", file.display())] {
+            assert!(matches!(of(&line), Err(PlanError::Usage(_))), "{line}");
+        }
+        assert!(matches!(of("/no/such h:-"), Err(PlanError::Here(_))));
+        for line in ["./- h:x", "f h:./-", "f h:-/", "--ssh f h:~/- u@h:~//-"] {
+            assert_eq!(of(line).unwrap().stream, None, "{line}");
+        }
     }
 
     #[test]
@@ -235,6 +281,24 @@ mod tests {
             let why = of(line).unwrap_err();
             let usage = matches!(&why, PlanError::Usage(why) if why.contains("--one-file-system"));
             assert!(usage, "{line}: {why}");
+        }
+        // What follows it is taken for the source, and its host for one that things are fetched from.
+        for line in ["-ax src h:d", "-ax src h:d --delete", "-ax ./src h:d h2"] {
+            let why = of(line).unwrap_err();
+            let usage = matches!(&why, PlanError::Usage(why) if why.contains("--one-file-system"));
+            assert!(usage, "{line}: {why}");
+        }
+        // As rsync -ax ONE OTHER HOST: the other one alone would be copied.
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("folder.invalid");
+        std::fs::create_dir(&folder).unwrap();
+        let mut line = ["mcp", "-ax", "", "src", "127.0.0.1:d"].map(OsString::from);
+        for (excluded, is_fault) in [(folder, true), ("other.invalid".into(), false)] {
+            line[2] = excluded.into();
+            let plan = plan(&crate::args::read(line.clone()).unwrap().copy);
+            let usage =
+                matches!(&plan, Err(PlanError::Usage(why)) if why.contains("leaves out a host"));
+            assert_eq!(usage, is_fault, "{plan:?}");
         }
         // Folders are often called as hosts are.
         assert!(of("f h src: -x src").is_ok());
@@ -250,6 +314,21 @@ mod tests {
         assert!(matches!(of("f h --filter x"), Err(PlanError::Usage(_))));
         assert!(matches!(of("f h --exclude-from /no/such"), Err(PlanError::Here(_))));
         assert!(of("f h --exclude *.o").unwrap().filter.of_source(b"x.o", false).leaves_out());
+    }
+
+    #[test]
+    fn rules_in_files_do_not_read_what_something_else_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let nested = dir.path().join("nested");
+        std::fs::write(&nested, "- *.o\nmerge -\n").unwrap();
+        let nested = format!("merge_{}", nested.display());
+        for rule in ["merge_-", "._-", &nested, "merge,-_-"] {
+            for line in ["- h:x", "f --hosts -", "f h --files-from -"] {
+                let why = of(&format!("{line} --filter {rule}")).unwrap_err();
+                let is_usage = matches!(&why, PlanError::Usage(why) if why.contains("rules"));
+                assert!(is_usage, "{line} {rule}: {why}");
+            }
+        }
     }
 
     #[test]

@@ -43,6 +43,15 @@ const TOLD: Duration = Duration::from_secs(15);
 /// What a terminal is taken to have that does not say how wide it is.
 const COLUMNS: usize = 80;
 
+/// Where what is sent comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin {
+    /// Files that are listed, and for their digests read while they are, or not.
+    Tree { hashes: bool },
+    /// What is read once, by its name.
+    Stream(&'static str),
+}
+
 /// What is shown while a session runs.
 pub(crate) struct Progress {
     end: mpsc::Sender<()>,
@@ -51,12 +60,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins to watch a session to the hosts called `names`; `hashes` says that files are read while they are
-    /// listed.
+    /// Begins to watch a session to the hosts called `names`.
     pub(crate) fn start(
         sender: &Arc<Sender>,
         (names, why): (Vec<String>, Why),
-        (reach, common, hashes): (&Reach, &Common, bool),
+        (reach, common, from): (&Reach, &Common, Origin),
         watch: &Watch,
     ) -> Self {
         let shown = is_shown(common);
@@ -75,13 +83,15 @@ impl Progress {
             let restarts = vec![0; names.len()];
             let (bar, come) = (bar(shown), Come::default());
             let waited = vec![quiet; names.len()];
-            let (moves, hosts) = (Moves::default(), Vec::new());
+            let moves = Moves::of(matches!(from, Origin::Stream(_)));
+            let (hosts, starved) = (Vec::new(), quiet);
             let view = View {
                 bar,
                 names,
                 why,
                 told,
                 waited,
+                starved,
                 restarts,
                 changes,
                 reach,
@@ -89,7 +99,7 @@ impl Progress {
                 come,
                 moves,
                 hosts,
-                hashes,
+                from,
             };
             view.run(&sender, &asked, &ended);
         };
@@ -142,6 +152,8 @@ struct View {
     told: Vec<bool>,
     /// Whether it was told of each host that it is waited for, or is not to be.
     waited: Vec<bool>,
+    /// Whether it was told that this side has nothing to send, or is not to be.
+    starved: bool,
     /// How many restarts of each host were told.
     restarts: Vec<u32>,
     /// How many of each host's changes of mode were told, if they are to be.
@@ -153,7 +165,7 @@ struct View {
     come: Come,
     moves: Moves,
     hosts: Vec<Standing>,
-    hashes: bool,
+    from: Origin,
 }
 
 impl View {
@@ -232,19 +244,24 @@ impl View {
     fn facts(&self, position: u64) -> Facts<'_> {
         let (come, hosts, names) = (&self.come, &self.hosts, &self.names);
         let (rate, left) = (self.bar.per_sec() as u64, self.bar.eta());
-        Facts { come, position, rate, left, hosts, names, hashes: self.hashes }
+        Facts { come, position, rate, left, hosts, names, from: self.from }
     }
 
     /// Tells once of each host that it is waited for in vain, so far.
     fn waits(&mut self) {
+        if let (Some(words), false) = (hungry(&self.hosts, self.from), self.starved) {
+            self.starved = true;
+            self.bar.suspend(|| say(words));
+        }
         let is_waited = |host: &Standing| {
-            host.is_open() && host.stage != Stage::Unreached && host.still >= TOLD
+            let theirs = !matches!(host.stage, Stage::Unreached | Stage::Fed);
+            host.is_open() && theirs && host.still >= TOLD
         };
         let all = self.hosts.iter().all(|host| !host.is_open() || is_waited(host));
         let mut lines: Vec<(String, Vec<String>)> = Vec::new();
         for ((host, name), told) in self.hosts.iter().zip(&self.names).zip(&mut self.waited) {
             if is_waited(host) && !std::mem::replace(told, true) {
-                gather(&mut lines, advice(host.stage, all, self.hashes), name);
+                gather(&mut lines, advice(host.stage, all, self.from), name);
             }
         }
         self.tell(&lines);
@@ -279,9 +296,20 @@ fn gather(lines: &mut Vec<(String, Vec<String>)>, words: String, name: &str) {
     }
 }
 
+/// What is said where all that live have what has come of a stream, and nothing more has for [`TOLD`].
+fn hungry(hosts: &[Standing], from: Origin) -> Option<String> {
+    let Origin::Stream(name) = from else { return None };
+    let mut open = hosts.iter().filter(|host| host.is_open()).peekable();
+    open.peek()?;
+    open.all(|host| host.stage == Stage::Fed && host.still >= TOLD).then(|| {
+        let seconds = TOLD.as_secs();
+        format!("waiting for {name}, of which nothing has come for {seconds} seconds: the hosts have all before that")
+    })
+}
+
 /// What is said of a host that has done nothing for [`TOLD`], and what to look at; where `all` stand still it may be
-/// this side's fault, and where it `hashes` it may have much to read.
-fn advice(stage: Stage, all: bool, hashes: bool) -> String {
+/// this side's fault, and where files are read for their digests it may have much to read.
+fn advice(stage: Stage, all: bool, from: Origin) -> String {
     let seconds = TOLD.as_secs();
     let what = match stage {
         Stage::Writing => {
@@ -294,7 +322,9 @@ fn advice(stage: Stage, all: bool, hashes: bool) -> String {
     };
     let here = match stage {
         Stage::Lacking if all => ", and whether the source can be read here",
-        Stage::Comparing if hashes => "; with -c it may be reading a large file",
+        Stage::Comparing if matches!(from, Origin::Tree { hashes: true }) => {
+            "; with -c it may be reading a large file"
+        }
         _ => "",
     };
     format!("it {what}; look at its disk and at the log of its mcpd{here}")
@@ -310,6 +340,7 @@ fn describe(report: &MemberReport, host: &Standing, why: &dyn Fn(&Reason) -> Str
         (Some(Err(reason)), _) => format!("failed: {}", plain(&why(reason))),
         (None, Stage::Unreached) => format!("has not answered yet{still}"),
         (None, Stage::Comparing) => format!("compares what it has{still}"),
+        (None, Stage::Fed) => format!("has all that came so far{still}"),
         (None, Stage::Writing) => format!("has all bytes, and writes them{still}"),
         (None, _) => format!("{percent:.0} %, {}{still}", plain_words::now(report.mode)),
     }
@@ -333,6 +364,8 @@ fn least(hosts: &[Standing], come: &Come) -> u64 {
 mod tests {
     use super::*;
     use tcpxm::stats::{Arrived, Mode};
+
+    const HASHES: Origin = Origin::Tree { hashes: true };
 
     pub(super) fn report(
         acked: u64,
@@ -358,19 +391,39 @@ mod tests {
     fn who_is_waited_for_in_vain_is_told_with_what_to_look_at() {
         let look = "look at its disk and at the log of its mcpd";
         assert_eq!(
-            advice(Stage::Writing, true, true),
+            advice(Stage::Writing, true, HASHES),
             format!(
                 "it has all bytes, but has not said for 15 seconds that they are written; {look}"
             )
         );
         assert_eq!(
-            advice(Stage::Lacking, true, true),
+            advice(Stage::Lacking, true, HASHES),
             format!(
                 "it answers, but has taken nothing for 15 seconds; {look}, and whether the source can be read here"
             )
         );
-        assert!(!advice(Stage::Lacking, false, true).contains("source"));
-        assert!(advice(Stage::Comparing, false, true).contains("-c"));
+        assert!(!advice(Stage::Lacking, false, HASHES).contains("source"));
+        assert!(advice(Stage::Comparing, false, HASHES).contains("-c"));
+    }
+
+    #[test]
+    fn nobody_is_blamed_for_an_input_that_gives_nothing() {
+        let stdin = Origin::Stream("standard input");
+        let host = |stage, seconds| {
+            let still = Duration::from_secs(seconds);
+            Standing { stage, share: 1.0, mode: Mode::Multicast, still }
+        };
+        let said = hungry(&[host(Stage::Fed, 15), host(Stage::Failed, 0)], stdin).unwrap();
+        assert!(said.starts_with("waiting for standard input, of which nothing"), "{said}");
+        for (hosts, from) in [
+            (vec![host(Stage::Fed, 14)], stdin),
+            (vec![host(Stage::Fed, 15), host(Stage::Lacking, 15)], stdin),
+            (vec![host(Stage::Failed, 15)], stdin),
+            (vec![], stdin),
+            (vec![host(Stage::Fed, 15)], HASHES),
+        ] {
+            assert_eq!(hungry(&hosts, from), None, "{hosts:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use crate::args::Copy;
 use crate::plan::PlanError;
+use crate::standard_input::{StandardInput, Taken, Use, is_stdin};
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::say::plain;
 use std::ffi::OsString;
@@ -47,9 +49,15 @@ enum Rule {
     From(PathBuf, bool),
 }
 
-/// What was typed, in its order.
+/// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Rules(Vec<Rule>);
+pub(crate) struct Rules {
+    /// What was typed, in its order.
+    typed: Vec<Rule>,
+    /// Of variables and the configuration file. They stand behind those that are typed, and do not go for them: where
+    /// they protect something, it is not to be deleted for one rule more.
+    untyped: Vec<Rule>,
+}
 
 impl Args for Rules {
     fn augment_args(command: Command) -> Command {
@@ -67,9 +75,13 @@ impl FromArgMatches for Rules {
     }
 
     fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, clap::Error> {
-        let places = |id: &str| matches.indices_of(id).into_iter().flatten().collect::<Vec<_>>();
+        let places = |id: &str| {
+            let is_typed = matches.value_source(id) == Some(ValueSource::CommandLine);
+            let places = matches.indices_of(id).into_iter().flatten();
+            places.map(|place| is_typed.then_some(place)).collect::<Vec<_>>()
+        };
         let ids = ["exclude", "include", "filter", "exclude_from", "include_from"];
-        let places: Vec<usize> = ids.into_iter().flat_map(places).collect();
+        let places: Vec<Option<usize>> = ids.into_iter().flat_map(places).collect();
         let Given { exclude, include, filter, exclude_from, include_from } =
             Given::from_arg_matches_mut(matches)?;
         let rules = exclude.into_iter().map(Rule::Exclude);
@@ -78,8 +90,10 @@ impl FromArgMatches for Rules {
         let rules = rules.chain(exclude_from.into_iter().map(|file| Rule::From(file, false)));
         let rules = rules.chain(include_from.into_iter().map(|file| Rule::From(file, true)));
         let mut all: Vec<_> = places.into_iter().zip(rules).collect();
+        all.retain(|(place, _)| place.is_some());
         all.sort_by_key(|(place, _)| *place);
-        Ok(Self(all.into_iter().map(|(_, rule)| rule).collect()))
+        let typed = all.into_iter().map(|(_, rule)| rule).collect();
+        Ok(Self { typed, untyped: Vec::new() })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -89,36 +103,35 @@ impl FromArgMatches for Rules {
 }
 
 impl Rules {
-    /// The rules, with those of files. `from0`: lines of the files end with a zero byte.
-    pub(crate) fn filter(&self, from0: bool) -> Result<Filter, PlanError> {
-        let mut filter = Filter::default();
-        for rule in &self.0 {
-            let added = match rule {
-                Rule::Exclude(pattern) => filter.exclude(pattern.as_bytes()),
-                Rule::Include(pattern) => filter.include(pattern.as_bytes()),
-                Rule::Filter(rule) => filter.rule(rule.as_bytes(), &read_rules),
-                Rule::From(file, takes) => filter.patterns_from(file, *takes, from0, &read_rules),
-            };
-            added.map_err(|error| {
-                let why = plain(&error.to_string());
-                match error {
-                    FilterError::File { .. } => PlanError::Here(why),
-                    _ => PlanError::Usage(why),
-                }
-            })?;
-        }
-        Ok(filter)
+    /// Their options, by long names.
+    pub(crate) const OPTIONS: [&str; 5] =
+        ["exclude", "include", "filter", "exclude-from", "include-from"];
+
+    /// Adds what stands for these options in variables and in the configuration file.
+    pub(crate) fn add_untyped(&mut self, values: Vec<(&str, OsString)>) {
+        self.untyped.extend(values.into_iter().map(|(option, value)| match option {
+            "exclude" => Rule::Exclude(value),
+            "include" => Rule::Include(value),
+            "filter" => Rule::Filter(value),
+            option => Rule::From(value.into(), option == "include-from"),
+        }));
     }
 
-    /// Whether standard input is read for them.
-    pub(crate) fn read_stdin(&self) -> bool {
-        let from_stdin = |rule: &Rule| matches!(rule, Rule::From(file, _) if is_stdin(file));
-        self.0.iter().any(from_stdin)
+    fn all(&self) -> impl Iterator<Item = &Rule> {
+        self.typed.iter().chain(&self.untyped)
+    }
+
+    /// The rules, with those of files. `from0`: lines of the files end with a zero byte.
+    pub(crate) fn filter(&self, from0: bool, input: &StandardInput) -> Result<Filter, PlanError> {
+        let mut filter = read_all(&self.typed, from0, input)?;
+        // `!` among them forgets none that is typed.
+        filter.append(read_all(&self.untyped, from0, input)?).map_err(of_filter)?;
+        Ok(filter)
     }
 
     /// Patterns of `--exclude` that look as one of these hosts does: whoever typed it may have meant the host.
     pub(crate) fn like_hosts<'a>(&'a self, hosts: &'a [String]) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter_map(|rule| match rule {
+        self.all().filter_map(|rule| match rule {
             Rule::Exclude(pattern) => {
                 pattern.to_str().filter(|text| hosts.iter().any(|host| host == text))
             }
@@ -127,22 +140,48 @@ impl Rules {
     }
 }
 
-/// What of the source alone is copied.
-pub(crate) fn listed(copy: &Copy) -> Result<Option<FilesFrom>, PlanError> {
+/// `from0`: lines of files end with a zero byte.
+fn read_all(rules: &[Rule], from0: bool, input: &StandardInput) -> Result<Filter, PlanError> {
+    // Files of rules name others: which one is standard input is known only here.
+    let read_rules = |file: &Path| {
+        input.claim(file, Use::List).map_err(io::Error::other)?;
+        read(file, MAX_RULES)
+    };
+    let mut filter = Filter::default();
+    for rule in rules {
+        let added = match rule {
+            Rule::Exclude(pattern) => filter.exclude(pattern.as_bytes()),
+            Rule::Include(pattern) => filter.include(pattern.as_bytes()),
+            Rule::Filter(rule) => filter.rule(rule.as_bytes(), from0, &read_rules),
+            Rule::From(file, takes) => filter.patterns_from(file, *takes, from0, &read_rules),
+        };
+        added.map_err(of_filter)?;
+    }
+    Ok(filter)
+}
+
+fn of_filter(error: FilterError) -> PlanError {
+    let why = plain(&error.to_string());
+    match error {
+        FilterError::File { error, .. } => match error.get_ref().and_then(|e| e.downcast_ref()) {
+            Some(taken @ (Taken::BySource | Taken::ByList)) => PlanError::Usage(taken.to_string()),
+            None => PlanError::Here(why),
+        },
+        _ => PlanError::Usage(why),
+    }
+}
+
+/// What of the source alone is copied. As a variable or in the configuration file it is for copies of one folder.
+pub(crate) fn listed(copy: &Copy, sources: &[PathBuf]) -> Result<Option<FilesFrom>, PlanError> {
     let Some(file) = &copy.files_from else { return Ok(None) };
+    if !copy.typed.has("files-from") && !matches!(sources, [source] if source.is_dir()) {
+        return Ok(None);
+    }
     let name = plain(&file.display().to_string());
     let text = read(file, MAX_LIST)
         .map_err(|error| PlanError::Here(format!("cannot read the list {name}: {error}")))?;
     let listed = FilesFrom::parse(&text, copy.from0, copy.kept.recursive);
     listed.map(Some).map_err(|error| PlanError::Usage(format!("{name}, {error}")))
-}
-
-fn is_stdin(file: &Path) -> bool {
-    file == Path::new("-")
-}
-
-fn read_rules(file: &Path) -> io::Result<Vec<u8>> {
-    read(file, MAX_RULES)
 }
 
 fn read(file: &Path, max: u64) -> io::Result<Vec<u8>> {
@@ -190,7 +229,7 @@ mod tests {
             "--filter=+ h",
         ]);
         assert_eq!(
-            all.0,
+            all.typed,
             [
                 Rule::Exclude("a".into()),
                 Rule::Include("b".into()),
@@ -211,12 +250,16 @@ mod tests {
         let file = dir.path().join("rules");
         std::fs::write(&file, "x\n# y\n\nz/\n").unwrap();
         let file = file.to_str().unwrap();
-        let filter = rules(&["--include-from", file, "--exclude", "*"]).filter(false).unwrap();
+        let filter = rules(&["--include-from", file, "--exclude", "*"])
+            .filter(false, &StandardInput::default())
+            .unwrap();
         let out = |path: &[u8], folder| filter.of_source(path, folder).leaves_out();
         assert!(!out(b"x", false) && !out(b"z", true) && out(b"z", false) && out(b"# y", false));
-        let why = rules(&["--filter", "merge /no/such"]).filter(false).unwrap_err();
+        let why = rules(&["--filter", "merge /no/such"])
+            .filter(false, &StandardInput::default())
+            .unwrap_err();
         assert!(matches!(&why, PlanError::Here(why) if why.contains("/no/such")), "{why}");
-        let why = rules(&["--filter", "x"]).filter(false).unwrap_err();
+        let why = rules(&["--filter", "x"]).filter(false, &StandardInput::default()).unwrap_err();
         assert!(matches!(&why, PlanError::Usage(why) if why.contains("'x'")), "{why}");
     }
 

@@ -7,6 +7,7 @@ use crate::resolve::resolve;
 use mcp_cli::Common;
 use mcp_cli::say::plain;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// `HOST:PATH` as the source, as scp has it; only if there is no such file.
@@ -18,6 +19,17 @@ pub(crate) fn fetches(source: &Path) -> Option<String> {
             "{}: there is no such file here, and mcp only sends: to fetch it, run mcp on {}, or use scp",
             plain(&text),
             plain(host)
+        )
+    })
+}
+
+/// A pipe as the source, as a shell's `<(COMMAND)` gives one.
+pub(crate) fn pipe(source: &Path) -> Option<String> {
+    source.metadata().is_ok_and(|meta| meta.file_type().is_fifo()).then(|| {
+        format!(
+            "{} is a pipe: what comes out of one goes by -, as COMMAND | mcp - HOST:NAME; pipes themselves are copied \
+             with -D, in the folder that they are in",
+            plain(&source.as_os_str().to_string_lossy())
         )
     })
 }
@@ -57,6 +69,11 @@ pub(crate) fn leaves_out_a_file(text: &str) -> Option<String> {
             name = plain(text)
         )
     })
+}
+
+/// The same, if no host of that name is found: folders are often called as hosts are.
+pub(crate) fn leaves_out_no_host(text: &str, common: &Common) -> Option<String> {
+    leaves_out_a_file(text).filter(|_| !is_found(OsStr::new(text), common))
 }
 
 /// Whether a colon says that it is a host: none that belongs to a file's path.

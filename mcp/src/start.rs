@@ -8,18 +8,18 @@ use crate::plan::{PlanError, plan};
 use crate::retry;
 use crate::say::say;
 use crate::table::{self, Summary};
-use crate::trust::{self, TrustError};
+use crate::trust::{self, Ground, TrustError};
 use anyhow::Result;
-use mcp_cli::parse::is_typed;
+use mcp_cli::parse::is_asked;
 use mcp_cli::say::plain;
 use mcp_cli::{Common, Exit};
 use std::io;
 use std::sync::Arc;
 
 /// Runs a copy.
-pub(crate) fn run(options: &args::Copy) -> Exit {
+pub(crate) fn run(mut options: args::Copy) -> Exit {
     let common = &options.common;
-    let ground = match trust::ground(options) {
+    let ground = match ground(&options) {
         Ok(ground) => Arc::new(ground),
         Err(error) => {
             let exit = match error {
@@ -29,7 +29,7 @@ pub(crate) fn run(options: &args::Copy) -> Exit {
             return failed(exit, &error.to_string(), &[], common);
         }
     };
-    let plan = match plan(options) {
+    let plan = match plan(&options) {
         Ok(plan) => plan,
         Err(error) => {
             let exit = match error {
@@ -39,12 +39,26 @@ pub(crate) fn run(options: &args::Copy) -> Exit {
             return failed(exit, &error.to_string(), &[], common);
         }
     };
+    options.settle(&plan);
     let targets = plan.targets.clone();
-    let done = retry::begin(options, &targets).and_then(|()| copy::run(options, (plan, ground)));
+    let done = retry::begin(&options, &targets).and_then(|()| copy::run(&options, plan, &ground));
     done.unwrap_or_else(|error| {
-        retry::all(options, &targets);
-        failed(Exit::Failed, &format!("{error:#}"), &targets, common)
+        retry::all(&options, &targets);
+        failed(Exit::Failed, &format!("{error:#}"), &targets, &options.common)
     })
+}
+
+/// Whom to trust; with `--ssh` those who get a secret.
+fn ground(options: &args::Copy) -> Result<Ground, TrustError> {
+    if !options.ssh {
+        return trust::ground(options);
+    }
+    // A secret that the environment names is for other copies, and so is what it says of plaintext.
+    if options.typed.has("insecure-plaintext") {
+        let why = "--ssh draws a secret for each copy: --insecure-plaintext has no use with it";
+        return Err(TrustError::Usage(why));
+    }
+    Ok(Ground::Started)
 }
 
 /// The end of what has no results: with `--json` a summary alone, of which none of these hosts has anything.
@@ -58,12 +72,10 @@ pub(crate) fn failed(exit: Exit, why: &str, targets: &[Target], common: &Common)
 }
 
 /// The same for a command line that was not understood, which is already told: whether objects were asked for is
-/// looked up in its words and in the variable.
+/// looked up in its words, the variable and the configuration file.
 pub(crate) fn not_understood(error: &clap::Error) {
     let args: Vec<_> = std::env::args_os().collect();
-    let variable = std::env::var("MCP_JSON").unwrap_or_default().to_lowercase();
-    let off = ["", "0", "f", "false", "n", "no", "off"];
-    if is_typed(&args, "--json") || !off.contains(&&*variable) {
+    if is_asked(&args, args::PREFIX, "json") {
         let text = error.to_string();
         let why = text.lines().next().unwrap_or_default();
         let why = why.strip_prefix("error: ").unwrap_or(why);

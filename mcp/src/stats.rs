@@ -14,6 +14,7 @@ pub(crate) struct Stats {
     folders: u64,
     symlinks: u64,
     hard_links: u64,
+    specials: u64,
     /// Bytes that the files hold, their holes left out.
     total_bytes: u64,
     /// Files that were read to their end, because a host lacked them, and bytes that were read.
@@ -27,6 +28,9 @@ pub(crate) struct Stats {
     unicast_bytes_sent: u64,
     datagrams: u64,
     datagram_bytes: u64,
+    /// With `--delete`: entries that were deleted, at all hosts together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<u64>,
     /// What the hosts have that have all of it, by the bytes of all datagrams; not there if nothing was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     speedup: Option<f64>,
@@ -41,6 +45,7 @@ impl Stats {
             folders: counts.folders,
             symlinks: counts.symlinks,
             hard_links: counts.hard_links,
+            specials: counts.specials,
             total_bytes: come.len,
             files_read: counts.read,
             bytes_read: come.read,
@@ -50,14 +55,20 @@ impl Stats {
             unicast_bytes_sent: sent.unicast_bytes,
             datagrams: sent.datagrams,
             datagram_bytes: sent.datagram_bytes,
+            deleted: None,
             speedup: (sent.datagram_bytes > 0).then(|| there / sent.datagram_bytes as f64),
         }
     }
 
+    /// With what was deleted, if that was asked for.
+    pub(crate) fn deleted(self, deleted: Option<u64>) -> Self {
+        Self { deleted, ..self }
+    }
+
     /// Writes a few lines for people.
     pub(crate) fn text(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { files, folders, symlinks, hard_links, .. } = self;
-        let entries = files + folders + symlinks + hard_links;
+        let Self { files, folders, symlinks, hard_links, specials, .. } = self;
+        let entries = files + folders + symlinks + hard_links + specials;
         writeln!(
             out,
             "entries listed: {entries} (files: {files}, folders: {folders}, symbolic links: {symlinks}, \
@@ -69,6 +80,9 @@ impl Stats {
         writeln!(out, "bytes of the list: {}", self.list_bytes)?;
         if let Some(seconds) = self.list_seconds {
             writeln!(out, "time to list: {seconds:.3} seconds")?;
+        }
+        if let Some(deleted) = self.deleted {
+            writeln!(out, "entries deleted at all hosts: {deleted}")?;
         }
         let (group, unicast) = (self.group_bytes_sent, self.unicast_bytes_sent);
         writeln!(out, "bytes sent to the group: {group}, by unicast: {unicast}")?;
@@ -102,6 +116,9 @@ mod tests {
              total size of files: 1000 bytes\nbytes of files read: 900\nbytes of the list: 77\n\
              time to list: 0.020 seconds\nbytes sent to the group: 950, by unicast: 0\n\
              datagrams sent: 5, 1250 bytes\nspeedup: 4.00\n"
+        );
+        assert!(
+            shown(Stats::new(all, come, sent, 5).deleted(Some(7))).contains("at all hosts: 7\n")
         );
         let few = Stats::new(counts, come, Sent::default(), 5);
         assert!(!shown(few).contains("seconds") && !shown(few).contains("speedup"));

@@ -1,10 +1,12 @@
 //! What a copy looked like: a table for people, JSON lines for programs.
 
+mod again;
 mod cells;
 mod entries;
 
 use crate::fold;
 use crate::hosts::list::as_listed;
+use crate::itemized::{self, Changes, Estimate};
 use crate::stats::Stats;
 use mcp_cli::say::plain;
 use mcp_cli::{Common, Exit};
@@ -31,6 +33,9 @@ pub(crate) struct HostRow {
     pub(crate) repaired_bytes: u64,
     /// How often it was restarted in the middle, and began again with what it had.
     pub(crate) restarts: u32,
+    /// How often it was tried (--retry).
+    #[serde(skip_serializing_if = "is_one")]
+    pub(crate) tries: u32,
     pub(crate) digest: Option<String>,
     /// Of a tree: its entries that are in place, and how many of them were before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,12 +47,22 @@ pub(crate) struct HostRow {
     pub(crate) failed_entries: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failures: Option<Vec<FailedEntry>>,
+    /// With `--delete`: entries that were deleted there, those that could not be, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) undeleted_entries: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) undeleted: Vec<FailedEntry>,
     /// How many of them are not among `failures`.
     #[serde(skip_serializing_if = "is_none")]
     pub(crate) failures_left_out: u64,
     /// What it left out on purpose.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
+    /// With `-i` or `-n`: what is changed there, or would be.
+    #[serde(flatten)]
+    pub(crate) itemized: Option<Changes>,
     /// With `-v`: how it was served, change by change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<Vec<Event>>,
@@ -59,6 +74,16 @@ pub(crate) struct HostRow {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_none(count: &u64) -> bool {
     *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 /// An entry that is not in place at a host.
@@ -107,13 +132,18 @@ impl HostRow {
             unicast_bytes: arrived.unicast,
             repaired_bytes: arrived.repaired,
             restarts: report.restarts,
+            tries: 1,
             digest,
             entries: None,
             unchanged: None,
             failed_entries: None,
             failures: None,
             failures_left_out: 0,
+            deleted: None,
+            undeleted_entries: None,
+            undeleted: Vec::new(),
             notes: Vec::new(),
+            itemized: None,
             untold: false,
             events: events.then(|| report.transitions.iter().map(event).collect()),
         }
@@ -133,13 +163,18 @@ impl HostRow {
             unicast_bytes: 0,
             repaired_bytes: 0,
             restarts: 0,
+            tries: 1,
             digest: None,
             entries: None,
             unchanged: None,
             failed_entries: None,
             failures: None,
             failures_left_out: 0,
+            deleted: None,
+            undeleted_entries: None,
+            undeleted: Vec::new(),
             notes: Vec::new(),
+            itemized: None,
             untold: false,
             events: events.then(Vec::new),
         }
@@ -160,6 +195,16 @@ impl HostRow {
             failures_left_out: count.saturating_sub(failures.len() as u64),
             failures: Some(failures),
             notes: member.said.notes.clone(),
+            undeleted: member.undeleted().iter().map(named).collect(),
+            ..self
+        }
+    }
+
+    /// With `--delete`: what became of what is not at the source.
+    pub(crate) fn with_deleted(self, report: Option<Report>) -> Self {
+        Self {
+            deleted: report.map(|report| report.deleted),
+            undeleted_entries: report.map(|report| report.undeleted),
             ..self
         }
     }
@@ -185,6 +230,11 @@ pub(crate) struct Summary {
     /// What was copied is one file.
     #[serde(skip)]
     pub(crate) one: bool,
+    /// With `-n`: nothing was changed; what would need to be sent.
+    #[serde(skip)]
+    pub(crate) dry: Option<Estimate>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) dry_run: bool,
     /// What failed on this side, for all hosts.
     pub(crate) reason: Option<String>,
     pub(crate) hosts: usize,
@@ -203,6 +253,10 @@ pub(crate) struct Summary {
     pub(crate) omitted_symlinks: u64,
     #[serde(skip_serializing_if = "is_none")]
     pub(crate) omitted_specials: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) omitted_by_rule: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) omitted_lists: u64,
     /// With `--stats`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stats: Option<Stats>,
@@ -219,6 +273,8 @@ impl Summary {
             status: exit.status(),
             exit,
             one: true,
+            dry: None,
+            dry_run: false,
             reason: None,
             hosts: rows.len(),
             ok,
@@ -232,6 +288,8 @@ impl Summary {
             datagram_bytes: sent.datagram_bytes,
             omitted_symlinks: 0,
             omitted_specials: 0,
+            omitted_by_rule: 0,
+            omitted_lists: 0,
             stats: None,
         }
     }
@@ -270,7 +328,14 @@ pub(crate) fn show(
 ) -> io::Result<()> {
     match (common.json, common.quiet) {
         (true, _) => json(out, rows, summary),
-        (false, false) => text(out, rows, summary),
+        (false, false) => match summary.dry {
+            Some(estimate) => {
+                itemized::summary(out, rows, estimate)?;
+                entries::write(out, rows)?;
+                summary.stats.map_or(Ok(()), |stats| stats.text(out))
+            }
+            None => text(out, rows, summary),
+        },
         (false, true) => Ok(()), // what failed is told elsewhere
     }?;
     out.flush()
@@ -457,17 +522,24 @@ in 0.500 seconds: 1 of 2 hosts have it
             parsed.collect::<Vec<serde_json::Value>>()
         };
         let none = lines(&rows(), &summary());
-        for name in ["failures_left_out", "omitted_symlinks", "omitted_specials", "stats"] {
+        let omitted = ["omitted_symlinks", "omitted_specials", "omitted_by_rule", "omitted_lists"];
+        for name in omitted.into_iter().chain(["failures_left_out", "stats"]) {
             assert!(none.iter().all(|line| line.get(name).is_none()), "{name}");
         }
         let mut rows = rows();
         rows[1].failures_left_out = 7;
-        let summary = Summary { omitted_symlinks: 2, omitted_specials: 1, ..summary() };
+        let summary = Summary {
+            omitted_symlinks: 2,
+            omitted_specials: 1,
+            omitted_by_rule: 3,
+            omitted_lists: 4,
+            ..summary()
+        };
         let some = lines(&rows, &summary);
         assert_eq!(some[1]["failures_left_out"], 7);
         assert_eq!(
-            (&some[2]["omitted_symlinks"], &some[2]["omitted_specials"]),
-            (&2.into(), &1.into())
+            omitted.map(|name| some[2][name].as_u64()),
+            [Some(2), Some(1), Some(3), Some(4)]
         );
     }
 

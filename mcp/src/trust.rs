@@ -7,8 +7,9 @@ use mcp_cli::say::plain;
 use mcp_keys::host_name::HostNameError;
 use mcp_keys::known_hosts;
 use mcp_keys::places::{self, Environment};
-use mcp_keys::{HostName, KnownHosts, Secrets, identity_file};
+use mcp_keys::{HostName, KnownHosts, Secrets, identity_file, secret_file};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tcpxm::error::Reason;
 use tcpxm::stats::MemberReport;
 use tcpxm::trust::{Identity, PublicKey, Secret, SenderKeys, SenderTrust};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why it is not clear whom to trust.
 #[derive(Debug, Error)]
@@ -33,6 +35,8 @@ pub(crate) enum TrustError {
 pub(crate) enum Ground {
     /// The secret that both ends hold.
     Secret(Arc<Secret>),
+    /// Secrets that daemons were given which were started for this copy alone, each its own.
+    Started,
     /// This user's key, and those of hosts.
     Keys(Box<Keys>),
     /// Nothing: only this host is trusted.
@@ -49,6 +53,13 @@ pub(crate) struct Keys {
     environment: Environment,
     path: PathBuf,
     strict: bool,
+}
+
+/// A secret for one copy and host, and the line that says it.
+pub(crate) fn drawn() -> io::Result<(Arc<Secret>, Zeroizing<String>)> {
+    let line = secret_file::line().map_err(io::Error::other)?;
+    let secret = Secret::from_line(line.as_bytes()).map_err(io::Error::other)?;
+    Ok((Arc::new(secret), line))
 }
 
 /// Finds what there is: a secret if one is given, else this user's key if there is one.
@@ -125,7 +136,8 @@ impl Ground {
     ) -> SenderTrust {
         match self {
             Self::Secret(secret) => SenderTrust::Secret(Arc::clone(secret)),
-            Self::Nothing => SenderTrust::Loopback,
+            // Whoever was started has a secret, which is told with the address.
+            Self::Started | Self::Nothing => SenderTrust::Loopback,
             Self::Plaintext => SenderTrust::Plaintext,
             Self::Keys(keys) => {
                 let key = |(addr, targets): (SocketAddr, Vec<&Target>)| {
@@ -140,21 +152,25 @@ impl Ground {
         }
     }
 
-    /// Why a host failed, as it is said beside its name; `targets` are all that were typed for its address.
+    /// Why a host failed, as it is said beside its name; `targets` are all that were typed for its address. `port` is
+    /// that of hosts which name none.
     pub(crate) fn why(
         &self,
         target: &Target,
         targets: &[&Target],
-        port: u16,
+        (addr, port): (SocketAddr, u16),
         reason: &Reason,
     ) -> Option<String> {
+        if let Self::Started = self {
+            return started(target, addr, reason);
+        }
         Some(match reason {
             Reason::NeverAnswered(_) => {
                 let port = target.port.unwrap_or(port);
                 let trust = match self {
                     Self::Secret(_) => "its secret is another",
                     Self::Plaintext => "its mcpd was not told --insecure-plaintext",
-                    Self::Keys(_) | Self::Nothing => {
+                    Self::Keys(_) | Self::Nothing | Self::Started => {
                         "it wants a secret (--secret-file) that this mcp was not given"
                     }
                 };
@@ -163,12 +179,7 @@ impl Ground {
                     target.host
                 )
             }
-            Reason::Version { theirs, ours } => {
-                let which = if theirs > ours { "mcp here" } else { "mcpd there" };
-                format!(
-                    "that daemon speaks version {theirs}, this mcp version {ours}: upgrade {which}"
-                )
-            }
+            Reason::Version { theirs, ours } => version(*theirs, *ours),
             Reason::HostKeyChanged { shown, .. } => self.changed(target, targets, port, shown)?,
             Reason::HostKeyUnknown(shown) => self.unknown_key(target, port, shown)?,
             Reason::NoHostKey => {
@@ -250,7 +261,7 @@ impl Ground {
         }
         let why = match self {
             Self::Keys(_) => return,
-            Self::Secret(_) => "with a secret hosts have no keys",
+            Self::Secret(_) | Self::Started => "with a secret hosts have no keys",
             Self::Nothing => {
                 "without a key of this user hosts are not asked for theirs (mcp key makes one)"
             }
@@ -263,19 +274,47 @@ impl Ground {
     }
 }
 
+fn version(theirs: u8, ours: u8) -> String {
+    let which = if theirs > ours { "mcp here" } else { "mcpd there" };
+    format!("that daemon speaks version {theirs}, this mcp version {ours}: upgrade {which}")
+}
+
+/// Why one failed that was started for this copy; its address is what it has said itself.
+fn started(target: &Target, addr: SocketAddr, reason: &Reason) -> Option<String> {
+    let (host, ip, port) = (&target.host, addr.ip(), addr.port());
+    match reason {
+        Reason::NeverAnswered(_) => Some(format!(
+            "no answer from {host} at {ip}, udp port {port}, though ssh has reached it: a firewall drops it, or that \
+             address means nothing here"
+        )),
+        // Nobody else is to start one there.
+        Reason::Unreachable(why) if why.contains("nobody listens") => Some(format!(
+            "nobody listens at {ip}, udp port {port}: the daemon there has ended, as it does when its ssh ends or is \
+             cut off, or that address is another host's here"
+        )),
+        Reason::Version { theirs, ours } => Some(version(*theirs, *ours)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
     use std::time::Duration;
 
     fn target(host: &str) -> Target {
-        Target { text: host.to_owned(), host: host.to_owned(), port: None, path: String::new() }
+        Target {
+            text: host.to_owned(),
+            host: host.to_owned(),
+            port: None,
+            user: None,
+            path: String::new(),
+        }
     }
 
     fn with_keys() -> Ground {
         let path = PathBuf::from("known_hosts");
-        let known = KnownHosts::parse(Path::new("known_hosts"), b"").unwrap();
+        let known = KnownHosts::parse(std::path::Path::new("known_hosts"), b"").unwrap();
         let (identity, environment) =
             (Arc::new(Identity::generate([1; 64])), Environment::default());
         Ground::Keys(Box::new(Keys { identity, known, environment, path, strict: false }))
@@ -294,7 +333,8 @@ mod tests {
     fn silence_is_told_by_what_both_ends_would_need() {
         let why = |ground: Ground| {
             let (host, never) = (target("node"), Reason::NeverAnswered(Duration::ZERO));
-            ground.why(&host, &[&host], 8737, &never).unwrap()
+            let addr = "192.0.2.1:8737".parse().unwrap();
+            ground.why(&host, &[&host], (addr, 8737), &never).unwrap()
         };
         let begins =
             "no answer from node, udp port 8737: nobody listens there, a firewall drops it, or ";
@@ -307,5 +347,19 @@ mod tests {
         ] {
             assert_eq!(why(ground), format!("{begins}{ends}"));
         }
+    }
+
+    #[test]
+    fn of_a_daemon_that_was_started_the_address_is_told() {
+        let (host, addr) = (target("node"), "10.0.0.7:4321".parse().unwrap());
+        let why = |reason| Ground::Started.why(&host, &[&host], (addr, 8737), &reason);
+        let silent = why(Reason::NeverAnswered(Duration::ZERO)).unwrap();
+        assert!(silent.starts_with("no answer from node at 10.0.0.7, udp port 4321, though"));
+        let refused = "port 4321: nobody listens; start the receiver there";
+        let ended = why(Reason::Unreachable(refused.to_owned())).unwrap();
+        assert!(ended.starts_with("nobody listens at 10.0.0.7, udp port 4321: the daemon there"));
+        assert!(ended.contains("has ended, as it does when its ssh ends"), "{ended}");
+        assert_eq!(why(Reason::Unreachable("no route to host".to_owned())), None);
+        assert!(why(Reason::Version { theirs: 1, ours: 2 }).unwrap().contains("upgrade mcpd"));
     }
 }

@@ -8,7 +8,8 @@ mod wait;
 use receiver::Receiver;
 use serde_json::Value;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{self, BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use tcpxm::api::ListenOptions;
@@ -46,6 +47,48 @@ fn lines(output: &Output) -> Vec<Value> {
 
 fn messages(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The hosts that failed are tried again: one that has come up meanwhile has it then. The summary is that of all tries,
+/// also where the last one reaches nobody.
+#[test]
+fn hosts_that_failed_are_tried_again() {
+    let bytes = vec![7; 300_000];
+    let (_dir, path) = source(&bytes);
+    for comes in [true, false] {
+        let first = Receiver::new(2);
+        // At an address that no other test has, since the port is free until somebody listens there.
+        let own = Ipv4Addr::new(127, 0, 0, 91);
+        let addr = UdpSocket::bind((own, 0)).unwrap().local_addr().unwrap();
+        let late = if comes { format!("{addr}:") } else { "nobody.invalid".to_owned() };
+        let mut command = mcp();
+        command.args(["--json", "--stats", "--retry", "1"]).arg(&path);
+        command.args([first.host(""), late]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().unwrap();
+        let mut said = BufReader::new(running.stderr.take().unwrap()).lines();
+        let again = |line: io::Result<String>| line.unwrap().contains("trying 1 host again");
+        assert!(said.any(again));
+        let second = comes.then(|| Receiver::with(ListenOptions::new(addr, ListenTrust::Loopback)));
+        let output = running.wait_with_output().unwrap();
+        let left: Vec<String> = said.map(Result::unwrap).collect();
+        assert_eq!(output.status.code(), Some(if comes { 0 } else { 3 }), "{left:?}");
+        let lines = lines(&output);
+        assert_eq!(
+            (&lines[0]["tries"], &lines[1]["tries"]),
+            (&Value::Null, &2.into()),
+            "{lines:#?}"
+        );
+        let (summary, ok) = (&lines[2], if comes { 2 } else { 1 });
+        assert_eq!(
+            (&summary["ok"], &summary["bytes"]),
+            (&ok.into(), &300_000.into()),
+            "{summary:#}"
+        );
+        assert_eq!(summary["stats"]["files"], 1, "{summary:#}");
+        let sent = summary["unicast_bytes_sent"].as_u64().unwrap();
+        assert!((ok * 300_000..ok * 300_000 + 100_000).contains(&sent), "{summary:#}");
+        drop(second);
+    }
 }
 
 #[test]
@@ -192,7 +235,7 @@ fn what_is_wrong_here_ends_it_before_anything_is_sent() {
     let path = path.display().to_string();
     let cases: &[(&[&str], i32, &str)] = &[
         (&["/no/such/file", "127.0.0.2"], 1, "No such file"),
-        (&["-", "127.0.0.2"], 1, "standard input"),
+        (&["-", "127.0.0.2"], 2, "standard input has no name"),
         (&[&path, "127.0.0.2:../x"], 2, ".."),
         (&[&path], 2, "no host"),
         (&[&path, "n[2-1]"], 2, "range"),

@@ -4,15 +4,20 @@
 mod receiver;
 
 use receiver::Receiver;
+use rustix::thread::CapabilitySet;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
+use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
+use tcpxm::api::ListenOptions;
+use tcpxm::trust::ListenTrust;
+use transfer::limits::{Allow, Limits};
 
 /// Runs the program with `--json`; its objects, the last of which is the summary.
 fn mcp(args: &[&str], hosts: &[String]) -> (Option<i32>, Vec<Value>, Output) {
@@ -206,6 +211,119 @@ fn an_entry_that_fails_is_named_and_the_others_are_in_place() {
     let failed = said.lines().filter(|line| line.contains("entries are not in place"));
     assert!(failed.clone().count() == 1 && said.contains(&hosts[1]), "{said}");
     assert!(!said.contains(&hosts[0]) && !said.contains("left out"), "{said}");
+}
+
+/// What one try has changed is not forgotten for the next one.
+#[test]
+fn all_tries_of_a_host_are_told() {
+    let allow = Allow { delete: true, ..Allow::default() };
+    let listen = ListenOptions::new(([127, 0, 0, 15], 0).into(), ListenTrust::Loopback);
+    let receiver = Receiver::within(listen, Limits { allow, ..Limits::default() }, || {});
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    let there = receiver.folder.path().join("to");
+    fs::create_dir_all(there.join("b/full")).unwrap();
+    fs::write(there.join("old"), "old").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp"));
+    command.args(["--interface", "lo", "--json", "-ai", "--delete", "--retry", "1"]);
+    command.arg(format!("{}/", dir.path().display())).arg(receiver.host("to"));
+    command.env("MCP_STATE_DIR", "/nonexistent/state").stdin(Stdio::null());
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains("trying 1 host again")));
+    fs::remove_dir_all(there.join("b")).unwrap();
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?} {:?}", said.collect::<Vec<_>>());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let row: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((&row["tries"], &row["deleted"]), (&2.into(), &1.into()), "{row:#}");
+    let changes = row["changes"].as_array().unwrap().iter();
+    let names: Vec<_> = changes.map(|change| change["entry"].as_str().unwrap()).collect();
+    assert!(["a", "b", "old"].iter().all(|name| names.contains(name)), "{row:#}");
+    assert_eq!(names.iter().filter(|name| **name == "a").count(), 1, "{row:#}");
+}
+
+/// A file below `dir` whose owner is not this process', or where only root can make one, one of root's.
+fn of_somebody_else(dir: &Path) -> PathBuf {
+    let path = dir.join("of somebody else");
+    fs::write(&path, "theirs").unwrap();
+    match chown(&path, Some(12_345), None) {
+        Ok(()) => path,
+        Err(_) => "/etc/passwd".into(), // passwd(5)
+    }
+}
+
+/// What a receiver allows is asked of its system, and what that refuses is not left out: the entry fails.
+#[test]
+fn what_is_allowed_and_the_system_refuses_fails_that_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    fs::create_dir(&source).unwrap();
+    for name in ["a", "z"] {
+        fs::write(source.join(name), name).unwrap();
+    }
+    let theirs = of_somebody_else(dir.path());
+    let limits =
+        || Limits { allow: Allow { owner: true, ..Allow::default() }, ..Limits::default() };
+    // Of this thread alone, and of those that it starts (capabilities(7)).
+    let may_not_chown = || {
+        let mut sets = rustix::thread::capabilities(None).unwrap();
+        for set in [&mut sets.effective, &mut sets.permitted, &mut sets.inheritable] {
+            set.remove(CapabilitySet::CHOWN);
+        }
+        rustix::thread::set_capabilities(None, sets).unwrap();
+    };
+    let listen = |last| ListenOptions::new(([127, 0, 0, last], 0).into(), ListenTrust::Loopback);
+    let receiver = Receiver::within(listen(7), limits(), may_not_chown);
+    let names = [&source, &theirs].map(|path| path.display().to_string());
+    let hosts = [receiver.host("")];
+    let (code, objects, output) = mcp(&["-s", &names[0], "-s", &names[1], "-a"], &hosts);
+    assert_eq!(code, Some(3), "{output:?}");
+    let host = &objects[0];
+    assert_eq!((&host["failed_entries"], &host["entries"]), (&1.into(), &3.into()), "{host:#}");
+    let failure = &host["failures"][0];
+    let name = theirs.file_name().unwrap().to_str().unwrap();
+    assert_eq!(failure["entry"], name);
+    let why = failure["reason"].as_str().unwrap();
+    assert!(why.contains("owner") && why.contains("Operation not permitted"), "{why}");
+    assert!(!host["notes"].to_string().contains("owners"), "it is not left out: {host:#}");
+    let there = |name: &str| fs::read(receiver.folder.path().join(name)).ok();
+    assert_eq!((there("source/a"), there("source/z")), (Some(b"a".into()), Some(b"z".into())));
+    assert_eq!(there(name), None, "nothing has its name that is not what was asked for");
+}
+
+/// With `-u` what is newer there stays as it is, which is told once; what is older is replaced.
+#[test]
+fn what_is_newer_there_stays_if_that_is_asked_for() {
+    let receiver = Receiver::new(8);
+    let dir = tempfile::tempdir().unwrap();
+    let (source, there) = (dir.path().join("source"), receiver.folder.path().join("source"));
+    fs::create_dir(&source).unwrap();
+    fs::create_dir(&there).unwrap();
+    // Of the source's time those there are a second behind or ahead.
+    for (name, secs) in [("older", 999), ("newer", 1001), ("newest", 5000)] {
+        for (path, bytes, secs) in [(&source, "source", 1000), (&there, "there", secs)] {
+            fs::write(path.join(name), bytes).unwrap();
+            long_ago(&path.join(name), secs);
+        }
+    }
+    fs::write(source.join("missing"), "source").unwrap();
+    let source = source.display().to_string();
+    let hosts = [receiver.host("")];
+    let names = ["older", "newer", "newest", "missing"];
+    let found = || names.map(|name| fs::read_to_string(there.join(name)).unwrap());
+    let (code, objects, output) = mcp(&["-a", "-u", &source], &hosts);
+    assert_eq!(code, Some(0), "{output:?}");
+    assert_eq!(found(), ["source", "there", "there", "source"]);
+    assert_eq!(objects[0]["unchanged"], 3, "the folder among them: {}", objects[0]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("newer").count(), 1, "{said}");
+
+    let (code, _, output) = mcp(&["-a", &source], &hosts);
+    assert_eq!(code, Some(0), "{output:?}");
+    assert_eq!(found(), ["source"; 4]);
 }
 
 #[test]

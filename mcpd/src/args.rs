@@ -1,12 +1,13 @@
 //! The command line.
 
+use crate::starter;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::rights::Right;
 use mcp_cli::{Common, parse, values};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// Receives files below a folder.
@@ -19,28 +20,45 @@ use std::path::{Path, PathBuf};
     name = "mcpd",
     version,
     subcommand_negates_reqs = true,
+    override_usage = "mcpd [OPTIONS] --root <DIR>\n       mcpd [OPTIONS] --once --to-stdout\n       mcpd <COMMAND>",
     args_conflicts_with_subcommands = true
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     /// The folder below which everything is received.
-    #[arg(long, value_name = "DIR", required = true)]
+    #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Follow symbolic links to folders: where --root, or a key's root, is one, and those below it that a destination
     /// names, as long as they lead to a folder below it. Else a folder that is a symbolic link is refused.
     #[arg(long)]
     pub(crate) follow_root: bool,
-    /// Listen on this address only [default: every address of this host].
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen)]
+    /// End with the first session that a sender begins and that is not refused. The exit code is its own: 0 if it has
+    /// all that was sent, else 1, also where a signal comes before.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// With --once: write what comes to standard output, each block of 1 MiB once it is verified. The sender names it by
+    /// the PATH -, and sends standard input or one file. Whatever is lacking at the end is told by the exit code.
+    #[arg(long, requires = "once")]
+    pub(crate) to_stdout: bool,
+    /// Keep in this file, which is replaced whole at most every 100 ms, one line of JSON for each file above 256 KiB that
+    /// is being received: its path, that of the partial file, its length, how many bytes from its beginning are verified
+    /// and can be read already, and whether it is arriving, complete or failed. It is for the daemon's user alone, and
+    /// stands outside of the root.
+    #[arg(long, value_name = "FILE", conflicts_with = "to_stdout")]
+    pub(crate) prefix_file: Option<PathBuf>,
+    /// Listen on this address only, or on this port of all of them; port 0: any [default: every address of this host].
+    #[arg(long, value_name = "[ADDR][:PORT]", value_parser = listen)]
     pub(crate) listen: Option<Listen>,
     /// The keys of those who may send, each with its root, its rate (of all its sessions together), its size (of each
-    /// session), its expiry and what it may ask for (allow=owner,setuid) [default: `authorized_keys` in /etc/mcp, for others than root in ~/.config/mcp].
+    /// session), its expiry and what it may ask for (allow=owner,setuid,delete,device) [default: `authorized_keys` in
+    /// /etc/mcp, for others than root in ~/.config/mcp].
     #[arg(long, value_name = "FILE")]
     pub(crate) authorized_keys: Option<PathBuf>,
     /// What may be asked for beside bytes by who has no entry there (with a secret, on loopback, in plaintext): owner
-    /// (which user and group files belong to), setuid (the bits setuid and setgid); several between commas [default:
-    /// nothing].
+    /// (which user and group files belong to), setuid (the bits setuid and setgid, and capabilities),
+    /// delete (that what the source does not have is deleted), device (devices, pipes and sockets); several between
+    /// commas [default: nothing].
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     pub(crate) allow: Vec<Right>,
     #[command(flatten)]
@@ -59,12 +77,28 @@ pub(crate) struct Key {
     pub(crate) common: Common,
 }
 
-/// Reads the command line, the variables and the configuration file.
+/// Reads the command line, the variables and the configuration file. Of a daemon whose starter gives it the secret by a
+/// pipe the command line is all: what the login has beside it is for other daemons.
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
-    let cli: Cli = parse::parse("MCPD", args.iter().cloned()).map_err(named_folder)?;
+    let alone = starter::is_typed(&args);
+    let cli: Result<Cli, _> =
+        if alone { Cli::try_parse_from(&args) } else { parse::parse("MCPD", args.iter().cloned()) };
+    let cli = cli.map_err(named_folder)?;
+    if alone && cli.common.config.is_some() {
+        let why = "--config has no use with --secret-file -: type what stands there";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, why));
+    }
     if let Some(Command::Key(_)) = cli.command {
         parse::refuse_secret_file(&mut Cli::command(), &args)?;
+    } else if cli.to_stdout && parse::is_typed(&args, "--root") {
+        // Not by clap: as a variable or in the configuration file, which are for all daemons of a host, it may stand.
+        let why = "--root has no use with --to-stdout, which writes to standard output alone";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, why));
+    } else if cli.root.is_none() && !cli.to_stdout {
+        // Not by clap: a root that stands in the configuration file is a default to it, and would be missing.
+        let why = "the following required arguments were not provided:\n  --root <DIR>";
+        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, why));
     }
     Ok(cli)
 }
@@ -86,34 +120,46 @@ fn named_folder(error: clap::Error) -> clap::Error {
     }
 }
 
-/// An address, and perhaps a port of its own.
+/// An address, a port, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Listen {
-    ip: IpAddr,
+    ip: Option<IpAddr>,
     port: Option<u16>,
 }
 
 impl Listen {
-    /// With `port` where it has none.
-    pub(crate) fn addr(self, port: u16) -> SocketAddr {
-        (self.ip, self.port.unwrap_or(port)).into()
+    /// `None`: every address of this host.
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        self.ip
+    }
+
+    /// `port` where it has none.
+    pub(crate) fn port(self, port: u16) -> u16 {
+        self.port.unwrap_or(port)
     }
 }
 
 fn listen(text: &str) -> Result<Listen, String> {
+    if let Some(port) =
+        text.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))
+    {
+        let port = port.parse().map_err(|_| format!("{port} is not a port between 0 and 65535"))?;
+        return Ok(Listen { ip: None, port: Some(port) });
+    }
     // Whatever port is assumed, an address with its own keeps it.
     let (one, two) = (values::addr(text, 1)?, values::addr(text, 2)?);
     let port = (one == two).then(|| one.port());
     if one.ip().is_multicast() {
         return Err(format!("{} is a group, not an address of this host", one.ip()));
     }
-    Ok(Listen { ip: one.ip(), port })
+    Ok(Listen { ip: Some(one.ip()), port })
 }
 
 impl Cli {
-    /// The folder below which everything is received; clap asks for it where it is needed.
-    pub(crate) fn root(&self) -> &Path {
-        self.root.as_deref().unwrap_or(Path::new(""))
+    /// The folder below which everything is received; clap asks for it where it is needed. `None`: it goes to standard
+    /// output.
+    pub(crate) fn root(&self) -> Option<&Path> {
+        (!self.to_stdout).then(|| self.root.as_deref().unwrap_or(Path::new("")))
     }
 
     /// What may be asked for by who has no entry of its own.
@@ -125,6 +171,9 @@ impl Cli {
     pub(crate) fn fixed_that_differ(&self, other: &Self) -> Vec<&'static str> {
         let (one, two) = (&self.common, &other.common);
         let differ = [
+            ("once", self.once != other.once),
+            ("to-stdout", self.to_stdout != other.to_stdout),
+            ("prefix-file", self.prefix_file != other.prefix_file),
             ("listen", self.listen != other.listen),
             ("port", one.port != two.port),
             ("interface", one.interface != two.interface),
@@ -154,6 +203,7 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     #[test]
     fn the_definition_is_sound() {
@@ -162,13 +212,22 @@ mod tests {
 
     #[test]
     fn a_port_of_its_own_is_kept() {
-        let addr = |text| listen(text).map(|listen| listen.addr(7).to_string());
+        let addr = |text| {
+            let listen = listen(text)?;
+            let port = listen.port(7);
+            let ip = listen.ip();
+            Ok::<_, String>(
+                ip.map_or_else(|| format!(":{port}"), |ip| SocketAddr::new(ip, port).to_string()),
+            )
+        };
         assert_eq!(addr("10.0.0.1"), Ok("10.0.0.1:7".to_owned()));
         assert_eq!(addr("10.0.0.1:1"), Ok("10.0.0.1:1".to_owned()));
         assert_eq!(addr("127.0.0.1:0"), Ok("127.0.0.1:0".to_owned()));
         assert_eq!(addr("::"), Ok("[::]:7".to_owned()));
         assert_eq!(addr("[::1]:9"), Ok("[::1]:9".to_owned()));
-        for bad in ["", "host", "239.255.0.1", "10.0.0.1:", "10.0.0.1:65536"] {
+        assert_eq!((addr(":0"), addr(":9")), (Ok(":0".to_owned()), Ok(":9".to_owned())));
+        for bad in ["", ":", ":65536", ":-1", "host", "239.255.0.1", "10.0.0.1:", "10.0.0.1:65536"]
+        {
             assert!(listen(bad).is_err(), "{bad}");
         }
     }
@@ -192,12 +251,47 @@ mod tests {
     }
 
     #[test]
+    fn standard_output_is_for_one_session_and_stands_for_the_folder() {
+        let read = |line: &str| read(line.split(' ').map(OsString::from));
+        assert_eq!(read("mcpd --once --to-stdout").unwrap().root(), None);
+        assert_eq!(read("mcpd --once --root /x").unwrap().root(), Some(Path::new("/x")));
+        assert!(read("mcpd --once --root /x --prefix-file f").is_ok());
+        for line in [
+            "mcpd --to-stdout",
+            "mcpd --once",
+            "mcpd --once --to-stdout --root /x",
+            "mcpd --once --to-stdout --prefix-file f",
+            "mcpd --root=/x --once --to-stdout",
+        ] {
+            assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("mcpd.toml");
+        std::fs::write(&config, "root = \"/x\"").unwrap();
+        let line = format!("mcpd --once --to-stdout --config {}", config.display());
+        assert_eq!(read(&line).unwrap().root(), None);
+    }
+
+    #[test]
     fn a_secret_file_is_not_for_the_key() {
         let read = |line: &str| read(line.split(' ').map(OsString::from));
         assert!(
             read("mcpd key --secret-file f").unwrap_err().to_string().contains("--secret FILE")
         );
         assert!(read("mcpd --root / --secret-file f").is_ok() && read("mcpd key").is_ok());
+    }
+
+    #[test]
+    fn where_the_secret_comes_by_a_pipe_no_file_is_read() {
+        let read = |line: &str| read(line.split(' ').map(OsString::from));
+        for line in ["mcpd --once --root / --secret-file -", "mcpd --root / --secret-file=- -q"] {
+            assert!(starter::is_there(&read(line).unwrap()), "{line}");
+            let error = read(&format!("{line} --config /no/such/file")).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("--config has no use"), "{error}");
+        }
+        let error = read("mcpd --root / --secret-file f --config /no/such/file").unwrap_err();
+        assert!(error.to_string().contains("cannot be read"), "{error}");
     }
 
     #[test]
@@ -212,17 +306,17 @@ mod tests {
         };
         let both = vec![Right::Owner, Right::Setuid];
         assert_eq!(of("", ""), Ok(Vec::new()));
+        assert_eq!(of("", "--allow delete"), Ok(vec![Right::Delete]));
         assert_eq!(of("", "--allow setuid,owner"), Ok(both.clone()));
         assert_eq!(of("", "--allow owner --allow setuid"), Ok(both.clone()));
         assert_eq!(of("allow = [\"owner\", \"setuid\"]", ""), Ok(both.clone()));
         assert_eq!(of("allow = \"owner,setuid\"", ""), Ok(both));
         assert_eq!(of("allow = [\"owner\"]", "--allow setuid"), Ok(vec![Right::Setuid]));
-        for (text, line) in [("", "--allow delete"), ("allow = [\"owner\", \"delete\"]", "")] {
-            let why = of(text, line).unwrap_err();
-            assert!(why.contains("delete is reserved, and cannot be allowed yet"), "{why}");
+        for (text, line) in [("", "--allow device"), ("allow = [\"device\"]", "")] {
+            assert_eq!(of(text, line), Ok(vec![Right::Device]));
         }
         let why = of("", "--allow all").unwrap_err();
-        assert!(why.contains("there are owner and setuid"), "{why}");
+        assert!(why.contains("there are owner, setuid, delete and device"), "{why}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::trust;
 use mcp_cli::say::plain;
 use std::io;
 use std::mem::discriminant;
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -112,17 +113,28 @@ fn again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<Vec<String>, S
     // Who may send comes first and by itself: nothing else that is wrong lets anybody in any longer.
     trust_again(running, who, shared)?;
     let new = args::read(std::env::args_os()).map_err(|error| in_one_line(&error.to_string()))?;
-    let root = new.root();
+    // Whether it is a folder at all is chosen at the start.
+    let before = shared.settings().root;
+    let root = new.root().filter(|_| before.is_some());
     // Also if its name has not changed: the folder may be another one by now.
-    let opened = Root::open_with(root, new.follow_root);
-    let opened = opened.map_err(|e| format!("cannot receive into {}: {e}", root.display()))?;
+    let open = |path: &Path| {
+        Root::open_with(path, new.follow_root)
+            .map_err(|e| format!("cannot receive into {}: {e}", path.display()))
+    };
+    let opened = root.map_or(Ok(before), |path| open(path).map(Some))?;
+    if let (Some(root), Some(told)) = (&opened, &shared.prefixes) {
+        told.check(root)?;
+    }
     let quiet = new.common.quiet;
     let permits = shared.settings().permits;
     let allow = new.allowed();
     let follow = new.follow_root;
     let now = Settings { root: opened, follow, quiet, permits, allow: allow.clone() };
     let old = shared.set(now);
-    let mut changed = vec![format!("root is {}", root.display())];
+    let mut changed = vec![match root {
+        Some(root) => format!("root is {}", root.display()),
+        None => "it goes on writing to the same place".to_owned(),
+    }];
     if old.follow != follow {
         changed.push(format!("follow-root is {follow}"));
     }

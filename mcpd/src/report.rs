@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+use transfer::message::Report;
 use transfer::receive::{Failure, Received};
 
 /// Says something on standard error, with the time.
@@ -22,9 +23,9 @@ pub(crate) fn counted(count: impl Into<u64>, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// Lines that wait for a reader of standard output, at most.
+/// Lines that wait for a reader, at most.
 const WAITING: usize = 1024;
-/// Standard output, written by a thread of its own: whoever does not read it holds up no session.
+/// Standard output, or standard error, written by a thread of its own: whoever does not read it holds up no session.
 #[derive(Debug)]
 pub(crate) struct Lines {
     sender: mpsc::SyncSender<String>,
@@ -37,13 +38,13 @@ pub(crate) struct Written(mpsc::Receiver<()>);
 
 impl Lines {
     /// Starts the thread.
-    pub(crate) fn start() -> io::Result<(Self, Written)> {
+    pub(crate) fn start(mut to: impl Write + Send + 'static) -> io::Result<(Self, Written)> {
         let (sender, lines) = mpsc::sync_channel::<String>(WAITING);
         let (done, written) = mpsc::channel();
         thread::Builder::new().name("output".to_owned()).spawn(move || {
             for line in lines {
-                // Who closed standard output does not want to hear it.
-                let _ = writeln!(io::stdout().lock(), "{line}");
+                // Who closed it does not want to hear it.
+                let _ = to.write_all(format!("{line}\n").as_bytes());
             }
             let _ = done.send(());
         })?;
@@ -52,7 +53,7 @@ impl Lines {
 
     fn print(&self, line: String) {
         if self.sender.try_send(line).is_err() && self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
-            say("nobody reads standard output: lines are left out");
+            say("nobody reads the lines of --json: some are left out");
         }
     }
 }
@@ -79,6 +80,12 @@ pub(crate) struct Line {
     unicast_bytes: u64,
     repaired_bytes: u64,
     digest: Option<String>,
+    /// Entries that were deleted, if any were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<u64>,
+    /// Nothing was changed: these are the entries that would have been made or replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<u64>,
 }
 
 impl Line {
@@ -99,6 +106,8 @@ impl Line {
             unicast_bytes: 0,
             repaired_bytes: 0,
             digest: None,
+            deleted: None,
+            dry_run: None,
         };
         match outcome {
             Err(failure) => {
@@ -112,9 +121,17 @@ impl Line {
                 line.unicast_bytes = received.arrived.unicast;
                 line.repaired_bytes = received.arrived.repaired;
                 line.digest = received.digest.map(|digest| digest.to_hex().to_string());
-                line.reason = received.failure.clone().map(|first| match received.report.failed {
-                    0 | 1 => first,
-                    failed => format!("{failed} entries are not in place, the first: {first}"),
+                line.deleted = (received.report.deleted > 0).then_some(received.report.deleted);
+                if received.dry {
+                    line.dry_run = Some(received.report.arrived);
+                    (line.bytes, line.deleted) = (0, None);
+                }
+                let Report { failed, undeleted, .. } = received.report;
+                line.reason = received.failure.clone().map(|first| match (failed, undeleted) {
+                    (0, 1) => format!("an entry is not deleted: {first}"),
+                    (0, 2..) => format!("{undeleted} entries are not deleted: {first}"),
+                    (0 | 1, _) => first,
+                    (failed, _) => format!("{failed} entries are not in place, the first: {first}"),
                 });
                 if line.reason.is_none() {
                     line.status = "ok";
@@ -124,19 +141,29 @@ impl Line {
         line
     }
 
+    /// Whether all that was sent is in place.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.status == "ok"
+    }
+
     /// Shows it: as JSON on standard output if there are `lines`, and in words on standard error
     /// unless it is to be quiet about what went well.
     pub(crate) fn show(&self, lines: Option<&Lines>, quiet: bool) {
         if let (Some(lines), Ok(text)) = (lines, serde_json::to_string(self)) {
             lines.print(text);
         }
-        if !quiet || self.status != "ok" {
+        if !quiet || !self.is_ok() {
             say(self.words());
         }
     }
 
     fn words(&self) -> String {
         let Self { from, bytes, seconds, .. } = self;
+        if let (Some(path), Some(entries), None) = (&self.path, self.dry_run, &self.reason) {
+            let entries = counted(entries, "entry", "entries");
+            let path = plain(path);
+            return format!("{path}: a dry run from {from}, {entries} to be made or replaced");
+        }
         match (&self.path, &self.reason) {
             (Some(path), None) => format!(
                 "{}: {} from {from} in {seconds:.2} seconds, {:.0} Mbit/s, {:.0} % by multicast",

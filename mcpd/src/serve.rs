@@ -1,18 +1,21 @@
 //! The daemon: from its options to the loop that accepts sessions.
 
 use crate::args::Cli;
-use crate::report::{Lines, counted, say};
+use crate::once::{self, Once};
+use crate::report::{Lines, Written, counted, say};
 use crate::trust::{self, Decided, TrustError};
-use crate::{reload, session, strangers, sweeping};
+use crate::{prefix_file, reload, session, starter, strangers, sweeping};
 use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
 use mcp_cli::rights::Right;
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
+use mcp_cli::standard;
 use mcp_keys::{AuthorizedKeys, Permit};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -44,7 +47,8 @@ const FLUSH: Duration = Duration::from_millis(950);
 /// What a session takes when it begins; SIGHUP may change it for the next.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) root: Root,
+    /// Where files go; `None`: what comes goes to standard output.
+    pub(crate) root: Option<Root>,
     /// Also of each key's own root.
     pub(crate) follow: bool,
     pub(crate) quiet: bool,
@@ -55,7 +59,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    fn new(cli: &Cli, root: Root, decided: &Decided) -> Self {
+    fn new(cli: &Cli, root: Option<Root>, decided: &Decided) -> Self {
         Self {
             root,
             follow: cli.follow_root,
@@ -78,8 +82,12 @@ pub(crate) struct Shared {
     changed: Condvar,
     /// Who writes which file.
     pub(crate) holders: Arc<Holders>,
+    /// Who is told how far files can be read while they arrive.
+    pub(crate) prefixes: Option<prefix_file::Told>,
     /// What the sessions of one key may take together, as long as any of them runs.
     rates: Mutex<BTreeMap<PublicKey, Weak<Rate>>>,
+    /// With `--once`: what became of the session.
+    once: Option<Once>,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +122,12 @@ fn line_of<'a>(permits: &'a AuthorizedKeys, key: &PublicKey) -> Option<&'a Permi
 pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let watch = Watch::start_daemon().context("cannot watch for signals")?;
     let quiet = cli.common.quiet;
+    if cli.to_stdout && standard::is_closed(io::stdout()) {
+        bail!("standard output is closed: --to-stdout writes what comes there");
+    }
+    if starter::is_there(&cli) && !starter::wait(&|| watch.is_ended()) {
+        return Ok(signalled(cli.once, &watch));
+    }
     let decided = match trust::decide(&cli, None) {
         Ok(decided) => decided,
         Err(error) => {
@@ -124,17 +138,18 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             });
         }
     };
-    let root = Root::open_with(cli.root(), cli.follow_root)
-        .with_context(|| format!("cannot receive into {}", cli.root().display()))?;
+    let starter = starter::is_there(&cli).then(|| starter::output(&cli));
+    let root = cli.root().map(|path| open(path, &cli)).transpose()?;
     let listener = Arc::new(listen(&cli, &decided)?);
+    // Not before: where the address is taken by another daemon, the file may be its own.
+    let (prefixes, last_told) = told_of_prefixes(&cli, root.as_ref(), &decided)?.unzip();
     warn(&cli, &decided);
     let settings = Settings::new(&cli, root.clone(), &decided);
     sweeping::sweep_all(&settings, &|| watch.is_ended());
     if !quiet {
-        let (addr, path) = (listener.local_addr(), root.path().display());
-        say(format_args!("listening on {addr}, receiving into {path}"));
+        say(format_args!("listening on {}, {}", listener.local_addr(), place(root.as_ref())));
     }
-    let output = if cli.common.json { Some(Lines::start().context("cannot print")?) } else { None };
+    let output = if cli.common.json { Some(lines(&cli)?) } else { None };
     let (lines, written) = output.unzip();
     let shared = Arc::new(Shared {
         lines,
@@ -144,7 +159,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         running: Mutex::default(),
         changed: Condvar::new(),
         holders: Arc::default(),
+        prefixes,
         rates: Mutex::default(),
+        once: cli.once.then(Once::default),
     });
     strangers::start(&listener, &shared).context("cannot start a thread")?;
     let decided = (cli, decided.listen, decided.at);
@@ -153,29 +170,97 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     watch.on_reload(move || {
         let _ = reload.send(()); // without its thread the daemon has ended already
     });
+    answer(&watch, &listener, &shared);
+    let starter = starter.map(|output| starter::meet(&listener, TELL, output)).transpose()?;
+    accept(&listener, &shared);
+    let (begin, closer, addr) = (Instant::now(), listener.closer(), listener.local_addr());
+    closer.shut_down(SHUTTING_DOWN, TELL); // also if it was no signal that ended it
+    shared.end(begin + CLEAN_UP);
+    let (once, ended) = (shared.once.is_some(), shared.once.as_ref().and_then(Once::ended));
+    drop((shared, listener));
+    closer.wait_closed(); // a thread that ends at its leisure may have the last handle
+    flush(written, last_told, begin + FLUSH);
+    if ended.is_none() && starter.is_some_and(|starter| starter.is_gone()) {
+        say(starter::GONE);
+        return Ok(Exit::Failed);
+    }
+    exit((once, ended), &watch, addr)
+}
+
+/// Waits until what was said last is written.
+fn flush(written: Option<Written>, last_told: Option<prefix_file::Written>, until: Instant) {
+    if let Some(written) = written {
+        written.wait(until);
+    }
+    if let Some(last_told) = last_told {
+        last_told.wait(until);
+    }
+}
+
+/// Who is told how far files can be read, with `--prefix-file`.
+fn told_of_prefixes(
+    cli: &Cli,
+    root: Option<&Root>,
+    decided: &Decided,
+) -> Result<Option<(prefix_file::Told, prefix_file::Written)>> {
+    let Some(path) = &cli.prefix_file else { return Ok(None) };
+    let permits = decided.permits.iter().flat_map(|permits| permits.keys());
+    let own = permits.filter_map(|(_, permit)| permit.root.as_deref());
+    // One that cannot be opened, or is another by then, refuses its key's sessions.
+    let own: Vec<Root> =
+        own.filter_map(|path| Root::open_with(path, cli.follow_root).ok()).collect();
+    let roots: Vec<&Root> = root.into_iter().chain(&own).collect();
+    prefix_file::start(path, &roots).map(Some)
+}
+
+/// What the process ends with; with `--once` what became of the session counts, if it has ended.
+fn exit((once, ended): (bool, Option<bool>), watch: &Watch, addr: SocketAddr) -> Result<Exit> {
+    match ended {
+        Some(_) => Ok(once::exit(ended, watch)),
+        None if watch.is_ended() => Ok(signalled(once, watch)),
+        None => bail!("the listener on {addr} failed, see above"),
+    }
+}
+
+/// What the process ends with that a signal ends.
+fn signalled(once: bool, watch: &Watch) -> Exit {
+    match once {
+        true => once::exit(None, watch),
+        false if watch.is_terminated() => Exit::Ok,
+        false => Exit::Interrupted,
+    }
+}
+
+fn open(path: &Path, cli: &Cli) -> Result<Root> {
+    Root::open_with(path, cli.follow_root)
+        .with_context(|| format!("cannot receive into {}", path.display()))
+}
+
+/// Where what comes goes, in words.
+fn place(root: Option<&Root>) -> String {
+    root.map_or("writing to standard output".to_owned(), |root| {
+        format!("receiving into {}", root.path().display())
+    })
+}
+
+/// The lines of `--json`: on standard error where standard output is for data.
+fn lines(cli: &Cli) -> Result<(Lines, Written)> {
+    let started =
+        if cli.to_stdout { Lines::start(io::stderr()) } else { Lines::start(io::stdout()) };
+    started.context("cannot print")
+}
+
+/// What signals ask for: the end, and how it stands.
+fn answer(watch: &Watch, listener: &Listener, shared: &Arc<Shared>) {
     let closer = listener.closer();
     watch.on_end(move || closer.shut_down(SHUTTING_DOWN, TELL));
-    let state = Arc::downgrade(&shared);
+    let state = Arc::downgrade(shared);
     watch.on_status(move || {
         if let Some(state) = state.upgrade() {
             let running = lock(&state.running).sessions.len() as u64;
             say(counted(running, "session is running", "sessions are running"));
         }
     });
-    accept(&listener, &shared);
-    let (begin, closer, addr) = (Instant::now(), listener.closer(), listener.local_addr());
-    closer.shut_down(SHUTTING_DOWN, TELL); // also if it was no signal that ended it
-    shared.end(begin + CLEAN_UP);
-    drop((shared, listener));
-    closer.wait_closed(); // a thread that ends at its leisure may have the last handle
-    if let Some(written) = written {
-        written.wait(begin + FLUSH);
-    }
-    match watch.is_ended() {
-        true if watch.is_terminated() => Ok(Exit::Ok),
-        true => Ok(Exit::Interrupted),
-        false => bail!("the listener on {addr} failed, see above"),
-    }
 }
 
 fn warn(cli: &Cli, decided: &Decided) {
@@ -194,11 +279,17 @@ fn warn(cli: &Cli, decided: &Decided) {
 
 fn listen(cli: &Cli, decided: &Decided) -> Result<Listener> {
     let common = &cli.common;
-    let far = cli.listen.is_none_or(|listen| !listen.addr(0).ip().is_loopback());
+    let (ip, port) = match cli.listen {
+        Some(listen) => (listen.ip(), listen.port(common.port)),
+        None => (None, common.port),
+    };
+    let far = ip.is_none_or(|ip| !ip.is_loopback());
     if far && !decided.is_for_others() {
         bail!("{}", trust::NEITHER);
     }
-    let (cid_key, note) = trust::cid_key(cli);
+    // One that ends with its session is never started again: nobody asks it about connections of before.
+    let lasts = !cli.once && !starter::is_there(cli);
+    let (cid_key, note) = if lasts { trust::cid_key(cli) } else { (None, None) };
     trust::tell(note.as_slice(), common.quiet);
     let interface = match &common.interface {
         None => None,
@@ -212,19 +303,19 @@ fn listen(cli: &Cli, decided: &Decided) -> Result<Listener> {
         Listener::bind(ListenOptions { interface, only_group: common.group, ..options })
     };
     let everywhere = || {
-        let v6 = bind((Ipv6Addr::UNSPECIFIED, common.port).into());
+        let v6 = bind((Ipv6Addr::UNSPECIFIED, port).into());
         match v6 {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
             // A host without IPv6.
-            Err(_) => bind((Ipv4Addr::UNSPECIFIED, common.port).into()),
+            Err(_) => bind((Ipv4Addr::UNSPECIFIED, port).into()),
             bound => bound,
         }
     };
-    let addr = cli.listen.map(|listen| listen.addr(common.port));
+    let addr = ip.map(|ip| SocketAddr::new(ip, port));
     let bound = addr.map_or_else(everywhere, bind);
     bound.with_context(|| match addr {
         Some(addr) => format!("cannot listen on {addr}"),
-        None => format!("cannot listen on port {}", common.port),
+        None => format!("cannot listen on port {port}"),
     })
 }
 
@@ -257,8 +348,8 @@ fn start(receiver: Receiver, shared: &Arc<Shared>) {
     let own = shared.clone();
     let session = receiver.clone();
     let work = move || {
-        let _left = Left { shared: &own, number };
-        session::run(&session, &own, settings);
+        let mut left = Left { shared: &own, number, received: Some(false) };
+        left.received = session::run(&session, &own, settings);
     };
     if let Err(error) = thread::Builder::new().name(format!("session-{number}")).spawn(work) {
         shared.leave(number);
@@ -289,7 +380,9 @@ impl Shared {
             running: Mutex::default(),
             changed: Condvar::new(),
             holders: Arc::default(),
+            prefixes: None,
             rates: Mutex::default(),
+            once: None,
         }
     }
 
@@ -305,9 +398,10 @@ impl Shared {
     /// The folder that was received into is another one by now; `false`: somebody has said so before.
     pub(crate) fn change_root(&self, from: &Root, to: &Root) -> bool {
         let mut settings = lock(&self.settings);
-        let is_first = settings.root.path() == from.path() && settings.root.is_same(from);
+        let is_own = |root: &Root| root.path() == from.path() && root.is_same(from);
+        let is_first = settings.root.as_ref().is_some_and(is_own);
         if is_first {
-            settings.root = to.clone();
+            settings.root = Some(to.clone());
         }
         is_first
     }
@@ -320,6 +414,14 @@ impl Shared {
     fn enter(&self, receiver: &Arc<Receiver>) -> Result<u64, String> {
         let others_may_send = self.settings().permits.is_some_and(|all| all.keys().count() > 1);
         let mut running = lock(&self.running);
+        if let Some(once) = &self.once {
+            if once.ended().is_some() {
+                return Err(once::OVER.to_owned());
+            }
+            if !running.sessions.is_empty() {
+                return Err(once::RUNNING.to_owned());
+            }
+        }
         let keys = running.sessions.iter().map(|(_, receiver)| receiver.peer_key());
         if let Some(why) = no_place(keys, receiver.peer_key(), others_may_send) {
             return Err(why);
@@ -363,6 +465,15 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// With `--once` the daemon ends with its session.
+    fn end_once(&self) {
+        if self.once.as_ref().is_some_and(|once| once.ended().is_some())
+            && let Some(listener) = self.listener.upgrade()
+        {
+            listener.closer().shut_down(once::OVER, TELL);
+        }
+    }
+
     /// Ends what still runs: the senders are told, and unfinished files go.
     fn end(&self, until: Instant) {
         let sessions = lock(&self.running).sessions.clone();
@@ -390,18 +501,24 @@ impl Shared {
 struct Left<'a> {
     shared: &'a Shared,
     number: u64,
+    /// Whether it has received all that was sent; `None` if it never began.
+    received: Option<bool>,
 }
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
+        // Before the place is free, which another session would take.
+        if let (Some(once), Some(ok)) = (&self.shared.once, self.received) {
+            once.end(ok);
+        }
         self.shared.leave(self.number);
+        self.shared.end_once();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
     use tcpxm::trust::Identity;
 
     #[test]
@@ -412,7 +529,7 @@ mod tests {
             Some(Arc::new(AuthorizedKeys::parse(Path::new("list"), text.as_bytes()).unwrap()))
         };
         let dir = tempfile::tempdir().unwrap();
-        let root = Root::open(dir.path()).unwrap();
+        let root = Some(Root::open(dir.path()).unwrap());
         let permits = list("rate=1M ");
         let settings =
             Settings { root, follow: false, quiet: true, permits, allow: BTreeSet::new() };

@@ -33,7 +33,9 @@ pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<mpsc::Sender<()>> {
 
 /// Removes what earlier runs left, also in the folders of single keys. Breaks off when `stop` says so.
 pub(crate) fn sweep_all(settings: &Settings, stop: &dyn Fn() -> bool) {
-    sweep_one(&settings.root, settings.quiet, stop);
+    if let Some(root) = &settings.root {
+        sweep_one(root, settings.quiet, stop);
+    }
     let permits = settings.permits.iter().flat_map(|permits| permits.keys());
     let own: BTreeSet<&PathBuf> = permits.filter_map(|(_, permit)| permit.root.as_ref()).collect();
     let opened = own.into_iter().filter_map(|path| Root::open_with(path, settings.follow).ok());
@@ -43,16 +45,19 @@ pub(crate) fn sweep_all(settings: &Settings, stop: &dyn Fn() -> bool) {
 }
 
 fn sweep_one(root: &Root, quiet: bool, stop: &dyn Fn() -> bool) {
+    if root.is_whole() {
+        return; // all of a host is too much to look through
+    }
     let swept = sweep(root, stop);
     if swept.removed > 0 && !quiet {
         let files = counted(swept.removed, "unfinished file", "unfinished files");
-        say(format_args!("removed {files} that an earlier run left"));
+        say(format_args!("removed {files} that nobody goes on with"));
     }
     if swept.failed > 0 {
         let these = counted(swept.failed, "file or folder", "files or folders");
         let path = plain(&root.path().display().to_string());
         say(format_args!(
-            "{these} below {path} could not be searched for what an earlier run left, or removed: see to permissions"
+            "{these} below {path} could not be searched for unfinished files, or removed: see to permissions"
         ));
     }
 }

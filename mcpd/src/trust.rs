@@ -2,6 +2,7 @@
 
 use crate::args::Cli;
 use crate::report::say;
+use crate::starter;
 use mcp_keys::authorized_keys::Refusal;
 use mcp_keys::identity_file::IdentityFileError;
 use mcp_keys::places::{self, Environment};
@@ -74,6 +75,8 @@ pub(crate) fn decide(cli: &Cli, before: Option<&Arc<Identity>>) -> Result<Decide
     let here = |why: &dyn std::fmt::Display| TrustError::Here(why.to_string());
     let list = match &cli.authorized_keys {
         Some(path) => Some(path.clone()),
+        // Whoever has started this one is trusted, whatever other daemons of this user go by.
+        None if starter::is_there(cli) => None,
         None => environment.config_dir().ok().map(|dir| places::authorized_keys(&dir)),
     };
     let keys = list.map(|path| AuthorizedKeys::read(&path, &environment)).transpose();
@@ -94,7 +97,11 @@ pub(crate) fn decide(cli: &Cli, before: Option<&Arc<Identity>>) -> Result<Decide
         (Some(_), _, Some(keys)) => Err(with_keys("--secret-file", &keys)),
         (_, true, Some(keys)) => Err(with_keys("--insecure-plaintext", &keys)),
         (Some(path), false, None) => {
-            let secrets = Secrets::read(path, &environment).map_err(|error| here(&error))?;
+            let secrets = if starter::is_there(cli) {
+                starter::secret().map_err(TrustError::Here)?
+            } else {
+                Secrets::read(path, &environment).map_err(|error| here(&error))?
+            };
             let all = secrets.all().map(|secret| Arc::new(secret.clone())).collect();
             Ok(Decided::without_keys(ListenTrust::Secret(all), Vec::new()))
         }

@@ -164,11 +164,13 @@ impl Below<'_> {
             }
             Found::Failed { path, error } => Task::Failed(self.shown(&path), error.to_string()),
             Found::Skipped { what: Skipped::Special, .. } => Task::Special,
-            // No rules are given to it.
+            // No rules are given to it, and it deletes nothing.
             Found::Skipped {
                 what: Skipped::Symlink | Skipped::ByRule | Skipped::SourceByRule,
                 ..
-            } => return None,
+            }
+            | Found::Whole
+            | Found::Doubt(_) => return None,
             Found::Item(entry, stamp) => match entry.kind {
                 Kind::Symlink { target } => Task::Symlink(entry.name, target),
                 Kind::File { len, data } => {
@@ -183,6 +185,7 @@ impl Below<'_> {
                     return None;
                 }
                 // Neither is told as an item: further names are not asked for.
+                Kind::Special(_) => Task::Special,
                 Kind::Dir | Kind::Link { .. } => return None,
             },
         })

@@ -32,6 +32,8 @@ pub(crate) struct Groups {
     /// One that was named has to be there.
     named: bool,
     known: OnceCell<Result<Known, Why>>,
+    /// Users may stand before hosts.
+    users: bool,
 }
 
 /// Why there are no groups.
@@ -57,7 +59,17 @@ impl Groups {
             Some(file) => vec![file.to_owned()],
             None => places(|name| std::env::var_os(name).map(PathBuf::from)),
         };
-        Self { files, named: file.is_some(), known: OnceCell::new() }
+        Self { files, named: file.is_some(), known: OnceCell::new(), users: false }
+    }
+
+    /// Where somebody is logged in on each host: `USER@HOST`.
+    pub(crate) fn with_users(self) -> Self {
+        Self { users: true, ..self }
+    }
+
+    /// Whether that is so.
+    pub(super) fn has_users(&self) -> bool {
+        self.users
     }
 
     /// Whether a host is a group instead: `@GROUP`, perhaps with a port and a path.

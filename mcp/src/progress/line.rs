@@ -1,5 +1,6 @@
 //! What stands on the two lines of the bar: what has come of how much, and whom it comes to.
 
+use super::Origin;
 use super::standing::{Stage, Standing, Waits, ends, span};
 use indicatif::BinaryBytes;
 use mcp_cli::say::plain;
@@ -26,8 +27,7 @@ pub(super) struct Facts<'a> {
     pub(super) left: Duration,
     pub(super) hosts: &'a [Standing],
     pub(super) names: &'a [String],
-    /// Files are read while they are listed, for their digests.
-    pub(super) hashes: bool,
+    pub(super) from: Origin,
 }
 
 /// A piece of a line; those with the greatest number go first where the line is too long.
@@ -63,10 +63,11 @@ impl Facts<'_> {
     /// `1.2 GiB of 3.4 GiB, 50168+ entries, 95.30 MiB/s, 12s left`, with a plus while more is listed.
     fn amounts(&self) -> Vec<Piece> {
         let (come, mut pieces) = (self.come, Vec::new());
-        let lists = match (come.ended, self.hashes) {
-            (true, _) => None,
-            (false, true) => Some("hashing".to_owned()),
-            (false, false) => Some("listing".to_owned()),
+        let lists = match self.from {
+            _ if come.ended => None,
+            Origin::Tree { hashes: true } => Some("hashing".to_owned()),
+            Origin::Tree { hashes: false } => Some("listing".to_owned()),
+            Origin::Stream(_) => None,
         };
         let (part, len) = (BinaryBytes(self.position), BinaryBytes(come.len));
         let more = if come.ended { "" } else { "+" };
@@ -163,6 +164,8 @@ mod tests {
 
     const COME: Come = Come { entries: 50_168, len: 3 << 30, span: 3 << 30, ended: true, read: 0 };
 
+    const TREE: Origin = Origin::Tree { hashes: false };
+
     fn host(stage: Stage, percent: u32, mode: Mode) -> Standing {
         Standing { stage, share: f64::from(percent) / 100.0, mode, still: Duration::ZERO }
     }
@@ -179,7 +182,7 @@ mod tests {
     fn lines(hosts: &[Standing], names: &[String], come: Come, width: usize) -> (String, String) {
         let (rate, left) = (953 << 20, Duration::from_secs(3599));
         let position = come.len / 4;
-        Facts { come: &come, position, rate, left, hosts, names, hashes: false }.lines(width)
+        Facts { come: &come, position, rate, left, hosts, names, from: TREE }.lines(width)
     }
 
     fn names() -> Vec<String> {
@@ -224,18 +227,25 @@ mod tests {
         let first = |come: Come, hashes| {
             let (rate, left, names) = (0, Duration::ZERO, names());
             let hosts = hosts();
-            Facts { come: &come, position: 0, rate, left, hosts: &hosts, names: &names, hashes }
+            let from = Origin::Tree { hashes };
+            Facts { come: &come, position: 0, rate, left, hosts: &hosts, names: &names, from }
                 .lines(79)
                 .0
         };
         assert_eq!(first(come, false), "[..........] listing, 0 B of 3.00 GiB+, 812+ entries");
         assert_eq!(first(come, true), "[..........] hashing, 0 B of 3.00 GiB+, 812+ entries");
         assert_eq!(first(Come::default(), false), "[..........] listing");
+        let (names, from) = (names(), Origin::Stream("standard input"));
+        let (rate, left, hosts) = (0, Duration::ZERO, vec![host(Stage::Fed, 100, Mode::Unicast)]);
+        let come = Come { entries: 1, len: 3 << 30, ..come };
+        let facts =
+            Facts { come: &come, position: 0, rate, left, hosts: &hosts, names: &names, from };
+        assert_eq!(facts.lines(79).0, "[..........] 0 B of 3.00 GiB+");
         let written = vec![
             host(Stage::Writing, 100, Mode::Multicast),
             host(Stage::Done, 100, Mode::Multicast),
         ];
-        let (_, second) = lines(&written, &names(), COME, 79);
+        let (_, second) = lines(&written, &names, COME, 79);
         assert_eq!(second, "waits for node01 to write, 1 of 2 done, 1 by multicast");
     }
 
@@ -252,12 +262,13 @@ mod tests {
         fn no_line_is_wider_than_the_terminal(
             width in 0_usize..130,
             name in "[a-zä\u{1b}世]{1,260}",
-            shares in proptest::collection::vec((0_u32..=100, 0_u64..1_000_000, 0_usize..6), 0..12),
+            shares in proptest::collection::vec((0_u32..=100, 0_u64..1_000_000, 0_usize..7), 0..12),
             (entries, len) in (0_u64..1 << 40, 0_u64..1 << 48),
             ended: bool,
         ) {
             let stages = [
                 Stage::Unreached, Stage::Comparing, Stage::Lacking, Stage::Writing, Stage::Done, Stage::Failed,
+                Stage::Fed,
             ];
             let hosts: Vec<Standing> = shares
                 .iter()

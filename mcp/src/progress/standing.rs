@@ -17,6 +17,8 @@ pub(super) enum Stage {
     Comparing,
     /// It lacks something.
     Lacking,
+    /// It has all that has come so far of a stream, of which more is waited for.
+    Fed,
     /// It has all bytes, and no verdict has come: it writes them, or waits for its disk.
     Writing,
     Done,
@@ -50,7 +52,7 @@ fn share(report: &MemberReport, come: &Come) -> f64 {
     if come.span == 0 { 0.0 } else { (report.acked as f64 / come.span as f64).min(1.0) }
 }
 
-fn stage(report: &MemberReport, come: &Come) -> Stage {
+fn stage(report: &MemberReport, come: &Come, is_stream: bool) -> Stage {
     match &report.outcome {
         Some(Ok(())) => Stage::Done,
         Some(Err(_)) => Stage::Failed,
@@ -62,15 +64,24 @@ fn stage(report: &MemberReport, come: &Come) -> Stage {
         {
             Stage::Comparing
         }
+        None if is_stream && !come.ended && report.acked >= come.span => Stage::Fed,
         None => Stage::Lacking,
     }
 }
 
 /// What was last seen of each host, and when it changed.
 #[derive(Debug, Default)]
-pub(super) struct Moves(Vec<((Stage, u64, u64), Instant)>);
+pub(super) struct Moves {
+    seen: Vec<((Stage, u64, u64), Instant)>,
+    is_stream: bool,
+}
 
 impl Moves {
+    /// Of hosts that get a stream, or files that are listed.
+    pub(super) fn of(is_stream: bool) -> Self {
+        Self { is_stream, ..Self::default() }
+    }
+
     /// Where they stand at that moment.
     pub(super) fn stand(
         &mut self,
@@ -80,14 +91,14 @@ impl Moves {
     ) -> Vec<Standing> {
         let mut all = Vec::with_capacity(reports.len());
         for (index, report) in reports.iter().enumerate() {
-            let stage = stage(report, come);
+            let stage = stage(report, come, self.is_stream);
             let seen = (stage, report.acked, report.undeclared);
-            match self.0.get_mut(index) {
-                None => self.0.push((seen, now)),
+            match self.seen.get_mut(index) {
+                None => self.seen.push((seen, now)),
                 Some(last) if last.0 != seen => *last = (seen, now),
                 Some(_) => {}
             }
-            let still = now.saturating_duration_since(self.0[index].1);
+            let still = now.saturating_duration_since(self.seen[index].1);
             all.push(Standing { stage, share: share(report, come), mode: report.mode, still });
         }
         all
@@ -103,6 +114,8 @@ pub(super) enum Waits {
     Compare(Vec<usize>, Duration),
     /// They have taken nothing for so long, though they are still there.
     Still(Vec<usize>, Duration),
+    /// All have what there is, and for so long nothing has come.
+    Input(Duration),
     /// They have all bytes, and report nothing for so long.
     Write(Vec<usize>, Duration),
     /// All others have everything.
@@ -121,12 +134,12 @@ impl Waits {
             |all: &[usize]| all.iter().map(|index| hosts[*index].still).max().unwrap_or_default();
         let (open, unreached, writing) =
             (those(&Standing::is_open), at(Stage::Unreached), at(Stage::Writing));
-        let comparing = at(Stage::Comparing);
+        let (comparing, fed) = (at(Stage::Comparing), at(Stage::Fed));
         if open.is_empty() {
             return None;
         }
         let still = those(&|host| host.stage == Stage::Lacking && host.is_still());
-        let lacking = open.len() - unreached.len() - writing.len() - comparing.len();
+        let lacking = open.len() - unreached.len() - writing.len() - comparing.len() - fed.len();
         if !still.is_empty() {
             let since = longest(&still);
             return Some(Self::Still(still, since));
@@ -143,6 +156,10 @@ impl Waits {
         if !unreached.is_empty() {
             return Some(Self::Answer(unreached));
         }
+        if !fed.is_empty() {
+            let since = longest(&fed);
+            return (since >= STILL).then_some(Self::Input(since));
+        }
         let since = longest(&writing);
         Some(Self::Write(writing, since))
     }
@@ -158,6 +175,7 @@ impl Waits {
                 format!("waits for {} to compare{}", of(all), long(*since))
             }
             Self::Still(all, since) => format!("waits for {}, still for {}", of(all), span(*since)),
+            Self::Input(since) => format!("waits for more to send, {}", span(*since)),
             Self::Write(all, since) => format!("waits for {} to write{}", of(all), long(*since)),
             Self::Behind(all) => format!("waits for {}", of(all)),
         }
@@ -215,7 +233,7 @@ mod tests {
 
     #[test]
     fn whom_it_waits_for() {
-        use Stage::{Comparing, Done, Failed, Lacking, Unreached, Writing};
+        use Stage::{Comparing, Done, Failed, Fed, Lacking, Unreached, Writing};
         for (hosts, said) in [
             (vec![], ""),
             (vec![host(Done, 100, 9), host(Failed, 10, 9)], ""),
@@ -234,6 +252,10 @@ mod tests {
                 vec![host(Lacking, 50, 0), host(Writing, 100, 9), host(Failed, 0, 0)],
                 "waits for node01",
             ),
+            (vec![host(Fed, 100, 5), host(Failed, 10, 9)], "waits for more to send, 5s"),
+            (vec![host(Fed, 100, 1), host(Fed, 100, 1)], ""),
+            (vec![host(Fed, 0, 5), host(Unreached, 0, 5)], "waits for node02 to answer"),
+            (vec![host(Fed, 100, 1), host(Lacking, 50, 4)], "waits for node02, still for 4s"),
             (vec![host(Writing, 100, 1), host(Done, 100, 9)], "waits for node01 to write"),
             (
                 vec![host(Writing, 100, 4), host(Writing, 100, 2)],
@@ -269,12 +291,15 @@ mod tests {
 
     #[test]
     fn stages_follow_from_what_was_acknowledged_and_said() {
-        let of = |report: &MemberReport, come: &Come| stage(report, come);
+        let of = |report: &MemberReport, come: &Come| stage(report, come, false);
         let open =
             |acked, undeclared| MemberReport { undeclared, ..report(acked, Mode::Unicast, None) };
         assert_eq!(of(&open(99, 0), &COME), Stage::Lacking);
         assert_eq!(of(&open(100, 0), &COME), Stage::Writing);
         assert_eq!(of(&open(100, 0), &Come { ended: false, ..COME }), Stage::Lacking);
+        let fed = |acked, ended| stage(&open(acked, 0), &Come { ended, ..COME }, true);
+        assert_eq!([fed(100, false), fed(99, false)], [Stage::Fed, Stage::Lacking]);
+        assert_eq!(fed(100, true), Stage::Writing);
         assert_eq!(of(&open(0, 100), &COME), Stage::Comparing);
         assert_eq!(of(&open(20, 60), &COME), Stage::Lacking);
         let unreached = MemberReport { mode_reason: Some(ModeReason::NotServed), ..open(0, 100) };

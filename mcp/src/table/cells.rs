@@ -77,9 +77,20 @@ fn mode(row: &HostRow) -> &'static str {
     if row.reason.is_some() { "-" } else { plain_words::way(row.mode) }
 }
 
+/// What became of a host, with what was deleted there.
+fn verdict(row: &HostRow, many: bool) -> String {
+    let verdict = verdict_of_entries(row, many);
+    match row.deleted.unwrap_or(0) {
+        _ if row.reason.is_some() => verdict,
+        0 => verdict,
+        _ if many => format!("{verdict}, some deleted"),
+        deleted => format!("{verdict}, {deleted} deleted"),
+    }
+}
+
 /// What stood there already was looked at, and by its length and time taken for the same: that is not verified. With
 /// many hosts the numbers would keep them apart.
-fn verdict(row: &HostRow, many: bool) -> String {
+fn verdict_of_entries(row: &HostRow, many: bool) -> String {
     match (&row.reason, row.unchanged.unwrap_or(0), row.entries.unwrap_or(0)) {
         (Some(why), _, _) => format!("failed: {}", plain(why)),
         (None, 0, _) => "verified".to_owned(),
@@ -151,6 +162,19 @@ mod tests {
             [0, 4, 9].map(|n| of(n, true)),
             ["verified", "verified, some unchanged", "unchanged"]
         );
+    }
+
+    #[test]
+    fn what_was_deleted_stands_behind_the_verdict() {
+        let of = |deleted, failed, many| {
+            let row = HostRow { deleted, entries: Some(9), ..row("n", failed, 0) };
+            verdict(&row, many)
+        };
+        assert_eq!(of(None, None, false), "verified");
+        assert_eq!(of(Some(0), None, false), "verified");
+        assert_eq!(of(Some(3), None, false), "verified, 3 deleted");
+        assert_eq!(of(Some(3), None, true), "verified, some deleted");
+        assert_eq!(of(Some(3), Some("x"), false), "failed: x");
     }
 
     #[test]

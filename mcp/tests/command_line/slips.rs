@@ -165,4 +165,8 @@ fn every_failure_is_an_object_too() {
         assert!(reason.contains(why), "{args:?}: {reason}");
         assert!(messages(&output).contains(reason), "people are told the same");
     }
+    // Whoever asks for objects in the configuration file alone.
+    std::fs::write(path.join("mcp.toml"), "json = true\n").unwrap();
+    let output = mcp(&path).args(["--config", "mcp.toml", "file", "n1", "--no-such"]).output();
+    assert_eq!(lines(&output.unwrap()).len(), 1);
 }

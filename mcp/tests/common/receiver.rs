@@ -26,11 +26,21 @@ impl Receiver {
 
     /// One that listens so.
     pub(crate) fn with(options: ListenOptions) -> Self {
+        Self::within(options, Limits::default(), || {})
+    }
+
+    /// One that listens so and takes what the limits allow, in threads that follow from one that begins so.
+    pub(crate) fn within(
+        options: ListenOptions,
+        limits: Limits,
+        begin: impl FnOnce() + Send + 'static,
+    ) -> Self {
         let listener = Listener::bind(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (addr, closer) = (listener.local_addr(), listener.closer());
-        let (root, limits) = (Root::open(folder.path()).unwrap(), Limits::default());
+        let root = Root::open(folder.path()).unwrap();
         thread::spawn(move || {
+            begin();
             while let Ok(session) = listener.accept() {
                 let (root, limits) = (root.clone(), limits.clone());
                 thread::spawn(move || transfer::receive(&session, &root, &limits)); // the sender reports it

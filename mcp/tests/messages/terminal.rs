@@ -1,6 +1,7 @@
 //! What is drawn on a terminal of 80 columns, and not without one.
 
 use crate::receiver::Receiver;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::{File, OpenOptions};
@@ -8,10 +9,18 @@ use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener};
 use tcpxm::trust::ListenTrust;
 
 const COLUMNS: u16 = 80;
+/// Nothing is to be silent for more than a second; how punctual a busy machine is nobody can say.
+const SILENT: Duration = Duration::from_secs(3);
+/// What is silent for so long has stopped.
+const DEAD: Duration = Duration::from_secs(30);
+/// Files that are copied while it is listened to, unless the variable says how many: a million take minutes.
+const FILES: u32 = 2000;
+const FILES_VARIABLE: &str = "TREE_FILES";
 
 /// A terminal with `mcp` on it.
 struct Terminal {
@@ -19,6 +28,9 @@ struct Terminal {
     child: Child,
     /// All that was drawn so far.
     drawn: String,
+    /// When something was drawn last, or it was started, and the longest time between two such moments.
+    last: Instant,
+    silence: Duration,
 }
 
 impl Terminal {
@@ -43,17 +55,35 @@ impl Terminal {
             .stderr(theirs())
             .spawn()
             .unwrap();
-        Self { ours: File::from(ours), child, drawn: String::new() }
+        let (drawn, last, silence) = (String::new(), Instant::now(), Duration::ZERO);
+        Self { ours: File::from(ours), child, drawn, last, silence }
+    }
+
+    /// Reads what is drawn next; `false`: it has ended.
+    fn read(&mut self) -> bool {
+        let mut ready = [PollFd::new(&self.ours, PollFlags::IN)];
+        let waits = Timespec::try_from(DEAD).unwrap();
+        let drawn = poll(&mut ready, Some(&waits)).unwrap();
+        assert!(drawn > 0, "nothing is drawn any more behind {}", self.drawn);
+        let mut bytes = [0; 4096];
+        let read = self.ours.read(&mut bytes);
+        self.silence = self.silence.max(self.last.elapsed());
+        self.last = Instant::now();
+        match read {
+            Ok(0) | Err(_) => false, // EIO: nobody has it open any more
+            Ok(len) => {
+                self.drawn.push_str(&String::from_utf8_lossy(&bytes[..len]));
+                true
+            }
+        }
     }
 
     /// Reads until something was drawn, or until its end.
     fn until(&mut self, what: &str) {
-        let mut bytes = [0; 4096];
-        while !self.drawn.contains(what) {
-            match self.ours.read(&mut bytes) {
-                Ok(0) | Err(_) => break, // EIO: nobody has it open any more
-                Ok(len) => self.drawn.push_str(&String::from_utf8_lossy(&bytes[..len])),
-            }
+        let begin = Instant::now();
+        while !self.drawn.contains(what) && self.read() {
+            let silence = self.silence;
+            assert!(begin.elapsed() < DEAD, "{what:?} is not drawn, silent for {silence:?}");
         }
         assert!(self.drawn.contains(what), "{what:?} was never drawn: {}", self.drawn);
     }
@@ -64,10 +94,7 @@ impl Terminal {
 
     /// Reads to its end, and gives its exit code.
     fn end(&mut self) -> Option<i32> {
-        let mut bytes = [0; 4096];
-        while let Ok(len @ 1..) = self.ours.read(&mut bytes) {
-            self.drawn.push_str(&String::from_utf8_lossy(&bytes[..len]));
-        }
+        while self.read() {}
         self.child.wait().unwrap().code()
     }
 }
@@ -148,6 +175,9 @@ fn one_that_takes_a_session_and_says_nothing_is_waited_for_by_name() {
     terminal.enter();
     terminal.until(&format!("mcp: {host}: "));
     terminal.until(", still for ");
+    // Nothing comes, nothing changes, and it is drawn all the same.
+    terminal.until("to compare, 5s");
+    assert!(terminal.silence < SILENT, "silent for {:?}", terminal.silence);
     terminal.ours.write_all(&[3]).unwrap(); // Ctrl-C
     assert_eq!(terminal.end(), Some(130), "{}", terminal.drawn);
     drop(idle.join());
@@ -163,5 +193,30 @@ fn nothing_is_drawn_that_is_not_wanted() {
         let mut terminal = Terminal::start(folder.path(), &[], &args);
         assert_eq!(terminal.end(), Some(0), "{}", terminal.drawn);
         assert!(!terminal.drawn.contains(['\u{1b}', '[']), "{:?}", terminal.drawn);
+    }
+}
+
+/// While it lists, hashes, copies, and waits for the disk.
+#[test]
+fn it_is_never_silent_for_long() {
+    let files = std::env::var(FILES_VARIABLE).map_or(FILES, |text| text.parse().unwrap());
+    let receiver = Receiver::new(9);
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..files {
+        let inside = folder.path().join(format!("tree/{}", number / 1000));
+        if number % 1000 == 0 {
+            std::fs::create_dir_all(&inside).unwrap();
+        }
+        std::fs::write(inside.join(number.to_string()), number.to_string()).unwrap();
+    }
+    let host = receiver.host("");
+    for options in [&["-a"][..], &["-a", "-c"]] {
+        let args = [options, &["tree", &host]].concat();
+        let begin = Instant::now();
+        let mut terminal = Terminal::start(folder.path(), &[], &args);
+        assert_eq!(terminal.end(), Some(0), "{}", terminal.drawn);
+        let (took, silence) = (begin.elapsed(), terminal.silence);
+        eprintln!("{options:?} of {files} files: {took:?}, silent for {silence:?} at most");
+        assert!(silence < SILENT, "{options:?}: silent for {silence:?}");
     }
 }

@@ -30,21 +30,37 @@ pub(crate) fn check<Living>(
     };
     let texts: Vec<String> = locales.iter().map(of).collect();
     for other in &texts[1..] {
-        let differs = texts[0].lines().zip(other.lines()).find(|(one, other)| one != other);
+        let differs = difference(&texts[0], other);
         assert_eq!(differs, None, "{name} is different in another locale");
     }
     if std::env::var_os("TRANSCRIPTS").is_some_and(|what| what == "write") {
         fs::write(&path, &texts[0]).unwrap();
         return;
     }
-    let lines = || known.lines().zip(texts[0].lines()).enumerate();
-    let first = lines().find(|(_, (known, now))| known != now);
+    let first = difference(&known, &texts[0]);
     assert!(
-        known == texts[0],
+        first.is_none(),
         "{}: not as it was, first at {first:#?}\nTRANSCRIPTS=write writes it anew; all of it now:\n{}",
         path.display(),
         texts[0]
     );
+}
+
+/// The first line, from 0, in which two texts differ, and what it is in each: nothing where one has ended.
+fn difference<'t>(one: &'t str, other: &'t str) -> Option<(usize, [Option<&'t str>; 2])> {
+    let (mut one, mut other) = (one.split('\n'), other.split('\n'));
+    (0..).find_map(|line| match [one.next(), other.next()] {
+        [None, None] => Some(None),
+        lines => (lines[0] != lines[1]).then_some(Some((line, lines))),
+    })?
+}
+
+#[test]
+fn a_line_more_is_a_difference() {
+    assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+    assert_eq!(difference("a\n", "a\nb\n"), Some((1, [Some(""), Some("b")])));
+    assert_eq!(difference("a\nb", "a"), Some((1, [Some("b"), None])));
+    assert_eq!(difference("a", "b"), Some((0, [Some("a"), Some("b")])));
 }
 
 /// The transcript of a file's commands.

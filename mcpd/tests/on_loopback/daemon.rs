@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Group, SessionConfig};
 use tcpxm::net::interface::index_of;
@@ -20,6 +22,9 @@ use transfer::tree::source::TreeSource;
 
 /// No folder can be made there: what is kept between runs is no affair of these tests.
 const NOWHERE: &str = "/dev/null/state";
+
+/// A daemon that ends by itself does so within this.
+const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) struct Daemon {
     pub(crate) child: Child,
@@ -43,10 +48,40 @@ pub(crate) fn command(root: &Path, listen: &str) -> Command {
     command
 }
 
+/// Takes a stream and writes it to standard output.
+pub(crate) fn to_stdout(last: u8) -> Command {
+    let mut command = program();
+    command.args(["--once", "--to-stdout", "--json", "--listen", &format!("127.0.0.{last}:0")]);
+    // A folder that is named for other daemons of this host has no use here.
+    command.env("MCPD_STATE_DIR", NOWHERE).env("MCPD_ROOT", NOWHERE);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 impl Daemon {
     pub(crate) fn start(root: &Path, last: u8, options: &[&str]) -> Self {
         let mut command = command(root, &format!("127.0.0.{last}:0"));
         Self::spawn(command.args(options))
+    }
+
+    /// One that keeps nothing from anybody by its file mode creation mask (umask(2)).
+    pub(crate) fn without_mask(root: &Path, last: u8) -> Self {
+        let inner = command(root, &format!("127.0.0.{last}:0"));
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 0; exec \"$@\"", "sh"]).arg(inner.get_program());
+        command.args(inner.get_args()).env("MCPD_STATE_DIR", NOWHERE);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(&mut command)
+    }
+
+    /// One that takes a stream and writes it to its standard output.
+    pub(crate) fn to_stdout(last: u8) -> Self {
+        Self::into_stdout(last, Stdio::piped())
+    }
+
+    /// One whose standard output is this.
+    pub(crate) fn into_stdout(last: u8, output: impl Into<Stdio>) -> Self {
+        Self::spawn(to_stdout(last).stdout(output))
     }
 
     /// One that has all but its address from a file.
@@ -82,9 +117,23 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Waits until it ends by itself; its exit code, its standard output, and what else it said.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String, String) {
+        let until = Instant::now() + SOON;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.collect()
+    }
+
     /// SIGTERM; its exit code, its standard output, and what else it said.
     pub(crate) fn terminate(mut self) -> (Option<i32>, String, String) {
         self.signal(Signal::TERM);
+        self.collect()
+    }
+
+    fn collect(&mut self) -> (Option<i32>, String, String) {
         let (mut out, mut said) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
         if let Some(mut rest) = self.said.take() {

@@ -222,3 +222,24 @@ fn a_folder_of_state_that_cannot_be_is_no_reason_not_to_run() {
         );
     }
 }
+
+/// A list that comes later may have a root with the file of --prefix-file in it: its key sends nothing there.
+#[test]
+fn no_later_root_of_a_key_has_the_prefix_file_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::create_dir(at("root")).unwrap();
+    fs::write(at("list"), format!("{}\n", key())).unwrap();
+    let options = ["--authorized-keys", &at("list"), "--prefix-file", &at("prefixes")];
+    let mut daemon = Daemon::start(at("root").as_ref(), 77, &options);
+    let (_source, source) = source(1000);
+    assert_eq!(send(daemon.addr, &source, "name"), None);
+    fs::write(at("list"), format!("root=\"{}\" {}\n", dir.path().display(), key())).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.says("read again");
+    let why = send(daemon.addr, &source, "name").unwrap();
+    assert!(why.contains("no folder to receive into"), "{why}");
+    let said = daemon.says("refused");
+    assert!(said.contains("prefixes") && said.contains("senders could replace it"), "{said}");
+    assert!(!Path::new(&at("name")).exists());
+}

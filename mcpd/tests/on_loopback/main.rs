@@ -1,9 +1,19 @@
 //! The program on loopback, with senders in this process.
 
+mod attributes;
 mod daemon;
+mod delete;
+mod devices;
+mod dry;
 mod keys;
 mod memory;
+mod modes;
+mod once;
+mod outputs;
+mod pipes;
+mod prefix;
 mod receiving;
 mod resume;
 mod roots;
 mod signals;
+mod starter;
