@@ -61,6 +61,21 @@ impl Copy {
         trust: &[&str],
         args: &[A],
     ) -> Self {
+        Self::spawn((lab, host, by), trust, args, Stdio::null())
+    }
+
+    /// Likewise at host 0, with this as its standard input.
+    pub(crate) fn start_fed<A: AsRef<OsStr>>(lab: &Lab, args: &[A], input: Stdio) -> Self {
+        let secret = lab.secret().display().to_string();
+        Self::spawn((lab, 0, &[]), &["--secret-file", &secret], args, input)
+    }
+
+    fn spawn<A: AsRef<OsStr>>(
+        (lab, host, by): (&Lab, usize, &[&str]),
+        trust: &[&str],
+        args: &[A],
+        input: Stdio,
+    ) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let out = lab.dir.path().join(format!("mcp{number}.out"));
@@ -72,7 +87,7 @@ impl Copy {
             .arg("--json")
             .args(trust)
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
             .spawn()

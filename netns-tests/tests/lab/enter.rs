@@ -1,7 +1,9 @@
 //! Into namespaces of our own.
 
+use crate::lanes::{self, Lane};
 use crate::{programs, shell};
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::process::{Child, Command, Stdio, exit};
 use std::time::Duration;
 
@@ -24,9 +26,9 @@ pub(crate) fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
-/// Builds the programs, starts this process again inside, and ends with its result. Comes back
-/// only with the reason why that cannot be.
-pub(crate) fn again() -> Result<(), String> {
+/// Builds the programs, starts this process again inside, once for each lane, and ends with the worst result. Comes
+/// back only with the reason why that cannot be.
+pub(crate) fn again(lanes: &[Option<Lane>]) -> Result<(), String> {
     for (tool, package) in TOOLS {
         if shell::find(tool).is_none() {
             return Err(format!("{tool} is missing (package {package})"));
@@ -34,6 +36,24 @@ pub(crate) fn again() -> Result<(), String> {
     }
     try_out()?;
     programs::build()?;
+    // What the lanes print would mix: the last one's is seen at once, that of the others afterwards.
+    let last = lanes.len() - 1;
+    let begun: Result<Vec<_>, _> =
+        lanes.iter().enumerate().map(|(at, lane)| begin(*lane, at == last)).collect();
+    let mut worst = 0;
+    for (mut child, printed) in begun?.into_iter().rev() {
+        let status = child.wait().map_err(|e| format!("unshare: {e}"))?;
+        worst = worst.max(status.code().unwrap_or(1));
+        if let Some(mut printed) = printed {
+            let copied = printed.rewind().and_then(|()| io::copy(&mut printed, &mut io::stdout()));
+            copied.map_err(|e| format!("what a lane has printed: {e}"))?;
+        }
+    }
+    exit(worst);
+}
+
+/// Starts this process inside, and says where it prints to if that is not `seen`.
+fn begin(lane: Option<Lane>, seen: bool) -> Result<(Child, Option<File>), String> {
     let own = std::env::current_exe().map_err(|e| format!("this program's own path: {e}"))?;
     // Nothing outlives this process: it ends, unshare ends, and with it the first process of the
     // namespace and all others in it.
@@ -43,13 +63,20 @@ pub(crate) fn again() -> Result<(), String> {
         None => command.args(["--pdeathsig", "KILL"]).args(UNSHARE),
     };
     command.arg(own).args(std::env::args_os().skip(1)).env(INSIDE, "1");
+    if let Some(lane) = lane {
+        command.env(lanes::LANE, lane.name());
+    }
     let failed = |e| format!("unshare: {e}");
+    let printed = if seen { None } else { Some(tempfile::tempfile().map_err(failed)?) };
+    if let Some(file) = &printed {
+        command.stdout(file.try_clone().map_err(failed)?);
+        command.stderr(file.try_clone().map_err(failed)?);
+    }
     let mut child = command.spawn().map_err(failed)?;
     if let Some(count) = ids() {
         give_ids(&mut child, count).map_err(|e| format!("users of the namespace: {e}"))?;
     }
-    let status = child.wait().map_err(failed)?;
-    exit(status.code().unwrap_or(1));
+    Ok((child, printed))
 }
 
 /// User, network and mount namespace, and one for processes.

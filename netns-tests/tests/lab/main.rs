@@ -10,9 +10,10 @@
 //! The process starts itself again in a user, network, mount and process namespace of its own
 //! ([`enter`]), so an ordinary user may run it, nothing on the host is touched, and nothing can
 //! stay behind. The programs are built first, in this test's own profile ([`programs`]). Scenarios
-//! run one after another. What the system forbids is reported as ignored, with the reason; with
+//! run one after another; of all of them those that mostly wait beside the others ([`lanes`]). What the system forbids is reported as ignored, with the reason; with
 //! `CI=true` that is a failure.
 
+mod as_rsync;
 mod capture;
 mod copy;
 mod daemon;
@@ -20,6 +21,7 @@ mod emulator;
 mod enter;
 mod flood;
 mod judge;
+mod lanes;
 mod network;
 mod programs;
 mod rivals;
@@ -40,22 +42,23 @@ fn main() -> ExitCode {
             rivals::run(&only);
             return ExitCode::SUCCESS;
         }
-        let Err(why) = enter::again() else { return ExitCode::SUCCESS };
+        let Err(why) = enter::again(&[None]) else { return ExitCode::SUCCESS };
         eprintln!("the network of namespaces cannot be built here: {why}");
         return ExitCode::FAILURE;
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1); // each needs the machine for itself
-    let missing = if arguments.list || enter::is_inside() { Ok(()) } else { enter::again() };
+    let lanes: &[_] = if lanes::are_wanted(&arguments) { &lanes::BOTH } else { &[None] };
+    let missing = if arguments.list || enter::is_inside() { Ok(()) } else { enter::again(lanes) };
     let missing = missing.err();
     if let Some(why) = &missing {
         eprintln!("the network of namespaces cannot be built here: {why}");
     }
     let no_taps = emulator::forbidden();
     let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    let trials = scenarios::ALL.iter().map(|(name, scenario)| {
+    let trials = lanes::scenarios().map(|(name, scenario)| {
         let no_taps = no_taps.clone().filter(|_| name.starts_with(scenarios::ON_LINES));
-        let why = missing.clone().or(no_taps);
+        let why = missing.clone().or(no_taps).or_else(|| scenarios::lacks(name));
         if let (Some(why), None) = (&why, &missing) {
             eprintln!("{name} cannot run here: {why}");
         }

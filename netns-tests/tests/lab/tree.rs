@@ -1,10 +1,13 @@
 //! A tree to be copied, made by a seed: everything that is kept of one, and names that are odd.
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, lsetxattr, mknodat,
+};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 /// A receiver takes no deeper folders (`docs/trees.md`): the tree's own is one of them, so is a deepest file's.
@@ -29,6 +32,11 @@ const NAMES: [&[u8]; 12] = [
     b".mcp-",
     "\u{e4}\u{1f333}\u{202e}".as_bytes(),
 ];
+
+fn set(path: &Path, name: &[u8], value: &[u8]) {
+    lsetxattr(path, name, value, XattrFlags::empty())
+        .unwrap_or_else(|e| panic!("{}: {}: {e}", path.display(), String::from_utf8_lossy(name)));
+}
 
 /// Draws that follow from a seed (`SplitMix64`).
 #[derive(Debug)]
@@ -99,6 +107,64 @@ impl Tree {
         self.deep();
         self.many(400);
         self.set_all();
+    }
+
+    /// What `-A`, `-X` and `-D` keep beside that: on some of everything, once owners are right, whose change takes
+    /// capabilities away.
+    pub(crate) fn with_attributes(&mut self) {
+        fs::create_dir(self.at("specials")).unwrap();
+        for name in ["pipe", "another pipe"] {
+            mknodat(CWD, self.at("specials").join(name), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        }
+        fs::hard_link(self.at("specials/pipe"), self.at("a later pipe")).unwrap();
+        drop(UnixListener::bind(self.at("specials/socket")).unwrap());
+        self.set_all();
+        let all = self.all();
+        for path in all {
+            let meta = fs::symlink_metadata(&path).unwrap();
+            let (plain, link) = (meta.is_file() || meta.is_dir(), meta.is_symlink());
+            if plain && self.dice.below(4) == 0 {
+                for n in 0..self.dice.below(4) {
+                    let len = self.dice.below(200);
+                    let value = self.dice.bytes(len);
+                    set(&path, format!("user.of test {n}").as_bytes(), &value);
+                }
+            }
+            if meta.is_file() && self.dice.below(10) == 0 {
+                set(&path, b"security.capability", &self.capability());
+            }
+            if !link && self.dice.below(5) == 0 {
+                let list = self.list();
+                set(&path, b"system.posix_acl_access", &list);
+            }
+            if meta.is_dir() && self.dice.below(3) == 0 {
+                let list = self.list();
+                set(&path, b"system.posix_acl_default", &list);
+            }
+        }
+    }
+
+    /// Some of the rights that a file can lend (`struct vfs_cap_data`, linux/capability.h).
+    fn capability(&mut self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        // Version 2, in effect when the program starts.
+        bytes[..4].copy_from_slice(&0x0200_0001_u32.to_le_bytes());
+        bytes[4..8].copy_from_slice(&((self.dice.below(1 << 20) as u32) | 1).to_le_bytes());
+        bytes
+    }
+
+    /// An access control list (`linux/posix_acl_xattr.h`) with a user, a group and a mask.
+    fn list(&mut self) -> Vec<u8> {
+        let none = u32::MAX;
+        let last = self.ids - 1;
+        let entries = [(1, none), (2, 1.min(last)), (2, 33.min(last)), (4, none), (8, 8.min(last))];
+        let mut bytes = 2_u32.to_le_bytes().to_vec();
+        for (tag, id) in entries.into_iter().chain([(16, none), (32, none)]) {
+            bytes.extend(u16::to_le_bytes(tag));
+            bytes.extend((self.dice.below(8) as u16).to_le_bytes());
+            bytes.extend(u32::to_le_bytes(id));
+        }
+        bytes
     }
 
     fn names(&mut self) {
@@ -212,6 +278,11 @@ impl Tree {
 
     /// An owner, a mode and a time for everything; of folders after what is in them.
     pub(crate) fn set_all(&mut self) {
+        self.all().iter().rev().for_each(|path| self.set(path));
+    }
+
+    /// Everything, folders before what is in them.
+    fn all(&self) -> Vec<PathBuf> {
         let mut all = vec![self.root.clone()];
         let mut next = 0;
         while next < all.len() {
@@ -223,7 +294,7 @@ impl Tree {
             }
             next += 1;
         }
-        all.iter().rev().for_each(|path| self.set(path));
+        all
     }
 
     fn set(&mut self, path: &Path) {

@@ -108,6 +108,28 @@ pub(super) fn a_daemon_comes_late() {
     }
 }
 
+/// With `--retry` who failed is tried again, and nobody else.
+pub(super) fn one_that_comes_back_is_tried_again() {
+    let lab = Lab::bridge(2);
+    let early = Daemon::start(&lab, 1, &lab.folder(1));
+    let mut args = ["--retry", "2", "--connect-timeout", "1s"].map(str::to_owned).to_vec();
+    args.push(lab.source(1000).display().to_string());
+    args.extend(lab.all());
+    let running = Copy::start(&lab, &args);
+    wait_for("the first host has it", SOON, || early.log().contains("source-1000: 1000 bytes"));
+    // Later than the first try can reach it, and in time for the last, after 2 and 4 seconds.
+    std::thread::sleep(Duration::from_millis(1500));
+    let late = Daemon::start(&lab, 2, &lab.folder(2));
+    let done = running.wait();
+    assert_eq!(done.code, Some(0), "{done:#?}");
+    assert!(done.hosts[0]["tries"].is_null(), "{done:#?}");
+    assert!(done.hosts[1]["tries"].as_u64().is_some_and(|tries| tries > 1), "{done:#?}");
+    for daemon in [&early, &late] {
+        assert!(fs::read(daemon.root.join("source-1000")).unwrap() == content(1000));
+        assert_eq!(daemon.log().matches("source-1000: 1000 bytes").count(), 1, "{}", daemon.log());
+    }
+}
+
 pub(super) fn all_are_bad() {
     let lab = Lab::bridge(1);
     let source = lab.source(1).display().to_string();

@@ -1,6 +1,9 @@
 //! What is tried, and what must come of it.
 
+mod by_ssh;
 mod clean;
+mod deletes;
+mod dry;
 mod faults;
 mod first_page;
 mod floods;
@@ -11,6 +14,8 @@ mod link_local;
 mod many;
 mod messages;
 mod multicast;
+mod pipes;
+mod prefix;
 mod resume;
 mod rights;
 mod tree_faults;
@@ -20,11 +25,40 @@ mod trust;
 mod usage;
 mod waits;
 
+use crate::as_rsync;
+use crate::shell::find;
+
 /// Begins the names of those that need TAP devices.
 pub(crate) const ON_LINES: &str = "lines::";
 
+/// What one alone needs: its name, a program, and the package that brings it.
+const NEEDS: &[(&str, &str, &str)] = &[("by_ssh::a_small_host", "busybox", "busybox")];
+
+/// What a scenario needs that is missing here.
+pub(crate) fn lacks(name: &str) -> Option<String> {
+    let mut needs = NEEDS.iter().filter(|(of, tool, _)| *of == name && find(tool).is_none());
+    needs.next().map(|(_, tool, package)| format!("{tool} is missing (package {package})"))
+}
+
+/// What is tried.
+pub(crate) type Scenario = fn();
+
+/// Begins the names of those that mostly wait, for time limits and for disks and networks that are made slow: they run
+/// beside the others.
+pub(crate) const PATIENT: &[&str] = &[
+    "hosts::",
+    "messages::",
+    "waits::",
+    "by_ssh::one_that_hangs",
+    "tree_faults::one_that_is_slow",
+    "resume::a_network_that_was_lost",
+    "multicast::a_snooping_switch_with_a_querier",
+    "multicast::the_group_dies_midway",
+    "trust::keys_from_first_contact",
+];
+
 /// Every scenario by name.
-pub(crate) const ALL: &[(&str, fn())] = &[
+pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("multicast::three_for_the_price_of_one", multicast::three_for_the_price_of_one),
     ("multicast::one_that_hears_no_group", multicast::one_that_hears_no_group),
     (
@@ -57,6 +91,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("hosts::one_is_killed_and_started_again", hosts::one_is_killed_and_started_again),
     ("hosts::nobody_listens_and_nobody_is_there", hosts::nobody_listens_and_nobody_is_there),
     ("hosts::a_daemon_comes_late", hosts::a_daemon_comes_late),
+    ("hosts::one_that_comes_back_is_tried_again", hosts::one_that_comes_back_is_tried_again),
     ("hosts::all_are_bad", hosts::all_are_bad),
     ("hosts::a_name_that_does_not_resolve", hosts::a_name_that_does_not_resolve),
     ("faults::disks_that_cannot_take_it", faults::disks_that_cannot_take_it),
@@ -90,6 +125,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("trust::one_of_eight_has_another_secret", trust::one_of_eight_has_another_secret),
     ("trust::in_plaintext_a_capture_can_be_read", trust::in_plaintext_a_capture_can_be_read),
     ("trust::keys_from_first_contact_to_revocation", trust::keys_from_first_contact_to_revocation),
+    ("trees::attributes_and_lists_are_kept", trees::attributes_and_lists_are_kept),
     ("trees::everything_is_kept", trees::everything_is_kept),
     ("trees::a_hundredth_has_changed", trees::a_hundredth_has_changed),
     ("trees::many_empty_files", trees::many_empty_files),
@@ -126,6 +162,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         tree_mounts::other_file_systems_below_the_root,
     ),
     (
+        "tree_mounts::what_is_listed_on_another_file_system",
+        tree_mounts::what_is_listed_on_another_file_system,
+    ),
+    (
         "tree_mounts::owners_of_what_a_slash_stands_behind",
         tree_mounts::owners_of_what_a_slash_stands_behind,
     ),
@@ -133,6 +173,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         "rights::what_is_not_allowed_is_left_out_and_told",
         rights::what_is_not_allowed_is_left_out_and_told,
     ),
+    ("rights::owners_go_by_name_or_by_number", rights::owners_go_by_name_or_by_number),
     ("resume::a_killed_sender_is_gone_on_with", resume::a_killed_sender_is_gone_on_with),
     ("resume::a_disk_that_was_full_is_gone_on_with", resume::a_disk_that_was_full_is_gone_on_with),
     (
@@ -141,11 +182,42 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ),
     ("resume::kills_while_a_tree_is_replaced", resume::kills_while_a_tree_is_replaced),
     ("resume::what_is_made_durable", resume::what_is_made_durable),
+    ("dry::hosts_that_agree_share_a_line", dry::hosts_that_agree_share_a_line),
+    ("deletes::kills_while_it_is_deleted", deletes::kills_while_it_is_deleted),
+    ("deletes::a_tree_takes_the_place_of_another", deletes::a_tree_takes_the_place_of_another),
+    (
+        "deletes::a_sender_that_stood_still_is_not_told_that_all_is_there",
+        deletes::a_sender_that_stood_still_is_not_told_that_all_is_there,
+    ),
+    (
+        "deletes::nothing_goes_where_something_is_mounted",
+        deletes::nothing_goes_where_something_is_mounted,
+    ),
+    ("pipes::a_folder_into_tar_at_three_hosts", pipes::a_folder_into_tar_at_three_hosts),
+    ("pipes::memory_does_not_follow_the_length", pipes::memory_does_not_follow_the_length),
+    ("pipes::one_reader_that_has_seen_enough", pipes::one_reader_that_has_seen_enough),
+    ("prefix::two_hosts_read_what_the_group_brings", prefix::two_hosts_read_what_the_group_brings),
     ("messages::sessions_in_the_daemons_log", messages::sessions_in_the_daemons_log),
     ("messages::disks_that_take_nothing", messages::disks_that_take_nothing),
     ("messages::keys_that_meet", messages::keys_that_meet),
     ("messages::a_group_that_is_heard", messages::a_group_that_is_heard),
     ("messages::configuration_that_is_read_again", messages::configuration_that_is_read_again),
+    ("by_ssh::five_hosts_of_which_two_are_well", by_ssh::five_hosts_of_which_two_are_well),
+    ("by_ssh::forty_hosts", by_ssh::forty_hosts),
+    ("by_ssh::few_files_may_be_open", by_ssh::few_files_may_be_open),
+    ("by_ssh::one_that_hangs", by_ssh::one_that_hangs),
+    ("by_ssh::through_a_jump_host", by_ssh::through_a_jump_host),
+    ("by_ssh::interrupted_at_a_login", by_ssh::interrupted_at_a_login),
+    ("by_ssh::a_small_host", by_ssh::a_small_host),
+    ("by_ssh::a_host_that_takes_no_program", by_ssh::a_host_that_takes_no_program),
+    ("by_ssh::a_configuration_for_terminals", by_ssh::a_configuration_for_terminals),
+    ("as_rsync::filters", || as_rsync::group(&as_rsync::FILTERS)),
+    ("as_rsync::slashes", || as_rsync::group(&as_rsync::SLASHES)),
+    ("as_rsync::links", || as_rsync::group(&as_rsync::LINKS)),
+    ("as_rsync::updates", || as_rsync::group(&as_rsync::UPDATES)),
+    ("as_rsync::deletes", || as_rsync::group(&as_rsync::DELETES)),
+    ("as_rsync::every_kind_of_difference_is_seen", as_rsync::every_kind_of_difference_is_seen),
+    ("as_rsync::the_document_lists_every_deviation", as_rsync::the_document_lists_every_deviation),
     ("usage::exit_codes", usage::exit_codes),
     ("first_page::it_does_what_it_says", first_page::it_does_what_it_says),
     ("waits::for_disks_that_hang", waits::for_disks_that_hang),
