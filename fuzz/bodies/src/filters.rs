@@ -3,7 +3,7 @@
 use crate::input::Input;
 use std::io;
 use std::path::Path;
-use transfer::filter::{Filter, Verdict};
+use transfer::filter::{Extra, Filter, Told, Verdict};
 use transfer::tree::scan::FilesFrom;
 
 /// Reads bytes as a file of rules, of patterns or a list of files, and asks what they say of a path.
@@ -22,12 +22,20 @@ pub fn filters(input: &[u8]) {
     };
     let mut filter = Filter::EMPTY;
     let added = match kind % 4 {
-        0 => filter.rule(b"merge rules", &read),
-        1 => filter.rule(b".w rules", &read),
+        0 => filter.rule(b"merge rules", from0, &read),
+        1 => filter.rule(b".w rules", from0, &read),
         _ => filter.patterns_from(Path::new("rules"), kind & 4 != 0, from0, &read),
     };
     let Ok(()) = added else { return };
+    let mut told = Told::default();
+    let is_told = filter.told().try_for_each(|rule| told.push(rule)).is_ok();
     for folder in [false, true] {
+        // What protects at a receiver is what the sender has told it, however that is cut short.
+        let protects = filter.of_target(path, folder).leaves_out();
+        match told.of(path, folder, false) {
+            Extra::Undecided => {}
+            said => assert!(!is_told || protects == (said == Extra::Protected)),
+        }
         let verdicts = [filter.of_source(path, folder), filter.of_target(path, folder)];
         assert!(!filter.is_empty() || verdicts == [Verdict::Nothing; 2]);
         // A rule that matches everything, before all others, decides.

@@ -16,6 +16,8 @@ pub fn manifest(input: &[u8]) {
     while let Ok(Some(record)) = reader.next_record() {
         match record {
             Record::Root(meta) => assert!(reader.owner(meta.uid, meta.gid).is_some()),
+            Record::Whole => {}
+            Record::Other(name) => assert!((1..=255).contains(&name.len())),
             Record::Leave => depth = depth.checked_sub(1).expect("only what was entered is left"),
             Record::Entry(number, entry, _) => {
                 assert_eq!(number, next);
@@ -34,7 +36,7 @@ pub fn manifest(input: &[u8]) {
                         assert!(data.iter().all(|run| run.start < run.end && run.end <= len));
                         assert!(data.windows(2).all(|two| two[0].end < two[1].start));
                     }
-                    Kind::File { .. } | Kind::Symlink { .. } => {}
+                    Kind::File { .. } | Kind::Symlink { .. } | Kind::Special(_) => {}
                 }
             }
         }
