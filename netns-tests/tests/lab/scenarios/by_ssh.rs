@@ -53,6 +53,11 @@ fn temporary(lab: &Lab, host: usize) -> PathBuf {
     lab.dir.path().join(format!("tmp{host}"))
 }
 
+/// The home of the user there: what the tester's own shell does at a login takes no part.
+fn home(lab: &Lab, host: usize) -> PathBuf {
+    lab.dir.path().join(format!("home{host}"))
+}
+
 /// Where a daemon there would keep what is to outlast it.
 fn state(lab: &Lab, host: usize) -> PathBuf {
     lab.dir.path().join(format!("state{host}"))
@@ -84,6 +89,7 @@ fn prepare(lab: &Lab) {
 fn serve(lab: &Lab, host: usize, kind: Kind) -> Server {
     let keys = keys(lab);
     fs::create_dir(temporary(lab, host)).unwrap();
+    fs::create_dir(home(lab, host)).unwrap();
     let user = if kind == Kind::WrongKey { "other" } else { "user" };
     let programs = programs::path("mcpd").parent().unwrap().display().to_string();
     let before = match kind {
@@ -110,7 +116,8 @@ fn serve(lab: &Lab, host: usize, kind: Kind) -> Server {
         format!("HostKey {}", keys.join("host").display()),
         format!("AuthorizedKeysFile {}", keys.join(format!("{user}.pub")).display()),
         format!(
-            "SetEnv PATH={before}/usr/bin:/bin TMPDIR={} MCPD_STATE_DIR={}",
+            "SetEnv PATH={before}/usr/bin:/bin HOME={} TMPDIR={} MCPD_STATE_DIR={}",
+            home(lab, host).display(),
             temporary(lab, host).display(),
             state(lab, host).display()
         ),
@@ -209,6 +216,7 @@ pub(super) fn five_hosts_of_which_two_are_well() {
         assert!(fs::read(lab.folder(host).join(&name)).unwrap() == content(LEN));
         assert_eq!(tree(&lab.folder(host)), [name], "nothing else is left");
         assert!(!state(&lab, host).exists(), "nor anywhere else");
+        assert!(tree(&home(&lab, host)).is_empty(), "nor at home");
     }
     assert!(tree(&lab.folder(3)).is_empty() && tree(&lab.folder(4)).is_empty());
     killed(&lab, &args, &proc);
