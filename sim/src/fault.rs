@@ -18,6 +18,8 @@ pub enum Fault {
     CutGroup(Who),
     /// They do again.
     RestoreGroup(Who),
+    /// The line to this receiver loses so many of a thousand datagrams from now on, each by itself.
+    Lose(usize, u16),
     /// The way to it carries IP packets of at most so many bytes from now on, without a word.
     Narrow(Who, usize),
     /// The receiver's process dies and is started anew at once: it knows nothing of any session, and keeps

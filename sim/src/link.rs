@@ -168,6 +168,11 @@ impl Line {
         self.link.mtu = mtu;
     }
 
+    /// From now on it loses datagrams so.
+    pub(crate) fn lose(&mut self, loss: Loss) {
+        self.losing = Losing::new(loss);
+    }
+
     /// The most bytes that ever waited, the one on the line included.
     pub fn max_queue(&self) -> usize {
         self.max_queue

@@ -5,6 +5,7 @@ use crate::dice::Dice;
 use crate::fabric::Fabric;
 use crate::fault::{DropRule, Dropping, Fault, Passing, Who};
 use crate::link::{Line, Link, Passage, frame_len, packet_len};
+use crate::loss::Loss;
 use crate::outcome::Traffic;
 use crate::pool::{Datagram, Pool, Slot};
 use crate::trace::{Fate, Sighting};
@@ -172,6 +173,9 @@ impl Net {
             Fault::RestoreGroup(Who::All) => self.fabric.cut_all(false),
             Fault::CutGroup(Who::Receiver(i)) => self.fabric.cut(i + 1, true),
             Fault::RestoreGroup(Who::Receiver(i)) => self.fabric.cut(i + 1, false),
+            Fault::Lose(i, permille) => {
+                self.ports[i + 1].down.lose(Loss::Random(f64::from(permille) / 1000.0));
+            }
             Fault::Narrow(Who::All, mtu) => {
                 self.ports.iter_mut().skip(1).for_each(|port| port.down.narrow(mtu));
             }

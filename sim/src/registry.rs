@@ -47,6 +47,7 @@ pub fn all() -> Vec<Entry> {
         widths(),
         members(),
         losers(),
+        lossy(),
         restarts(),
         holders(),
         crowds(),
@@ -423,6 +424,28 @@ fn losers() -> Vec<Named> {
             Scenario::new(SEED).receivers(4).at(ms(300), Fault::Kill(2)).costing(ms(1400)),
         ),
         ("absent", "one of four never answers", Scenario::new(SEED).receivers(4).absent(2)),
+    ]
+}
+
+/// Members whose lines lose.
+fn lossy() -> Vec<Named> {
+    let slow =
+        || Scenario::new(SEED).receivers(4).bytes(16 << 20).link(Link::lan().rate(20_000_000));
+    vec![
+        (
+            "lossy-for-a-moment",
+            "one of four loses 400 of 1000 for a tenth of a second, as when a queue overflows",
+            slow()
+                .at(ms(2000), Fault::Lose(1, 400))
+                .at(ms(2100), Fault::Lose(1, 0))
+                .costing(ms(500)),
+        ),
+        (
+            "lossy-line",
+            "one of four loses 150 of 1000, from its second second on",
+            // by unicast, beside the others' group, on a line that both share
+            slow().at(ms(1000), Fault::Lose(1, 150)).costing(ms(8000)).min_share(0.4),
+        ),
     ]
 }
 

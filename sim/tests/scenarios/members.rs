@@ -187,3 +187,27 @@ fn of_many_members_most_report_in_rounds() {
 fn a_full_line_that_loses_everybodys_packets_is_not_held_against_the_group() {
     verify("full-line", |_| ());
 }
+
+#[test]
+fn one_that_loses_much_in_one_moment_stays_in_the_group() {
+    verify("lossy-for-a-moment", |outcome| {
+        for (i, receiver) in outcome.receivers.iter().enumerate() {
+            let modes = receiver.modes();
+            assert!(!modes.contains(&Mode::Unicast), "receiver {i}: {modes:?}");
+        }
+    });
+}
+
+#[test]
+fn one_that_goes_on_losing_leaves_the_group_to_the_others() {
+    verify("lossy-line", |outcome| {
+        let left = outcome.receivers[1].report.transitions.iter().find(|t| t.mode == Mode::Unicast);
+        let left = left.expect("it is served by unicast");
+        assert!(left.why.contains("loses more"), "{left:?}");
+        assert!(left.at < Duration::from_secs(4), "{left:?}");
+        for i in [0, 2, 3] {
+            let modes = outcome.receivers[i].modes();
+            assert!(!modes.contains(&Mode::Unicast), "receiver {i} was disturbed: {modes:?}");
+        }
+    });
+}

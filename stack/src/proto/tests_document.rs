@@ -50,7 +50,8 @@ fn when(cause: Cause) -> String {
         Cause::Lossy => format!(
             "over the same packets of the group, at least {PERIOD_PACKETS} ({JUDGED} of them for it) \
              and half of {period}, judged when as much has passed since: more than {}, more than twice \
-             the others' median, and by more than {DEVIATIONS} standard deviations",
+             the others' median, and by more than {DEVIATIONS} standard deviations; in two judgements, one after \
+             the other",
             percent(OWN_LOSS)
         ),
         Cause::TimedOut => "each the repetition of another, on its unicast".to_owned(),

@@ -84,6 +84,7 @@ impl Channel {
         let hearing = m.board().hearing();
         let deaf_for = m.watch_mut().deaf(now, mode::is_deaf(hearing));
         let closed_for = m.watch_mut().hold(now, blocked);
+        let lost_before = losses.is_some_and(|l| m.watch_mut().loses(l.is_own()));
         let oldest = m.board().oldest_out().and_then(|pn| self.log.get(pn));
         let heard = m.conn().last_heard();
         let silent_for = oldest.map_or(Duration::ZERO, |entry| now.since(entry.at.max(heard)));
@@ -93,6 +94,7 @@ impl Channel {
             unicast_loss: m.conn().tx().loss(),
             deaf_for,
             losses,
+            lost_before,
             timed_out: m.conn().tx().often_timed_out(now),
             closed_for,
             has_room,

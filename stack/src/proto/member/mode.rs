@@ -90,6 +90,8 @@ pub(crate) struct Evidence {
     pub(crate) deaf_for: Duration,
     /// Losses over the last period of which all is known, if they were not judged yet.
     pub(crate) losses: Option<Losses>,
+    /// Those of the period before were its own trouble.
+    pub(crate) lost_before: bool,
     pub(crate) timed_out: bool,
     /// Its window has held the group for so long, less the time in which it has not since.
     pub(crate) closed_for: Duration,
@@ -118,8 +120,10 @@ pub(crate) struct Losses {
 
 impl Losses {
     /// Clearly this member's own trouble: more than twice what most others lose, and by more than
-    /// [`DEVIATIONS`] of the difference of two counts of so many packets, so that chance does not demote.
-    fn is_own(self) -> bool {
+    /// [`DEVIATIONS`] of the difference of two counts of so many packets, so that chance does not demote. That
+    /// counts packets as if each were lost by itself, which those of an overflowing queue are not: one period
+    /// demotes nobody ([`judge`]).
+    pub(crate) fn is_own(self) -> bool {
         let deviation = ((self.own + self.others) / f64::from(self.packets.max(1))).sqrt();
         self.own > OWN_LOSS
             && self.others < self.own / 2.0
@@ -163,7 +167,7 @@ pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
                 Some(Cause::Silent)
             } else if e.deaf_for >= e.period {
                 Some(Cause::HearsLittle)
-            } else if e.losses.is_some_and(Losses::is_own) {
+            } else if e.lost_before && e.losses.is_some_and(Losses::is_own) {
                 Some(Cause::Lossy)
             } else if e.timed_out {
                 Some(Cause::TimedOut)
@@ -195,6 +199,7 @@ mod tests {
             unicast_loss: 0.0,
             deaf_for: Duration::ZERO,
             losses: None,
+            lost_before: true,
             timed_out: false,
             closed_for: Duration::ZERO,
             has_room: true,
@@ -254,6 +259,8 @@ mod tests {
         assert_eq!(lossy(losses(0.04, 0.0, 1000)), None, "little loss");
         assert_eq!(lossy(losses(0.06, 0.01, 128)), None, "may be chance");
         assert_eq!(lossy(losses(0.06, 0.01, 1000)), Some(Cause::Lossy));
+        let once = Evidence { losses: losses(0.06, 0.01, 1000), lost_before: false, ..e };
+        assert_eq!(judge(&once), None, "a queue that overflowed once");
         assert_eq!(judge(&Evidence { closed_for: ms(1000), ..e }), Some(Cause::Closed));
         assert_eq!(judge(&Evidence { timed_out: true, ..e }), Some(Cause::TimedOut));
         assert_eq!(judge(&evidence(Mode::Unicast)), None);

@@ -25,6 +25,8 @@ pub(crate) struct Watch {
     counted: (Instant, u64),
     /// Its losses of the last period were not judged yet.
     is_due: bool,
+    /// Those judged last were its own trouble.
+    loses: bool,
 }
 
 impl Watch {
@@ -81,6 +83,11 @@ impl Watch {
     /// All is known of a period of its channel.
     pub(crate) fn end_period(&mut self) {
         self.is_due = true;
+    }
+
+    /// The losses judged now are its own trouble, or not; whether those judged before them were.
+    pub(crate) fn loses(&mut self, is_own: bool) -> bool {
+        core::mem::replace(&mut self.loses, is_own)
     }
 
     /// Whether its losses of the last period are to be judged; they are once.
