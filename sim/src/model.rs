@@ -75,7 +75,7 @@ impl Figures {
         line = survivors().filter_map(|r| r.reads).fold(line, |least, r| least.min(r as f64));
         let grouped = |r: &&_| {
             let r: &crate::scenario::Receiver = r;
-            s.session.group.is_some() && !r.deaf && !r.cannot_join
+            s.session.group.is_some() && s.air.is_none() && !r.deaf && !r.cannot_join
         };
         // What one lacks goes to it alone: a group of one is none.
         let hearing = match survivors().filter(grouped).count() {

@@ -45,6 +45,8 @@ struct Port {
     addr: SocketAddr,
     up: Line,
     down: Line,
+    /// For group datagrams, if they come down otherwise.
+    air: Option<Line>,
     dead: bool,
 }
 
@@ -73,6 +75,7 @@ pub(crate) struct Seat {
     pub(crate) addr: SocketAddr,
     pub(crate) up: Link,
     pub(crate) down: Link,
+    pub(crate) air: Option<Link>,
     pub(crate) deaf: bool,
 }
 
@@ -91,6 +94,7 @@ impl Net {
             addr: seat.addr,
             up: Line::new(seat.up),
             down: Line::new(seat.down),
+            air: seat.air.map(Line::new),
             dead: false,
         };
         Self {
@@ -309,7 +313,9 @@ impl Net {
 
     fn down(&mut self, node: usize, slot: Slot, len: usize, v6: bool) {
         let now = self.now();
-        let line = &mut self.ports[node].down;
+        let group = self.pool.get(slot).to.ip().is_multicast();
+        let port = &mut self.ports[node];
+        let line = port.air.as_mut().filter(|_| group).unwrap_or(&mut port.down);
         if packet_len(len, v6) > line.mtu() {
             self.traffic.lost += 1;
             return self.see_slot(slot, Fate::LostDown(node));

@@ -48,6 +48,7 @@ pub fn all() -> Vec<Entry> {
         members(),
         losers(),
         lossy(),
+        stations(),
         restarts(),
         holders(),
         crowds(),
@@ -446,6 +447,25 @@ fn lossy() -> Vec<Named> {
             // by unicast, beside the others' group, on a line that both share
             slow().at(ms(1000), Fault::Lose(1, 150)).costing(ms(8000)).min_share(0.4),
         ),
+    ]
+}
+
+/// Stations of access points, which send to groups at their basic rate.
+fn stations() -> Vec<Named> {
+    let on = |n: usize, bytes: u64| {
+        let line = Link::lan().rate(1_000_000_000);
+        let (group, others) =
+            (Link::lan().rate(6_000_000).queue(100_000), Link::lan().rate(94_000_000));
+        Scenario::new(SEED).receivers(n).bytes(bytes).link(line).air(group, others.queue(500_000))
+    };
+    vec![
+        (
+            "stations-2",
+            "two stations of access points, which send to groups at 6 Mbit/s",
+            on(2, 8 << 20),
+        ),
+        ("stations-8", "eight of them", on(8, 8 << 20)),
+        ("stations-long", "two of them, and a file for many seconds", on(2, 256 << 20)),
     ]
 }
 

@@ -28,6 +28,8 @@ pub struct Scenario {
     pub(crate) link: Link,
     pub(crate) back: Option<Link>,
     pub(crate) home: Option<Link>,
+    /// How group datagrams come down to receivers, if not as all others.
+    pub(crate) air: Option<Link>,
     pub(crate) shared_loss: Loss,
     pub(crate) independent_loss: Loss,
     pub(crate) v6: bool,
@@ -71,6 +73,7 @@ impl Scenario {
             link: Link::lan(),
             back: None,
             home: None,
+            air: None,
             shared_loss: Loss::None,
             independent_loss: Loss::None,
             v6: false,
@@ -125,6 +128,15 @@ impl Scenario {
     #[must_use]
     pub fn home(self, link: Link) -> Self {
         Self { home: Some(link), ..self }
+    }
+
+    /// Access points: group datagrams come down to receivers by this link, which is slow, and the others by
+    /// that one.
+    #[must_use]
+    pub fn air(mut self, group: Link, others: Link) -> Self {
+        self.air = Some(group);
+        self.receivers.iter_mut().for_each(|receiver| receiver.downlink = Some(others));
+        self
     }
 
     /// Random loss on the sender's uplink: a group datagram is lost to all.
@@ -327,13 +339,14 @@ impl Scenario {
         };
         let addr = self.addr(0, SENDER_PORT);
         let down = self.home.unwrap_or(self.link);
-        let mut seats = vec![Seat { addr, up, down, deaf: false }];
+        let mut seats = vec![Seat { addr, up, down, air: None, deaf: false }];
         for (i, receiver) in self.receivers.iter().enumerate() {
             let addr = self.addr(i + 1, PORT);
             seats.push(Seat {
                 addr,
                 up: self.back.unwrap_or(self.link),
                 down: self.down(receiver),
+                air: self.air,
                 deaf: receiver.deaf,
             });
         }

@@ -6,7 +6,7 @@ use crate::outcome::{Outcome, ReceiverOutcome};
 use crate::registry;
 use crate::scenario::Scenario;
 use crate::seed;
-use tcpxm::stats::Mode;
+use tcpxm::stats::{Mode, Transition};
 
 const MIB: f64 = (1 << 20) as f64;
 /// A run takes at most so many times what the model says. How often it sends is a sum over thousands
@@ -107,6 +107,12 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         }
         if r.report.outcome != Some(Ok(())) {
             fault(format!("the sender reports {:?}", r.report.outcome));
+        }
+        let slower = |t: &&Transition| t.why.contains("slower");
+        if let Some(left) =
+            r.report.transitions.iter().find(slower).filter(|_| scenario.air.is_none())
+        {
+            fault(format!("it left a group that is no slower than unicast: {left:?}"));
         }
         let arrived = r.arrived.unwrap_or_default();
         let due = scenario.due(i);

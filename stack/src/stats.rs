@@ -100,6 +100,13 @@ pub enum ModeReason {
     TimedOut,
     /// Its receive window was closed for long while the others went on.
     Closed,
+    /// Unicast was faster than the group.
+    Slower {
+        /// What the group brought, in bits a second.
+        group: u64,
+        /// What unicast brought.
+        unicast: u64,
+    },
     /// It answered nothing.
     Silent,
     /// It had not acknowledged the group's new key by the time that it was used.
@@ -131,6 +138,11 @@ impl fmt::Display for ModeReason {
             Self::Lossy => f.write_str("it loses more of the group's packets than the others"),
             Self::TimedOut => f.write_str("three time-outs in ten seconds"),
             Self::Closed => f.write_str("its receive window was closed"),
+            Self::Slower { group, unicast } => {
+                let mega = |bits: &u64| *bits as f64 / 1e6;
+                let (group, unicast) = (mega(group), mega(unicast));
+                write!(f, "the group is slower: {group:.1} Mbit/s, by unicast {unicast:.1} Mbit/s")
+            }
             Self::Silent => f.write_str("it answered nothing for a while"),
             Self::NoKey => f.write_str("it had not taken the group's new key in time"),
         }

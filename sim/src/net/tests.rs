@@ -9,7 +9,7 @@ const GROUP: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(239, 255, 7, 7)), 8737);
 
 fn seats(nodes: u8, link: Link) -> Vec<Seat> {
-    let seat = |i| Seat { addr: addr(i), up: link, down: link, deaf: false };
+    let seat = |i| Seat { addr: addr(i), up: link, down: link, air: None, deaf: false };
     (0..nodes).map(seat).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use sim::model::model_time;
-use sim::{Scenario, verify};
+use sim::{ReceiverOutcome, Scenario, registry, verify};
 use tcpxm::error::Reason;
 use tcpxm::stats::Mode;
 
@@ -209,5 +209,38 @@ fn one_that_goes_on_losing_leaves_the_group_to_the_others() {
             let modes = outcome.receivers[i].modes();
             assert!(!modes.contains(&Mode::Unicast), "receiver {i} was disturbed: {modes:?}");
         }
+    });
+}
+
+/// As long as unicast alone takes, for as many stations, and half as long again at most.
+fn stations_are_served_by_unicast(name: &str) {
+    let alone = registry::find(name).expect("a scenario").scenario.without_group().run();
+    let alone = alone.completed.expect("it has an end");
+    verify(name, |outcome| {
+        let took = outcome.completed.expect("it has an end");
+        assert!(took < alone * 3 / 2, "{took:?}, by unicast alone {alone:?}");
+        for receiver in &outcome.receivers {
+            let left = receiver.report.transitions.iter().find(|t| t.mode == Mode::Unicast);
+            assert!(left.is_some_and(|t| t.why.contains("slower")), "{:?}", receiver.report);
+        }
+    });
+}
+
+#[test]
+fn two_stations_are_served_by_unicast() {
+    stations_are_served_by_unicast("stations-2");
+}
+
+#[test]
+fn eight_stations_are_served_by_unicast() {
+    stations_are_served_by_unicast("stations-8");
+}
+
+#[test]
+fn stations_are_tried_by_the_group_now_and_then() {
+    stations_are_served_by_unicast("stations-long");
+    verify("stations-long", |outcome| {
+        let tried = |r: &&ReceiverOutcome| r.modes().contains(&Mode::Multicast);
+        assert_eq!(outcome.receivers.iter().filter(tried).count(), 2);
     });
 }

@@ -7,8 +7,9 @@ use super::channel::judge::{
 use super::conn::{life, state};
 use super::member::mode::{
     self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, DEVIATIONS, MOST_SHARED, OWN_LOSS, PROMOTE,
-    RETRY_FIRST, RETRY_MAX,
+    RETRY_FIRST, RETRY_MAX, RETRY_SLOWER,
 };
+use super::member::ways::{FASTER, SPEAKS, STAY};
 use super::send::scoreboard::{JUDGED, ONE_TRAIN};
 use core::fmt::Write as _;
 
@@ -58,6 +59,11 @@ fn when(cause: Cause) -> String {
         Cause::Closed => format!(
             "for {CLOSED_LIMIT:?} more than it was open (of a stream: without a break), while half of \
              the others have room, and would go faster by more than {WORTH} of its rate"
+        ),
+        Cause::Slower => format!(
+            "by the first datagrams of both ways, or since half of all it could serve found so within {SPEAKS:?}: unicast \
+             is faster by more than {FASTER}; the group is tried again after {RETRY_SLOWER:?}, then after twice as long, and \
+             left when {STAY:?} of it brings that much less than unicast did"
         ),
         Cause::Silent => "for twice RTO + ACK delay, though an answer is due".to_owned(),
         Cause::NoKey => {

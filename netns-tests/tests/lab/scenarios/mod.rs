@@ -18,6 +18,7 @@ mod pipes;
 mod prefix;
 mod resume;
 mod rights;
+mod stations;
 mod tree_faults;
 mod tree_mounts;
 pub(crate) mod trees;
@@ -75,6 +76,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("multicast::any_source_and_source_specific_v6", multicast::any_source_and_source_specific_v6),
     ("multicast::a_rate_is_kept", multicast::a_rate_is_kept),
     ("multicast::a_group_of_the_other_family", multicast::a_group_of_the_other_family),
+    ("stations::are_served_by_unicast", stations::are_served_by_unicast),
     (
         "link_local::once_for_all_by_every_kind_of_group",
         link_local::once_for_all_by_every_kind_of_group,

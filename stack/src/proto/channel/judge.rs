@@ -4,8 +4,10 @@ use super::{Channel, ChannelId};
 use crate::config::Promotion;
 use crate::proto::member::Member;
 use crate::proto::member::mode::{self, Cause, Evidence, Losses};
+use crate::proto::member::ways::Rates;
 use crate::proto::send::scoreboard::{JUDGED, Outcomes};
 use crate::proto::time::Instant;
+use crate::stats::Mode;
 use crate::wire::GroupStatus;
 use core::time::Duration;
 
@@ -75,6 +77,7 @@ impl Channel {
             return Some(Cause::CannotJoin);
         }
         let losses = losses(members, index);
+        let others = found_slower(now, members);
         let m = &mut members[index];
         m.measure(now);
         let (blocked, has_room) =
@@ -84,6 +87,12 @@ impl Channel {
         let hearing = m.board().hearing();
         let deaf_for = m.watch_mut().deaf(now, mode::is_deaf(hearing));
         let closed_for = m.watch_mut().hold(now, blocked);
+        let arrived = m.need().arrived();
+        let is_slower = match m.mode() {
+            Mode::Trial => m.ways_mut().is_slower_at_first(others),
+            Mode::Multicast => m.ways_mut().is_slower(now, arrived, others),
+            Mode::Unicast | Mode::Gone => false,
+        };
         let lost_before = losses.is_some_and(|l| m.watch_mut().loses(l.is_own()));
         let oldest = m.board().oldest_out().and_then(|pn| self.log.get(pn));
         let heard = m.conn().last_heard();
@@ -97,6 +106,7 @@ impl Channel {
             lost_before,
             timed_out: m.conn().tx().often_timed_out(now),
             closed_for,
+            is_slower,
             has_room,
             silent_for,
             patience: (m.path().rtt.rto() + m.ack_delay()) * 2,
@@ -131,6 +141,15 @@ impl Channel {
         let waits = |m: &Member| m.is_multicast() || m.is_tried() && reaches(m);
         reaches(&members[index]) || !members.iter().enumerate().any(|(n, m)| n != index && waits(m))
     }
+}
+
+/// What those found who have just left the group since it is the slower way, if they are half of all it could serve:
+/// the others would go at its pace.
+fn found_slower(now: Instant, members: &[Member]) -> Option<Rates> {
+    let mut found = members.iter().filter_map(|m| m.ways().speaks(now)).peekable();
+    let first = found.peek().copied()?;
+    let all = members.iter().filter(|m| m.is_served()).count();
+    (found.count() * 2 >= all).then_some(first)
 }
 
 /// The published rule (TCP-XM slides 16 and 17).

@@ -3,8 +3,12 @@
 use super::Channel;
 use crate::proto::member::Member;
 use crate::proto::send::congestion::Shown;
+use crate::proto::send::pace::MAX_TRAIN;
 use crate::proto::time::Instant;
 use core::time::Duration;
+
+/// Segments of a train of the burst that the group is tried with: 64 are sixteen of them, twice as many as tell a rate.
+const TRIED: usize = 4;
 
 impl Channel {
     /// Whether its pace lets a train leave.
@@ -20,6 +24,12 @@ impl Channel {
     /// So many bytes of payload have left at this pace, in bytes a second.
     pub(crate) fn spend(&mut self, now: Instant, rate: f64, bytes: u64) {
         self.pacer.spend(now, rate, bytes);
+    }
+
+    /// Segments of a train, at most. What the group is tried with comes in short ones: a train arrives at once, and
+    /// how fast one follows the other tells how fast the group is ([`ways`](crate::proto::member::ways)).
+    pub(crate) fn longest_train(&self) -> usize {
+        if self.trial.allowance() > 0 { TRIED } else { MAX_TRAIN }
     }
 
     /// Bytes a second at which it is sent to; `None`: at once.

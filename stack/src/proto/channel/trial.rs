@@ -2,6 +2,7 @@
 //! until somebody is promoted; meanwhile unicast holds back, lest a small file goes N times.
 
 use crate::proto::member::Member;
+use crate::proto::member::ways::MEASURED;
 use crate::proto::time::Instant;
 use crate::wire::GroupStatus;
 use core::time::Duration;
@@ -14,6 +15,9 @@ const TRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// While joins are pending or judged, all members together get at most so many segments by
 /// unicast: many members' initial windows at once would overrun a switch's queue …
 const HOLD_SEGMENTS: u64 = 128;
+/// … (of few, as many as tell how fast unicast to each of them is: more than sixteen it hardly serves faster than the
+/// slowest group does) …
+const HOLD_MEASURED: (u64, u64) = (16, MEASURED as u64 + 4);
 /// … and at most this share of a stream whose length is known …
 const HOLD_SHARE: u64 = 20;
 /// … but each at least so many.
@@ -52,8 +56,12 @@ impl Trial {
         if !self.is_held(now) {
             return None;
         }
-        let all = len.map_or(u64::MAX, |len| len / HOLD_SHARE).min(HOLD_SEGMENTS * segment);
-        Some((all / (members as u64).max(1)).max(HOLD_LEAST * segment))
+        let members = (members as u64).max(1);
+        let (few, each) = HOLD_MEASURED;
+        let measured = if members <= few { each * members } else { 0 };
+        let most = HOLD_SEGMENTS.max(measured) * segment;
+        let all = len.map_or(u64::MAX, |len| len / HOLD_SHARE).min(most);
+        Some((all / members).max(HOLD_LEAST * segment))
     }
 
     /// Whether two members could ever follow the group.
@@ -121,8 +129,12 @@ impl Trial {
             }
         };
         if due {
-            self.bursting = !self.begun;
-            self.left = if self.begun { TRAIN } else { BURST };
+            // What is left of a burst whose bytes were not at hand goes on.
+            let unfinished = self.bursting && self.left > 0;
+            self.bursting = !self.begun || unfinished;
+            if !unfinished {
+                self.left = if self.begun { TRAIN } else { BURST };
+            }
             self.begun = true;
             self.next_train = Some(now + interval);
         }

@@ -13,6 +13,7 @@ pub(crate) mod thinning;
 pub(crate) mod timers;
 mod told;
 pub(crate) mod watch;
+pub(crate) mod ways;
 pub(crate) mod window;
 
 use super::channel::ChannelId;
@@ -38,6 +39,7 @@ use stall::Stall;
 use std::net::SocketAddr;
 use thinning::Thinning;
 use watch::Watch;
+use ways::{Told, Ways};
 use window::Window;
 
 /// One receiver.
@@ -73,6 +75,7 @@ pub(crate) struct Member {
     ack_policy: AckPolicy,
     thinning: Thinning,
     watch: Watch,
+    ways: Ways,
     retry_at: Option<Instant>,
     retry_after: Duration,
     probe_after: Duration,
@@ -133,6 +136,7 @@ impl Member {
             ack_policy: AckPolicy::default(),
             thinning: Thinning::default(),
             watch: Watch::default(),
+            ways: Ways::default(),
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
@@ -216,6 +220,16 @@ impl Member {
     /// The way to it alone.
     pub(crate) fn path_mut(&mut self) -> &mut Path {
         self.conn.path_mut()
+    }
+
+    /// Which way is the faster one.
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    /// Which way is the faster one.
+    pub(crate) fn ways_mut(&mut self) -> &mut Ways {
+        &mut self.ways
     }
 
     /// What it is watched for.
@@ -419,6 +433,27 @@ impl Member {
         self.ack_policy.delay.max(DEFAULT_DELAY)
     }
 
+    /// When what a report tells of had arrived, as far as the way back is always as long.
+    fn arrived_at(&self, now: Instant, delay_us: u32) -> Instant {
+        let delay = Duration::from_micros(u64::from(delay_us)).min(self.ack_delay());
+        Instant::from_nanos(now.as_nanos().saturating_sub(delay.as_nanos() as u64))
+    }
+
+    /// A report tells of the burst that the group is tried with.
+    pub(crate) fn note_group_flight(&mut self, now: Instant, delay_us: u32, told: Told) {
+        let at = self.arrived_at(now, delay_us);
+        self.ways.by_group(at, told);
+    }
+
+    /// A report tells of what it was sent alone.
+    pub(crate) fn note_unicast_flight(&mut self, now: Instant, delay_us: u32, news: &News) {
+        let Some(sent) = news.latest_sent else { return };
+        let data = news.acked.iter().map(|(_, content)| &content.data).filter(|d| !d.is_empty());
+        let (packets, bytes) = data.fold((0, 0), |(n, bytes), d| (n + 1, bytes + d.end - d.start));
+        let at = self.arrived_at(now, delay_us);
+        self.ways.by_unicast(at, Told { packets, bytes, sent });
+    }
+
     /// A segment leaves through the group; `repair`: again.
     pub(crate) fn on_carried(&mut self, now: Instant, pn: u64, range: &Range<u64>, repair: bool) {
         let addressed =
@@ -534,6 +569,7 @@ impl Member {
         tracing::debug!(to = %self.addr, mode = to.name(), "{}", cause.text());
         self.board.reset_judgement();
         self.watch = Watch::begin(now, self.need.arrived());
+        self.ways.turn(now, self.need.arrived(), cause == Cause::Slower);
     }
 
     /// Served by the group from here on: what lies ahead, and what is on its way, is not to be
@@ -550,6 +586,9 @@ impl Member {
     fn next_retry(&mut self, now: Instant, cause: Cause) -> Option<Instant> {
         if cause == Cause::CannotJoin {
             return None;
+        }
+        if cause == Cause::Slower {
+            self.retry_after = self.retry_after.max(mode::RETRY_SLOWER);
         }
         let at = now + self.retry_after;
         self.retry_after = (self.retry_after * 2).min(mode::RETRY_MAX);

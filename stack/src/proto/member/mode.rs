@@ -16,6 +16,8 @@ pub(crate) enum Cause {
     TimedOut,
     /// Its window held the group for a second, while others had room.
     Closed,
+    /// Unicast to those that the group serves is faster.
+    Slower,
     /// It answers nothing.
     Silent,
     /// It said that it cannot join.
@@ -37,6 +39,7 @@ impl Cause {
             Self::Lossy => "loses more of the group's packets than the others",
             Self::TimedOut => "three time-outs in ten seconds",
             Self::Closed => "receive window closed",
+            Self::Slower => "the group is slower than unicast",
             Self::Silent => "silent",
             Self::CannotJoin => "cannot join the group",
             Self::NoKey => "has not taken the group's new key yet",
@@ -53,12 +56,14 @@ pub(crate) const STEPS: &[(Mode, Cause, Mode)] = {
     &[
         (M::Trial, C::Hears, M::Multicast),
         (M::Trial, C::HearsLittle, M::Unicast),
+        (M::Trial, C::Slower, M::Unicast),
         (M::Trial, C::CannotJoin, M::Unicast),
         (M::Trial, C::Ended, M::Gone),
         (M::Multicast, C::HearsLittle, M::Unicast),
         (M::Multicast, C::Lossy, M::Unicast),
         (M::Multicast, C::TimedOut, M::Unicast),
         (M::Multicast, C::Closed, M::Unicast),
+        (M::Multicast, C::Slower, M::Unicast),
         (M::Multicast, C::Silent, M::Unicast),
         (M::Multicast, C::CannotJoin, M::Unicast),
         (M::Multicast, C::NoKey, M::Unicast),
@@ -75,6 +80,9 @@ pub(crate) fn next(mode: Mode, cause: Cause) -> Option<Mode> {
 
 /// A demoted member is tried again after this long, each time after twice as long.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// Where the group was the slower way it is tried again after so long, at first: by then unicast has shown what it
+/// brings, and a second of the group, which it is judged by, takes a fifth of the time at most.
+pub(crate) const RETRY_SLOWER: Duration = Duration::from_secs(4);
 /// But at least so often.
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(60);
 
@@ -95,6 +103,8 @@ pub(crate) struct Evidence {
     pub(crate) timed_out: bool,
     /// Its window has held the group for so long, less the time in which it has not since.
     pub(crate) closed_for: Duration,
+    /// Unicast is the faster way.
+    pub(crate) is_slower: bool,
     /// It has room for what the group carries next.
     pub(crate) has_room: bool,
     /// Nothing was heard for so long though an answer is due.
@@ -151,6 +161,9 @@ pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
     let (counted, share) = e.hearing;
     match e.mode {
         Mode::Trial => {
+            if e.is_slower {
+                return Some(Cause::Slower);
+            }
             let enough = PROMOTE.1 * (1.0 - e.unicast_loss.min(MOST_SHARED));
             let hears = e.published.unwrap_or(counted >= PROMOTE.0 && share >= enough);
             if hears {
@@ -171,6 +184,8 @@ pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
                 Some(Cause::Lossy)
             } else if e.timed_out {
                 Some(Cause::TimedOut)
+            } else if e.is_slower {
+                Some(Cause::Slower)
             } else if e.closed_for >= CLOSED_LIMIT {
                 Some(Cause::Closed)
             } else {
@@ -202,6 +217,7 @@ mod tests {
             lost_before: true,
             timed_out: false,
             closed_for: Duration::ZERO,
+            is_slower: false,
             has_room: true,
             silent_for: Duration::ZERO,
             patience: Duration::from_millis(400),

@@ -2,6 +2,7 @@
 
 use super::Member;
 use super::mode::Cause;
+use super::ways::Rates;
 use crate::stats::{Hearing, Mode, ModeReason};
 
 /// An acknowledgement says that a receiver cannot join; its own words come by themselves.
@@ -16,6 +17,7 @@ impl Member {
             Cause::Lossy => ModeReason::Lossy,
             Cause::TimedOut => ModeReason::TimedOut,
             Cause::Closed => ModeReason::Closed,
+            Cause::Slower => self.slower(),
             Cause::Silent => ModeReason::Silent,
             Cause::NoKey => ModeReason::NoKey,
             Cause::CannotJoin => ModeReason::CannotJoin(NO_WORDS.to_owned()),
@@ -25,6 +27,14 @@ impl Member {
             Cause::Hears | Cause::Retry | Cause::Ended => return,
         };
         self.off_group = Some(reason);
+    }
+
+    fn slower(&self) -> ModeReason {
+        let found = self.ways.found();
+        #[expect(clippy::cast_sign_loss, reason = "no rate is negative")]
+        let bits = |bytes: f64| (bytes * 8.0) as u64;
+        let of = |rate: fn(Rates) -> f64| found.map_or(0, |rates| bits(rate(rates)));
+        ModeReason::Slower { group: of(|rates| rates.group), unicast: of(|rates| rates.unicast) }
     }
 
     fn hearing(&self) -> Hearing {

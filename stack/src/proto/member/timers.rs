@@ -31,6 +31,7 @@ impl Member {
             own,
             self.stall.deadline(idle, self.conn.bears_until()),
             self.retry_at,
+            self.ways.looks_at(),
             self.nudges_at(),
             self.window.asks_at(),
             log.and_then(|log| self.probe_at(log)),
@@ -80,7 +81,8 @@ impl Member {
 
     /// Whether it is time to try the group again; told once.
     pub(crate) fn retries(&mut self, now: Instant) -> bool {
-        let due = self.mode == Mode::Unicast && self.retry_at.is_some_and(|at| at <= now);
+        let wrong = self.mode == Mode::Unicast && self.ways.was_wrong(now, self.need.arrived());
+        let due = self.mode == Mode::Unicast && self.retry_at.is_some_and(|at| at <= now) || wrong;
         if due {
             self.retry_at = None;
         }

@@ -42,6 +42,9 @@ impl Session {
         if status_changed {
             self.reconsider(index);
         }
+        if let (Some(space), Some(news)) = (&ack.unicast, &news) {
+            self.members[index].note_unicast_flight(now, space.delay_us, news);
+        }
         let asked = news.as_ref().and_then(|news| news.latest_sent);
         if let Some(news) = news {
             self.settle(now, index, Told::Alone(news));

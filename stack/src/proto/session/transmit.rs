@@ -180,7 +180,11 @@ impl Session {
         let (mut len, mut datagrams, mut size) = (0, 0, 0);
         let rate = self.pacing_rate(target);
         let segment = self.segment(target);
-        let short = rate.map_or(MAX_TRAIN, |rate| Pacer::train(rate, segment));
+        let longest = match target {
+            Target::Group(id) => self.channels[id.0].longest_train(),
+            Target::Member(_) => MAX_TRAIN,
+        };
+        let short = rate.map_or(longest, |rate| Pacer::train(rate, segment));
         let most = MAX_TRAIN.min(self.pace.train(segment as usize + OVERHEAD)).min(short);
         while let Some(step) = self.step(now, target) {
             let full = (step.range.end - step.range.start) as usize + OVERHEAD;

@@ -1,0 +1,328 @@
+//! Which way is the faster one for a member: the group, or unicast. An access point sends to groups at its basic
+//! rate, a tenth of what it sends to one station at.
+//!
+//! Both are measured as the group is tried, by when the first datagrams of each arrived ([`Flight`]); later by
+//! what each has brought in a second or more ([`Stay`]). The two are biased against leaving the group: for it the
+//! middle step of its arrivals counts, so that a host that was busy meanwhile does not make it slow, and for
+//! unicast all of them together.
+
+use crate::proto::time::Instant;
+use core::time::Duration;
+
+/// Datagrams that a flight's rate is made from, at least: as many as a member must have heard of the group's that is
+/// to follow it ([`super::mode::PROMOTE`]), so that it does not before they are measured.
+pub(crate) const MEASURED: u32 = 28;
+/// Steps whose middle one says something, at least: what the least number of datagrams make where every eighth is
+/// acknowledged, and the first of them begins. A host that was busy would have to be late with three of four.
+const STEPS_MIN: usize = 4;
+/// Steps that are looked at, at most: of the burst that the group is tried with each datagram may make one.
+const STEPS_MAX: usize = 64;
+/// What took no longer was handed over at once, and says nothing of the way but that it is fast.
+const FLIGHT_MIN: Duration = Duration::from_millis(2);
+/// Unicast is worth the change if it is faster by this factor: what the ways themselves vary by is less.
+pub(crate) const FASTER: f64 = 1.5;
+/// A stay on one way is judged after so long, and by as much of it.
+pub(crate) const STAY: Duration = Duration::from_secs(1);
+/// So long a member that left the group since it is the slower way speaks for others: they were measured together.
+pub(crate) const SPEAKS: Duration = Duration::from_secs(2);
+
+/// Bytes a second by each of the two ways.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) group: f64,
+    pub(crate) unicast: f64,
+}
+
+impl Rates {
+    /// Whether unicast is clearly the faster way, even if the group had as much time more as `beside` says: so many
+    /// bytes came by unicast for each of its own.
+    fn favours_unicast(self, beside: f64) -> bool {
+        self.unicast > self.group * (1.0 + beside) * FASTER
+    }
+}
+
+/// What a report tells of datagrams that had not been reported.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) packets: u32,
+    pub(crate) bytes: u64,
+    /// When the newest of them left.
+    pub(crate) sent: Instant,
+}
+
+/// When the first datagrams of one way arrived, as far as reports tell.
+#[derive(Debug, Default)]
+struct Flight {
+    /// When what the first report told of had arrived, and the last.
+    seen: Option<(Instant, Instant)>,
+    /// When the newest datagram of all these left.
+    sent: Instant,
+    packets: u32,
+    /// What arrived after the first report.
+    bytes: u64,
+    /// Seconds that a byte took, report by report; none where it had left as slowly.
+    steps: Vec<f64>,
+}
+
+impl Flight {
+    fn arrived(&mut self, at: Instant, told: Told) {
+        if told.packets == 0 || self.steps.len() == STEPS_MAX {
+            return;
+        }
+        self.packets += told.packets;
+        let left_in = told.sent.since(core::mem::replace(&mut self.sent, told.sent));
+        let Some((_, last)) = &mut self.seen else {
+            self.seen = Some((at, at)); // it took an unknown time
+            return;
+        };
+        let took = at.since(core::mem::replace(last, at.max(*last)));
+        self.bytes += told.bytes;
+        let own = if left_in * 2 > took { Duration::ZERO } else { took };
+        self.steps.push(own.as_secs_f64() / told.bytes.max(1) as f64);
+    }
+
+    /// Bytes a second over all of it, pauses included: no more than the way carries.
+    fn whole(&self) -> Option<f64> {
+        let (first, last) = self.seen.filter(|_| self.packets >= MEASURED)?;
+        Some(self.bytes as f64 / last.since(first).max(FLIGHT_MIN).as_secs_f64())
+    }
+
+    /// Bytes a second in its middle step, the faster one of two: pauses do not count.
+    fn middle(&mut self) -> Option<f64> {
+        if self.packets < MEASURED || self.steps.len() < STEPS_MIN {
+            return None;
+        }
+        let half = (self.steps.len() - 1) / 2;
+        let (_, middle, _) = self.steps.select_nth_unstable_by(half, f64::total_cmp);
+        (*middle > 0.0).then(|| 1.0 / *middle)
+    }
+}
+
+/// What one way has brought since a moment.
+#[derive(Debug, Clone, Copy)]
+struct Stay {
+    since: Instant,
+    arrived: u64,
+}
+
+impl Stay {
+    /// Bytes a second, once it has lasted.
+    fn rate(self, now: Instant, arrived: u64) -> Option<f64> {
+        let took = now.since(self.since);
+        (took >= STAY).then(|| arrived.saturating_sub(self.arrived) as f64 / took.as_secs_f64())
+    }
+}
+
+/// What is known of both ways to one member.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    group: Flight,
+    unicast: Flight,
+    /// The flights are over.
+    flown: bool,
+    /// By which way it is served, since when.
+    stay: Option<Stay>,
+    /// What unicast brought when the group had been left for it, in bytes a second.
+    by_unicast: Option<f64>,
+    /// Unicast was found to be the faster way.
+    found: Option<Rates>,
+    /// Therefore it left the group, then.
+    left: Option<Instant>,
+}
+
+impl Ways {
+    /// Datagrams of the group's burst are reported, which had arrived at `at`.
+    pub(crate) fn by_group(&mut self, at: Instant, told: Told) {
+        if !self.flown {
+            self.group.arrived(at, told);
+        }
+    }
+
+    /// Likewise datagrams of its own.
+    pub(crate) fn by_unicast(&mut self, at: Instant, told: Told) {
+        if !self.flown {
+            self.unicast.arrived(at, told);
+        }
+    }
+
+    /// What the first flights show, once both are measured, if that is that unicast is the faster way. Beside the
+    /// group's datagrams its own took their part of a line that both may share.
+    fn flights(&mut self) -> Option<Rates> {
+        let rates = Rates { group: self.group.middle()?, unicast: self.unicast.whole()? };
+        let beside = self.unicast.bytes as f64 / self.group.bytes as f64;
+        Some(rates).filter(|rates| rates.favours_unicast(beside))
+    }
+
+    /// What the last second of the group has brought, or more, beside what unicast has when it was left before; if
+    /// that is that unicast is the faster way.
+    fn last(&mut self, now: Instant, arrived: u64) -> Option<Rates> {
+        let (unicast, stay) = self.by_unicast.zip(self.stay)?;
+        let group = stay.rate(now, arrived)?;
+        self.stay = Some(Stay { since: now, arrived });
+        Some(Rates { group, unicast }).filter(|rates| rates.favours_unicast(0.0))
+    }
+
+    /// The group is tried: whether unicast is the faster way. `others` is what most of those found who are tried
+    /// with it.
+    pub(crate) fn is_slower_at_first(&mut self, others: Option<Rates>) -> bool {
+        let own = if self.flown { None } else { self.flights() };
+        self.find(own, others)
+    }
+
+    /// It follows the group, and so many bytes have arrived there: whether unicast is the faster way.
+    pub(crate) fn is_slower(&mut self, now: Instant, arrived: u64, others: Option<Rates>) -> bool {
+        let own = self.last(now, arrived);
+        self.find(own, others)
+    }
+
+    fn find(&mut self, own: Option<Rates>, others: Option<Rates>) -> bool {
+        self.found = own.or(others);
+        self.found.is_some()
+    }
+
+    /// It goes another way from here on; whether it leaves the group since that was found to be the slower one.
+    pub(crate) fn turn(&mut self, now: Instant, arrived: u64, slower: bool) {
+        self.flown = true;
+        (self.group, self.unicast) = (Flight::default(), Flight::default());
+        self.stay = Some(Stay { since: now, arrived });
+        self.left = slower.then_some(now);
+    }
+
+    /// What was found, if it has left the group for that.
+    pub(crate) fn found(&self) -> Option<Rates> {
+        self.found
+    }
+
+    /// What was found, if it left the group for that just now: it speaks for others.
+    pub(crate) fn speaks(&self, now: Instant) -> Option<Rates> {
+        self.left.filter(|at| now.since(*at) < SPEAKS).and(self.found)
+    }
+
+    /// When it is to be looked whether what was found is true.
+    pub(crate) fn looks_at(&self) -> Option<Instant> {
+        self.left.and(self.stay).map(|stay| stay.since + STAY)
+    }
+
+    /// The look at what unicast brings, if it is time: whether that is less than the group did.
+    pub(crate) fn was_wrong(&mut self, now: Instant, arrived: u64) -> bool {
+        let Some((stay, found)) = self.left.and(self.stay).zip(self.found) else { return false };
+        let Some(rate) = stay.rate(now, arrived) else { return false };
+        self.stay = Some(Stay { since: now, arrived });
+        self.by_unicast = Some(rate);
+        rate < found.group
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: u64 = 1148;
+    const MS: Duration = Duration::from_millis(1);
+
+    fn at(micros: u64) -> Instant {
+        Instant::from_nanos(micros * 1000)
+    }
+
+    /// Reports of eight datagrams of the group each, one every so many microseconds, which left in as many as that.
+    fn group(ways: &mut Ways, reports: u64, every: u64, left_every: u64) {
+        for n in 0..reports {
+            let told = Told { packets: 8, bytes: 8 * SEGMENT, sent: at(n * left_every) };
+            ways.by_group(at(10_000 + n * every), told);
+        }
+    }
+
+    /// 64 of its own at 94 Mbit/s.
+    fn unicast(ways: &mut Ways) {
+        for n in 0..32 {
+            let told = Told { packets: 2, bytes: 2 * SEGMENT, sent: at(n * 100) };
+            ways.by_unicast(at(2000 + n * 195), told);
+        }
+    }
+
+    /// Eight datagrams at 6 Mbit/s, in microseconds.
+    const BASIC: u64 = 8 * SEGMENT * 8 / 6;
+
+    #[test]
+    fn a_group_at_a_tenth_of_unicast_is_found_to_be_slower() {
+        let mut ways = Ways::default();
+        unicast(&mut ways);
+        group(&mut ways, 4, BASIC, 0);
+        assert!(!ways.is_slower_at_first(None), "of too few reports nothing is known");
+        let mut ways = Ways::default();
+        unicast(&mut ways);
+        group(&mut ways, 5, BASIC, 0);
+        assert!(ways.is_slower_at_first(None));
+        let found = ways.found().unwrap();
+        assert!((found.group * 8.0 / 6e6 - 1.0).abs() < 0.01, "{found:?}");
+        assert!((found.unicast * 8.0 / 94e6 - 1.0).abs() < 0.02, "{found:?}");
+    }
+
+    #[test]
+    fn what_says_nothing_of_the_group_is_not_held_against_it() {
+        // Two busy moments of the host in five reports.
+        let mut ways = Ways::default();
+        unicast(&mut ways);
+        for (n, pause) in [0, 100, 40_100, 40_200, 90_200].into_iter().enumerate() {
+            let told = Told { packets: 8, bytes: 8 * SEGMENT, sent: at(n as u64) };
+            ways.by_group(at(10_000 + pause), told);
+        }
+        assert!(!ways.is_slower_at_first(None));
+        // A source that trickles: what comes slowly left as slowly.
+        let mut ways = Ways::default();
+        unicast(&mut ways);
+        group(&mut ways, 8, BASIC, BASIC);
+        assert!(!ways.is_slower_at_first(None));
+        // A line that unicast had to itself for most of the time.
+        let mut ways = Ways::default();
+        unicast(&mut ways);
+        group(&mut ways, 5, 8 * SEGMENT * 8 / 30, 0);
+        assert!(!ways.is_slower_at_first(None));
+        // Nothing is known of unicast.
+        let mut ways = Ways::default();
+        group(&mut ways, 5, BASIC, 0);
+        assert!(!ways.is_slower_at_first(None));
+    }
+
+    #[test]
+    fn what_most_found_counts_for_all_and_for_two_seconds() {
+        let rates = Rates { group: 1e6, unicast: 1e7 };
+        let mut ways = Ways::default();
+        assert!(ways.is_slower_at_first(Some(rates)));
+        ways.turn(at(0), 0, true);
+        assert_eq!(ways.speaks(at(1_999_999)), Some(rates));
+        assert_eq!(ways.speaks(at(2_000_000)), None);
+        let mut ways = Ways::default();
+        ways.turn(at(0), 0, false);
+        assert_eq!(ways.speaks(at(0)), None);
+    }
+
+    #[test]
+    fn unicast_that_brings_less_was_the_wrong_choice() {
+        for (brought, wrong) in [(900_000, true), (1_100_000, false)] {
+            let mut ways = Ways::default();
+            assert!(ways.is_slower_at_first(Some(Rates { group: 1e6, unicast: 1e7 })));
+            ways.turn(at(0), 500, true);
+            assert_eq!(ways.looks_at(), Some(at(0) + STAY));
+            assert!(!ways.was_wrong(at(999_000), 500), "it is too early");
+            assert_eq!(ways.was_wrong(at(1_000_000), 500 + brought), wrong);
+            assert_eq!(ways.looks_at(), Some(at(1_000_000) + STAY), "and it is looked again");
+        }
+    }
+
+    #[test]
+    fn a_second_of_the_group_is_held_against_what_unicast_brought() {
+        let mut ways = Ways::default();
+        ways.turn(at(0), 0, false);
+        assert!(!ways.is_slower(at(0) + STAY, 1, None), "of unicast nothing is known");
+        assert!(ways.is_slower(at(0) + STAY, 1, Some(Rates { group: 1e6, unicast: 1e7 })));
+        ways.turn(at(1_000_000), 0, true);
+        assert!(!ways.was_wrong(at(2_000_000), 10_000_000));
+        ways.turn(at(2_000_000), 10_000_000, false);
+        let mut after =
+            |ms: u64, bytes| ways.is_slower(at(2_000_000) + MS * ms as u32, bytes, None);
+        assert!(!after(999, 10_000_001), "it is too early");
+        assert!(!after(1000, 17_000_000), "7 MB a second are not far from 10");
+        assert!(after(2000, 23_000_000), "6 MB are");
+    }
+}
