@@ -128,6 +128,9 @@ pub(crate) struct Copy {
     /// Send only to hosts whose keys are known.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) strict: bool,
+    /// Use no group, whatever --group says: each host by unicast.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) unicast: bool,
     /// Say as well what was listed, read and sent, and how much of it; with --json as `stats` of the summary.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) stats: bool,

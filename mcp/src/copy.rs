@@ -268,10 +268,11 @@ fn connect(
         Some(group) => group,
         None => (draw_group(family, true).context("cannot draw a group")?, common.port).into(),
     };
+    let group = (!options.unicast).then_some(Group { addr, source: None });
     let algorithm = options.congestion.into();
     let options = SenderOptions {
         session: SessionConfig {
-            group: Some(Group { addr, source: None }),
+            group,
             rate: common.rate,
             algorithm,
             connect_timeout: common.patience(),

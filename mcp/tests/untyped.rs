@@ -10,7 +10,7 @@ use std::thread;
 
 /// Each long option with a value that may stand for it; a flag is true. `FILE` is a file of hosts and of rules, `NEW` one
 /// that is not there.
-const OPTIONS: [(&str, &str); 63] = [
+const OPTIONS: [(&str, &str); 64] = [
     ("acls", "true"),
     ("archive", "true"),
     ("checksum", "true"),
@@ -67,6 +67,7 @@ const OPTIONS: [(&str, &str); 63] = [
     ("sync", "none"),
     ("times", "true"),
     ("ttl", "2"),
+    ("unicast", "true"),
     ("update", "true"),
     ("verbose", "1"),
     ("xattrs", "true"),
