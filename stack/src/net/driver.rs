@@ -11,6 +11,7 @@ use super::shared::{Handle, Inner, Key, Shared};
 use super::socket::{Batch, Sending, Train, UdpSocket};
 use super::sys::Timer;
 use super::wake::Wake;
+use crate::error::Unreachable;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{Action, Event};
 use crate::proto::time::Instant;
@@ -207,7 +208,7 @@ impl Driver {
         for _ in 0..ERRORS_PER_TURN {
             let Some((to, why)) = socket.take_error() else { return };
             tracing::debug!(%to, "cannot be reached: {why}");
-            self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
+            self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
         }
     }
 
@@ -322,8 +323,8 @@ impl Driver {
             let socket = self.sockets.iter_mut().enumerate().find(|(_, s)| s.family() == family);
             match socket {
                 None => {
-                    let why = format!("this host has no {family}");
-                    self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
+                    let why = Unreachable::NoFamily { v6: to.is_ipv6() };
+                    self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
                 }
                 Some((index, socket)) => match socket.send(train) {
                     Sending::Done => {}
@@ -335,7 +336,7 @@ impl Driver {
                         self.shared.ask(|engine, now| engine.handle_oversize(now, to, len));
                     }
                     Sending::Unreachable(why) => {
-                        self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
+                        self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
                     }
                 },
             }
