@@ -6,7 +6,7 @@ use tcpxm::stats::MemberReport;
 
 /// What to type where hosts, or somebody on the way to them, have said that a firewall forbids it; `None` where nobody
 /// has. Beside the data it lets in what keeps a host in a group: IGMP and MLD queries, which belong to no established
-/// flow. firewalld lets in ICMPv6 by itself, and MLD is that (RFC 3810, 5).
+/// flow. firewalld lets in `ICMPv6` by itself, and MLD is that (RFC 3810, 5).
 pub(crate) fn rules<'a>(reports: impl Iterator<Item = &'a MemberReport>) -> Option<String> {
     let ports: BTreeSet<u16> = reports.filter_map(forbidden).collect();
     if ports.is_empty() {

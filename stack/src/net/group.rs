@@ -194,7 +194,8 @@ impl Groups {
         let socket = open(group).map_err(|e| format!("cannot listen on {group}: {e}"))?;
         let mut at = GroupSocket { socket, memberships: BTreeMap::new() };
         at.enter(group, membership).map_err(Refusal::into_words)?;
-        let free = (0..).find(|number| !self.sockets.contains_key(&(group, *number)));
+        let free =
+            (0..MAX_GROUP_SOCKETS).find(|number| !self.sockets.contains_key(&(group, *number)));
         let place = (group, free.unwrap_or_default());
         self.sockets.insert(place, at);
         self.receivers.insert(receiver, (place, membership));

@@ -46,12 +46,10 @@ pub(super) fn by_icmp(to: SocketAddr, errno: i32, icmp: &Icmp) -> Option<Unreach
 /// What is said by an ICMP message that something is administratively prohibited.
 fn prohibition(icmp: &Icmp) -> Option<&'static str> {
     Some(match (icmp.v6, icmp.kind, icmp.code) {
-        // RFC 1812, 5.2.7.1: codes of type 3.
+        // RFC 1812, 5.2.7.1: codes of type 3. RFC 4443, 3.1: codes of type 1.
         (false, 3, 9) => "network administratively prohibited",
         (false, 3, 10) => "host administratively prohibited",
-        (false, 3, 13) => "communication administratively prohibited",
-        // RFC 4443, 3.1: codes of type 1.
-        (true, 1, 1) => "communication administratively prohibited",
+        (false, 3, 13) | (true, 1, 1) => "communication administratively prohibited",
         (true, 1, 5) => "source address failed policy",
         (true, 1, 6) => "route to destination rejected",
         _ => return None,

@@ -23,7 +23,11 @@ fn inherited(proc: &Path, process: i32) -> Vec<String> {
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
         let open = u32::from_str_radix(flags, 8).unwrap() & CLOSED == 0;
         if open && name.to_str().unwrap().parse::<u32>().unwrap() > 2 {
-            found.push(format!("{name:?}: {:?}", fs::read_link(folder.join("fd").join(&name))));
+            found.push(format!(
+                "{}: {:?}",
+                name.display(),
+                fs::read_link(folder.join("fd").join(&name))
+            ));
         }
     }
     found
