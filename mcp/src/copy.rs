@@ -1,6 +1,7 @@
 //! `mcp FILE HOST…`: one copy, from the plan to the table.
 
 use crate::args;
+use crate::firewall;
 use crate::hosts::Target;
 use crate::itemized::{self, Changes, Host, Output};
 use crate::payload::{Copied, Payload};
@@ -45,6 +46,11 @@ pub(crate) fn run(options: &args::Copy, mut plan: Plan, ground: &Arc<Ground>) ->
     let watch = Watch::start().context("cannot watch for signals")?;
     let way = Way { interface, ground, watch: &watch };
     let (mut rows, mut outcome) = attempt(options, &plan, way, Some(&|| ground.warn(options)))?;
+    let reports = outcome.members.iter().map(|member| &member.report);
+    // With --ssh the next copy has other ports.
+    if let Some(rules) = firewall::rules(reports).filter(|_| !options.ssh) {
+        say(rules);
+    }
     let all = plan.targets.clone();
     let mut tried = vec![(all.len(), outcome.failure.take())];
     for number in 1..=options.retry {

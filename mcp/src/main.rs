@@ -14,6 +14,7 @@ mod deletion;
 mod demo;
 mod digest;
 mod elsewhere;
+mod firewall;
 mod fold;
 mod hosts;
 mod itemized;

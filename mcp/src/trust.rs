@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tcpxm::error::Reason;
+use tcpxm::error::{Reason, Unreachable};
 use tcpxm::stats::MemberReport;
 use tcpxm::trust::{Identity, PublicKey, Secret, SenderKeys, SenderTrust};
 use thiserror::Error;
@@ -288,10 +288,13 @@ fn started(target: &Target, addr: SocketAddr, reason: &Reason) -> Option<String>
              address means nothing here"
         )),
         // Nobody else is to start one there.
-        Reason::Unreachable(why) if why.contains("nobody listens") => Some(format!(
+        Reason::Unreachable(Unreachable::Port(_)) => Some(format!(
             "nobody listens at {ip}, udp port {port}: the daemon there has ended, as it does when its ssh ends or is \
              cut off, or that address is another host's here"
         )),
+        Reason::Unreachable(why @ Unreachable::Forbidden { .. }) => {
+            Some(format!("{why}, or say by --port which one it lets through"))
+        }
         Reason::Version { theirs, ours } => Some(version(*theirs, *ours)),
         _ => None,
     }
@@ -355,11 +358,13 @@ mod tests {
         let why = |reason| Ground::Started.why(&host, &[&host], (addr, 8737), &reason);
         let silent = why(Reason::NeverAnswered(Duration::ZERO)).unwrap();
         assert!(silent.starts_with("no answer from node at 10.0.0.7, udp port 4321, though"));
-        let refused = "port 4321: nobody listens; start the receiver there";
-        let ended = why(Reason::Unreachable(refused.to_owned())).unwrap();
+        let ended = why(Reason::Unreachable(Unreachable::Port(4321))).unwrap();
         assert!(ended.starts_with("nobody listens at 10.0.0.7, udp port 4321: the daemon there"));
         assert!(ended.contains("has ended, as it does when its ssh ends"), "{ended}");
-        assert_eq!(why(Reason::Unreachable("no route to host".to_owned())), None);
+        assert_eq!(why(Reason::Unreachable(Unreachable::Host)), None);
+        let wall = Unreachable::Forbidden { port: 4321, by: None, said: "prohibited" };
+        let forbidden = why(Reason::Unreachable(wall)).unwrap();
+        assert!(forbidden.contains("port 4321") && forbidden.contains("--port"), "{forbidden}");
         assert!(why(Reason::Version { theirs: 1, ours: 2 }).unwrap().contains("upgrade mcpd"));
     }
 }

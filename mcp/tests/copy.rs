@@ -127,7 +127,7 @@ fn who_fails_is_named_and_the_others_have_it() {
     assert_eq!(output.status.code(), Some(3), "{}", messages(&output));
     let lines = lines(&output);
     let reason = lines[1]["reason"].as_str().unwrap();
-    assert!(reason.contains(": nobody listens; "), "{reason}");
+    assert!(reason.contains(": nobody listens, "), "{reason}");
     assert!(lines[2]["reason"].as_str().unwrap().starts_with("its name "));
     assert_eq!(lines[3]["retry_hosts"], format!("{gone},no-such-host.invalid"));
     assert_eq!(lines[3]["status"], "partial");

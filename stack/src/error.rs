@@ -2,6 +2,7 @@
 
 use crate::trust::PublicKey;
 use core::time::Duration;
+use std::net::IpAddr;
 use thiserror::Error;
 
 /// The caller asked for something that cannot be.
@@ -79,6 +80,43 @@ pub enum DeclareError {
     Over(Reason),
 }
 
+/// Why nothing can be delivered to a receiver, as the system or the network says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unreachable {
+    /// ICMP port unreachable. Firewalls say it as well: it is what `reject` means where nothing else is asked for
+    /// (nft(8), iptables-extensions(8)).
+    #[error("port {0}: nobody listens, or a firewall rejects it; start the receiver there")]
+    Port(u16),
+    /// Somebody on the way, or the host itself, says by ICMP that this is administratively prohibited.
+    #[error(
+        "a firewall forbids udp port {port} there{} {said}): open that port",
+        by.map_or_else(|| " (ICMP:".to_owned(), |by| format!(" ({by} says:"))
+    )]
+    Forbidden {
+        /// The UDP port that was sent to.
+        port: u16,
+        /// Who says it.
+        by: Option<IpAddr>,
+        /// What it says, in the words of the standard.
+        said: &'static str,
+    },
+    /// The system here refuses to send to this UDP port.
+    #[error("a firewall or a route of this host forbids it to send to udp port {0} there")]
+    ForbiddenHere(u16),
+    /// No route leads to the host, or it does not answer to its neighbours.
+    #[error("no route to host")]
+    Host,
+    /// No route leads to its network.
+    #[error("network is unreachable")]
+    Network,
+    /// This host has no socket of its family: IPv6, or IPv4.
+    #[error("this host has no {}", if *v6 { "IPv6" } else { "IPv4" })]
+    NoFamily {
+        /// It is IPv6.
+        v6: bool,
+    },
+}
+
 /// Why a member did not get everything, or a receiver not the whole session.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Reason {
@@ -88,9 +126,9 @@ pub enum Reason {
     /// It answered that it will not take the session.
     #[error("refused: {0}")]
     Refused(String),
-    /// The network says that it cannot be reached, or its host that nobody listens there.
+    /// It cannot be reached, the system or the network says.
     #[error("{0}")]
-    Unreachable(String),
+    Unreachable(Unreachable),
     /// It was there, then nothing more was heard.
     #[error("nothing heard for {0:?}")]
     Silent(Duration),

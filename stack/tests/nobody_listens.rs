@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Instant;
 use tcpxm::api::{ListenOptions, Listener, Sender, SenderOptions};
-use tcpxm::error::Reason;
+use tcpxm::error::{Reason, Unreachable};
 use tcpxm::trust::{ListenTrust, SenderTrust};
 
 /// A tenth of what an unanswered connect takes.
@@ -26,7 +26,7 @@ fn only(ip: IpAddr) {
     let sender = Sender::connect(SenderOptions::new(SenderTrust::Loopback), &peers).unwrap();
     sender.finish();
     let reports = sender.wait();
-    let why = format!("port {}: nobody listens; start the receiver there", peers[0].port());
+    let why = Unreachable::Port(peers[0].port());
     assert_eq!(reports[0].outcome, Some(Err(Reason::Unreachable(why))));
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
 }

@@ -485,7 +485,7 @@ fn open(
 mod tests {
     use super::*;
     use crate::api::{ListenOptions, Listener};
-    use crate::error::Reason;
+    use crate::error::{Reason, Unreachable};
     use crate::trust::ListenTrust;
     use std::io::Read as _;
 
@@ -510,7 +510,7 @@ mod tests {
         sender.finish();
         let reports = sender.wait();
         assert_eq!(reports[0].outcome, Some(Ok(())), "{reports:?}");
-        let why = Reason::Unreachable("this host has no IPv6".to_owned());
+        let why = Reason::Unreachable(Unreachable::NoFamily { v6: true });
         assert_eq!(reports[1].outcome, Some(Err(why)), "{reports:?}");
         assert_eq!(receiver.join().unwrap(), b"bytes");
     }

@@ -6,11 +6,12 @@
 //! system call runs.
 
 use super::clock::Clock;
-use super::group::{Family, Groups};
+use super::group::{Family, Groups, Place};
 use super::shared::{Handle, Inner, Key, Shared};
 use super::socket::{Batch, Sending, Train, UdpSocket};
 use super::sys::Timer;
 use super::wake::Wake;
+use crate::error::Unreachable;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{Action, Event};
 use crate::proto::time::Instant;
@@ -49,7 +50,7 @@ const FIRST_SOCKET: usize = 2;
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Main(usize),
-    Group(SocketAddr),
+    Group(Place),
 }
 
 /// What the host's owner says about joining groups.
@@ -177,7 +178,7 @@ impl Driver {
             self.errors(source);
             let socket = match source {
                 Source::Main(index) => self.sockets.get(index),
-                Source::Group(group) => self.groups.socket(&group),
+                Source::Group(place) => self.groups.socket(&place),
             };
             let Some(socket) = socket else {
                 self.readable.remove(&token);
@@ -207,7 +208,7 @@ impl Driver {
         for _ in 0..ERRORS_PER_TURN {
             let Some((to, why)) = socket.take_error() else { return };
             tracing::debug!(%to, "cannot be reached: {why}");
-            self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
+            self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
         }
     }
 
@@ -275,9 +276,12 @@ impl Driver {
                         joined
                     }
                 };
-                if let (Ok(true), Some(socket)) = (&result, self.groups.socket(&group)) {
+                let opened = result.as_ref().ok().and_then(|opened| *opened);
+                if let Some((place, socket)) =
+                    opened.and_then(|at| Some((at, self.groups.socket(&at)?)))
+                {
                     let fd = socket.fd();
-                    if let Err(e) = self.register(fd, Source::Group(group)) {
+                    if let Err(e) = self.register(fd, Source::Group(place)) {
                         result = Err(format!("cannot wait for {group}: {e}"));
                         self.groups.leave(receiver);
                     }
@@ -287,13 +291,13 @@ impl Driver {
                 self.shared.ask(|engine, now| engine.handle_join(now, receiver, result));
             }
             Action::Leave { receiver } => {
-                if let Some((group, at)) = self.groups.leave(receiver) {
-                    let ours = |source: &Source| matches!(source, Source::Group(g) if *g == group);
+                if let Some((place, at)) = self.groups.leave(receiver) {
+                    let ours = |source: &Source| matches!(source, Source::Group(p) if *p == place);
                     self.tokens.retain(|_, source| !ours(source));
                     self.readable.retain(|_, source| !ours(source));
                     let fd = at.socket.fd();
                     if let Err(e) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
-                        tracing::debug!(%group, "deregistering: {e}");
+                        tracing::debug!(group = %place.0, "deregistering: {e}");
                     }
                 }
             }
@@ -322,8 +326,8 @@ impl Driver {
             let socket = self.sockets.iter_mut().enumerate().find(|(_, s)| s.family() == family);
             match socket {
                 None => {
-                    let why = format!("this host has no {family}");
-                    self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
+                    let why = Unreachable::NoFamily { v6: to.is_ipv6() };
+                    self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
                 }
                 Some((index, socket)) => match socket.send(train) {
                     Sending::Done => {}
@@ -335,7 +339,7 @@ impl Driver {
                         self.shared.ask(|engine, now| engine.handle_oversize(now, to, len));
                     }
                     Sending::Unreachable(why) => {
-                        self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
+                        self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
                     }
                 },
             }

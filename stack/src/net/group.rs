@@ -128,6 +128,26 @@ pub(crate) const MAX_MEMBERSHIPS: usize = 20;
 /// What distinguishes the memberships of one group's socket.
 type Membership = (Option<IpAddr>, u32);
 
+/// One of a group's sockets, by the group and a number: another is opened where the system lets none of them enter
+/// more.
+pub(crate) type Place = (SocketAddr, usize);
+
+/// Why a socket does not enter a group.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// It has as many memberships as one socket may have: another may do.
+    Full(String),
+    /// So it would be with any.
+    Other(String),
+}
+
+impl Refusal {
+    fn into_words(self) -> String {
+        let (Self::Full(why) | Self::Other(why)) = self;
+        why
+    }
+}
+
 /// One group's socket and who uses which of its memberships.
 #[derive(Debug)]
 pub(crate) struct GroupSocket {
@@ -136,26 +156,26 @@ pub(crate) struct GroupSocket {
 }
 
 /// The groups that the receivers of one driver have joined: one socket per group address and port,
-/// shared by all that join it.
+/// shared by all that join it, or more where one may not have as many memberships.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    sockets: BTreeMap<SocketAddr, GroupSocket>,
-    receivers: BTreeMap<ReceiverId, (SocketAddr, Membership)>,
+    sockets: BTreeMap<Place, GroupSocket>,
+    receivers: BTreeMap<ReceiverId, (Place, Membership)>,
 }
 
 /// What a leave has made superfluous.
-pub(crate) type Closed = Option<(SocketAddr, GroupSocket)>;
+pub(crate) type Closed = Option<(Place, GroupSocket)>;
 
 impl Groups {
-    /// Joins for a receiver. `Ok(true)` when that opened a new socket; an error says in words why
-    /// it cannot be joined.
+    /// Joins for a receiver. Gives the place of a socket that was opened for that; an error says in
+    /// words why it cannot be joined.
     pub(crate) fn join(
         &mut self,
         receiver: ReceiverId,
         group: SocketAddr,
         source: Option<IpAddr>,
         ifindex: u32,
-    ) -> Result<bool, String> {
+    ) -> Result<Option<Place>, String> {
         check_group(group.ip()).map_err(|e| e.to_string())?;
         if source.is_some_and(|source| Family::of(source) != Family::of(group.ip())) {
             return Err(format!("{group} and its source are of different families"));
@@ -164,53 +184,78 @@ impl Groups {
             return Err("it has joined a group already".to_owned());
         }
         let membership = (source, ifindex);
-        let opened = !self.sockets.contains_key(&group);
-        if opened {
-            if self.sockets.len() >= MAX_GROUP_SOCKETS {
-                return Err(format!("{MAX_GROUP_SOCKETS} groups are joined already"));
-            }
-            let socket = open(group).map_err(|e| format!("cannot listen on {group}: {e}"))?;
-            let memberships = BTreeMap::new();
-            self.sockets.insert(group, GroupSocket { socket, memberships });
+        if let Some(place) = self.enter(group, membership)? {
+            self.receivers.insert(receiver, (place, membership));
+            return Ok(None);
         }
-        let joined = self.sockets.get_mut(&group).map_or(Ok(()), |at| at.enter(group, membership));
-        if let Err(why) = joined {
-            if opened {
-                self.sockets.remove(&group);
-            }
-            return Err(why);
+        if self.sockets.len() >= MAX_GROUP_SOCKETS {
+            return Err(format!("{MAX_GROUP_SOCKETS} groups are joined already"));
         }
-        self.receivers.insert(receiver, (group, membership));
-        Ok(opened)
+        let socket = open(group).map_err(|e| format!("cannot listen on {group}: {e}"))?;
+        let mut at = GroupSocket { socket, memberships: BTreeMap::new() };
+        at.enter(group, membership).map_err(Refusal::into_words)?;
+        let free =
+            (0..MAX_GROUP_SOCKETS).find(|number| !self.sockets.contains_key(&(group, *number)));
+        let place = (group, free.unwrap_or_default());
+        self.sockets.insert(place, at);
+        self.receivers.insert(receiver, (place, membership));
+        Ok(Some(place))
+    }
+
+    /// Enters by a socket that is open: first by one that has this membership, or every datagram would come by two.
+    /// `None` if there is none, or all are full.
+    fn enter(
+        &mut self,
+        group: SocketAddr,
+        membership: Membership,
+    ) -> Result<Option<Place>, String> {
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
+        for (place, at) in self.sockets.range_mut((group, 0)..=(group, usize::MAX)) {
+            let list =
+                if at.memberships.contains_key(&membership) { &mut ours } else { &mut others };
+            list.push((*place, at));
+        }
+        for (place, at) in ours.into_iter().chain(others) {
+            match at.enter(group, membership) {
+                Ok(()) => return Ok(Some(place)),
+                Err(Refusal::Full(why)) => tracing::debug!(%group, "another socket: {why}"),
+                Err(Refusal::Other(why)) => return Err(why),
+            }
+        }
+        Ok(None)
     }
 
     /// Leaves for a receiver; gives the socket that nobody needs any more.
     pub(crate) fn leave(&mut self, receiver: ReceiverId) -> Closed {
-        let (group, membership) = self.receivers.remove(&receiver)?;
-        let at = self.sockets.get_mut(&group)?;
-        at.exit(group, membership);
+        let (place, membership) = self.receivers.remove(&receiver)?;
+        let at = self.sockets.get_mut(&place)?;
+        at.exit(place.0, membership);
         if !at.memberships.is_empty() {
             return None;
         }
-        self.sockets.remove_entry(&group)
+        self.sockets.remove_entry(&place)
     }
 
-    /// The socket of a group.
-    pub(crate) fn socket(&self, group: &SocketAddr) -> Option<&UdpSocket> {
-        self.sockets.get(group).map(|at| &at.socket)
+    /// A group's socket.
+    pub(crate) fn socket(&self, place: &Place) -> Option<&UdpSocket> {
+        self.sockets.get(place).map(|at| &at.socket)
     }
 }
 
 impl GroupSocket {
-    fn enter(&mut self, group: SocketAddr, membership: Membership) -> Result<(), String> {
+    fn enter(&mut self, group: SocketAddr, membership: Membership) -> Result<(), Refusal> {
         if let Some(users) = self.memberships.get_mut(&membership) {
             *users += 1;
             return Ok(());
         }
         if self.memberships.len() >= MAX_MEMBERSHIPS {
-            return Err(format!("{group} is joined in {MAX_MEMBERSHIPS} ways already"));
+            let why = format!("{group} is joined in {MAX_MEMBERSHIPS} ways already");
+            return Err(Refusal::Full(why));
         }
-        member(&self.socket, true, group.ip(), membership).map_err(|e| explain(group, &e))?;
+        match member(&self.socket, true, group.ip(), membership) {
+            Err(e) if !is_in_already(&e) => return Err(explain(group, &e)),
+            _ => {}
+        }
         self.memberships.insert(membership, 1);
         Ok(())
     }
@@ -228,14 +273,24 @@ impl GroupSocket {
     }
 }
 
-fn explain(group: SocketAddr, error: &io::Error) -> String {
+/// Whether a join fails because the socket is in that group already: of a group EADDRINUSE, of a source EADDRNOTAVAIL
+/// (`ip_mc_join_group` and `ip_mc_source` in net/ipv4/igmp.c, and their twins in net/ipv6/mcast.c).
+fn is_in_already(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL))
+}
+
+fn explain(group: SocketAddr, error: &io::Error) -> Refusal {
     match error.raw_os_error() {
-        Some(libc::ENOBUFS) => format!(
-            "cannot join {group}: the system's limit is reached (net.ipv4.igmp_max_memberships, \
-             net.ipv4.igmp_max_msf)"
-        ),
-        Some(libc::ENODEV) => format!("cannot join {group}: no interface for it"),
-        _ => format!("cannot join {group}: {error}"),
+        // Of IPv6 groups ENOMEM: they are in the socket's own memory.
+        Some(libc::ENOBUFS | libc::ENOMEM) => {
+            let limits = match group {
+                SocketAddr::V4(_) => "net.ipv4.igmp_max_memberships, net.ipv4.igmp_max_msf",
+                SocketAddr::V6(_) => "net.ipv6.mld_max_msf, net.core.optmem_max",
+            };
+            Refusal::Full(format!("cannot join {group}: the system's limit is reached ({limits})"))
+        }
+        Some(libc::ENODEV) => Refusal::Other(format!("cannot join {group}: no interface for it")),
+        _ => Refusal::Other(format!("cannot join {group}: {error}")),
     }
 }
 

@@ -62,9 +62,9 @@ proptest! {
     }
 }
 
-fn hears(groups: &Groups, group: SocketAddr) -> Option<(Arrival, Vec<u8>)> {
+fn hears(groups: &Groups, place: Place) -> Option<(Arrival, Vec<u8>)> {
     let mut batch = Batch::new();
-    let count = groups.socket(&group)?.recv(&mut batch).ok()?;
+    let count = groups.socket(&place)?.recv(&mut batch).ok()?;
     batch.reads(count).next().map(|(arrival, bytes)| (arrival, bytes.to_vec()))
 }
 
@@ -98,21 +98,21 @@ fn any_source(group: &str, on: Route) {
     let group: SocketAddr = group.parse().unwrap();
     let (first, second) = (ReceiverId(1), ReceiverId(2));
     let mut groups = Groups::default();
-    assert_eq!(groups.join(first, group, None, on.ifindex), Ok(true));
-    assert_eq!(groups.join(second, group, None, on.ifindex), Ok(false));
+    assert_eq!(groups.join(first, group, None, on.ifindex), Ok(Some((group, 0))));
+    assert_eq!(groups.join(second, group, None, on.ifindex), Ok(None));
     assert!(groups.join(second, group, None, on.ifindex).is_err(), "one group per receiver");
     let sender = send(on, group, b"hello");
-    let (arrival, bytes) = hears(&groups, group).unwrap();
+    let (arrival, bytes) = hears(&groups, (group, 0)).unwrap();
     assert_eq!(bytes, b"hello");
     assert_eq!(arrival.to, Some(group.ip()));
     assert_eq!((arrival.from.ip(), arrival.from.port()), (sender.ip(), sender.port()));
     assert_eq!(arrival.ifindex, on.ifindex);
     assert!(groups.leave(first).is_none(), "the second still needs it");
     send(on, group, b"again");
-    assert_eq!(hears(&groups, group).unwrap().1, b"again");
-    assert_eq!(groups.leave(second).unwrap().0, group);
+    assert_eq!(hears(&groups, (group, 0)).unwrap().1, b"again");
+    assert_eq!(groups.leave(second).unwrap().0, (group, 0));
     assert!(groups.leave(second).is_none());
-    assert!(groups.socket(&group).is_none());
+    assert!(groups.socket(&(group, 0)).is_none());
 }
 
 #[test]
@@ -130,16 +130,16 @@ fn source_specific(group: &str, on: Route, other: IpAddr) {
     let group: SocketAddr = group.parse().unwrap();
     let (right, wrong) = (ReceiverId(1), ReceiverId(2));
     let mut groups = Groups::default();
-    assert_eq!(groups.join(wrong, group, Some(other), on.ifindex), Ok(true));
+    assert_eq!(groups.join(wrong, group, Some(other), on.ifindex), Ok(Some((group, 0))));
     send(on, group, b"not for you");
-    assert!(hears(&groups, group).is_none(), "joined with another source");
-    assert_eq!(groups.join(right, group, Some(on.source), on.ifindex), Ok(false));
+    assert!(hears(&groups, (group, 0)).is_none(), "joined with another source");
+    assert_eq!(groups.join(right, group, Some(on.source), on.ifindex), Ok(None));
     send(on, group, b"for you");
-    assert_eq!(hears(&groups, group).unwrap().1, b"for you");
+    assert_eq!(hears(&groups, (group, 0)).unwrap().1, b"for you");
     // Leaving ends that one source only.
     assert!(groups.leave(right).is_none());
     send(on, group, b"gone");
-    assert!(hears(&groups, group).is_none());
+    assert!(hears(&groups, (group, 0)).is_none());
     assert!(groups.leave(wrong).is_some());
 }
 
@@ -162,7 +162,7 @@ fn reasons_are_said_in_words() {
     let group: SocketAddr = "239.255.7.15:47015".parse().unwrap();
     let why = groups.join(ReceiverId(1), group, None, 0x7fff_fff0).unwrap_err();
     assert!(why.contains("no interface"), "{why}");
-    assert!(groups.socket(&group).is_none(), "a failed join leaves nothing behind");
+    assert!(groups.socket(&(group, 0)).is_none(), "a failed join leaves nothing behind");
     let why = groups.join(ReceiverId(1), "224.0.0.1:1".parse().unwrap(), None, 1).unwrap_err();
     assert!(why.contains("link-local"), "{why}");
     let v6 = Some(Ipv6Addr::LOCALHOST.into());
@@ -174,13 +174,75 @@ fn memberships_and_sockets_are_bounded() {
     let mut groups = Groups::default();
     let group = |n: usize| SocketAddr::new(Ipv4Addr::new(239, 255, 8, n as u8).into(), 47016);
     for n in 0..MAX_GROUP_SOCKETS {
-        assert_eq!(groups.join(ReceiverId(n as u64), group(n), None, lo().ifindex), Ok(true));
+        let joined = groups.join(ReceiverId(n as u64), group(n), None, lo().ifindex);
+        assert_eq!(joined, Ok(Some((group(n), 0))));
     }
     let one_more = groups.join(ReceiverId(1000), group(MAX_GROUP_SOCKETS), None, lo().ifindex);
     assert!(one_more.unwrap_err().contains("groups are joined already"));
 
-    let at = groups.sockets.get_mut(&group(0)).unwrap();
+    // A socket that is full needs another, and there is none.
+    let at = groups.sockets.get_mut(&(group(0), 0)).unwrap();
     // Stands in for memberships through as many interfaces, which a test machine does not have.
     at.memberships = (0..MAX_MEMBERSHIPS as u32).map(|i| ((None, i), 1)).collect();
-    assert!(at.enter(group(0), (None, 1_000_000)).unwrap_err().contains("ways already"));
+    assert!(matches!(at.enter(group(0), (None, 1_000_000)), Err(Refusal::Full(_))));
+    let one_more = groups.join(ReceiverId(1000), group(0), None, 1_000_000);
+    assert!(one_more.unwrap_err().contains("groups are joined already"));
+}
+
+/// A socket may name ten sources of an IPv4 group (`net.ipv4.igmp_max_msf`), and more memberships go to another.
+#[test]
+fn more_sources_than_a_socket_may_have_go_to_another() {
+    const SOURCES: u8 = 25;
+    let (on, group) = (lo(), "232.1.7.17:47017".parse().unwrap());
+    let mut groups = Groups::default();
+    let source = |n: u8| Some(IpAddr::from([127, 0, 7, n]));
+    let join = |groups: &mut Groups, receiver: u8, n: u8| {
+        groups.join(ReceiverId(receiver.into()), group, source(n), on.ifindex).unwrap()
+    };
+    let opened: Vec<_> = (0..SOURCES).filter_map(|n| join(&mut groups, n, n)).collect();
+    assert!(opened.len() >= 2, "{opened:?}");
+    // Who wants what a later socket has is put there: by two sockets it would come twice.
+    assert_eq!(join(&mut groups, 100, SOURCES - 1), None);
+    let last = groups.receivers[&ReceiverId(u64::from(SOURCES) - 1)];
+    assert_eq!(groups.receivers[&ReceiverId(100)], last);
+    for n in 0..SOURCES {
+        let from = Route { source: source(n).unwrap(), ..on };
+        send(from, group, &[n]);
+        let heard: Vec<_> = opened.iter().filter_map(|place| hears(&groups, *place)).collect();
+        let heard: Vec<_> = heard.iter().map(|(_, bytes)| &bytes[..]).collect();
+        assert_eq!(heard, [[n]], "by one socket, and one only");
+    }
+    // What is free again is used again.
+    assert!(groups.leave(ReceiverId(0)).is_none());
+    assert_eq!(join(&mut groups, 101, 0), None);
+    let closed: Vec<_> =
+        (1..SOURCES).chain([100, 101]).filter_map(|n| groups.leave(ReceiverId(n.into()))).collect();
+    assert_eq!(closed.len(), opened.len());
+    assert!(groups.sockets.is_empty() && groups.receivers.is_empty());
+}
+
+#[test]
+fn a_join_that_was_made_already_is_none_that_fails() {
+    for (group, source) in [("239.255.7.18:47018", None), ("232.1.7.18:47018", Some(lo().source))] {
+        let group: SocketAddr = group.parse().unwrap();
+        let mut at = GroupSocket { socket: open(group).unwrap(), memberships: BTreeMap::new() };
+        let membership = (source, lo().ifindex);
+        member(&at.socket, true, group.ip(), membership).unwrap();
+        let again = member(&at.socket, true, group.ip(), membership).unwrap_err();
+        assert!(is_in_already(&again), "{again}");
+        assert_eq!(at.enter(group, membership), Ok(()));
+    }
+}
+
+#[test]
+fn a_limit_is_told_by_its_name() {
+    for (group, code, name) in [
+        ("232.1.1.1:1", libc::ENOBUFS, "net.ipv4.igmp_max_msf"),
+        ("239.1.1.1:1", libc::ENOBUFS, "net.ipv4.igmp_max_memberships"),
+        ("[ff35::8000:1]:1", libc::ENOBUFS, "net.ipv6.mld_max_msf"),
+        ("[ff15::8000:1]:1", libc::ENOMEM, "net.core.optmem_max"),
+    ] {
+        let told = explain(group.parse().unwrap(), &io::Error::from_raw_os_error(code));
+        assert!(matches!(&told, Refusal::Full(why) if why.contains(name)), "{told:?}");
+    }
 }

@@ -3,7 +3,8 @@
 
 use super::group::Family;
 use super::interface::Route;
-use super::sys;
+use super::{sys, unreachable};
+use crate::error::Unreachable;
 use crate::proto::event::{Arrival, SocketLoad, Transmit};
 use core::cell::Cell;
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
@@ -57,7 +58,7 @@ pub(crate) enum Sending {
     /// A datagram of this length is too long for the path; what was left of the train was dropped.
     Oversize(usize),
     /// There is no way to the receiver, and why; what was left of the train was dropped.
-    Unreachable(String),
+    Unreachable(Unreachable),
 }
 
 /// A train and the buffer it stands in.
@@ -187,11 +188,11 @@ impl UdpSocket {
     }
 
     /// The next receiver that cannot be reached, and why; `None` when nothing more was heard.
-    pub(crate) fn take_error(&self) -> Option<(SocketAddr, String)> {
+    pub(crate) fn take_error(&self) -> Option<(SocketAddr, Unreachable)> {
         loop {
             let (to, error) = sys::take_error(self.io.as_fd()).ok()?;
-            let to = to.filter(|_| error.icmp);
-            if let Some((to, why)) = to.and_then(|to| Some((to, unreachable(to, error.errno)?))) {
+            let Some((to, icmp)) = to.zip(error.icmp) else { continue };
+            if let Some(why) = unreachable::by_icmp(to, error.errno, &icmp) {
                 return Some((to, why));
             }
         }
@@ -346,7 +347,8 @@ impl Offload {
         mut attempt: impl FnMut(&Train, usize) -> io::Result<()>,
     ) -> Sending {
         let size = train.transmit.segment_size.max(1);
-        let (mut single, mut pending) = (false, true);
+        let (mut single, mut repeated) = (false, 0);
+        let to = train.transmit.to;
         while train.sent < train.transmit.len {
             let left = train.transmit.len - train.sent;
             let many = self.gso && !single;
@@ -356,27 +358,29 @@ impl Offload {
                 Ok(()) => {
                     if single {
                         // One by one it works: the device cannot segment.
-                        tracing::info!(to = %train.transmit.to, "sends without GSO from now on");
+                        tracing::info!(%to, "sends without GSO from now on");
                         self.gso = false;
                         single = false;
                     }
                     train.sent += piece;
+                    repeated = 0;
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Sending::Blocked,
                 Err(e) => match e.raw_os_error() {
                     // It may be what ICMP said about an earlier datagram, to somebody else: then
                     // telling it was all that went wrong.
-                    Some(errno) if pending && is_icmp(errno) => pending = false,
+                    Some(errno) if repeated < unreachable::repeats(to, errno) => repeated += 1,
                     Some(libc::EMSGSIZE) => return Sending::Oversize(size.min(left)),
                     // Either GSO is at fault or the datagrams are: one alone will tell.
                     Some(libc::EIO | libc::EINVAL) if piece > size => single = true,
                     _ => {
                         // If one alone fails as well, so does the piece that it began.
                         let gone = left.min(if single { MAX_SEGMENTS * size } else { piece });
-                        single = false;
+                        (single, repeated) = (false, 0);
                         self.lose(train, gone, &e);
-                        let to = train.transmit.to;
-                        if let Some(why) = e.raw_os_error().and_then(|no| unreachable(to, no)) {
+                        let why = e.raw_os_error().and_then(|no| unreachable::by_errno(to, no));
+                        // A group is not one receiver that could be given up.
+                        if let Some(why) = why.filter(|_| !to.ip().is_multicast()) {
                             return Sending::Unreachable(why);
                         }
                     }
@@ -391,25 +395,6 @@ impl Offload {
         self.lost += bytes.div_ceil(train.transmit.segment_size.max(1)) as u64;
         tracing::debug!(to = %train.transmit.to, lost = self.lost, "not sent: {why}");
     }
-}
-
-/// Whether an ICMP message can be behind an error (udp(7)).
-fn is_icmp(errno: i32) -> bool {
-    errno == libc::EMSGSIZE || unreachable(([0, 0, 0, 0], 0).into(), errno).is_some()
-}
-
-/// What it means to people that a receiver cannot be reached; `None` for other errors.
-fn unreachable(to: SocketAddr, errno: i32) -> Option<String> {
-    let why = match errno {
-        libc::ECONNREFUSED => {
-            return Some(format!("port {}: nobody listens; start the receiver there", to.port()));
-        }
-        libc::EHOSTUNREACH => "no route to host",
-        libc::ENETUNREACH => "network is unreachable",
-        libc::EACCES | libc::EPERM => "a filter on the way forbids it",
-        _ => return None,
-    };
-    Some(why.to_owned())
 }
 
 /// A link-local address means something on one link only (RFC 4007, 6): the interface goes with it.

@@ -17,6 +17,11 @@ fn train(to: SocketAddr, len: usize, segment_size: usize) -> Train {
     train
 }
 
+/// Nobody takes what comes to this socket's port any more, which ICMP says of the next datagram.
+fn closed() -> SocketAddr {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap().local()
+}
+
 /// Everything that has arrived; on loopback that is everything that was sent.
 fn drain(socket: &UdpSocket) -> Vec<(Arrival, Vec<u8>)> {
     let mut batch = Batch::new();
@@ -207,8 +212,8 @@ fn a_datagram_that_cannot_leave_is_lost_and_no_more() {
 
 #[test]
 fn an_error_about_an_earlier_datagram_costs_none_and_one_about_this_is_told() {
-    for code in [libc::ENETUNREACH, libc::EPERM, libc::ECONNREFUSED] {
-        for (errors, expected) in [(1, None), (2, unreachable(nowhere(), code))] {
+    for code in [libc::ENETUNREACH, libc::EPERM, libc::EHOSTUNREACH] {
+        for (errors, expected) in [(1, None), (2, unreachable::by_errno(nowhere(), code))] {
             let mut offload = Offload { gso: true, lost: 0 };
             let mut train = train(nowhere(), 3500, 100);
             let mut attempts = 0;
@@ -220,6 +225,47 @@ fn an_error_about_an_earlier_datagram_costs_none_and_one_about_this_is_told() {
             assert_eq!(sending, expected.map_or(Sending::Done, Sending::Unreachable));
         }
     }
+}
+
+/// Each piece of a group's train may meet what was said about datagrams to others, and goes out all the same.
+#[test]
+fn a_group_loses_nothing_by_what_is_said_about_others() {
+    let group = SocketAddr::from(([232, 1, 2, 3], 9));
+    for code in [libc::ECONNREFUSED, libc::EHOSTUNREACH, libc::EPERM] {
+        let mut offload = Offload { gso: false, lost: 0 };
+        let (mut attempts, mut sent) = (0, 0);
+        let sending = offload.send(&mut train(group, 3500, 100), |_, _| {
+            attempts += 1;
+            if attempts % 4 != 0 {
+                return Err(errno(code));
+            }
+            sent += 1;
+            Ok(())
+        });
+        assert_eq!((sending, sent, offload.lost), (Sending::Done, 35, 0));
+    }
+    // What goes on is a loss, and no more: the rest of the train is tried.
+    let (mut offload, mut attempts) = (Offload { gso: false, lost: 0 }, 0);
+    let sending = offload.send(&mut train(group, 300, 100), |train, _| {
+        attempts += 1;
+        if train.sent == 0 { Err(errno(libc::ENETUNREACH)) } else { Ok(()) }
+    });
+    assert_eq!((sending, offload.lost, attempts), (Sending::Done, 1, 11));
+}
+
+/// With the errors of the system itself: on loopback ICMP has come back when the send returns.
+#[test]
+fn a_receiver_that_is_gone_costs_the_others_nothing() {
+    let (mut a, b) = pair(Ipv4Addr::LOCALHOST.into());
+    a.keep_errors().unwrap();
+    let gone = closed();
+    for _ in 0..8 {
+        assert_eq!(a.send(&mut train(gone, 100, 100)), Sending::Done);
+        assert_eq!(a.send(&mut train(b.local(), 2400, 1200)), Sending::Done);
+    }
+    assert_eq!(datagrams(&drain(&b)).len(), 16);
+    assert_eq!(a.lost(), 0);
+    assert_eq!(a.take_error(), Some((gone, Unreachable::Port(gone.port()))));
 }
 
 #[test]

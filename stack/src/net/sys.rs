@@ -126,7 +126,8 @@ pub(super) fn take_error(fd: BorrowedFd<'_>) -> io::Result<(Option<SocketAddr>, 
     let to = unsafe { SockAddr::new(name, message.msg_namelen) }.as_socket();
     let mut error = QueuedError::default();
     // SAFETY: `message` is as recvmsg left it, its control buffer is alive, and the macros of
-    // cmsg(3) stay within it; an error's data begins with a sock_extended_err (ip(7)).
+    // cmsg(3) stay within it; an error's data is a sock_extended_err and behind it an address of the
+    // family that it names, or of none (ip(7), ipv6(7)).
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while !header.is_null() {
@@ -144,7 +145,13 @@ pub(super) fn take_error(fd: BorrowedFd<'_>) -> io::Result<(Option<SocketAddr>, 
                 let read = read.assume_init();
                 let icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6];
                 error.errno = read.ee_errno.cast_signed();
-                error.icmp = icmp.contains(&read.ee_origin);
+                error.icmp = icmp.contains(&read.ee_origin).then(|| Icmp {
+                    v6: read.ee_origin == libc::SO_EE_ORIGIN_ICMP6,
+                    kind: read.ee_type,
+                    code: read.ee_code,
+                    // The kernel puts it behind (SO_EE_OFFENDER in ip(7)): `struct errhdr` in net/ipv4/ip_sockglue.c.
+                    by: ip_of(libc::CMSG_DATA(header).add(len).cast()),
+                });
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
@@ -157,8 +164,17 @@ pub(super) fn take_error(fd: BorrowedFd<'_>) -> io::Result<(Option<SocketAddr>, 
 pub(super) struct QueuedError {
     /// The system's number for it.
     pub(super) errno: i32,
-    /// It came as an ICMP message; else this socket's own call met it.
-    pub(super) icmp: bool,
+    /// The ICMP message that it came by; `None` if this socket's own call met it.
+    pub(super) icmp: Option<Icmp>,
+}
+
+/// What an ICMP message says (RFC 792, RFC 4443), and who does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Icmp {
+    pub(super) v6: bool,
+    pub(super) kind: u8,
+    pub(super) code: u8,
+    pub(super) by: Option<IpAddr>,
 }
 
 /// How datagrams of one length leave from a link-local address.

@@ -5,11 +5,13 @@ use core::time::Duration;
 use std::cell::RefCell;
 use std::rc::Rc;
 use tcpxm::config::{Delivery, SessionConfig};
-use tcpxm::error::Reason;
+use tcpxm::error::{Reason, Unreachable};
 use tcpxm::proto::event::{Arrival, MemberId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEN: u64 = 2_000_000;
+/// What its host says where nobody listens.
+const NOBODY: Unreachable = Unreachable::Port(9);
 
 /// Headers of UDP and IPv4.
 const HEADERS: u64 = 28;
@@ -58,14 +60,13 @@ fn nobody_listens_is_known_within_a_second_and_holds_nobody() {
         // One answer for each SYN, at 0, 250 and 750 ms.
         if syns < 3 && now.since(begin) >= [0, 250, 750].map(Duration::from_millis)[syns] {
             syns += 1;
-            net.nodes[0].endpoint.handle_unreachable(now, absent, "nobody listens there");
+            net.nodes[0].endpoint.handle_unreachable(now, absent, NOBODY);
             answered += 1;
         }
         outcome(net, &app, 1).is_none()
     });
     assert!(known, "after {answered} answers");
-    let why = "nobody listens there".to_owned();
-    assert_eq!(outcome(&net, &app, 1), Some(Err(Reason::Unreachable(why))));
+    assert_eq!(outcome(&net, &app, 1), Some(Err(Reason::Unreachable(NOBODY))));
     assert!(app.finish(&mut net, SECOND * 5));
     assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
     assert!(net.now.since(begin) < SECOND * 2);
@@ -84,7 +85,7 @@ fn who_is_told_to_wait_waits_for_a_host_that_starts_and_holds_nobody() {
     assert!(net.run(SECOND * 4, |net| {
         app.serve(net);
         let now = net.now;
-        net.nodes[0].endpoint.handle_unreachable(now, late, "nobody listens there");
+        net.nodes[0].endpoint.handle_unreachable(now, late, NOBODY);
         net.now.since(begin) < SECOND * 3
     }));
     assert_eq!(outcome(&net, &app, 0), Some(Ok(())), "held up by the other");
@@ -99,13 +100,13 @@ fn one_unreachable_is_a_hint_and_after_the_handshake_it_is_nothing() {
     let mut net = Net::new(1, 0, straight());
     let peer = net.nodes[1].addr;
     let mut app = App::new(&mut net, source(LEN, Delivery::Unordered, Some(group())), LEN);
-    net.nodes[0].endpoint.handle_unreachable(net.now, peer, "nobody listens there");
+    net.nodes[0].endpoint.handle_unreachable(net.now, peer, NOBODY);
     assert!(net.run(SECOND, |net| {
         app.serve(net);
         app.got[0] == 0
     }));
     for _ in 0..10 {
-        net.nodes[0].endpoint.handle_unreachable(net.now, peer, "nobody listens there");
+        net.nodes[0].endpoint.handle_unreachable(net.now, peer, NOBODY);
     }
     assert!(app.finish(&mut net, SECOND * 5));
     assert_eq!(outcome(&net, &app, 0), Some(Ok(())));
@@ -120,7 +121,7 @@ fn a_burst_of_unreachables_is_one_hint() {
     let mut app = App::new(&mut net, source(LEN, Delivery::Unordered, Some(group())), LEN);
     net.pump();
     for _ in 0..100 {
-        net.nodes[0].endpoint.handle_unreachable(net.now, peer, "nobody listens there");
+        net.nodes[0].endpoint.handle_unreachable(net.now, peer, NOBODY);
     }
     assert_eq!(outcome(&net, &app, 0), None);
     assert!(app.finish(&mut net, SECOND * 5));
@@ -134,10 +135,9 @@ fn a_hint_stands_in_the_reason_when_no_answer_comes() {
     net.nodes[1].dead = true;
     let peer = net.nodes[1].addr;
     let mut app = App::new(&mut net, source(LEN, Delivery::Unordered, Some(group())), LEN);
-    net.nodes[0].endpoint.handle_unreachable(net.now, peer, "no route to host");
+    net.nodes[0].endpoint.handle_unreachable(net.now, peer, Unreachable::Host);
     assert!(app.finish(&mut net, SECOND * 11));
-    let why = "no route to host".to_owned();
-    assert_eq!(outcome(&net, &app, 0), Some(Err(Reason::Unreachable(why))));
+    assert_eq!(outcome(&net, &app, 0), Some(Err(Reason::Unreachable(Unreachable::Host))));
 }
 
 /// More SYNs than a listener remembers.

@@ -13,6 +13,10 @@ const SOON: Duration = Duration::from_secs(15);
 /// An address of the network that nobody has.
 const NOBODY: &str = "10.77.0.200";
 
+/// What is said of a host on which nobody listens.
+const CLOSED: &str =
+    "port 8737: nobody listens, or a firewall rejects it; start the receiver there";
+
 /// A copy to all three of a lab, in which the second has its daemon killed once a third has arrived.
 fn copy_and_kill(lab: &Lab, second: &mut Daemon) -> Copy {
     let mut args = vec!["--rate".to_owned(), "100M".to_owned()];
@@ -81,7 +85,7 @@ pub(super) fn nobody_listens_and_nobody_is_there() {
     let done = copy(&lab, &args);
     assert_eq!(done.code, Some(3), "{done:#?}");
     assert!(done.took < SOON, "{:?}", done.took);
-    assert_eq!(done.text(2, "reason"), "port 8737: nobody listens; start the receiver there");
+    assert_eq!(done.text(2, "reason"), CLOSED);
     assert!(!done.text(3, "reason").is_empty());
     for host in [0, 1] {
         assert_eq!(done.text(host, "status"), "ok", "{done:#?}");

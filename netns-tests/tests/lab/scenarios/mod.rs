@@ -3,8 +3,10 @@
 mod by_ssh;
 mod clean;
 mod deletes;
+mod descriptors;
 mod dry;
 mod faults;
+mod firewalls;
 mod first_page;
 mod floods;
 mod folding;
@@ -96,6 +98,16 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("hosts::one_that_comes_back_is_tried_again", hosts::one_that_comes_back_is_tried_again),
     ("hosts::all_are_bad", hosts::all_are_bad),
     ("hosts::a_name_that_does_not_resolve", hosts::a_name_that_does_not_resolve),
+    (
+        "firewalls::each_is_told_as_one_with_what_opens_it",
+        firewalls::each_is_told_as_one_with_what_opens_it,
+    ),
+    ("firewalls::one_that_is_opened_meanwhile", firewalls::one_that_is_opened_meanwhile),
+    (
+        "firewalls::a_dead_unicast_member_costs_the_group_nothing",
+        firewalls::a_dead_unicast_member_costs_the_group_nothing,
+    ),
+    ("descriptors::none_outlives_an_exec", descriptors::none_outlives_an_exec),
     ("faults::disks_that_cannot_take_it", faults::disks_that_cannot_take_it),
     (
         "faults::a_root_that_is_made_anew_under_a_service",

@@ -25,6 +25,7 @@ use super::session::Session;
 use super::session::renew::Renamed;
 use super::time::Instant;
 use crate::config::EndpointConfig;
+use crate::error::Unreachable;
 use crate::trust::{CidKey, NoiseKey};
 use core::ops::Bound;
 use groups::Groups;
@@ -259,7 +260,7 @@ impl Endpoint {
     }
 
     /// A datagram to `to` could not be delivered, the system or the network says (ICMP), and why.
-    pub fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, why: &str) {
+    pub fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, why: Unreachable) {
         self.now = now;
         for session in self.sessions.values_mut() {
             session.on_unreachable(now, to, why);

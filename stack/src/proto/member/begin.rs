@@ -1,7 +1,7 @@
 //! How a member begins: its SYN, the answer to that, and what may come instead.
 
 use super::Member;
-use crate::error::Reason;
+use crate::error::{Reason, Unreachable};
 use crate::proto::conn::handshake::{NoAnswer, RoundTrip};
 use crate::proto::conn::incoming::{Answer, AnswerKind};
 use crate::proto::event::Arrival;
@@ -147,11 +147,11 @@ impl Member {
 
     /// An ICMP message about its address: what it says, if it has not answered and this has come often
     /// enough to believe it.
-    pub(crate) fn on_unreachable(&mut self, why: &str) -> Option<Reason> {
+    pub(crate) fn on_unreachable(&mut self, why: Unreachable) -> Option<Reason> {
         if !self.conn.is_opening() || self.outcome().is_some() {
             return None;
         }
-        let reason = Reason::Unreachable(why.to_owned());
+        let reason = Reason::Unreachable(why);
         let next_syn = self.conn.opening_deadline();
         if self.unreachable_until != next_syn {
             self.unreachable_until = next_syn;

@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::settle::Told;
-use crate::error::Reason;
+use crate::error::{Reason, Unreachable};
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::incoming::{AnswerKind, Incoming};
 use crate::proto::event::Arrival;
@@ -131,7 +131,7 @@ impl Session {
     /// when it has come often enough, unless the application would rather wait. Later it means
     /// nothing, since anybody may send one (RFC 5927, 4 and 5): a receiver that is gone is found by
     /// its silence.
-    pub(crate) fn on_unreachable(&mut self, now: Instant, to: SocketAddr, why: &str) {
+    pub(crate) fn on_unreachable(&mut self, now: Instant, to: SocketAddr, why: Unreachable) {
         let Some(index) = self.members.iter().position(|m| m.addr() == to) else { return };
         let ends = self.config.give_up_refused;
         if let Some(reason) = self.members[index].on_unreachable(why).filter(|_| ends) {

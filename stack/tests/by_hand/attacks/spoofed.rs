@@ -8,6 +8,7 @@ use crate::hand::{App, DELAY, FLAGS, Net, Packet, outcome, straight};
 use crate::hostile::Dice;
 use std::cell::Cell;
 use std::rc::Rc;
+use tcpxm::error::Unreachable;
 use tcpxm::proto::event::MemberId;
 use tcpxm::seal::FrameKey;
 use tcpxm::wire::{
@@ -188,7 +189,7 @@ fn unreachable_is_a_word_that_anybody_can_say() {
     let say = |net: &mut Net| {
         for peer in peers {
             let now = net.now;
-            net.nodes[0].endpoint.handle_unreachable(now, peer, "nobody listens there");
+            net.nodes[0].endpoint.handle_unreachable(now, peer, Unreachable::Port(9));
         }
     };
     (0..2).for_each(|_| say(&mut net));
@@ -201,7 +202,7 @@ fn unreachable_is_a_word_that_anybody_can_say() {
         say(net);
         for node in 1..3 {
             let now = net.now;
-            net.nodes[node].endpoint.handle_unreachable(now, addr(0), "nobody listens there");
+            net.nodes[node].endpoint.handle_unreachable(now, addr(0), Unreachable::Port(9));
         }
         !app.done(net)
     });
