@@ -7,6 +7,7 @@
 
 use super::clock::Clock;
 use super::group::{Family, Groups};
+use super::interface::lacks_family;
 use super::shared::{Handle, Inner, Key, Shared};
 use super::socket::{Batch, Sending, Train, UdpSocket};
 use super::sys::Timer;
@@ -321,12 +322,13 @@ impl Driver {
             let family = Family::of(to.ip());
             let socket = self.sockets.iter_mut().enumerate().find(|(_, s)| s.family() == family);
             match socket {
-                None => {
-                    let why = format!("this host has no {family}");
-                    self.shared.ask(|engine, now| engine.handle_unreachable(now, to, &why));
-                }
+                None => self.unsendable(to),
                 Some((index, socket)) => match socket.send(train) {
-                    Sending::Done => {}
+                    Sending::Unreachable(_) | Sending::NoSource if lacks_family(to.ip()) => {
+                        self.unsendable(to);
+                    }
+                    // Without a source it may be that a new address may not be used yet.
+                    Sending::Done | Sending::NoSource => {}
                     Sending::Blocked => {
                         blocked = Some(index);
                         break;
@@ -343,6 +345,12 @@ impl Driver {
         }
         self.wait_for_room(blocked)?;
         Ok(full || blocked.is_some())
+    }
+
+    /// Nothing of this family leaves this host, so nobody answers, however long one waits.
+    fn unsendable(&self, to: SocketAddr) {
+        let why = format!("this host has no {}", Family::of(to.ip()));
+        self.shared.ask(|engine, now| engine.handle_unsendable(now, to, &why));
     }
 
     /// Asks for room to be reported only while it is missing: otherwise every datagram that leaves

@@ -58,6 +58,8 @@ pub(crate) enum Sending {
     Oversize(usize),
     /// There is no way to the receiver, and why; what was left of the train was dropped.
     Unreachable(String),
+    /// This host has no address to send from to the receiver, now; what was left of the train was dropped.
+    NoSource,
 }
 
 /// A train and the buffer it stands in.
@@ -376,6 +378,9 @@ impl Offload {
                         single = false;
                         self.lose(train, gone, &e);
                         let to = train.transmit.to;
+                        if e.kind() == io::ErrorKind::AddrNotAvailable {
+                            return Sending::NoSource;
+                        }
                         if let Some(why) = e.raw_os_error().and_then(|no| unreachable(to, no)) {
                             return Sending::Unreachable(why);
                         }
