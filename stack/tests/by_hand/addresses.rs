@@ -196,8 +196,8 @@ fn an_answer_of_somebody_else_changes_nothing() {
     let (beside, kept) = (Rc::clone(&net.beside), Rc::clone(&stolen));
     net.path = Box::new(move |_, n, packet: Packet| {
         if n == 0 && packet.from == friend && packet.kind() == HANDSHAKE {
-            let forged = Packet { from: forger, ..packet.clone() };
-            beside.borrow_mut().push((0, Duration::from_nanos(1), forged));
+            let copy = Packet { from: forger, ..packet.clone() };
+            beside.borrow_mut().push((0, Duration::from_nanos(1), copy));
             kept.borrow_mut().push(packet.to);
         }
         vec![(DELAY, packet)]
