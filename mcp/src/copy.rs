@@ -8,9 +8,10 @@ use crate::payload::{Copied, Payload};
 use crate::plan::Plan;
 use crate::progress::{self, Phase, Progress};
 use crate::reach::Reach;
-use crate::resolve::resolve;
+use crate::resolve::{Found, resolve};
 use crate::retry;
 use crate::say::say;
+use crate::seats::Seats;
 use crate::ssh::{self, Daemons, Started};
 use crate::stats::Stats;
 use crate::table::{self, HostRow, Summary};
@@ -87,7 +88,7 @@ struct Way<'a> {
 
 /// Where the hosts of a plan are, and where it goes there.
 struct Served {
-    found: Vec<Result<SocketAddr, String>>,
+    found: Vec<Found>,
     targets: Vec<Target>,
     /// With `--ssh`.
     trust: Option<SenderTrust>,
@@ -127,17 +128,22 @@ fn attempt(
     }
     let Served { found, targets, trust, _daemons } = served(options, plan, watch)?;
     let plan = &Plan { targets, ..plan.clone() };
-    let seats = seat(&plan.targets, found, (common, ground));
-    let addrs: Vec<SocketAddr> = seats.addrs();
-    let (mut outcome, reach) = if addrs.is_empty() {
+    let seats = Seats::new(&plan.targets, found, (common, ground));
+    let (mut outcome, reach) = if seats.members.is_empty() {
         (Copied::nothing(), None)
     } else {
-        let hosts = seats.members.iter().map(|seat| (seat.addr, seat.names(&plan.targets)));
-        let trust = trust.unwrap_or_else(|| ground.trust(hosts, common.port));
-        let (sender, reach) = connect((options, &payload), &trust, interface, &addrs)?;
-        introduce(plan, &seats, &reach, common);
+        let trust = trust.unwrap_or_else(|| ground.trust(seats.named(plan), common.port));
+        let (sender, reach) = connect((options, &payload), &trust, interface, &seats.addrs())?;
+        if common.verbose > 0 {
+            say(reach.way());
+            seats.introduce(plan);
+        }
         let shown = (&reach, common, ground);
         let outcome = send(&Arc::new(sender), &payload, &seats, plan, shown, watch);
+        if common.verbose > 0 {
+            let reports: Vec<_> = outcome.members.iter().map(|member| &member.report).collect();
+            seats.tell_taken(plan, &reports);
+        }
         let met = outcome.members.iter().zip(&seats.members);
         let met = met.map(|(member, seat)| (&member.report, seat.names(&plan.targets)));
         ground.remember(met, (common.port, common.quiet));
@@ -155,120 +161,16 @@ fn attempt(
     Ok((rows, outcome))
 }
 
-/// With `-v`: where the group leaves, and the address that each host was found at.
-fn introduce(plan: &Plan, seats: &Seats, reach: &Reach, common: &Common) {
-    if common.verbose == 0 {
-        return;
-    }
-    say(reach.way());
-    for (target, seat) in plan.targets.iter().zip(&seats.of) {
-        if let Ok(member) = seat {
-            let addr = seats.members[*member].addr;
-            say(format_args!("{} is at {addr}", plain(&target.text)));
-        }
-    }
-}
-
-/// Where each host of the plan is served: its place in the session, or why it has none.
-pub(crate) struct Seats {
-    of: Vec<Result<usize, String>>,
-    members: Vec<Seat>,
-}
-
-/// A member of the session: those of the plan's hosts that have this address, in their order. The first says
-/// where the copy goes; the address must have the key of each.
-struct Seat {
-    addr: SocketAddr,
-    targets: Vec<usize>,
-}
-
-impl Seat {
-    fn names<'a>(&self, targets: &'a [Target]) -> Vec<&'a Target> {
-        self.targets.iter().filter_map(|index| targets.get(*index)).collect()
-    }
-}
-
-impl Seats {
-    fn addrs(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(|seat| seat.addr).collect()
-    }
-
-    /// The plan's host that a member of the session is.
-    pub(crate) fn target<'a>(&self, plan: &'a Plan, member: usize) -> Option<&'a Target> {
-        plan.targets.get(*self.members.get(member)?.targets.first()?)
-    }
-}
-
-/// Gives every host a place in the session. Two names of one address share a copy; they cannot
-/// have two.
-fn seat(
-    targets: &[Target],
-    found: Vec<Result<SocketAddr, String>>,
-    (common, ground): (&Common, &Ground),
-) -> Seats {
-    let may = |(target, found): (&Target, Result<SocketAddr, String>)| {
-        found.and_then(|addr| ground.excludes(target, common.port, addr).map_or(Ok(addr), Err))
-    };
-    let found: Vec<_> = targets.iter().zip(found).map(may).collect();
-    let seats = place(targets, without_rivals(targets, found, common.port, ground));
-    for (target, seat) in targets.iter().zip(&seats.of) {
-        if let Err(why) = seat {
-            say(format_args!("{}: {why}", plain(&target.text)));
-        }
-    }
-    seats
-}
-
-/// Names of one address of which different keys are known: one of them is not what it was.
-fn without_rivals(
-    targets: &[Target],
-    mut found: Vec<Result<SocketAddr, String>>,
-    port: u16,
-    ground: &Ground,
-) -> Vec<Result<SocketAddr, String>> {
-    for seat in place(targets, found.clone()).members {
-        if let Some(why) = ground.rivals(&seat.names(targets), port) {
-            for index in seat.targets {
-                found[index] = Err(why.clone());
-            }
-        }
-    }
-    found
-}
-
-fn place(targets: &[Target], found: Vec<Result<SocketAddr, String>>) -> Seats {
-    let mut seats = Seats { of: Vec::new(), members: Vec::new() };
-    let mut taken: HashMap<SocketAddr, usize> = HashMap::new();
-    for (index, found) in found.into_iter().enumerate() {
-        let seat = found.and_then(|addr| match taken.get(&addr) {
-            None => {
-                taken.insert(addr, seats.members.len());
-                seats.members.push(Seat { addr, targets: vec![index] });
-                Ok(seats.members.len() - 1)
-            }
-            Some(&member) => {
-                let first = &targets[seats.members[member].targets[0]];
-                seats.members[member].targets.push(index);
-                if first.path == targets[index].path {
-                    return Ok(member);
-                }
-                Err(format!("{addr} already gets {}: copy once more for this path", first.text))
-            }
-        });
-        seats.of.push(seat);
-    }
-    seats
-}
-
 /// Opens the session. A group that cannot be used at all is no reason not to copy.
 fn connect(
     (options, payload): (&args::Copy, &Payload),
     trust: &SenderTrust,
     interface: Option<u32>,
-    addrs: &[SocketAddr],
+    addrs: &[Vec<SocketAddr>],
 ) -> Result<(Sender, Reach)> {
     let common = &options.common;
-    let v6 = addrs.iter().filter(|addr| addr.is_ipv6()).count() * 2 > addrs.len();
+    // What comes first is of the family that most have, or all that there is a way to.
+    let v6 = addrs.iter().filter(|of_one| of_one[0].is_ipv6()).count() * 2 > addrs.len();
     let family = if v6 { Family::V6 } else { Family::V4 };
     let addr = match common.group {
         Some(group) => group,
@@ -329,7 +231,7 @@ fn send(
     let why = move |member: usize, reason: &Reason| {
         let names: Vec<&Target> = hosts.get(member).into_iter().flatten().collect();
         let own = names.first().zip(addrs.get(member));
-        let own = own.and_then(|(first, addr)| ground.why(first, &names, (*addr, port), reason));
+        let own = own.and_then(|(first, at)| ground.why(first, &names, (at[0], port), reason));
         own.unwrap_or_else(|| in_own_words(reason))
     };
     let to: Vec<Vec<u8>> = (0..seats.members.len())
@@ -406,7 +308,7 @@ fn rows(
             let said = match (&member.said.refused, &member.report.outcome) {
                 (Some(_), _) => None, // its own words say more
                 (_, Some(Err(reason))) => {
-                    ground.why(target, &names, (at.addr, common.port), reason)
+                    ground.why(target, &names, (member.report.addr, common.port), reason)
                 }
                 _ => ground.unknown(target, common.port, &member.report),
             };
@@ -470,35 +372,4 @@ fn show(
         return Ok(Exit::Failed);
     }
     Ok(summary.exit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_gets_one_copy() {
-        let targets: Vec<Target> = ["a", "b", "c:x", "d"]
-            .iter()
-            .flat_map(|text| crate::hosts::parse(text).unwrap())
-            .collect();
-        let same: SocketAddr = "10.0.0.1:8737".parse().unwrap();
-        let found = vec![Ok(same), Ok(same), Ok(same), Err("no such name".to_owned())];
-        let seats = place(&targets, found);
-        assert_eq!((&seats.of[0], &seats.of[1]), (&Ok(0), &Ok(0)));
-        let why = seats.of[2].as_ref().unwrap_err();
-        assert!(why.contains("already gets a"), "{why}");
-        assert_eq!(seats.of[3], Err("no such name".to_owned()));
-        assert_eq!(seats.addrs(), [same]);
-    }
-
-    #[test]
-    fn all_names_of_an_address_are_held_beside_it() {
-        let targets: Vec<Target> =
-            ["a", "b:", "a:x"].iter().flat_map(|text| crate::hosts::parse(text).unwrap()).collect();
-        let same: SocketAddr = "10.0.0.1:8737".parse().unwrap();
-        let seats = place(&targets, vec![Ok(same), Ok(same), Ok(same)]);
-        let names = seats.members[0].names(&targets).into_iter().map(|t| t.text.as_str());
-        assert_eq!(names.collect::<Vec<_>>(), ["a", "b:", "a:x"]);
-    }
 }

@@ -111,8 +111,9 @@ fn connect(group: Option<SocketAddr>, addrs: &[SocketAddr]) -> Result<Sender> {
     let bind = Some((SENDER, 0).into());
     let options =
         SenderOptions { session, interface, bind, ..SenderOptions::new(SenderTrust::Loopback) };
+    let peers: Vec<_> = addrs.iter().map(|addr| vec![*addr]).collect();
     let Opened { sender, refused } =
-        open_session(options, addrs).context("cannot open the session")?;
+        open_session(options, &peers).context("cannot open the session")?;
     if let Some(why) = refused {
         say(format_args!("the group {group} cannot be used: {why}; going on by unicast"));
     }

@@ -30,6 +30,7 @@ mod resolve;
 mod retry;
 mod rules;
 mod say;
+mod seats;
 mod slips;
 mod ssh;
 mod standard_input;

@@ -1,7 +1,7 @@
 //! From names to addresses: all at the same time, and for no longer than a host may take to answer.
 
 use crate::hosts::Target;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tcpxm::net::Family;
-use tcpxm::net::interface::{has_family, index_of, name_of};
+use tcpxm::net::interface::{has_family, index_of, is_routed, name_of};
 
 /// Names that are looked up at a time, at most.
 const WORKERS: usize = 32;
@@ -21,19 +21,19 @@ const OTHERS_WAIT: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A host's addresses, or why there are none.
-type Found = Result<Vec<SocketAddr>, String>;
+pub(crate) type Found = Result<Vec<SocketAddr>, String>;
 
-/// Finds an address for each host, or the reason why there is none. `port` is for those that name
-/// none of their own.
+/// Finds the addresses of each host, in the order in which they are to be tried, or the reason why there are none.
+/// `port` is for those that name none of their own.
 pub(crate) fn resolve(
     targets: &[Target],
     port: u16,
     limit: Duration,
     ended: &dyn Fn() -> bool,
-) -> Vec<Result<SocketAddr, String>> {
+) -> Vec<Found> {
     let found = look_up(targets, port, limit, ended);
-    let v6 = prefers_v6(&found);
-    found.into_iter().map(|found| found.and_then(|addrs| choose(&addrs, v6))).collect()
+    let v6 = prefers_v6(&found, is_routed);
+    found.into_iter().map(|found| found.and_then(|addrs| order(&addrs, v6, is_routed))).collect()
 }
 
 fn look_up(targets: &[Target], port: u16, limit: Duration, ended: &dyn Fn() -> bool) -> Vec<Found> {
@@ -127,20 +127,35 @@ fn addresses(host: &str, port: u16) -> Found {
     (host, port).to_socket_addrs().map(Iterator::collect).map_err(name)
 }
 
-/// Whether more hosts can be reached by IPv6 than by IPv4: a group has one family.
-fn prefers_v6(found: &[Found]) -> bool {
+/// Whether more hosts can be reached by IPv6 than by IPv4: a group has one family. An address that this host has
+/// no way to does not count.
+fn prefers_v6(found: &[Found], routed: impl Fn(SocketAddr) -> bool) -> bool {
     let having = |v6: bool| {
-        let has = |found: &&Found| {
-            found.as_ref().is_ok_and(|addrs| addrs.iter().any(|addr| addr.is_ipv6() == v6))
-        };
+        let of_it = |addr: &SocketAddr| addr.is_ipv6() == v6 && routed(*addr);
+        let has = |found: &&Found| found.as_ref().is_ok_and(|addrs| addrs.iter().any(of_it));
         found.iter().filter(has).count()
     };
     having(true) > having(false)
 }
 
-fn choose(addrs: &[SocketAddr], v6: bool) -> Result<SocketAddr, String> {
-    let preferred = addrs.iter().find(|addr| addr.is_ipv6() == v6);
-    preferred.or(addrs.first()).copied().ok_or_else(|| "its name has no address".to_owned())
+/// In which order a host's addresses are tried: families take turns, that of the group comes first (RFC 8305, 4), and
+/// within a family it is the resolver's order (RFC 6724). Those that there is no way to come last: a route may be
+/// there a moment later (RFC 6724, 6, rule 1).
+fn order(addrs: &[SocketAddr], v6: bool, routed: impl Fn(SocketAddr) -> bool) -> Found {
+    let mut seen = HashSet::new();
+    let once = addrs.iter().copied().filter(|addr| seen.insert(*addr));
+    let (ways, none): (Vec<_>, Vec<_>) = once.partition(|addr| routed(*addr));
+    let all = [in_turns(ways, v6), in_turns(none, v6)].concat();
+    if all.is_empty() { Err("its name has no address".to_owned()) } else { Ok(all) }
+}
+
+/// One of each family in turn, as long as there are both.
+fn in_turns(addrs: Vec<SocketAddr>, v6: bool) -> Vec<SocketAddr> {
+    let count = addrs.len();
+    let (first, second): (Vec<_>, Vec<_>) =
+        addrs.into_iter().partition(|addr| addr.is_ipv6() == v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    (0..count).flat_map(|_| [first.next(), second.next()]).flatten().collect()
 }
 
 #[cfg(test)]
@@ -155,10 +170,10 @@ mod tests {
     fn addresses_are_taken_as_they_are_and_names_fail_alone() {
         let all = targets(&["127.0.0.2", "[::1]:9:x", "no-such-host.invalid", "127.0.0.3:7:"]);
         let found = resolve(&all, 8737, Duration::from_secs(20), &|| false);
-        assert_eq!(found[0], Ok("127.0.0.2:8737".parse().unwrap()));
-        assert_eq!(found[1], Ok("[::1]:9".parse().unwrap()));
+        assert_eq!(found[0], Ok(vec!["127.0.0.2:8737".parse().unwrap()]));
+        assert_eq!(found[1], Ok(vec!["[::1]:9".parse().unwrap()]));
         assert!(found[2].as_ref().unwrap_err().starts_with("its name "), "{found:?}");
-        assert_eq!(found[3], Ok("127.0.0.3:7".parse().unwrap()));
+        assert_eq!(found[3], Ok(vec!["127.0.0.3:7".parse().unwrap()]));
     }
 
     #[test]
@@ -172,7 +187,7 @@ mod tests {
         ] {
             let found = resolve(&targets(&[text, "127.0.0.2"]), 1, Duration::ZERO, &|| false);
             assert!(found[0].as_ref().unwrap_err().contains(why), "{text}: {found:?}");
-            assert_eq!(found[1], Ok("127.0.0.2:1".parse().unwrap()));
+            assert_eq!(found[1], Ok(vec!["127.0.0.2:1".parse().unwrap()]));
         }
         let lo = index_of("lo").unwrap();
         if has_family(lo, Family::V6).unwrap() {
@@ -183,15 +198,33 @@ mod tests {
         }
     }
 
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn the_family_of_most_is_chosen() {
-        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
         let (v4, v6) = (addr("10.0.0.1:1"), addr("[fd00::1]:1"));
         let both = || Ok(vec![v6, v4]);
-        assert!(!prefers_v6(&[both(), both()]));
-        assert!(prefers_v6(&[both(), Ok(vec![v6])]));
-        assert!(!prefers_v6(&[both(), Ok(vec![v4]), Err(String::new())]));
-        assert_eq!((choose(&[v6, v4], false), choose(&[v6], false)), (Ok(v4), Ok(v6)));
-        assert!(choose(&[], true).is_err());
+        let prefers = |found: &[Found]| prefers_v6(found, |_| true);
+        assert!(!prefers(&[both(), both()]));
+        assert!(prefers(&[both(), Ok(vec![v6])]));
+        assert!(!prefers(&[both(), Ok(vec![v4]), Err(String::new())]));
+        // Without IPv6 here what is said of it does not count.
+        assert!(!prefers_v6(&[both(), Ok(vec![v6])], |addr| addr.is_ipv4()));
+    }
+
+    #[test]
+    fn families_take_turns_and_what_there_is_no_way_to_comes_last() {
+        let v4 = |n: u8| addr(&format!("10.0.0.{n}:1"));
+        let v6 = |n: u8| addr(&format!("[fd00::{n}]:1"));
+        let all = [v6(1), v6(2), v6(3), v4(1), v4(2), v4(1)];
+        let any = |_| true;
+        assert_eq!(order(&all, true, any), Ok(vec![v6(1), v4(1), v6(2), v4(2), v6(3)]));
+        assert_eq!(order(&all, false, any), Ok(vec![v4(1), v6(1), v4(2), v6(2), v6(3)]));
+        let no_v6 = |addr: SocketAddr| addr.is_ipv4();
+        assert_eq!(order(&all, true, no_v6), Ok(vec![v4(1), v4(2), v6(1), v6(2), v6(3)]));
+        assert_eq!(order(&[v6(1)], false, |_| false), Ok(vec![v6(1)]));
+        assert!(order(&[], true, any).is_err());
     }
 }

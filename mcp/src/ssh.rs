@@ -19,7 +19,7 @@ mod words;
 
 use crate::args;
 use crate::hosts::Target;
-use crate::resolve::resolve;
+use crate::resolve::{Found, resolve};
 use crate::trust::drawn;
 use files::Enough;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -90,7 +90,7 @@ pub(crate) struct Daemons(Vec<Daemon>);
 
 /// Where the hosts are to be sent to.
 pub(crate) struct Started {
-    pub(crate) found: Vec<Result<SocketAddr, String>>,
+    pub(crate) found: Vec<Found>,
     /// With their paths from the root of their file systems on.
     pub(crate) targets: Vec<Target>,
     /// By the addresses that were found.
@@ -203,20 +203,22 @@ fn addressed(
         found.push(answer.and_then(|answer| {
             target.path = words::place(&target.path, &answer.directory);
             target.port = Some(answer.port);
-            let mut addr = match reached(&answer) {
-                Some(ip) => SocketAddr::new(ip, 0),
+            let mut addrs = match reached(&answer) {
+                Some(ip) => vec![SocketAddr::new(ip, 0)],
                 None => resolved
                     .next()
                     .unwrap_or_else(|| Err("it has no address".to_owned()))
                     .map_err(|why| unreached(&answer, why))?,
             };
-            addr.set_port(answer.port);
-            Ok(addr)
+            for addr in &mut addrs {
+                addr.set_port(answer.port);
+            }
+            Ok(addrs)
         }));
     }
     let mut of = BTreeMap::new();
-    for (addr, (secret, _)) in found.iter().zip(secrets) {
-        if let Ok(addr) = addr {
+    for (addrs, (secret, _)) in found.iter().zip(secrets) {
+        for addr in addrs.iter().flatten() {
             // Of two that say one address the first is believed, as for the copy itself.
             of.entry(*addr).or_insert_with(|| Arc::clone(secret));
         }

@@ -21,6 +21,8 @@ use transfer::shown::shown;
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct HostRow {
     pub(crate) host: String,
+    /// Where it has answered.
+    pub(crate) address: Option<std::net::SocketAddr>,
     pub(crate) status: &'static str,
     pub(crate) reason: Option<String>,
     pub(crate) bytes: u64,
@@ -122,6 +124,7 @@ impl HostRow {
         };
         Self {
             host,
+            address: crate::seats::answered_from(report),
             status: if reason.is_none() { "ok" } else { "failed" },
             reason,
             bytes: arrived.total(),
@@ -153,6 +156,7 @@ impl HostRow {
     pub(crate) fn without_session(host: String, why: String, events: bool) -> Self {
         Self {
             host,
+            address: None,
             status: "failed",
             reason: Some(why),
             bytes: 0,

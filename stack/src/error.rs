@@ -120,6 +120,9 @@ pub enum Unreachable {
 /// Why a member did not get everything, or a receiver not the whole session.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Reason {
+    /// None of its addresses has answered; what is known of each.
+    #[error("{0}")]
+    NoAddress(String),
     /// No answer to any SYN.
     #[error("no answer within {0:?}")]
     NeverAnswered(Duration),

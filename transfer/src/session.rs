@@ -15,19 +15,19 @@ pub struct Opened {
     pub refused: Option<String>,
 }
 
-/// Opens a session to these addresses for [`crate::send()`]: members say what they lack, and it ends where its source
+/// Opens a session to these receivers, each of which may have several addresses, for [`crate::send()`]: members say what they lack, and it ends where its source
 /// does. A group that cannot be used at all (link-local, well known) is no reason not to copy.
 ///
 /// # Errors
-/// What the system or the configuration refuses, as [`Sender::connect`] says it.
-pub fn open_session(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<Opened> {
+/// What the system or the configuration refuses, as [`Sender::connect_any`] says it.
+pub fn open_session(options: SenderOptions, peers: &[Vec<SocketAddr>]) -> io::Result<Opened> {
     let session = SessionConfig {
         delivery: Delivery::Unordered,
         content: Content::Source { len: None },
         declares: true,
         ..options.session
     };
-    open(SenderOptions { session, ..options }, addrs)
+    open(SenderOptions { session, ..options }, peers)
 }
 
 /// The same for [`crate::pipe::send()`]: the bytes are held until every member has them. Nobody can come late to what is
@@ -35,7 +35,7 @@ pub fn open_session(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<
 ///
 /// # Errors
 /// As [`open_session`].
-pub fn open_stream(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<Opened> {
+pub fn open_stream(options: SenderOptions, peers: &[Vec<SocketAddr>]) -> io::Result<Opened> {
     let session = SessionConfig {
         delivery: Delivery::Ordered,
         content: Content::Stream { ring: RING },
@@ -43,14 +43,14 @@ pub fn open_stream(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<O
         start_wait: options.session.connect_timeout,
         ..options.session
     };
-    open(SenderOptions { session, ..options }, addrs)
+    open(SenderOptions { session, ..options }, peers)
 }
 
-fn open(options: SenderOptions, addrs: &[SocketAddr]) -> io::Result<Opened> {
-    match Sender::connect(options.clone(), addrs) {
+fn open(options: SenderOptions, peers: &[Vec<SocketAddr>]) -> io::Result<Opened> {
+    match Sender::connect_any(options.clone(), peers) {
         Err(error) if is_about_the_group(&error) => {
             let session = SessionConfig { group: None, ..options.session };
-            let sender = Sender::connect(SenderOptions { session, ..options }, addrs)?;
+            let sender = Sender::connect_any(SenderOptions { session, ..options }, peers)?;
             Ok(Opened { sender, refused: Some(error.to_string()) })
         }
         connected => {

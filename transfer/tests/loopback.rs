@@ -38,7 +38,8 @@ fn receiver(last: u8, folder: PathBuf) -> (SocketAddr, Receiving) {
 fn connect(addrs: &[SocketAddr]) -> Sender {
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
     let options = SenderOptions { bind, ..SenderOptions::new(SenderTrust::Loopback) };
-    open_session(options, addrs).unwrap().sender
+    let peers: Vec<_> = addrs.iter().map(|addr| vec![*addr]).collect();
+    open_session(options, &peers).unwrap().sender
 }
 
 fn source(path: &Path) -> (TreeSource, Offer) {

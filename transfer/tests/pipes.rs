@@ -52,7 +52,8 @@ fn in_output<W: Write + Send + 'static>(last: u8, mut out: W) -> (SocketAddr, Re
 fn connect(addrs: &[SocketAddr]) -> Sender {
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
     let options = SenderOptions { bind, ..SenderOptions::new(SenderTrust::Loopback) };
-    open_stream(options, addrs).unwrap().sender
+    let peers: Vec<_> = addrs.iter().map(|addr| vec![*addr]).collect();
+    open_stream(options, &peers).unwrap().sender
 }
 
 fn offer(to: &str) -> Offer {

@@ -157,7 +157,7 @@ pub(crate) fn connect(addr: SocketAddr, group: Option<SocketAddr>) -> Sender {
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
     let trust = SenderOptions::new(SenderTrust::Loopback);
     let options = SenderOptions { session, interface, bind, ..trust };
-    open_session(options, &[addr]).unwrap().sender
+    open_session(options, &[vec![addr]]).unwrap().sender
 }
 
 pub(crate) fn send(

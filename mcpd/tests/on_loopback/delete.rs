@@ -235,7 +235,7 @@ fn nothing_goes_while_another_session_writes_there() {
         let piped = scope.spawn(move || {
             let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
             let options = SenderOptions { bind, ..SenderOptions::new(SenderTrust::Loopback) };
-            let sender = open_stream(options, &[addr]).unwrap().sender;
+            let sender = open_stream(options, &[vec![addr]]).unwrap().sender;
             let to = "source/a/piped".into();
             let offer = Offer { to, stream: true, ..Offer::default() };
             let (outcome, _) = transfer::pipe::send(&sender, &mut Open(open), &[offer], &|_| ());

@@ -50,7 +50,7 @@ fn send_and(
     let keys = SenderKeys { identity: identity(), known: [].into(), strict: false };
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
     let options = SenderOptions { bind, ..SenderOptions::new(SenderTrust::Keys(keys)) };
-    let sender = open_session(options, &[addr]).unwrap().sender;
+    let sender = open_session(options, &[vec![addr]]).unwrap().sender;
     send_over(&sender, source, to, meanwhile)
 }
 

@@ -59,7 +59,8 @@ impl Input for Bytes {
 pub(crate) fn open(addrs: &[SocketAddr]) -> Sender {
     let bind = Some((Ipv4Addr::LOCALHOST, 0).into());
     let options = SenderOptions { bind, ..SenderOptions::new(SenderTrust::Loopback) };
-    open_stream(options, addrs).unwrap().sender
+    let peers: Vec<_> = addrs.iter().map(|addr| vec![*addr]).collect();
+    open_stream(options, &peers).unwrap().sender
 }
 
 /// What became of each, in order.

@@ -70,7 +70,9 @@ impl core::error::Error for NoMemberLeft {}
 fn kind_of(reason: &Reason) -> ErrorKind {
     match reason {
         Reason::NeverAnswered(_) | Reason::Silent(_) | Reason::Stalled(_) => ErrorKind::TimedOut,
-        Reason::Refused(_) | Reason::Unreachable(_) => ErrorKind::ConnectionRefused,
+        Reason::Refused(_) | Reason::Unreachable(_) | Reason::NoAddress(_) => {
+            ErrorKind::ConnectionRefused
+        }
         Reason::Aborted(_) => ErrorKind::ConnectionAborted,
         Reason::Verdict(_) => ErrorKind::Other,
         Reason::TooLate | Reason::CannotRepeat | Reason::Forgotten(_) => ErrorKind::ConnectionReset,

@@ -86,16 +86,26 @@ impl Sender {
     /// Begins a session. It returns as soon as the SYNs are on their way; `InvalidInput` with a
     /// [`ConfigError`](crate::error::ConfigError) when it cannot begin.
     pub fn connect(options: SenderOptions, peers: &[SocketAddr]) -> io::Result<Self> {
+        let peers: Vec<_> = peers.iter().map(|peer| vec![*peer]).collect();
+        Self::connect_any(options, &peers)
+    }
+
+    /// The same to receivers of several addresses each, best first: a name's, in the order of RFC 8305, 4, say.
+    /// They are tried one after the other, 250 ms apart (RFC 8305, 5), eight at most, without giving up those
+    /// before; where somebody answers first who is trusted, there the receiver is
+    /// ([`MemberReport::addr`]). No address may be that of two receivers.
+    pub fn connect_any(options: SenderOptions, peers: &[Vec<SocketAddr>]) -> io::Result<Self> {
         Self::connect_by(UdpSocket::bind, options, peers)
     }
 
     fn connect_by(
         bind: impl Fn(SocketAddr) -> io::Result<UdpSocket>,
         options: SenderOptions,
-        peers: &[SocketAddr],
+        peers: &[Vec<SocketAddr>],
     ) -> io::Result<Self> {
+        let all: Vec<SocketAddr> = peers.iter().flatten().copied().collect();
         if let (SenderTrust::Loopback, Some(other)) =
-            (&options.trust, peers.iter().find(|peer| !peer.ip().to_canonical().is_loopback()))
+            (&options.trust, all.iter().find(|peer| !peer.ip().to_canonical().is_loopback()))
         {
             return Err(misused(ConfigError::NotLoopback(*other)));
         }
@@ -111,7 +121,7 @@ impl Sender {
         };
         let group = session.group.filter(|_| peers.len() > 1);
         session.group_from = route.map(|route| route.source).or(session.group_from);
-        let mut sockets = open(bind, options.bind, peers, group.map(|group| group.addr))?;
+        let mut sockets = open(bind, options.bind, &all, group.map(|group| group.addr))?;
         if let Some(route) = route {
             let family = Family::of(route.source);
             for socket in sockets.iter_mut().filter(|socket| socket.family() == family) {
@@ -127,7 +137,7 @@ impl Sender {
         let clock = Clock::start();
         let mut endpoint = Endpoint::new(config, seed()?);
         let session =
-            endpoint.connect(clock.now(), session, options.trust, peers).map_err(misused)?;
+            endpoint.connect_any(clock.now(), session, options.trust, peers).map_err(misused)?;
         let handle = Driver::spawn(endpoint, clock, sockets, Joins::default())?;
         let finished = AtomicBool::new(false);
         Ok(Self { handle, session, local, group, route, unusable, finished })
@@ -407,16 +417,16 @@ impl Drop for Sender {
 fn choose_route(
     session: &mut SessionConfig,
     ifindex: Option<u32>,
-    peers: &[SocketAddr],
+    peers: &[Vec<SocketAddr>],
 ) -> io::Result<Result<Option<Route>, String>> {
     let Some(group) = &mut session.group else { return Ok(Ok(None)) };
     check_group(group.addr.ip()).map_err(misused)?;
     let family = Family::of(group.addr.ip());
-    let route = match ifindex {
-        Some(ifindex) => {
-            interface::address_of(ifindex, family)?.map(|source| Route { ifindex, source })
-        }
-        None => interface::route_to_most(peers, family)?,
+    let route = if let Some(ifindex) = ifindex {
+        interface::address_of(ifindex, family)?.map(|source| Route { ifindex, source })
+    } else {
+        let first = |addrs: &Vec<SocketAddr>| interface::first_routed(addrs, family);
+        interface::route_to_most(&peers.iter().filter_map(first).collect::<Vec<_>>(), family)?
     };
     let Some(mut route) = route else {
         return Ok(Err(no_address(family, ifindex)));
@@ -493,7 +503,7 @@ mod tests {
     fn without_a_family_its_receivers_fail_alone() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let listener = Listener::bind(ListenOptions::new(any, ListenTrust::Loopback)).unwrap();
-        let peers = [listener.local_addr(), "[::1]:9".parse().unwrap()];
+        let peers = [vec![listener.local_addr()], vec!["[::1]:9".parse().unwrap()]];
         let receiver = std::thread::spawn(move || {
             let (mut receiver, mut got) = (listener.accept().unwrap(), Vec::new());
             receiver.read_to_end(&mut got).unwrap();

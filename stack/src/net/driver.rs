@@ -7,6 +7,7 @@
 
 use super::clock::Clock;
 use super::group::{Family, Groups, Place};
+use super::interface::lacks_family;
 use super::shared::{Handle, Inner, Key, Shared};
 use super::socket::{Batch, Sending, Train, UdpSocket};
 use super::sys::Timer;
@@ -325,12 +326,13 @@ impl Driver {
             let family = Family::of(to.ip());
             let socket = self.sockets.iter_mut().enumerate().find(|(_, s)| s.family() == family);
             match socket {
-                None => {
-                    let why = Unreachable::NoFamily { v6: to.is_ipv6() };
-                    self.shared.ask(|engine, now| engine.handle_unreachable(now, to, why));
-                }
+                None => self.unsendable(to),
                 Some((index, socket)) => match socket.send(train) {
-                    Sending::Done => {}
+                    Sending::Unreachable(_) | Sending::NoSource if lacks_family(to.ip()) => {
+                        self.unsendable(to);
+                    }
+                    // Without a source it may be that a new address may not be used yet.
+                    Sending::Done | Sending::NoSource => {}
                     Sending::Blocked => {
                         blocked = Some(index);
                         break;
@@ -347,6 +349,12 @@ impl Driver {
         }
         self.wait_for_room(blocked)?;
         Ok(full || blocked.is_some())
+    }
+
+    /// Nothing of this family leaves this host, so nobody answers, however long one waits.
+    fn unsendable(&self, to: SocketAddr) {
+        let why = Unreachable::NoFamily { v6: to.is_ipv6() };
+        self.shared.ask(|engine, now| engine.handle_unsendable(now, to, why));
     }
 
     /// Asks for room to be reported only while it is missing: otherwise every datagram that leaves

@@ -80,6 +80,40 @@ pub fn has_family(ifindex: u32, family: Family) -> io::Result<bool> {
     Ok(all.iter().any(|owned| owned.ifindex == ifindex && Family::of(owned.addr) == family))
 }
 
+/// Whether this host has no address at all to send from to another of this family (`net.ipv6.conf.*.disable_ipv6`
+/// takes all of them away). Beyond this host its own loopback addresses are none.
+pub(crate) fn lacks_family(to: IpAddr) -> bool {
+    sys::addresses().is_ok_and(|all| lacks_family_among(&all, to))
+}
+
+fn lacks_family_among(all: &[sys::Owned], to: IpAddr) -> bool {
+    let serves = |own: IpAddr| {
+        Family::of(own) == Family::of(to) && own.is_loopback() == to.to_canonical().is_loopback()
+    };
+    !all.iter().any(|owned| serves(owned.addr))
+}
+
+/// Whether the routing table knows a way to `peer`.
+pub fn is_routed(peer: SocketAddr) -> bool {
+    local_address_towards(peer).is_ok()
+}
+
+/// The first of a receiver's addresses that there is a way to, of the family if there is one; the first of all
+/// if there is no way to any.
+pub fn first_routed(addrs: &[SocketAddr], family: Family) -> Option<SocketAddr> {
+    first_among(addrs, family, is_routed)
+}
+
+fn first_among(
+    addrs: &[SocketAddr],
+    family: Family,
+    routed: impl Fn(SocketAddr) -> bool,
+) -> Option<SocketAddr> {
+    let routed: Vec<_> = addrs.iter().copied().filter(|addr| routed(*addr)).collect();
+    let of_it = routed.iter().find(|addr| Family::of(addr.ip()) == family);
+    of_it.or(routed.first()).or(addrs.first()).copied()
+}
+
 /// An address that its interface has, but that may not be used (yet): it cannot be bound to.
 fn is_tentative(owned: &sys::Owned) -> bool {
     let addr: SocketAddr = match owned.addr {
@@ -131,8 +165,10 @@ pub fn route_to(peer: SocketAddr) -> io::Result<Option<Route>> {
 
 /// The way on which multicast reaches most of `peers`; `None` if none of them has a route. Peers of
 /// the group's own family count, if there are any; else a group of the other family leaves where
-/// they are all the same. An address that may not be used yet, since it is new, is waited for.
+/// they are all the same. Nor do this host's loopback addresses count beside others. An address that may
+/// not be used yet, since it is new, is waited for.
 pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<Route>> {
+    let peers = beyond_loopback(peers);
     let of_it: Vec<_> = peers.iter().filter(|peer| Family::of(peer.ip()) == family).collect();
     let of_it = if of_it.is_empty() { peers.iter().collect() } else { of_it };
     let until = Instant::now() + TENTATIVE;
@@ -151,6 +187,13 @@ pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<
         }
         found => Ok(found),
     }
+}
+
+/// Peers on loopback hear a group wherever it leaves this host or not at all; all the others are elsewhere.
+fn beyond_loopback(peers: &[SocketAddr]) -> Vec<SocketAddr> {
+    let beyond = |peer: &&SocketAddr| !peer.ip().to_canonical().is_loopback();
+    let others: Vec<_> = peers.iter().filter(beyond).copied().collect();
+    if others.is_empty() { peers.to_vec() } else { others }
 }
 
 /// The way to most of `peers`, and whether to any of them nothing can be sent from yet.
@@ -213,6 +256,51 @@ mod tests {
         let v6 = all.iter().any(|o| o.ifindex == route.ifindex && o.addr.is_ipv6());
         let other = route_to_most(&peers, Family::V6).unwrap();
         assert_eq!(other.map(|other| other.ifindex), v6.then_some(route.ifindex));
+    }
+
+    #[test]
+    fn loopback_does_not_count_beside_others() {
+        let all = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let here = ["127.0.0.1:1", "127.0.1.1:1", "[::1]:1"];
+        assert_eq!(beyond_loopback(&all(&here)), all(&here));
+        let mixed = ["127.0.0.1:1", "10.0.0.1:1", "[::ffff:127.0.0.1]:1", "[fd00::1]:1"];
+        assert_eq!(beyond_loopback(&all(&mixed)), all(&["10.0.0.1:1", "[fd00::1]:1"]));
+    }
+
+    #[test]
+    fn a_family_is_lacking_where_no_address_of_it_could_be_sent_from() {
+        let owned = |text: &str| {
+            let addr: IpAddr = text.parse().unwrap();
+            sys::Owned { ifindex: 1, addr, loopback: addr.is_loopback() }
+        };
+        let all = [owned("127.0.0.1"), owned("10.0.0.1"), owned("::1")];
+        for (to, lacks) in
+            [("10.0.0.2", false), ("fd00::2", true), ("fe80::2", true), ("::1", false)]
+        {
+            assert_eq!(lacks_family_among(&all, to.parse().unwrap()), lacks, "{to}");
+        }
+        let with = [owned("127.0.0.1"), owned("fe80::1")];
+        assert!(!lacks_family_among(&with, "fd00::2".parse().unwrap()));
+        assert!(lacks_family_among(&with, "10.0.0.2".parse().unwrap()));
+        assert!(lacks_family_among(&with, "::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn of_several_addresses_the_first_with_a_way_counts() {
+        let [a, b, c]: [SocketAddr; 3] =
+            ["[fd00::1]:1", "10.0.0.1:1", "10.0.0.2:1"].map(|text| text.parse().unwrap());
+        let all = [a, b, c];
+        let first = |family, routed: &[SocketAddr]| {
+            first_among(&all, family, |addr| routed.contains(&addr)).unwrap()
+        };
+        assert_eq!(first(Family::V4, &all), b);
+        assert_eq!(first(Family::V6, &all), a);
+        assert_eq!(first(Family::V4, &[a, c]), c);
+        assert_eq!(first(Family::V6, &[b, c]), b, "of the other family rather than none");
+        assert_eq!(first(Family::V4, &[]), a);
+        assert_eq!(first_among(&[], Family::V4, |_| true), None);
     }
 
     #[test]

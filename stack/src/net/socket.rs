@@ -59,6 +59,8 @@ pub(crate) enum Sending {
     Oversize(usize),
     /// There is no way to the receiver, and why; what was left of the train was dropped.
     Unreachable(Unreachable),
+    /// This host has no address to send from to the receiver, now; what was left of the train was dropped.
+    NoSource,
 }
 
 /// A train and the buffer it stands in.
@@ -378,9 +380,16 @@ impl Offload {
                         let gone = left.min(if single { MAX_SEGMENTS * size } else { piece });
                         (single, repeated) = (false, 0);
                         self.lose(train, gone, &e);
-                        let why = e.raw_os_error().and_then(|no| unreachable::by_errno(to, no));
                         // A group is not one receiver that could be given up.
-                        if let Some(why) = why.filter(|_| !to.ip().is_multicast()) {
+                        if to.ip().is_multicast() {
+                            continue;
+                        }
+                        if e.kind() == io::ErrorKind::AddrNotAvailable {
+                            return Sending::NoSource;
+                        }
+                        if let Some(why) =
+                            e.raw_os_error().and_then(|no| unreachable::by_errno(to, no))
+                        {
                             return Sending::Unreachable(why);
                         }
                     }

@@ -49,6 +49,8 @@ pub(crate) type Beside = Rc<RefCell<Vec<(usize, Duration, Packet)>>>;
 
 pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
+    /// A second address of the same machine.
+    pub(crate) other: Option<SocketAddr>,
     pub(crate) endpoint: Endpoint,
     pub(crate) joined: bool,
     pub(crate) dead: bool,
@@ -96,8 +98,9 @@ impl Net {
 
     /// Of these endpoints; the first of them is to send.
     pub(crate) fn of(ends: impl Iterator<Item = (SocketAddr, Endpoint)>, path: Path) -> Self {
-        let nodes =
-            ends.map(|(addr, endpoint)| Node { addr, endpoint, joined: false, dead: false });
+        let node =
+            |(addr, endpoint)| Node { addr, other: None, endpoint, joined: false, dead: false };
+        let nodes = ends.map(node);
         Self {
             now: Instant::from_nanos(1),
             nodes: nodes.collect(),
@@ -120,9 +123,10 @@ impl Net {
             if self.nodes[n].dead {
                 continue;
             }
-            let from = self.nodes[n].addr;
+            let (addr, other) = (self.nodes[n].addr, self.nodes[n].other);
             while let Some(t) = self.nodes[n].endpoint.poll_transmit(self.now, &mut buf) {
                 self.transmits += 1;
+                let from = other.filter(|other| t.from == Some(other.ip())).unwrap_or(addr);
                 for bytes in buf[..t.len].chunks(t.segment_size) {
                     self.send(&Packet { to: t.to, from, bytes: bytes.to_vec() });
                 }
@@ -145,7 +149,7 @@ impl Net {
         for n in 0..self.nodes.len() {
             let node = &self.nodes[n];
             let group = packet.to.ip().is_multicast() && node.joined;
-            if !(group || node.addr == packet.to) {
+            if !(group || node.addr == packet.to || node.other == Some(packet.to)) {
                 continue;
             }
             for (delay, packet) in (self.path)(self.now, n, packet.clone()) {
@@ -248,13 +252,24 @@ impl App {
     }
 
     pub(crate) fn with(net: &mut Net, config: SessionConfig, len: u64, trust: SenderTrust) -> Self {
-        let peers = net.peers();
+        let peers: Vec<_> = net.peers().into_iter().map(|peer| vec![peer]).collect();
+        Self::to_any(net, config, len, trust, &peers)
+    }
+
+    /// To receivers of several addresses each; their number need not be that of the nodes.
+    pub(crate) fn to_any(
+        net: &mut Net,
+        config: SessionConfig,
+        len: u64,
+        trust: SenderTrust,
+        peers: &[Vec<SocketAddr>],
+    ) -> Self {
         let ring = matches!(config.content, Content::Stream { .. });
-        let session = net.nodes[0].endpoint.connect(net.now, config, trust, &peers).unwrap();
+        let session = net.nodes[0].endpoint.connect_any(net.now, config, trust, peers).unwrap();
         if !ring {
             net.nodes[0].endpoint.finish(net.now, session);
         }
-        let n = peers.len();
+        let n = net.nodes.len() - 1;
         let (ids, got, errors) = (vec![None; n], vec![0; n], vec![None; n]);
         // A source is asked for its bytes, and nothing is written.
         let written = if ring { 0 } else { len };

@@ -1,5 +1,6 @@
 //! The engine with nothing around it: endpoints, and datagrams passed by hand.
 
+mod addresses;
 mod arbitrary;
 mod asked;
 mod attacks;

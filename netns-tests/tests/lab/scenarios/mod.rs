@@ -16,6 +16,7 @@ mod link_local;
 mod many;
 mod messages;
 mod multicast;
+mod names;
 mod pipes;
 mod prefix;
 mod resume;
@@ -91,6 +92,8 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
         "link_local::zones_that_lead_nowhere_fail_alone",
         link_local::zones_that_lead_nowhere_fail_alone,
     ),
+    ("names::dead_addresses_hold_nobody_up", names::dead_addresses_hold_nobody_up),
+    ("names::a_sender_without_ipv6", names::a_sender_without_ipv6),
     ("hosts::one_is_killed_midway", hosts::one_is_killed_midway),
     ("hosts::one_is_killed_and_started_again", hosts::one_is_killed_and_started_again),
     ("hosts::nobody_listens_and_nobody_is_there", hosts::nobody_listens_and_nobody_is_there),

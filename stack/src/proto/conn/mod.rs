@@ -13,6 +13,7 @@ pub(crate) mod ids;
 pub(crate) mod incoming;
 pub(crate) mod life;
 pub(crate) mod state;
+pub(crate) mod syn;
 
 use super::event::Arrival;
 use super::recv::pns::PnTracker;

@@ -267,6 +267,14 @@ impl Endpoint {
         }
     }
 
+    /// A datagram to `to` was not sent, and none can be: this host cannot send there at all, for this reason.
+    pub fn handle_unsendable(&mut self, now: Instant, to: SocketAddr, why: Unreachable) {
+        self.now = now;
+        for session in self.sessions.values_mut() {
+            session.on_unsendable(now, to, why);
+        }
+    }
+
     /// No session begins here any more: SYNs are refused with `why`, but those that were answered may go on to
     /// be told.
     pub fn close_listener(&mut self, why: &str) {

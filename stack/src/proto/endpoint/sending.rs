@@ -23,6 +23,20 @@ impl Endpoint {
         trust: SenderTrust,
         peers: &[SocketAddr],
     ) -> Result<SessionId, ConfigError> {
+        let peers: Vec<_> = peers.iter().map(|peer| vec![*peer]).collect();
+        self.connect_any(now, config, trust, &peers)
+    }
+
+    /// The same to receivers of several addresses each, best first. They are tried one after the other, 250 ms
+    /// apart (RFC 8305, 5), eight at most, without giving up those before; where somebody answers first whom
+    /// `trust` takes, there the receiver is. No address may be that of two receivers.
+    pub fn connect_any(
+        &mut self,
+        now: Instant,
+        config: SessionConfig,
+        trust: SenderTrust,
+        peers: &[Vec<SocketAddr>],
+    ) -> Result<SessionId, ConfigError> {
         self.now = now;
         let Self { owners, rng, key, .. } = self;
         let mut ids = Ids { rng, taken: &|id| owners.contains_key(&id) };

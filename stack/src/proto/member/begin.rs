@@ -1,7 +1,7 @@
 //! How a member begins: its SYN, the answer to that, and what may come instead.
 
 use super::Member;
-use crate::error::{Reason, Unreachable};
+use crate::error::Reason;
 use crate::proto::conn::handshake::{NoAnswer, RoundTrip};
 use crate::proto::conn::incoming::{Answer, AnswerKind};
 use crate::proto::event::Arrival;
@@ -12,20 +12,33 @@ use crate::trust::PublicKey;
 use crate::wire::{GroupStatus, Header, Reply, Said, VERSION};
 use core::time::Duration;
 
-/// Each SYN that nobody takes gives one ICMP message, and no more are counted: with three, 750 ms after the
-/// first SYN, it is neither chance nor a daemon that is just being restarted, and who forges them has to do so
-/// for as long as the host itself has not answered.
-const UNREACHABLE: u32 = 3;
 /// To a member that is said to have forgotten its SYN that is sent again this often at most.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Why it changes its mode when it begins again.
 const RESTARTED: &str = "was restarted, and begins again";
-/// After an answer that is not to be trusted, a better one may take so long.
-const BETTER_ANSWER: Duration = Duration::from_secs(1);
 
 impl Member {
-    /// Takes a SYN-ACK; `None` if it is none to our SYN, or says nothing new.
+    /// Takes a SYN-ACK; `None` if it is none to one of our SYNs, or says nothing new.
     pub(crate) fn on_syn_ack(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        header: (&Header, usize),
+        datagram: &[u8],
+    ) -> Option<Answer> {
+        let answer = if self.conn.names().local_cid == header.0.encap.cid {
+            self.on_own_answer(now, arrival, header, datagram)
+        } else {
+            self.on_other_answer(now, arrival, header, datagram)
+        };
+        if answer.is_some() {
+            self.attempts.clear();
+        }
+        answer
+    }
+
+    /// Takes a SYN-ACK to the SYN of its association.
+    pub(super) fn on_own_answer(
         &mut self,
         now: Instant,
         arrival: &Arrival,
@@ -46,7 +59,7 @@ impl Member {
             if let RoundTrip::Sample(rtt) = rtt {
                 self.board.path.rtt.sample(rtt);
             }
-            tracing::debug!(to = %self.addr, ?rtt, "has answered");
+            tracing::debug!(to = %self.conn.names().peer, ?rtt, "has answered");
         }
         Some(answer)
     }
@@ -67,12 +80,10 @@ impl Member {
         self.cannot_join = Some(why);
     }
 
-    /// Its SYN was answered by somebody who is not who it should be. Anybody on the way can do that, so a
-    /// better answer is waited for.
+    /// Its SYN was answered by somebody who is not who it should be.
     fn distrust(&mut self, now: Instant, reason: Reason) {
         if self.conn.is_opening() {
-            self.hint = Some(reason);
-            self.fails_at.get_or_insert(now + BETTER_ANSWER);
+            self.set_back(now, |setback| setback.distrust(now, reason));
         }
     }
 
@@ -83,13 +94,12 @@ impl Member {
         match reply.said {
             Said::Cookie(cookie) => self.conn.on_cookie(now, cookie),
             Said::Refused(why) if self.conn.is_opening() => {
-                self.hint = Some(Reason::Refused(why.to_owned()));
+                let reason = Reason::Refused(why.to_owned());
+                self.set_back(now, |setback| setback.refused(now, reason, false));
             }
             Said::OtherVersion if self.conn.is_opening() && reply.version != VERSION => {
-                self.hint = Some(Reason::Version { theirs: reply.version, ours: VERSION });
-                if proven {
-                    self.fails_at = Some(now);
-                }
+                let reason = Reason::Version { theirs: reply.version, ours: VERSION };
+                self.set_back(now, |setback| setback.refused(now, reason, proven));
             }
             Said::Refused(_) | Said::OtherVersion | Said::Unknown => {}
         }
@@ -135,36 +145,9 @@ impl Member {
         self.began
     }
 
-    /// When it fails for what came instead of an answer.
-    pub(crate) fn fails_at(&self) -> Option<Instant> {
-        self.fails_at.filter(|_| self.conn.is_opening())
-    }
-
     /// The key that it has shown.
     pub(crate) fn key(&self) -> Option<PublicKey> {
         self.key
-    }
-
-    /// An ICMP message about its address: what it says, if it has not answered and this has come often
-    /// enough to believe it.
-    pub(crate) fn on_unreachable(&mut self, why: Unreachable) -> Option<Reason> {
-        if !self.conn.is_opening() || self.outcome().is_some() {
-            return None;
-        }
-        let reason = Reason::Unreachable(why);
-        let next_syn = self.conn.opening_deadline();
-        if self.unreachable_until != next_syn {
-            self.unreachable_until = next_syn;
-            self.unreachable += 1;
-        }
-        self.hint = Some(reason.clone());
-        (self.unreachable >= UNREACHABLE).then_some(reason)
-    }
-
-    /// It has not answered for as long as it may, `waited`: why it fails.
-    pub(crate) fn give_up(&mut self, waited: Duration) -> Reason {
-        self.conn.drop_dead();
-        self.hint.take().unwrap_or(Reason::NeverAnswered(waited))
     }
 
     /// Its next datagram of control, if it is owed one. `end`: where the data FIN stands, once it may be

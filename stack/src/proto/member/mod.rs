@@ -1,13 +1,16 @@
 //! The sender's control block for one receiver: its need, the evidence it is judged by, its timers and
 //! its outcome. It follows a channel or none.
 
+pub(crate) mod attempts;
 pub(crate) mod begin;
+pub(crate) mod candidates;
 pub(crate) mod history;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
 pub(crate) mod question;
 mod reason;
+pub(crate) mod setback;
 mod stall;
 pub(crate) mod thinning;
 pub(crate) mod timers;
@@ -29,12 +32,14 @@ use crate::error::Reason;
 use crate::stats::{Arrived, Mode, ModeReason};
 use crate::trust::PublicKey;
 use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT};
+use attempts::Attempts;
 use core::ops::Range;
 use core::time::Duration;
 use history::History;
 use mode::Cause;
 use need::{Need, Proof, Way};
 use question::Doubt;
+use setback::Setback;
 use stall::Stall;
 use std::net::SocketAddr;
 use thinning::Thinning;
@@ -80,11 +85,10 @@ pub(crate) struct Member {
     retry_after: Duration,
     probe_after: Duration,
     probed_at: Instant,
-    /// Why it may never answer, by what came instead of an answer and is not proven: an unsealed
-    /// refusal, or an ICMP message.
-    hint: Option<Reason>,
-    /// When it fails for that.
-    fails_at: Option<Instant>,
+    /// What came instead of an answer.
+    setback: Setback,
+    /// Where else it may be, until it has answered.
+    attempts: Attempts,
     /// When its SYN was last sent again, since it is said to have forgotten that.
     asked_at: Option<Instant>,
     /// Whether it has forgotten the session.
@@ -94,10 +98,6 @@ pub(crate) struct Member {
     /// The newest of the group's keys that it was told of, and where that stands in its control
     /// conversation.
     group_key: Option<(u8, u64)>,
-    /// SYNs that ICMP messages were about,
-    unreachable: u32,
-    /// and when the one behind the last of these is due: until then no further message counts.
-    unreachable_until: Option<Instant>,
     /// Why it could not join the group.
     cannot_join: Option<String>,
     /// Why it was last taken off the group, or not put on it.
@@ -141,14 +141,12 @@ impl Member {
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
             probed_at: Instant::ZERO,
-            hint: None,
-            fails_at: None,
+            setback: Setback::default(),
+            attempts: Attempts::default(),
             asked_at: None,
             doubt: Doubt::default(),
             key: None,
             group_key: None,
-            unreachable: 0,
-            unreachable_until: None,
             cannot_join: None,
             off_group: None,
             history: History::new(mode),
@@ -162,7 +160,7 @@ impl Member {
         self.channel
     }
 
-    /// The address that is connected to.
+    /// The address that is connected to; of several, before one has answered, the first.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -607,6 +605,7 @@ impl Member {
             tracing::debug!(to = %self.addr, ?outcome, "has its outcome");
         }
         self.history.end(now, outcome);
+        self.attempts.clear();
         self.change(now, began, Cause::Ended, view);
         debug_assert!(!self.conn.is_opening(), "whoever ends a member ends its association");
         self.need.end();

@@ -134,7 +134,7 @@ impl Member {
             return None;
         }
         if unanswered {
-            doubt.stranger = question.fresh.hint.take().or(doubt.stranger.take());
+            doubt.stranger = question.fresh.setback.take_hint().or(doubt.stranger.take());
         }
         doubt.not_before = Some(now + PAUSE);
         doubt.question.take().map(|question| question.cid())

@@ -8,6 +8,7 @@ use crate::proto::conn::incoming::{AnswerKind, Incoming};
 use crate::proto::event::Arrival;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
+use crate::proto::member::setback::Surety;
 use crate::proto::time::Instant;
 use crate::seal::frame::NO_TAG;
 use crate::wire::{Features, Header, Kind, Reply};
@@ -100,8 +101,8 @@ impl Session {
         (reply, bytes): (&Reply<'_>, &[u8]),
     ) {
         let m = &mut self.members[index];
-        if m.addr() == from && !m.on_question_replied(now, reply, bytes) {
-            m.on_reply(now, reply, bytes);
+        if m.addr() != from || !m.on_question_replied(now, reply, bytes) {
+            m.on_replied(now, from, reply, bytes);
         }
     }
 
@@ -132,10 +133,22 @@ impl Session {
     /// nothing, since anybody may send one (RFC 5927, 4 and 5): a receiver that is gone is found by
     /// its silence.
     pub(crate) fn on_unreachable(&mut self, now: Instant, to: SocketAddr, why: Unreachable) {
-        let Some(index) = self.members.iter().position(|m| m.addr() == to) else { return };
         let ends = self.config.give_up_refused;
-        if let Some(reason) = self.members[index].on_unreachable(why).filter(|_| ends) {
-            self.members[index].conn_mut().drop_dead();
+        let surety = if ends { Surety::Counts } else { Surety::Waits };
+        self.on_not_sent(now, (to, why), surety);
+    }
+
+    /// This host cannot send to this address: ends a member that has no other, and has not answered yet.
+    pub(crate) fn on_unsendable(&mut self, now: Instant, to: SocketAddr, why: Unreachable) {
+        self.on_not_sent(now, (to, why), Surety::Certain);
+    }
+
+    fn on_not_sent(&mut self, now: Instant, (to, why): (SocketAddr, Unreachable), surety: Surety) {
+        let Some(index) = self.members.iter().position(|m| m.is_sought_at(to)) else { return };
+        let m = &mut self.members[index];
+        m.on_unreachable(now, (to, why), surety);
+        if m.fails_at().is_some_and(|at| at <= now) {
+            let reason = m.give_up(self.config.connect_timeout);
             self.end_member(now, index, Err(reason));
             self.try_start(now);
         }

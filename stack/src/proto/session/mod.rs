@@ -19,11 +19,14 @@ pub(crate) mod transmit;
 
 use super::channel::emit::Carrier;
 use super::channel::{Channel, ChannelId};
-use super::conn::Conn;
 use super::conn::handshake::{Opening, blank_names};
 use super::conn::ids::Ids;
+use super::conn::syn::Syn;
+use super::conn::{Conn, Names};
 use super::event::SessionState;
 use super::member::Member;
+use super::member::attempts::Attempt;
+use super::member::candidates::Candidates;
 use super::send::mtu::PathMtu;
 use super::send::pace::Pace;
 use super::send::scoreboard::Scoreboard;
@@ -92,19 +95,20 @@ impl Session {
         now: Instant,
         mut config: SessionConfig,
         (trust, key): (SenderTrust, NoiseKey),
-        peers: &[SocketAddr],
+        peers: &[Vec<SocketAddr>],
         port: u16,
         ids: &mut Ids<'_>,
     ) -> Result<Self, ConfigError> {
-        check(&config, peers)?;
+        let first = check(&config, peers)?;
         // What one lacks goes to it alone, so a session of one has no use for a group.
         let alone = config.group.take_if(|_| peers.len() == 1).is_some();
         let store = match config.content {
             Content::Stream { ring } => Store::ring(ring),
             Content::Source { len } => Store::source(len, config.declares),
         };
-        let segment = if peers.iter().all(SocketAddr::is_ipv4) { PAYLOAD_V4 } else { PAYLOAD_V6 };
-        let seal = (now, trust.credentials(&key, peers[0]).suite());
+        let v4 = peers.iter().flatten().all(SocketAddr::is_ipv4);
+        let segment = if v4 { PAYLOAD_V4 } else { PAYLOAD_V6 };
+        let seal = (now, trust.credentials(&key, first).suite());
         let mut channel =
             |group| Channel::new(seal, group, &config, peers.len(), segment as u64, ids.rng);
         let channels: Vec<Channel> = config.group.map(&mut channel).into_iter().collect();
@@ -137,8 +141,9 @@ impl Session {
             forged: 0,
             config,
         };
-        for peer in peers {
-            let member = session.new_member(now, *peer, None, ids);
+        for addrs in peers {
+            let mut member = session.new_member(now, addrs[0], None, ids);
+            member.may_be_at(Candidates::behind_first(now, addrs, session.config.connect_timeout));
             session.members.push(member);
         }
         Ok(session)
@@ -152,18 +157,32 @@ impl Session {
         shown: Option<PublicKey>,
         ids: &mut Ids<'_>,
     ) -> Member {
+        let (names, opening) = self.new_syn(now, peer, ids);
+        let opening = opening.expecting(shown);
+        let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
+        let mut conn = Conn::connect(names, opening, algorithm, idle, now);
+        conn.path_mut().mtu = self.new_mtu(peer);
+        conn.path_mut().congestion.seed(ids.rng.u64());
+        let channel = self.channels.first().map(|_| ChannelId(0));
+        Member::new(now, (peer, conn), self.new_board(), channel, self.config.declares)
+    }
+
+    /// A SYN to another address of a member that has not answered.
+    fn new_attempt(&self, now: Instant, peer: SocketAddr, ids: &mut Ids<'_>) -> Attempt {
+        let (names, opening) = self.new_syn(now, peer, ids);
+        Attempt::new(Syn::new(names, opening), self.new_mtu(peer))
+    }
+
+    fn new_syn(&self, now: Instant, peer: SocketAddr, ids: &mut Ids<'_>) -> (Names, Opening) {
         let has = |id| self.members.iter().any(|m| m.conn().names().local_cid == id);
         let names = blank_names(peer, self.carrier.port, ids.draw(has), self.carrier.iss);
         let random = ids.rng.bytes32();
         let opening = Opening::new(now, &names, &self.descriptor, (&self.trust, &self.key, random));
-        let opening = opening.expecting(shown);
-        let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
-        let mut conn = Conn::connect(names, opening, algorithm, idle, now);
-        let v6 = peer.is_ipv6();
-        conn.path_mut().mtu = PathMtu::unicast(v6, self.longest_segment(v6));
-        conn.path_mut().congestion.seed(ids.rng.u64());
-        let channel = self.channels.first().map(|_| ChannelId(0));
-        Member::new(now, (peer, conn), self.new_board(), channel, self.config.declares)
+        (names, opening)
+    }
+
+    fn new_mtu(&self, peer: SocketAddr) -> PathMtu {
+        PathMtu::unicast(peer.is_ipv6(), self.longest_segment(peer.is_ipv6()))
     }
 
     /// What is known of how a member hears the group that has heard nothing of it yet.
@@ -348,15 +367,19 @@ impl Session {
     }
 }
 
-fn check(config: &SessionConfig, peers: &[SocketAddr]) -> Result<(), ConfigError> {
-    if peers.is_empty() {
-        return Err(ConfigError::NoReceiver);
-    }
+/// The first address, if nothing is wrong.
+fn check(config: &SessionConfig, peers: &[Vec<SocketAddr>]) -> Result<SocketAddr, ConfigError> {
     if peers.len() > MAX_MEMBERS {
         return Err(ConfigError::TooManyReceivers(peers.len(), MAX_MEMBERS));
     }
+    let Some(first) = peers.first().and_then(|addrs| addrs.first()) else {
+        return Err(ConfigError::NoReceiver);
+    };
+    if peers.iter().any(Vec::is_empty) {
+        return Err(ConfigError::NoReceiver);
+    }
     let mut seen = std::collections::HashSet::new();
-    if let Some(twice) = peers.iter().find(|p| !seen.insert(**p)) {
+    if let Some(twice) = peers.iter().flatten().find(|p| !seen.insert(**p)) {
         return Err(ConfigError::Twice(*twice));
     }
     match config.content {
@@ -367,7 +390,7 @@ fn check(config: &SessionConfig, peers: &[SocketAddr]) -> Result<(), ConfigError
             Some(group) if !group.addr.ip().is_multicast() => {
                 Err(ConfigError::Group(group.addr.ip(), "not a multicast address"))
             }
-            _ => Ok(()),
+            _ => Ok(*first),
         },
     }
 }

@@ -40,13 +40,20 @@ impl Session {
     }
 
     /// Goes on with the next question whether a member has forgotten the session, if one is due, and lets
-    /// the member begin again if it has: whoever calls this has the ids that a new association needs.
+    /// the member begin again if it has; tries the next address of one that has not answered. Whoever calls this
+    /// has the ids that a new association needs.
     pub(crate) fn renew(&mut self, now: Instant, ids: &mut Ids<'_>) -> Option<Renamed> {
         (0..self.members.len()).find_map(|index| self.renew_member(now, index, ids))
     }
 
     fn renew_member(&mut self, now: Instant, index: usize, ids: &mut Ids<'_>) -> Option<Renamed> {
         let m = &mut self.members[index];
+        if let Some(addr) = m.next_address(now) {
+            let attempt = self.new_attempt(now, addr, ids);
+            let is = Some(attempt.cid());
+            self.members[index].try_beside(attempt);
+            return Some(Renamed { index, was: None, is });
+        }
         if let Some(was) = m.end_question(now) {
             return Some(Renamed { index, was: Some(was), is: None });
         }

@@ -51,11 +51,12 @@ pub(super) fn new_session(
     seed: u8,
 ) -> Result<Session, ConfigError> {
     let mut rng = Rng::new([seed; 32]);
+    let peers: Vec<_> = peers.iter().map(|peer| vec![*peer]).collect();
     Session::new(
         at(0),
         config,
         (SenderTrust::Loopback, NoiseKey::drawn(&[seed; 32])),
-        peers,
+        &peers,
         4000,
         &mut Ids { rng: &mut rng, taken: &|_| false },
     )

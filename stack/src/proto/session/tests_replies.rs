@@ -19,7 +19,7 @@ fn asked(secret: &Arc<Secret>) -> (Session, [u8; TAG_LEN]) {
         at(0),
         SessionConfig::default(),
         (trust, NoiseKey::drawn(&[3; 32])),
-        &peers(1),
+        &[peers(1)],
         4000,
         &mut ids,
     )

@@ -29,6 +29,7 @@ impl Session {
                 consider(Some(repeat));
                 consider(Some(m.began() + self.config.connect_timeout));
                 consider(m.fails_at());
+                consider(m.attempts_deadline());
             } else {
                 let log = self.channel_of(index).map(Channel::log);
                 consider(m.deadline(now, log, self.config.idle_timeout));

@@ -161,6 +161,9 @@ impl Session {
                 self.turn.control = index;
                 return Some(unicast(m, len, len, 1));
             }
+            if let Some((to, len)) = m.emit_attempt(now, buf) {
+                return Some(train_to(to, len, len, 1));
+            }
         }
         None
     }
