@@ -5,14 +5,17 @@
 //! lock is taken once per batch of reads and once per batch of trains, and never held while a
 //! system call runs.
 
+mod joining;
+
 use super::clock::Clock;
 use super::group::{Family, Groups};
+use super::netlink::Links;
 use super::shared::{Handle, Inner, Key, Shared};
 use super::socket::{Batch, Sending, Train, UdpSocket};
 use super::sys::Timer;
 use super::wake::Wake;
 use crate::proto::endpoint::Endpoint;
-use crate::proto::event::{Action, Event};
+use crate::proto::event::Event;
 use crate::proto::time::Instant;
 use core::time::Duration;
 use mio::unix::SourceFd;
@@ -50,6 +53,7 @@ const FIRST_SOCKET: usize = 2;
 enum Source {
     Main(usize),
     Group(SocketAddr),
+    Links,
 }
 
 /// What the host's owner says about joining groups.
@@ -71,6 +75,8 @@ pub(crate) struct Driver {
     armed: Option<Instant>,
     sockets: Vec<UdpSocket>,
     groups: Groups,
+    /// Once a group was joined.
+    links: Option<Links>,
     tokens: BTreeMap<Token, Source>,
     next_token: usize,
     /// Sockets that may have something to read: epoll says so only once.
@@ -111,6 +117,7 @@ impl Driver {
             armed: None,
             sockets,
             groups: Groups::default(),
+            links: None,
             tokens: BTreeMap::new(),
             next_token: FIRST_SOCKET,
             readable: BTreeMap::new(),
@@ -174,10 +181,15 @@ impl Driver {
     fn receive(&mut self) {
         let sources: Vec<(Token, Source)> = self.readable.iter().map(|(t, s)| (*t, *s)).collect();
         for (token, source) in sources {
+            if matches!(source, Source::Links) {
+                self.hear_of_links(token);
+                continue;
+            }
             self.errors(source);
             let socket = match source {
                 Source::Main(index) => self.sockets.get(index),
                 Source::Group(group) => self.groups.socket(&group),
+                Source::Links => None,
             };
             let Some(socket) = socket else {
                 self.readable.remove(&token);
@@ -259,44 +271,6 @@ impl Driver {
         }
         if any {
             self.shared.changed();
-        }
-    }
-
-    fn act(&mut self, action: &Action) {
-        match *action {
-            Action::Join { receiver, group, source, ifindex } => {
-                let ifindex = self.joins.interface.unwrap_or(ifindex);
-                let mut result = match self.joins.only {
-                    Some(only) if only != group => Err(format!("this host joins only {only}")),
-                    _ => {
-                        self.sockets.iter().for_each(|socket| socket.share_port(true));
-                        let joined = self.groups.join(receiver, group, source, ifindex);
-                        self.sockets.iter().for_each(|socket| socket.share_port(false));
-                        joined
-                    }
-                };
-                if let (Ok(true), Some(socket)) = (&result, self.groups.socket(&group)) {
-                    let fd = socket.fd();
-                    if let Err(e) = self.register(fd, Source::Group(group)) {
-                        result = Err(format!("cannot wait for {group}: {e}"));
-                        self.groups.leave(receiver);
-                    }
-                }
-                tracing::debug!(%group, ?source, ifindex, ?result, "join");
-                let result = result.map(drop);
-                self.shared.ask(|engine, now| engine.handle_join(now, receiver, result));
-            }
-            Action::Leave { receiver } => {
-                if let Some((group, at)) = self.groups.leave(receiver) {
-                    let ours = |source: &Source| matches!(source, Source::Group(g) if *g == group);
-                    self.tokens.retain(|_, source| !ours(source));
-                    self.readable.retain(|_, source| !ours(source));
-                    let fd = at.socket.fd();
-                    if let Err(e) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
-                        tracing::debug!(%group, "deregistering: {e}");
-                    }
-                }
-            }
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
     pub(crate) endpoint: Endpoint,
     pub(crate) joined: bool,
+    /// It has reported its membership again.
+    pub(crate) refreshed: bool,
     pub(crate) dead: bool,
 }
 
@@ -96,8 +98,13 @@ impl Net {
 
     /// Of these endpoints; the first of them is to send.
     pub(crate) fn of(ends: impl Iterator<Item = (SocketAddr, Endpoint)>, path: Path) -> Self {
-        let nodes =
-            ends.map(|(addr, endpoint)| Node { addr, endpoint, joined: false, dead: false });
+        let nodes = ends.map(|(addr, endpoint)| Node {
+            addr,
+            endpoint,
+            joined: false,
+            refreshed: false,
+            dead: false,
+        });
         Self {
             now: Instant::from_nanos(1),
             nodes: nodes.collect(),
@@ -128,7 +135,8 @@ impl Net {
                 }
             }
             while let Some(action) = self.nodes[n].endpoint.poll_action() {
-                self.nodes[n].joined = matches!(action, Action::Join { .. });
+                self.nodes[n].joined = !matches!(action, Action::Leave { .. });
+                self.nodes[n].refreshed |= matches!(action, Action::Refresh { .. });
                 if let Action::Join { receiver, .. } = action {
                     self.nodes[n].endpoint.handle_join(self.now, receiver, Ok(()));
                 }

@@ -20,6 +20,7 @@ impl Channel {
     ) -> GroupNews {
         let cap = self.growth_cap(members, index);
         let m = &mut members[index];
+        m.heard_up_to(now, space.largest);
         let news = m.board_mut().on_ack(now, space, &self.log, cap);
         if !news.heard.is_empty() {
             m.probe_answered();

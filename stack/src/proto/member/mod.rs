@@ -3,6 +3,7 @@
 
 pub(crate) mod begin;
 pub(crate) mod history;
+mod lag;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
@@ -37,6 +38,7 @@ use question::Doubt;
 use stall::Stall;
 use std::net::SocketAddr;
 use thinning::Thinning;
+use told::Told;
 use watch::Watch;
 use window::Window;
 
@@ -88,9 +90,7 @@ pub(crate) struct Member {
     doubt: Doubt,
     /// The key that it has shown.
     key: Option<PublicKey>,
-    /// The newest of the group's keys that it was told of, and where that stands in its control
-    /// conversation.
-    group_key: Option<(u8, u64)>,
+    told: Told,
     /// SYNs that ICMP messages were about,
     unreachable: u32,
     /// and when the one behind the last of these is due: until then no further message counts.
@@ -142,7 +142,7 @@ impl Member {
             asked_at: None,
             doubt: Doubt::default(),
             key: None,
-            group_key: None,
+            told: Told::default(),
             unreachable: 0,
             unreachable_until: None,
             cannot_join: None,

@@ -40,6 +40,9 @@ impl Session {
             self.touch(index, ack.data_next);
         }
         if status_changed {
+            if let Some(id) = self.members[index].channel() {
+                self.members[index].begin_hearing(now, self.channels[id.0].next_pn());
+            }
             self.reconsider(index);
         }
         let asked = news.as_ref().and_then(|news| news.latest_sent);
