@@ -1,6 +1,6 @@
 //! What becomes of this host's interfaces, as the system tells by rtnetlink(7): nothing is asked for, and nobody looks
-//! again and again. What is read is little, and is taken apart here: two messages with a fixed head, and three of their
-//! attributes.
+//! again and again. What is read is little, and is taken apart here: two kinds of messages, and four of
+//! their attributes.
 
 use super::sys;
 use std::collections::{BTreeMap, BTreeSet};
