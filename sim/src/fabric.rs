@@ -13,6 +13,8 @@ pub(crate) struct Fabric {
     /// Per node: does not hear a group at the moment.
     cut: Vec<bool>,
     join_delay: Duration,
+    /// A membership is forgotten so long after it was reported, if it is at all.
+    life: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -21,6 +23,14 @@ struct Membership {
     group: SocketAddr,
     source: Option<IpAddr>,
     from: Instant,
+    /// When it was last reported.
+    reported: Instant,
+}
+
+impl Membership {
+    fn lives(&self, now: Instant, life: Option<Duration>) -> bool {
+        life.is_none_or(|life| now.since(self.reported) < life)
+    }
 }
 
 impl Fabric {
@@ -31,6 +41,7 @@ impl Fabric {
             deaf: vec![false; nodes],
             cut: vec![false; nodes],
             join_delay,
+            life: None,
         }
     }
 
@@ -57,7 +68,25 @@ impl Fabric {
         source: Option<IpAddr>,
     ) {
         self.leave(node, group);
-        self.memberships.push(Membership { node, group, source, from: now + self.join_delay });
+        let from = now + self.join_delay;
+        self.memberships.push(Membership { node, group, source, from, reported: now });
+    }
+
+    /// A node reports its membership again. One that was forgotten takes effect as a join does.
+    pub(crate) fn refresh(&mut self, now: Instant, node: usize, group: SocketAddr) {
+        let (life, delay) = (self.life, self.join_delay);
+        let of_it = |m: &&mut Membership| m.node == node && m.group == group;
+        for m in self.memberships.iter_mut().filter(of_it) {
+            if !m.lives(now, life) {
+                m.from = now + delay;
+            }
+            m.reported = now;
+        }
+    }
+
+    /// Memberships are forgotten so long after they were last reported.
+    pub(crate) fn forget_after(&mut self, life: Duration) {
+        self.life = Some(life);
     }
 
     pub(crate) fn leave(&mut self, node: usize, group: SocketAddr) {
@@ -77,6 +106,7 @@ impl Fabric {
             m.group == group
                 && m.node != sender
                 && m.from <= now
+                && m.lives(now, self.life)
                 && m.source.is_none_or(|s| s == source)
                 && !self.deaf[m.node]
                 && !self.cut[m.node]
@@ -126,6 +156,20 @@ mod tests {
         fabric.join(at(0), 3, group(7), None);
         fabric.join(at(0), 3, group(7), None); // twice is once
         assert_eq!(heard(&fabric, at(1), group(7)), [1, 3]);
+    }
+
+    #[test]
+    fn a_membership_that_is_not_reported_is_forgotten() {
+        let mut fabric = Fabric::new(3, Duration::from_millis(5));
+        fabric.join(at(0), 1, group(7), None);
+        fabric.join(at(0), 2, group(7), None);
+        fabric.forget_after(Duration::from_millis(100));
+        fabric.refresh(at(90), 1, group(7));
+        assert_eq!(heard(&fabric, at(99), group(7)), [1, 2]);
+        assert_eq!(heard(&fabric, at(100), group(7)), [1]);
+        fabric.refresh(at(200), 2, group(7));
+        assert_eq!(heard(&fabric, at(204), group(7)), []);
+        assert_eq!(heard(&fabric, at(205), group(7)), [2]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What goes wrong on purpose, when, and to whom.
 
 use crate::trace::{Kind, Peek};
+use core::time::Duration;
 
 /// Whom a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Fault {
     CutGroup(Who),
     /// They do again.
     RestoreGroup(Who),
+    /// From now on the fabric forgets a membership so long after it was last reported: its queries reach nobody.
+    Forget(Duration),
     /// The line to this receiver loses so many of a thousand datagrams from now on, each by itself.
     Lose(usize, u16),
     /// The way to it carries IP packets of at most so many bytes from now on, without a word.

@@ -166,6 +166,11 @@ impl Net {
         self.agenda.enter(at, Step::Host(Happening::JoinResult { node, receiver }));
     }
 
+    /// A membership is reported again.
+    pub(crate) fn refresh(&mut self, node: usize, group: SocketAddr) {
+        self.fabric.refresh(self.agenda.now(), node, group);
+    }
+
     pub(crate) fn leave(&mut self, node: usize, group: SocketAddr) {
         self.fabric.leave(node, group);
     }
@@ -177,6 +182,7 @@ impl Net {
             Fault::RestoreGroup(Who::All) => self.fabric.cut_all(false),
             Fault::CutGroup(Who::Receiver(i)) => self.fabric.cut(i + 1, true),
             Fault::RestoreGroup(Who::Receiver(i)) => self.fabric.cut(i + 1, false),
+            Fault::Forget(life) => self.fabric.forget_after(life),
             Fault::Lose(i, permille) => {
                 self.ports[i + 1].down.lose(Loss::Random(f64::from(permille) / 1000.0));
             }

@@ -419,6 +419,11 @@ fn losers() -> Vec<Named> {
                 .min_share(0.3),
         ),
         (
+            "group-forgotten",
+            "the switch forgets every membership after three seconds: its queries reach nobody",
+            three().bytes(64 << 20).link(slow).at(ms(0), Fault::Forget(Duration::from_secs(3))),
+        ),
+        (
             "death",
             "one of four dies halfway",
             // three time-outs of 200, 400 and 800 ms until it no longer counts for the group

@@ -53,6 +53,27 @@ impl Lab {
         Self::switch(receivers + 1, &format!("mcast_snooping 1 mcast_querier {querier}"))
     }
 
+    /// Likewise, on a switch that asks once in a second, and forgets a membership after three. Its version of MLD
+    /// and IGMP is that of source-specific groups.
+    pub(crate) fn forgetful(receivers: usize) -> Self {
+        let lab = Self::switch(receivers + 1, "mcast_snooping 1");
+        // Before the querier: it reads the times when it is switched on. All are in hundredths of a second.
+        run(
+            "ip link set br0 type bridge mcast_query_response_interval 50 mcast_query_interval 100 \
+             mcast_membership_interval 300 mcast_startup_query_interval 100 mcast_startup_query_count 2 \
+             mcast_igmp_version 3 mcast_mld_version 2",
+        );
+        // A query of MLD has a link-local source (RFC 3810, 5.1.14), which is not to be tentative any more.
+        let show = "ip -j -6 addr show dev br0 scope link";
+        wait_for("the switch has an address", TENTATIVE, || {
+            let json: serde_json::Value = serde_json::from_str(&run(show)).unwrap();
+            let all = json[0]["addr_info"].as_array().cloned().unwrap_or_default();
+            all.iter().any(|addr| addr["local"].is_string() && addr["tentative"].is_null())
+        });
+        run("ip link set br0 type bridge mcast_querier 1");
+        lab
+    }
+
     fn switch(hosts: usize, how: &str) -> Self {
         prepare();
         let lab = Self { dir: tempfile::tempdir().unwrap(), hosts, emulator: None };

@@ -184,6 +184,12 @@ impl Host {
                 self.joined.push((receiver, group));
                 net.join(self.node, receiver, (group, source), self.joins.delay);
             }
+            Action::Refresh { receiver } => {
+                let group = self.joined.iter().find(|(r, _)| *r == receiver);
+                if let Some((_, group)) = group {
+                    net.refresh(self.node, *group);
+                }
+            }
             Action::Leave { receiver } => {
                 let Some(i) = self.joined.iter().position(|(r, _)| *r == receiver) else { return };
                 let (_, group) = self.joined.swap_remove(i);

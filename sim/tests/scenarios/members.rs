@@ -82,6 +82,17 @@ fn a_group_lost_for_all_is_taken_up_again() {
 }
 
 #[test]
+fn a_switch_that_forgets_memberships_costs_little_and_sends_nobody_to_unicast() {
+    verify("group-forgotten", |outcome| {
+        for r in &outcome.receivers {
+            assert_eq!(r.modes(), [Mode::Multicast, Mode::Gone], "{:?}", r.report.transitions);
+            let arrived = r.arrived.expect("it took part");
+            assert!(arrived.unicast <= (64 << 20) / 20, "{arrived:?}");
+        }
+    });
+}
+
+#[test]
 fn few_packets_are_enough_to_see_that_nobody_hears_the_group() {
     verify("group-lost-in-step", |outcome| {
         // The period of judgement after the cut, and as much again to measure and to decide.

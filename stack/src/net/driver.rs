@@ -5,16 +5,19 @@
 //! lock is taken once per batch of reads and once per batch of trains, and never held while a
 //! system call runs.
 
+mod joining;
+
 use super::clock::Clock;
 use super::group::{Family, Groups, Place};
 use super::interface::lacks_family;
+use super::netlink::Links;
 use super::shared::{Handle, Inner, Key, Shared};
 use super::socket::{Batch, Sending, Train, UdpSocket};
 use super::sys::Timer;
 use super::wake::Wake;
 use crate::error::Unreachable;
 use crate::proto::endpoint::Endpoint;
-use crate::proto::event::{Action, Event};
+use crate::proto::event::Event;
 use crate::proto::time::Instant;
 use core::time::Duration;
 use mio::unix::SourceFd;
@@ -52,6 +55,7 @@ const FIRST_SOCKET: usize = 2;
 enum Source {
     Main(usize),
     Group(Place),
+    Links,
 }
 
 /// What the host's owner says about joining groups.
@@ -73,6 +77,8 @@ pub(crate) struct Driver {
     armed: Option<Instant>,
     sockets: Vec<UdpSocket>,
     groups: Groups,
+    /// Once a group was joined.
+    links: Option<Links>,
     tokens: BTreeMap<Token, Source>,
     next_token: usize,
     /// Sockets that may have something to read: epoll says so only once.
@@ -113,6 +119,7 @@ impl Driver {
             armed: None,
             sockets,
             groups: Groups::default(),
+            links: None,
             tokens: BTreeMap::new(),
             next_token: FIRST_SOCKET,
             readable: BTreeMap::new(),
@@ -176,10 +183,15 @@ impl Driver {
     fn receive(&mut self) {
         let sources: Vec<(Token, Source)> = self.readable.iter().map(|(t, s)| (*t, *s)).collect();
         for (token, source) in sources {
+            if matches!(source, Source::Links) {
+                self.hear_of_links(token);
+                continue;
+            }
             self.errors(source);
             let socket = match source {
                 Source::Main(index) => self.sockets.get(index),
                 Source::Group(place) => self.groups.socket(&place),
+                Source::Links => None,
             };
             let Some(socket) = socket else {
                 self.readable.remove(&token);
@@ -261,47 +273,6 @@ impl Driver {
         }
         if any {
             self.shared.changed();
-        }
-    }
-
-    fn act(&mut self, action: &Action) {
-        match *action {
-            Action::Join { receiver, group, source, ifindex } => {
-                let ifindex = self.joins.interface.unwrap_or(ifindex);
-                let mut result = match self.joins.only {
-                    Some(only) if only != group => Err(format!("this host joins only {only}")),
-                    _ => {
-                        self.sockets.iter().for_each(|socket| socket.share_port(true));
-                        let joined = self.groups.join(receiver, group, source, ifindex);
-                        self.sockets.iter().for_each(|socket| socket.share_port(false));
-                        joined
-                    }
-                };
-                let opened = result.as_ref().ok().and_then(|opened| *opened);
-                if let Some((place, socket)) =
-                    opened.and_then(|at| Some((at, self.groups.socket(&at)?)))
-                {
-                    let fd = socket.fd();
-                    if let Err(e) = self.register(fd, Source::Group(place)) {
-                        result = Err(format!("cannot wait for {group}: {e}"));
-                        self.groups.leave(receiver);
-                    }
-                }
-                tracing::debug!(%group, ?source, ifindex, ?result, "join");
-                let result = result.map(drop);
-                self.shared.ask(|engine, now| engine.handle_join(now, receiver, result));
-            }
-            Action::Leave { receiver } => {
-                if let Some((place, at)) = self.groups.leave(receiver) {
-                    let ours = |source: &Source| matches!(source, Source::Group(p) if *p == place);
-                    self.tokens.retain(|_, source| !ours(source));
-                    self.readable.retain(|_, source| !ours(source));
-                    let fd = at.socket.fd();
-                    if let Err(e) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
-                        tracing::debug!(group = %place.0, "deregistering: {e}");
-                    }
-                }
-            }
         }
     }
 

@@ -161,6 +161,8 @@ pub(crate) struct GroupSocket {
 pub(crate) struct Groups {
     sockets: BTreeMap<Place, GroupSocket>,
     receivers: BTreeMap<ReceiverId, (Place, Membership)>,
+    /// Names of the interfaces that were joined on, by their indices.
+    names: BTreeMap<u32, String>,
 }
 
 /// What a leave has made superfluous.
@@ -184,6 +186,19 @@ impl Groups {
             return Err("it has joined a group already".to_owned());
         }
         let membership = (source, ifindex);
+        let opened = self.join_by(receiver, group, membership)?;
+        if let Ok(name) = sys::name_of(ifindex) {
+            self.names.insert(ifindex, name);
+        }
+        Ok(opened)
+    }
+
+    fn join_by(
+        &mut self,
+        receiver: ReceiverId,
+        group: SocketAddr,
+        membership: Membership,
+    ) -> Result<Option<Place>, String> {
         if let Some(place) = self.enter(group, membership)? {
             self.receivers.insert(receiver, (place, membership));
             return Ok(None);
@@ -225,9 +240,51 @@ impl Groups {
         Ok(None)
     }
 
+    /// Leaves and joins for a receiver, and for all who have joined as it has, without a pause: the system then
+    /// says that it is a member, and nothing that it does not want the group any more (RFC 3376, 5.1: what is
+    /// pending is one change).
+    pub(crate) fn refresh(&self, receiver: ReceiverId) -> Result<(), String> {
+        let Some((place, membership)) = self.receivers.get(&receiver) else { return Ok(()) };
+        let Some(at) = self.sockets.get(place) else { return Ok(()) };
+        at.refresh(place.0, *membership)
+    }
+
+    /// Those who have joined on an interface.
+    pub(crate) fn on(&self, ifindex: u32) -> Vec<ReceiverId> {
+        let there = self.receivers.iter().filter(|(_, (_, (_, index)))| *index == ifindex);
+        there.map(|(receiver, _)| *receiver).collect()
+    }
+
+    /// The interfaces that were joined on, by their names.
+    pub(crate) fn interfaces(&self) -> Vec<(u32, String)> {
+        self.names.iter().map(|(ifindex, name)| (*ifindex, name.clone())).collect()
+    }
+
+    /// An interface has this name and index. Whoever had joined on one of this name that is gone joins on it.
+    pub(crate) fn take_over(&mut self, name: &str, ifindex: u32) {
+        let gone = |(old, of): (&u32, &String)| {
+            (*old != ifindex && of == name && sys::name_of(*old).is_err()).then_some(*old)
+        };
+        let Some(old) = self.names.iter().find_map(gone) else { return };
+        self.names.remove(&old);
+        self.names.insert(ifindex, name.to_owned());
+        for (place, at) in &mut self.sockets {
+            at.move_over(place.0, old, ifindex);
+        }
+        for (_, (_, index)) in self.receivers.values_mut() {
+            if *index == old {
+                *index = ifindex;
+            }
+        }
+    }
+
     /// Leaves for a receiver; gives the socket that nobody needs any more.
     pub(crate) fn leave(&mut self, receiver: ReceiverId) -> Closed {
         let (place, membership) = self.receivers.remove(&receiver)?;
+        let on = membership.1;
+        if !self.receivers.values().any(|(_, (_, other))| *other == on) {
+            self.names.remove(&on);
+        }
         let at = self.sockets.get_mut(&place)?;
         at.exit(place.0, membership);
         if !at.memberships.is_empty() {
@@ -277,6 +334,34 @@ impl GroupSocket {
 /// (`ip_mc_join_group` and `ip_mc_source` in net/ipv4/igmp.c, and their twins in net/ipv6/mcast.c).
 fn is_in_already(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL))
+}
+
+impl GroupSocket {
+    /// A membership that the system has not, or has in spite of all, is none the worse for it.
+    fn refresh(&self, group: SocketAddr, membership: Membership) -> Result<(), String> {
+        if let Err(e) = member(&self.socket, false, group.ip(), membership) {
+            tracing::debug!(%group, "leaving, to join again: {e}");
+        }
+        match member(&self.socket, true, group.ip(), membership) {
+            Err(e) if !is_in_already(&e) => Err(explain(group, &e).into_words()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Memberships on one interface become such on another.
+    fn move_over(&mut self, group: SocketAddr, old: u32, new: u32) {
+        let of_it: Vec<_> = self.memberships.keys().filter(|(_, on)| *on == old).copied().collect();
+        for was in of_it {
+            let Some(users) = self.memberships.remove(&was) else { continue };
+            // Of its slot in the socket: the interface itself is gone.
+            let left = member(&self.socket, false, group.ip(), was);
+            let is = (was.0, new);
+            *self.memberships.entry(is).or_default() += users;
+            // If it fails now, it is tried again with the next refresh.
+            let joined = member(&self.socket, true, group.ip(), is);
+            tracing::debug!(%group, old, new, ?left, ?joined, "another interface of the same name");
+        }
+    }
 }
 
 fn explain(group: SocketAddr, error: &io::Error) -> Refusal {

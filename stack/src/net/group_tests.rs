@@ -156,6 +156,61 @@ fn source_specific_v6() {
     source_specific("[ff35::8000:713]:47014", on, other.into());
 }
 
+fn again(group: &str, source: Option<IpAddr>, on: Route) {
+    let group: SocketAddr = group.parse().unwrap();
+    let receiver = ReceiverId(1);
+    let mut groups = Groups::default();
+    assert_eq!(groups.refresh(receiver), Ok(()), "not joined");
+    groups.join(receiver, group, source, on.ifindex).unwrap();
+    assert_eq!((groups.on(on.ifindex), groups.on(on.ifindex + 1)), (vec![receiver], vec![]));
+    for round in 0..3 {
+        assert_eq!(groups.refresh(receiver), Ok(()));
+        send(on, group, b"hello");
+        assert_eq!(hears(&groups, (group, 0)).unwrap().1, b"hello", "{round}");
+    }
+    // The membership is gone with its interface, say: then it is a join.
+    let at = groups.sockets.get(&(group, 0)).unwrap();
+    member(&at.socket, false, group.ip(), (source, on.ifindex)).unwrap();
+    assert_eq!(groups.refresh(receiver), Ok(()));
+    send(on, group, b"back");
+    assert_eq!(hears(&groups, (group, 0)).unwrap().1, b"back");
+    assert!(groups.leave(receiver).is_some());
+    assert_eq!((groups.on(on.ifindex), groups.interfaces()), (vec![], vec![]));
+}
+
+#[test]
+fn a_membership_is_reported_again_on_the_same_socket() {
+    again("239.255.7.17:47017", None, lo());
+    again("232.1.7.18:47018", Some(lo().source), lo());
+    let Some(on) = v6() else { return };
+    again("[ff15::8000:719]:47019", None, on);
+    again("[ff35::8000:720]:47020", Some(on.source), on);
+}
+
+#[test]
+fn an_interface_is_taken_over_only_if_the_one_before_is_gone() {
+    let group: SocketAddr = "239.255.7.21:47021".parse().unwrap();
+    let (receiver, on) = (ReceiverId(1), lo());
+    let mut groups = Groups::default();
+    groups.join(receiver, group, None, on.ifindex).unwrap();
+    let name = super::sys::name_of(on.ifindex).unwrap();
+    assert_eq!(groups.interfaces(), [(on.ifindex, name.clone())]);
+    groups.take_over(&name, 0x7fff_fff0);
+    assert_eq!(groups.on(on.ifindex), [receiver], "it is still there");
+    // As if it had been joined on one that is gone.
+    let gone = 0x7fff_fff1;
+    groups.names = [(gone, name.clone())].into();
+    groups.receivers.insert(receiver, ((group, 0), (None, gone)));
+    let at = groups.sockets.get_mut(&(group, 0)).unwrap();
+    member(&at.socket, false, group.ip(), (None, on.ifindex)).unwrap();
+    at.memberships = [((None, gone), 1)].into();
+    groups.take_over(&name, on.ifindex);
+    assert_eq!(groups.on(on.ifindex), [receiver]);
+    send(on, group, b"anew");
+    assert_eq!(hears(&groups, (group, 0)).unwrap().1, b"anew");
+    assert!(groups.leave(receiver).is_some());
+}
+
 #[test]
 fn reasons_are_said_in_words() {
     let mut groups = Groups::default();

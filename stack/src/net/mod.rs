@@ -15,6 +15,7 @@ pub(crate) mod driver;
 pub mod group;
 pub mod interface;
 pub mod memory;
+mod netlink;
 pub(crate) mod shared;
 pub(crate) mod socket;
 mod sys;

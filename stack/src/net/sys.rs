@@ -284,6 +284,24 @@ fn storage(addr: IpAddr) -> libc::sockaddr_storage {
     }
 }
 
+/// A socket that hears of links and addresses that change (rtnetlink(7)).
+pub(super) fn hear_of_links() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointer is passed.
+    let fd = check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
+    // SAFETY: the descriptor was just opened and belongs to nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: all zeros is a valid sockaddr_nl.
+    let mut addr: libc::sockaddr_nl = unsafe { MaybeUninit::zeroed().assume_init() };
+    addr.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+    addr.nl_groups = groups.cast_unsigned();
+    let len = size_of_val(&addr) as libc::socklen_t;
+    // SAFETY: the descriptor is owned; the address lives until the call returns and has this length.
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const addr).cast(), len) })?;
+    Ok(fd)
+}
+
 /// The index of the interface with this name.
 pub(super) fn index_of(name: &str) -> io::Result<u32> {
     let name = CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;

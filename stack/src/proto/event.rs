@@ -79,6 +79,12 @@ pub enum Action {
         /// Interface that the SYN came in on, 0 if unknown.
         ifindex: u32,
     },
+    /// Leave it and join it again at once, in the same way and on the same socket: its system then reports the
+    /// membership, and the group is heard without a gap. That of others who have joined it so is reported with it.
+    Refresh {
+        /// For whom.
+        receiver: ReceiverId,
+    },
     /// Leave it again.
     Leave {
         /// For whom.

@@ -53,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) other: Option<SocketAddr>,
     pub(crate) endpoint: Endpoint,
     pub(crate) joined: bool,
+    /// It has reported its membership again.
+    pub(crate) refreshed: bool,
     pub(crate) dead: bool,
 }
 
@@ -98,9 +100,14 @@ impl Net {
 
     /// Of these endpoints; the first of them is to send.
     pub(crate) fn of(ends: impl Iterator<Item = (SocketAddr, Endpoint)>, path: Path) -> Self {
-        let node =
-            |(addr, endpoint)| Node { addr, other: None, endpoint, joined: false, dead: false };
-        let nodes = ends.map(node);
+        let nodes = ends.map(|(addr, endpoint)| Node {
+            addr,
+            other: None,
+            endpoint,
+            joined: false,
+            refreshed: false,
+            dead: false,
+        });
         Self {
             now: Instant::from_nanos(1),
             nodes: nodes.collect(),
@@ -132,7 +139,8 @@ impl Net {
                 }
             }
             while let Some(action) = self.nodes[n].endpoint.poll_action() {
-                self.nodes[n].joined = matches!(action, Action::Join { .. });
+                self.nodes[n].joined = !matches!(action, Action::Leave { .. });
+                self.nodes[n].refreshed |= matches!(action, Action::Refresh { .. });
                 if let Action::Join { receiver, .. } = action {
                     self.nodes[n].endpoint.handle_join(self.now, receiver, Ok(()));
                 }

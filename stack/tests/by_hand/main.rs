@@ -10,6 +10,7 @@ mod ends;
 mod growing;
 mod hand;
 mod hostile;
+mod memberships;
 mod opening;
 mod paths;
 mod seeds;

@@ -14,6 +14,7 @@ mod hosts;
 mod lines;
 mod link_local;
 mod many;
+mod memberships;
 mod messages;
 mod multicast;
 mod names;
@@ -58,6 +59,7 @@ pub(crate) const PATIENT: &[&str] = &[
     "resume::a_network_that_was_lost",
     "multicast::a_snooping_switch_with_a_querier",
     "multicast::the_group_dies_midway",
+    "memberships::",
     "trust::keys_from_first_contact",
 ];
 
@@ -80,6 +82,13 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("multicast::a_rate_is_kept", multicast::a_rate_is_kept),
     ("multicast::a_group_of_the_other_family", multicast::a_group_of_the_other_family),
     ("stations::are_served_by_unicast", stations::are_served_by_unicast),
+    ("memberships::a_switch_that_forgets_them_v4", memberships::a_switch_that_forgets_them_v4),
+    ("memberships::a_switch_that_forgets_them_v6", memberships::a_switch_that_forgets_them_v6),
+    ("memberships::a_cable_out_and_in", memberships::a_cable_out_and_in),
+    (
+        "memberships::the_senders_link_is_down_for_a_moment",
+        memberships::the_senders_link_is_down_for_a_moment,
+    ),
     (
         "link_local::once_for_all_by_every_kind_of_group",
         link_local::once_for_all_by_every_kind_of_group,

@@ -3,7 +3,7 @@
 use super::{Channel, repair};
 use crate::proto::member::Member;
 use crate::proto::member::need::{Proof, Way};
-use crate::proto::member::ways::Told;
+use crate::proto::member::ways::Reported;
 use crate::proto::send::scoreboard::GroupNews;
 use crate::proto::time::Instant;
 use crate::wire::SpaceAck;
@@ -21,6 +21,7 @@ impl Channel {
     ) -> GroupNews {
         let cap = self.growth_cap(members, index);
         let m = &mut members[index];
+        m.heard_up_to(now, space.largest);
         let news = m.board_mut().on_ack(now, space, &self.log, cap);
         if m.is_tried() {
             m.note_group_flight(now, space.delay_us, self.flown(&news.heard));
@@ -32,9 +33,9 @@ impl Channel {
     }
 
     /// What a report tells of the datagrams that the group is tried with.
-    fn flown(&self, heard: &[u64]) -> Told {
-        let none = Told { packets: 0, bytes: 0, sent: Instant::ZERO };
-        heard.iter().filter_map(|pn| self.log.get(*pn)).fold(none, |told, entry| Told {
+    fn flown(&self, heard: &[u64]) -> Reported {
+        let none = Reported { packets: 0, bytes: 0, sent: Instant::ZERO };
+        heard.iter().filter_map(|pn| self.log.get(*pn)).fold(none, |told, entry| Reported {
             packets: told.packets + 1,
             bytes: told.bytes + entry.bytes(),
             sent: told.sent.max(entry.at),

@@ -13,6 +13,7 @@ pub mod held;
 pub(crate) mod listen;
 mod meter;
 mod receiving;
+mod refresh;
 mod sending;
 
 use super::conn::handshake::SynTag;
@@ -30,6 +31,7 @@ use crate::trust::{CidKey, NoiseKey};
 use core::ops::Bound;
 use groups::Groups;
 use listen::Listener;
+use refresh::Paces;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -69,6 +71,8 @@ pub struct Endpoint {
     stranger_told: bool,
     /// Joins to be made; at most one per receiver.
     joins: VecDeque<Action>,
+    /// How often memberships are reported, for each interface.
+    paces: Paces,
     /// On the sockets that the receivers are heard through.
     pressure: Pressure,
     /// Receivers served last in this turn, so that none starves.
@@ -101,6 +105,7 @@ impl Endpoint {
             incoming_changed: false,
             stranger_told: false,
             joins: VecDeque::new(),
+            paces: Paces::default(),
             pressure: Pressure::default(),
             receiver_cursor: 0,
         }
@@ -214,10 +219,16 @@ impl Endpoint {
         if let Some(join) = self.joins.pop_front() {
             return Some(join);
         }
+        if let Some(refresh) = self.next_refresh() {
+            return Some(refresh);
+        }
         let (id, receiver) = self.receivers.iter_mut().find(|(_, r)| r.leave_due)?;
         receiver.leave_due = false;
         if let Some(group) = receiver.group.take() {
             self.groups.remove(group.cid(), *id);
+            if let Some(pace) = group.pace() {
+                self.paces.learn(receiver.conn.names().ifindex, pace);
+            }
         }
         let id = *id;
         self.reap(self.now);
@@ -248,7 +259,8 @@ impl Endpoint {
     pub fn handle_join(&mut self, now: Instant, receiver: ReceiverId, result: Result<(), String>) {
         self.now = now;
         if let Some(receiver) = self.receivers.get_mut(&receiver) {
-            receiver.on_join(result);
+            let pace = self.paces.get(receiver.conn.names().ifindex);
+            receiver.on_join(now, result, pace);
         }
     }
 

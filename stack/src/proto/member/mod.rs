@@ -5,6 +5,7 @@ pub(crate) mod attempts;
 pub(crate) mod begin;
 pub(crate) mod candidates;
 pub(crate) mod history;
+mod lag;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
@@ -43,8 +44,9 @@ use setback::Setback;
 use stall::Stall;
 use std::net::SocketAddr;
 use thinning::Thinning;
+use told::Told;
 use watch::Watch;
-use ways::{Told, Ways};
+use ways::Ways;
 use window::Window;
 
 /// One receiver.
@@ -95,9 +97,7 @@ pub(crate) struct Member {
     doubt: Doubt,
     /// The key that it has shown.
     key: Option<PublicKey>,
-    /// The newest of the group's keys that it was told of, and where that stands in its control
-    /// conversation.
-    group_key: Option<(u8, u64)>,
+    told: Told,
     /// Why it could not join the group.
     cannot_join: Option<String>,
     /// Why it was last taken off the group, or not put on it.
@@ -146,7 +146,7 @@ impl Member {
             asked_at: None,
             doubt: Doubt::default(),
             key: None,
-            group_key: None,
+            told: Told::default(),
             cannot_join: None,
             off_group: None,
             history: History::new(mode),
@@ -218,16 +218,6 @@ impl Member {
     /// The way to it alone.
     pub(crate) fn path_mut(&mut self) -> &mut Path {
         self.conn.path_mut()
-    }
-
-    /// Which way is the faster one.
-    pub(crate) fn ways(&self) -> &Ways {
-        &self.ways
-    }
-
-    /// Which way is the faster one.
-    pub(crate) fn ways_mut(&mut self) -> &mut Ways {
-        &mut self.ways
     }
 
     /// What it is watched for.
@@ -402,23 +392,6 @@ impl Member {
         core::mem::replace(&mut self.limits, limits) != limits
     }
 
-    /// Looks whether its acknowledgements queue on their way.
-    pub(crate) fn thin_acks(&mut self, now: Instant) {
-        let path = if self.is_multicast() { &self.board.path } else { self.conn.path() };
-        if let (Some(srtt), Some(least)) = (path.rtt.smoothed(), path.rtt.least()) {
-            self.thinning.watch(now, srtt, least);
-        }
-    }
-
-    /// For how long its acknowledgements are held back, if that is longer than its window asks for; else
-    /// zero. What is sent meanwhile needs room there.
-    pub(crate) fn hold_acks(&mut self) -> Duration {
-        let thin = self.thinning.is_thin();
-        let held = if thin { self.ack_policy.delay } else { Duration::ZERO };
-        self.conn.path_mut().congestion.expect_acks(held);
-        held
-    }
-
     /// Tells it how to acknowledge.
     pub(crate) fn tell_policy(&mut self, policy: AckPolicy) {
         self.ack_policy = policy;
@@ -429,27 +402,6 @@ impl Member {
     /// The longest its acknowledgement may be delayed, as far as it has been told.
     pub(crate) fn ack_delay(&self) -> Duration {
         self.ack_policy.delay.max(DEFAULT_DELAY)
-    }
-
-    /// When what a report tells of had arrived, as far as the way back is always as long.
-    fn arrived_at(&self, now: Instant, delay_us: u32) -> Instant {
-        let delay = Duration::from_micros(u64::from(delay_us)).min(self.ack_delay());
-        Instant::from_nanos(now.as_nanos().saturating_sub(delay.as_nanos() as u64))
-    }
-
-    /// A report tells of the burst that the group is tried with.
-    pub(crate) fn note_group_flight(&mut self, now: Instant, delay_us: u32, told: Told) {
-        let at = self.arrived_at(now, delay_us);
-        self.ways.by_group(at, told);
-    }
-
-    /// A report tells of what it was sent alone.
-    pub(crate) fn note_unicast_flight(&mut self, now: Instant, delay_us: u32, news: &News) {
-        let Some(sent) = news.latest_sent else { return };
-        let data = news.acked.iter().map(|(_, content)| &content.data).filter(|d| !d.is_empty());
-        let (packets, bytes) = data.fold((0, 0), |(n, bytes), d| (n + 1, bytes + d.end - d.start));
-        let at = self.arrived_at(now, delay_us);
-        self.ways.by_unicast(at, Told { packets, bytes, sent });
     }
 
     /// A segment leaves through the group; `repair`: again.

@@ -1,5 +1,6 @@
 //! How much more seldom than its window asks for a member acknowledges, where its way back is narrow.
 
+use super::Member;
 use crate::proto::conn::ack::AckPolicy;
 use crate::proto::time::Instant;
 use core::time::Duration;
@@ -62,6 +63,25 @@ impl Thinning {
         let every = (f64::from(policy.every) * self.factor) as u32;
         let delay = policy.delay.mul_f64(self.factor).min(LONGEST.max(policy.delay));
         AckPolicy { every, delay }
+    }
+}
+
+impl Member {
+    /// Looks whether its acknowledgements queue on their way.
+    pub(crate) fn thin_acks(&mut self, now: Instant) {
+        let path = if self.is_multicast() { &self.board.path } else { self.conn.path() };
+        if let (Some(srtt), Some(least)) = (path.rtt.smoothed(), path.rtt.least()) {
+            self.thinning.watch(now, srtt, least);
+        }
+    }
+
+    /// For how long its acknowledgements are held back, if that is longer than its window asks for; else
+    /// zero. What is sent meanwhile needs room there.
+    pub(crate) fn hold_acks(&mut self) -> Duration {
+        let thin = self.thinning.is_thin();
+        let held = if thin { self.ack_policy.delay } else { Duration::ZERO };
+        self.conn.path_mut().congestion.expect_acks(held);
+        held
     }
 }
 

@@ -35,6 +35,7 @@ impl Member {
             self.nudges_at(),
             self.window.asks_at(),
             log.and_then(|log| self.probe_at(log)),
+            log.and_then(|log| self.tells_at(log.next_pn())),
             self.board.deadline(),
             self.need.waits_until().filter(|at| *at > now),
         ];
@@ -76,6 +77,9 @@ impl Member {
         }
         if log.and_then(|log| self.probe_at(log)).is_some_and(|at| at <= now) {
             self.probe(now);
+        }
+        if let Some(log) = log {
+            self.tell_lag(now, log.next_pn());
         }
     }
 

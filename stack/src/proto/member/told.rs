@@ -2,26 +2,36 @@
 //! newest packet, which is said again and again.
 
 use super::Member;
+use super::lag::Lag;
 use crate::proto::conn::emit::Report;
+use crate::proto::time::Instant;
 use crate::wire::{GroupStatus, Record};
+
+/// What a member was told of its channel.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The newest of the keys, and where that stands in its control conversation.
+    key: Option<(u8, u64)>,
+    lag: Lag,
+}
 
 impl Member {
     /// It is told a key.
     pub(crate) fn tell_key(&mut self, record: &Record<'_>) {
         let Record::GroupKey { id, .. } = record else { return };
         self.conn.control_mut().push(record);
-        self.group_key = Some((*id, self.conn.control().out_end()));
+        self.told.key = Some((*id, self.conn.control().out_end()));
     }
 
     /// Whether it has been told of the channel's keys, and is to be told of the next.
     pub(crate) fn is_told_keys(&self) -> bool {
-        self.group_key.is_some() && self.is_served()
+        self.told.key.is_some() && self.is_served()
     }
 
     /// Whether it has acknowledged the key with this id, the newest there is.
     pub(crate) fn has_key(&self, id: u8) -> bool {
         let acked = self.conn.control().acked_to();
-        self.group_key.is_some_and(|(told, end)| told == id && acked >= end)
+        self.told.key.is_some_and(|(told, end)| told == id && acked >= end)
     }
 
     /// What rides along on whatever goes to it: the newest packet of its channel, of which `next` is the
@@ -30,6 +40,30 @@ impl Member {
         let joined = self.group_status == GroupStatus::Joined;
         let newest = next.filter(|_| joined).and_then(|next| next.checked_sub(1));
         Report { newest, ..Report::default() }
+    }
+
+    /// It has joined its channel, of whose packets `next` is the number of the next.
+    pub(crate) fn begin_hearing(&mut self, now: Instant, next: u64) {
+        self.told.lag = Lag::begin(now, next);
+    }
+
+    /// It reports that it heard a packet with this number, and no higher one.
+    pub(crate) fn heard_up_to(&mut self, now: Instant, pn: u64) {
+        self.told.lag.reported(now, pn);
+    }
+
+    /// When it is to be told of the newest packet since it reports none of those before.
+    pub(super) fn tells_at(&self, next: u64) -> Option<Instant> {
+        let hears = self.group_status == GroupStatus::Joined && self.is_served();
+        self.told.lag.due_at(next).filter(|_| hears)
+    }
+
+    /// Tells it that, if it is time.
+    pub(super) fn tell_lag(&mut self, now: Instant, next: u64) {
+        if self.tells_at(next).is_some_and(|at| at <= now) {
+            self.told.lag.told();
+            self.tell_newest();
+        }
     }
 
     /// It is told of the newest packet now, though there be nothing else to say.

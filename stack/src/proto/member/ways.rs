@@ -6,6 +6,8 @@
 //! middle step of its arrivals counts, so that a host that was busy meanwhile does not make it slow, and for
 //! unicast all of them together.
 
+use super::Member;
+use crate::proto::send::space::News;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
@@ -43,7 +45,7 @@ impl Rates {
 
 /// What a report tells of datagrams that had not been reported.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Told {
+pub(crate) struct Reported {
     pub(crate) packets: u32,
     pub(crate) bytes: u64,
     /// When the newest of them left.
@@ -65,7 +67,7 @@ struct Flight {
 }
 
 impl Flight {
-    fn arrived(&mut self, at: Instant, told: Told) {
+    fn arrived(&mut self, at: Instant, told: Reported) {
         if told.packets == 0 || self.steps.len() == STEPS_MAX {
             return;
         }
@@ -132,14 +134,14 @@ pub(crate) struct Ways {
 
 impl Ways {
     /// Datagrams of the group's burst are reported, which had arrived at `at`.
-    pub(crate) fn by_group(&mut self, at: Instant, told: Told) {
+    pub(crate) fn by_group(&mut self, at: Instant, told: Reported) {
         if !self.flown {
             self.group.arrived(at, told);
         }
     }
 
     /// Likewise datagrams of its own.
-    pub(crate) fn by_unicast(&mut self, at: Instant, told: Told) {
+    pub(crate) fn by_unicast(&mut self, at: Instant, told: Reported) {
         if !self.flown {
             self.unicast.arrived(at, told);
         }
@@ -213,6 +215,39 @@ impl Ways {
     }
 }
 
+impl Member {
+    /// Which way is the faster one.
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    /// Which way is the faster one.
+    pub(crate) fn ways_mut(&mut self) -> &mut Ways {
+        &mut self.ways
+    }
+
+    /// When what a report tells of had arrived, as far as the way back is always as long.
+    fn arrived_at(&self, now: Instant, delay_us: u32) -> Instant {
+        let delay = Duration::from_micros(u64::from(delay_us)).min(self.ack_delay());
+        Instant::from_nanos(now.as_nanos().saturating_sub(delay.as_nanos() as u64))
+    }
+
+    /// A report tells of the burst that the group is tried with.
+    pub(crate) fn note_group_flight(&mut self, now: Instant, delay_us: u32, told: Reported) {
+        let at = self.arrived_at(now, delay_us);
+        self.ways.by_group(at, told);
+    }
+
+    /// A report tells of what it was sent alone.
+    pub(crate) fn note_unicast_flight(&mut self, now: Instant, delay_us: u32, news: &News) {
+        let Some(sent) = news.latest_sent else { return };
+        let data = news.acked.iter().map(|(_, content)| &content.data).filter(|d| !d.is_empty());
+        let (packets, bytes) = data.fold((0, 0), |(n, bytes), d| (n + 1, bytes + d.end - d.start));
+        let at = self.arrived_at(now, delay_us);
+        self.ways.by_unicast(at, Reported { packets, bytes, sent });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +262,7 @@ mod tests {
     /// Reports of eight datagrams of the group each, one every so many microseconds, which left in as many as that.
     fn group(ways: &mut Ways, reports: u64, every: u64, left_every: u64) {
         for n in 0..reports {
-            let told = Told { packets: 8, bytes: 8 * SEGMENT, sent: at(n * left_every) };
+            let told = Reported { packets: 8, bytes: 8 * SEGMENT, sent: at(n * left_every) };
             ways.by_group(at(10_000 + n * every), told);
         }
     }
@@ -235,7 +270,7 @@ mod tests {
     /// 64 of its own at 94 Mbit/s.
     fn unicast(ways: &mut Ways) {
         for n in 0..32 {
-            let told = Told { packets: 2, bytes: 2 * SEGMENT, sent: at(n * 100) };
+            let told = Reported { packets: 2, bytes: 2 * SEGMENT, sent: at(n * 100) };
             ways.by_unicast(at(2000 + n * 195), told);
         }
     }
@@ -264,7 +299,7 @@ mod tests {
         let mut ways = Ways::default();
         unicast(&mut ways);
         for (n, pause) in [0, 100, 40_100, 40_200, 90_200].into_iter().enumerate() {
-            let told = Told { packets: 8, bytes: 8 * SEGMENT, sent: at(n as u64) };
+            let told = Reported { packets: 8, bytes: 8 * SEGMENT, sent: at(n as u64) };
             ways.by_group(at(10_000 + pause), told);
         }
         assert!(!ways.is_slower_at_first(None));

@@ -1,6 +1,7 @@
 //! The group of a session, as its receiver sees it: where it comes from, the keys that open it, and which of
 //! its packets arrived.
 
+use super::membership::{Membership, Pace};
 use super::pns::{PnTracker, Recorded};
 use crate::config::Group;
 use crate::proto::time::Instant;
@@ -86,7 +87,8 @@ pub(crate) struct GroupRx {
     /// That is where the sender's other datagrams come from.
     as_others: bool,
     keys: Keys,
-    joined: bool,
+    /// Once the system has joined it.
+    membership: Option<Membership>,
     status: GroupStatus,
     tracker: PnTracker,
     /// The newest packet number that the sender has told of.
@@ -108,7 +110,7 @@ impl GroupRx {
             from: told.unwrap_or(peer).to_canonical(),
             as_others: told.is_none(),
             keys: Keys::default(),
-            joined: false,
+            membership: None,
             status: GroupStatus::Joining,
             tracker: PnTracker::new(),
             newest: 0,
@@ -164,24 +166,55 @@ impl GroupRx {
         self.keys.take(now, key, overlap);
     }
 
-    /// When [`Self::on_timer`] is due.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.keys.deadline()
+    /// When [`Self::on_timer`] is due; the sender was last heard by unicast at `word`.
+    pub(crate) fn deadline(&self, word: Instant) -> Option<Instant> {
+        let membership = self.membership.as_ref().and_then(|m| m.deadline(word));
+        self.keys.deadline().into_iter().chain(membership).min()
     }
 
-    /// A key that was replaced goes when its time is over, whatever else comes.
-    pub(crate) fn on_timer(&mut self, now: Instant) {
+    /// A key that was replaced goes when its time is over, whatever else comes; and the membership may have to
+    /// be reported again.
+    pub(crate) fn on_timer(&mut self, now: Instant, word: Instant) {
         self.keys.forget(now);
+        if let Some(membership) = &mut self.membership {
+            membership.on_timer(now, word);
+        }
     }
 
-    /// The system has joined the group.
-    pub(crate) fn joined(&mut self) {
-        self.joined = true;
+    /// The system has joined the group, on an interface where memberships are reported so often.
+    pub(crate) fn joined(&mut self, now: Instant, pace: Pace) {
+        self.membership = Some(Membership::begin(now, pace));
+    }
+
+    /// The interface that it is joined on may have lost its membership.
+    pub(crate) fn on_link(&mut self, now: Instant) {
+        if let Some(membership) = &mut self.membership {
+            membership.link(now);
+        }
+    }
+
+    /// Whether the system is to leave it and join it at once, to report the membership.
+    pub(crate) fn is_report_due(&self) -> bool {
+        self.membership.as_ref().is_some_and(Membership::is_due)
+    }
+
+    /// The system reports the membership.
+    pub(crate) fn report(&mut self, now: Instant) {
+        if let Some(membership) = &mut self.membership {
+            membership.report(now, self.newest);
+        }
+    }
+
+    /// How often memberships are to be reported on its interface, as far as it has learnt.
+    pub(crate) fn pace(&self) -> Option<Pace> {
+        self.membership.as_ref().map(Membership::pace)
     }
 
     /// Whether it can be heard and opened, and that is not said yet; then it is.
     pub(crate) fn becomes_joined(&mut self) -> bool {
-        let now = self.joined && self.keys.now.is_some() && self.status == GroupStatus::Joining;
+        let now = self.membership.is_some()
+            && self.keys.now.is_some()
+            && self.status == GroupStatus::Joining;
         if now {
             self.status = GroupStatus::Joined;
         }
@@ -189,8 +222,11 @@ impl GroupRx {
     }
 
     /// The sender says by its own association which packet number is the newest.
-    pub(crate) fn newest_is(&mut self, pn: u64) {
+    pub(crate) fn newest_is(&mut self, now: Instant, pn: u64) {
         self.newest = self.newest.max(pn);
+        if let Some(membership) = &mut self.membership {
+            membership.told(now, self.newest);
+        }
     }
 
     /// Whether a datagram may be this session's and is new, before it is opened: then its whole packet
@@ -221,6 +257,9 @@ impl GroupRx {
     /// A datagram was opened, and what it carried was taken.
     pub(crate) fn record(&mut self, now: Instant, pn: u64, key_id: u8, ce: bool) -> Recorded {
         self.keys.opened(now, key_id);
+        if let Some(membership) = &mut self.membership {
+            membership.heard(now, pn);
+        }
         self.tracker.record(now, pn, ce, true)
     }
 }
@@ -297,12 +336,12 @@ mod tests {
         assert_eq!(wants(&mut group, t, SENDER, 1, AHEAD + 1), None);
         group.record(t, AHEAD, 1, false);
         assert_eq!(wants(&mut group, t, SENDER, 1, AHEAD + 1), None, "what was heard is no word");
-        group.newest_is(7);
+        group.newest_is(t, 7);
         assert_eq!(wants(&mut group, t, SENDER, 1, 7 + AHEAD), Some(7 + AHEAD));
         assert_eq!(wants(&mut group, t, SENDER, 1, 8 + AHEAD), None);
-        group.newest_is(1 << 33);
+        group.newest_is(t, 1 << 33);
         assert_eq!(wants(&mut group, t, SENDER, 1, (1 << 33) + 5), Some((1 << 33) + 5));
-        group.newest_is(5);
+        group.newest_is(t, 5);
         assert_eq!(
             wants(&mut group, t, SENDER, 1, (1 << 33) + 5),
             Some((1 << 33) + 5),
@@ -317,7 +356,7 @@ mod tests {
         let (mut group, t) = (group(), Instant::ZERO);
         group.take_key(t, key(1), Duration::ZERO);
         let wrap = 1_u64 << 32;
-        group.newest_is(wrap - 3);
+        group.newest_is(t, wrap - 3);
         for pn in wrap - 2..wrap + 3 {
             assert_eq!(wants(&mut group, t, SENDER, 1, pn), Some(pn));
             group.record(t, pn, 1, false);
@@ -358,10 +397,10 @@ mod tests {
         group.record(t + before, 3, 2, false);
         assert_eq!(wants(&mut group, end, SENDER, 1, 2), None, "and no datagram makes it last");
         // It is forgotten when it is over, and not only when another datagram comes.
-        assert_eq!(group.deadline(), Some(end));
-        group.on_timer(t + before);
+        assert_eq!(group.deadline(t), Some(end));
+        group.on_timer(t + before, t);
         assert!(group.keys.before.is_some());
-        group.on_timer(end);
-        assert!(group.keys.before.is_none() && group.deadline().is_none());
+        group.on_timer(end, t);
+        assert!(group.keys.before.is_none() && group.deadline(t).is_none());
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod declare;
 pub(crate) mod group;
 pub(crate) mod heard;
 mod limits;
+pub(crate) mod membership;
 mod ordered;
 pub(crate) mod pns;
 pub(crate) mod pressure;

@@ -5,6 +5,7 @@ use super::buffer::{Accepted, RecvBuffer};
 use super::declare::Declarations;
 use super::group::GroupRx;
 use super::heard::Heard;
+use super::membership::Pace;
 use crate::config::Delivery;
 use crate::error::{DeclareError, Reason};
 use crate::proto::conn::Conn;
@@ -148,7 +149,7 @@ impl Receiving {
         }
         self.conn.book(now, incoming, ce);
         if let (Some(pn), Some(group)) = (incoming.newest, &mut self.group) {
-            group.newest_is(pn);
+            group.newest_is(now, pn);
         }
         if let Some(ack) = &incoming.ack {
             self.on_ack(now, ack);
@@ -286,12 +287,12 @@ impl Receiving {
         }
     }
 
-    /// The system's answer to the wish to join.
-    pub(crate) fn on_join(&mut self, result: Result<(), String>) {
+    /// The system's answer to the wish to join, on an interface where memberships are reported so often.
+    pub(crate) fn on_join(&mut self, now: Instant, result: Result<(), String>, pace: Pace) {
         match result {
             Ok(()) => {
                 if let Some(group) = &mut self.group {
-                    group.joined();
+                    group.joined(now, pace);
                 }
                 self.tell_joined();
             }
@@ -519,14 +520,16 @@ impl Receiving {
 
     /// When [`Self::on_timer`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let group = self.group.as_ref().and_then(GroupRx::deadline);
+        let word = self.last_heard();
+        let group = self.group.as_ref().and_then(|group| group.deadline(word));
         self.conn.deadline().into_iter().chain(group).min()
     }
 
     /// Fires what is due.
     pub(crate) fn on_timer(&mut self, now: Instant) {
+        let word = self.last_heard();
         if let Some(group) = &mut self.group {
-            group.on_timer(now);
+            group.on_timer(now, word);
         }
         match self.conn.on_timer(now) {
             Ok((Fired::Nothing, _)) => {}

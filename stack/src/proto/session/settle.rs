@@ -40,6 +40,9 @@ impl Session {
             self.touch(index, ack.data_next);
         }
         if status_changed {
+            if let Some(id) = self.members[index].channel() {
+                self.members[index].begin_hearing(now, self.channels[id.0].next_pn());
+            }
             self.reconsider(index);
         }
         if let (Some(space), Some(news)) = (&ack.unicast, &news) {

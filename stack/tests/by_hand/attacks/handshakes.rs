@@ -21,7 +21,14 @@ fn elsewhere() -> SocketAddr {
 /// Adds the attacker's node, which takes no part by itself.
 fn add_attacker(net: &mut Net) {
     let endpoint = end(9, 0, &ListenTrust::Loopback).1;
-    net.nodes.push(Node { addr: elsewhere(), other: None, endpoint, joined: false, dead: true });
+    net.nodes.push(Node {
+        addr: elsewhere(),
+        other: None,
+        endpoint,
+        joined: false,
+        refreshed: false,
+        dead: true,
+    });
 }
 
 /// A SYN is repeated from elsewhere, before or after it has arrived, and the answer to that is brought to the
