@@ -470,7 +470,7 @@ fn stations() -> Vec<Named> {
             on(2, 8 << 20),
         ),
         ("stations-8", "eight of them", on(8, 8 << 20)),
-        ("stations-long", "two of them, and a file for many seconds", on(2, 256 << 20)),
+        ("stations-long", "two of them, and a file for many seconds", on(2, 128 << 20)),
     ]
 }
 
