@@ -23,6 +23,9 @@ impl Channel {
         let m = &mut members[index];
         m.heard_up_to(now, space.largest);
         let news = m.board_mut().on_ack(now, space, &self.log, cap);
+        if m.is_multicast() && m.board().flight() == 0 {
+            m.ways_mut().idles(now);
+        }
         if m.is_tried() {
             m.note_group_flight(now, space.delay_us, self.flown(&news.heard));
         }

@@ -410,6 +410,7 @@ impl Member {
             if repair { self.is_multicast() && self.need.shares(range) } else { self.hears() };
         if addressed {
             self.served = now;
+            self.ways.goes_on(now);
         }
         self.board.on_sent(now, pn, range.end - range.start, addressed);
         self.need.carried(range.clone());
@@ -427,6 +428,7 @@ impl Member {
     /// A segment leaves for it alone.
     pub(crate) fn on_sent_alone(&mut self, now: Instant, range: Range<u64>) {
         self.served = now;
+        self.ways.goes_on(now);
         self.need.sent_alone(range);
     }
 

@@ -9,6 +9,7 @@
 use super::Member;
 use crate::proto::send::space::News;
 use crate::proto::time::Instant;
+use crate::stats::Mode;
 use core::time::Duration;
 
 /// Datagrams that a flight's rate is made from, at least: as many as a member must have heard of the group's that is
@@ -105,13 +106,34 @@ impl Flight {
 struct Stay {
     since: Instant,
     arrived: u64,
+    /// For how long nothing was on its way, and since when nothing is: the way has no part in that.
+    idle: Duration,
+    idle_since: Option<Instant>,
 }
 
 impl Stay {
-    /// Bytes a second, once it has lasted.
+    /// It begins with the next that leaves.
+    fn begin(now: Instant, arrived: u64) -> Self {
+        Self { since: now, arrived, idle: Duration::ZERO, idle_since: Some(now) }
+    }
+
+    /// Nothing is on its way any more.
+    fn idles(&mut self, now: Instant) {
+        self.idle_since.get_or_insert(now);
+    }
+
+    /// Something leaves.
+    fn goes_on(&mut self, now: Instant) {
+        if let Some(since) = self.idle_since.take() {
+            self.idle += now.since(since);
+        }
+    }
+
+    /// Bytes a second of the time in which any were on their way, once that has lasted.
     fn rate(self, now: Instant, arrived: u64) -> Option<f64> {
-        let took = now.since(self.since);
-        (took >= STAY).then(|| arrived.saturating_sub(self.arrived) as f64 / took.as_secs_f64())
+        let idle = self.idle + self.idle_since.map_or(Duration::ZERO, |since| now.since(since));
+        let busy = now.since(self.since).saturating_sub(idle);
+        (busy >= STAY).then(|| arrived.saturating_sub(self.arrived) as f64 / busy.as_secs_f64())
     }
 }
 
@@ -130,6 +152,8 @@ pub(crate) struct Ways {
     found: Option<Rates>,
     /// Therefore it left the group, then.
     left: Option<Instant>,
+    /// That was wrong once: what others find is theirs.
+    was_wrong: bool,
 }
 
 impl Ways {
@@ -160,7 +184,7 @@ impl Ways {
     fn last(&mut self, now: Instant, arrived: u64) -> Option<Rates> {
         let (unicast, stay) = self.by_unicast.zip(self.stay)?;
         let group = stay.rate(now, arrived)?;
-        self.stay = Some(Stay { since: now, arrived });
+        self.stay = Some(Stay::begin(now, arrived));
         Some(Rates { group, unicast }).filter(|rates| rates.favours_unicast(0.0))
     }
 
@@ -178,7 +202,7 @@ impl Ways {
     }
 
     fn find(&mut self, own: Option<Rates>, others: Option<Rates>) -> bool {
-        self.found = own.or(others);
+        self.found = own.or(others.filter(|_| !self.was_wrong));
         self.found.is_some()
     }
 
@@ -186,7 +210,7 @@ impl Ways {
     pub(crate) fn turn(&mut self, now: Instant, arrived: u64, slower: bool) {
         self.flown = true;
         (self.group, self.unicast) = (Flight::default(), Flight::default());
-        self.stay = Some(Stay { since: now, arrived });
+        self.stay = Some(Stay::begin(now, arrived));
         self.left = slower.then_some(now);
     }
 
@@ -200,17 +224,33 @@ impl Ways {
         self.left.filter(|at| now.since(*at) < SPEAKS).and(self.found)
     }
 
-    /// When it is to be looked whether what was found is true.
+    /// Nothing is on its way to it any more, by the way by which it is served.
+    pub(crate) fn idles(&mut self, now: Instant) {
+        if let Some(stay) = &mut self.stay {
+            stay.idles(now);
+        }
+    }
+
+    /// Something leaves for it by that way.
+    pub(crate) fn goes_on(&mut self, now: Instant) {
+        if let Some(stay) = &mut self.stay {
+            stay.goes_on(now);
+        }
+    }
+
+    /// When it is to be looked whether what was found is true; what was idle meanwhile has it looked again.
     pub(crate) fn looks_at(&self) -> Option<Instant> {
-        self.left.and(self.stay).map(|stay| stay.since + STAY)
+        let stay = self.left.and(self.stay)?;
+        stay.idle_since.is_none().then(|| stay.since + stay.idle + STAY)
     }
 
     /// The look at what unicast brings, if it is time: whether that is less than the group did.
     pub(crate) fn was_wrong(&mut self, now: Instant, arrived: u64) -> bool {
         let Some((stay, found)) = self.left.and(self.stay).zip(self.found) else { return false };
         let Some(rate) = stay.rate(now, arrived) else { return false };
-        self.stay = Some(Stay { since: now, arrived });
+        self.stay = Some(Stay::begin(now, arrived));
         self.by_unicast = Some(rate);
+        self.was_wrong |= rate < found.group;
         rate < found.group
     }
 }
@@ -243,6 +283,9 @@ impl Member {
         let Some(sent) = news.latest_sent else { return };
         let data = news.acked.iter().map(|(_, content)| &content.data).filter(|d| !d.is_empty());
         let (packets, bytes) = data.fold((0, 0), |(n, bytes), d| (n + 1, bytes + d.end - d.start));
+        if self.mode() == Mode::Unicast && self.conn.path().flight() == 0 {
+            self.ways.idles(now);
+        }
         let at = self.arrived_at(now, delay_us);
         self.ways.by_unicast(at, Reported { packets, bytes, sent });
     }
@@ -338,10 +381,17 @@ mod tests {
             let mut ways = Ways::default();
             assert!(ways.is_slower_at_first(Some(Rates { group: 1e6, unicast: 1e7 })));
             ways.turn(at(0), 500, true);
+            assert_eq!(ways.looks_at(), None, "nothing has left");
+            ways.goes_on(at(0));
             assert_eq!(ways.looks_at(), Some(at(0) + STAY));
             assert!(!ways.was_wrong(at(999_000), 500), "it is too early");
             assert_eq!(ways.was_wrong(at(1_000_000), 500 + brought), wrong);
+            ways.goes_on(at(1_000_000));
             assert_eq!(ways.looks_at(), Some(at(1_000_000) + STAY), "and it is looked again");
+            // Whoever was wrong once takes no other's word for it.
+            ways.turn(at(1_000_000), 500 + brought, false);
+            let others = Some(Rates { group: 1e6, unicast: 1e7 });
+            assert_eq!(ways.is_slower_at_first(others), !wrong);
         }
     }
 
@@ -352,12 +402,32 @@ mod tests {
         assert!(!ways.is_slower(at(0) + STAY, 1, None), "of unicast nothing is known");
         assert!(ways.is_slower(at(0) + STAY, 1, Some(Rates { group: 1e6, unicast: 1e7 })));
         ways.turn(at(1_000_000), 0, true);
+        ways.goes_on(at(1_000_000));
         assert!(!ways.was_wrong(at(2_000_000), 10_000_000));
         ways.turn(at(2_000_000), 10_000_000, false);
+        ways.goes_on(at(2_000_000));
         let mut after =
             |ms: u64, bytes| ways.is_slower(at(2_000_000) + MS * ms as u32, bytes, None);
         assert!(!after(999, 10_000_001), "it is too early");
         assert!(!after(1000, 17_000_000), "7 MB a second are not far from 10");
-        assert!(after(2000, 23_000_000), "6 MB are");
+        ways.goes_on(at(3_000_000));
+        assert!(ways.is_slower(at(4_000_000), 23_000_000, None), "6 MB are");
+    }
+
+    /// A source that pauses shows nothing of a way.
+    #[test]
+    fn idle_times_do_not_count() {
+        let mut ways = Ways::default();
+        assert!(ways.is_slower_at_first(Some(Rates { group: 1e6, unicast: 1e7 })));
+        ways.turn(at(0), 0, true);
+        ways.goes_on(at(100_000));
+        ways.idles(at(200_000));
+        ways.idles(at(300_000));
+        assert_eq!(ways.looks_at(), None);
+        assert!(!ways.was_wrong(at(9_000_000), 200_000));
+        ways.goes_on(at(9_000_000));
+        assert_eq!(ways.looks_at(), Some(at(9_900_000)));
+        assert!(!ways.was_wrong(at(9_899_999), 2_000_000), "it is too early");
+        assert!(!ways.was_wrong(at(9_900_000), 2_000_000), "2 MB in the second that was not idle");
     }
 }
