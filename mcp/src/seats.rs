@@ -51,16 +51,18 @@ impl Seats {
         seats
     }
 
-    /// Names that have an address in common are one host, whose name may have further ones that are another's
-    /// (a name for all of a cluster, say): it is sought at those alone that belong to each of them.
+    /// Names of which one has all addresses of the other are one host (a name for all of a cluster, say, and one of
+    /// it), and likewise those that begin with the same: it is sought at those alone that belong to each of them. Other
+    /// names that have an address in common are two hosts, and neither is sought there: many machines have the same
+    /// address on networks of their own.
     fn place(targets: &[Target], found: Vec<Found>) -> Self {
         let mut seats = Self { of: Vec::new(), members: Vec::new() };
         let mut taken: HashMap<SocketAddr, usize> = HashMap::new();
         for (index, found) in found.into_iter().enumerate() {
             let seat = found.and_then(|addrs| {
-                let shared = addrs.iter().find_map(|addr| taken.get(addr).copied());
-                let Some(member) = shared else {
+                let Some(member) = seats.one_with(&addrs, &taken) else {
                     let member = seats.members.len();
+                    let addrs = seats.tell_apart(addrs, &mut taken);
                     taken.extend(addrs.iter().map(|addr| (*addr, member)));
                     seats.members.push(Seat { addrs, targets: vec![index] });
                     return Ok(member);
@@ -83,6 +85,28 @@ impl Seats {
             seats.of.push(seat);
         }
         seats
+    }
+
+    /// Which of those that have a place is the host at these addresses; `taken` says whose an address is.
+    fn one_with(&self, addrs: &[SocketAddr], taken: &HashMap<SocketAddr, usize>) -> Option<usize> {
+        let shared = || addrs.iter().filter_map(|addr| taken.get(addr).copied());
+        let own = addrs.iter().any(|addr| !taken.contains_key(addr));
+        let same = shared().find(|member| is_one(&self.members[*member].addrs, addrs));
+        same.or_else(|| shared().next().filter(|_| !own))
+    }
+
+    /// A host of these addresses is none of those that have a place: what they have in common is nobody's.
+    fn tell_apart(
+        &mut self,
+        mut addrs: Vec<SocketAddr>,
+        taken: &mut HashMap<SocketAddr, usize>,
+    ) -> Vec<SocketAddr> {
+        addrs.retain(|addr| {
+            let Some(member) = taken.remove(addr) else { return true };
+            self.members[member].addrs.retain(|other| other != addr);
+            false
+        });
+        addrs
     }
 
     /// The addresses of each member, in the order in which they are to be tried.
@@ -126,6 +150,12 @@ impl Seats {
             }
         }
     }
+}
+
+/// Whether two names are one host, by their addresses.
+fn is_one(a: &[SocketAddr], b: &[SocketAddr]) -> bool {
+    let within = |a: &[SocketAddr], b: &[SocketAddr]| a.iter().all(|addr| b.contains(addr));
+    a.first() == b.first() || within(a, b) || within(b, a)
 }
 
 /// Where a host has answered, if it has.
@@ -225,6 +255,11 @@ mod tests {
         let seats = Seats::place(&four, vec![all(&[1, 2, 3]), all(&[1]), all(&[2]), all(&[3])]);
         assert_eq!(seats.of, [Ok(0), Ok(0), Ok(1), Ok(2)]);
         assert_eq!(seats.addrs(), [vec![addr(1)], vec![addr(2)], vec![addr(3)]]);
+        // Two machines have the same address on networks of their own; a third name is that one alone.
+        let three = targets(&["a", "b", "c"]);
+        let seats = Seats::place(&three, vec![all(&[1, 9]), all(&[2, 9]), all(&[9])]);
+        assert_eq!(seats.of, [Ok(0), Ok(1), Ok(2)]);
+        assert_eq!(seats.addrs(), [vec![addr(1)], vec![addr(2)], vec![addr(9)]]);
         // Whom another path is refused leaves the addresses as they are.
         let paths = targets(&["a", "b:x"]);
         let seats = Seats::place(&paths, vec![all(&[1, 2]), all(&[2])]);

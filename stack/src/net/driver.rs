@@ -325,7 +325,11 @@ impl Driver {
     /// Nothing of this family leaves this host, so nobody answers, however long one waits.
     fn unsendable(&self, to: SocketAddr) {
         let why = Unreachable::NoFamily { v6: to.is_ipv6() };
-        self.shared.ask(|engine, now| engine.handle_unsendable(now, to, why));
+        self.shared.ask(|engine, now| match to {
+            SocketAddr::V6(_) => engine.handle_unsendable(now, to, why),
+            // Without IPv4 for good there is hardly a host; one that has just started may be yet to get an address.
+            SocketAddr::V4(_) => engine.handle_unreachable(now, to, why),
+        });
     }
 
     /// Asks for room to be reported only while it is missing: otherwise every datagram that leaves
