@@ -15,8 +15,9 @@ const LEN: u64 = 32 << 20;
 const SETTLE: Duration = Duration::from_secs(13);
 /// For who is told of an event, or reports again, on a machine that is busy otherwise.
 const SOON: Duration = Duration::from_secs(30);
-/// Of what leaves the sender to the file's length, at most (with headers it is 1.06 at least).
-const ONCE: f64 = 1.15;
+/// Of what leaves the sender to the file's length, at most, on a machine that is busy otherwise: with headers it is 1.06
+/// at least, 1.1 is the goal, of which the printed figures tell, and without reports it is more than 2.
+const ONCE: f64 = 1.25;
 
 fn settle() {
     let up = Instant::now();
@@ -104,7 +105,7 @@ pub(super) fn a_cable_out_and_in() {
         run("ip link set p1 up");
     });
     assert_eq!(done.modes(), ["multicast"; 3], "{done:#?}");
-    assert!(share <= 1.0 + ONCE / 2.0, "{share} × the file: {done:#?}");
+    assert!(share <= 1.5, "{share} × the file: {done:#?}");
 }
 
 pub(super) fn the_senders_link_is_down_for_a_moment() {
