@@ -37,7 +37,7 @@ fn to_all(lab: &Lab, options: &[&str]) -> Done {
 /// Neither by the group, which would take 11 seconds, nor much longer than without one. How fast the ways are shows in
 /// the first datagrams only, and a machine that does all hosts' work may be late with them: of some tries one must show it.
 pub(super) fn are_served_by_unicast() {
-    const TRIES: usize = 4;
+    const TRIES: usize = 6;
     let lab = stations(2);
     let _daemons = lab.daemons();
     let alone = to_all(&lab, &["--unicast"]);
