@@ -299,9 +299,11 @@ impl Bbr {
     }
 
     /// The bound of a path, not only of the one that limits the rate, holds a probe up: it is raised
-    /// by what arrives (`BBRProbeInflightLongtermUpward`).
+    /// by what arrives (`BBRProbeInflightLongtermUpward`). As long as nothing is lost, a window
+    /// without room for a train is full.
     fn raise_bound(&mut self, path: usize, shown: &Shown) {
-        let full = shown.flight_before + self.mss >= self.window(path);
+        let next = if self.models[path].loses() { self.mss as f64 } else { self.train() };
+        let full = shown.flight_before as f64 + next >= self.window(path) as f64;
         if self.phase == Phase::Up && full && self.models[path].flight_high.is_finite() {
             self.models[path].flight_high += shown.acked as f64;
         }
@@ -442,11 +444,16 @@ impl Bbr {
         self.models[path].held = held;
     }
 
+    /// Bytes of a train at the common rate: one segment at least.
+    fn train(&self) -> f64 {
+        let most = (TRAIN * self.mss) as f64;
+        (self.rate() * TRAIN_TIME.as_secs_f64()).min(most).max(self.mss as f64)
+    }
+
     fn move_window(&mut self, path: usize, acked: u64) {
         let gain = self.phase.gains().1.max(DOWN.1);
         let product = self.product(path, gain);
-        let train = (self.rate() * TRAIN_TIME.as_secs_f64()).min((TRAIN * self.mss) as f64);
-        let trains = TRAINS * train.max(self.mss as f64);
+        let trains = TRAINS * self.train();
         let held = self.rate() * self.models[path].held.as_secs_f64();
         let most = product + held.max(product * ACK_PART) + trains;
         let known = self.rate() > 0.0;

@@ -33,6 +33,8 @@ pub(crate) struct Model {
     /// The present round: bytes arrived and lost, the best rate, the most bytes delivered at once.
     arrived: u64,
     lost: u64,
+    /// The round before has lost something.
+    lost_before: bool,
     best: f64,
     most: f64,
     pub(super) flight: u64,
@@ -77,6 +79,7 @@ impl Model {
             flight_high: f64::INFINITY,
             arrived: 0,
             lost: 0,
+            lost_before: false,
             best: 0.0,
             most: 0.0,
             flight: 0,
@@ -132,9 +135,15 @@ impl Model {
             if signs.lossy && !probing {
                 self.lower();
             }
+            self.lost_before = self.lost > 0;
             (self.arrived, self.lost, self.best, self.most) = (0, 0, 0.0, 0.0);
         }
         signs
+    }
+
+    /// Something of this round or of the one before is lost.
+    pub(super) fn loses(&self) -> bool {
+        self.lost > 0 || self.lost_before
     }
 
     /// The draft lowers its bounds after a round with any loss at all. A lone lost packet is no

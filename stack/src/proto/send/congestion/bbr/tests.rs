@@ -291,3 +291,25 @@ fn a_bound_is_raised_whoever_has_the_least_rate() {
     let high = line.bbr.models[1].flight_high;
     assert!(high > line.product(), "{high} of {}", line.product());
 }
+
+/// On a fast, short path the window is a few trains: it is full when the next does not fit.
+#[test]
+fn a_window_without_room_for_a_train_is_full() {
+    let raised = |room: u64| {
+        let mut bbr = Bbr::for_group(1, MSS, 7);
+        bbr.set_active(0, true);
+        bbr.models[0].rate_for_test(125e6);
+        bbr.models[0].window = 195_000;
+        bbr.models[0].flight_high = 93_000.0;
+        bbr.find_limit();
+        (bbr.filled, bbr.phase) = (true, Phase::Up);
+        let flight = bbr.window(0) - room;
+        let report =
+            shown(Instant::from_nanos(1), Duration::from_micros(200), (10_000, 0), 125e6, false);
+        bbr.on_report(0, &Shown { flight_before: flight, round: false, ..report });
+        bbr.models[0].flight_high > 93_000.0
+    };
+    let train = TRAIN * MSS;
+    assert!(raised(0) && raised(train - 1), "a train has no room");
+    assert!(!raised(train + 1), "a train has room");
+}
