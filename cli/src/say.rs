@@ -28,12 +28,12 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-/// Sends what the transport reports to standard error: nothing but its errors, with `-v` also what
+/// Sends what the transport reports to standard error: its errors and warnings, with `-v` also what
 /// it found missing in the system, and with `-vv` what it does: answers, joins, changes of mode, ends,
 /// and every datagram that was lost here.
 pub fn log(verbose: u8) {
     let level = match verbose {
-        0 => tracing_subscriber::filter::LevelFilter::ERROR,
+        0 => tracing_subscriber::filter::LevelFilter::WARN,
         1 => tracing_subscriber::filter::LevelFilter::INFO,
         _ => tracing_subscriber::filter::LevelFilter::DEBUG,
     };

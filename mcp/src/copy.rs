@@ -139,7 +139,9 @@ fn attempt(
             seats.introduce(plan);
         }
         let shown = (&reach, common, ground);
-        let outcome = send(&Arc::new(sender), &payload, &seats, plan, shown, watch);
+        let sender = Arc::new(sender);
+        let outcome = send(&sender, &payload, &seats, plan, shown, watch);
+        let reach = reach.clone().anew(&sender);
         if common.verbose > 0 {
             let reports: Vec<_> = outcome.members.iter().map(|member| &member.report).collect();
             seats.tell_taken(plan, &reports);

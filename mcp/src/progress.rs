@@ -7,6 +7,7 @@ mod keyboard;
 mod line;
 mod phase;
 mod standing;
+mod way;
 
 pub(crate) use keyboard::status_on_enter;
 pub(crate) use phase::Phase;
@@ -32,6 +33,7 @@ use tcpxm::api::Sender;
 use tcpxm::error::Reason;
 use tcpxm::stats::{MemberReport, Transition};
 use transfer::source::Progress as Come;
+use way::Way;
 
 /// How often the session is looked at: often enough for a bar, too seldom to be felt.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -85,6 +87,7 @@ impl Progress {
             let waited = vec![quiet; names.len()];
             let moves = Moves::of(matches!(from, Origin::Stream(_)));
             let (hosts, starved) = (Vec::new(), quiet);
+            let way = (!quiet).then(Way::default);
             let view = View {
                 bar,
                 names,
@@ -95,6 +98,7 @@ impl Progress {
                 restarts,
                 changes,
                 reach,
+                way,
                 seen,
                 come,
                 moves,
@@ -160,6 +164,8 @@ struct View {
     changes: Option<Vec<usize>>,
     /// Until it was told that nobody hears the group, if that is to be.
     reach: Option<Reach>,
+    /// What was told of where it leaves, if that is to be.
+    way: Option<Way>,
     /// How far the source has come, as it says and as it was looked at last.
     seen: Arc<Mutex<Come>>,
     come: Come,
@@ -174,6 +180,7 @@ impl View {
             let over = ended.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout);
             let Some(sender) = sender.upgrade() else { break };
             let reports = sender.reports();
+            self.way(&sender);
             self.changes(&reports);
             self.restarts(&reports);
             self.failures(&reports);
@@ -198,6 +205,17 @@ impl View {
             }
         }
         self.bar.finish_and_clear();
+    }
+
+    fn way(&mut self, sender: &Sender) {
+        let Some((loss, way)) = self.way.as_mut().map(|way| way.news(sender)) else { return };
+        if way.is_some() {
+            self.reach = self.reach.take().map(|reach| reach.anew(sender));
+        }
+        let details = way.filter(|_| self.changes.is_some());
+        for line in loss.map(str::to_owned).into_iter().chain(details) {
+            self.bar.suspend(|| say(line));
+        }
     }
 
     fn changes(&mut self, reports: &[MemberReport]) {

@@ -25,6 +25,11 @@ impl Reach {
         Self { group, refused, ttl }
     }
 
+    /// The same, when the group has been announced anew.
+    pub(crate) fn anew(self, sender: &Sender) -> Self {
+        Self::new(sender, self.refused, self.ttl)
+    }
+
     /// Group, interface and source, or that there is none.
     pub(crate) fn way(&self) -> String {
         match &self.group {

@@ -396,6 +396,19 @@ fn losers() -> Vec<Named> {
                 .min_share(0.2),
         ),
         (
+            "just-booted",
+            "one of four hears no group of IPv6 for its first ten seconds, as hosts that have just started do",
+            Scenario::new(SEED)
+                .receivers(4)
+                .v6()
+                .bytes(64 << 20)
+                .link(slow)
+                .at(ms(0), Fault::CutGroup(Who::Receiver(1)))
+                .at(ms(10_000), Fault::RestoreGroup(Who::Receiver(1)))
+                .costing(Duration::from_secs(12))
+                .min_share(0.6),
+        ),
+        (
             "group-lost-for-all",
             "nobody hears the group for two seconds",
             three()

@@ -190,6 +190,7 @@ impl Host {
                     net.refresh(self.node, *group);
                 }
             }
+            Action::Begun { .. } => {}
             Action::Leave { receiver } => {
                 let Some(i) = self.joined.iter().position(|(r, _)| *r == receiver) else { return };
                 let (_, group) = self.joined.swap_remove(i);

@@ -78,7 +78,7 @@ impl Listener {
         config.recv_buffer = recv_buffer;
         let endpoint = Endpoint::new(config, seed()?);
         let joins = Joins { interface, only: only_group };
-        let handle = Driver::spawn(endpoint, Clock::start(), sockets, joins)?;
+        let handle = Driver::spawn(endpoint, Clock::start(), sockets, joins, None)?;
         Ok(Self { handle, local, recv_buffer })
     }
 

@@ -5,6 +5,7 @@ use super::{COPY, NoMemberLeft, kind_of, misused, seed};
 use crate::config::{EndpointConfig, Group, SessionConfig};
 use crate::error::{ConfigError, EndError};
 use crate::net::clock::Clock;
+use crate::net::driver::departure::{Chosen, Departure, Leaving};
 use crate::net::driver::{Driver, Joins};
 use crate::net::group::{Family, check_group, is_source_specific};
 use crate::net::interface::{self, Route};
@@ -110,6 +111,11 @@ impl Sender {
             return Err(misused(ConfigError::NotLoopback(*other)));
         }
         let mut session = options.session;
+        let chosen = match (session.group.and_then(|group| group.source), options.interface) {
+            (Some(_), _) => Chosen::Source,
+            (None, Some(_)) => Chosen::Interface,
+            (None, None) => Chosen::Nothing,
+        };
         let (route, unusable) = match choose_route(&mut session, options.interface, peers)? {
             // For one peer it is not used: the engine is told of it for its report.
             _ if peers.len() == 1 => (None, None),
@@ -138,20 +144,36 @@ impl Sender {
         let mut endpoint = Endpoint::new(config, seed()?);
         let session =
             endpoint.connect_any(clock.now(), session, options.trust, peers).map_err(misused)?;
-        let handle = Driver::spawn(endpoint, clock, sockets, Joins::default())?;
+        let leaving = group.zip(route);
+        let leaving = leaving.map(|(group, route)| Leaving::new(group, route, options.ttl, chosen));
+        let departure = Some(Departure::new(session, leaving));
+        let handle = Driver::spawn(endpoint, clock, sockets, Joins::default(), departure)?;
         let finished = AtomicBool::new(false);
         Ok(Self { handle, session, local, group, route, unusable, finished })
     }
 
     /// The group that is tried, with the source that a source-specific one is joined with; `None`
     /// if none was asked for, multicast cannot leave towards it, or there is one peer only.
+    /// Once sending has begun it may be another one, that leaves towards most of those that have answered.
     pub fn group(&self) -> Option<Group> {
-        self.group
+        self.moved().map_or(self.group, |(group, _)| Some(group))
     }
 
     /// Where the group's datagrams leave this host; `None` without a group.
     pub fn route(&self) -> Option<Route> {
-        self.route
+        self.moved().map_or(self.route, |(_, route)| Some(route))
+    }
+
+    /// The group and its route, if they were chosen anew since the session began: those that have answered are
+    /// elsewhere, or the address that it was sent from was taken away.
+    pub fn moved(&self) -> Option<(Group, Route)> {
+        self.handle.lock().departed.moved
+    }
+
+    /// Whether this host has no address any more to send to any of the receivers from; what is lost meanwhile is
+    /// sent again once it has one.
+    pub fn is_cut_off(&self) -> bool {
+        self.handle.lock().departed.cut_off
     }
 
     /// Why the group that was asked for is not used, if it is not.

@@ -5,6 +5,7 @@
 //! lock is taken once per batch of reads and once per batch of trains, and never held while a
 //! system call runs.
 
+pub(crate) mod departure;
 mod joining;
 
 use super::clock::Clock;
@@ -20,6 +21,7 @@ use crate::proto::endpoint::Endpoint;
 use crate::proto::event::Event;
 use crate::proto::time::Instant;
 use core::time::Duration;
+use departure::Departure;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
@@ -90,6 +92,8 @@ pub(crate) struct Driver {
     /// The socket whose buffer is full.
     blocked: Option<usize>,
     joins: Joins,
+    /// Of a sender.
+    departure: Option<Departure>,
     /// Since when nobody holds a handle.
     alone: Option<Instant>,
     /// See [`Inner::end_by`].
@@ -105,6 +109,7 @@ impl Driver {
         clock: Clock,
         sockets: Vec<UdpSocket>,
         joins: Joins,
+        departure: Option<Departure>,
     ) -> io::Result<Handle> {
         let poll = Poll::new()?;
         let wake = Wake::new(poll.registry(), WAKE)?;
@@ -128,6 +133,7 @@ impl Driver {
             waiting: 0..0,
             blocked: None,
             joins,
+            departure,
             alone: None,
             end_by: None,
             wakers: Vec::new(),

@@ -63,15 +63,22 @@ pub fn address_of(ifindex: u32, family: Family) -> io::Result<Option<IpAddr>> {
     let until = Instant::now() + TENTATIVE;
     loop {
         let all = sys::addresses()?;
+        let found = usable_address(&all, ifindex, family);
         let of_it =
-            |owned: &&sys::Owned| owned.ifindex == ifindex && Family::of(owned.addr) == family;
-        let usable = || all.iter().filter(of_it).filter(|owned| !is_tentative(owned));
-        let found = usable().find(|o| !is_link_local(o.addr)).or_else(|| usable().next());
-        if found.is_some() || !all.iter().any(|owned| of_it(&owned)) || Instant::now() >= until {
-            return Ok(found.map(|owned| owned.addr));
+            |owned: &sys::Owned| owned.ifindex == ifindex && Family::of(owned.addr) == family;
+        if found.is_some() || !all.iter().any(of_it) || Instant::now() >= until {
+            return Ok(found);
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// An address of the interface that may be sent from now, one with more than link-local scope if there is one.
+pub(super) fn usable_address(all: &[sys::Owned], ifindex: u32, family: Family) -> Option<IpAddr> {
+    let of_it = |owned: &&sys::Owned| owned.ifindex == ifindex && Family::of(owned.addr) == family;
+    let usable = || all.iter().filter(of_it).filter(|owned| !is_tentative(owned));
+    let found = usable().find(|o| !is_link_local(o.addr)).or_else(|| usable().next());
+    found.map(|owned| owned.addr)
 }
 
 /// Whether the interface has any address of a family, usable already or not.
@@ -169,8 +176,7 @@ pub fn route_to(peer: SocketAddr) -> io::Result<Option<Route>> {
 /// not be used yet, since it is new, is waited for.
 pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<Route>> {
     let peers = beyond_loopback(peers);
-    let of_it: Vec<_> = peers.iter().filter(|peer| Family::of(peer.ip()) == family).collect();
-    let of_it = if of_it.is_empty() { peers.iter().collect() } else { of_it };
+    let of_it = of_family(&peers, family);
     let until = Instant::now() + TENTATIVE;
     let found = loop {
         let all = sys::addresses()?;
@@ -187,6 +193,27 @@ pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<
         }
         found => Ok(found),
     }
+}
+
+/// The same as it is now, without waiting: the way to most of `peers`, with an address of the group's family.
+pub(super) fn way_to_most(
+    all: &[sys::Owned],
+    peers: &[SocketAddr],
+    family: Family,
+) -> Option<Route> {
+    let peers = beyond_loopback(peers);
+    let route = most(all, &of_family(&peers, family)).0?;
+    if Family::of(route.source) == family {
+        return Some(route);
+    }
+    let source = usable_address(all, route.ifindex, family)?;
+    Some(Route { source, ..route })
+}
+
+/// Peers of a family, if there are any; else all.
+fn of_family(peers: &[SocketAddr], family: Family) -> Vec<&SocketAddr> {
+    let of_it: Vec<_> = peers.iter().filter(|peer| Family::of(peer.ip()) == family).collect();
+    if of_it.is_empty() { peers.iter().collect() } else { of_it }
 }
 
 /// Peers on loopback hear a group wherever it leaves this host or not at all; all the others are elsewhere.

@@ -56,6 +56,8 @@ pub(super) enum News {
     Back { ifindex: u32 },
     /// Likewise; it has this name, and may have taken the place of one that is gone.
     Up { ifindex: u32, name: String },
+    /// An address is gone, or may not be used any more.
+    Gone,
     /// Messages were lost: every interface may have changed.
     Everything,
 }
@@ -146,10 +148,13 @@ impl Known {
             Message::Address { ifindex, addr, usable: true } => {
                 self.usable.insert((ifindex, addr)).then_some(News::Back { ifindex })
             }
-            Message::Address { ifindex, addr, usable: false }
-            | Message::AddressGone { ifindex, addr } => {
+            Message::Address { ifindex, addr, usable: false } => {
+                self.usable.remove(&(ifindex, addr)).then_some(News::Gone)
+            }
+            // It need not be one of those that were heard of.
+            Message::AddressGone { ifindex, addr } => {
                 self.usable.remove(&(ifindex, addr));
-                None
+                Some(News::Gone)
             }
         }
     }

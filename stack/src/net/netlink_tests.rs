@@ -68,7 +68,10 @@ fn an_address_is_news_when_it_may_be_used() {
     assert_eq!(news(&mut known, &address(new, "fe80::1", 0)), [], "a router says it again");
     assert_eq!(news(&mut known, &address(new, "10.0.0.1", libc::IFA_F_PERMANENT)), back);
     assert_eq!(news(&mut known, &address(new, "fe80::2", libc::IFA_F_DADFAILED)), []);
-    assert_eq!(news(&mut known, &address(libc::RTM_DELADDR, "10.0.0.1", 0)), []);
+    let gone = [News::Gone];
+    assert_eq!(news(&mut known, &address(libc::RTM_DELADDR, "10.0.0.1", 0)), gone);
+    assert_eq!(news(&mut known, &address(libc::RTM_DELADDR, "10.0.0.9", 0)), gone, "unheard of");
+    assert_eq!(news(&mut known, &address(new, "fe80::1", libc::IFA_F_TENTATIVE)), gone);
     assert_eq!(news(&mut known, &address(new, "10.0.0.1", 0)), back);
 }
 

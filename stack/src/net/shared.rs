@@ -1,7 +1,9 @@
 //! What the driver's thread and the handles of the application share.
 
 use super::clock::Clock;
+use super::interface::Route;
 use super::wake::Wake;
+use crate::config::Group;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{Event, ReceiverId, SessionId};
 use crate::proto::time::Instant;
@@ -37,6 +39,15 @@ impl From<Event> for Key {
     }
 }
 
+/// What has become of where a sender's datagrams leave this host.
+#[derive(Debug, Default)]
+pub(crate) struct Departed {
+    /// The group as it was announced last, if that was not at the beginning, and where it leaves.
+    pub(crate) moved: Option<(Group, Route)>,
+    /// Nothing can be sent to anybody.
+    pub(crate) cut_off: bool,
+}
+
 /// What the lock guards.
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -48,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) end_by: Option<Instant>,
     /// Why the driver's thread has ended, once it has.
     pub(crate) ended: Option<String>,
+    /// Of a sender: what has become of where its datagrams leave.
+    pub(crate) departed: Departed,
     /// Tasks to wake, one per object.
     pub(crate) wakers: BTreeMap<Key, Waker>,
     /// Handles that are alive; the thread ends after the last.
@@ -81,7 +94,8 @@ impl Shared {
     pub(crate) fn new(endpoint: Endpoint, wake: Wake, clock: Clock) -> Self {
         let wakers = BTreeMap::new();
         let (closed, end_by, ended) = (None, None, None);
-        let inner = Inner { endpoint, closed, end_by, ended, wakers, handles: 0 };
+        let departed = Departed::default();
+        let inner = Inner { endpoint, closed, end_by, ended, departed, wakers, handles: 0 };
         Self {
             inner: Mutex::new(inner),
             changed: Condvar::new(),

@@ -65,7 +65,7 @@ pub struct Transmit {
     pub ecn: u8,
 }
 
-/// What the driver must do for a receiving session.
+/// What the driver must do for a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Join the group and answer with [`Endpoint::handle_join`](super::endpoint::Endpoint::handle_join).
@@ -84,6 +84,13 @@ pub enum Action {
     Refresh {
         /// For whom.
         receiver: ReceiverId,
+    },
+    /// A sending session has begun to send: the driver may look whether its group leaves towards those that have
+    /// answered ([`Endpoint::answered`](super::endpoint::Endpoint::answered)), and if not, say from where
+    /// it does ([`Endpoint::move_group`](super::endpoint::Endpoint::move_group)).
+    Begun {
+        /// Which.
+        session: SessionId,
     },
     /// Leave it again.
     Leave {

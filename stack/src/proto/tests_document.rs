@@ -6,7 +6,7 @@ use super::channel::judge::{
 };
 use super::conn::{life, state};
 use super::member::mode::{
-    self, CLOSED_LIMIT, Cause, DEMOTE_SHARE, DEVIATIONS, MOST_SHARED, OWN_LOSS, PROMOTE,
+    self, BOOTS, CLOSED_LIMIT, Cause, DEMOTE_SHARE, DEVIATIONS, MOST_SHARED, OWN_LOSS, PROMOTE,
     RETRY_FIRST, RETRY_MAX, RETRY_SLOWER,
 };
 use super::member::ways::{FASTER, SPEAKS, STAY};
@@ -70,7 +70,10 @@ fn when(cause: Cause) -> String {
             "the group's new key is in use, and the member has not acknowledged it".to_owned()
         }
         Cause::CannotJoin => "CANNOT_JOIN, or its answer takes no groups".to_owned(),
-        Cause::Retry => format!("{RETRY_FIRST:?} after a demotion, then doubled, to {RETRY_MAX:?}"),
+        Cause::Retry => format!(
+            "{RETRY_FIRST:?} after a demotion, then doubled, to {RETRY_MAX:?}; not doubled for one at an IPv6 address that \
+             hears little in the first {BOOTS:?}: it may just have started"
+        ),
         Cause::Ended => "verdict, failure or abort".to_owned(),
     }
 }

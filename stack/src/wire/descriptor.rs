@@ -72,19 +72,7 @@ impl Descriptor {
     }
 
     pub(crate) fn emit_len(&self) -> usize {
-        FIXED
-            + self.sayable_group().map_or(0, |g| {
-                let ip = if g.addr.is_ipv6() { 16 } else { 4 };
-                ip + 2
-                    + 1
-                    + g.source.map_or(0, |_| ip)
-                    + 1
-                    + self.sayable_from(&g).map_or(0, |_| ip)
-            })
-    }
-
-    fn sayable_from(&self, group: &Group) -> Option<IpAddr> {
-        self.group_from.filter(|from| from.is_ipv6() == group.addr.is_ipv6())
+        FIXED - 1 + self.sayable_group().map_or(1, |group| group_len(&group, self.group_from))
     }
 
     pub(crate) fn emit(&self, w: &mut Writer<'_>) {
@@ -93,18 +81,7 @@ impl Descriptor {
         w.u16(self.segment_size);
         w.u64(self.group_cid);
         let Some(group) = self.sayable_group() else { return w.u8(NO_GROUP) };
-        w.u8(if group.addr.is_ipv6() { GROUP_V6 } else { GROUP_V4 });
-        w.ip(group.addr.ip());
-        w.u16(group.addr.port());
-        w.u8(group.source.is_some().into());
-        if let Some(source) = group.source {
-            w.ip(source);
-        }
-        let from = self.sayable_from(&group);
-        w.u8(from.is_some().into());
-        if let Some(from) = from {
-            w.ip(from);
-        }
+        emit_group(w, &group, self.group_from);
     }
 
     /// Bytes behind the known fields are a later version's and ignored.
@@ -117,23 +94,56 @@ impl Descriptor {
         }
         let segment_size = r.u16()?;
         let group_cid = r.u64()?;
-        let v6 = match r.u8()? {
-            NO_GROUP => None,
-            GROUP_V4 => Some(false),
-            GROUP_V6 => Some(true),
-            _ => return Err(WireError::Malformed("address family of the group")),
+        let (group, group_from) = match parse_offer(&mut r)? {
+            Some((group, from)) => (Some(group), from),
+            None => (None, None),
         };
-        let (mut group, mut group_from) = (None, None);
-        if let Some(v6) = v6 {
-            group = Some(parse_group(&mut r, v6)?);
-            group_from = match r.u8()? {
-                0 => None,
-                1 => Some(r.ip(v6)?),
-                _ => return Err(WireError::Malformed("presence of what the group is sent from")),
-            };
-        }
         Ok(Self { features, first_offset, segment_size, group_cid, group, group_from })
     }
+}
+
+/// What it is sent from can be said if it has the group's family.
+fn sayable_from(group: &Group, from: Option<IpAddr>) -> Option<IpAddr> {
+    from.filter(|from| from.is_ipv6() == group.addr.is_ipv6())
+}
+
+/// Bytes that [`emit_group`] writes.
+pub(super) fn group_len(group: &Group, from: Option<IpAddr>) -> usize {
+    let ip = if group.addr.is_ipv6() { 16 } else { 4 };
+    let source = group.source.map_or(0, |_| ip);
+    1 + ip + 2 + 1 + source + 1 + sayable_from(group, from).map_or(0, |_| ip)
+}
+
+/// Writes a group, its family first, and what it is sent from.
+pub(super) fn emit_group(w: &mut Writer<'_>, group: &Group, from: Option<IpAddr>) {
+    w.u8(if group.addr.is_ipv6() { GROUP_V6 } else { GROUP_V4 });
+    w.ip(group.addr.ip());
+    w.u16(group.addr.port());
+    for ip in [group.source, sayable_from(group, from)] {
+        w.u8(ip.is_some().into());
+        if let Some(ip) = ip {
+            w.ip(ip);
+        }
+    }
+}
+
+/// Reads what [`emit_group`] writes, or that there is none.
+pub(super) fn parse_offer(
+    r: &mut Reader<'_>,
+) -> Result<Option<(Group, Option<IpAddr>)>, WireError> {
+    let v6 = match r.u8()? {
+        NO_GROUP => return Ok(None),
+        GROUP_V4 => false,
+        GROUP_V6 => true,
+        _ => return Err(WireError::Malformed("address family of the group")),
+    };
+    let group = parse_group(r, v6)?;
+    let from = match r.u8()? {
+        0 => None,
+        1 => Some(r.ip(v6)?),
+        _ => return Err(WireError::Malformed("presence of what the group is sent from")),
+    };
+    Ok(Some((group, from)))
 }
 
 fn parse_group(r: &mut Reader<'_>, v6: bool) -> Result<Group, WireError> {

@@ -1,9 +1,12 @@
 //! Records: what the byte stream of a control conversation is cut into.
 
 use super::bytes::{Reader, Writer, clip, reason};
+use super::descriptor::{emit_group, group_len, parse_offer};
 use super::{MAX_OFFSET, OffsetList, WireError};
+use crate::config::Group;
 use crate::stats::Arrived;
 use core::fmt;
+use std::net::IpAddr;
 
 /// Type and length of a record, in bytes.
 pub const HEAD: usize = 3;
@@ -27,6 +30,7 @@ const ACK_POLICY: u8 = 7;
 const HAVE: u8 = 8;
 const LACK: u8 = 9;
 const AGAIN: u8 = 10;
+const JOIN: u8 = 11;
 
 const KEY_LEN: usize = 32;
 /// Status and four counters.
@@ -79,6 +83,13 @@ pub enum Record<'a> {
     Lack(OffsetList<'a>),
     /// I lack these bytes, whatever I acknowledged or declared of them before.
     Again(OffsetList<'a>),
+    /// Leave the group, and join this one: its keys and packet numbers go on. JOINED answers.
+    Join {
+        /// The group; its source has its family.
+        group: Group,
+        /// The address that its datagrams come from; `None`: the one that the sender's others come from.
+        from: Option<IpAddr>,
+    },
 }
 
 /// What stands at the front of a record stream.
@@ -114,6 +125,7 @@ impl<'a> Record<'a> {
             Self::Joined | Self::Leave => 0,
             Self::AckPolicy { .. } => 6,
             Self::Have(list) | Self::Lack(list) | Self::Again(list) => list.emit_len(),
+            Self::Join { group, from } => group_len(group, *from),
             Self::CannotJoin(why) => clip(why, MAX_JOIN_REASON).len(),
             Self::Verdict { reason, .. } => VERDICT_FIXED + clip(reason, MAX_VERDICT_REASON).len(),
         }
@@ -132,6 +144,7 @@ impl<'a> Record<'a> {
             Self::Have(_) => HAVE,
             Self::Lack(_) => LACK,
             Self::Again(_) => AGAIN,
+            Self::Join { .. } => JOIN,
         }
     }
 
@@ -159,6 +172,7 @@ impl<'a> Record<'a> {
                 w.u32(*delay_us);
             }
             Self::Have(list) | Self::Lack(list) | Self::Again(list) => list.emit(&mut w),
+            Self::Join { group, from } => emit_group(&mut w, group, *from),
             Self::CannotJoin(why) => w.put(clip(why, MAX_JOIN_REASON).as_bytes()),
             Self::Verdict { ok, arrived, reason } => {
                 w.u8(u8::from(!ok));
@@ -197,9 +211,17 @@ impl<'a> Record<'a> {
             HAVE => Self::Have(OffsetList::parse(body)?),
             LACK => Self::Lack(OffsetList::parse(body)?),
             AGAIN => Self::Again(OffsetList::parse(body)?),
+            JOIN => parse_join(r)?,
             _ => return Ok(Parsed::Unknown { consumed }),
         };
         Ok(Parsed::Record { record, consumed })
+    }
+}
+
+fn parse_join(mut r: Reader<'_>) -> Result<Record<'_>, WireError> {
+    match parse_offer(&mut r)? {
+        Some((group, from)) => Ok(Record::Join { group, from }),
+        None => Err(WireError::Malformed("no group to join")),
     }
 }
 
@@ -230,6 +252,7 @@ impl fmt::Debug for Record<'_> {
             Self::Have(list) => write!(f, "Have({list:?})"),
             Self::Lack(list) => write!(f, "Lack({list:?})"),
             Self::Again(list) => write!(f, "Again({list:?})"),
+            Self::Join { group, from } => write!(f, "Join({group:?} from {from:?})"),
             Self::Verdict { ok, arrived, reason } => {
                 write!(f, "Verdict({ok}, {arrived:?}, {reason:?})")
             }

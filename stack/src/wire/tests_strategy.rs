@@ -155,13 +155,16 @@ pub(crate) fn ack(max: usize) -> impl Strategy<Value = OwnedAck> {
     )
 }
 
+/// An address of a group's family.
+fn sent_from(group: Group) -> IpAddr {
+    match group.addr {
+        SocketAddr::V4(_) => IpAddr::from([192, 0, 2, 7]),
+        SocketAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]),
+    }
+}
+
 pub(crate) fn descriptor() -> impl Strategy<Value = Descriptor> {
-    let from = |group: Option<Group>, known: bool| {
-        group.filter(|_| known).map(|g| match g.addr {
-            SocketAddr::V4(_) => IpAddr::from([192, 0, 2, 7]),
-            SocketAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]),
-        })
-    };
+    let from = |group: Option<Group>, known: bool| group.filter(|_| known).map(sent_from);
     (any::<(u32, u16, u64, bool)>(), 0..=MAX_OFFSET, proptest::option::of(group())).prop_map(
         move |((features, segment_size, group_cid, known), first_offset, group)| Descriptor {
             features: Features(features),
@@ -244,6 +247,7 @@ pub(crate) enum OwnedRecord {
     Verdict(bool, Arrived, String),
     AckPolicy(u16, u32),
     Ranges(u8, Vec<Range<u64>>),
+    Join(Group, Option<IpAddr>),
 }
 
 impl OwnedRecord {
@@ -265,6 +269,7 @@ impl OwnedRecord {
                 1 => Record::Lack(OffsetList::Listed(ranges)),
                 _ => Record::Again(OffsetList::Listed(ranges)),
             },
+            Self::Join(group, from) => Record::Join { group: *group, from: *from },
             Self::Verdict(ok, arrived, reason) => {
                 Record::Verdict { ok: *ok, arrived: *arrived, reason }
             }
@@ -314,5 +319,7 @@ pub(crate) fn record() -> impl Strategy<Value = OwnedRecord> {
             .prop_map(|(ok, arrived, why)| OwnedRecord::Verdict(ok, arrived, why)),
         (1..=u16::MAX, any::<u32>()).prop_map(|(every, us)| OwnedRecord::AckPolicy(every, us)),
         (any::<u8>(), offset_ranges()).prop_map(|(kind, list)| OwnedRecord::Ranges(kind, list)),
+        (group(), any::<bool>())
+            .prop_map(|(group, known)| OwnedRecord::Join(group, known.then(|| sent_from(group)))),
     ]
 }

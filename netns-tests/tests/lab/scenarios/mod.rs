@@ -3,6 +3,7 @@
 mod by_ssh;
 mod clean;
 mod deletes;
+mod departures;
 mod descriptors;
 mod dry;
 mod faults;
@@ -81,6 +82,9 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("multicast::any_source_and_source_specific_v6", multicast::any_source_and_source_specific_v6),
     ("multicast::a_rate_is_kept", multicast::a_rate_is_kept),
     ("multicast::a_group_of_the_other_family", multicast::a_group_of_the_other_family),
+    ("departures::towards_those_that_have_answered", departures::towards_those_that_have_answered),
+    ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
+    ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
     ("stations::are_served_by_unicast", stations::are_served_by_unicast),
     ("memberships::a_switch_that_forgets_them_v4", memberships::a_switch_that_forgets_them_v4),
     ("memberships::a_switch_that_forgets_them_v6", memberships::a_switch_that_forgets_them_v6),

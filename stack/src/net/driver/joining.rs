@@ -17,6 +17,7 @@ impl Driver {
                 tracing::debug!(%group, ?source, ifindex, ?result, "join");
                 if result.is_ok() {
                     self.watch_links();
+                    self.look_at_way_back(receiver, group, ifindex);
                 }
                 self.shared.ask(|engine, now| engine.handle_join(now, receiver, result));
             }
@@ -24,7 +25,27 @@ impl Driver {
                 let result = self.groups.refresh(receiver);
                 tracing::debug!(?receiver, ?result, "the membership is reported again");
             }
+            Action::Begun { session } => self.begun(session),
             Action::Leave { receiver } => self.leave(receiver),
+        }
+    }
+
+    /// Where the way back to a sender leaves by another interface than its group comes in on, a strict reverse-path
+    /// filter drops the group in silence (RFC 3704, 2.2).
+    fn look_at_way_back(&self, receiver: ReceiverId, group: SocketAddr, ifindex: u32) {
+        let Some(peer) = self.shared.ask(|engine, _| engine.peer(receiver)) else { return };
+        let Ok(Some(back)) = interface::route_to(peer) else { return };
+        let named = |ifindex| {
+            interface::name_of(ifindex).unwrap_or_else(|_| format!("interface {ifindex}"))
+        };
+        let (on, by) = (named(ifindex), named(back.ifindex));
+        if ifindex == 0 || back.ifindex == ifindex {
+            tracing::info!(%group, on, "joined");
+        } else {
+            tracing::warn!(
+                "the group {group} is joined on {on}, but the way back to {peer} leaves by {by}: where the \
+                 reverse-path filter is strict (rp_filter=1) nothing of the group is heard there"
+            );
         }
     }
 
@@ -61,9 +82,9 @@ impl Driver {
         }
     }
 
-    /// From the first join on: without a group nothing depends on links. Where the system does not let them be heard
+    /// From the first join, or the begin of a session, on: without a group nothing depends on links. Where the system does not let them be heard
     /// of, memberships are reported by the time alone.
-    fn watch_links(&mut self) {
+    pub(super) fn watch_links(&mut self) {
         if self.links.is_some() {
             return;
         }
@@ -83,10 +104,12 @@ impl Driver {
         if all {
             self.readable.remove(&token);
         }
+        let changed = !news.is_empty();
         for news in news {
             tracing::debug!(?news, "of the interfaces");
             match news {
                 News::Back { ifindex } => self.tell_link(ifindex),
+                News::Gone => {} // of a receiver's interface it is only news when something comes
                 News::Up { ifindex, name } => {
                     self.groups.take_over(&name, ifindex);
                     self.tell_link(ifindex);
@@ -99,6 +122,9 @@ impl Driver {
                     }
                 }
             }
+        }
+        if changed {
+            self.look_at_departure(false);
         }
     }
 

@@ -109,6 +109,11 @@ impl Channel {
         self.group
     }
 
+    /// It is this group from now on. Its keys and packet numbers go on.
+    pub(crate) fn announce(&mut self, group: Group) {
+        self.group = group;
+    }
+
     /// Where its datagrams go.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.group.addr

@@ -4,6 +4,7 @@
 //! their bytes travel in APP records under a credit of their own, so that an application that does
 //! not read never holds back the engine's records.
 
+use crate::config::Group;
 use crate::error::Reason;
 use crate::proto::event::ControlRead;
 use crate::proto::ranges::RangeSet;
@@ -13,6 +14,7 @@ use crate::wire::record::{HEAD, INITIAL_CREDIT, MAX_BODY, Parsed};
 use crate::wire::{Record, WireError};
 use core::ops::Range;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of one direction that may wait for their acknowledgement.
@@ -57,6 +59,11 @@ pub(crate) enum Notice {
     Lack(Vec<Range<u64>>),
     /// Ranges that the peer lacks, whatever it acknowledged or declared of them before.
     Again(Vec<Range<u64>>),
+    /// The group is another one now, or is sent from elsewhere.
+    Join {
+        group: Group,
+        from: Option<IpAddr>,
+    },
 }
 
 /// Both directions of one control conversation.
@@ -363,6 +370,7 @@ fn take_record(
         Record::Have(list) => notices.push(Notice::Have(list.iter().collect())),
         Record::Lack(list) => notices.push(Notice::Lack(list.iter().collect())),
         Record::Again(list) => notices.push(Notice::Again(list.iter().collect())),
+        Record::Join { group, from } => notices.push(Notice::Join { group: *group, from: *from }),
     }
     Ok(())
 }

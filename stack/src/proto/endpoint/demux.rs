@@ -2,10 +2,10 @@
 //! on the way).
 
 use super::listen::{Local, Proven};
-use super::{Endpoint, Owner};
+use super::{Endpoint, Owner, groups};
 use crate::proto::conn::Conn;
 use crate::proto::conn::handshake::parse_hello;
-use crate::proto::event::{Action, Arrival, ReceiverId, Stranger};
+use crate::proto::event::{Arrival, ReceiverId, Stranger};
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
 use crate::wire::{Features, Header, Kind, Reply, SYN_LEN, Said, VERSION, frozen_syn};
@@ -179,7 +179,6 @@ impl Endpoint {
         self.next_id += 1;
         self.owners.insert(names.local_cid, Owner::Receiver(id));
         self.owners_by_syn.insert(*pass.syn(), id);
-        let ifindex = names.ifindex;
         let capacity = (self.config.recv_buffer, self.config.recv_buffer_max);
         let algorithm = crate::config::Algorithm::default();
         let mut conn = Conn::accept(names, keys, algorithm, self.config.idle_timeout, now);
@@ -196,9 +195,8 @@ impl Endpoint {
         // Only a proven sender makes us join anything.
         if let Some(group) = &receiver.group {
             self.groups.add(group.cid(), id);
-            let (source, group) = (group.group().source, group.group().addr);
-            self.joins.push_back(Action::Join { receiver: id, group, source, ifindex });
         }
+        self.joins.extend(groups::join(id, &mut receiver));
         self.receivers.insert(id, receiver);
         self.share_credit();
         self.incoming.push_back(id);

@@ -2,7 +2,8 @@
 //! the same key. Connection ids are chosen by senders, so that of one group may be another's as well.
 
 use super::Endpoint;
-use crate::proto::event::{Arrival, ReceiverId, Stranger};
+use crate::config::Group;
+use crate::proto::event::{Action, Arrival, ReceiverId, Stranger};
 use crate::proto::recv::group::Unwanted;
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
@@ -41,7 +42,22 @@ impl Groups {
     }
 }
 
+/// The system is to join a receiver's group, on the interface that its SYN came in on.
+pub(super) fn join(id: ReceiverId, receiver: &mut Receiving) -> Option<Action> {
+    let Group { addr, source } = receiver.ask_to_join()?;
+    let ifindex = receiver.conn.names().ifindex;
+    Some(Action::Join { receiver: id, group: addr, source, ifindex })
+}
+
 impl Endpoint {
+    /// The next group that its sender has announced anew: it is left, and then joined.
+    pub(super) fn next_move(&mut self) -> Option<Action> {
+        let mut all = self.receivers.iter_mut();
+        let (id, receiver) = all.find_map(|(id, r)| r.take_move().then_some((*id, r)))?;
+        self.joins.extend(join(id, receiver));
+        Some(Action::Leave { receiver: id })
+    }
+
     pub(super) fn on_group(
         &mut self,
         now: Instant,

@@ -5,6 +5,7 @@
 //! [`Endpoint::poll_transmit`] until it gives `None`; [`Endpoint::poll_action`] and
 //! [`Endpoint::poll_event`] likewise; then sleep until [`Endpoint::poll_timeout`].
 
+mod announce;
 mod cookie;
 pub(crate) mod demux;
 mod groups;
@@ -222,11 +223,17 @@ impl Endpoint {
         if let Some(refresh) = self.next_refresh() {
             return Some(refresh);
         }
+        if let Some(begun) = self.next_begun() {
+            return Some(begun);
+        }
+        if let Some(leave) = self.next_move() {
+            return Some(leave);
+        }
         let (id, receiver) = self.receivers.iter_mut().find(|(_, r)| r.leave_due)?;
         receiver.leave_due = false;
-        if let Some(group) = receiver.group.take() {
+        if let Some(mut group) = receiver.group.take() {
             self.groups.remove(group.cid(), *id);
-            if let Some(pace) = group.pace() {
+            if let Some(pace) = group.learnt() {
                 self.paces.learn(receiver.conn.names().ifindex, pace);
             }
         }

@@ -42,12 +42,12 @@ impl Endpoint {
     /// The next membership that is to be reported.
     pub(super) fn next_refresh(&mut self) -> Option<Action> {
         let due = |group: &crate::proto::recv::group::GroupRx| group.is_report_due();
-        let mut all = self.receivers.iter();
+        let mut all = self.receivers.iter_mut();
         let (id, receiver) = all.find(|(_, r)| r.group.as_ref().is_some_and(due))?;
         let (id, ifindex) = (*id, receiver.conn.names().ifindex);
-        let group = receiver.group.as_ref()?;
+        let group = receiver.group.as_mut()?;
         let joined = group.group();
-        if let Some(pace) = group.pace() {
+        if let Some(pace) = group.learnt() {
             self.paces.learn(ifindex, pace);
         }
         for other in self.receivers.values_mut() {

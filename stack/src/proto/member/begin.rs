@@ -71,7 +71,9 @@ impl Member {
 
     /// It says that it has joined the group.
     pub(crate) fn has_joined(&mut self) {
-        self.group_status = GroupStatus::Joined;
+        if self.knows_group() {
+            self.group_status = GroupStatus::Joined;
+        }
     }
 
     /// It says why it cannot join the group.

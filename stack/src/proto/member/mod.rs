@@ -469,7 +469,10 @@ impl Member {
         if let Some(space) = ack.unicast.as_ref().filter(|space| space.largest >= self.last_report)
         {
             self.last_report = space.largest;
-            self.group_status = ack.group_status; // one that was overtaken says nothing new
+            // One that was overtaken says nothing new, nor does one of a group that is another one now.
+            if self.knows_group() {
+                self.group_status = ack.group_status;
+            }
         }
         self.conn.on_report(now, ack)
     }
@@ -512,7 +515,7 @@ impl Member {
         }
         match (to, view) {
             (Mode::Multicast, Some(view)) => self.follow_group(view),
-            (Mode::Unicast, _) => self.retry_at = self.next_retry(now, cause),
+            (Mode::Unicast, _) => self.retry_at = self.next_retry(now, began, cause),
             _ => {}
         }
         self.limits = false; // whoever joins is elected, or not
@@ -535,16 +538,11 @@ impl Member {
         self.need.unfollow(view.cursor, self.board.abandon(view.log));
     }
 
-    fn next_retry(&mut self, now: Instant, cause: Cause) -> Option<Instant> {
-        if cause == Cause::CannotJoin {
-            return None;
-        }
-        if cause == Cause::Slower {
-            self.retry_after = self.retry_after.max(mode::RETRY_SLOWER);
-        }
-        let at = now + self.retry_after;
-        self.retry_after = (self.retry_after * 2).min(mode::RETRY_MAX);
-        Some(at)
+    fn next_retry(&mut self, now: Instant, began: Instant, cause: Cause) -> Option<Instant> {
+        let boots = self.addr.is_ipv6() && now.since(began) < mode::BOOTS;
+        let (after, next) = mode::retry(self.retry_after, cause, boots)?;
+        self.retry_after = next;
+        Some(now + after)
     }
 
     /// Ends its part of the session, with this outcome unless it has one.

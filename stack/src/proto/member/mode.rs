@@ -86,6 +86,23 @@ pub(crate) const RETRY_SLOWER: Duration = Duration::from_secs(4);
 /// But at least so often.
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// A host that has just started may hear no IPv6 group for so long: its address is first looked for at others (RFC
+/// 4862, 5.4), and a querier of MLDv1 spreads the answers over ten seconds (RFC 2710, 7.3).
+pub(crate) const BOOTS: Duration = Duration::from_secs(15);
+
+/// After how long who is demoted is tried again, if at all, and after how long the next time; `after` is what the last
+/// time said. Of one that may be starting, deafness is not held against the group.
+pub(crate) fn retry(after: Duration, cause: Cause, boots: bool) -> Option<(Duration, Duration)> {
+    let after = match cause {
+        Cause::CannotJoin => return None,
+        Cause::Slower => after.max(RETRY_SLOWER),
+        _ => after,
+    };
+    let next =
+        if boots && cause == Cause::HearsLittle { after } else { (after * 2).min(RETRY_MAX) };
+    Some((after, next))
+}
+
 /// What a member is judged by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Evidence {
@@ -203,7 +220,9 @@ pub(crate) fn is_deaf((counted, share): (u32, f64)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, Evidence, Losses, STEPS, judge, next};
+    use super::{
+        Cause, Evidence, Losses, RETRY_FIRST, RETRY_MAX, RETRY_SLOWER, STEPS, judge, next, retry,
+    };
     use crate::stats::Mode;
     use core::time::Duration;
 
@@ -236,6 +255,17 @@ mod tests {
             assert_eq!(next(mode, Cause::Ended), Some(Mode::Gone));
         }
         assert_eq!(next(Mode::Unicast, Cause::Lossy), None);
+    }
+
+    #[test]
+    fn who_may_be_starting_is_tried_again_and_again() {
+        let first = RETRY_FIRST;
+        assert_eq!(retry(first, Cause::HearsLittle, true), Some((first, first)));
+        assert_eq!(retry(first, Cause::HearsLittle, false), Some((first, first * 2)));
+        assert_eq!(retry(first, Cause::Lossy, true), Some((first, first * 2)));
+        assert_eq!(retry(first, Cause::Slower, true), Some((RETRY_SLOWER, RETRY_SLOWER * 2)));
+        assert_eq!(retry(RETRY_MAX, Cause::Silent, false), Some((RETRY_MAX, RETRY_MAX)));
+        assert_eq!(retry(first, Cause::CannotJoin, true), None);
     }
 
     #[test]

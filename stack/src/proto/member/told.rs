@@ -12,6 +12,8 @@ use crate::wire::{GroupStatus, Record};
 pub(super) struct Told {
     /// The newest of the keys, and where that stands in its control conversation.
     key: Option<(u8, u64)>,
+    /// Where the newest word of its group stands there, if there was one after the SYN's.
+    group: Option<u64>,
     lag: Lag,
 }
 
@@ -21,6 +23,20 @@ impl Member {
         let Record::GroupKey { id, .. } = record else { return };
         self.conn.control_mut().push(record);
         self.told.key = Some((*id, self.conn.control().out_end()));
+    }
+
+    /// It is told of another group than the one that it may have joined.
+    pub(crate) fn tell_group(&mut self, record: &Record<'_>) {
+        self.conn.control_mut().push(record);
+        self.told.group = Some(self.conn.control().out_end());
+        if matches!(self.group_status, GroupStatus::Joined | GroupStatus::Cannot) {
+            self.group_status = GroupStatus::Joining;
+        }
+    }
+
+    /// Whether what it says of its group is said of the one that it is now.
+    pub(crate) fn knows_group(&self) -> bool {
+        self.told.group.is_none_or(|end| self.conn.control().acked_to() >= end)
     }
 
     /// Whether it has been told of the channel's keys, and is to be told of the next.

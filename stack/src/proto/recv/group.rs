@@ -119,6 +119,19 @@ impl GroupRx {
         })
     }
 
+    /// The sender has announced the group anew: it is another one now, or comes from elsewhere. Its keys and its
+    /// packet numbers go on. Whether that changes anything: then it is to be left, and joined.
+    pub(crate) fn announced(&mut self, group: Group, told: Option<IpAddr>, peer: IpAddr) -> bool {
+        let told = group.source.or(told);
+        let from = told.unwrap_or(peer).to_canonical();
+        if (group, from) == (self.group, self.from) {
+            return false;
+        }
+        (self.group, self.from, self.as_others) = (group, from, told.is_none());
+        (self.membership, self.status) = (None, GroupStatus::Joining);
+        true
+    }
+
     /// The sender's other datagrams come from here.
     pub(crate) fn moved(&mut self, peer: IpAddr) {
         if self.as_others {
@@ -205,9 +218,9 @@ impl GroupRx {
         }
     }
 
-    /// How often memberships are to be reported on its interface, as far as it has learnt.
-    pub(crate) fn pace(&self) -> Option<Pace> {
-        self.membership.as_ref().map(Membership::pace)
+    /// How often memberships are to be reported on its interface, if it has learnt that.
+    pub(crate) fn learnt(&mut self) -> Option<Pace> {
+        self.membership.as_mut().and_then(Membership::learnt)
     }
 
     /// Whether it can be heard and opened, and that is not said yet; then it is.
@@ -402,5 +415,27 @@ mod tests {
         assert!(group.keys.before.is_some());
         group.on_timer(end, t);
         assert!(group.keys.before.is_none() && group.deadline(t).is_none());
+    }
+
+    #[test]
+    fn announced_anew_it_is_joined_anew_and_its_numbers_go_on() {
+        let (mut group, t) = (group(), Instant::ZERO);
+        let (before, peer) = (group.group(), SENDER.parse().unwrap());
+        assert!(!group.announced(before, None, peer), "it is that already");
+        group.take_key(t, key(1), Duration::ZERO);
+        group.joined(t, Pace::default());
+        assert!(group.becomes_joined());
+        group.record(t, 5, 1, false);
+        let from: IpAddr = "198.51.100.1".parse().unwrap();
+        assert!(group.announced(before, Some(from), peer));
+        assert_eq!(group.status(), GroupStatus::Joining);
+        assert!(!group.becomes_joined(), "the system has not joined it");
+        assert_eq!(wants(&mut group, t, SENDER, 1, 6), None);
+        assert_eq!(wants(&mut group, t, "198.51.100.1", 1, 5), None, "it came before");
+        assert_eq!(wants(&mut group, t, "198.51.100.1", 1, 6), Some(6));
+        group.moved("192.0.2.66".parse().unwrap());
+        assert_eq!(wants(&mut group, t, "198.51.100.1", 1, 6), Some(6), "it is said from where");
+        group.joined(t, Pace::default());
+        assert!(group.becomes_joined());
     }
 }

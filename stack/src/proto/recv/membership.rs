@@ -75,6 +75,8 @@ struct Silence {
 #[derive(Debug)]
 pub(crate) struct Membership {
     pace: Pace,
+    /// As others here know it.
+    known: Pace,
     /// Joined, or joined again.
     reported: Instant,
     /// A packet came from the group; at first when it was joined.
@@ -99,6 +101,7 @@ impl Membership {
     pub(crate) fn begin(now: Instant, pace: Pace) -> Self {
         Self {
             pace,
+            known: pace,
             reported: now,
             heard: now,
             floor: None,
@@ -111,9 +114,13 @@ impl Membership {
         }
     }
 
-    /// What it has learnt.
-    pub(crate) fn pace(&self) -> Pace {
-        self.pace
+    /// What it has learnt and others here do not know; told once. Who has learnt nothing has nothing to tell, lest
+    /// it undo what others have learnt meanwhile.
+    pub(crate) fn learnt(&mut self) -> Option<Pace> {
+        let Self { pace, known, .. } = self;
+        let is_new = pace.every != known.every;
+        *known = *pace;
+        is_new.then_some(*pace)
     }
 
     /// A packet of the group came.

@@ -40,7 +40,8 @@ fn flow(m: &mut Membership, from: u64, to: u64) -> Vec<u64> {
 fn a_membership_that_nothing_disturbs_is_reported_every_minute() {
     let mut m = joined();
     assert_eq!(flow(&mut m, 0, 185_000), [60_000, 120_000, 180_000]);
-    assert_eq!(m.pace(), Pace { every: PACE_MAX, quiet: 3 });
+    assert_eq!(m.pace, Pace { every: PACE_MAX, quiet: 3 });
+    assert_eq!(m.learnt(), None, "it would undo what others have learnt");
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn it_is_reported_when_nothing_comes_at_all() {
     flow(&mut m, 0, 1_000);
     assert_eq!(reports(&mut m, 1_000, 4_500, false), [4_000], "3 s after the last word");
     m.heard(at(4_500), 400);
-    assert_eq!(m.pace(), Pace::default(), "that says nothing of how long a membership lasts");
+    assert_eq!(m.pace, Pace::default(), "that says nothing of how long a membership lasts");
 }
 
 #[test]
@@ -84,7 +85,9 @@ fn a_silence_that_a_report_ends_sets_the_pace() {
     m.told(at(9_100), 899 + LAG);
     assert_eq!(reports(&mut m, 9_100, 9_300, true), [9_290]);
     m.heard(at(9_300), 1_000);
-    assert_eq!(m.pace().every, (ms(8_990)) / PER_LIFE);
+    assert_eq!(m.pace.every, (ms(8_990)) / PER_LIFE);
+    assert_eq!(m.learnt(), Some(m.pace));
+    assert_eq!(m.learnt(), None, "it is known now");
     // Ten quiet periods of three seconds, then twice as long, and so on up to a minute.
     let told = flow(&mut m, 9_310, 2_000_000);
     let gaps: Vec<u64> = told.windows(2).map(|two| two[1] - two[0]).collect();
@@ -100,7 +103,7 @@ fn a_pace_is_not_quicker_than_a_second() {
     m.told(at(500), 49 + LAG);
     assert_eq!(reports(&mut m, 500, 800, true), [790]);
     m.heard(at(800), 500);
-    assert_eq!(m.pace().every, PACE_MIN);
+    assert_eq!(m.pace.every, PACE_MIN);
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn what_does_not_help_is_done_more_and_more_seldom() {
     // At once, then 1, 2, 4, 8, 16, 32 s later; one of them is its minute's.
     assert!(all.len() <= 9, "{all:?}");
     assert_eq!(all[..4], [1_290, 2_290, 4_290, 8_290]);
-    assert_eq!(m.pace().every, PACE_MAX, "nothing was learnt");
+    assert_eq!(m.pace.every, PACE_MAX, "nothing was learnt");
 }
 
 #[test]

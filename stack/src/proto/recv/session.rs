@@ -5,8 +5,9 @@ use super::buffer::{Accepted, RecvBuffer};
 use super::declare::Declarations;
 use super::group::GroupRx;
 use super::heard::Heard;
+use super::joins::Joins;
 use super::membership::Pace;
-use crate::config::Delivery;
+use crate::config::{Delivery, Group};
 use crate::error::{DeclareError, Reason};
 use crate::proto::conn::Conn;
 use crate::proto::conn::control::Notice;
@@ -61,6 +62,8 @@ pub(crate) struct Receiving {
     pub(crate) released: bool,
     /// The group is to be left.
     pub(crate) leave_due: bool,
+    /// Joins that the system was asked for.
+    joins: Joins,
     pub(crate) changed: bool,
 }
 
@@ -94,6 +97,7 @@ impl Receiving {
             ended: None,
             released: false,
             leave_due: false,
+            joins: Joins::default(),
             changed: false,
         }
     }
@@ -262,6 +266,14 @@ impl Receiving {
                     }
                     self.tell_joined();
                 }
+                Notice::Join { group: offered, from } => {
+                    let peer = self.conn.names().peer.ip();
+                    if let Some(group) = &mut self.group
+                        && group.announced(offered, from, peer)
+                    {
+                        self.joins.begin_anew();
+                    }
+                }
                 Notice::Leave => {
                     self.leave_due = true;
                     self.set_status(GroupStatus::None);
@@ -287,8 +299,23 @@ impl Receiving {
         }
     }
 
+    /// What the system is to be asked for: the group's address, and the source to join it with.
+    pub(crate) fn ask_to_join(&mut self) -> Option<Group> {
+        let group = self.group.as_ref()?.group();
+        self.joins.ask();
+        Some(group)
+    }
+
+    /// Whether the group is to be left and joined anew, as the sender has announced it; told once.
+    pub(crate) fn take_move(&mut self) -> bool {
+        self.joins.take_anew()
+    }
+
     /// The system's answer to the wish to join, on an interface where memberships are reported so often.
     pub(crate) fn on_join(&mut self, now: Instant, result: Result<(), String>, pace: Pace) {
+        if !self.joins.answer() {
+            return; // to a join of the group as it was before
+        }
         match result {
             Ok(()) => {
                 if let Some(group) = &mut self.group {

@@ -63,6 +63,7 @@ impl Session {
             Some(channel) if joins => {
                 members[index].joins();
                 channel.tell_keys(&mut members[index]);
+                self.tell_move(index);
             }
             Some(_) => {
                 self.members[index].cannot_join("it takes no groups".to_owned());
@@ -226,6 +227,8 @@ impl Session {
                 self.members[index].has_joined();
                 self.reconsider(index);
             }
+            // Of a group that is another one now nothing is said that matters.
+            Notice::CannotJoin(_) if !self.members[index].knows_group() => {}
             Notice::CannotJoin(why) => {
                 self.members[index].cannot_join(why);
                 self.change(now, index, Cause::CannotJoin);
@@ -243,8 +246,11 @@ impl Session {
                 };
                 self.end_member(now, index, outcome);
             }
-            // A receiver has no key to give, nobody to send away, and no say in our ACKs.
-            Notice::GroupKey { .. } | Notice::Leave | Notice::AckPolicy { .. } => {}
+            // A receiver has no key to give, nobody to send away or to a group, and no say in our ACKs.
+            Notice::GroupKey { .. }
+            | Notice::Leave
+            | Notice::Join { .. }
+            | Notice::AckPolicy { .. } => {}
             Notice::Have(ranges) => self.on_have(now, index, ranges),
             Notice::Lack(ranges) => self.on_lack(now, index, ranges),
             Notice::Again(ranges) => self.on_again(now, index, ranges),

@@ -7,6 +7,7 @@
 //! what they hold; [`timers`] wakes.
 
 pub(crate) mod ahead;
+pub(crate) mod announce;
 pub(crate) mod begin;
 pub(crate) mod declare;
 pub(crate) mod plan;
@@ -88,6 +89,10 @@ pub(crate) struct Session {
     renewal_told: bool,
     /// Replies in a member's name that were not from who holds the secret, all dropped.
     forged: u64,
+    /// The driver was not told yet that sending has begun.
+    begin_untold: bool,
+    /// The group was announced anew: the SYNs before told of another one.
+    moved: bool,
 }
 
 impl Session {
@@ -118,7 +123,6 @@ impl Session {
             key,
             members: Vec::with_capacity(peers.len()),
             store,
-            channels,
             pace: Pace::new(config.rate),
             // BBR does not go by marks, so it does not ask for any (RFC 3168, 6.1).
             ecn: config.algorithm != Algorithm::Bbr,
@@ -139,6 +143,9 @@ impl Session {
             renewed: VecDeque::new(),
             renewal_told: false,
             forged: 0,
+            begin_untold: true,
+            moved: false,
+            channels,
             config,
         };
         for addrs in peers {
@@ -421,6 +428,8 @@ fn describe(config: &SessionConfig, segment: usize, channel: Option<&Channel>) -
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_announce;
 #[cfg(test)]
 mod tests_declared;
 #[cfg(test)]

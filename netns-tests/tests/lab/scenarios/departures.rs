@@ -1,0 +1,132 @@
+//! Senders of several interfaces, or whose addresses change: the group leaves where those are that have answered.
+
+use super::multicast::share;
+use crate::copy::{Copy, copy};
+use crate::daemon::Daemon;
+use crate::network::{LEN, Lab, content};
+use crate::shell::{run, try_run, wait_for};
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// A second switch.
+struct Second;
+
+impl Second {
+    fn new() -> Self {
+        run("ip link add br1 type bridge mcast_snooping 0");
+        run("ip link set br1 up");
+        Self
+    }
+
+    /// Plugs a host into it as well; gives the host's address there.
+    #[expect(clippy::unused_self, reason = "the cable ends at the switch")]
+    fn plug(&self, lab: &Lab, host: usize) -> String {
+        let (ns, addr) = (lab.ns(host), format!("10.79.0.{}", host + 1));
+        run(&format!("ip link add q{host} type veth peer name eth1 netns {ns}"));
+        run(&format!("ip link set q{host} master br1 up"));
+        run(&format!("ip -n {ns} addr add {addr}/24 dev eth1"));
+        run(&format!("ip -n {ns} link set eth1 up"));
+        addr
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = try_run("ip link del br1");
+    }
+}
+
+fn bytes_by(ns: &str, interface: &str) -> u64 {
+    let json = run(&format!("ip -n {ns} -s -j link show dev {interface}"));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json[0]["stats64"]["tx"]["bytes"].as_u64().unwrap()
+}
+
+/// Most hosts of the list are on the first network, and nobody listens there.
+pub(super) fn towards_those_that_have_answered() {
+    for group in ["232.79.0.1", "239.255.79.1"] {
+        let lab = Lab::bridge(3);
+        let second = Second::new();
+        let _sender = second.plug(&lab, 0);
+        let there = [second.plug(&lab, 1), second.plug(&lab, 2)];
+        let daemons = [1, 2].map(|host| Daemon::start(&lab, host, &lab.folder(host)));
+        let mut args = vec!["-v".to_owned(), "--group".to_owned(), group.to_owned()];
+        args.push(lab.source(LEN).display().to_string());
+        for last in 101..104 {
+            let addr = format!("10.77.0.{last}");
+            run(&format!("ip -n {} addr add {addr}/24 dev eth0", lab.ns(3)));
+            args.push(addr);
+        }
+        args.extend(there.clone());
+        let before = bytes_by(&lab.ns(0), "eth1");
+        let done = copy(&lab, &args);
+        let sent = bytes_by(&lab.ns(0), "eth1") - before;
+        assert_eq!(done.code, Some(3), "{done:#?}"); // three are not there
+        for (host, daemon) in daemons.iter().enumerate() {
+            assert_eq!(done.text(3 + host, "mode"), "multicast", "{done:#?}");
+            let file = daemon.root.join(format!("source-{LEN}"));
+            assert!(fs::read(file).unwrap() == content(LEN));
+        }
+        assert!(share(&done, sent) <= 1.15, "{} × the file: {done:#?}", share(&done, sent));
+        let told =
+            format!("from now on the group is {group}:8737, sent through eth1 from 10.79.0.1");
+        assert!(done.messages.contains(&told), "{done:#?}");
+    }
+}
+
+/// It is told at once, and when the address is back the copy goes on.
+pub(super) fn an_address_that_is_taken_away() {
+    let lab = Lab::bridge(3);
+    let daemons = lab.daemons();
+    let ns = lab.ns(0);
+    let mut args = vec!["--rate".to_owned(), "100M".to_owned()];
+    args.push(lab.source(LEN).display().to_string());
+    args.extend(lab.all());
+    let before = lab.bytes(0).0;
+    let running = Copy::start(&lab, &args);
+    wait_for("bytes have arrived", Duration::from_secs(30), || lab.bytes(1).1 >= LEN / 4);
+    run(&format!("ip -n {ns} addr del {}/24 dev eth0", lab.v4(0)));
+    sleep(Duration::from_secs(5)); // within which it is to be told
+    run(&format!("ip -n {ns} addr add {}/24 brd + dev eth0", lab.v4(0)));
+    let done = running.wait();
+    done.assert_ok();
+    let sent = lab.bytes(0).0 - before;
+    // Meanwhile all were demoted, and some seconds may pass before they are tried again.
+    assert!(share(&done, sent) <= 2.5, "{} × the file: {done:#?}", share(&done, sent));
+    for daemon in &daemons {
+        assert!(fs::read(daemon.root.join(format!("source-{LEN}"))).unwrap() == content(LEN));
+    }
+    let lost = done.messages.find("this host has no address any more to send from");
+    let back = done.messages.find("this host has an address again");
+    assert!(lost.is_some() && lost < back, "{done:#?}");
+}
+
+/// One receiver has two interfaces on one network, the way back from another leaves by a network of its own.
+pub(super) fn receivers_of_two_interfaces() {
+    let lab = Lab::bridge(3);
+    let second = Second::new();
+    let ns = lab.ns(1);
+    run(&format!("ip link add r1 type veth peer name eth1 netns {ns}"));
+    run("ip link set r1 master br0 up");
+    run(&format!("ip -n {ns} addr add 10.77.0.51/24 dev eth1"));
+    run(&format!("ip -n {ns} link set eth1 up"));
+    let sender = second.plug(&lab, 0);
+    second.plug(&lab, 2);
+    run(&format!("ip -n {} route add {}/32 via {sender} dev eth1", lab.ns(2), lab.v4(0)));
+    let daemons = lab.daemons();
+    for first in [lab.v4(1), "10.77.0.51".to_owned()] {
+        let args = [lab.source(LEN).display().to_string(), first, lab.v4(2), lab.v4(3)];
+        let done = copy(&lab, &args);
+        done.assert_ok();
+        assert_eq!(done.modes(), ["multicast"; 3], "{done:#?}");
+        for daemon in &daemons {
+            let file = daemon.root.join(format!("source-{LEN}"));
+            assert!(fs::read(&file).unwrap() == content(LEN));
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let warned = format!("the way back to {}:", lab.v4(0));
+    assert!(daemons[1].log().contains(&warned), "{}", daemons[1].log());
+    assert!(!daemons[2].log().contains("the way back"), "{}", daemons[2].log());
+}
