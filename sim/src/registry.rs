@@ -406,7 +406,7 @@ fn losers() -> Vec<Named> {
                 .at(ms(0), Fault::CutGroup(Who::Receiver(1)))
                 .at(ms(10_000), Fault::RestoreGroup(Who::Receiver(1)))
                 .costing(Duration::from_secs(12))
-                .min_share(0.6),
+                .min_share(0.75),
         ),
         (
             "group-lost-for-all",
