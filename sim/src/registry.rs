@@ -47,6 +47,7 @@ pub fn all() -> Vec<Entry> {
         widths(),
         members(),
         losers(),
+        forgotten(),
         lossy(),
         stations(),
         restarts(),
@@ -396,19 +397,6 @@ fn losers() -> Vec<Named> {
                 .min_share(0.2),
         ),
         (
-            "just-booted",
-            "one of four hears no group of IPv6 for its first ten seconds, as hosts that have just started do",
-            Scenario::new(SEED)
-                .receivers(4)
-                .v6()
-                .bytes(64 << 20)
-                .link(slow)
-                .at(ms(0), Fault::CutGroup(Who::Receiver(1)))
-                .at(ms(10_000), Fault::RestoreGroup(Who::Receiver(1)))
-                .costing(Duration::from_secs(12))
-                .min_share(0.75),
-        ),
-        (
             "group-lost-for-all",
             "nobody hears the group for two seconds",
             three()
@@ -432,17 +420,37 @@ fn losers() -> Vec<Named> {
                 .min_share(0.3),
         ),
         (
-            "group-forgotten",
-            "the switch forgets every membership after three seconds: its queries reach nobody",
-            three().bytes(64 << 20).link(slow).at(ms(0), Fault::Forget(Duration::from_secs(3))),
-        ),
-        (
             "death",
             "one of four dies halfway",
             // three time-outs of 200, 400 and 800 ms until it no longer counts for the group
             Scenario::new(SEED).receivers(4).at(ms(300), Fault::Kill(2)).costing(ms(1400)),
         ),
         ("absent", "one of four never answers", Scenario::new(SEED).receivers(4).absent(2)),
+    ]
+}
+
+/// Members that do not hear the group as long as their host, or a switch, does not let it through.
+fn forgotten() -> Vec<Named> {
+    let slow = Link::lan().rate(20_000_000);
+    vec![
+        (
+            "just-booted",
+            "one of four hears no group of IPv6 for its first ten seconds, as hosts that have just started do",
+            Scenario::new(SEED)
+                .receivers(4)
+                .v6()
+                .bytes(64 << 20)
+                .link(slow)
+                .at(ms(0), Fault::CutGroup(Who::Receiver(1)))
+                .at(ms(10_000), Fault::RestoreGroup(Who::Receiver(1)))
+                .costing(Duration::from_secs(12))
+                .min_share(0.75),
+        ),
+        (
+            "group-forgotten",
+            "the switch forgets every membership after three seconds: its queries reach nobody",
+            three().bytes(64 << 20).link(slow).at(ms(0), Fault::Forget(Duration::from_secs(3))),
+        ),
     ]
 }
 

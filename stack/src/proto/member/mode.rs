@@ -87,7 +87,7 @@ pub(crate) const RETRY_SLOWER: Duration = Duration::from_secs(4);
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// A host that has just started may hear no IPv6 group for so long: its address is first looked for at others (RFC
-/// 4862, 5.4), and a querier of MLDv1 spreads the answers over ten seconds (RFC 2710, 7.3).
+/// 4862, 5.4), and a querier of `MLDv1` spreads the answers over ten seconds (RFC 2710, 7.3).
 pub(crate) const BOOTS: Duration = Duration::from_secs(15);
 
 /// After how long who is demoted is tried again, if at all, and after how long the next time; `after` is what the last

@@ -24,7 +24,9 @@ fn session() -> Session {
     let mut s = new_session(config, &peers(2), 3).unwrap();
     establish(&mut s);
     let Session { members, channels, .. } = &mut s;
-    members.iter_mut().for_each(|m| channels[0].tell_keys(m));
+    for m in members.iter_mut() {
+        channels[0].tell_keys(m);
+    }
     s
 }
 
