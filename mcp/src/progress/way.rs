@@ -26,10 +26,10 @@ impl Way {
 
 fn told(cut_off: bool) -> &'static str {
     if cut_off {
-        "this host has no address any more to send from to any of the hosts; the copy goes on when it has one, \
-         unless that takes too long for a host"
+        "this host has lost the address that the hosts know it by; the copy goes on when it has that again, unless a \
+         host does not wait so long"
     } else {
-        "this host has an address again, and the copy goes on"
+        "this host has its address again, and the copy goes on"
     }
 }
 
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn each_is_told_in_one_line() {
-        assert!(told(true).contains("no address") && told(false).contains("goes on"));
+        assert!(told(true).contains("lost the address") && told(false).contains("goes on"));
         assert!(!told(true).contains('\n'));
     }
 }

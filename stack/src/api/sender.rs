@@ -170,8 +170,8 @@ impl Sender {
         self.handle.lock().departed.moved
     }
 
-    /// Whether this host has no address any more to send to any of the receivers from; what is lost meanwhile is
-    /// sent again once it has one.
+    /// Whether this host has none of the addresses any more that the receivers know it by, so that none can answer;
+    /// what is lost meanwhile is sent again once it has one.
     pub fn is_cut_off(&self) -> bool {
         self.handle.lock().departed.cut_off
     }

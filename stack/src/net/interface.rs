@@ -51,7 +51,7 @@ pub fn owner_of(addr: IpAddr) -> io::Result<Option<u32>> {
     Ok(owner_among(&sys::addresses()?, addr))
 }
 
-fn owner_among(all: &[sys::Owned], addr: IpAddr) -> Option<u32> {
+pub(super) fn owner_among(all: &[sys::Owned], addr: IpAddr) -> Option<u32> {
     all.iter()
         .find(|owned| owned.addr == addr || (owned.loopback && addr.is_loopback()))
         .map(|owned| owned.ifindex)
@@ -180,7 +180,7 @@ pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<
     let until = Instant::now() + TENTATIVE;
     let found = loop {
         let all = sys::addresses()?;
-        let (found, unready) = most(&all, &of_it);
+        let (found, unready) = most(&all, &of_it, None);
         if !unready || Instant::now() >= until || !all.iter().any(is_tentative) {
             break found;
         }
@@ -195,14 +195,16 @@ pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<
     }
 }
 
-/// The same as it is now, without waiting: the way to most of `peers`, with an address of the group's family.
+/// The same as it is now, without waiting: the way to most of `peers`, with an address of the group's family. Of
+/// interfaces that lead to as many, `keep` is taken.
 pub(super) fn way_to_most(
     all: &[sys::Owned],
     peers: &[SocketAddr],
     family: Family,
+    keep: u32,
 ) -> Option<Route> {
     let peers = beyond_loopback(peers);
-    let route = most(all, &of_family(&peers, family)).0?;
+    let route = most(all, &of_family(&peers, family), Some(keep)).0?;
     if Family::of(route.source) == family {
         return Some(route);
     }
@@ -223,8 +225,9 @@ fn beyond_loopback(peers: &[SocketAddr]) -> Vec<SocketAddr> {
     if others.is_empty() { peers.to_vec() } else { others }
 }
 
-/// The way to most of `peers`, and whether to any of them nothing can be sent from yet.
-fn most(all: &[sys::Owned], peers: &[&SocketAddr]) -> (Option<Route>, bool) {
+/// The way to most of `peers`, and whether to any of them nothing can be sent from yet. Of interfaces that lead to as
+/// many, `keep` is taken, else the first.
+fn most(all: &[sys::Owned], peers: &[&SocketAddr], keep: Option<u32>) -> (Option<Route>, bool) {
     let mut found: Vec<(Route, usize)> = Vec::new();
     let mut unready = false;
     for peer in peers {
@@ -242,7 +245,8 @@ fn most(all: &[sys::Owned], peers: &[&SocketAddr]) -> (Option<Route>, bool) {
         }
     }
     // The first of the largest: `max_by_key` alone would give the last.
-    let most = found.into_iter().rev().max_by_key(|(_, count)| *count);
+    let most =
+        found.into_iter().rev().max_by_key(|(route, count)| (*count, Some(route.ifindex) == keep));
     (most.map(|(route, _)| route), unready)
 }
 

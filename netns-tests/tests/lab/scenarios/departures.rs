@@ -87,6 +87,8 @@ pub(super) fn an_address_that_is_taken_away() {
     let running = Copy::start(&lab, &args);
     wait_for("bytes have arrived", Duration::from_secs(30), || lab.bytes(1).1 >= LEN / 4);
     run(&format!("ip -n {ns} addr del {}/24 dev eth0", lab.v4(0)));
+    // Another one is no help: the hosts do not answer there.
+    run(&format!("ip -n {ns} addr add 10.77.0.200/24 brd + dev eth0"));
     sleep(Duration::from_secs(5)); // within which it is to be told
     run(&format!("ip -n {ns} addr add {}/24 brd + dev eth0", lab.v4(0)));
     let done = running.wait();
@@ -97,8 +99,8 @@ pub(super) fn an_address_that_is_taken_away() {
     for daemon in &daemons {
         assert!(fs::read(daemon.root.join(format!("source-{LEN}"))).unwrap() == content(LEN));
     }
-    let lost = done.messages.find("this host has no address any more to send from");
-    let back = done.messages.find("this host has an address again");
+    let lost = done.messages.find("this host has lost the address that the hosts know it by");
+    let back = done.messages.find("this host has its address again");
     assert!(lost.is_some() && lost < back, "{done:#?}");
 }
 

@@ -7,6 +7,7 @@ use crate::net::interface::{self, Route};
 use crate::net::socket::UdpSocket;
 use crate::net::{Family, sys};
 use crate::proto::event::SessionId;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 /// A sending session, and where it leaves.
@@ -14,6 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) struct Departure {
     session: SessionId,
     group: Option<Leaving>,
+    /// Once sending has begun: the addresses that this host is known by.
+    known_by: BTreeSet<IpAddr>,
 }
 
 /// A session's group, as it is announced, and the way on which it leaves.
@@ -37,7 +40,7 @@ pub(crate) enum Chosen {
 
 impl Departure {
     pub(crate) fn new(session: SessionId, group: Option<Leaving>) -> Self {
-        Self { session, group }
+        Self { session, group, known_by: BTreeSet::new() }
     }
 }
 
@@ -59,7 +62,7 @@ impl Leaving {
                 .map(|source| Route { ifindex, source }),
             // Another one is better only where it is known who has answered, and nobody follows this one.
             Chosen::Nothing if stands && !begins => None,
-            Chosen::Nothing => interface::way_to_most(all, peers, family)
+            Chosen::Nothing => interface::way_to_most(all, peers, family, ifindex)
                 .filter(|way| !stands || way.ifindex != ifindex),
         }
     }
@@ -80,6 +83,11 @@ impl Driver {
         let session = departure.session;
         let Ok(all) = sys::addresses() else { return };
         let peers = self.shared.ask(|engine, _| engine.answered(session));
+        if begins {
+            departure.known_by = known_by(&self.sockets, &peers);
+        }
+        let cut_off = is_cut_off(&all, &departure.known_by);
+        self.shared.lock().departed.cut_off = cut_off;
         let leaving = departure.group.as_mut();
         if let Some((leaving, way)) = leaving.and_then(|leaving| {
             let way = leaving.better(&all, &peers, begins)?;
@@ -95,8 +103,6 @@ impl Driver {
                 Err(e) => tracing::debug!(?way, "the group cannot leave there: {e}"),
             }
         }
-        let cut_off = is_cut_off(&all, &self.sockets, &peers);
-        self.shared.lock().departed.cut_off = cut_off;
     }
 }
 
@@ -114,16 +120,24 @@ impl Leaving {
     }
 }
 
-/// Whether nothing can be sent to any of those that have answered: the address that a socket is bound to is gone, or
-/// there is none.
-fn is_cut_off(all: &[sys::Owned], sockets: &[UdpSocket], peers: &[SocketAddr]) -> bool {
-    let bound =
-        |family| sockets.iter().map(|s| s.local().ip()).find(|ip| Family::of(*ip) == family);
-    let owns = |ip: IpAddr| ip.is_unspecified() || all.iter().any(|owned| owned.addr == ip);
-    let is_sendable = |peer: &SocketAddr| {
-        bound(Family::of(peer.ip())).is_some_and(owns) && interface::is_routed(*peer)
+/// The addresses that this host is known by to those that have answered.
+fn known_by(sockets: &[UdpSocket], peers: &[SocketAddr]) -> BTreeSet<IpAddr> {
+    let address = |peer: &SocketAddr| {
+        let family = Family::of(peer.ip());
+        let bound = sockets.iter().find(|socket| socket.family() == family)?.local().ip();
+        if bound.is_unspecified() {
+            interface::local_address_towards(*peer).ok()
+        } else {
+            Some(bound)
+        }
     };
-    !peers.is_empty() && !peers.iter().any(is_sendable)
+    peers.iter().filter_map(address).collect()
+}
+
+/// Whether nobody can answer any more: the receivers know this host by addresses that it does not have now.
+fn is_cut_off(all: &[sys::Owned], known_by: &BTreeSet<IpAddr>) -> bool {
+    !known_by.is_empty()
+        && !known_by.iter().any(|addr| interface::owner_among(all, *addr).is_some())
 }
 
 #[cfg(test)]
@@ -171,15 +185,22 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_address_is_cut_off() {
-        let all = sys::addresses().unwrap();
-        let any = UdpSocket::bind(([0, 0, 0, 0], 0).into()).unwrap();
+    fn who_has_lost_all_addresses_that_it_is_known_by_is_cut_off() {
+        let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|addr| addr.parse().unwrap());
+        let known = BTreeSet::from([one, two]);
+        assert!(!is_cut_off(&[owned(7, "192.0.2.2")], &known));
+        assert!(is_cut_off(&[owned(7, "192.0.2.3")], &known), "nobody answers there");
+        assert!(!is_cut_off(&[], &BTreeSet::new()), "nobody has answered yet");
+    }
+
+    #[test]
+    fn a_socket_that_is_bound_is_known_by_that() {
         let here = [SocketAddr::from(([127, 0, 0, 2], 9))];
-        let v6 = ["[::1]:9".parse().unwrap()];
-        let sockets = [any];
-        assert!(!is_cut_off(&all, &sockets, &here) && !is_cut_off(&all, &sockets, &[]));
-        assert!(is_cut_off(&all, &sockets, &v6), "there is no socket for it");
-        let bound = [UdpSocket::bind(([127, 0, 0, 1], 0).into()).unwrap()];
-        assert!(!is_cut_off(&all, &bound, &here) && is_cut_off(&[], &bound, &here));
+        let any = [UdpSocket::bind(([0, 0, 0, 0], 0).into()).unwrap()];
+        let bound = [UdpSocket::bind(([127, 0, 0, 3], 0).into()).unwrap()];
+        let of = |sockets: &[UdpSocket]| known_by(sockets, &here).into_iter().collect::<Vec<_>>();
+        assert_eq!(of(&bound), [IpAddr::from([127, 0, 0, 3])]);
+        assert_eq!(of(&any), [interface::local_address_towards(here[0]).unwrap()]);
+        assert!(of(&[]).is_empty());
     }
 }
