@@ -251,7 +251,7 @@ impl Member {
                     self.joined = true;
                     self.endpoint.handle_join(now, receiver, Ok(()));
                 }
-                Action::Refresh { .. } => {}
+                Action::Refresh { .. } | Action::Count { .. } => {}
                 Action::Leave { .. } => self.joined = false,
             }
         }

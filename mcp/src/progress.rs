@@ -73,7 +73,7 @@ impl Progress {
         watch.on_status(move || ask.store(true, Ordering::SeqCst));
         let (end, ended) = mpsc::channel();
         let sender = Arc::downgrade(sender);
-        let reach = (!common.quiet).then(|| reach.clone());
+        let reach = reach.clone();
         let (verbose, quiet) = (common.verbose > 0, common.quiet);
         let come = Arc::<Mutex<Come>>::default();
         let seen = Arc::clone(&come);
@@ -84,7 +84,7 @@ impl Progress {
             let (bar, come) = (bar(shown), Come::default());
             let waited = vec![quiet; names.len()];
             let moves = Moves::of(matches!(from, Origin::Stream(_)));
-            let (hosts, starved) = (Vec::new(), quiet);
+            let (hosts, starved, unheard) = (Vec::new(), quiet, quiet);
             let view = View {
                 bar,
                 names,
@@ -95,6 +95,7 @@ impl Progress {
                 restarts,
                 changes,
                 reach,
+                unheard,
                 seen,
                 come,
                 moves,
@@ -158,8 +159,9 @@ struct View {
     restarts: Vec<u32>,
     /// How many of each host's changes of mode were told, if they are to be.
     changes: Option<Vec<usize>>,
-    /// Until it was told that nobody hears the group, if that is to be.
-    reach: Option<Reach>,
+    reach: Reach,
+    /// Whether it was told that nobody hears the group, or is not to be.
+    unheard: bool,
     /// How far the source has come, as it says and as it was looked at last.
     seen: Arc<Mutex<Come>>,
     come: Come,
@@ -177,9 +179,11 @@ impl View {
             self.changes(&reports);
             self.restarts(&reports);
             self.failures(&reports);
-            if let Some(warning) = self.reach.as_ref().and_then(|r| r.warning(&reports, over)) {
+            if !self.unheard
+                && let Some(warning) = self.reach.warning(&reports, over)
+            {
                 self.bar.suspend(|| say(warning));
-                self.reach = None;
+                self.unheard = true;
             }
             self.come = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             self.hosts = self.moves.stand(&reports, &self.come, Instant::now());
@@ -205,7 +209,10 @@ impl View {
         for ((report, name), told) in reports.iter().zip(&self.names).zip(told) {
             for change in &report.transitions[*told..] {
                 let name = plain(name);
-                self.bar.suspend(|| say(format_args!("{name}: {}", describe_change(change))));
+                let why = self.reach.reason_of(change, report);
+                self.bar.suspend(|| {
+                    say(format_args!("{name}: {}", describe_change(change, why.as_deref())));
+                });
             }
             *told = report.transitions.len();
         }
@@ -346,10 +353,10 @@ fn describe(report: &MemberReport, host: &Standing, why: &dyn Fn(&Reason) -> Str
     }
 }
 
-/// A change of a host's mode, with its time and reason.
-fn describe_change(change: &Transition) -> String {
+/// A change of a host's mode, with its time and reason: `why`, where more is known than its own few words.
+fn describe_change(change: &Transition, why: Option<&str>) -> String {
     let (mode, seconds) = (plain_words::from_then(change.mode), change.at.as_secs_f64());
-    format!("{mode} after {seconds:.3} seconds: {}", change.why)
+    format!("{mode} after {seconds:.3} seconds: {}", why.unwrap_or(change.why))
 }
 
 /// The bytes of files that everybody has who is still served or done.

@@ -85,6 +85,14 @@ pub enum Action {
         /// For whom.
         receiver: ReceiverId,
     },
+    /// Its sender asks why the group is not heard: read what this host has counted since the join, and answer with
+    /// [`Endpoint::handle_count`](super::endpoint::Endpoint::handle_count).
+    Count {
+        /// For whom.
+        receiver: ReceiverId,
+        /// Where the group comes from.
+        source: IpAddr,
+    },
     /// Leave it again.
     Leave {
         /// For whom.

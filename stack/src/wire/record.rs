@@ -2,7 +2,7 @@
 
 use super::bytes::{Reader, Writer, clip, reason};
 use super::{MAX_OFFSET, OffsetList, WireError};
-use crate::stats::Arrived;
+use crate::stats::{Arrived, Counters};
 use core::fmt;
 
 /// Type and length of a record, in bytes.
@@ -27,10 +27,18 @@ const ACK_POLICY: u8 = 7;
 const HAVE: u8 = 8;
 const LACK: u8 = 9;
 const AGAIN: u8 = 10;
+const COUNT: u8 = 12;
+const COUNTED: u8 = 13;
 
 const KEY_LEN: usize = 32;
 /// Status and four counters.
 const VERDICT_FIXED: usize = 1 + 4 * 8;
+/// Flags and three counts.
+const COUNTED_LEN: usize = 1 + 3 * 8;
+/// The flag of [`Record::Counted`]: the route to the group's source leaves by another interface.
+const OTHER_WAY: u8 = 1;
+/// A count that is not known.
+const UNKNOWN: u64 = u64::MAX;
 
 /// One record. Reasons are the peer's text, for people: what shows them must escape control
 /// characters.
@@ -79,6 +87,10 @@ pub enum Record<'a> {
     Lack(OffsetList<'a>),
     /// I lack these bytes, whatever I acknowledged or declared of them before.
     Again(OffsetList<'a>),
+    /// Say what your host has counted of datagrams that it dropped since you joined the group.
+    Count,
+    /// It has counted these.
+    Counted(Counters),
 }
 
 /// What stands at the front of a record stream.
@@ -111,7 +123,8 @@ impl<'a> Record<'a> {
             Self::App(bytes) => bytes.len(),
             Self::Credit(_) => 8,
             Self::GroupKey { .. } => 1 + KEY_LEN + 4,
-            Self::Joined | Self::Leave => 0,
+            Self::Joined | Self::Leave | Self::Count => 0,
+            Self::Counted(_) => COUNTED_LEN,
             Self::AckPolicy { .. } => 6,
             Self::Have(list) | Self::Lack(list) | Self::Again(list) => list.emit_len(),
             Self::CannotJoin(why) => clip(why, MAX_JOIN_REASON).len(),
@@ -132,6 +145,8 @@ impl<'a> Record<'a> {
             Self::Have(_) => HAVE,
             Self::Lack(_) => LACK,
             Self::Again(_) => AGAIN,
+            Self::Count => COUNT,
+            Self::Counted(_) => COUNTED,
         }
     }
 
@@ -153,7 +168,8 @@ impl<'a> Record<'a> {
                 w.put(key);
                 w.u32(*overlap_ms);
             }
-            Self::Joined | Self::Leave => {}
+            Self::Joined | Self::Leave | Self::Count => {}
+            Self::Counted(counters) => emit_counted(counters, &mut w),
             Self::AckPolicy { every, delay_us } => {
                 w.u16(*every);
                 w.u32(*delay_us);
@@ -197,6 +213,8 @@ impl<'a> Record<'a> {
             HAVE => Self::Have(OffsetList::parse(body)?),
             LACK => Self::Lack(OffsetList::parse(body)?),
             AGAIN => Self::Again(OffsetList::parse(body)?),
+            COUNT => Self::Count,
+            COUNTED => parse_counted(r)?,
             _ => return Ok(Parsed::Unknown { consumed }),
         };
         Ok(Parsed::Record { record, consumed })
@@ -212,6 +230,20 @@ fn parse_verdict(mut r: Reader<'_>) -> Result<Record<'_>, WireError> {
         return Err(WireError::Malformed("byte counts of a verdict"));
     }
     Ok(Record::Verdict { ok, arrived, reason: reason(r.rest(), MAX_VERDICT_REASON) })
+}
+
+fn emit_counted(counters: &Counters, w: &mut Writer<'_>) {
+    w.u8(if counters.other_way { OTHER_WAY } else { 0 });
+    for count in [counters.reverse_path, counters.buffer, counters.interface] {
+        w.u64(count.unwrap_or(UNKNOWN));
+    }
+}
+
+fn parse_counted(mut r: Reader<'_>) -> Result<Record<'_>, WireError> {
+    let other_way = r.u8()? & OTHER_WAY != 0;
+    let mut count = || r.u64().map(|count| Some(count).filter(|count| *count != UNKNOWN));
+    let (reverse_path, buffer, interface) = (count()?, count()?, count()?);
+    Ok(Record::Counted(Counters { reverse_path, buffer, interface, other_way }))
 }
 
 /// Without the key and without the application's bytes: neither belongs into a log.
@@ -230,6 +262,8 @@ impl fmt::Debug for Record<'_> {
             Self::Have(list) => write!(f, "Have({list:?})"),
             Self::Lack(list) => write!(f, "Lack({list:?})"),
             Self::Again(list) => write!(f, "Again({list:?})"),
+            Self::Count => f.write_str("Count"),
+            Self::Counted(counters) => write!(f, "{counters:?}"),
             Self::Verdict { ok, arrived, reason } => {
                 write!(f, "Verdict({ok}, {arrived:?}, {reason:?})")
             }
@@ -280,6 +314,24 @@ mod tests {
         let mut buf = [0; 64];
         let len = Record::Verdict { ok: true, arrived, reason: "" }.emit(&mut buf);
         assert!(Record::parse(&buf[..len]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_counted_is_no_count() {
+        let counters = Counters { buffer: Some(3), other_way: true, ..Counters::default() };
+        let record = Record::Counted(counters);
+        let mut buf = [0; HEAD + COUNTED_LEN];
+        assert_eq!(record.emit(&mut buf), buf.len());
+        assert_eq!(buf[..4], [13, 0, 25, 1]);
+        assert_eq!(buf[4..12], [0xff; 8]);
+        assert_eq!(buf[12..20], 3_u64.to_be_bytes());
+        let parsed = Record::parse(&buf);
+        assert_eq!(parsed, Ok(Parsed::Record { record, consumed: buf.len() }));
+        buf[3] = 0xfe; // flags of later versions
+        let Ok(Parsed::Record { record: Record::Counted(read), .. }) = Record::parse(&buf) else {
+            panic!("it is a record");
+        };
+        assert!(!read.other_way);
     }
 
     #[test]

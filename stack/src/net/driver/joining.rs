@@ -16,6 +16,9 @@ impl Driver {
                 let result = self.join(receiver, group, (source, ifindex));
                 tracing::debug!(%group, ?source, ifindex, ?result, "join");
                 if result.is_ok() {
+                    if let Some(at) = self.groups.counted_at(receiver) {
+                        self.joined.begin(receiver, &at);
+                    }
                     self.watch_links();
                 }
                 self.shared.ask(|engine, now| engine.handle_join(now, receiver, result));
@@ -23,6 +26,13 @@ impl Driver {
             Action::Refresh { receiver } => {
                 let result = self.groups.refresh(receiver);
                 tracing::debug!(?receiver, ?result, "the membership is reported again");
+            }
+            Action::Count { receiver, source } => {
+                let at = self.groups.counted_at(receiver);
+                let since = at.map(|at| self.joined.since(receiver, &at, source));
+                let counters = since.unwrap_or_default();
+                tracing::debug!(?receiver, ?counters, "the group is not heard");
+                self.shared.ask(|engine, now| engine.handle_count(now, receiver, counters));
             }
             Action::Leave { receiver } => self.leave(receiver),
         }
@@ -51,6 +61,7 @@ impl Driver {
     }
 
     fn leave(&mut self, receiver: ReceiverId) {
+        self.joined.end(receiver);
         let Some((place, at)) = self.groups.leave(receiver) else { return };
         let ours = |source: &Source| matches!(source, Source::Group(p) if *p == place);
         self.tokens.retain(|_, source| !ours(source));

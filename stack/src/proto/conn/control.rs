@@ -9,6 +9,7 @@ use crate::proto::event::ControlRead;
 use crate::proto::ranges::RangeSet;
 use crate::proto::recv::buffer::{Accepted, RecvBuffer};
 use crate::proto::ring::Ring;
+use crate::stats::Counters;
 use crate::wire::record::{HEAD, INITIAL_CREDIT, MAX_BODY, Parsed};
 use crate::wire::{Record, WireError};
 use core::ops::Range;
@@ -57,6 +58,8 @@ pub(crate) enum Notice {
     Lack(Vec<Range<u64>>),
     /// Ranges that the peer lacks, whatever it acknowledged or declared of them before.
     Again(Vec<Range<u64>>),
+    Count,
+    Counted(Counters),
 }
 
 /// Both directions of one control conversation.
@@ -363,6 +366,8 @@ fn take_record(
         Record::Have(list) => notices.push(Notice::Have(list.iter().collect())),
         Record::Lack(list) => notices.push(Notice::Lack(list.iter().collect())),
         Record::Again(list) => notices.push(Notice::Again(list.iter().collect())),
+        Record::Count => notices.push(Notice::Count),
+        Record::Counted(counters) => notices.push(Notice::Counted(*counters)),
     }
     Ok(())
 }

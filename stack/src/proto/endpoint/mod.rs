@@ -6,6 +6,7 @@
 //! [`Endpoint::poll_event`] likewise; then sleep until [`Endpoint::poll_timeout`].
 
 mod cookie;
+mod counting;
 pub(crate) mod demux;
 mod groups;
 mod half_open;
@@ -221,6 +222,9 @@ impl Endpoint {
         }
         if let Some(refresh) = self.next_refresh() {
             return Some(refresh);
+        }
+        if let Some(count) = self.next_count() {
+            return Some(count);
         }
         let (id, receiver) = self.receivers.iter_mut().find(|(_, r)| r.leave_due)?;
         receiver.leave_due = false;
