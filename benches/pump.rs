@@ -251,7 +251,7 @@ impl Member {
                     self.joined = true;
                     self.endpoint.handle_join(now, receiver, Ok(()));
                 }
-                Action::Refresh { .. } | Action::Begun { .. } => {}
+                Action::Refresh { .. } | Action::Begun { .. } | Action::Count { .. } => {}
                 Action::Leave { .. } => self.joined = false,
             }
         }

@@ -75,7 +75,7 @@ impl Progress {
         watch.on_status(move || ask.store(true, Ordering::SeqCst));
         let (end, ended) = mpsc::channel();
         let sender = Arc::downgrade(sender);
-        let reach = (!common.quiet).then(|| reach.clone());
+        let reach = reach.clone();
         let (verbose, quiet) = (common.verbose > 0, common.quiet);
         let come = Arc::<Mutex<Come>>::default();
         let seen = Arc::clone(&come);
@@ -86,7 +86,7 @@ impl Progress {
             let (bar, come) = (bar(shown), Come::default());
             let waited = vec![quiet; names.len()];
             let moves = Moves::of(matches!(from, Origin::Stream(_)));
-            let (hosts, starved) = (Vec::new(), quiet);
+            let (hosts, starved, unheard) = (Vec::new(), quiet, quiet);
             let way = (!quiet).then(Way::default);
             let view = View {
                 bar,
@@ -99,6 +99,7 @@ impl Progress {
                 changes,
                 reach,
                 way,
+                unheard,
                 seen,
                 come,
                 moves,
@@ -162,8 +163,9 @@ struct View {
     restarts: Vec<u32>,
     /// How many of each host's changes of mode were told, if they are to be.
     changes: Option<Vec<usize>>,
-    /// Until it was told that nobody hears the group, if that is to be.
-    reach: Option<Reach>,
+    reach: Reach,
+    /// Whether it was told that nobody hears the group, or is not to be.
+    unheard: bool,
     /// What was told of where it leaves, if that is to be.
     way: Option<Way>,
     /// How far the source has come, as it says and as it was looked at last.
@@ -184,9 +186,11 @@ impl View {
             self.changes(&reports);
             self.restarts(&reports);
             self.failures(&reports);
-            if let Some(warning) = self.reach.as_ref().and_then(|r| r.warning(&reports, over)) {
+            if !self.unheard
+                && let Some(warning) = self.reach.warning(&reports, over)
+            {
                 self.bar.suspend(|| say(warning));
-                self.reach = None;
+                self.unheard = true;
             }
             self.come = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             self.hosts = self.moves.stand(&reports, &self.come, Instant::now());
@@ -210,7 +214,7 @@ impl View {
     fn way(&mut self, sender: &Sender) {
         let Some((loss, way)) = self.way.as_mut().map(|way| way.news(sender)) else { return };
         if way.is_some() {
-            self.reach = self.reach.take().map(|reach| reach.anew(sender));
+            self.reach = self.reach.clone().anew(sender);
         }
         let details = way.filter(|_| self.changes.is_some());
         for line in loss.map(str::to_owned).into_iter().chain(details) {
@@ -223,7 +227,10 @@ impl View {
         for ((report, name), told) in reports.iter().zip(&self.names).zip(told) {
             for change in &report.transitions[*told..] {
                 let name = plain(name);
-                self.bar.suspend(|| say(format_args!("{name}: {}", describe_change(change))));
+                let why = self.reach.reason_of(change, report);
+                self.bar.suspend(|| {
+                    say(format_args!("{name}: {}", describe_change(change, why.as_deref())));
+                });
             }
             *told = report.transitions.len();
         }
@@ -364,10 +371,10 @@ fn describe(report: &MemberReport, host: &Standing, why: &dyn Fn(&Reason) -> Str
     }
 }
 
-/// A change of a host's mode, with its time and reason.
-fn describe_change(change: &Transition) -> String {
+/// A change of a host's mode, with its time and reason: `why`, where more is known than its own few words.
+fn describe_change(change: &Transition, why: Option<&str>) -> String {
     let (mode, seconds) = (plain_words::from_then(change.mode), change.at.as_secs_f64());
-    format!("{mode} after {seconds:.3} seconds: {}", change.why)
+    format!("{mode} after {seconds:.3} seconds: {}", why.unwrap_or(change.why))
 }
 
 /// The bytes of files that everybody has who is still served or done.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tcpxm::api::Sender;
 use tcpxm::net::Family;
 use tcpxm::net::interface::{Route, name_of, route_to};
-use tcpxm::stats::{MemberReport, Mode, ModeReason};
+use tcpxm::stats::{Hearing, Lost, MemberReport, Mode, ModeReason, Transition};
 
 /// The group of one copy, as its user knows it.
 #[derive(Debug, Clone)]
@@ -43,17 +43,26 @@ impl Reach {
     /// Why a host is not on the group; `None` if it is.
     pub(crate) fn reason(&self, report: &MemberReport) -> Option<String> {
         let reason = report.mode_reason.as_ref()?;
-        Some(match (reason, &self.refused, &self.group) {
-            (ModeReason::NoGroup, Some(why), _) => ModeReason::Unusable(why.clone()).to_string(),
-            (_, _, Some((_, used))) if reason.is_deaf() => match other_way(*used, report.addr) {
-                None => reason.to_string(),
-                Some(right) => {
-                    let used = named(*used);
-                    format!("{reason}, which leave through {used}; it is reached through {right}")
-                }
-            },
+        if let (Some((_, used)), Some(deaf)) = (self.group, never_came(reason))
+            && let Some(right) = other_way(used, report.addr)
+        {
+            let used = named(used);
+            let ways = format!("which leave through {used}; it is reached through {right}");
+            return Some(format!("{deaf}, {ways}"));
+        }
+        Some(match (reason, &self.refused) {
+            (ModeReason::NoGroup, Some(why)) => ModeReason::Unusable(why.clone()).to_string(),
             _ => reason.to_string(),
         })
+    }
+
+    /// What is known of a change of a host's mode beyond the few words that it has: why the host hears nothing, if it was
+    /// taken off the group for that, and for nothing else since.
+    pub(crate) fn reason_of(&self, change: &Transition, report: &MemberReport) -> Option<String> {
+        let Some(ModeReason::HearsLittle(hearing)) = &report.mode_reason else { return None };
+        let is_last = report.transitions.last() == Some(change);
+        let known = is_last && change.mode == Mode::Unicast && hearing.lost.is_some();
+        known.then(|| self.reason(report)).flatten()
     }
 
     /// What to tell when two or more hosts are served and none of them by the group: that it is so,
@@ -103,6 +112,21 @@ fn cannot_join(served: &[&MemberReport]) -> Option<String> {
     all?.into_iter().next()
 }
 
+/// The reason of a host to which none of the group's packets is known to have got, without what its own counters let
+/// guess.
+fn never_came(reason: &ModeReason) -> Option<ModeReason> {
+    let unseen = |hearing: &Hearing| {
+        let unseen = matches!(hearing.lost, None | Some(Lost::Before));
+        unseen.then_some(Hearing { lost: None, ..*hearing })
+    };
+    let reason = match reason {
+        ModeReason::HearsLittle(hearing) => ModeReason::HearsLittle(unseen(hearing)?),
+        ModeReason::Unclear(hearing) => ModeReason::Unclear(unseen(hearing)?),
+        _ => return None,
+    };
+    reason.is_deaf().then_some(reason)
+}
+
 /// The interface that leads to a host, if the group leaves through another one.
 fn other_way(used: Route, host: SocketAddr) -> Option<String> {
     let right = route_to(host).ok().flatten()?;
@@ -136,7 +160,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tcpxm::error::Reason;
-    use tcpxm::stats::{Arrived, Hearing, Transition};
+    use tcpxm::stats::Arrived;
 
     fn reach() -> Reach {
         let lo = tcpxm::net::interface::index_of("lo").unwrap();
@@ -161,7 +185,7 @@ mod tests {
     }
 
     fn deaf() -> MemberReport {
-        report(Some(ModeReason::HearsLittle(Hearing { heard: 0, of: 64 })))
+        report(Some(ModeReason::HearsLittle(Hearing { heard: 0, of: 64, lost: None })))
     }
 
     #[test]
@@ -178,7 +202,8 @@ mod tests {
     #[test]
     fn there_is_none_while_somebody_hears_or_nothing_is_known() {
         let reach = reach();
-        let unclear = |of| report(Some(ModeReason::Unclear(Hearing { heard: 0, of })));
+        let hearing = |of| Hearing { heard: 0, of, lost: None };
+        let unclear = |of| report(Some(ModeReason::Unclear(hearing(of))));
         let failed = || MemberReport { outcome: Some(Err(Reason::TooLate)), ..report(None) };
         for (reports, over, told) in [
             (vec![deaf()], true, false),
@@ -212,5 +237,38 @@ mod tests {
             reach().reason(&deaf()).as_deref(),
             Some("it hears none of the group's packets")
         );
+    }
+
+    #[test]
+    fn what_a_host_has_counted_is_the_reason() {
+        let of = |lost| {
+            let hearing = Hearing { heard: 0, of: 64, lost: Some(lost) };
+            report(Some(ModeReason::HearsLittle(hearing)))
+        };
+        let said = |lost: Lost| Some(format!("joined, and hears nothing: {lost}"));
+        let filter = Lost::ReversePath { dropped: 9, other_way: false };
+        for lost in [filter, Lost::Before] {
+            assert_eq!(reach().reason(&of(lost)), said(lost));
+        }
+        let elsewhere = |(addr, route): (SocketAddr, Route)| {
+            (addr, Route { ifindex: route.ifindex + 1, ..route })
+        };
+        let elsewhere = Reach { group: reach().group.map(elsewhere), ..reach() };
+        assert_eq!(
+            elsewhere.reason(&of(filter)),
+            said(filter),
+            "wherever it leaves, it gets there"
+        );
+        let why = elsewhere.reason(&of(Lost::Before)).unwrap();
+        assert!(why.starts_with("it hears none of the group's packets, which leave"), "{why}");
+        assert!(why.ends_with("; it is reached through lo"), "{why}");
+        // So does the line that tells of the change.
+        let change = Transition { at: Duration::ZERO, mode: Mode::Unicast, why: "few words" };
+        let told = |transitions| {
+            let report = MemberReport { transitions, ..of(filter) };
+            reach().reason_of(&change, &report)
+        };
+        assert_eq!(told(vec![change]), said(filter));
+        assert_eq!(told(vec![change, Transition { mode: Mode::Trial, ..change }]), None);
     }
 }

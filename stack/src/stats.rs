@@ -1,5 +1,9 @@
 //! Counters and reports: per session, member and direction.
 
+mod lost;
+
+pub use lost::{Counters, Lost};
+
 use crate::error::Reason;
 use crate::trust::PublicKey;
 use core::fmt;
@@ -128,13 +132,22 @@ impl fmt::Display for ModeReason {
             Self::Unusable(why) => write!(f, "the group cannot be used: {why}"),
             Self::NotServed => f.write_str("it has never answered"),
             Self::CannotJoin(why) => write!(f, "it cannot join the group: {why}"),
+            Self::Unclear(Hearing { lost: Some(lost), .. })
+            | Self::HearsLittle(Hearing { lost: Some(lost), .. })
+                if self.is_deaf() =>
+            {
+                write!(f, "joined, and hears nothing: {lost}")
+            }
             Self::Unclear(hearing) if hearing.is_nothing() => {
                 write!(f, "until its end it heard {hearing}")
             }
             Self::Unclear(_) => {
                 f.write_str("it ended before the group had been tried for long enough")
             }
-            Self::HearsLittle(hearing) => write!(f, "it hears {hearing}"),
+            Self::HearsLittle(hearing) => match hearing.lost {
+                None | Some(Lost::Before) => write!(f, "it hears {hearing}"),
+                Some(lost) => write!(f, "it hears {hearing}: {lost}"),
+            },
             Self::Lossy => f.write_str("it loses more of the group's packets than the others"),
             Self::TimedOut => f.write_str("three time-outs in ten seconds"),
             Self::Closed => f.write_str("its receive window was closed"),
@@ -175,6 +188,8 @@ pub struct Hearing {
     pub heard: u32,
     /// Packets of which that is known, either way.
     pub of: u32,
+    /// What became of the others, if its host has said what it has counted.
+    pub lost: Option<Lost>,
 }
 
 impl Hearing {

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::event::{Action, Event, ReceiverId};
 use tcpxm::proto::time::Instant;
+use tcpxm::stats::Counters;
 
 /// Longest train that a driver offers room for, bytes: the most that UDP segmentation offload takes.
 const TRAIN: usize = 65_507;
@@ -191,6 +192,10 @@ impl Host {
                 }
             }
             Action::Begun { .. } => {}
+            // No host here counts what it drops.
+            Action::Count { receiver, .. } => {
+                self.engine.handle_count(net.now(), receiver, Counters::default());
+            }
             Action::Leave { receiver } => {
                 let Some(i) = self.joined.iter().position(|(r, _)| *r == receiver) else { return };
                 let (_, group) = self.joined.swap_remove(i);

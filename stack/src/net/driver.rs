@@ -9,6 +9,7 @@ pub(crate) mod departure;
 mod joining;
 
 use super::clock::Clock;
+use super::counters::Joined;
 use super::group::{Family, Groups, Place};
 use super::interface::lacks_family;
 use super::netlink::Links;
@@ -79,6 +80,8 @@ pub(crate) struct Driver {
     armed: Option<Instant>,
     sockets: Vec<UdpSocket>,
     groups: Groups,
+    /// What the system had counted at each join.
+    joined: Joined,
     /// Once a group was joined.
     links: Option<Links>,
     tokens: BTreeMap<Token, Source>,
@@ -124,6 +127,7 @@ impl Driver {
             armed: None,
             sockets,
             groups: Groups::default(),
+            joined: Joined::default(),
             links: None,
             tokens: BTreeMap::new(),
             next_token: FIRST_SOCKET,

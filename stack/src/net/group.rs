@@ -1,5 +1,6 @@
 //! Multicast groups: which may be used, which to draw, and the sockets that have joined them.
 
+use super::counters::CountedAt;
 use super::socket::UdpSocket;
 use super::sys;
 use crate::error::ConfigError;
@@ -253,6 +254,13 @@ impl Groups {
     pub(crate) fn on(&self, ifindex: u32) -> Vec<ReceiverId> {
         let there = self.receivers.iter().filter(|(_, (_, (_, index)))| *index == ifindex);
         there.map(|(receiver, _)| *receiver).collect()
+    }
+
+    /// Where a receiver has joined, for what the system counts there.
+    pub(crate) fn counted_at(&self, receiver: ReceiverId) -> Option<CountedAt> {
+        let (place, (_, ifindex)) = self.receivers.get(&receiver)?;
+        let (family, overflows) = (Family::of(place.0.ip()), self.socket(place)?.overflows());
+        Some(CountedAt { family, ifindex: *ifindex, overflows })
     }
 
     /// The interfaces that were joined on, by their names.

@@ -11,6 +11,7 @@
 )]
 
 pub mod clock;
+mod counters;
 pub(crate) mod driver;
 pub mod group;
 pub mod interface;

@@ -253,6 +253,12 @@ impl UdpSocket {
         Some(SocketLoad { queued: memory.used / 2, capacity: memory.limit / 2, dropped })
     }
 
+    /// Datagrams that have found no room in its receive buffer so far, of all trains one each; `None` if the system
+    /// does not say.
+    pub(crate) fn overflows(&self) -> Option<u64> {
+        sys::memory(self.io.as_fd()).ok().map(|memory| u64::from(memory.drops))
+    }
+
     /// Datagrams that the system would not send: no buffer, no route, a filter.
     #[cfg(test)]
     pub(crate) fn lost(&self) -> u64 {

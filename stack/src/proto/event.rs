@@ -92,6 +92,14 @@ pub enum Action {
         /// Which.
         session: SessionId,
     },
+    /// Its sender asks why the group is not heard: read what this host has counted since the join, and answer with
+    /// [`Endpoint::handle_count`](super::endpoint::Endpoint::handle_count).
+    Count {
+        /// For whom.
+        receiver: ReceiverId,
+        /// Where the group comes from.
+        source: IpAddr,
+    },
     /// Leave it again.
     Leave {
         /// For whom.

@@ -4,7 +4,7 @@ use super::bytes::{Reader, Writer, clip, reason};
 use super::descriptor::{emit_group, group_len, parse_offer};
 use super::{MAX_OFFSET, OffsetList, WireError};
 use crate::config::Group;
-use crate::stats::Arrived;
+use crate::stats::{Arrived, Counters};
 use core::fmt;
 use std::net::IpAddr;
 
@@ -31,10 +31,18 @@ const HAVE: u8 = 8;
 const LACK: u8 = 9;
 const AGAIN: u8 = 10;
 const JOIN: u8 = 11;
+const COUNT: u8 = 12;
+const COUNTED: u8 = 13;
 
 const KEY_LEN: usize = 32;
 /// Status and four counters.
 const VERDICT_FIXED: usize = 1 + 4 * 8;
+/// Flags and three counts.
+const COUNTED_LEN: usize = 1 + 3 * 8;
+/// The flag of [`Record::Counted`]: the route to the group's source leaves by another interface.
+const OTHER_WAY: u8 = 1;
+/// A count that is not known.
+const UNKNOWN: u64 = u64::MAX;
 
 /// One record. Reasons are the peer's text, for people: what shows them must escape control
 /// characters.
@@ -90,6 +98,10 @@ pub enum Record<'a> {
         /// The address that its datagrams come from; `None`: the one that the sender's others come from.
         from: Option<IpAddr>,
     },
+    /// Say what your host has counted of datagrams that it dropped since you joined the group.
+    Count,
+    /// It has counted these.
+    Counted(Counters),
 }
 
 /// What stands at the front of a record stream.
@@ -122,7 +134,8 @@ impl<'a> Record<'a> {
             Self::App(bytes) => bytes.len(),
             Self::Credit(_) => 8,
             Self::GroupKey { .. } => 1 + KEY_LEN + 4,
-            Self::Joined | Self::Leave => 0,
+            Self::Joined | Self::Leave | Self::Count => 0,
+            Self::Counted(_) => COUNTED_LEN,
             Self::AckPolicy { .. } => 6,
             Self::Have(list) | Self::Lack(list) | Self::Again(list) => list.emit_len(),
             Self::Join { group, from } => group_len(group, *from),
@@ -145,6 +158,8 @@ impl<'a> Record<'a> {
             Self::Lack(_) => LACK,
             Self::Again(_) => AGAIN,
             Self::Join { .. } => JOIN,
+            Self::Count => COUNT,
+            Self::Counted(_) => COUNTED,
         }
     }
 
@@ -166,7 +181,8 @@ impl<'a> Record<'a> {
                 w.put(key);
                 w.u32(*overlap_ms);
             }
-            Self::Joined | Self::Leave => {}
+            Self::Joined | Self::Leave | Self::Count => {}
+            Self::Counted(counters) => emit_counted(counters, &mut w),
             Self::AckPolicy { every, delay_us } => {
                 w.u16(*every);
                 w.u32(*delay_us);
@@ -212,6 +228,8 @@ impl<'a> Record<'a> {
             LACK => Self::Lack(OffsetList::parse(body)?),
             AGAIN => Self::Again(OffsetList::parse(body)?),
             JOIN => parse_join(r)?,
+            COUNT => Self::Count,
+            COUNTED => parse_counted(r)?,
             _ => return Ok(Parsed::Unknown { consumed }),
         };
         Ok(Parsed::Record { record, consumed })
@@ -236,6 +254,20 @@ fn parse_verdict(mut r: Reader<'_>) -> Result<Record<'_>, WireError> {
     Ok(Record::Verdict { ok, arrived, reason: reason(r.rest(), MAX_VERDICT_REASON) })
 }
 
+fn emit_counted(counters: &Counters, w: &mut Writer<'_>) {
+    w.u8(if counters.other_way { OTHER_WAY } else { 0 });
+    for count in [counters.reverse_path, counters.buffer, counters.interface] {
+        w.u64(count.unwrap_or(UNKNOWN));
+    }
+}
+
+fn parse_counted(mut r: Reader<'_>) -> Result<Record<'_>, WireError> {
+    let other_way = r.u8()? & OTHER_WAY != 0;
+    let mut count = || r.u64().map(|count| Some(count).filter(|count| *count != UNKNOWN));
+    let (reverse_path, buffer, interface) = (count()?, count()?, count()?);
+    Ok(Record::Counted(Counters { reverse_path, buffer, interface, other_way }))
+}
+
 /// Without the key and without the application's bytes: neither belongs into a log.
 impl fmt::Debug for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -253,6 +285,8 @@ impl fmt::Debug for Record<'_> {
             Self::Lack(list) => write!(f, "Lack({list:?})"),
             Self::Again(list) => write!(f, "Again({list:?})"),
             Self::Join { group, from } => write!(f, "Join({group:?} from {from:?})"),
+            Self::Count => f.write_str("Count"),
+            Self::Counted(counters) => write!(f, "{counters:?}"),
             Self::Verdict { ok, arrived, reason } => {
                 write!(f, "Verdict({ok}, {arrived:?}, {reason:?})")
             }
@@ -303,6 +337,24 @@ mod tests {
         let mut buf = [0; 64];
         let len = Record::Verdict { ok: true, arrived, reason: "" }.emit(&mut buf);
         assert!(Record::parse(&buf[..len]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_counted_is_no_count() {
+        let counters = Counters { buffer: Some(3), other_way: true, ..Counters::default() };
+        let record = Record::Counted(counters);
+        let mut buf = [0; HEAD + COUNTED_LEN];
+        assert_eq!(record.emit(&mut buf), buf.len());
+        assert_eq!(buf[..4], [13, 0, 25, 1]);
+        assert_eq!(buf[4..12], [0xff; 8]);
+        assert_eq!(buf[12..20], 3_u64.to_be_bytes());
+        let parsed = Record::parse(&buf);
+        assert_eq!(parsed, Ok(Parsed::Record { record, consumed: buf.len() }));
+        buf[3] = 0xfe; // flags of later versions
+        let Ok(Parsed::Record { record: Record::Counted(read), .. }) = Record::parse(&buf) else {
+            panic!("it is a record");
+        };
+        assert!(!read.other_way);
     }
 
     #[test]

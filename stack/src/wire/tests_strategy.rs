@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Group;
-use crate::stats::Arrived;
+use crate::stats::{Arrived, Counters};
 use core::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -248,6 +248,8 @@ pub(crate) enum OwnedRecord {
     AckPolicy(u16, u32),
     Ranges(u8, Vec<Range<u64>>),
     Join(Group, Option<IpAddr>),
+    Count,
+    Counted(Counters),
 }
 
 impl OwnedRecord {
@@ -261,6 +263,8 @@ impl OwnedRecord {
             Self::Joined => Record::Joined,
             Self::CannotJoin(why) => Record::CannotJoin(why),
             Self::Leave => Record::Leave,
+            Self::Count => Record::Count,
+            Self::Counted(counters) => Record::Counted(*counters),
             Self::AckPolicy(every, delay_us) => {
                 Record::AckPolicy { every: *every, delay_us: *delay_us }
             }
@@ -275,6 +279,18 @@ impl OwnedRecord {
             }
         }
     }
+}
+
+fn counters() -> impl Strategy<Value = Counters> {
+    let count = || any::<u64>().prop_map(|count| (count < u64::MAX / 2).then_some(count));
+    (count(), count(), count(), any::<bool>()).prop_map(
+        |(reverse_path, buffer, interface, other_way)| Counters {
+            reverse_path,
+            buffer,
+            interface,
+            other_way,
+        },
+    )
 }
 
 fn arrived() -> impl Strategy<Value = Arrived> {
@@ -315,6 +331,8 @@ pub(crate) fn record() -> impl Strategy<Value = OwnedRecord> {
         Just(OwnedRecord::Joined),
         text(record::MAX_JOIN_REASON).prop_map(OwnedRecord::CannotJoin),
         Just(OwnedRecord::Leave),
+        Just(OwnedRecord::Count),
+        counters().prop_map(OwnedRecord::Counted),
         (any::<bool>(), arrived(), text(record::MAX_VERDICT_REASON))
             .prop_map(|(ok, arrived, why)| OwnedRecord::Verdict(ok, arrived, why)),
         (1..=u16::MAX, any::<u32>()).prop_map(|(every, us)| OwnedRecord::AckPolicy(every, us)),

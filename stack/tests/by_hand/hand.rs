@@ -12,6 +12,7 @@ use tcpxm::proto::event::{
     Action, Arrival, MemberId, ReadOutcome, ReceiverId, SessionId, SessionState,
 };
 use tcpxm::proto::time::Instant;
+use tcpxm::stats::Counters;
 use tcpxm::trust::{ListenTrust, SenderTrust};
 
 pub(crate) const DELAY: Duration = Duration::from_micros(500);
@@ -55,6 +56,9 @@ pub(crate) struct Node {
     pub(crate) joined: bool,
     /// It has reported its membership again.
     pub(crate) refreshed: bool,
+    /// What its host counts, and how often it was asked for that.
+    pub(crate) counters: Counters,
+    pub(crate) counted: u32,
     pub(crate) dead: bool,
 }
 
@@ -87,6 +91,23 @@ fn endpoint_of(n: usize, seed: u8, trust: ListenTrust) -> (SocketAddr, Endpoint)
     (addr, Endpoint::new(config, [n as u8 ^ seed; 32]))
 }
 
+impl Node {
+    fn act(&mut self, now: Instant, action: &Action) {
+        match *action {
+            Action::Join { receiver, .. } => {
+                self.joined = true;
+                self.endpoint.handle_join(now, receiver, Ok(()));
+            }
+            Action::Refresh { .. } => self.refreshed = true,
+            Action::Count { receiver, .. } => {
+                self.counted += 1;
+                self.endpoint.handle_count(now, receiver, self.counters);
+            }
+            Action::Leave { .. } => self.joined = false,
+        }
+    }
+}
+
 impl Net {
     pub(crate) fn new(receivers: usize, seed: u8, path: Path) -> Self {
         Self::of((0..=receivers).map(|n| endpoint(n, seed)), path)
@@ -106,6 +127,8 @@ impl Net {
             endpoint,
             joined: false,
             refreshed: false,
+            counters: Counters::default(),
+            counted: 0,
             dead: false,
         });
         Self {
@@ -139,11 +162,7 @@ impl Net {
                 }
             }
             while let Some(action) = self.nodes[n].endpoint.poll_action() {
-                self.nodes[n].joined = !matches!(action, Action::Leave { .. });
-                self.nodes[n].refreshed |= matches!(action, Action::Refresh { .. });
-                if let Action::Join { receiver, .. } = action {
-                    self.nodes[n].endpoint.handle_join(self.now, receiver, Ok(()));
-                }
+                self.nodes[n].act(self.now, &action);
             }
             while self.nodes[n].endpoint.poll_event().is_some() {}
         }

@@ -14,4 +14,5 @@ mod memberships;
 mod opening;
 mod paths;
 mod seeds;
+mod silence;
 mod stalls;

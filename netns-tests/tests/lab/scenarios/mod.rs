@@ -28,6 +28,7 @@ mod tree_faults;
 mod tree_mounts;
 pub(crate) mod trees;
 mod trust;
+mod unheard;
 mod usage;
 mod waits;
 
@@ -61,6 +62,7 @@ pub(crate) const PATIENT: &[&str] = &[
     "multicast::a_snooping_switch_with_a_querier",
     "multicast::the_group_dies_midway",
     "memberships::",
+    "unheard::",
     "trust::keys_from_first_contact",
 ];
 
@@ -119,6 +121,11 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
         firewalls::each_is_told_as_one_with_what_opens_it,
     ),
     ("firewalls::one_that_is_opened_meanwhile", firewalls::one_that_is_opened_meanwhile),
+    (
+        "unheard::behind_a_firewall_for_established_flows",
+        unheard::behind_a_firewall_for_established_flows,
+    ),
+    ("unheard::by_a_reverse_path_filter", unheard::by_a_reverse_path_filter),
     (
         "firewalls::a_dead_unicast_member_costs_the_group_nothing",
         firewalls::a_dead_unicast_member_costs_the_group_nothing,

@@ -16,6 +16,9 @@ impl Driver {
                 let result = self.join(receiver, group, (source, ifindex));
                 tracing::debug!(%group, ?source, ifindex, ?result, "join");
                 if result.is_ok() {
+                    if let Some(at) = self.groups.counted_at(receiver) {
+                        self.joined.begin(receiver, &at);
+                    }
                     self.watch_links();
                     self.look_at_way_back(receiver, group, ifindex);
                 }
@@ -26,6 +29,13 @@ impl Driver {
                 tracing::debug!(?receiver, ?result, "the membership is reported again");
             }
             Action::Begun { session } => self.begun(session),
+            Action::Count { receiver, source } => {
+                let at = self.groups.counted_at(receiver);
+                let since = at.map(|at| self.joined.since(receiver, &at, source));
+                let counters = since.unwrap_or_default();
+                tracing::debug!(?receiver, ?counters, "the group is not heard");
+                self.shared.ask(|engine, now| engine.handle_count(now, receiver, counters));
+            }
             Action::Leave { receiver } => self.leave(receiver),
         }
     }
@@ -72,6 +82,7 @@ impl Driver {
     }
 
     fn leave(&mut self, receiver: ReceiverId) {
+        self.joined.end(receiver);
         let Some((place, at)) = self.groups.leave(receiver) else { return };
         let ours = |source: &Source| matches!(source, Source::Group(p) if *p == place);
         self.tokens.retain(|_, source| !ours(source));

@@ -86,6 +86,7 @@ impl Channel {
         let period = period(m);
         let hearing = m.board().hearing();
         let deaf_for = m.watch_mut().deaf(now, mode::is_deaf(hearing));
+        m.inquire(deaf_for, hearing);
         let closed_for = m.watch_mut().hold(now, blocked);
         let arrived = m.need().arrived();
         let is_slower = match m.mode() {

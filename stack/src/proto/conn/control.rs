@@ -10,6 +10,7 @@ use crate::proto::event::ControlRead;
 use crate::proto::ranges::RangeSet;
 use crate::proto::recv::buffer::{Accepted, RecvBuffer};
 use crate::proto::ring::Ring;
+use crate::stats::Counters;
 use crate::wire::record::{HEAD, INITIAL_CREDIT, MAX_BODY, Parsed};
 use crate::wire::{Record, WireError};
 use core::ops::Range;
@@ -64,6 +65,8 @@ pub(crate) enum Notice {
         group: Group,
         from: Option<IpAddr>,
     },
+    Count,
+    Counted(Counters),
 }
 
 /// Both directions of one control conversation.
@@ -371,6 +374,8 @@ fn take_record(
         Record::Lack(list) => notices.push(Notice::Lack(list.iter().collect())),
         Record::Again(list) => notices.push(Notice::Again(list.iter().collect())),
         Record::Join { group, from } => notices.push(Notice::Join { group: *group, from: *from }),
+        Record::Count => notices.push(Notice::Count),
+        Record::Counted(counters) => notices.push(Notice::Counted(*counters)),
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 mod announce;
 mod cookie;
+mod counting;
 pub(crate) mod demux;
 mod groups;
 mod half_open;
@@ -228,6 +229,9 @@ impl Endpoint {
         }
         if let Some(leave) = self.next_move() {
             return Some(leave);
+        }
+        if let Some(count) = self.next_count() {
+            return Some(count);
         }
         let (id, receiver) = self.receivers.iter_mut().find(|(_, r)| r.leave_due)?;
         receiver.leave_due = false;

@@ -5,6 +5,7 @@ pub(crate) mod attempts;
 pub(crate) mod begin;
 pub(crate) mod candidates;
 pub(crate) mod history;
+mod inquiry;
 mod lag;
 pub(crate) mod mode;
 pub(crate) mod need;

@@ -41,7 +41,17 @@ impl Member {
         let (of, share) = self.board.hearing();
         #[expect(clippy::cast_sign_loss, reason = "a share of a count")]
         let heard = (f64::from(of) * share).round() as u32;
-        Hearing { heard, of }
+        Hearing { heard, of, lost: None }
+    }
+
+    /// With what has become known since of what it did not hear.
+    fn explained(&self, reason: &ModeReason) -> ModeReason {
+        let explained = |hearing: Hearing| Hearing { lost: self.lost(), ..hearing };
+        match reason {
+            ModeReason::HearsLittle(hearing) => ModeReason::HearsLittle(explained(*hearing)),
+            ModeReason::Unclear(hearing) => ModeReason::Unclear(explained(*hearing)),
+            other => other.clone(),
+        }
     }
 
     /// Why it is not on the group, or was not at its end; `None` if it is. `shared`: whether a second
@@ -58,7 +68,7 @@ impl Member {
                 let why = self.cannot_join.as_ref().unwrap_or(unsaid);
                 Some(ModeReason::CannotJoin(why.clone()))
             }
-            Some(reason) => Some(reason.clone()),
+            Some(reason) => Some(self.explained(reason)),
             None if !self.conn.has_keys() => Some(ModeReason::NotServed),
             None if self.channel.is_some() => Some(ModeReason::Unclear(self.hearing())),
             None => Some(ModeReason::NoGroup),

@@ -1,7 +1,8 @@
 //! What a member was told of its channel by its own association: the keys, which it acknowledges, and the
-//! newest packet, which is said again and again.
+//! newest packet, which is said again and again; and what it was asked.
 
 use super::Member;
+use super::inquiry::Inquiry;
 use super::lag::Lag;
 use crate::proto::conn::emit::Report;
 use crate::proto::time::Instant;
@@ -15,6 +16,7 @@ pub(super) struct Told {
     /// Where the newest word of its group stands there, if there was one after the SYN's.
     group: Option<u64>,
     lag: Lag,
+    pub(super) inquiry: Inquiry,
 }
 
 impl Member {

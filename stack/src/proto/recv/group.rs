@@ -1,6 +1,7 @@
 //! The group of a session, as its receiver sees it: where it comes from, the keys that open it, and which of
 //! its packets arrived.
 
+use super::asked::Asked;
 use super::membership::{Membership, Pace};
 use super::pns::{PnTracker, Recorded};
 use crate::config::Group;
@@ -89,6 +90,7 @@ pub(crate) struct GroupRx {
     keys: Keys,
     /// Once the system has joined it.
     membership: Option<Membership>,
+    asked: Asked,
     status: GroupStatus,
     tracker: PnTracker,
     /// The newest packet number that the sender has told of.
@@ -111,6 +113,7 @@ impl GroupRx {
             as_others: told.is_none(),
             keys: Keys::default(),
             membership: None,
+            asked: Asked::default(),
             status: GroupStatus::Joining,
             tracker: PnTracker::new(),
             newest: 0,
@@ -221,6 +224,18 @@ impl GroupRx {
     /// How often memberships are to be reported on its interface, if it has learnt that.
     pub(crate) fn learnt(&mut self) -> Option<Pace> {
         self.membership.as_mut().and_then(Membership::learnt)
+    }
+
+    /// The sender asks what this host has counted since it joined, if it has.
+    pub(crate) fn on_question(&mut self, now: Instant) {
+        if self.membership.is_some() {
+            self.asked.ask(now);
+        }
+    }
+
+    /// Whether that is to be answered now, which is told once, and where the group comes from.
+    pub(crate) fn takes_question(&mut self) -> Option<IpAddr> {
+        self.asked.take().then_some(self.from)
     }
 
     /// Whether it can be heard and opened, and that is not said yet; then it is.

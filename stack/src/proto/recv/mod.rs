@@ -2,6 +2,7 @@
 //! about the datagrams that brought them.
 
 mod ahead;
+mod asked;
 pub(crate) mod autotune;
 pub(crate) mod buffer;
 pub(crate) mod declare;

@@ -18,7 +18,7 @@ use crate::proto::event::{Arrival, ControlRead, ReadOutcome};
 use crate::proto::send::space::{Fired, News};
 use crate::proto::time::Instant;
 use crate::seal::GroupKey;
-use crate::stats::{Arrived, Sent};
+use crate::stats::{Arrived, Counters, Sent};
 use crate::wire::{Ack, Descriptor, Features, GroupStatus, Header, Kind, MAX_OFFSET, Record};
 use core::ops::Range;
 use core::time::Duration;
@@ -282,13 +282,19 @@ impl Receiving {
                     let delay = Duration::from_micros(u64::from(delay_us));
                     self.conn.take_policy(now, u32::from(every), delay);
                 }
+                Notice::Count => {
+                    if let Some(group) = &mut self.group {
+                        group.on_question(now);
+                    }
+                }
                 // A sender reports nothing of this kind.
                 Notice::Joined
                 | Notice::CannotJoin(_)
                 | Notice::Verdict { .. }
                 | Notice::Have(_)
                 | Notice::Lack(_)
-                | Notice::Again(_) => {}
+                | Notice::Again(_)
+                | Notice::Counted(_) => {}
             }
         }
     }
@@ -328,6 +334,11 @@ impl Receiving {
                 self.conn.control_mut().push(&Record::CannotJoin(&why));
             }
         }
+    }
+
+    /// What this host has counted since it joined, as its sender has asked.
+    pub(crate) fn on_counted(&mut self, counters: Counters) {
+        self.conn.control_mut().push(&Record::Counted(counters));
     }
 
     /// Says JOINED once the group can be heard and opened.

@@ -246,11 +246,16 @@ impl Session {
                 };
                 self.end_member(now, index, outcome);
             }
-            // A receiver has no key to give, nobody to send away or to a group, and no say in our ACKs.
+            Notice::Counted(counters) => {
+                self.members[index].has_counted(counters);
+                self.changed = true;
+            }
+            // A receiver has no key to give, nobody to send away or to a group, no say in our ACKs, and nothing to ask.
             Notice::GroupKey { .. }
             | Notice::Leave
             | Notice::Join { .. }
-            | Notice::AckPolicy { .. } => {}
+            | Notice::AckPolicy { .. }
+            | Notice::Count => {}
             Notice::Have(ranges) => self.on_have(now, index, ranges),
             Notice::Lack(ranges) => self.on_lack(now, index, ranges),
             Notice::Again(ranges) => self.on_again(now, index, ranges),

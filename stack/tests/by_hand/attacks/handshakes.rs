@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tcpxm::config::SessionConfig;
 use tcpxm::seal::FrameKey;
+use tcpxm::stats::Counters;
 use tcpxm::trust::{ListenKeys, ListenTrust, SenderKeys, SenderTrust};
 use tcpxm::wire::Said;
 
@@ -27,6 +28,8 @@ fn add_attacker(net: &mut Net) {
         endpoint,
         joined: false,
         refreshed: false,
+        counters: Counters::default(),
+        counted: 0,
         dead: true,
     });
 }
