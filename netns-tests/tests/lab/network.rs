@@ -130,6 +130,7 @@ impl Lab {
     }
 
     /// A host's interface is gone, and its addresses with it.
+    #[expect(clippy::unused_self, reason = "a host belongs to a lab")]
     pub(crate) fn remove_interface(&self, host: usize) {
         run(&format!("ip link delete p{host}"));
     }

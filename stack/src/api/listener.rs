@@ -66,8 +66,8 @@ impl Listener {
         let ListenOptions { addr, trust, endpoint: mut config, interface, only_group } = options;
         let sockets = open(addr)?;
         let local = sockets.first().map_or(addr, UdpSocket::local);
-        let granted = sockets.iter().map(UdpSocket::granted).min().unwrap_or(0);
-        let recv_buffer = config.recv_buffer.min(granted / 2);
+        let granted = sockets.iter().map(UdpSocket::granted);
+        let recv_buffer = first_window(config.recv_buffer, granted);
         if let (ListenTrust::Loopback, Some(local)) =
             (&trust, sockets.iter().find(|s| !s.local().ip().is_loopback()))
         {
@@ -213,6 +213,12 @@ fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the listener was closed")
 }
 
+/// What a peer may have in flight at first, all of which may stand in a socket at once: no more than half of the least
+/// receive buffer, since the system counts its own bookkeeping there as well (socket(7), `SO_RCVBUF`).
+fn first_window(asked: usize, granted: impl Iterator<Item = usize>) -> usize {
+    asked.min(granted.min().unwrap_or(0) / 2)
+}
+
 /// One socket, or for `[::]` one per family on the same port.
 fn open(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
     let both = addr.is_ipv6() && addr.ip().is_unspecified();
@@ -231,4 +237,33 @@ fn open(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
         }
     }
     Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_grants_bounds_the_first_window() {
+        let of = |granted: &[usize]| first_window(2 << 20, granted.iter().copied());
+        assert_eq!(of(&[4 << 20, 8 << 20]), 2 << 20);
+        // Linux without a word about net.core.rmem_max, for who may not go beyond it.
+        assert_eq!(of(&[4 << 20, 212_992]), 106_496);
+        assert_eq!(of(&[]), 0);
+        assert_eq!(first_window(64 << 10, [212_992].into_iter()), 64 << 10);
+    }
+
+    #[test]
+    fn a_listener_has_the_window_that_its_sockets_allow() {
+        let options = |asked| {
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let mut options = ListenOptions::new(any, ListenTrust::Loopback);
+            options.endpoint.recv_buffer = asked;
+            options
+        };
+        let granted = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap().granted();
+        for (asked, window) in [(usize::MAX, granted / 2), (20_000, 20_000.min(granted / 2))] {
+            assert_eq!(Listener::bind(options(asked)).unwrap().recv_buffer, window);
+        }
+    }
 }
