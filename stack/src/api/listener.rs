@@ -8,6 +8,7 @@ use crate::net::clock::Clock;
 use crate::net::driver::{Driver, Joins};
 use crate::net::shared::{Handle, Inner, Key, Shared};
 use crate::net::socket::UdpSocket;
+use crate::net::vrf;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ReceiverId, Stranger};
 use crate::proto::time::Instant;
@@ -64,7 +65,7 @@ impl Listener {
     /// Opens the socket and starts the thread that serves it.
     pub fn bind(options: ListenOptions) -> io::Result<Self> {
         let ListenOptions { addr, trust, endpoint: mut config, interface, only_group } = options;
-        let sockets = open(addr)?;
+        let sockets = open(interface.and_then(vrf::of).as_deref(), addr)?;
         let local = sockets.first().map_or(addr, UdpSocket::local);
         let granted = sockets.iter().map(UdpSocket::granted);
         let recv_buffer = first_window(config.recv_buffer, granted);
@@ -219,17 +220,17 @@ fn first_window(asked: usize, granted: impl Iterator<Item = usize>) -> usize {
     asked.min(granted.min().unwrap_or(0) / 2)
 }
 
-/// One socket, or for `[::]` one per family on the same port.
-fn open(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
+/// One socket, or for `[::]` one per family on the same port; in a VRF by its device.
+fn open(vrf: Option<&str>, addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
     let both = addr.is_ipv6() && addr.ip().is_unspecified();
     let mut last = None;
     for _ in 0..PORT_TRIES {
-        let first = UdpSocket::bind(addr)?;
+        let first = UdpSocket::bind_in(vrf, addr)?;
         if !both {
             return Ok(vec![first]);
         }
         let port = first.local().port();
-        match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port).into()) {
+        match UdpSocket::bind_in(vrf, (Ipv4Addr::UNSPECIFIED, port).into()) {
             Ok(second) => return Ok(vec![first, second]),
             // Another port may be free in both.
             Err(e) if addr.port() == 0 && e.kind() == io::ErrorKind::AddrInUse => last = Some(e),
