@@ -312,11 +312,22 @@ fn listen(cli: &Cli, decided: &Decided) -> Result<Listener> {
         }
     };
     let addr = ip.map(|ip| SocketAddr::new(ip, port));
-    let bound = addr.map_or_else(everywhere, bind);
-    bound.with_context(|| match addr {
-        Some(addr) => format!("cannot listen on {addr}"),
-        None => format!("cannot listen on port {port}"),
+    let at = addr.map_or_else(|| format!("port {port}"), |addr| addr.to_string());
+    addr.map_or_else(everywhere, bind).map_err(|error| {
+        let what = cannot_listen(&at, error.kind());
+        anyhow::Error::new(error).context(what)
     })
+}
+
+/// What was tried, and where it helps what to do.
+fn cannot_listen(at: &str, why: io::ErrorKind) -> String {
+    let remedy = match why {
+        io::ErrorKind::AddrInUse => {
+            ", as another program does (end that one, or choose another port by --listen)"
+        }
+        _ => "",
+    };
+    format!("cannot listen on {at}{remedy}")
 }
 
 /// Accepts sessions until the listener is closed.

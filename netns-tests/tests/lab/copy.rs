@@ -66,8 +66,18 @@ impl Copy {
 
     /// Likewise at host 0, with this as its standard input.
     pub(crate) fn start_fed<A: AsRef<OsStr>>(lab: &Lab, args: &[A], input: Stdio) -> Self {
+        Self::start_fed_at(lab, 0, args, input)
+    }
+
+    /// Likewise at any host.
+    pub(crate) fn start_fed_at<A: AsRef<OsStr>>(
+        lab: &Lab,
+        host: usize,
+        args: &[A],
+        input: Stdio,
+    ) -> Self {
         let secret = lab.secret().display().to_string();
-        Self::spawn((lab, 0, &[]), &["--secret-file", &secret], args, input)
+        Self::spawn((lab, host, &[]), &["--secret-file", &secret], args, input)
     }
 
     fn spawn<A: AsRef<OsStr>>(

@@ -74,6 +74,25 @@ impl Lab {
         lab
     }
 
+    /// Likewise, on a switch that asks nobody: another one behind it does, three times when it is new and then every
+    /// two minutes (RFC 3376, 8.2). So nobody asks at a port whose cable was out and in.
+    pub(crate) fn asked_from_beyond(receivers: usize) -> Self {
+        let lab = Self::switch(receivers + 1, "mcast_snooping 1 mcast_igmp_version 3");
+        // Before the querier, as above.
+        run(
+            "ip link add br1 type bridge mcast_snooping 1 mcast_igmp_version 3 mcast_query_use_ifaddr 1 \
+             mcast_query_response_interval 50 mcast_startup_query_interval 100 mcast_startup_query_count 3",
+        );
+        run("ip link add beyond0 type veth peer name beyond1");
+        run("ip link set beyond0 master br0 up");
+        run("ip link set beyond1 master br1 up");
+        // One without an address of its own is none that others defer to (RFC 4541, 2.1.1).
+        run("ip addr add 10.77.0.254/24 dev br1");
+        run("ip link set br1 up");
+        run("ip link set br1 type bridge mcast_querier 1");
+        lab
+    }
+
     fn switch(hosts: usize, how: &str) -> Self {
         prepare();
         let lab = Self { dir: tempfile::tempdir().unwrap(), hosts, emulator: None };
@@ -106,8 +125,19 @@ impl Lab {
     }
 
     fn plug(&self, host: usize) {
+        run(&format!("ip netns add {}", self.ns(host)));
+        self.cable(host);
+    }
+
+    /// A host's interface is gone, and its addresses with it.
+    #[expect(clippy::unused_self, reason = "a host belongs to a lab")]
+    pub(crate) fn remove_interface(&self, host: usize) {
+        run(&format!("ip link delete p{host}"));
+    }
+
+    /// It has one, of the name and the addresses that all have.
+    pub(crate) fn cable(&self, host: usize) {
         let ns = self.ns(host);
-        run(&format!("ip netns add {ns}"));
         run(&format!("ip link add p{host} type veth peer name eth0 netns {ns}"));
         run(&format!("ip link set p{host} master br0 up"));
         self.address(host);
@@ -230,7 +260,9 @@ impl Drop for Lab {
             let _ = try_run(&format!("ip netns delete {}", self.ns(host)));
         }
         // What is left of a lab that could not be built goes with the namespace.
-        let _ = try_run("ip link delete br0");
+        for device in ["br0", "beyond0", "br1"] {
+            let _ = try_run(&format!("ip link delete {device}"));
+        }
     }
 }
 

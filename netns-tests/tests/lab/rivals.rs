@@ -4,6 +4,7 @@
 //! `cargo test --release -p netns-tests --test lab -- --rivals`, or with one of them only, such as
 //! `--rivals=fairness`.
 
+mod dead_member;
 mod trees;
 
 pub(crate) use trees::play;
@@ -38,11 +39,12 @@ pub(crate) fn asked() -> Option<String> {
 
 /// Runs those whose name contains `only`, one after the other.
 pub(crate) fn run(only: &str) {
-    let all: [(&str, fn()); 8] = [
+    let all: [(&str, fn()); 9] = [
         ("losses", one_receiver),
         ("satellite", satellite),
         ("fairness", fairness),
         ("sessions", two_sessions),
+        ("dead-member", dead_member::compare),
         ("trees-small", trees::small),
         ("trees-share", trees::share),
         ("trees-tar", trees::share_by_tar),

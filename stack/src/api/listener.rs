@@ -8,6 +8,7 @@ use crate::net::clock::Clock;
 use crate::net::driver::{Driver, Joins};
 use crate::net::shared::{Handle, Inner, Key, Shared};
 use crate::net::socket::UdpSocket;
+use crate::net::vrf;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ReceiverId, Stranger};
 use crate::proto::time::Instant;
@@ -64,10 +65,10 @@ impl Listener {
     /// Opens the socket and starts the thread that serves it.
     pub fn bind(options: ListenOptions) -> io::Result<Self> {
         let ListenOptions { addr, trust, endpoint: mut config, interface, only_group } = options;
-        let sockets = open(addr)?;
+        let sockets = open(interface.and_then(vrf::of).as_deref(), addr)?;
         let local = sockets.first().map_or(addr, UdpSocket::local);
-        let granted = sockets.iter().map(UdpSocket::granted).min().unwrap_or(0);
-        let recv_buffer = config.recv_buffer.min(granted / 2);
+        let granted = sockets.iter().map(UdpSocket::granted);
+        let recv_buffer = first_window(config.recv_buffer, granted);
         if let (ListenTrust::Loopback, Some(local)) =
             (&trust, sockets.iter().find(|s| !s.local().ip().is_loopback()))
         {
@@ -213,17 +214,23 @@ fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the listener was closed")
 }
 
-/// One socket, or for `[::]` one per family on the same port.
-fn open(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
+/// What a peer may have in flight at first, all of which may stand in a socket at once: no more than half of the least
+/// receive buffer, since the system counts its own bookkeeping there as well (socket(7), `SO_RCVBUF`).
+fn first_window(asked: usize, granted: impl Iterator<Item = usize>) -> usize {
+    asked.min(granted.min().unwrap_or(0) / 2)
+}
+
+/// One socket, or for `[::]` one per family on the same port; in a VRF by its device.
+fn open(vrf: Option<&str>, addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
     let both = addr.is_ipv6() && addr.ip().is_unspecified();
     let mut last = None;
     for _ in 0..PORT_TRIES {
-        let first = UdpSocket::bind(addr)?;
+        let first = UdpSocket::bind_in(vrf, addr)?;
         if !both {
             return Ok(vec![first]);
         }
         let port = first.local().port();
-        match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port).into()) {
+        match UdpSocket::bind_in(vrf, (Ipv4Addr::UNSPECIFIED, port).into()) {
             Ok(second) => return Ok(vec![first, second]),
             // Another port may be free in both.
             Err(e) if addr.port() == 0 && e.kind() == io::ErrorKind::AddrInUse => last = Some(e),
@@ -231,4 +238,33 @@ fn open(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
         }
     }
     Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_grants_bounds_the_first_window() {
+        let of = |granted: &[usize]| first_window(2 << 20, granted.iter().copied());
+        assert_eq!(of(&[4 << 20, 8 << 20]), 2 << 20);
+        // Linux without a word about net.core.rmem_max, for who may not go beyond it.
+        assert_eq!(of(&[4 << 20, 212_992]), 106_496);
+        assert_eq!(of(&[]), 0);
+        assert_eq!(first_window(64 << 10, [212_992].into_iter()), 64 << 10);
+    }
+
+    #[test]
+    fn a_listener_has_the_window_that_its_sockets_allow() {
+        let options = |asked| {
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let mut options = ListenOptions::new(any, ListenTrust::Loopback);
+            options.endpoint.recv_buffer = asked;
+            options
+        };
+        let granted = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap().granted();
+        for (asked, window) in [(usize::MAX, granted / 2), (20_000, 20_000.min(granted / 2))] {
+            assert_eq!(Listener::bind(options(asked)).unwrap().recv_buffer, window);
+        }
+    }
 }

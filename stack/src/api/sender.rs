@@ -11,6 +11,7 @@ use crate::net::group::{Family, check_group, is_source_specific};
 use crate::net::interface::{self, Route};
 use crate::net::shared::{Handle, Key};
 use crate::net::socket::UdpSocket;
+use crate::net::vrf;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{MemberId, SessionId, SessionState};
 use crate::proto::time::Instant;
@@ -96,7 +97,8 @@ impl Sender {
     /// before; where somebody answers first who is trusted, there the receiver is
     /// ([`MemberReport::addr`]). No address may be that of two receivers.
     pub fn connect_any(options: SenderOptions, peers: &[Vec<SocketAddr>]) -> io::Result<Self> {
-        Self::connect_by(UdpSocket::bind, options, peers)
+        let vrf = options.interface.and_then(vrf::of);
+        Self::connect_by(|addr| UdpSocket::bind_in(vrf.as_deref(), addr), options, peers)
     }
 
     fn connect_by(

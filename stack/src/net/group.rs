@@ -2,7 +2,7 @@
 
 use super::counters::CountedAt;
 use super::socket::UdpSocket;
-use super::sys;
+use super::{sys, vrf};
 use crate::error::ConfigError;
 use crate::proto::event::ReceiverId;
 use crate::proto::rng::Rng;
@@ -153,6 +153,8 @@ impl Refusal {
 #[derive(Debug)]
 pub(crate) struct GroupSocket {
     pub(crate) socket: UdpSocket,
+    /// The device of the VRF that its interfaces are in.
+    vrf: Option<String>,
     memberships: BTreeMap<Membership, usize>,
 }
 
@@ -187,7 +189,7 @@ impl Groups {
             return Err("it has joined a group already".to_owned());
         }
         let membership = (source, ifindex);
-        let opened = self.join_by(receiver, group, membership)?;
+        let opened = self.join_by(receiver, group, membership, vrf::of(ifindex))?;
         if let Ok(name) = sys::name_of(ifindex) {
             self.names.insert(ifindex, name);
         }
@@ -199,16 +201,18 @@ impl Groups {
         receiver: ReceiverId,
         group: SocketAddr,
         membership: Membership,
+        vrf: Option<String>,
     ) -> Result<Option<Place>, String> {
-        if let Some(place) = self.enter(group, membership)? {
+        if let Some(place) = self.enter(group, membership, vrf.as_deref())? {
             self.receivers.insert(receiver, (place, membership));
             return Ok(None);
         }
         if self.sockets.len() >= MAX_GROUP_SOCKETS {
             return Err(format!("{MAX_GROUP_SOCKETS} groups are joined already"));
         }
-        let socket = open(group).map_err(|e| format!("cannot listen on {group}: {e}"))?;
-        let mut at = GroupSocket { socket, memberships: BTreeMap::new() };
+        let socket = open(group, vrf.as_deref());
+        let socket = socket.map_err(|e| format!("cannot listen on {group}: {e}"))?;
+        let mut at = GroupSocket { socket, vrf, memberships: BTreeMap::new() };
         at.enter(group, membership).map_err(Refusal::into_words)?;
         let free =
             (0..MAX_GROUP_SOCKETS).find(|number| !self.sockets.contains_key(&(group, *number)));
@@ -219,14 +223,16 @@ impl Groups {
     }
 
     /// Enters by a socket that is open: first by one that has this membership, or every datagram would come by two.
-    /// `None` if there is none, or all are full.
+    /// `None` if there is none in that VRF, or all are full.
     fn enter(
         &mut self,
         group: SocketAddr,
         membership: Membership,
+        vrf: Option<&str>,
     ) -> Result<Option<Place>, String> {
         let (mut ours, mut others) = (Vec::new(), Vec::new());
-        for (place, at) in self.sockets.range_mut((group, 0)..=(group, usize::MAX)) {
+        let all = self.sockets.range_mut((group, 0)..=(group, usize::MAX));
+        for (place, at) in all.filter(|(_, at)| at.vrf.as_deref() == vrf) {
             let list =
                 if at.memberships.contains_key(&membership) { &mut ours } else { &mut others };
             list.push((*place, at));
@@ -389,8 +395,9 @@ fn explain(group: SocketAddr, error: &io::Error) -> Refusal {
 
 /// Bound to the group itself, so that nothing else that comes to this port is heard here, and
 /// shared with other processes that join the same.
-fn open(group: SocketAddr) -> io::Result<UdpSocket> {
+fn open(group: SocketAddr, vrf: Option<&str>) -> io::Result<UdpSocket> {
     let io = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+    vrf::enter(&io, vrf)?;
     io.set_reuse_address(true)?;
     if group.is_ipv6() {
         io.set_only_v6(true)?;

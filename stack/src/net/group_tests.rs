@@ -276,11 +276,32 @@ fn more_sources_than_a_socket_may_have_go_to_another() {
     assert!(groups.sockets.is_empty() && groups.receivers.is_empty());
 }
 
+/// What comes in by an interface of a VRF does not reach sockets that are bound to no device, nor the reverse. The
+/// loopback interface stands in for a VRF's device: any may be bound to.
+#[test]
+fn each_vrf_has_sockets_of_its_own() {
+    let (on, group) = (lo(), "239.255.7.22:47022".parse().unwrap());
+    let mut groups = Groups::default();
+    let mut join = |receiver, vrf: Option<&str>| {
+        let membership = (None, on.ifindex);
+        groups.join_by(ReceiverId(receiver), group, membership, vrf.map(str::to_owned)).unwrap()
+    };
+    assert_eq!(join(1, None), Some((group, 0)));
+    assert_eq!(join(2, Some("lo")), Some((group, 1)));
+    assert_eq!((join(3, None), join(4, Some("lo"))), (None, None));
+    let of = |receiver| groups.receivers[&ReceiverId(receiver)].0;
+    assert_eq!([3, 4].map(of), [(group, 0), (group, 1)]);
+    let device = |place| groups.socket(&place).unwrap().io().device().unwrap();
+    assert_eq!(device((group, 0)), None);
+    assert_eq!(device((group, 1)).as_deref(), Some(&b"lo"[..]));
+}
+
 #[test]
 fn a_join_that_was_made_already_is_none_that_fails() {
     for (group, source) in [("239.255.7.18:47018", None), ("232.1.7.18:47018", Some(lo().source))] {
         let group: SocketAddr = group.parse().unwrap();
-        let mut at = GroupSocket { socket: open(group).unwrap(), memberships: BTreeMap::new() };
+        let socket = open(group, None).unwrap();
+        let mut at = GroupSocket { socket, vrf: None, memberships: BTreeMap::new() };
         let membership = (source, lo().ifindex);
         member(&at.socket, true, group.ip(), membership).unwrap();
         let again = member(&at.socket, true, group.ip(), membership).unwrap_err();

@@ -21,6 +21,7 @@ pub(crate) mod shared;
 pub(crate) mod socket;
 mod sys;
 mod unreachable;
+pub(crate) mod vrf;
 pub(crate) mod wake;
 
 pub use group::{Family, check_group, draw_group, is_source_specific, random_group};

@@ -3,7 +3,7 @@
 
 use super::group::Family;
 use super::interface::Route;
-use super::{sys, unreachable};
+use super::{sys, unreachable, vrf};
 use crate::error::Unreachable;
 use crate::proto::event::{Arrival, SocketLoad, Transmit};
 use core::cell::Cell;
@@ -154,8 +154,15 @@ impl UdpSocket {
     }
 
     /// Binds one. An IPv6 socket never takes IPv4: a driver has one socket per family.
+    #[cfg(test)]
     pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
+        Self::bind_in(None, addr)
+    }
+
+    /// Likewise in a VRF, by its device.
+    pub(crate) fn bind_in(vrf: Option<&str>, addr: SocketAddr) -> io::Result<Self> {
         let io = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        vrf::enter(&io, vrf)?;
         if addr.is_ipv6() {
             io.set_only_v6(true)?;
         }

@@ -17,9 +17,13 @@ fn train(to: SocketAddr, len: usize, segment_size: usize) -> Train {
     train
 }
 
-/// Nobody takes what comes to this socket's port any more, which ICMP says of the next datagram.
-fn closed() -> SocketAddr {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap().local()
+/// A port where nobody takes what comes, as ICMP says of the next datagram: its socket is connected to itself, so that
+/// it takes nothing of others, and while it lives no other program gets that port.
+fn closed() -> (std::net::UdpSocket, SocketAddr) {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = socket.local_addr().unwrap();
+    socket.connect(addr).unwrap();
+    (socket, addr)
 }
 
 /// Everything that has arrived; on loopback that is everything that was sent.
@@ -258,7 +262,7 @@ fn a_group_loses_nothing_by_what_is_said_about_others() {
 fn a_receiver_that_is_gone_costs_the_others_nothing() {
     let (mut a, b) = pair(Ipv4Addr::LOCALHOST.into());
     a.keep_errors().unwrap();
-    let gone = closed();
+    let (_port, gone) = closed();
     for _ in 0..8 {
         assert_eq!(a.send(&mut train(gone, 100, 100)), Sending::Done);
         assert_eq!(a.send(&mut train(b.local(), 2400, 1200)), Sending::Done);

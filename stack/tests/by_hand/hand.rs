@@ -99,6 +99,7 @@ impl Node {
                 self.endpoint.handle_join(now, receiver, Ok(()));
             }
             Action::Refresh { .. } => self.refreshed = true,
+            Action::Begun { .. } => {}
             Action::Count { receiver, .. } => {
                 self.counted += 1;
                 self.endpoint.handle_count(now, receiver, self.counters);

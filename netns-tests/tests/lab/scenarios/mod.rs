@@ -90,7 +90,17 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("stations::are_served_by_unicast", stations::are_served_by_unicast),
     ("memberships::a_switch_that_forgets_them_v4", memberships::a_switch_that_forgets_them_v4),
     ("memberships::a_switch_that_forgets_them_v6", memberships::a_switch_that_forgets_them_v6),
+    ("memberships::firewalls_that_drop_queries", memberships::firewalls_that_drop_queries),
     ("memberships::a_cable_out_and_in", memberships::a_cable_out_and_in),
+    (
+        "memberships::a_cable_out_and_in_far_from_the_querier",
+        memberships::a_cable_out_and_in_far_from_the_querier,
+    ),
+    ("memberships::an_interface_that_is_made_anew", memberships::an_interface_that_is_made_anew),
+    (
+        "memberships::a_host_that_has_just_been_started",
+        memberships::a_host_that_has_just_been_started,
+    ),
     (
         "memberships::the_senders_link_is_down_for_a_moment",
         memberships::the_senders_link_is_down_for_a_moment,
@@ -157,6 +167,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("clean::an_interrupted_copy", clean::an_interrupted_copy),
     ("many::forty_sessions_with_their_own_groups", many::forty_sessions_with_their_own_groups),
     ("many::forty_sessions_on_one_group", many::forty_sessions_on_one_group),
+    ("many::twenty_five_senders_to_one_group", many::twenty_five_senders_to_one_group),
     ("floods::with_a_secret", floods::with_a_secret),
     ("floods::with_keys", floods::with_keys),
     ("trust::one_of_eight_has_another_secret", trust::one_of_eight_has_another_secret),
