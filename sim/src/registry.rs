@@ -439,12 +439,12 @@ fn forgotten() -> Vec<Named> {
             Scenario::new(SEED)
                 .receivers(4)
                 .v6()
-                .bytes(64 << 20)
+                .bytes(48 << 20)
                 .link(slow)
                 .at(ms(0), Fault::CutGroup(Who::Receiver(1)))
                 .at(ms(10_000), Fault::RestoreGroup(Who::Receiver(1)))
                 .costing(Duration::from_secs(12))
-                .min_share(0.75),
+                .min_share(0.68),
         ),
         (
             "group-forgotten",

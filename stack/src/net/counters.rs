@@ -2,7 +2,7 @@
 //! dropped since a receiver joined its group.
 
 use super::group::Family;
-use super::{interface, sys};
+use super::{interface, sys, vrf};
 use crate::proto::event::ReceiverId;
 use crate::stats::Counters;
 use std::collections::BTreeMap;
@@ -54,7 +54,9 @@ impl Joined {
     pub(crate) fn since(&self, receiver: ReceiverId, at: &CountedAt, source: IpAddr) -> Counters {
         let Some(before) = self.0.get(&receiver) else { return Counters::default() };
         let back = interface::route_to((source, 0).into()).ok().flatten();
-        let other_way = back.is_some_and(|route| route.ifindex != at.ifindex);
+        // A VRF has a routing table of its own.
+        let in_vrf = vrf::of(at.ifindex).is_some();
+        let other_way = !in_vrf && back.is_some_and(|route| route.ifindex != at.ifindex);
         Counters { other_way, ..difference(&at.read(), before) }
     }
 }

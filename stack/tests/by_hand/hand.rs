@@ -54,6 +54,10 @@ pub(crate) struct Node {
     pub(crate) other: Option<SocketAddr>,
     pub(crate) endpoint: Endpoint,
     pub(crate) joined: bool,
+    /// The groups that it has joined, one after the other.
+    pub(crate) joins: Vec<SocketAddr>,
+    /// How often it was told that its session begins to send, or that another has answered since.
+    pub(crate) begun: u32,
     /// It has reported its membership again.
     pub(crate) refreshed: bool,
     /// What its host counts, and how often it was asked for that.
@@ -94,12 +98,13 @@ fn endpoint_of(n: usize, seed: u8, trust: ListenTrust) -> (SocketAddr, Endpoint)
 impl Node {
     fn act(&mut self, now: Instant, action: &Action) {
         match *action {
-            Action::Join { receiver, .. } => {
+            Action::Join { receiver, group, .. } => {
                 self.joined = true;
+                self.joins.push(group);
                 self.endpoint.handle_join(now, receiver, Ok(()));
             }
             Action::Refresh { .. } => self.refreshed = true,
-            Action::Begun { .. } => {}
+            Action::Begun { .. } => self.begun += 1,
             Action::Count { receiver, .. } => {
                 self.counted += 1;
                 self.endpoint.handle_count(now, receiver, self.counters);
@@ -127,6 +132,8 @@ impl Net {
             other: None,
             endpoint,
             joined: false,
+            joins: Vec::new(),
+            begun: 0,
             refreshed: false,
             counters: Counters::default(),
             counted: 0,
@@ -176,7 +183,7 @@ impl Net {
     fn send(&mut self, packet: &Packet) {
         for n in 0..self.nodes.len() {
             let node = &self.nodes[n];
-            let group = packet.to.ip().is_multicast() && node.joined;
+            let group = node.joined && node.joins.last() == Some(&packet.to);
             if !(group || node.addr == packet.to || node.other == Some(packet.to)) {
                 continue;
             }

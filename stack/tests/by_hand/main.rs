@@ -1,6 +1,7 @@
 //! The engine with nothing around it: endpoints, and datagrams passed by hand.
 
 mod addresses;
+mod announced;
 mod arbitrary;
 mod asked;
 mod attacks;

@@ -67,6 +67,7 @@ fn finish(daemons: &[Daemon], held: Vec<Held>) {
         }
     }
     eprintln!("{by_group} of {all} on the group at their ends");
+    assert!(by_group * 2 >= all, "{by_group} of {all} on the group at their ends");
 }
 
 fn daemons(lab: &Lab) -> [Daemon; 2] {

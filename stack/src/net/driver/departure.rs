@@ -26,6 +26,10 @@ pub(crate) struct Leaving {
     route: Route,
     ttl: u32,
     chosen: Chosen,
+    /// The interface's name: one that is made anew has another index.
+    name: Option<String>,
+    /// It leaves where it does since the address before was taken away, and may go back.
+    forced: bool,
 }
 
 /// What of it the application has chosen, so that it stays.
@@ -46,7 +50,8 @@ impl Departure {
 
 impl Leaving {
     pub(crate) fn new(group: Group, route: Route, ttl: u32, chosen: Chosen) -> Self {
-        Self { group, route, ttl, chosen }
+        let name = interface::name_of(route.ifindex).ok();
+        Self { group, route, ttl, chosen, name, forced: false }
     }
 
     /// The way that leads to most of those that have answered, if it is another than the group's: that is kept as
@@ -56,12 +61,19 @@ impl Leaving {
         let family = Family::of(source);
         let stands = all.iter().any(|owned| (owned.ifindex, owned.addr) == (ifindex, source));
         match self.chosen {
-            Chosen::Source => None,
-            Chosen::Interface if stands => None,
-            Chosen::Interface => interface::usable_address(all, ifindex, family)
-                .map(|source| Route { ifindex, source }),
-            // Another one is better only where it is known who has answered, and nobody follows this one.
-            Chosen::Nothing if stands && !begins => None,
+            Chosen::Source | Chosen::Interface if stands => None,
+            Chosen::Source => {
+                let owner = interface::owner_among(all, source).filter(|owner| *owner != ifindex);
+                owner.map(|ifindex| Route { ifindex, source })
+            }
+            Chosen::Interface => {
+                let anew = self.name.as_deref().and_then(|name| interface::index_of(name).ok());
+                let ifindex = anew.unwrap_or(ifindex);
+                let source = interface::usable_address(all, ifindex, family)?;
+                Some(Route { ifindex, source })
+            }
+            // Another one is better only where it is known who has answered since.
+            Chosen::Nothing if stands && !begins && !self.forced => None,
             Chosen::Nothing => interface::way_to_most(all, peers, family, ifindex)
                 .filter(|way| !stands || way.ifindex != ifindex),
         }
@@ -77,7 +89,7 @@ impl Driver {
         }
     }
 
-    /// Sending begins, or this host's addresses have changed.
+    /// Sending begins, or has and another has answered (`begins`), or this host's addresses have changed.
     pub(super) fn look_at_departure(&mut self, begins: bool) {
         let Some(departure) = &mut self.departure else { return };
         let session = departure.session;
@@ -93,6 +105,7 @@ impl Driver {
             let way = leaving.better(&all, &peers, begins)?;
             Some((leaving, way))
         }) {
+            leaving.forced = !begins;
             match leaving.take(way, &mut self.sockets) {
                 Ok(group) => {
                     tracing::debug!(group = %group.addr, ?way, "the group leaves elsewhere");
@@ -159,6 +172,9 @@ mod tests {
     #[test]
     fn what_was_chosen_stays() {
         let here = [owned(7, "192.0.2.1")];
+        // An interface that is made anew has another index.
+        let anew = leaving(Chosen::Source).better(&[owned(9, "192.0.2.1")], &[], false);
+        assert_eq!(anew.map(|way| way.ifindex), Some(9));
         for chosen in [Chosen::Source, Chosen::Interface] {
             assert_eq!(leaving(chosen).better(&here, &[], true), None);
         }
@@ -182,6 +198,8 @@ mod tests {
         assert_eq!(better(&stands, true).map(|way| way.ifindex), Some(lo));
         assert_eq!(better(&stands, false), None, "nobody is moved in the middle for nothing");
         assert_eq!(better(&all, false).map(|way| way.ifindex), Some(lo), "its address is gone");
+        let forced = Leaving { forced: true, ..leaving(Chosen::Nothing) };
+        assert_eq!(forced.better(&stands, &peers, false).map(|way| way.ifindex), Some(lo));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What the engine asks the system for, and what the system says of the interfaces that groups are joined on.
 
 use super::{Driver, Source};
-use crate::net::interface;
 use crate::net::netlink::{Links, News};
+use crate::net::{interface, vrf};
 use crate::proto::event::{Action, ReceiverId};
 use mio::Token;
 use mio::unix::SourceFd;
@@ -44,6 +44,9 @@ impl Driver {
     /// filter drops the group in silence (RFC 3704, 2.2).
     fn look_at_way_back(&self, receiver: ReceiverId, group: SocketAddr, ifindex: u32) {
         let Some(peer) = self.shared.ask(|engine, _| engine.peer(receiver)) else { return };
+        if vrf::of(ifindex).is_some() {
+            return; // that VRF has a routing table of its own
+        }
         let Ok(Some(back)) = interface::route_to(peer) else { return };
         let named = |ifindex| {
             interface::name_of(ifindex).unwrap_or_else(|_| format!("interface {ifindex}"))

@@ -135,6 +135,12 @@ impl Control {
         self.out.push(&bytes);
     }
 
+    /// Whether the peer has acknowledged so little of what was put in that no more is to be: whoever asks again and
+    /// again, and acknowledges nothing, is not answered for ever.
+    pub(crate) fn is_full(&self) -> bool {
+        self.out.len() >= OUT_LIMIT
+    }
+
     /// How long the body of a record may be that the application causes, with what it says of its
     /// bytes: it shares the room with those.
     pub(crate) fn record_room(&self) -> usize {

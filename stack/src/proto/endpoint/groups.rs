@@ -52,8 +52,9 @@ pub(super) fn join(id: ReceiverId, receiver: &mut Receiving) -> Option<Action> {
 impl Endpoint {
     /// The next group that its sender has announced anew: it is left, and then joined.
     pub(super) fn next_move(&mut self) -> Option<Action> {
+        let now = self.now;
         let mut all = self.receivers.iter_mut();
-        let (id, receiver) = all.find_map(|(id, r)| r.take_move().then_some((*id, r)))?;
+        let (id, receiver) = all.find_map(|(id, r)| r.take_move(now).then_some((*id, r)))?;
         self.joins.extend(join(id, receiver));
         Some(Action::Leave { receiver: id })
     }

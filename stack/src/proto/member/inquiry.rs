@@ -57,7 +57,9 @@ fn find(counters: &Counters, missed: u32) -> Option<Lost> {
     };
     let found = explains(reverse_path).map(|dropped| Lost::ReversePath { dropped, other_way });
     let found = found.or_else(|| explains(buffer).map(|times| Lost::Buffer { times }));
-    let found = found.or_else(|| explains(interface).map(|dropped| Lost::Interface { dropped }));
+    // An interface also counts what no protocol here wants (LLDP, say): it must have dropped as much as is missing.
+    let dropped = interface.filter(|n| *n > 0 && *n >= u64::from(missed));
+    let found = found.or_else(|| dropped.map(|dropped| Lost::Interface { dropped }));
     let counts = [reverse_path, buffer, interface].iter().any(Option::is_some);
     found.or_else(|| counts.then_some(Lost::Before))
 }
@@ -122,6 +124,6 @@ mod tests {
         assert_eq!(find(&interface, 64), Some(Lost::Interface { dropped: 70 }));
         let both = Counters { buffer: Some(3), ..interface };
         assert_eq!(find(&both, 64), Some(Lost::Buffer { times: 3 }));
-        assert_eq!(find(&both, 128), Some(Lost::Interface { dropped: 70 }));
+        assert_eq!(find(&both, 128), Some(Lost::Before), "70 frames may be of any kind");
     }
 }

@@ -467,6 +467,7 @@ impl Member {
             // Slow, but its window moves, and a ring waits for it whichever way it is served.
             self.watch.moves();
         }
+        let news = self.conn.on_report(now, ack);
         if let Some(space) = ack.unicast.as_ref().filter(|space| space.largest >= self.last_report)
         {
             self.last_report = space.largest;
@@ -475,7 +476,7 @@ impl Member {
                 self.group_status = ack.group_status;
             }
         }
-        self.conn.on_report(now, ack)
+        news
     }
 
     /// Applies what is new of what it was sent alone; the end of the highest bytes that arrived.

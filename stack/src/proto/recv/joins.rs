@@ -1,11 +1,20 @@
 //! Joins that the system was asked for and has not answered: a group may be announced anew meanwhile, and only the
 //! answer to the last one tells of the group as it is now.
 
+use crate::proto::time::Instant;
+use core::time::Duration;
+
+/// A group that is announced anew again and again is joined so often at most: joining takes system calls, and moves
+/// switches to listen. A sender has reason to move its group when addresses change, and hosts answer late.
+const LEAST: Duration = Duration::from_millis(250);
+
 /// Joins of one session's group.
 #[derive(Debug, Default)]
 pub(crate) struct Joins {
     open: u32,
-    anew: bool,
+    /// When the group is to be left and joined, as it was announced anew.
+    anew: Option<Instant>,
+    last: Option<Instant>,
 }
 
 impl Joins {
@@ -17,17 +26,27 @@ impl Joins {
     /// It has answered, in the order in which it was asked; `true` if that was the last.
     pub(crate) fn answer(&mut self) -> bool {
         self.open = self.open.saturating_sub(1);
-        self.open == 0 && !self.anew
+        self.open == 0 && self.anew.is_none()
     }
 
     /// The group was announced anew.
-    pub(crate) fn begin_anew(&mut self) {
-        self.anew = true;
+    pub(crate) fn begin_anew(&mut self, now: Instant) {
+        let least = self.last.map_or(now, |last| last + LEAST);
+        self.anew.get_or_insert(least.max(now));
     }
 
-    /// Whether the system is to leave it and to be asked again; told once.
-    pub(crate) fn take_anew(&mut self) -> bool {
-        core::mem::take(&mut self.anew)
+    /// When [`Self::take_anew`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.anew
+    }
+
+    /// Whether the system is to leave it and to be asked again now; told once.
+    pub(crate) fn take_anew(&mut self, now: Instant) -> bool {
+        let due = self.anew.take_if(|at| *at <= now).is_some();
+        if due {
+            self.last = Some(now);
+        }
+        due
     }
 }
 
@@ -35,18 +54,35 @@ impl Joins {
 mod tests {
     use super::*;
 
+    fn at(ms: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(ms)
+    }
+
     #[test]
     fn only_the_answer_to_the_last_counts() {
         let mut joins = Joins::default();
         joins.ask();
         assert!(joins.answer());
         joins.ask();
-        joins.begin_anew();
+        joins.begin_anew(at(0));
         assert!(!joins.answer(), "it is not yet asked for what was announced");
         joins.ask();
-        assert!(joins.take_anew() && !joins.take_anew());
+        assert!(joins.take_anew(at(0)) && !joins.take_anew(at(0)));
         joins.ask();
         assert!(!joins.answer());
         assert!(joins.answer());
+    }
+
+    #[test]
+    fn who_announces_without_end_is_followed_now_and_then() {
+        let mut joins = Joins::default();
+        let mut moves = 0;
+        for ms in 0..1000 {
+            joins.begin_anew(at(ms));
+            assert!(joins.deadline().is_some_and(|due| due <= at(ms) + LEAST));
+            moves += u32::from(joins.take_anew(at(ms)));
+        }
+        assert_eq!(moves, 4, "and the last is not forgotten: {joins:?}");
+        assert!(joins.deadline().is_some());
     }
 }

@@ -271,7 +271,7 @@ impl Receiving {
                     if let Some(group) = &mut self.group
                         && group.announced(offered, from, peer)
                     {
-                        self.joins.begin_anew();
+                        self.joins.begin_anew(now);
                     }
                 }
                 Notice::Leave => {
@@ -313,8 +313,8 @@ impl Receiving {
     }
 
     /// Whether the group is to be left and joined anew, as the sender has announced it; told once.
-    pub(crate) fn take_move(&mut self) -> bool {
-        self.joins.take_anew()
+    pub(crate) fn take_move(&mut self, now: Instant) -> bool {
+        self.joins.take_anew(now)
     }
 
     /// The system's answer to the wish to join, on an interface where memberships are reported so often.
@@ -331,20 +331,27 @@ impl Receiving {
             }
             Err(why) => {
                 self.set_status(GroupStatus::Cannot);
-                self.conn.control_mut().push(&Record::CannotJoin(&why));
+                self.answer(&Record::CannotJoin(&why));
             }
         }
     }
 
     /// What this host has counted since it joined, as its sender has asked.
     pub(crate) fn on_counted(&mut self, counters: Counters) {
-        self.conn.control_mut().push(&Record::Counted(counters));
+        self.answer(&Record::Counted(counters));
+    }
+
+    /// Answers what the sender may ask again and again.
+    fn answer(&mut self, record: &Record<'_>) {
+        if !self.conn.control().is_full() {
+            self.conn.control_mut().push(record);
+        }
     }
 
     /// Says JOINED once the group can be heard and opened.
     fn tell_joined(&mut self) {
         if self.group.as_mut().is_some_and(GroupRx::becomes_joined) {
-            self.conn.control_mut().push(&Record::Joined);
+            self.answer(&Record::Joined);
         }
     }
 
@@ -560,7 +567,8 @@ impl Receiving {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let word = self.last_heard();
         let group = self.group.as_ref().and_then(|group| group.deadline(word));
-        self.conn.deadline().into_iter().chain(group).min()
+        let joins = self.joins.deadline();
+        self.conn.deadline().into_iter().chain(group).chain(joins).min()
     }
 
     /// Fires what is due.

@@ -12,7 +12,7 @@ impl Session {
         self.members.iter()
     }
 
-    /// Whether sending has begun; told once.
+    /// Whether sending has begun, or has and another member has answered since; told once.
     pub(crate) fn takes_begin(&mut self) -> bool {
         self.started && core::mem::take(&mut self.begin_untold)
     }

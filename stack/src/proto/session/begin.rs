@@ -64,6 +64,7 @@ impl Session {
                 members[index].joins();
                 channel.tell_keys(&mut members[index]);
                 self.tell_move(index);
+                self.begin_untold = true; // who answers late counts as well
             }
             Some(_) => {
                 self.members[index].cannot_join("it takes no groups".to_owned());

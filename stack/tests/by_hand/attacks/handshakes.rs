@@ -27,6 +27,8 @@ fn add_attacker(net: &mut Net) {
         other: None,
         endpoint,
         joined: false,
+        joins: Vec::new(),
+        begun: 0,
         refreshed: false,
         counters: Counters::default(),
         counted: 0,
