@@ -52,8 +52,11 @@ fn killed_at(least: u64) {
     let sender = connect(daemon.addr, None);
     assert_eq!(send_over(&sender, &path, "file", &|_| ()), None);
     let sent = sender.sent();
-    let all = sent.group_bytes + sent.unicast_bytes;
-    assert!(all <= (32 - left) * MIB + MIB / 2, "{all} bytes, {left} blocks were there");
+    // Where the daemon gets no processor, the kernel drops what its socket has no room for. All that was ever sent
+    // again here was dropped so: 224 segments were repeated for 32 trains of 7 (Udp RcvbufErrors, 12 busy loops
+    // beside this). A block that was there would be sent for the first time, so it is counted.
+    let first = sent.group_bytes + sent.unicast_bytes - sent.repaired_bytes;
+    assert!(first <= (32 - left) * MIB + MIB / 2, "{sent:?}, {left} blocks were there");
     assert_eq!(names(), ["file"]);
     assert!(fs::read(root.path().join("file")).unwrap() == fs::read(&path).unwrap());
     // Another destination is another file.
