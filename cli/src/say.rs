@@ -1,5 +1,6 @@
 //! Messages for people: on standard error, one line each.
 
+use crate::options::Common;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -30,9 +31,10 @@ pub fn plain(text: &str) -> String {
 
 /// Sends what the transport reports to standard error: its errors and warnings, with `-v` also what
 /// it found missing in the system, and with `-vv` what it does: answers, joins, changes of mode, ends,
-/// and every datagram that was lost here.
-pub fn log(verbose: u8) {
-    let level = match verbose {
+/// and every datagram that was lost here; with `-q` its errors alone.
+pub fn log(options: &Common) {
+    let level = match options.verbose {
+        0 if options.quiet => tracing_subscriber::filter::LevelFilter::ERROR,
         0 => tracing_subscriber::filter::LevelFilter::WARN,
         1 => tracing_subscriber::filter::LevelFilter::INFO,
         _ => tracing_subscriber::filter::LevelFilter::DEBUG,

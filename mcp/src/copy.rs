@@ -17,7 +17,7 @@ use crate::stats::Stats;
 use crate::table::{self, HostRow, Summary};
 use crate::tries;
 use crate::trust::Ground;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
 use mcp_cli::{Common, Exit};
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Group, SessionConfig};
 use tcpxm::error::Reason;
-use tcpxm::net::interface::index_of;
+use tcpxm::net::interface::{address_of, index_of};
 use tcpxm::net::{Family, draw_group};
 use tcpxm::trust::SenderTrust;
 use transfer::send::{Delivered, Itemized, in_own_words};
@@ -163,6 +163,18 @@ fn attempt(
     Ok((rows, outcome))
 }
 
+/// An interface that was named is to be sent from: without an address nothing is.
+fn check_source(interface: Option<(&str, u32)>, family: Family) -> Result<()> {
+    let Some((name, ifindex)) = interface else { return Ok(()) };
+    let source = address_of(ifindex, family).with_context(|| format!("the addresses of {name}"))?;
+    ensure!(
+        source.is_some(),
+        "{name} has no {family} address to send the group from: give it one, name another with --interface, or \
+         send to each host alone with --unicast"
+    );
+    Ok(())
+}
+
 /// Opens the session. A group that cannot be used at all is no reason not to copy.
 fn connect(
     (options, payload): (&args::Copy, &Payload),
@@ -179,6 +191,9 @@ fn connect(
         None => (draw_group(family, true).context("cannot draw a group")?, common.port).into(),
     };
     let group = (!options.unicast).then_some(Group { addr, source: None });
+    if group.is_some() && addrs.len() > 1 {
+        check_source(common.interface.as_deref().zip(interface), Family::of(addr.ip()))?;
+    }
     let algorithm = options.congestion.into();
     let options = SenderOptions {
         session: SessionConfig {

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Exit {
     match cli.command {
         Some(Command::Demo(options)) => {
-            mcp_cli::say::log(options.common.verbose);
+            mcp_cli::say::log(&options.common);
             start::ended(demo::run(&options), &options.common)
         }
         Some(Command::Key(options)) => key::run(&options).unwrap_or_else(|error| {
@@ -81,7 +81,7 @@ fn run(cli: Cli) -> Exit {
             Exit::Failed
         }),
         None => {
-            mcp_cli::say::log(cli.copy.common.verbose);
+            mcp_cli::say::log(&cli.copy.common);
             start::run(cli.copy)
         }
     }

@@ -212,12 +212,12 @@ impl View {
     }
 
     fn way(&mut self, sender: &Sender) {
-        let Some((loss, way)) = self.way.as_mut().map(|way| way.news(sender)) else { return };
+        let Some((addresses, way)) = self.way.as_mut().map(|way| way.news(sender)) else { return };
         if way.is_some() {
             self.reach = self.reach.clone().anew(sender);
         }
         let details = way.filter(|_| self.changes.is_some());
-        for line in loss.map(str::to_owned).into_iter().chain(details) {
+        for line in addresses.into_iter().chain(details) {
             self.bar.suspend(|| say(line));
         }
     }

@@ -5,7 +5,7 @@ use mcp_cli::say::plain;
 use std::net::SocketAddr;
 use tcpxm::api::Sender;
 use tcpxm::net::Family;
-use tcpxm::net::interface::{Route, name_of, route_to};
+use tcpxm::net::interface::{Route, is_in_vrf, name_of, route_to};
 use tcpxm::stats::{Hearing, Lost, MemberReport, Mode, ModeReason, Transition};
 
 /// The group of one copy, as its user knows it.
@@ -56,8 +56,8 @@ impl Reach {
         })
     }
 
-    /// What is known of a change of a host's mode beyond the few words that it has: why the host hears nothing, if it was
-    /// taken off the group for that, and for nothing else since.
+    /// What is known of a change of a host's mode beyond the few words that it has: why the host hears nothing, if it
+    /// was taken off the group for that, and for nothing else since.
     pub(crate) fn reason_of(&self, change: &Transition, report: &MemberReport) -> Option<String> {
         let Some(ModeReason::HearsLittle(hearing)) = &report.mode_reason else { return None };
         let is_last = report.transitions.last() == Some(change);
@@ -129,6 +129,9 @@ fn never_came(reason: &ModeReason) -> Option<ModeReason> {
 
 /// The interface that leads to a host, if the group leaves through another one.
 fn other_way(used: Route, host: SocketAddr) -> Option<String> {
+    if is_in_vrf(used.ifindex) {
+        return None; // that has a routing table of its own
+    }
     let right = route_to(host).ok().flatten()?;
     (right.ifindex != used.ifindex).then(|| named(right))
 }

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
-    say::log(cli.common.verbose);
+    say::log(&cli.common);
     let done = match &cli.command {
         Some(Command::Key(options)) => key::run(options),
         None => serve::run(cli),

@@ -205,6 +205,26 @@ impl Lab {
         run(&format!("ip netns exec {} nft {rule}", self.ns(host)));
     }
 
+    /// A firewall in a table and a chain that many have: what no rule of it speaks of is accepted, or dropped.
+    pub(crate) fn firewall(&self, host: usize, policy: &str) {
+        self.nft(host, "add table inet filter");
+        let hook = format!("{{ type filter hook input priority 0 ; policy {policy} ; }}");
+        self.nft(host, &format!("add chain inet filter input {hook}"));
+    }
+
+    /// One more rule of that.
+    pub(crate) fn firewall_rule(&self, host: usize, rule: &str) {
+        self.nft(host, &format!("add rule inet filter input {rule}"));
+    }
+
+    /// Sets a variable of a host's network, below `/proc/sys/net`.
+    pub(crate) fn set(&self, host: usize, variable: &str, value: u32) {
+        let file = self.dir.path().join("value");
+        fs::write(&file, format!("{value}\n")).unwrap();
+        let (ns, file) = (self.ns(host), file.display());
+        run(&format!("ip netns exec {ns} cp {file} /proc/sys/net/{variable}"));
+    }
+
     /// A host hears no group any more; joining and unicast go on.
     pub(crate) fn deafen(&self, host: usize) {
         self.nft(host, "add table inet deaf");
@@ -220,7 +240,12 @@ impl Lab {
 
     /// Bytes that a host's interface has sent and received.
     pub(crate) fn bytes(&self, host: usize) -> (u64, u64) {
-        let text = run(&format!("ip -n {} -j -s link show dev eth0", self.ns(host)));
+        self.bytes_by(host, "eth0")
+    }
+
+    /// Those of another interface.
+    pub(crate) fn bytes_by(&self, host: usize, interface: &str) -> (u64, u64) {
+        let text = run(&format!("ip -n {} -j -s link show dev {interface}", self.ns(host)));
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         let of = |way: &str| json[0]["stats64"][way]["bytes"].as_u64().unwrap();
         (of("tx"), of("rx"))

@@ -19,6 +19,7 @@ use crate::stats::{MemberReport, ModeReason, Sent};
 use crate::trust::SenderTrust;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -172,10 +173,10 @@ impl Sender {
         self.handle.lock().departed.moved
     }
 
-    /// Whether this host has none of the addresses any more that the receivers know it by, so that none can answer;
-    /// what is lost meanwhile is sent again once it has one.
-    pub fn is_cut_off(&self) -> bool {
-        self.handle.lock().departed.cut_off
+    /// Addresses that this host does not have any more, and how many receivers know it by each, which cannot answer
+    /// until it is back; what is lost meanwhile is sent again then. A change wakes who waits.
+    pub fn lost_addresses(&self) -> BTreeMap<IpAddr, usize> {
+        self.handle.lock().departed.lost.clone()
     }
 
     /// Why the group that was asked for is not used, if it is not.
@@ -459,8 +460,13 @@ fn choose_route(
         return Ok(Err(format!("nothing to {} leaves {}: {e}", group.addr, named(route.ifindex))));
     }
     match group.source {
-        // Receivers join with it, so it is what must be sent from.
-        Some(source) => route.source = source,
+        // Receivers join with it, so it is what must be sent from, and an address of the interface.
+        Some(source) => match interface::owner_of(source)? {
+            Some(owner) if owner == route.ifindex || ifindex.is_none() => {
+                route = Route { ifindex: owner, source };
+            }
+            _ => return Ok(Err(not_here(source, ifindex))),
+        },
         None if is_source_specific(group.addr.ip()) => group.source = Some(route.source),
         None => {}
     }
@@ -478,6 +484,11 @@ fn no_address(family: Family, ifindex: Option<u32>) -> String {
         Some(ifindex) => format!("{} has no {family} address to send from", named(ifindex)),
         None => format!("no interface with an {family} address leads to a receiver"),
     }
+}
+
+fn not_here(source: IpAddr, ifindex: Option<u32>) -> String {
+    let place = ifindex.map_or_else(|| "this host".to_owned(), named);
+    format!("{place} does not have the address {source} that it is to come from")
 }
 
 /// One socket per family that is needed, on one port if that is possible. Of a family that this

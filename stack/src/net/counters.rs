@@ -1,5 +1,5 @@
 //! What the system counts of datagrams that it drops before a program can read them, and how many of them it has
-//! dropped since a receiver joined its group.
+//! dropped lately.
 
 use super::group::Family;
 use super::{interface, sys, vrf};
@@ -35,14 +35,22 @@ impl CountedAt {
     }
 }
 
-/// The system's counters as they were when each receiver joined.
+/// The system's counters as they were when each receiver joined or reported its membership, the last two times: what
+/// was counted long before a silence does not explain it, and a silence has it reported before anybody asks.
 #[derive(Debug, Default)]
-pub(crate) struct Joined(BTreeMap<ReceiverId, Counters>);
+pub(crate) struct Joined(BTreeMap<ReceiverId, [Counters; 2]>);
 
 impl Joined {
     /// A receiver has joined.
     pub(crate) fn begin(&mut self, receiver: ReceiverId, at: &CountedAt) {
-        self.0.insert(receiver, at.read());
+        self.0.insert(receiver, [at.read(); 2]);
+    }
+
+    /// It has reported its membership.
+    pub(crate) fn goes_on(&mut self, receiver: ReceiverId, at: &CountedAt) {
+        if let Some([before, last]) = self.0.get_mut(&receiver) {
+            (*before, *last) = (*last, at.read());
+        }
     }
 
     /// It has left.
@@ -50,9 +58,9 @@ impl Joined {
         self.0.remove(&receiver);
     }
 
-    /// What was counted since it joined. Its group comes from `source`.
+    /// What was counted since it joined, or since the last report but one. Its group comes from `source`.
     pub(crate) fn since(&self, receiver: ReceiverId, at: &CountedAt, source: IpAddr) -> Counters {
-        let Some(before) = self.0.get(&receiver) else { return Counters::default() };
+        let Some([before, _]) = self.0.get(&receiver) else { return Counters::default() };
         let back = interface::route_to((source, 0).into()).ok().flatten();
         // A VRF has a routing table of its own.
         let in_vrf = vrf::of(at.ifindex).is_some();
@@ -148,6 +156,11 @@ Inter-|   Receive                                                |  Transmit
         let counters = joined.since(id, &at(Some(8)), here);
         assert!(counters.reverse_path.is_some() && counters.interface.is_some(), "{counters:?}");
         assert_eq!((counters.buffer, counters.other_way), (Some(5), false));
+        joined.goes_on(id, &at(Some(9)));
+        assert_eq!(joined.since(id, &at(Some(9)), here).buffer, Some(6), "since it joined");
+        joined.goes_on(id, &at(Some(9)));
+        assert_eq!(joined.since(id, &at(Some(9)), here).buffer, Some(0), "since the report before");
+        joined.goes_on(other, &at(Some(9)));
         let elsewhere = CountedAt { ifindex: ifindex + 1, ..at(None) };
         assert!(joined.since(id, &elsewhere, here).other_way);
         assert_eq!(joined.since(other, &at(None), here), Counters::default());

@@ -7,6 +7,7 @@
 
 pub(crate) mod departure;
 mod joining;
+mod known;
 
 use super::clock::Clock;
 use super::counters::Joined;
@@ -25,7 +26,7 @@ use core::time::Duration;
 use departure::Departure;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -97,6 +98,8 @@ pub(crate) struct Driver {
     joins: Joins,
     /// Of a sender.
     departure: Option<Departure>,
+    /// Interfaces that a group is joined on, and those by which the way back leaves, as was told.
+    ways_back: BTreeSet<(u32, u32)>,
     /// Since when nobody holds a handle.
     alone: Option<Instant>,
     /// See [`Inner::end_by`].
@@ -138,6 +141,7 @@ impl Driver {
             blocked: None,
             joins,
             departure,
+            ways_back: BTreeSet::new(),
             alone: None,
             end_by: None,
             wakers: Vec::new(),

@@ -4,7 +4,7 @@ use super::group::Family;
 use super::sys;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -35,14 +35,24 @@ pub fn name_of(ifindex: u32) -> io::Result<String> {
 
 /// The address that this host sends from to reach `peer`; nothing is sent to find it.
 pub fn local_address_towards(peer: SocketAddr) -> io::Result<IpAddr> {
-    let any: IpAddr = match peer {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
+    address_towards(peer, None)
+}
+
+/// Likewise by the routing table of a VRF, if that is the device.
+fn address_towards(peer: SocketAddr, device: Option<&[u8]>) -> io::Result<IpAddr> {
     // Connecting a UDP socket asks the routing table and binds the answer (udp(7)).
-    let probe = UdpSocket::bind((any, 0))?;
-    probe.connect(peer)?;
-    Ok(probe.local_addr()?.ip())
+    let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
+    if device.is_some() && probe.device()?.as_deref() != device {
+        probe.bind_device(device)?;
+    }
+    probe.connect(&peer.into())?;
+    let local = probe.local_addr()?.as_socket();
+    local.map(|addr| addr.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// Whether the interface is in a VRF, which has a routing table of its own.
+pub fn is_in_vrf(ifindex: u32) -> bool {
+    super::vrf::of(ifindex).is_some()
 }
 
 /// The interface that owns a local address, `None` if none does. The whole of 127/8 belongs to the
@@ -135,7 +145,9 @@ fn is_tentative(owned: &sys::Owned) -> bool {
 pub fn check_route(group: SocketAddr, ifindex: u32) -> io::Result<()> {
     let probe = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
     match group {
-        SocketAddr::V4(_) => sys::set_multicast_if_v4(probe.as_fd(), ifindex)?,
+        SocketAddr::V4(_) => {
+            sys::set_multicast_if_v4(probe.as_fd(), ifindex, Ipv4Addr::UNSPECIFIED)?;
+        }
         SocketAddr::V6(_) => probe.set_multicast_if_v6(ifindex)?,
     }
     probe.connect(&group.into())
@@ -165,9 +177,8 @@ fn leads_to(all: &[sys::Owned], peer: SocketAddr, source: IpAddr) -> Option<u32>
 
 /// The way to `peer`; `None` if there is none.
 pub fn route_to(peer: SocketAddr) -> io::Result<Option<Route>> {
-    let Ok(source) = local_address_towards(peer) else { return Ok(None) };
-    let ifindex = leads_to(&sys::addresses()?, peer, source);
-    Ok(ifindex.map(|ifindex| Route { ifindex, source }))
+    let all = sys::addresses()?;
+    Ok(way_to(&all, peer, None).ok().flatten())
 }
 
 /// The way on which multicast reaches most of `peers`; `None` if none of them has a route. Peers of
@@ -180,7 +191,7 @@ pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<
     let until = Instant::now() + TENTATIVE;
     let found = loop {
         let all = sys::addresses()?;
-        let (found, unready) = most(&all, &of_it, None);
+        let (found, unready) = most(&all, &of_it);
         if !unready || Instant::now() >= until || !all.iter().any(is_tentative) {
             break found;
         }
@@ -195,21 +206,35 @@ pub fn route_to_most(peers: &[SocketAddr], family: Family) -> io::Result<Option<
     }
 }
 
-/// The same as it is now, without waiting: the way to most of `peers`, with an address of the group's family. Of
-/// interfaces that lead to as many, `keep` is taken.
+/// The same as it is now, without waiting, of peers that are reached by these ways: the one to most of them, with an
+/// address of the group's family. Of interfaces that lead to as many, `keep` is taken.
 pub(super) fn way_to_most(
     all: &[sys::Owned],
-    peers: &[SocketAddr],
+    ways: &[(SocketAddr, Route)],
     family: Family,
     keep: u32,
 ) -> Option<Route> {
-    let peers = beyond_loopback(peers);
-    let route = most(all, &of_family(&peers, family), Some(keep)).0?;
+    let peers: Vec<_> = ways.iter().map(|(peer, _)| *peer).collect();
+    let counted = beyond_loopback(&peers);
+    let counted = of_family(&counted, family);
+    let of_counted = ways.iter().filter(|(peer, _)| counted.contains(&peer));
+    let route = largest(of_counted.map(|(_, route)| *route), Some(keep))?;
     if Family::of(route.source) == family {
         return Some(route);
     }
     let source = usable_address(all, route.ifindex, family)?;
     Some(Route { source, ..route })
+}
+
+/// The way to `peer`, by the routing table of a VRF if that is the device; `None` if no interface is known to lead
+/// there, an error of the system if there is no way.
+pub(super) fn way_to(
+    all: &[sys::Owned],
+    peer: SocketAddr,
+    device: Option<&[u8]>,
+) -> io::Result<Option<Route>> {
+    let source = address_towards(peer, device)?;
+    Ok(leads_to(all, peer, source).map(|ifindex| Route { ifindex, source }))
 }
 
 /// Peers of a family, if there are any; else all.
@@ -225,29 +250,31 @@ fn beyond_loopback(peers: &[SocketAddr]) -> Vec<SocketAddr> {
     if others.is_empty() { peers.to_vec() } else { others }
 }
 
-/// The way to most of `peers`, and whether to any of them nothing can be sent from yet. Of interfaces that lead to as
-/// many, `keep` is taken, else the first.
-fn most(all: &[sys::Owned], peers: &[&SocketAddr], keep: Option<u32>) -> (Option<Route>, bool) {
-    let mut found: Vec<(Route, usize)> = Vec::new();
+/// The way to most of `peers`, and whether to any of them nothing can be sent from yet.
+fn most(all: &[sys::Owned], peers: &[&SocketAddr]) -> (Option<Route>, bool) {
     let mut unready = false;
-    for peer in peers {
-        let source = match local_address_towards(**peer) {
-            Ok(source) => source,
-            Err(e) => {
-                unready |= e.kind() == io::ErrorKind::AddrNotAvailable;
-                continue;
-            }
-        };
-        let Some(ifindex) = leads_to(all, **peer, source) else { continue };
-        match found.iter_mut().find(|(route, _)| route.ifindex == ifindex) {
+    let ways = peers.iter().filter_map(|peer| {
+        let way = way_to(all, **peer, None);
+        unready |= way.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrNotAvailable);
+        way.ok().flatten()
+    });
+    let ways: Vec<_> = ways.collect();
+    (largest(ways.into_iter(), None), unready)
+}
+
+/// The way that is there most often. Of interfaces that are as often there, `keep` is taken, else the first.
+fn largest(ways: impl Iterator<Item = Route>, keep: Option<u32>) -> Option<Route> {
+    let mut found: Vec<(Route, usize)> = Vec::new();
+    for way in ways {
+        match found.iter_mut().find(|(route, _)| route.ifindex == way.ifindex) {
             Some((_, count)) => *count += 1,
-            None => found.push((Route { ifindex, source }, 1)),
+            None => found.push((way, 1)),
         }
     }
     // The first of the largest: `max_by_key` alone would give the last.
     let most =
         found.into_iter().rev().max_by_key(|(route, count)| (*count, Some(route.ifindex) == keep));
-    (most.map(|(route, _)| route), unready)
+    most.map(|(route, _)| route)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use core::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::JoinHandle;
@@ -40,12 +41,12 @@ impl From<Event> for Key {
 }
 
 /// What has become of where a sender's datagrams leave this host.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Departed {
     /// The group as it was announced last, if that was not at the beginning, and where it leaves.
     pub(crate) moved: Option<(Group, Route)>,
-    /// Nothing can be sent to anybody.
-    pub(crate) cut_off: bool,
+    /// Addresses that this host has lost, and by how many receivers it was known by each.
+    pub(crate) lost: BTreeMap<IpAddr, usize>,
 }
 
 /// What the lock guards.

@@ -171,20 +171,26 @@ impl UdpSocket {
     }
 
     /// Sends multicast through this interface, from this address, with this TTL. This host's own
-    /// receivers hear it as well.
+    /// receivers hear it as well. What was set is read back: an error if the system has it otherwise.
     pub(crate) fn set_multicast(&mut self, route: Route, ttl: u32) -> io::Result<()> {
         let ifindex = route.ifindex;
-        match route.source {
-            IpAddr::V4(_) => {
-                sys::set_multicast_if_v4(self.io.as_fd(), ifindex)?;
+        let is_set = match route.source {
+            IpAddr::V4(source) => {
+                sys::set_multicast_if_v4(self.io.as_fd(), ifindex, source)?;
                 self.io.set_multicast_ttl_v4(ttl)?;
                 self.io.set_multicast_loop_v4(true)?;
+                self.io.multicast_if_v4()? == source
             }
             IpAddr::V6(_) => {
                 self.io.set_multicast_if_v6(ifindex)?;
                 self.io.set_multicast_hops_v6(ttl)?;
                 self.io.set_multicast_loop_v6(true)?;
+                self.io.multicast_if_v6()? == ifindex
             }
+        };
+        if !is_set {
+            let why = format!("the system does not send multicast from {}", route.source);
+            return Err(io::Error::other(why));
         }
         self.multicast = Some(route);
         Ok(())

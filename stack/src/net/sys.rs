@@ -243,11 +243,19 @@ pub(super) fn send_from(fd: BorrowedFd<'_>, out: &Leaving, bytes: &[u8]) -> io::
     check(c_int::try_from(rc).unwrap_or(c_int::MAX)).map(drop)
 }
 
-/// Sends IPv4 multicast through an interface, by index: `socket2` offers it by address only.
-pub(super) fn set_multicast_if_v4(fd: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
-    let any = libc::in_addr { s_addr: 0 };
-    let request =
-        libc::ip_mreqn { imr_multiaddr: any, imr_address: any, imr_ifindex: ifindex.cast_signed() };
+/// Sends IPv4 multicast through an interface, by index, and from this address unless a datagram says from where:
+/// `socket2` offers it by address only.
+pub(super) fn set_multicast_if_v4(
+    fd: BorrowedFd<'_>,
+    ifindex: u32,
+    source: Ipv4Addr,
+) -> io::Result<()> {
+    let of = |addr: Ipv4Addr| libc::in_addr { s_addr: u32::from(addr).to_be() };
+    let request = libc::ip_mreqn {
+        imr_multiaddr: of(Ipv4Addr::UNSPECIFIED),
+        imr_address: of(source),
+        imr_ifindex: ifindex.cast_signed(),
+    };
     set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &request)
 }
 

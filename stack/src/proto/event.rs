@@ -85,8 +85,8 @@ pub enum Action {
         /// For whom.
         receiver: ReceiverId,
     },
-    /// A sending session has begun to send, or has and another member has answered since: the driver may look whether its group leaves towards those that have
-    /// answered ([`Endpoint::answered`](super::endpoint::Endpoint::answered)), and if not, say from where
+    /// A sending session has begun to send, or has and another member has answered since: the driver may look whether
+    /// its group leaves towards those that have answered ([`Endpoint::answered`](super::endpoint::Endpoint::answered)), and if not, say from where
     /// it does ([`Endpoint::move_group`](super::endpoint::Endpoint::move_group)).
     Begun {
         /// Which.

@@ -71,8 +71,8 @@ fn when(cause: Cause) -> String {
         }
         Cause::CannotJoin => "CANNOT_JOIN, or its answer takes no groups".to_owned(),
         Cause::Retry => format!(
-            "{RETRY_FIRST:?} after a demotion, then doubled, to {RETRY_MAX:?}; not doubled for one at an IPv6 address that \
-             hears little in the first {BOOTS:?}: it may just have started"
+            "{RETRY_FIRST:?} after a demotion, then doubled, to {RETRY_MAX:?}; not doubled for one that hears \
+             little of an IPv6 group in the first {BOOTS:?} after it has answered: it may just have started"
         ),
         Cause::Ended => "verdict, failure or abort".to_owned(),
     }

@@ -21,19 +21,19 @@ pub struct Counters {
 pub enum Lost {
     /// Its host's reverse-path filter dropped them.
     ReversePath {
-        /// So many datagrams, since it joined.
+        /// So many datagrams lately, since it joined or was reported the last time but one.
         dropped: u64,
         /// The route to where the group comes from leaves by another interface.
         other_way: bool,
     },
     /// They found no room in the receive buffer of the group's socket there.
     Buffer {
-        /// So many times, since it joined.
+        /// So many times lately.
         times: u64,
     },
     /// The interface there dropped them.
     Interface {
-        /// So many datagrams, since it joined.
+        /// So many datagrams lately, since it joined or was reported the last time but one.
         dropped: u64,
     },
     /// They were lost before anything there counted them: in a firewall, or on the way.

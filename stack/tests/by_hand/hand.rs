@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tcpxm::config::{Content, Delivery, EndpointConfig, Group, SessionConfig};
@@ -56,6 +56,11 @@ pub(crate) struct Node {
     pub(crate) joined: bool,
     /// The groups that it has joined, one after the other.
     pub(crate) joins: Vec<SocketAddr>,
+    /// One that its system refuses to join.
+    pub(crate) refuses: Option<SocketAddr>,
+    /// Its system answers only when it is told to ([`Node::answer`]).
+    pub(crate) slow: bool,
+    asked: VecDeque<(ReceiverId, SocketAddr)>,
     /// How often it was told that its session begins to send, or that another has answered since.
     pub(crate) begun: u32,
     /// It has reported its membership again.
@@ -96,12 +101,41 @@ fn endpoint_of(n: usize, seed: u8, trust: ListenTrust) -> (SocketAddr, Endpoint)
 }
 
 impl Node {
+    pub(crate) fn new(addr: SocketAddr, endpoint: Endpoint) -> Self {
+        Self {
+            addr,
+            other: None,
+            endpoint,
+            joined: false,
+            joins: Vec::new(),
+            refuses: None,
+            slow: false,
+            asked: VecDeque::new(),
+            begun: 0,
+            refreshed: false,
+            counters: Counters::default(),
+            counted: 0,
+            dead: false,
+        }
+    }
+
+    /// Its system answers what it was asked first to join; whether it was asked.
+    pub(crate) fn answer(&mut self, now: Instant) -> bool {
+        let Some((receiver, group)) = self.asked.pop_front() else { return false };
+        self.joined = self.refuses != Some(group);
+        let result = if self.joined { Ok(()) } else { Err(format!("{group} is refused")) };
+        self.endpoint.handle_join(now, receiver, result);
+        true
+    }
+
     fn act(&mut self, now: Instant, action: &Action) {
         match *action {
             Action::Join { receiver, group, .. } => {
-                self.joined = true;
                 self.joins.push(group);
-                self.endpoint.handle_join(now, receiver, Ok(()));
+                self.asked.push_back((receiver, group));
+                if !self.slow {
+                    self.answer(now);
+                }
             }
             Action::Refresh { .. } => self.refreshed = true,
             Action::Begun { .. } => self.begun += 1,
@@ -127,18 +161,7 @@ impl Net {
 
     /// Of these endpoints; the first of them is to send.
     pub(crate) fn of(ends: impl Iterator<Item = (SocketAddr, Endpoint)>, path: Path) -> Self {
-        let nodes = ends.map(|(addr, endpoint)| Node {
-            addr,
-            other: None,
-            endpoint,
-            joined: false,
-            joins: Vec::new(),
-            begun: 0,
-            refreshed: false,
-            counters: Counters::default(),
-            counted: 0,
-            dead: false,
-        });
+        let nodes = ends.map(|(addr, endpoint)| Node::new(addr, endpoint));
         Self {
             now: Instant::from_nanos(1),
             nodes: nodes.collect(),

@@ -37,12 +37,6 @@ impl Drop for Second {
     }
 }
 
-fn bytes_by(ns: &str, interface: &str) -> u64 {
-    let json = run(&format!("ip -n {ns} -s -j link show dev {interface}"));
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    json[0]["stats64"]["tx"]["bytes"].as_u64().unwrap()
-}
-
 /// Most hosts of the list are on the first network, and nobody listens there.
 pub(super) fn towards_those_that_have_answered() {
     for group in ["232.79.0.1", "239.255.79.1"] {
@@ -59,9 +53,9 @@ pub(super) fn towards_those_that_have_answered() {
             args.push(addr);
         }
         args.extend(there.clone());
-        let before = bytes_by(&lab.ns(0), "eth1");
+        let before = lab.bytes_by(0, "eth1").0;
         let done = copy(&lab, &args);
-        let sent = bytes_by(&lab.ns(0), "eth1") - before;
+        let sent = lab.bytes_by(0, "eth1").0 - before;
         assert_eq!(done.code, Some(3), "{done:#?}"); // three are not there
         for (host, daemon) in daemons.iter().enumerate() {
             assert_eq!(done.text(3 + host, "mode"), "multicast", "{done:#?}");
@@ -99,8 +93,10 @@ pub(super) fn an_address_that_is_taken_away() {
     for daemon in &daemons {
         assert!(fs::read(daemon.root.join(format!("source-{LEN}"))).unwrap() == content(LEN));
     }
-    let lost = done.messages.find("this host has lost the address that the hosts know it by");
-    let back = done.messages.find("this host has its address again");
+    let lost = done
+        .messages
+        .find(&format!("this host has lost the address {}; 3 hosts know it by that", lab.v4(0)));
+    let back = done.messages.find(&format!("this host has the address {} again", lab.v4(0)));
     assert!(lost.is_some() && lost < back, "{done:#?}");
 }
 

@@ -19,11 +19,10 @@ const REJECTIONS: [(&str, &str); 4] = [
     ("icmpv6 type admin-prohibited", "communication administratively prohibited"),
 ];
 
-/// A host has a firewall, in a table and a chain that many have; `how` it ends what comes to the daemon's port.
+/// A host has a firewall; `how` it ends what comes to the daemon's port.
 fn wall(lab: &Lab, host: usize, how: &str) {
-    lab.nft(host, "add table inet filter");
-    lab.nft(host, "add chain inet filter input { type filter hook input priority 0 ; }");
-    lab.nft(host, &format!("add rule inet filter input udp dport 8737 {how}"));
+    lab.firewall(host, "accept");
+    lab.firewall_rule(host, &format!("udp dport 8737 {how}"));
 }
 
 /// Beside one host without a firewall, four that refuse in a way of their own each, one that says what a closed port

@@ -19,7 +19,7 @@ const CLOSED: &str =
 
 /// A copy to all three of a lab, in which the second has its daemon killed once a third has arrived.
 fn copy_and_kill(lab: &Lab, second: &mut Daemon) -> Copy {
-    let mut args = vec!["--rate".to_owned(), "100M".to_owned()];
+    let mut args = ["-v", "--rate", "100M"].map(str::to_owned).to_vec();
     args.push(lab.source(LEN).display().to_string());
     args.extend(lab.all());
     let running = Copy::start(lab, &args);
@@ -37,12 +37,12 @@ pub(super) fn one_is_killed_midway() {
     assert_eq!(done.text(1, "status"), "failed");
     assert!(done.text(1, "reason").contains("nothing heard"), "{done:#?}");
     assert_eq!(done.summary["retry_hosts"], lab.v4(2));
-    // The copy itself takes 5.6 seconds at this rate.
-    assert!(done.took < SOON + Duration::from_secs(6), "{:?}", done.took);
+    // It does not hold up the group until it is given up: its silence takes it off the group before.
+    let events = done.hosts[1]["events"].as_array().unwrap();
+    let modes: Vec<_> = events.iter().map(|event| event["mode"].as_str().unwrap()).collect();
+    assert!(modes.windows(2).any(|two| two == ["multicast", "unicast"]), "{done:#?}");
     for host in [0, 2] {
         assert_eq!(done.text(host, "status"), "ok");
-        let seconds = done.hosts[host]["seconds"].as_f64().unwrap();
-        assert!(seconds < 9.0, "held up for {seconds} seconds");
         let file = daemons[host].root.join(format!("source-{LEN}"));
         assert!(fs::read(file).unwrap() == content(LEN));
     }
@@ -69,11 +69,6 @@ pub(super) fn one_is_killed_and_started_again() {
     }
     let told = format!("{}: it was restarted, and goes on with what it has of the file", lab.v4(2));
     assert_eq!(done.messages.matches(&told).count(), 1, "{done:#?}");
-    // The copy itself takes 5.6 seconds at this rate; the one had a third of it before.
-    for host in [0, 2] {
-        let seconds = done.hosts[host]["seconds"].as_f64().unwrap();
-        assert!(seconds < 12.0, "held up for {seconds} seconds");
-    }
 }
 
 pub(super) fn nobody_listens_and_nobody_is_there() {

@@ -250,6 +250,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("messages::keys_that_meet", messages::keys_that_meet),
     ("messages::a_group_that_is_heard", messages::a_group_that_is_heard),
     ("messages::configuration_that_is_read_again", messages::configuration_that_is_read_again),
+    ("messages::interfaces_addresses_and_firewalls", messages::interfaces_addresses_and_firewalls),
     ("by_ssh::five_hosts_of_which_two_are_well", by_ssh::five_hosts_of_which_two_are_well),
     ("by_ssh::forty_hosts", by_ssh::forty_hosts),
     ("by_ssh::few_files_may_be_open", by_ssh::few_files_may_be_open),

@@ -43,12 +43,9 @@ fn why(done: &Done) -> &str {
 pub(super) fn behind_a_firewall_for_established_flows() {
     let lab = Lab::bridge(3);
     let daemons = lab.daemons();
-    let chain = "{ type filter hook input priority 0 ; policy drop ; }";
-    lab.nft(DEAF, "add table inet filter");
-    lab.nft(DEAF, &format!("add chain inet filter input {chain}"));
-    lab.nft(DEAF, "add rule inet filter input ct state established,related accept");
-    let own = lab.v4(DEAF);
-    lab.nft(DEAF, &format!("add rule inet filter input ip daddr {own} udp dport 8737 accept"));
+    lab.firewall(DEAF, "drop");
+    lab.firewall_rule(DEAF, "ct state established,related accept");
+    lab.firewall_rule(DEAF, &format!("ip daddr {} udp dport 8737 accept", lab.v4(DEAF)));
     let done = copies(&lab, &daemons, &lab.all());
     let said =
         "the group does not arrive there; a firewall or a switch drops it (docs/firewalls.md)";
@@ -61,11 +58,8 @@ pub(super) fn behind_a_firewall_for_established_flows() {
 }
 
 /// How its system filters what comes in on its first interface.
-fn filter(lab: &Lab, how: u8) {
-    let value = lab.dir.path().join("how");
-    fs::write(&value, format!("{how}\n")).unwrap();
-    let switch = "/proc/sys/net/ipv4/conf/eth0/rp_filter";
-    run(&format!("ip netns exec {} cp {} {switch}", lab.ns(DEAF), value.display()));
+fn filter(lab: &Lab, how: u32) {
+    lab.set(DEAF, "ipv4/conf/eth0/rp_filter", how);
 }
 
 /// Its way back to the sender leaves by another interface than the group comes in on, where it is reached as well: what

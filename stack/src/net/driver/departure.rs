@@ -2,21 +2,37 @@
 //! has, and when this host's addresses change, it is looked at again.
 
 use super::Driver;
+use super::known::Known;
 use crate::config::Group;
 use crate::net::interface::{self, Route};
+use crate::net::shared::{Departed, Key};
 use crate::net::socket::UdpSocket;
 use crate::net::{Family, sys};
 use crate::proto::event::SessionId;
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+
+/// When sending has begun, the group moves to those that answer later only if they are so many times as many as those
+/// that it leaves: each move has all leave and join, and be judged anew.
+const MUCH: usize = 2;
 
 /// A sending session, and where it leaves.
 #[derive(Debug)]
 pub(crate) struct Departure {
     session: SessionId,
     group: Option<Leaving>,
-    /// Once sending has begun: the addresses that this host is known by.
-    known_by: BTreeSet<IpAddr>,
+    begun: bool,
+    known: Known,
+}
+
+/// Why it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Sending begins.
+    Begins,
+    /// Another has answered since.
+    Answered,
+    /// This host's addresses or links have changed.
+    Changed,
 }
 
 /// A session's group, as it is announced, and the way on which it leaves.
@@ -44,7 +60,7 @@ pub(crate) enum Chosen {
 
 impl Departure {
     pub(crate) fn new(session: SessionId, group: Option<Leaving>) -> Self {
-        Self { session, group, known_by: BTreeSet::new() }
+        Self { session, group, begun: false, known: Known::default() }
     }
 }
 
@@ -54,12 +70,22 @@ impl Leaving {
         Self { group, route, ttl, chosen, name, forced: false }
     }
 
-    /// The way that leads to most of those that have answered, if it is another than the group's: that is kept as
-    /// long as its address is there and the application wants it so.
-    fn better(&self, all: &[sys::Owned], peers: &[SocketAddr], begins: bool) -> Option<Route> {
+    /// The address that it is sent from is there.
+    fn stands(&self, all: &[sys::Owned]) -> bool {
         let Route { ifindex, source } = self.route;
-        let family = Family::of(source);
-        let stands = all.iter().any(|owned| (owned.ifindex, owned.addr) == (ifindex, source));
+        all.iter().any(|owned| (owned.ifindex, owned.addr) == (ifindex, source))
+    }
+
+    /// The way that leads to most of those that have answered, each of which is reached by one of `ways`, if it is
+    /// another than the group's: that is kept as long as its address is there and the application wants it so.
+    fn better(
+        &self,
+        all: &[sys::Owned],
+        ways: &[(SocketAddr, Route)],
+        look: Look,
+    ) -> Option<Route> {
+        let Route { ifindex, source } = self.route;
+        let (family, stands) = (Family::of(source), self.stands(all));
         match self.chosen {
             Chosen::Source | Chosen::Interface if stands => None,
             Chosen::Source => {
@@ -73,48 +99,73 @@ impl Leaving {
                 Some(Route { ifindex, source })
             }
             // Another one is better only where it is known who has answered since.
-            Chosen::Nothing if stands && !begins && !self.forced => None,
-            Chosen::Nothing => interface::way_to_most(all, peers, family, ifindex)
-                .filter(|way| !stands || way.ifindex != ifindex),
+            Chosen::Nothing if stands && look == Look::Changed && !self.forced => None,
+            Chosen::Nothing => {
+                let way = interface::way_to_most(all, ways, family, ifindex)?;
+                let led = |to: u32| ways.iter().filter(|(_, way)| way.ifindex == to).count();
+                let clearly = || led(way.ifindex) >= MUCH * led(ifindex);
+                let moves = way.ifindex != ifindex && (look != Look::Answered || clearly());
+                (moves || !stands).then_some(way)
+            }
         }
     }
 }
 
 impl Driver {
-    /// Sending has begun.
+    /// Sending has begun, or has and another has answered.
     pub(super) fn begun(&mut self, session: SessionId) {
-        if self.departure.as_ref().is_some_and(|departure| departure.session == session) {
-            self.watch_links();
-            self.look_at_departure(true);
-        }
+        let ours = self.departure.as_mut().filter(|departure| departure.session == session);
+        let Some(departure) = ours else { return };
+        let before = std::mem::replace(&mut departure.begun, true);
+        self.watch_links();
+        self.look_at_departure(if before { Look::Answered } else { Look::Begins });
     }
 
-    /// Sending begins, or has and another has answered (`begins`), or this host's addresses have changed.
-    pub(super) fn look_at_departure(&mut self, begins: bool) {
+    /// Looks where it leaves, and whether it is still known by the addresses that it has.
+    pub(super) fn look_at_departure(&mut self, look: Look) {
         let Some(departure) = &mut self.departure else { return };
-        let session = departure.session;
+        let Departure { session, group, known, begun } = departure;
         let Ok(all) = sys::addresses() else { return };
-        let peers = self.shared.ask(|engine, _| engine.answered(session));
-        if begins {
-            departure.known_by = known_by(&self.sockets, &peers);
+        let session = *session;
+        if *begun {
+            let served = self.shared.ask(|engine, _| engine.answered(session));
+            known.serve(&self.sockets, &all, &served);
         }
-        let cut_off = is_cut_off(&all, &departure.known_by);
-        self.shared.lock().departed.cut_off = cut_off;
-        let leaving = departure.group.as_mut();
-        if let Some((leaving, way)) = leaving.and_then(|leaving| {
-            let way = leaving.better(&all, &peers, begins)?;
-            Some((leaving, way))
-        }) {
-            leaving.forced = !begins;
+        if look == Look::Changed {
+            known.look_again(&self.sockets, &all);
+        }
+        let lost = known.lost(&all).clone();
+        let ways = known.ways();
+        let moved = group.as_mut().and_then(|leaving| {
+            let way = leaving.better(&all, &ways, look)?;
+            leaving.forced = !leaving.stands(&all);
             match leaving.take(way, &mut self.sockets) {
-                Ok(group) => {
-                    tracing::debug!(group = %group.addr, ?way, "the group leaves elsewhere");
-                    let mut inner = self.shared.lock();
-                    inner.endpoint.move_group(session, group, Some(way.source));
-                    inner.departed.moved = Some((group, way));
+                Ok(group) => Some((group, way)),
+                Err(e) => {
+                    tracing::debug!(?way, "the group cannot leave there: {e}");
+                    None
                 }
-                Err(e) => tracing::debug!(?way, "the group cannot leave there: {e}"),
             }
+        });
+        if let Some((group, way)) = moved {
+            tracing::debug!(group = %group.addr, ?way, "the group leaves elsewhere");
+            self.shared.ask(|engine, _| engine.move_group(session, group, Some(way.source)));
+        }
+        self.tell_departed(session, |told| {
+            told.moved = moved.or(told.moved);
+            told.lost = lost;
+        });
+    }
+
+    /// Tells the application, and wakes it, if that changes anything.
+    fn tell_departed(&mut self, session: SessionId, change: impl FnOnce(&mut Departed)) {
+        let mut inner = self.shared.lock();
+        let before = inner.departed.clone();
+        change(&mut inner.departed);
+        if inner.departed != before {
+            self.wakers.extend(inner.wakers.get(&Key::Session(session)).cloned());
+            drop(inner);
+            self.shared.changed();
         }
     }
 }
@@ -133,29 +184,10 @@ impl Leaving {
     }
 }
 
-/// The addresses that this host is known by to those that have answered.
-fn known_by(sockets: &[UdpSocket], peers: &[SocketAddr]) -> BTreeSet<IpAddr> {
-    let address = |peer: &SocketAddr| {
-        let family = Family::of(peer.ip());
-        let bound = sockets.iter().find(|socket| socket.family() == family)?.local().ip();
-        if bound.is_unspecified() {
-            interface::local_address_towards(*peer).ok()
-        } else {
-            Some(bound)
-        }
-    };
-    peers.iter().filter_map(address).collect()
-}
-
-/// Whether nobody can answer any more: the receivers know this host by addresses that it does not have now.
-fn is_cut_off(all: &[sys::Owned], known_by: &BTreeSet<IpAddr>) -> bool {
-    !known_by.is_empty()
-        && !known_by.iter().any(|addr| interface::owner_among(all, *addr).is_some())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     const GROUP: &str = "232.7.7.7:8737";
 
@@ -173,52 +205,46 @@ mod tests {
     fn what_was_chosen_stays() {
         let here = [owned(7, "192.0.2.1")];
         // An interface that is made anew has another index.
-        let anew = leaving(Chosen::Source).better(&[owned(9, "192.0.2.1")], &[], false);
+        let anew = leaving(Chosen::Source).better(&[owned(9, "192.0.2.1")], &[], Look::Changed);
         assert_eq!(anew.map(|way| way.ifindex), Some(9));
         for chosen in [Chosen::Source, Chosen::Interface] {
-            assert_eq!(leaving(chosen).better(&here, &[], true), None);
+            assert_eq!(leaving(chosen).better(&here, &[], Look::Begins), None);
         }
-        assert_eq!(leaving(Chosen::Source).better(&[], &[], false), None);
+        assert_eq!(leaving(Chosen::Source).better(&[], &[], Look::Changed), None);
         let another = [owned(8, "192.0.2.9"), owned(7, "192.0.2.2")];
-        let way = leaving(Chosen::Interface).better(&another, &[], false).unwrap();
+        let way = leaving(Chosen::Interface).better(&another, &[], Look::Changed).unwrap();
         assert_eq!((way.ifindex, way.source), (7, "192.0.2.2".parse::<IpAddr>().unwrap()));
     }
 
-    /// Peers on this host are reached on the interface that owns their address.
+    /// So many are reached by the interface that it leaves by, and so many by another.
+    fn ways(here: u8, there: u8) -> Vec<(SocketAddr, Route)> {
+        let way =
+            |ifindex: u8| Route { ifindex: ifindex.into(), source: [192, 0, ifindex, 1].into() };
+        let peers = |net: u8, count: u8| {
+            (1..=count).map(move |host| (SocketAddr::from(([198, 51, net, host], 9)), way(net)))
+        };
+        peers(7, here).chain(peers(8, there)).collect()
+    }
+
     #[test]
     fn it_leaves_towards_those_that_have_answered() {
-        let all = sys::addresses().unwrap();
-        let lo =
-            all.iter().find(|owned| owned.addr == IpAddr::from([127, 0, 0, 1])).unwrap().ifindex;
-        let peers = [SocketAddr::from(([127, 0, 0, 2], 9)), SocketAddr::from(([127, 0, 0, 3], 9))];
-        let mut stands = all.clone();
-        stands.push(owned(7, "192.0.2.1"));
-        let better =
-            |all: &[sys::Owned], begins| leaving(Chosen::Nothing).better(all, &peers, begins);
-        assert_eq!(better(&stands, true).map(|way| way.ifindex), Some(lo));
-        assert_eq!(better(&stands, false), None, "nobody is moved in the middle for nothing");
-        assert_eq!(better(&all, false).map(|way| way.ifindex), Some(lo), "its address is gone");
+        let here = [owned(7, "192.0.2.1"), owned(8, "192.0.8.1")];
+        let gone = [owned(8, "192.0.8.1")];
+        let by = |leaving: &Leaving, all: &[sys::Owned], counts: (u8, u8), look| {
+            leaving.better(all, &ways(counts.0, counts.1), look).map(|way| way.ifindex)
+        };
+        let free = leaving(Chosen::Nothing);
+        assert_eq!(by(&free, &here, (1, 2), Look::Begins), Some(8));
+        assert_eq!(by(&free, &here, (2, 2), Look::Begins), None, "it stays where as many are");
+        assert_eq!(by(&free, &here, (0, 2), Look::Changed), None, "nobody is moved for nothing");
+        assert_eq!(by(&free, &gone, (2, 1), Look::Changed), Some(7), "its address is gone");
+        // Those that answer one after the other do not move it back and forth.
+        for (counts, to) in [((5, 6), None), ((5, 9), None), ((5, 10), Some(8)), ((0, 1), Some(8))]
+        {
+            assert_eq!(by(&free, &here, counts, Look::Answered), to, "{counts:?}");
+        }
         let forced = Leaving { forced: true, ..leaving(Chosen::Nothing) };
-        assert_eq!(forced.better(&stands, &peers, false).map(|way| way.ifindex), Some(lo));
-    }
-
-    #[test]
-    fn who_has_lost_all_addresses_that_it_is_known_by_is_cut_off() {
-        let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|addr| addr.parse().unwrap());
-        let known = BTreeSet::from([one, two]);
-        assert!(!is_cut_off(&[owned(7, "192.0.2.2")], &known));
-        assert!(is_cut_off(&[owned(7, "192.0.2.3")], &known), "nobody answers there");
-        assert!(!is_cut_off(&[], &BTreeSet::new()), "nobody has answered yet");
-    }
-
-    #[test]
-    fn a_socket_that_is_bound_is_known_by_that() {
-        let here = [SocketAddr::from(([127, 0, 0, 2], 9))];
-        let any = [UdpSocket::bind(([0, 0, 0, 0], 0).into()).unwrap()];
-        let bound = [UdpSocket::bind(([127, 0, 0, 3], 0).into()).unwrap()];
-        let of = |sockets: &[UdpSocket]| known_by(sockets, &here).into_iter().collect::<Vec<_>>();
-        assert_eq!(of(&bound), [IpAddr::from([127, 0, 0, 3])]);
-        assert_eq!(of(&any), [interface::local_address_towards(here[0]).unwrap()]);
-        assert!(of(&[]).is_empty());
+        assert_eq!(by(&forced, &here, (1, 2), Look::Changed), Some(8), "it may go back");
+        assert_eq!(by(&forced, &here, (2, 2), Look::Changed), None);
     }
 }

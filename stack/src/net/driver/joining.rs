@@ -1,5 +1,6 @@
 //! What the engine asks the system for, and what the system says of the interfaces that groups are joined on.
 
+use super::departure::Look;
 use super::{Driver, Source};
 use crate::net::netlink::{Links, News};
 use crate::net::{interface, vrf};
@@ -20,13 +21,16 @@ impl Driver {
                         self.joined.begin(receiver, &at);
                     }
                     self.watch_links();
-                    self.look_at_way_back(receiver, group, ifindex);
+                    self.look_at_way_back(receiver, (group, source), ifindex);
                 }
                 self.shared.ask(|engine, now| engine.handle_join(now, receiver, result));
             }
             Action::Refresh { receiver } => {
                 let result = self.groups.refresh(receiver);
                 tracing::debug!(?receiver, ?result, "the membership is reported again");
+                if let Some(at) = self.groups.counted_at(receiver) {
+                    self.joined.goes_on(receiver, &at);
+                }
             }
             Action::Begun { session } => self.begun(session),
             Action::Count { receiver, source } => {
@@ -40,23 +44,30 @@ impl Driver {
         }
     }
 
-    /// Where the way back to a sender leaves by another interface than its group comes in on, a strict reverse-path
-    /// filter drops the group in silence (RFC 3704, 2.2).
-    fn look_at_way_back(&self, receiver: ReceiverId, group: SocketAddr, ifindex: u32) {
-        let Some(peer) = self.shared.ask(|engine, _| engine.peer(receiver)) else { return };
-        if vrf::of(ifindex).is_some() {
-            return; // that VRF has a routing table of its own
-        }
-        let Ok(Some(back)) = interface::route_to(peer) else { return };
+    /// Where the way back to what the group comes from leaves by another interface, a strict reverse-path filter drops
+    /// it in silence (RFC 3704, 2.2); systems have one for IPv4. It is told once, until interfaces change.
+    fn look_at_way_back(
+        &mut self,
+        receiver: ReceiverId,
+        (group, source): (SocketAddr, Option<IpAddr>),
+        ifindex: u32,
+    ) {
         let named = |ifindex| {
             interface::name_of(ifindex).unwrap_or_else(|_| format!("interface {ifindex}"))
         };
-        let (on, by) = (named(ifindex), named(back.ifindex));
-        if ifindex == 0 || back.ifindex == ifindex {
+        let on = named(ifindex);
+        let peer = self.shared.ask(|engine, _| engine.peer(receiver));
+        let Some(from) = source.or(peer.map(|peer| peer.ip())) else { return };
+        let alone = ifindex == 0 || group.is_ipv6() || vrf::of(ifindex).is_some();
+        let back = if alone { None } else { interface::route_to((from, 0).into()).ok().flatten() };
+        let Some(by) = back.map(|back| back.ifindex).filter(|by| *by != ifindex) else {
             tracing::info!(%group, on, "joined");
-        } else {
+            return;
+        };
+        if self.ways_back.insert((ifindex, by)) {
+            let by = named(by);
             tracing::warn!(
-                "the group {group} is joined on {on}, but the way back to {peer} leaves by {by}: where the \
+                "the group {group} is joined on {on}, but the way back to {from} leaves by {by}: where the \
                  reverse-path filter is strict (rp_filter=1) nothing of the group is heard there"
             );
         }
@@ -96,8 +107,8 @@ impl Driver {
         }
     }
 
-    /// From the first join, or the begin of a session, on: without a group nothing depends on links. Where the system does not let them be heard
-    /// of, memberships are reported by the time alone.
+    /// From the first join, or the begin of a session, on: without either nothing depends on links. Where the system
+    /// does not let them be heard of, memberships are reported by the time alone.
     pub(super) fn watch_links(&mut self) {
         if self.links.is_some() {
             return;
@@ -138,7 +149,8 @@ impl Driver {
             }
         }
         if changed {
-            self.look_at_departure(false);
+            self.ways_back.clear();
+            self.look_at_departure(Look::Changed);
         }
     }
 

@@ -166,7 +166,7 @@ impl Channel {
 
     /// What a member's change of mode depends on.
     pub(crate) fn view(&self) -> GroupView<'_> {
-        GroupView { log: &self.log, cursor: self.cursor.at() }
+        GroupView { log: &self.log, cursor: self.cursor.at(), v6: self.group.addr.is_ipv6() }
     }
 
     /// What went to it.

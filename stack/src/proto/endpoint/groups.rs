@@ -4,7 +4,7 @@
 use super::Endpoint;
 use crate::config::Group;
 use crate::proto::event::{Action, Arrival, ReceiverId, Stranger};
-use crate::proto::recv::group::Unwanted;
+use crate::proto::recv::group::{GroupRx, Unwanted};
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
 use crate::wire::Header;
@@ -55,6 +55,9 @@ impl Endpoint {
         let now = self.now;
         let mut all = self.receivers.iter_mut();
         let (id, receiver) = all.find_map(|(id, r)| r.take_move(now).then_some((*id, r)))?;
+        if let Some(pace) = receiver.group.as_mut().and_then(GroupRx::learnt) {
+            self.paces.learn(receiver.conn.names().ifindex, pace);
+        }
         self.joins.extend(join(id, receiver));
         Some(Action::Leave { receiver: id })
     }

@@ -59,6 +59,7 @@ impl Member {
             if let RoundTrip::Sample(rtt) = rtt {
                 self.board.path.rtt.sample(rtt);
             }
+            self.answered = now;
             tracing::debug!(to = %self.conn.names().peer, ?rtt, "has answered");
         }
         Some(answer)
@@ -79,6 +80,11 @@ impl Member {
     /// It says why it cannot join the group.
     pub(crate) fn cannot_join(&mut self, why: String) {
         self.group_status = GroupStatus::Cannot;
+        self.has_said(why);
+    }
+
+    /// Those are its words for that.
+    pub(crate) fn has_said(&mut self, why: String) {
         self.cannot_join = Some(why);
     }
 

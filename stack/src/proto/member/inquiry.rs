@@ -34,11 +34,11 @@ impl Inquiry {
         }
         #[expect(clippy::cast_sign_loss, reason = "a share of a count")]
         let missed = (f64::from(of) * (1.0 - share)).round() as u32;
-        (self.missed, self.waits) = (missed, true);
+        (self.missed, self.waits, self.found) = (missed, true, None);
         true
     }
 
-    /// Its host has counted so many since it joined.
+    /// Its host has counted so many lately.
     fn answered(&mut self, counters: Counters) {
         if core::mem::take(&mut self.waits) {
             self.found = find(&counters, self.missed);
@@ -55,10 +55,14 @@ fn find(counters: &Counters, missed: u32) -> Option<Lost> {
     let explains = |count: Option<u64>| {
         count.filter(|n| *n > 0 && n.saturating_mul(MAX_TRAIN as u64) >= u64::from(missed))
     };
-    let found = explains(reverse_path).map(|dropped| Lost::ReversePath { dropped, other_way });
+    // The filter counts for the whole host: it drops here where the way back leaves elsewhere, or by rules that cannot
+    // be seen, and then all that is missing (RFC 3704, 2.2).
+    let all = |n: &u64| *n >= u64::from(missed);
+    let filtered = explains(reverse_path).filter(|n| other_way || all(n));
+    let found = filtered.map(|dropped| Lost::ReversePath { dropped, other_way });
     let found = found.or_else(|| explains(buffer).map(|times| Lost::Buffer { times }));
     // An interface also counts what no protocol here wants (LLDP, say): it must have dropped as much as is missing.
-    let dropped = interface.filter(|n| *n > 0 && *n >= u64::from(missed));
+    let dropped = interface.filter(|n| *n > 0 && all(n));
     let found = found.or_else(|| dropped.map(|dropped| Lost::Interface { dropped }));
     let counts = [reverse_path, buffer, interface].iter().any(Option::is_some);
     found.or_else(|| counts.then_some(Lost::Before))
@@ -73,7 +77,7 @@ impl Member {
         }
     }
 
-    /// It says what its host has counted since it joined.
+    /// It says what its host has counted lately.
     pub(crate) fn has_counted(&mut self, counters: Counters) {
         tracing::debug!(to = %self.addr, ?counters, "has counted");
         self.told.inquiry.answered(counters);
@@ -110,6 +114,8 @@ mod tests {
         assert_eq!(inquiry.found, Some(Lost::Buffer { times: 9 }));
         inquiry.answered(Counters { reverse_path: Some(9), ..full });
         assert_eq!(inquiry.found, Some(Lost::Buffer { times: 9 }), "said twice");
+        assert!(!inquiry.is_due(Duration::ZERO, DEAF) && inquiry.is_due(SILENCE, DEAF));
+        assert_eq!(inquiry.found, None, "of this silence nothing is known");
     }
 
     #[test]
@@ -120,6 +126,9 @@ mod tests {
         let way = |n| find(&Counters { reverse_path: Some(n), other_way: true, ..none }, 64);
         assert_eq!(way(1), Some(Lost::Before), "one train has no 64 packets");
         assert_eq!(way(2), Some(Lost::ReversePath { dropped: 2, other_way: true }));
+        let way = |n| find(&Counters { reverse_path: Some(n), ..none }, 64);
+        assert_eq!(way(63), Some(Lost::Before), "the way back leaves here: it was something else");
+        assert_eq!(way(64), Some(Lost::ReversePath { dropped: 64, other_way: false }));
         let interface = Counters { interface: Some(70), ..none };
         assert_eq!(find(&interface, 64), Some(Lost::Interface { dropped: 70 }));
         let both = Counters { buffer: Some(3), ..interface };

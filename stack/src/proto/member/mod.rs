@@ -12,6 +12,7 @@ pub(crate) mod need;
 pub(crate) mod plan;
 pub(crate) mod question;
 mod reason;
+mod retry;
 pub(crate) mod setback;
 mod stall;
 pub(crate) mod thinning;
@@ -56,6 +57,8 @@ pub(crate) struct Member {
     addr: SocketAddr,
     /// When it began, at first or again.
     began: Instant,
+    /// When it answered, at first or again.
+    answered: Instant,
     /// How often its host was restarted within the session.
     restarts: u32,
     conn: Conn,
@@ -120,6 +123,7 @@ impl Member {
         Self {
             addr,
             began,
+            answered: began,
             restarts: 0,
             conn,
             channel,
@@ -517,7 +521,7 @@ impl Member {
         }
         match (to, view) {
             (Mode::Multicast, Some(view)) => self.follow_group(view),
-            (Mode::Unicast, _) => self.retry_at = self.next_retry(now, began, cause),
+            (Mode::Unicast, Some(view)) => self.retry_at = self.next_retry(now, view, cause),
             _ => {}
         }
         self.limits = false; // whoever joins is elected, or not
@@ -538,13 +542,6 @@ impl Member {
     /// Not served by the group any more: all it does not have is to be sent by unicast.
     fn leave_group_data(&mut self, view: &GroupView<'_>) {
         self.need.unfollow(view.cursor, self.board.abandon(view.log));
-    }
-
-    fn next_retry(&mut self, now: Instant, began: Instant, cause: Cause) -> Option<Instant> {
-        let boots = self.addr.is_ipv6() && now.since(began) < mode::BOOTS;
-        let (after, next) = mode::retry(self.retry_after, cause, boots)?;
-        self.retry_after = next;
-        Some(now + after)
     }
 
     /// Ends its part of the session, with this outcome unless it has one.
@@ -589,4 +586,6 @@ pub(crate) struct GroupView<'a> {
     pub(crate) log: &'a GroupLog,
     /// The next byte that the group will carry.
     pub(crate) cursor: u64,
+    /// It is one of IPv6.
+    pub(crate) v6: bool,
 }

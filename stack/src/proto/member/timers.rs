@@ -3,7 +3,6 @@
 use super::Member;
 use crate::proto::send::log::GroupLog;
 use crate::proto::time::Instant;
-use crate::stats::Mode;
 use crate::wire::PAYLOAD_SHORT;
 use core::ops::Range;
 use core::time::Duration;
@@ -81,16 +80,6 @@ impl Member {
         if let Some(log) = log {
             self.tell_lag(now, log.next_pn());
         }
-    }
-
-    /// Whether it is time to try the group again; told once.
-    pub(crate) fn retries(&mut self, now: Instant) -> bool {
-        let wrong = self.mode == Mode::Unicast && self.ways.was_wrong(now, self.need.arrived());
-        let due = self.mode == Mode::Unicast && self.retry_at.is_some_and(|at| at <= now) || wrong;
-        if due {
-            self.retry_at = None;
-        }
-        due
     }
 
     /// Nothing has been heard for two round trips of what was sent to it by unicast: something is

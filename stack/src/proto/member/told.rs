@@ -31,10 +31,9 @@ impl Member {
     pub(crate) fn tell_group(&mut self, record: &Record<'_>) {
         self.conn.control_mut().push(record);
         self.told.group = Some(self.conn.control().out_end());
-        if self.group_status == GroupStatus::Cannot {
-            self.cannot_join = None;
-            self.retry_at = Some(Instant::ZERO); // it may join this one: it is tried at the next look
-        }
+        self.told.inquiry = Inquiry::default();
+        self.cannot_join = None;
+        self.begin_to_retry();
         if matches!(self.group_status, GroupStatus::Joined | GroupStatus::Cannot) {
             self.group_status = GroupStatus::Joining;
         }

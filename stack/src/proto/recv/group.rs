@@ -4,6 +4,7 @@
 use super::asked::Asked;
 use super::membership::{Membership, Pace};
 use super::pns::{PnTracker, Recorded};
+use super::source::{Elsewhere, Source};
 use crate::config::Group;
 use crate::proto::time::Instant;
 use crate::seal::GroupKey;
@@ -74,7 +75,7 @@ impl Keys {
 pub(crate) enum Unwanted {
     /// It does not come from the session's sender.
     Foreign,
-    /// It came before, or too far ahead, or its key is not known.
+    /// It came before, or too far ahead, or its key is not known, or the sender is just moving its group.
     Unusable,
 }
 
@@ -83,13 +84,12 @@ pub(crate) enum Unwanted {
 pub(crate) struct GroupRx {
     group: Group,
     cid: u64,
-    /// Where its datagrams come from.
-    from: IpAddr,
-    /// That is where the sender's other datagrams come from.
-    as_others: bool,
+    source: Source,
     keys: Keys,
     /// Once the system has joined it.
     membership: Option<Membership>,
+    /// What the one before had learnt, and nobody knows.
+    learnt: Option<Pace>,
     asked: Asked,
     status: GroupStatus,
     tracker: PnTracker,
@@ -97,7 +97,6 @@ pub(crate) struct GroupRx {
     newest: u64,
     /// Largest packet number in the last report.
     told: u64,
-    foreign: Foreign,
 }
 
 impl GroupRx {
@@ -105,41 +104,43 @@ impl GroupRx {
     /// from.
     pub(crate) fn offered(descriptor: &Descriptor, peer: IpAddr) -> Option<Self> {
         let group = descriptor.group?;
-        let told = group.source.or(descriptor.group_from);
         Some(Self {
             group,
             cid: descriptor.group_cid,
-            from: told.unwrap_or(peer).to_canonical(),
-            as_others: told.is_none(),
+            source: Source::new(group.source.or(descriptor.group_from), peer),
             keys: Keys::default(),
             membership: None,
+            learnt: None,
             asked: Asked::default(),
             status: GroupStatus::Joining,
             tracker: PnTracker::new(),
             newest: 0,
             told: 0,
-            foreign: Foreign::default(),
         })
     }
 
     /// The sender has announced the group anew: it is another one now, or comes from elsewhere. Its keys and its
     /// packet numbers go on. Whether that changes anything: then it is to be left, and joined.
-    pub(crate) fn announced(&mut self, group: Group, told: Option<IpAddr>, peer: IpAddr) -> bool {
-        let told = group.source.or(told);
-        let from = told.unwrap_or(peer).to_canonical();
-        if (group, from) == (self.group, self.from) {
-            return false;
+    pub(crate) fn announced(
+        &mut self,
+        now: Instant,
+        (group, told): (Group, Option<IpAddr>),
+        peer: IpAddr,
+    ) -> bool {
+        let was = (self.group, self.source.addr());
+        self.group = group;
+        self.source.announced(now, group.source.or(told), peer);
+        let changed = (self.group, self.source.addr()) != was;
+        if changed {
+            self.learnt = self.learnt();
+            (self.membership, self.status) = (None, GroupStatus::Joining);
         }
-        (self.group, self.from, self.as_others) = (group, from, told.is_none());
-        (self.membership, self.status) = (None, GroupStatus::Joining);
-        true
+        changed
     }
 
     /// The sender's other datagrams come from here.
     pub(crate) fn moved(&mut self, peer: IpAddr) {
-        if self.as_others {
-            self.from = peer.to_canonical();
-        }
+        self.source.moved(peer);
     }
 
     pub(crate) fn group(&self) -> Group {
@@ -164,7 +165,7 @@ impl GroupRx {
 
     /// What came to it from elsewhere.
     pub(crate) fn foreign(&self) -> Foreign {
-        self.foreign
+        self.source.foreign()
     }
 
     /// More of its packets than the last report named: how many ranges of them.
@@ -223,10 +224,11 @@ impl GroupRx {
 
     /// How often memberships are to be reported on its interface, if it has learnt that.
     pub(crate) fn learnt(&mut self) -> Option<Pace> {
-        self.membership.as_mut().and_then(Membership::learnt)
+        let learnt = self.membership.as_mut().and_then(Membership::learnt);
+        learnt.or(self.learnt.take())
     }
 
-    /// The sender asks what this host has counted since it joined, if it has.
+    /// The sender asks what this host has counted lately, if it has joined.
     pub(crate) fn on_question(&mut self, now: Instant) {
         if self.membership.is_some() {
             self.asked.ask(now);
@@ -235,7 +237,7 @@ impl GroupRx {
 
     /// Whether that is to be answered now, which is told once, and where the group comes from.
     pub(crate) fn takes_question(&mut self) -> Option<IpAddr> {
-        self.asked.take().then_some(self.from)
+        self.asked.take().then_some(self.source.addr())
     }
 
     /// Whether it can be heard and opened, and that is not said yet; then it is.
@@ -265,11 +267,10 @@ impl GroupRx {
         from: IpAddr,
         header: &Header,
     ) -> Result<u64, Unwanted> {
-        if from.to_canonical() != self.from {
-            self.foreign.count += 1;
-            self.foreign.last = Some(from);
-            return Err(Unwanted::Foreign);
-        }
+        self.source.check(now, from).map_err(|elsewhere| match elsewhere {
+            Elsewhere::Foreign => Unwanted::Foreign,
+            Elsewhere::Moving => Unwanted::Unusable,
+        })?;
         let pn = expand_pn(header.encap.pn, self.tracker.largest().unwrap_or(0).max(self.newest));
         let usable = pn <= self.newest + AHEAD
             && self.tracker.is_new(pn)
@@ -436,13 +437,13 @@ mod tests {
     fn announced_anew_it_is_joined_anew_and_its_numbers_go_on() {
         let (mut group, t) = (group(), Instant::ZERO);
         let (before, peer) = (group.group(), SENDER.parse().unwrap());
-        assert!(!group.announced(before, None, peer), "it is that already");
+        assert!(!group.announced(t, (before, None), peer), "it is that already");
         group.take_key(t, key(1), Duration::ZERO);
         group.joined(t, Pace::default());
         assert!(group.becomes_joined());
         group.record(t, 5, 1, false);
         let from: IpAddr = "198.51.100.1".parse().unwrap();
-        assert!(group.announced(before, Some(from), peer));
+        assert!(group.announced(t, (before, Some(from)), peer));
         assert_eq!(group.status(), GroupStatus::Joining);
         assert!(!group.becomes_joined(), "the system has not joined it");
         assert_eq!(wants(&mut group, t, SENDER, 1, 6), None);

@@ -15,4 +15,5 @@ mod ordered;
 pub(crate) mod pns;
 pub(crate) mod pressure;
 pub(crate) mod session;
+mod source;
 mod unordered;

@@ -269,7 +269,7 @@ impl Receiving {
                 Notice::Join { group: offered, from } => {
                     let peer = self.conn.names().peer.ip();
                     if let Some(group) = &mut self.group
-                        && group.announced(offered, from, peer)
+                        && group.announced(now, (offered, from), peer)
                     {
                         self.joins.begin_anew(now);
                     }
@@ -336,7 +336,7 @@ impl Receiving {
         }
     }
 
-    /// What this host has counted since it joined, as its sender has asked.
+    /// What this host has counted lately, as its sender has asked.
     pub(crate) fn on_counted(&mut self, counters: Counters) {
         self.answer(&Record::Counted(counters));
     }

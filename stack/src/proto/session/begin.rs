@@ -64,7 +64,6 @@ impl Session {
                 members[index].joins();
                 channel.tell_keys(&mut members[index]);
                 self.tell_move(index);
-                self.begin_untold = true; // who answers late counts as well
             }
             Some(_) => {
                 self.members[index].cannot_join("it takes no groups".to_owned());
@@ -72,6 +71,7 @@ impl Session {
             }
             None => self.tune_acks(index), // as whoever follows a group is told when it begins to
         }
+        self.begin_untold = true; // who answers late counts as well
         self.try_start(now);
         self.changed = true;
     }
@@ -228,8 +228,10 @@ impl Session {
                 self.members[index].has_joined();
                 self.reconsider(index);
             }
-            // Of a group that is another one now nothing is said that matters.
-            Notice::CannotJoin(_) if !self.members[index].knows_group() => {}
+            // It is said of a group that is another one now; its words count if it cannot join this one either.
+            Notice::CannotJoin(why) if !self.members[index].knows_group() => {
+                self.members[index].has_said(why);
+            }
             Notice::CannotJoin(why) => {
                 self.members[index].cannot_join(why);
                 self.change(now, index, Cause::CannotJoin);

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tcpxm::config::SessionConfig;
 use tcpxm::seal::FrameKey;
-use tcpxm::stats::Counters;
 use tcpxm::trust::{ListenKeys, ListenTrust, SenderKeys, SenderTrust};
 use tcpxm::wire::Said;
 
@@ -22,18 +21,9 @@ fn elsewhere() -> SocketAddr {
 /// Adds the attacker's node, which takes no part by itself.
 fn add_attacker(net: &mut Net) {
     let endpoint = end(9, 0, &ListenTrust::Loopback).1;
-    net.nodes.push(Node {
-        addr: elsewhere(),
-        other: None,
-        endpoint,
-        joined: false,
-        joins: Vec::new(),
-        begun: 0,
-        refreshed: false,
-        counters: Counters::default(),
-        counted: 0,
-        dead: true,
-    });
+    let mut node = Node::new(elsewhere(), endpoint);
+    node.dead = true;
+    net.nodes.push(node);
 }
 
 /// A SYN is repeated from elsewhere, before or after it has arrived, and the answer to that is brought to the
