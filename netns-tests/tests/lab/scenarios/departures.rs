@@ -124,7 +124,7 @@ pub(super) fn receivers_of_two_interfaces() {
             fs::remove_file(file).unwrap();
         }
     }
-    let warned = format!("the way back to {}:", lab.v4(0));
+    let warned = format!("the way back to {} leaves by eth1", lab.v4(0));
     assert!(daemons[1].log().contains(&warned), "{}", daemons[1].log());
     assert!(!daemons[2].log().contains("the way back"), "{}", daemons[2].log());
 }
