@@ -3,6 +3,7 @@
 mod again;
 mod cells;
 mod entries;
+mod reasons;
 
 use crate::fold;
 use crate::hosts::list::as_listed;
@@ -362,30 +363,6 @@ fn json(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
 /// Characters of the widest column: a name of DNS has 253, a path may follow.
 const WIDEST: usize = 300;
 
-/// Hosts named with one reason, at most, or ranges of them.
-const NAMED: usize = 8;
-
-/// Writes why hosts that have the file were not on the group, each reason once.
-fn reasons(out: &mut impl Write, rows: &[HostRow]) -> io::Result<()> {
-    let mut by_reason: Vec<(&str, Vec<String>)> = Vec::new();
-    for row in rows.iter().filter(|row| row.reason.is_none()) {
-        let Some(why) = &row.mode_reason else { continue };
-        match by_reason.iter_mut().find(|(known, _)| known == why) {
-            Some((_, hosts)) => hosts.push(plain(&row.host)),
-            None => by_reason.push((why, vec![plain(&row.host)])),
-        }
-    }
-    for (why, hosts) in by_reason {
-        let hosts = fold::words(&hosts);
-        write!(out, "not by the group: {}", hosts[..hosts.len().min(NAMED)].join(", "))?;
-        if hosts.len() > NAMED {
-            write!(out, " and {} more", hosts.len() - NAMED)?;
-        }
-        writeln!(out, ": {}", plain(why))?;
-    }
-    Ok(())
-}
-
 /// Writes a table, numbers of bytes in full so that they can be added up; of many hosts their bounds.
 fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
     let titles = ["host", "mode", "multicast", "unicast", "repaired", "seconds", "verdict"];
@@ -409,7 +386,7 @@ fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
         }
     }
     entries::write(out, rows)?;
-    reasons(out, rows)?;
+    reasons::write(out, rows)?;
     let whose = if summary.one { "file's" } else { "files'" };
     let Summary { bytes, group_bytes_sent: group, unicast_bytes_sent: unicast, .. } = *summary;
     let share = |part: u64| part as f64 * 100.0 / bytes.max(1) as f64;
@@ -432,7 +409,7 @@ mod tests {
     use std::time::Duration;
     use tcpxm::stats::Arrived;
 
-    fn rows() -> Vec<HostRow> {
+    pub(super) fn rows() -> Vec<HostRow> {
         let report = |host: u8, mode| MemberReport {
             key: None,
             addr: ([127, 0, 0, host], 4000).into(),
@@ -545,27 +522,6 @@ in 0.500 seconds: 1 of 2 hosts have it
             omitted.map(|name| some[2][name].as_u64()),
             [Some(2), Some(1), Some(3), Some(4)]
         );
-    }
-
-    #[test]
-    fn why_hosts_are_not_on_the_group_is_told_once() {
-        let deaf = "c, d, e, f, g, h, i, j and 1 more";
-        told(|index| char::from(b'a' + index as u8).to_string(), "b", deaf);
-        told(|index| format!("n{index}"), "n1", "n[2-10]");
-    }
-
-    fn told(names: fn(usize) -> String, left: &str, deaf: &str) {
-        let mut rows = vec![rows().remove(0); 12];
-        for (index, row) in rows.iter_mut().enumerate().skip(1) {
-            row.host = names(index);
-            row.mode_reason = Some(if index == 1 { "it\u{7} left" } else { "deaf" }.to_owned());
-        }
-        rows[11].reason = Some("it failed, which is told already".to_owned());
-        let mut out = Vec::new();
-        reasons(&mut out, &rows).unwrap();
-        let expected =
-            format!("not by the group: {left}: it\\u{{7}} left\nnot by the group: {deaf}: deaf\n");
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

@@ -468,6 +468,14 @@ fn lossy() -> Vec<Named> {
                 .costing(ms(500)),
         ),
         (
+            "silent-for-a-moment",
+            "one of four hears no group for less than half a second, as when a switch has forgotten its membership",
+            slow()
+                .at(ms(2000), Fault::CutGroup(Who::Receiver(1)))
+                .at(ms(2380), Fault::RestoreGroup(Who::Receiver(1)))
+                .costing(ms(500)),
+        ),
+        (
             "lossy-line",
             "one of four loses 150 of 1000, from its second second on",
             // by unicast, beside the others' group, on a line that both share

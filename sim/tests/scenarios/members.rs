@@ -42,6 +42,16 @@ fn one_that_loses_the_group_goes_to_unicast_and_comes_back() {
     });
 }
 
+/// A switch that forgets one of them is no bad line.
+#[test]
+fn one_that_is_silent_for_a_moment_stays_on_the_group() {
+    verify("silent-for-a-moment", |outcome| {
+        for r in &outcome.receivers {
+            assert_eq!(r.modes(), [Mode::Multicast, Mode::Gone], "{:?}", r.report.transitions);
+        }
+    });
+}
+
 #[test]
 fn one_that_is_started_anew_begins_again_and_comes_back_to_the_group() {
     verify("restart", |outcome| {

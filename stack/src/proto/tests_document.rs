@@ -5,6 +5,7 @@ use super::channel::judge::{
     PERIOD_MIN, PERIOD_PACKETS, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH,
 };
 use super::conn::{life, state};
+use super::member::lag::SELDOM;
 use super::member::mode::{
     self, BOOTS, CLOSED_LIMIT, Cause, DEMOTE_SHARE, DEVIATIONS, MOST_SHARED, OWN_LOSS, PROMOTE,
     RETRY_FIRST, RETRY_MAX, RETRY_SLOWER,
@@ -52,7 +53,7 @@ fn when(cause: Cause) -> String {
             "over the same packets of the group, at least {PERIOD_PACKETS} ({JUDGED} of them for it) \
              and half of {period}, judged when as much has passed since: more than {}, more than twice \
              the others' median, and by more than {DEVIATIONS} standard deviations; in two judgements, one after \
-             the other",
+             the other; not what is lost in a silence that it was told of, the first in {SELDOM:?}",
             percent(OWN_LOSS)
         ),
         Cause::TimedOut => "each the repetition of another, on its unicast".to_owned(),

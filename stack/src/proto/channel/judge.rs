@@ -32,6 +32,8 @@ pub(crate) const PERIOD_PACKETS: u64 = 4 * JUDGED as u64;
 #[derive(Debug)]
 pub(super) struct Period {
     began: Instant,
+    /// When the one before began.
+    before: Instant,
     /// Its first packet.
     first: u64,
     lasts: Duration,
@@ -40,7 +42,7 @@ pub(super) struct Period {
 impl Period {
     /// The first one.
     pub(super) fn begin(now: Instant) -> Self {
-        Self { began: now, first: 0, lasts: PERIOD_MIN / 2 }
+        Self { began: now, before: now, first: 0, lasts: PERIOD_MIN / 2 }
     }
 }
 
@@ -56,10 +58,11 @@ impl Channel {
         }
         let longest = members.iter().filter(|m| m.is_multicast()).map(period).max();
         let lasts = longest.unwrap_or(PERIOD_MIN) / 2;
-        self.period = Period { began: now, first: next, lasts };
+        let Period { began, before, .. } = self.period;
+        self.period = Period { began: now, before: began, first: next, lasts };
         for m in members.iter_mut().filter(|m| m.channel() == Some(id)) {
             m.board_mut().begin_period();
-            m.watch_mut().end_period();
+            m.watch_mut().end_period(before);
         }
     }
 
@@ -158,9 +161,10 @@ fn is_promoted_as_published(m: &Member) -> bool {
     m.is_tried() && m.need().sent() >= PUBLISHED_BYTES && m.heard_percent() >= PUBLISHED_PERCENT
 }
 
-/// Losses of the last period of which all is known, once.
+/// Losses of the last period of which all is known, once; those in a silence are none of its way's.
 fn losses(members: &mut [Member], index: usize) -> Option<Losses> {
-    if !members[index].watch_mut().is_due() {
+    let began = members[index].watch_mut().take_due()?;
+    if members[index].was_silent(began) {
         return None;
     }
     let known = members[index].board().known();

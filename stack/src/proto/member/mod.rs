@@ -6,7 +6,7 @@ pub(crate) mod begin;
 pub(crate) mod candidates;
 pub(crate) mod history;
 mod inquiry;
-mod lag;
+pub(crate) mod lag;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;

@@ -23,8 +23,8 @@ pub(crate) struct Watch {
     best: f64,
     /// When its bytes were counted for that, and how many there were.
     counted: (Instant, u64),
-    /// Its losses of the last period were not judged yet.
-    is_due: bool,
+    /// Its losses of the last period, which began then, were not judged yet.
+    due: Option<Instant>,
     /// Those judged last were its own trouble.
     loses: bool,
 }
@@ -80,9 +80,9 @@ impl Watch {
         }
     }
 
-    /// All is known of a period of its channel.
-    pub(crate) fn end_period(&mut self) {
-        self.is_due = true;
+    /// All is known of a period of its channel, which began then.
+    pub(crate) fn end_period(&mut self, began: Instant) {
+        self.due = Some(began);
     }
 
     /// The losses judged now are its own trouble, or not; whether those judged before them were.
@@ -90,8 +90,8 @@ impl Watch {
         core::mem::replace(&mut self.loses, is_own)
     }
 
-    /// Whether its losses of the last period are to be judged; they are once.
-    pub(crate) fn is_due(&mut self) -> bool {
-        core::mem::take(&mut self.is_due)
+    /// When the last period began, if its losses are to be judged; they are once.
+    pub(crate) fn take_due(&mut self) -> Option<Instant> {
+        self.due.take()
     }
 }
