@@ -2,7 +2,7 @@
 //! dropped lately.
 
 use super::group::Family;
-use super::{interface, sys, vrf};
+use super::{interface, sys};
 use crate::proto::event::ReceiverId;
 use crate::stats::Counters;
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ impl Joined {
         let Some([before, _]) = self.0.get(&receiver) else { return Counters::default() };
         let back = interface::route_to((source, 0).into()).ok().flatten();
         // A VRF has a routing table of its own.
-        let in_vrf = vrf::of(at.ifindex).is_some();
+        let in_vrf = interface::is_in_vrf(at.ifindex);
         let other_way = !in_vrf && back.is_some_and(|route| route.ifindex != at.ifindex);
         Counters { other_way, ..difference(&at.read(), before) }
     }

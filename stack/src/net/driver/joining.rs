@@ -2,8 +2,8 @@
 
 use super::departure::Look;
 use super::{Driver, Source};
+use crate::net::interface;
 use crate::net::netlink::{Links, News};
-use crate::net::{interface, vrf};
 use crate::proto::event::{Action, ReceiverId};
 use mio::Token;
 use mio::unix::SourceFd;
@@ -58,7 +58,7 @@ impl Driver {
         let on = named(ifindex);
         let peer = self.shared.ask(|engine, _| engine.peer(receiver));
         let Some(from) = source.or(peer.map(|peer| peer.ip())) else { return };
-        let alone = ifindex == 0 || group.is_ipv6() || vrf::of(ifindex).is_some();
+        let alone = ifindex == 0 || group.is_ipv6() || interface::is_in_vrf(ifindex);
         let back = if alone { None } else { interface::route_to((from, 0).into()).ok().flatten() };
         let Some(by) = back.map(|back| back.ifindex).filter(|by| *by != ifindex) else {
             tracing::info!(%group, on, "joined");

@@ -53,6 +53,31 @@ pub(crate) struct Reported {
     pub(crate) sent: Instant,
 }
 
+/// For how long nothing was on its way: a way has no part in that.
+#[derive(Debug, Clone, Copy, Default)]
+struct Idle {
+    until_now: Duration,
+    since: Option<Instant>,
+}
+
+impl Idle {
+    /// Nothing is on its way any more.
+    fn begins(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// Something leaves.
+    fn ends(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.until_now += now.since(since);
+        }
+    }
+
+    fn total(self, now: Instant) -> Duration {
+        self.until_now + self.since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+}
+
 /// When the first datagrams of one way arrived, as far as reports tell.
 #[derive(Debug, Default)]
 struct Flight {
@@ -60,6 +85,8 @@ struct Flight {
     seen: Option<(Instant, Instant)>,
     /// When the newest datagram of all these left.
     sent: Instant,
+    /// Between these two.
+    idle: Idle,
     packets: u32,
     /// What arrived after the first report.
     bytes: u64,
@@ -84,10 +111,18 @@ impl Flight {
         self.steps.push(own.as_secs_f64() / told.bytes.max(1) as f64);
     }
 
-    /// Bytes a second over all of it, pauses included: no more than the way carries.
+    /// All that was sent had arrived at `at`.
+    fn idles(&mut self, at: Instant) {
+        if self.seen.is_some() {
+            self.idle.begins(at);
+        }
+    }
+
+    /// Bytes a second over all of it, with all pauses in which any were on their way: no more than the way carries.
     fn whole(&self) -> Option<f64> {
         let (first, last) = self.seen.filter(|_| self.packets >= MEASURED)?;
-        Some(self.bytes as f64 / last.since(first).max(FLIGHT_MIN).as_secs_f64())
+        let busy = last.since(first).saturating_sub(self.idle.until_now);
+        Some(self.bytes as f64 / busy.max(FLIGHT_MIN).as_secs_f64())
     }
 
     /// Bytes a second in its middle step, the faster one of two: pauses do not count.
@@ -106,33 +141,18 @@ impl Flight {
 struct Stay {
     since: Instant,
     arrived: u64,
-    /// For how long nothing was on its way, and since when nothing is: the way has no part in that.
-    idle: Duration,
-    idle_since: Option<Instant>,
+    idle: Idle,
 }
 
 impl Stay {
     /// It begins with the next that leaves.
     fn begin(now: Instant, arrived: u64) -> Self {
-        Self { since: now, arrived, idle: Duration::ZERO, idle_since: Some(now) }
-    }
-
-    /// Nothing is on its way any more.
-    fn idles(&mut self, now: Instant) {
-        self.idle_since.get_or_insert(now);
-    }
-
-    /// Something leaves.
-    fn goes_on(&mut self, now: Instant) {
-        if let Some(since) = self.idle_since.take() {
-            self.idle += now.since(since);
-        }
+        Self { since: now, arrived, idle: Idle { since: Some(now), ..Idle::default() } }
     }
 
     /// Bytes a second of the time in which any were on their way, once that has lasted.
     fn rate(self, now: Instant, arrived: u64) -> Option<f64> {
-        let idle = self.idle + self.idle_since.map_or(Duration::ZERO, |since| now.since(since));
-        let busy = now.since(self.since).saturating_sub(idle);
+        let busy = now.since(self.since).saturating_sub(self.idle.total(now));
         (busy >= STAY).then(|| arrived.saturating_sub(self.arrived) as f64 / busy.as_secs_f64())
     }
 }
@@ -227,21 +247,31 @@ impl Ways {
     /// Nothing is on its way to it any more, by the way by which it is served.
     pub(crate) fn idles(&mut self, now: Instant) {
         if let Some(stay) = &mut self.stay {
-            stay.idles(now);
+            stay.idle.begins(now);
         }
     }
 
     /// Something leaves for it by that way.
     pub(crate) fn goes_on(&mut self, now: Instant) {
         if let Some(stay) = &mut self.stay {
-            stay.goes_on(now);
+            stay.idle.ends(now);
         }
+    }
+
+    /// All of its own that had left for it had arrived at `at`.
+    pub(crate) fn unicast_idles(&mut self, at: Instant) {
+        self.unicast.idles(at);
+    }
+
+    /// Something leaves for it alone.
+    pub(crate) fn unicast_goes_on(&mut self, now: Instant) {
+        self.unicast.idle.ends(now);
     }
 
     /// When it is to be looked whether what was found is true; what was idle meanwhile has it looked again.
     pub(crate) fn looks_at(&self) -> Option<Instant> {
         let stay = self.left.and(self.stay)?;
-        stay.idle_since.is_none().then(|| stay.since + stay.idle + STAY)
+        stay.idle.since.is_none().then(|| stay.since + stay.idle.until_now + STAY)
     }
 
     /// The look at what unicast brings, if it is time: whether that is less than the group did.
@@ -283,11 +313,14 @@ impl Member {
         let Some(sent) = news.latest_sent else { return };
         let data = news.acked.iter().map(|(_, content)| &content.data).filter(|d| !d.is_empty());
         let (packets, bytes) = data.fold((0, 0), |(n, bytes), d| (n + 1, bytes + d.end - d.start));
-        if self.mode() == Mode::Unicast && self.conn.path().flight() == 0 {
-            self.ways.idles(now);
-        }
         let at = self.arrived_at(now, delay_us);
         self.ways.by_unicast(at, Reported { packets, bytes, sent });
+        if self.conn.path().flight() == 0 {
+            self.ways.unicast_idles(at);
+            if self.mode() == Mode::Unicast {
+                self.ways.idles(now);
+            }
+        }
     }
 }
 
@@ -334,6 +367,25 @@ mod tests {
         let found = ways.found().unwrap();
         assert!((found.group * 8.0 / 6e6 - 1.0).abs() < 0.01, "{found:?}");
         assert!((found.unicast * 8.0 / 94e6 - 1.0).abs() < 0.02, "{found:?}");
+    }
+
+    /// The sender holds unicast back meanwhile.
+    #[test]
+    fn the_first_flight_is_measured_without_the_time_in_which_nothing_was_on_its_way() {
+        for idle in [true, false] {
+            let mut ways = Ways::default();
+            unicast(&mut ways);
+            if idle {
+                ways.unicast_idles(at(8100));
+            }
+            ways.unicast_goes_on(at(48_000));
+            ways.by_unicast(
+                at(48_300),
+                Reported { packets: 8, bytes: 8 * SEGMENT, sent: at(48_000) },
+            );
+            group(&mut ways, 6, BASIC, 0);
+            assert_eq!(ways.is_slower_at_first(None), idle);
+        }
     }
 
     #[test]
