@@ -434,7 +434,7 @@ impl Member {
     pub(crate) fn on_sent_alone(&mut self, now: Instant, range: Range<u64>) {
         self.served = now;
         self.ways.goes_on(now);
-        self.ways.unicast_goes_on(now);
+        self.ways.flight_goes_on(now);
         self.need.sent_alone(range);
     }
 

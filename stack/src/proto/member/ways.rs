@@ -4,7 +4,7 @@
 //! Both are measured as the group is tried, by when the first datagrams of each arrived ([`Flight`]); later by
 //! what each has brought in a second or more ([`Stay`]). The two are biased against leaving the group: for it the
 //! middle step of its arrivals counts, so that a host that was busy meanwhile does not make it slow, and for
-//! unicast all of them together.
+//! unicast all of them together, but for the time in which none was on its way.
 
 use super::Member;
 use crate::proto::send::space::News;
@@ -56,25 +56,27 @@ pub(crate) struct Reported {
 /// For how long nothing was on its way: a way has no part in that.
 #[derive(Debug, Clone, Copy, Default)]
 struct Idle {
-    until_now: Duration,
+    /// In all times that have ended.
+    ended: Duration,
     since: Option<Instant>,
 }
 
 impl Idle {
     /// Nothing is on its way any more.
-    fn begins(&mut self, now: Instant) {
-        self.since.get_or_insert(now);
+    fn begins(&mut self, at: Instant) {
+        self.since.get_or_insert(at);
     }
 
     /// Something leaves.
     fn ends(&mut self, now: Instant) {
         if let Some(since) = self.since.take() {
-            self.until_now += now.since(since);
+            self.ended += now.since(since);
         }
     }
 
+    /// With the one that lasts.
     fn total(self, now: Instant) -> Duration {
-        self.until_now + self.since.map_or(Duration::ZERO, |since| now.since(since))
+        self.ended + self.since.map_or(Duration::ZERO, |since| now.since(since))
     }
 }
 
@@ -85,8 +87,10 @@ struct Flight {
     seen: Option<(Instant, Instant)>,
     /// When the newest datagram of all these left.
     sent: Instant,
-    /// Between these two.
+    /// Since the last of them: it counts once something more has arrived.
     idle: Idle,
+    /// Between the first and the last.
+    idle_before: Duration,
     packets: u32,
     /// What arrived after the first report.
     bytes: u64,
@@ -106,22 +110,24 @@ impl Flight {
             return;
         };
         let took = at.since(core::mem::replace(last, at.max(*last)));
+        // One that has not ended was none: this was on its way, though it had been given up for lost.
+        self.idle_before += core::mem::take(&mut self.idle).ended.min(took);
         self.bytes += told.bytes;
         let own = if left_in * 2 > took { Duration::ZERO } else { took };
         self.steps.push(own.as_secs_f64() / told.bytes.max(1) as f64);
     }
 
-    /// All that was sent had arrived at `at`.
+    /// All that was sent had arrived at `at`, or was given up for lost.
     fn idles(&mut self, at: Instant) {
-        if self.seen.is_some() {
-            self.idle.begins(at);
+        if let Some((_, last)) = self.seen {
+            self.idle.begins(at.max(last));
         }
     }
 
-    /// Bytes a second over all of it, with all pauses in which any were on their way: no more than the way carries.
+    /// Bytes a second over all the time in which any were on their way: no more than the way carries.
     fn whole(&self) -> Option<f64> {
         let (first, last) = self.seen.filter(|_| self.packets >= MEASURED)?;
-        let busy = last.since(first).saturating_sub(self.idle.until_now);
+        let busy = last.since(first).saturating_sub(self.idle_before);
         Some(self.bytes as f64 / busy.max(FLIGHT_MIN).as_secs_f64())
     }
 
@@ -258,20 +264,20 @@ impl Ways {
         }
     }
 
-    /// All of its own that had left for it had arrived at `at`.
-    pub(crate) fn unicast_idles(&mut self, at: Instant) {
+    /// Of its own datagrams none was on its way any more at `at`.
+    pub(crate) fn flight_idles(&mut self, at: Instant) {
         self.unicast.idles(at);
     }
 
-    /// Something leaves for it alone.
-    pub(crate) fn unicast_goes_on(&mut self, now: Instant) {
+    /// One of its own leaves.
+    pub(crate) fn flight_goes_on(&mut self, now: Instant) {
         self.unicast.idle.ends(now);
     }
 
     /// When it is to be looked whether what was found is true; what was idle meanwhile has it looked again.
     pub(crate) fn looks_at(&self) -> Option<Instant> {
         let stay = self.left.and(self.stay)?;
-        stay.idle.since.is_none().then(|| stay.since + stay.idle.until_now + STAY)
+        stay.idle.since.is_none().then(|| stay.since + stay.idle.ended + STAY)
     }
 
     /// The look at what unicast brings, if it is time: whether that is less than the group did.
@@ -316,7 +322,7 @@ impl Member {
         let at = self.arrived_at(now, delay_us);
         self.ways.by_unicast(at, Reported { packets, bytes, sent });
         if self.conn.path().flight() == 0 {
-            self.ways.unicast_idles(at);
+            self.ways.flight_idles(at);
             if self.mode() == Mode::Unicast {
                 self.ways.idles(now);
             }
@@ -376,16 +382,57 @@ mod tests {
             let mut ways = Ways::default();
             unicast(&mut ways);
             if idle {
-                ways.unicast_idles(at(8100));
+                ways.flight_idles(at(8100));
             }
-            ways.unicast_goes_on(at(48_000));
-            ways.by_unicast(
-                at(48_300),
-                Reported { packets: 8, bytes: 8 * SEGMENT, sent: at(48_000) },
-            );
+            ways.flight_goes_on(at(48_000));
+            let told = Reported { packets: 8, bytes: 8 * SEGMENT, sent: at(48_000) };
+            ways.by_unicast(at(48_300), told);
             group(&mut ways, 6, BASIC, 0);
             assert_eq!(ways.is_slower_at_first(None), idle);
         }
+    }
+
+    /// Of the 6 ms that the flight took, not of those after them.
+    #[test]
+    fn what_has_left_and_not_arrived_makes_no_flight_faster() {
+        let mut ways = Ways::default();
+        unicast(&mut ways);
+        ways.flight_idles(at(8100));
+        ways.flight_goes_on(at(13_000));
+        group(&mut ways, 12, 8 * SEGMENT * 8 / 80, 0);
+        assert!(!ways.is_slower_at_first(None));
+    }
+
+    /// A host that was there alone for three seconds, of a source that paused, is joined by another.
+    #[test]
+    fn a_flight_that_is_no_longer_watched_becomes_no_faster() {
+        let mut ways = Ways::default();
+        for n in 0..STEPS_MAX as u64 + 2 {
+            let told = Reported { packets: 2, bytes: 2 * SEGMENT, sent: at(n * 10) };
+            ways.by_unicast(at(2000 + n * 612), told);
+        }
+        ways.flight_idles(at(50_000));
+        ways.flight_goes_on(at(3_000_000));
+        ways.by_unicast(
+            at(3_000_600),
+            Reported { packets: 2, bytes: 2 * SEGMENT, sent: at(3_000_000) },
+        );
+        group(&mut ways, 8, 8 * SEGMENT * 8 / 30, 0);
+        assert!(!ways.is_slower_at_first(None));
+    }
+
+    /// It was only given up for lost.
+    #[test]
+    fn a_pause_in_which_something_arrives_was_none() {
+        let mut ways = Ways::default();
+        unicast(&mut ways);
+        ways.flight_idles(at(8100));
+        let late = |sent| Reported { packets: 30, bytes: 30 * SEGMENT, sent };
+        ways.by_unicast(at(38_000), late(at(3500)));
+        ways.flight_goes_on(at(38_000));
+        ways.by_unicast(at(38_500), late(at(38_000)));
+        let flown = ways.unicast.whole().unwrap();
+        assert!(flown < 122.0 * SEGMENT as f64 / 0.036, "{flown}");
     }
 
     #[test]
