@@ -75,6 +75,10 @@ pub(crate) struct PathMtu {
     hopeless: bool,
     /// The newest long packet that arrived.
     long_heard: Option<u64>,
+    /// Packets with data were lost, of whatever length, and nothing has arrived that was sent after them: the path may be
+    /// gone for all lengths.
+    silent: bool,
+    newest_heard: Option<u64>,
     /// Long packets lost in a row, and how many are too many.
     long_lost: u32,
     doubtful: u32,
@@ -108,6 +112,8 @@ impl PathMtu {
             flying: None,
             hopeless: false,
             long_heard: None,
+            silent: false,
+            newest_heard: None,
             long_lost: 0,
             doubtful: DOUBTFUL_GROUP,
             raise_at: None,
@@ -176,6 +182,9 @@ impl PathMtu {
     /// The packet `pn` with so much payload, or a probe as long, has arrived.
     pub(crate) fn passed(&mut self, pn: u64, len: u64, probe: bool) {
         self.hopeless = false;
+        if Some(pn) > self.newest_heard {
+            (self.newest_heard, self.silent) = (Some(pn), false);
+        }
         if probe {
             self.landed(len);
         }
@@ -193,11 +202,14 @@ impl PathMtu {
     }
 
     /// The packet `pn` with so much payload, or a probe, was overtaken and is lost. Time-outs say
-    /// nothing of a probe: the path may be gone for all lengths.
+    /// nothing of a probe, nor does a silence: the path may be gone for all lengths.
     pub(crate) fn lost(&mut self, pn: u64, len: u64, probe: bool) {
         if probe {
             self.probe_lost(len);
-        } else if len > PAYLOAD_SHORT as u64 && Some(pn) > self.long_heard {
+            return;
+        }
+        self.silent |= Some(pn) > self.newest_heard;
+        if len > PAYLOAD_SHORT as u64 && Some(pn) > self.long_heard {
             self.long_lost += 1;
             if self.long_lost >= self.doubtful {
                 self.doubt();
@@ -207,6 +219,9 @@ impl PathMtu {
 
     fn probe_lost(&mut self, len: u64) {
         self.landed(len);
+        if self.silent {
+            return;
+        }
         let open = |place: &usize| Some(*place) > self.passes && *place < self.fails;
         // That the base is lost says nothing of lengths: the group does not reach there, or not yet.
         let Some(place) = self.sizes.reached(len).filter(|place| *place > 0 && open(place)) else {
@@ -257,7 +272,7 @@ impl PathMtu {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_PROBES, PACKETS, PathMtu, RAISE_AFTER};
+    use super::{DOUBTFUL_GROUP, MAX_PROBES, PACKETS, PathMtu, RAISE_AFTER};
     use crate::proto::time::Instant;
     use crate::wire::{PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6};
 
@@ -345,6 +360,7 @@ mod tests {
         mtu.lost(pn(), 1420, false);
         assert_eq!(mtu.segment(), PAYLOAD_SHORT as u64);
         assert_eq!(mtu.wanted(NOW), Some(1420), "what was in use is tried first");
+        mtu.passed(pn(), PAYLOAD_SHORT as u64, false);
         assert!(search(&mut mtu, 1370) > 1);
         assert_eq!(mtu.segment(), 1370);
     }
@@ -386,6 +402,30 @@ mod tests {
         assert_eq!(mtu.wanted(NOW), Some(1420));
         mtu.passed(2, 1420, false);
         assert_eq!((mtu.is_heard(), mtu.segment()), (true, 1420), "long data are proof as well");
+    }
+
+    /// A switch has forgotten a member of the group: what it loses then has any length.
+    #[test]
+    fn a_silence_says_nothing_of_lengths() {
+        let mut mtu = PathMtu::group(false, 1420);
+        mtu.passed(0, PAYLOAD_SHORT as u64, false);
+        search(&mut mtu, 1420);
+        mtu.passed(1, 1420, false);
+        (2..2 + u64::from(DOUBTFUL_GROUP)).for_each(|pn| mtu.lost(pn, 1420, false));
+        assert_eq!(mtu.segment(), PAYLOAD_SHORT as u64, "lengths may be why");
+        for pn in (100..200).step_by(2) {
+            mtu.lost(pn, PAYLOAD_SHORT as u64, false);
+            mtu.on_probe(1420);
+            mtu.lost(pn + 1, 1420, true);
+        }
+        mtu.passed(200, PAYLOAD_SHORT as u64, false);
+        assert_eq!(search(&mut mtu, 1420), 1, "that took one probe");
+        assert_eq!(mtu.segment(), 1420);
+        // Where short ones arrive it is the length.
+        (201..300).for_each(|pn| mtu.lost(pn, 1420, false));
+        mtu.passed(300, PAYLOAD_SHORT as u64, false);
+        search(&mut mtu, 1280 - 80);
+        assert_eq!(mtu.segment(), 1200);
     }
 
     #[test]
