@@ -1,0 +1,283 @@
+//! The entries of the tree, and what a look at it finds changed.
+
+use super::paths::{Given, Stored};
+use super::{Ledger, LedgerError};
+use rusqlite::{Transaction, TransactionBehavior, params};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What an entry is; transfer's list says more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file with a content.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a socket, or a device.
+    Other,
+}
+
+impl Kind {
+    const ALL: [(Self, &str); 4] = [
+        (Self::File, "file"),
+        (Self::Directory, "directory"),
+        (Self::Link, "link"),
+        (Self::Other, "other"),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("other", |(_, name)| name)
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
+}
+
+/// An entry as a look at the tree finds it (stat(2)), without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Below the root.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// Its bytes; of a file.
+    pub size: u64,
+    /// When its content was changed, in nanoseconds since 1970.
+    pub mtime: i64,
+    /// When it or what is told of it was changed, in nanoseconds since 1970: also extended attributes.
+    pub ctime: i64,
+    /// The twelve permission bits (inode(7)).
+    pub mode: u32,
+    /// Number of its owner.
+    pub uid: u32,
+    /// Number of its group.
+    pub gid: u32,
+    /// Device and inode: under another name it is the same file.
+    pub node: (u64, u64),
+}
+
+impl Found {
+    /// Whether this is what another look has found there. The device's number changes when it is mounted anew.
+    fn is_as(&self, other: &Self) -> bool {
+        let told = |found: &Self| (found.kind, found.mode, found.uid, found.gid);
+        let times = |found: &Self| (found.size, found.mtime, found.ctime);
+        told(self) == told(other) && times(self) == times(other)
+    }
+}
+
+/// An entry of the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number in this job. That of an entry that is forgotten is given to another one.
+    pub number: u32,
+    /// As it was last found.
+    pub found: Found,
+    /// The revision of the tree in which it last changed.
+    pub version: u32,
+    /// It is not in the tree any more; receivers may be yet to delete it.
+    pub gone: bool,
+}
+
+/// What a look at the tree has found changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Change {
+    /// Entries that were not there.
+    pub new: u64,
+    /// Those that are others now.
+    pub changed: u64,
+    /// Those that are not there any more.
+    pub gone: u64,
+}
+
+impl Change {
+    /// Nothing has changed.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+const COLUMNS: &str = "id, path, kind, size, mtime, ctime, mode, uid, gid, dev, ino, version, gone";
+
+impl Ledger {
+    /// Takes what a look at the whole tree has found. What has changed has the next revision as its version; without
+    /// a change there is none.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written; then nothing has changed.
+    pub fn look(&mut self, tree: impl IntoIterator<Item = Found>) -> Result<Change, LedgerError> {
+        let mut known: HashMap<OsString, Entry> =
+            self.entries()?.into_iter().map(|e| (e.found.path.clone().into(), e)).collect();
+        let next = self.revision.checked_add(1).ok_or(LedgerError::Full)?;
+        let mut change = Change::default();
+        let mut versions = self.versions.clone();
+        let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut free = free_numbers(&self.versions);
+        for found in tree {
+            let old = known.remove(found.path.as_os_str());
+            let number = match &old {
+                Some(entry) if entry.found.is_as(&found) && !entry.gone => {
+                    if entry.found.node != found.node {
+                        write(&work, entry.number, &found, entry.version, false)?;
+                    }
+                    continue;
+                }
+                Some(entry) => entry.number,
+                None => free.next().ok_or(LedgerError::Full)?,
+            };
+            change.new += u64::from(old.as_ref().is_none_or(|entry| entry.gone));
+            change.changed += u64::from(old.is_some_and(|entry| !entry.gone));
+            write(&work, number, &found, next, false)?;
+            set(&mut versions, number, Some(next));
+        }
+        for entry in known.into_values().filter(|entry| !entry.gone) {
+            change.gone += 1;
+            write(&work, entry.number, &entry.found, next, true)?;
+            set(&mut versions, entry.number, Some(next));
+        }
+        if !change.is_none() {
+            work.execute("UPDATE job SET revision = ?", [next])?;
+        }
+        work.commit()?;
+        self.versions = versions;
+        if !change.is_none() {
+            self.revision = next;
+        }
+        Ok(change)
+    }
+
+    /// All entries, those that are gone included, by their numbers.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is damaged.
+    pub fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
+        let mut all = self.db.prepare(&format!("SELECT {COLUMNS} FROM entries ORDER BY id"))?;
+        let rows = all.query_map([], |row| {
+            let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+            let kind = Kind::of(row.get_ref(2)?.as_str()?);
+            let found = Found {
+                path: row.get::<_, Stored>(1)?.0.into(),
+                kind: kind.unwrap_or(Kind::Other), // the table allows no other name
+                size: unsigned(3)?,
+                mtime: row.get(4)?,
+                ctime: row.get(5)?,
+                mode: row.get(6)?,
+                uid: row.get(7)?,
+                gid: row.get(8)?,
+                node: (unsigned(9)?, unsigned(10)?),
+            };
+            Ok(Entry { number: row.get(0)?, found, version: row.get(11)?, gone: row.get(12)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The number of the entry of this name.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn number_of(&self, path: &Path) -> Result<Option<u32>, LedgerError> {
+        let mut one = self.db.prepare_cached("SELECT id FROM entries WHERE path = ?")?;
+        let mut rows = one.query([Given(path.as_os_str())])?;
+        Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+    }
+
+    /// Forgets the entries that are gone, and that all receivers have deleted: their numbers are free again. Without
+    /// receivers nobody is yet to delete them.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written; then nothing is forgotten.
+    pub fn forget_gone(&mut self) -> Result<u64, LedgerError> {
+        let gone: Vec<(u32, u32)> = {
+            let mut all = self.db.prepare("SELECT id, version FROM entries WHERE gone = 1")?;
+            let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        let done = |(entry, version): &(u32, u32)| {
+            self.runs.values().all(|runs| runs.is_done(*entry, *version))
+        };
+        let over: Vec<u32> = gone.iter().filter(|one| done(one)).map(|one| one.0).collect();
+        let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for entry in &over {
+            work.prepare_cached("DELETE FROM entries WHERE id = ?")?.execute([entry])?;
+        }
+        work.commit()?;
+        // What receivers' runs say of the number holds for no later entry of it: that has a later version.
+        for entry in &over {
+            set(&mut self.versions, *entry, None);
+        }
+        Ok(over.len() as u64)
+    }
+
+    pub(super) fn load_entries(&mut self) -> Result<(), LedgerError> {
+        let mut versions = Vec::new();
+        let mut all = self.db.prepare("SELECT id, version FROM entries ORDER BY id")?;
+        let mut rows = all.query([])?;
+        while let Some(row) = rows.next()? {
+            set(&mut versions, row.get(0)?, Some(row.get(1)?));
+        }
+        drop(rows);
+        drop(all);
+        let job = "SELECT max(revision) FROM job"; // none yet of one that is being made
+        self.revision =
+            self.db.query_row(job, [], |row| row.get::<_, Option<u32>>(0))?.unwrap_or(0);
+        self.versions = versions;
+        Ok(())
+    }
+
+    /// Numbers and versions of all entries, in their order.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        (0..).zip(&self.versions).filter_map(|(number, version)| Some((number, (*version)?)))
+    }
+}
+
+/// Numbers that no entry has, from the lowest on, so that neighbours stay neighbours.
+fn free_numbers(versions: &[Option<u32>]) -> impl Iterator<Item = u32> + use<> {
+    let holes: Vec<u32> =
+        (0..).zip(versions).filter(|(_, version)| version.is_none()).map(|(n, _)| n).collect();
+    let next = u32::try_from(versions.len()).unwrap_or(u32::MAX);
+    holes.into_iter().chain(next..u32::MAX)
+}
+
+fn set(versions: &mut Vec<Option<u32>>, number: u32, version: Option<u32>) {
+    let at = number as usize;
+    if versions.len() <= at {
+        versions.resize(at + 1, None);
+    }
+    versions[at] = version;
+}
+
+fn write(
+    work: &Transaction<'_>,
+    number: u32,
+    found: &Found,
+    version: u32,
+    gone: bool,
+) -> Result<(), LedgerError> {
+    let sql = format!(
+        "INSERT OR REPLACE INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    );
+    let (dev, ino) = found.node;
+    work.prepare_cached(&sql)?.execute(params![
+        number,
+        Given(found.path.as_os_str()),
+        found.kind.name(),
+        found.size.cast_signed(),
+        found.mtime,
+        found.ctime,
+        found.mode,
+        found.uid,
+        found.gid,
+        dev.cast_signed(),
+        ino.cast_signed(),
+        version,
+        gone,
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What a job is, and how far it is as a whole.
+
+use super::paths::{Given, Stored};
+use super::{Ledger, LedgerError};
+use rusqlite::{Connection, params};
+use std::path::PathBuf;
+
+/// One tree that is to reach a list of receivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Names it among all jobs of all masters; random.
+    pub id: [u8; 16],
+    /// As people call it.
+    pub name: String,
+    /// What it is for, in the user's words; may be empty.
+    pub description: String,
+    /// The root of the tree.
+    pub source: PathBuf,
+    /// The device and the inode of the root (stat(2)): another one in its place is not the tree, as where a file system
+    /// is not mounted.
+    pub root: (u64, u64),
+    /// When it was given, in milliseconds since 1970.
+    pub created: u64,
+    /// The options it was given with, as JSON.
+    pub options: String,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// Somebody lacks something.
+    Open,
+    /// Nothing is sent until it is resumed; why.
+    Paused(String),
+    /// Nothing is sent any more.
+    Cancelled,
+    /// All receivers have all of it.
+    Complete,
+}
+
+impl JobState {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Paused(_) => "paused",
+            Self::Cancelled => "cancelled",
+            Self::Complete => "complete",
+        }
+    }
+
+    fn of(name: &str, why: Option<String>) -> Option<Self> {
+        match name {
+            "open" => Some(Self::Open),
+            "paused" => Some(Self::Paused(why.unwrap_or_default())),
+            "cancelled" => Some(Self::Cancelled),
+            "complete" => Some(Self::Complete),
+            _ => None,
+        }
+    }
+}
+
+impl Job {
+    pub(super) fn write(&self, db: &Connection) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO job (one, id, name, description, source, dev, ino, created, options)
+                   VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let (dev, ino) = self.root;
+        db.execute(
+            sql,
+            params![
+                self.id,
+                self.name,
+                self.description,
+                Given(self.source.as_os_str()),
+                dev.cast_signed(),
+                ino.cast_signed(),
+                self.created.cast_signed(),
+                self.options,
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+impl Ledger {
+    /// What the job is.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is damaged.
+    pub fn job(&self) -> Result<Job, LedgerError> {
+        let sql = "SELECT id, name, description, source, dev, ino, created, options FROM job";
+        let number = |row: &rusqlite::Row<'_>, column| row.get(column).map(i64::cast_unsigned);
+        Ok(self.db.query_row(sql, [], |row| {
+            Ok(Job {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                description: row.get(2)?,
+                source: row.get::<_, Stored>(3)?.0.into(),
+                root: (number(row, 4)?, number(row, 5)?),
+                created: number(row, 6)?,
+                options: row.get(7)?,
+            })
+        })?)
+    }
+
+    /// How far it is.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is damaged.
+    pub fn state(&self) -> Result<JobState, LedgerError> {
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+        let (name, why) = self.db.query_row("SELECT state, why FROM job", [], row)?;
+        JobState::of(&name, why).ok_or(LedgerError::Damaged("a state that no job has"))
+    }
+
+    /// It is so from now on.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn set_state(&mut self, state: &JobState) -> Result<(), LedgerError> {
+        let why = if let JobState::Paused(why) = state { Some(why) } else { None };
+        self.db.execute("UPDATE job SET state = ?, why = ?", params![state.name(), why])?;
+        Ok(())
+    }
+}

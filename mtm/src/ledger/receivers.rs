@@ -1,0 +1,288 @@
+//! The receivers of a job, and what each of them has.
+
+use super::runs::{Mark, Run, Runs, State, Status};
+use super::{Ledger, LedgerError};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::ops::RangeInclusive;
+
+/// Number of a receiver in its job.
+pub type ReceiverId = u32;
+
+/// A receiver of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    /// Its number.
+    pub id: ReceiverId,
+    /// As it was given: a host, perhaps with a path.
+    pub name: String,
+    /// Which installation it is; another one has none of what the last one had. Unknown until it has answered.
+    pub instance: Option<[u8; 16]>,
+    /// The revision of the tree up to which it has everything.
+    pub complete: u32,
+    /// Since when it cannot be served, in milliseconds since 1970, and why.
+    pub late: Option<(u64, String)>,
+}
+
+/// What became of entries at a receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was told of them.
+    Announced,
+    /// All their bytes have left.
+    Sent,
+    /// It has verified them, and has them on its disk.
+    Done,
+    /// It could not take them, and why.
+    Failed(String),
+    /// It does not have them, though it did.
+    Lost,
+}
+
+/// How many entries of a receiver are in which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Nothing is known of this version.
+    pub pending: u64,
+    /// It was told of them.
+    pub announced: u64,
+    /// All their bytes have left.
+    pub sent: u64,
+    /// It has them.
+    pub done: u64,
+    /// It could not take them.
+    pub failed: u64,
+}
+
+impl Ledger {
+    /// One more receiver, or the one of this name that there is.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn add_receiver(&mut self, name: &str) -> Result<ReceiverId, LedgerError> {
+        self.db.execute("INSERT OR IGNORE INTO receivers (name) VALUES (?)", [name])?;
+        let sql = "SELECT id FROM receivers WHERE name = ?";
+        let id = self.db.query_row(sql, [name], |row| row.get(0))?;
+        self.runs.entry(id).or_default();
+        Ok(id)
+    }
+
+    /// It is no receiver of this job any more.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn remove_receiver(&mut self, id: ReceiverId) -> Result<(), LedgerError> {
+        self.db.execute("DELETE FROM receivers WHERE id = ?", [id])?;
+        self.runs.remove(&id);
+        Ok(())
+    }
+
+    /// All receivers, in the order in which they were given.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is damaged.
+    pub fn receivers(&self) -> Result<Vec<Receiver>, LedgerError> {
+        let sql = "SELECT id, name, instance, complete, late_since, why FROM receivers ORDER BY id";
+        let mut all = self.db.prepare(sql)?;
+        let rows = all.query_map([], |row| {
+            let since: Option<i64> = row.get(4)?;
+            let why: Option<String> = row.get(5)?;
+            Ok(Receiver {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                instance: row.get(2)?,
+                complete: row.get(3)?,
+                late: since.map(|since| (since.cast_unsigned(), why.unwrap_or_default())),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A receiver has answered, and says which installation it is. Whether it is another one than before: then all
+    /// entries are pending there again.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written, or there is no such receiver.
+    pub fn meet(&mut self, id: ReceiverId, instance: [u8; 16]) -> Result<bool, LedgerError> {
+        let sql = "SELECT instance FROM receivers WHERE id = ?";
+        let before: Option<[u8; 16]> = self.db.query_row(sql, [id], |row| row.get(0))?;
+        if before == Some(instance) {
+            return Ok(false);
+        }
+        let anew = before.is_some();
+        let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if anew {
+            work.execute("DELETE FROM runs WHERE receiver = ?", [id])?;
+        }
+        let sql = "UPDATE receivers SET instance = ?, complete = iif(?, 0, complete) WHERE id = ?";
+        work.execute(sql, params![instance, anew, id])?;
+        work.commit()?;
+        if anew {
+            self.runs.insert(id, Runs::default());
+        }
+        Ok(anew)
+    }
+
+    /// It cannot be served since then, in milliseconds since 1970, and why; or it can.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn set_late(
+        &mut self,
+        id: ReceiverId,
+        late: Option<(u64, &str)>,
+    ) -> Result<(), LedgerError> {
+        let (since, why) = late.map(|(since, why)| (since.cast_signed(), why)).unzip();
+        let sql = "UPDATE receivers SET late_since = ?, why = ? WHERE id = ?";
+        self.db.execute(sql, params![since, why, id])?;
+        Ok(())
+    }
+
+    /// Notes what became of entries at a receiver, in the versions of this revision of the tree. It is on the disk when
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written; then nothing is noted.
+    pub fn note(
+        &mut self,
+        id: ReceiverId,
+        revision: u32,
+        outcomes: &[(RangeInclusive<u32>, Outcome)],
+    ) -> Result<(), LedgerError> {
+        let mut marks = Vec::with_capacity(outcomes.len());
+        for (entries, outcome) in outcomes {
+            let mark = match outcome {
+                Outcome::Announced => Mark::Announced,
+                Outcome::Sent => Mark::Sent,
+                Outcome::Done => Mark::Done,
+                Outcome::Failed(why) => Mark::Failed(reason(&self.db, why)?),
+                Outcome::Lost => Mark::Pending,
+            };
+            marks.push((entries.clone(), mark));
+        }
+        self.change_runs(&[id], revision, &marks, |_| Ok(()))
+    }
+
+    /// A receiver has everything in its version of this revision.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written; then nothing is noted.
+    pub fn note_complete(&mut self, id: ReceiverId, revision: u32) -> Result<(), LedgerError> {
+        let Some(last) = self.versions.len().checked_sub(1) else { return Ok(()) };
+        let last = u32::try_from(last).map_err(|_| LedgerError::Full)?;
+        self.change_runs(&[id], revision, &[(0..=last, Mark::Done)], |work| {
+            let sql = "UPDATE receivers SET complete = max(complete, ?) WHERE id = ?";
+            work.execute(sql, params![revision, id]).map(|_| ())
+        })
+    }
+
+    /// Numbers of the entries that a receiver lacks in the version that they have now.
+    pub fn lacking(&self, id: ReceiverId) -> Vec<u32> {
+        let Some(runs) = self.runs.get(&id) else { return Vec::new() };
+        let done = |state: Option<State>| state.is_some_and(|state| state.status == Status::Done);
+        let all = runs.states(self.versions());
+        all.filter(|(_, state)| !done(*state)).map(|(entry, _)| entry).collect()
+    }
+
+    /// What is known of an entry at a receiver: its status, and how often this version has failed there.
+    pub fn status(&self, id: ReceiverId, entry: u32) -> Option<(Status, u32)> {
+        let version = (*self.versions.get(entry as usize)?)?;
+        let state = self.runs.get(&id)?.state(entry, version)?;
+        Some((state.status, state.failures))
+    }
+
+    /// How many entries of a receiver are in which state.
+    pub fn standing(&self, id: ReceiverId) -> Standing {
+        let mut standing = Standing::default();
+        let Some(runs) = self.runs.get(&id) else { return standing };
+        for (_, state) in runs.states(self.versions()) {
+            let count = match state.map(|state| state.status) {
+                None => &mut standing.pending,
+                Some(Status::Announced) => &mut standing.announced,
+                Some(Status::Sent) => &mut standing.sent,
+                Some(Status::Done) => &mut standing.done,
+                Some(Status::Failed) => &mut standing.failed,
+            };
+            *count += 1;
+        }
+        standing
+    }
+
+    /// Marks entries of receivers, and does something else in the same transaction. Memory follows once that has
+    /// succeeded.
+    pub(super) fn change_runs(
+        &mut self,
+        ids: &[ReceiverId],
+        revision: u32,
+        marks: &[(RangeInclusive<u32>, Mark)],
+        also: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), LedgerError> {
+        let Self { db, runs, versions, .. } = self;
+        let version = |entry: u32| versions.get(entry as usize).copied().flatten().unwrap_or(0);
+        let work = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        also(&work)?;
+        let mut changed = Vec::new();
+        for id in ids {
+            let mut next = runs.get(id).cloned().unwrap_or_default();
+            for (entries, mark) in marks {
+                let bounds = next.mark(entries.clone(), revision, *mark, version);
+                save(&work, *id, bounds, &next)?;
+            }
+            changed.push((*id, next));
+        }
+        work.commit()?;
+        runs.extend(changed);
+        Ok(())
+    }
+
+    pub(super) fn load_runs(&mut self) -> Result<(), LedgerError> {
+        let Self { db, runs, .. } = self;
+        let mut all = db.prepare("SELECT id FROM receivers")?;
+        let ids = all.query_map([], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
+        runs.extend(ids.into_iter().map(|id| (id, Runs::default())));
+        let sql = "SELECT receiver, first, last, revision, status, failures, reason FROM runs";
+        let mut all = db.prepare(sql)?;
+        let mut rows = all.query([])?;
+        while let Some(row) = rows.next()? {
+            let status = Status::of(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?);
+            let status = status.ok_or(LedgerError::Damaged("a status that no entry has"))?;
+            let state = State { status, failures: row.get(5)?, reason: row.get(6)? };
+            let run = Run { last: row.get(2)?, revision: row.get(3)?, state };
+            if !runs.entry(row.get(0)?).or_default().load(row.get(1)?, run) {
+                return Err(LedgerError::Damaged("two statuses of one entry"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Number of a reason: a few reasons explain most failures.
+fn reason(db: &Connection, why: &str) -> Result<u32, LedgerError> {
+    db.execute("INSERT OR IGNORE INTO reasons (text) VALUES (?)", [why])?;
+    Ok(db.query_row("SELECT id FROM reasons WHERE text = ?", [why], |row| row.get(0))?)
+}
+
+/// Writes the runs that begin within these bounds.
+fn save(
+    work: &Transaction<'_>,
+    id: ReceiverId,
+    bounds: RangeInclusive<u32>,
+    runs: &Runs,
+) -> Result<(), LedgerError> {
+    let sql = "DELETE FROM runs WHERE receiver = ? AND first BETWEEN ? AND ?";
+    work.prepare_cached(sql)?.execute(params![id, bounds.start(), bounds.end()])?;
+    let sql = "INSERT INTO runs (receiver, first, last, revision, status, failures, reason)
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let mut one = work.prepare_cached(sql)?;
+    for (first, run) in runs.within(bounds) {
+        let State { status, failures, reason } = run.state;
+        one.execute(params![id, first, run.last, run.revision, status.name(), failures, reason])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! The tables of a job's file, version by version; `docs/mtm.md` describes them for who reads them by `sqlite3`.
+
+use super::LedgerError;
+use rusqlite::{Connection, TransactionBehavior};
+
+/// "mtm1" as a number, in the file's header (`PRAGMA application_id`): what the file is.
+const APPLICATION: i32 = 0x6D74_6D31;
+
+/// The steps from one version of the tables to the next; the first makes them.
+const STEPS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+CREATE TABLE job (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id BLOB NOT NULL CHECK (length(id) = 16),
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    source ANY NOT NULL,
+    dev INTEGER NOT NULL,
+    ino INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'paused', 'cancelled', 'complete')),
+    why TEXT,
+    options TEXT NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY,
+    path ANY NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('file', 'directory', 'link', 'other')),
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    ctime INTEGER NOT NULL,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    dev INTEGER NOT NULL,
+    ino INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    gone INTEGER NOT NULL DEFAULT 0 CHECK (gone IN (0, 1))
+) STRICT;
+CREATE TABLE receivers (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    instance BLOB CHECK (length(instance) = 16),
+    late_since INTEGER,
+    why TEXT,
+    complete INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE reasons (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE runs (
+    receiver INTEGER NOT NULL REFERENCES receivers (id) ON DELETE CASCADE,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL CHECK (last >= first),
+    revision INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('announced', 'sent', 'done', 'failed')),
+    failures INTEGER NOT NULL DEFAULT 0,
+    reason INTEGER REFERENCES reasons (id),
+    PRIMARY KEY (receiver, first)
+) STRICT, WITHOUT ROWID;
+CREATE VIEW status AS
+SELECT entries.path AS entry, entries.version AS version, receivers.name AS receiver,
+       coalesce(runs.status, 'pending') AS status,
+       coalesce(runs.failures, 0) AS failures, reasons.text AS reason
+FROM entries CROSS JOIN receivers
+LEFT JOIN runs ON runs.receiver = receivers.id
+    AND runs.first = (SELECT max(first) FROM runs AS before
+                      WHERE before.receiver = receivers.id AND before.first <= entries.id)
+    AND runs.last >= entries.id AND runs.revision >= entries.version
+LEFT JOIN reasons ON reasons.id = runs.reason;
+";
+
+/// Brings the tables of an open file to the newest version; a new file gets them.
+pub(super) fn migrate(db: &mut Connection) -> Result<(), LedgerError> {
+    let number =
+        |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let version = number(db, "user_version")?;
+    let known = usize::try_from(version).ok().filter(|version| *version <= STEPS.len());
+    let done = known.ok_or(LedgerError::Newer(version))?;
+    if done > 0 && number(db, "application_id")? != APPLICATION {
+        return Err(LedgerError::Foreign);
+    }
+    if done == 0
+        && db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)) != Ok(0)
+    {
+        return Err(LedgerError::Foreign);
+    }
+    if done == STEPS.len() {
+        return Ok(());
+    }
+    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in &STEPS[done..] {
+        change.execute_batch(step)?;
+    }
+    change.pragma_update(None, "application_id", APPLICATION)?;
+    change.pragma_update(None, "user_version", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
+    Ok(change.commit()?)
+}

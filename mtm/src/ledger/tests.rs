@@ -1,0 +1,297 @@
+use super::runs::Mark;
+use super::*;
+use proptest::prelude::*;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn job() -> Job {
+    Job {
+        id: [7; 16],
+        name: "lectures".to_owned(),
+        description: "archive of the autumn".to_owned(),
+        source: PathBuf::from("/srv/lectures"),
+        root: (u64::MAX, 2),
+        created: 1_700_000_000_000,
+        options: "{}".to_owned(),
+    }
+}
+
+fn found(path: &str, size: u64) -> Found {
+    Found {
+        path: path.into(),
+        kind: Kind::File,
+        size,
+        mtime: 5,
+        ctime: 6,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        node: (1, size),
+    }
+}
+
+fn new() -> (TempDir, PathBuf, Ledger) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("job");
+    let ledger = Ledger::create(&path, &job()).unwrap();
+    (dir, path, ledger)
+}
+
+/// What `sqlite3` prints of the view, in the order of entries and receivers.
+fn view(path: &Path) -> Vec<(String, u32, String, String, u32, Option<String>)> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let sql = "SELECT entry, version, receiver, status, failures, reason FROM status
+               ORDER BY entry, receiver";
+    let mut all = db.prepare(sql).unwrap();
+    let rows = all.query_map([], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    });
+    rows.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn what_was_noted_is_there_when_it_is_opened_again_and_others_can_read_it() {
+    let (_dir, path, mut ledger) = new();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let change = ledger.look([found("a", 1), found("b", 2), found("c", 3)]).unwrap();
+    assert_eq!(change, Change { new: 3, changed: 0, gone: 0 });
+    let host = ledger.add_receiver("host1:/mirror").unwrap();
+    let other = ledger.add_receiver("host2").unwrap();
+    assert_eq!(ledger.add_receiver("host2").unwrap(), other);
+    ledger.note(host, 1, &[(0..=1, Outcome::Done), (2..=2, Outcome::Sent)]).unwrap();
+    let full = || Outcome::Failed("no room".to_owned());
+    ledger.note(other, 1, &[(1..=1, full()), (1..=1, Outcome::Sent), (1..=1, full())]).unwrap();
+    ledger.set_late(other, Some((1_700_000_000_001, "the disk is full"))).unwrap();
+    ledger.set_state(&JobState::Paused("the source is not mounted".to_owned())).unwrap();
+
+    let refused = Ledger::open(&path).unwrap_err();
+    assert!(
+        matches!(&refused, LedgerError::InUse { holder, .. } if *holder == std::process::id().to_string())
+    );
+    let row = |entry: &str, receiver: &str, status: &str, failures, reason: Option<&str>| {
+        let own = |text: &str| text.to_owned();
+        (own(entry), 1, own(receiver), own(status), failures, reason.map(own))
+    };
+    let rows = [
+        row("a", "host1:/mirror", "done", 0, None),
+        row("a", "host2", "pending", 0, None),
+        row("b", "host1:/mirror", "done", 0, None),
+        row("b", "host2", "failed", 2, Some("no room")),
+        row("c", "host1:/mirror", "sent", 0, None),
+        row("c", "host2", "pending", 0, None),
+    ];
+    assert_eq!(view(&path), rows);
+
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(view(&path), rows);
+    assert_eq!(ledger.job().unwrap(), job());
+    assert_eq!(ledger.state().unwrap(), JobState::Paused("the source is not mounted".to_owned()));
+    assert_eq!((ledger.lacking(host), ledger.lacking(other)), (vec![2], vec![0, 1, 2]));
+    let standing = Standing { done: 2, sent: 1, ..Standing::default() };
+    assert_eq!(ledger.standing(host), standing);
+    let late = &ledger.receivers().unwrap()[1].late;
+    assert_eq!(*late, Some((1_700_000_000_001, "the disk is full".to_owned())));
+}
+
+#[test]
+fn what_changes_is_pending_again_and_what_does_not_stays_done() {
+    let (_dir, path, mut ledger) = new();
+    let host = ledger.add_receiver("host").unwrap();
+    ledger.look([found("a", 1), found("b", 2), found("c", 3)]).unwrap();
+    ledger.note_complete(host, 1).unwrap();
+    assert_eq!(ledger.receivers().unwrap()[0].complete, 1);
+    assert!(ledger.look([found("c", 3), found("a", 1), found("b", 2)]).unwrap().is_none());
+    assert_eq!((ledger.revision(), ledger.lacking(host)), (1, vec![]));
+
+    let moved = Found { node: (9, 1), ..found("a", 1) };
+    let change = ledger.look([moved.clone(), found("b", 20), found("d", 4)]).unwrap();
+    assert_eq!(change, Change { new: 1, changed: 1, gone: 1 });
+    assert_eq!((ledger.revision(), ledger.lacking(host)), (2, vec![1, 2, 3]));
+    assert_eq!(ledger.entries().unwrap()[0].found, moved, "mounted anew, it is the same");
+    assert_eq!(ledger.number_of(Path::new("d")).unwrap(), Some(3));
+
+    // A session of the old tree ends late.
+    ledger.note(host, 1, &[(0..=2, Outcome::Done)]).unwrap();
+    assert_eq!(ledger.lacking(host), [1, 2, 3]);
+    ledger.note(host, 2, &[(1..=3, Outcome::Done)]).unwrap();
+    ledger.note(host, 1, &[(0..=2, Outcome::Announced)]).unwrap();
+    assert!(ledger.lacking(host).is_empty(), "what is done stays done");
+    assert_eq!(ledger.forget_gone().unwrap(), 1);
+
+    // The number is free for another.
+    ledger.look([moved, found("b", 20), found("d", 4), found("e", 5)]).unwrap();
+    assert_eq!(ledger.number_of(Path::new("e")).unwrap(), Some(2));
+    assert_eq!(ledger.lacking(host), [2]);
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!((ledger.revision(), ledger.lacking(host)), (3, vec![2]));
+}
+
+#[test]
+fn nothing_is_forgotten_that_one_is_yet_to_delete() {
+    let (_dir, _path, mut ledger) = new();
+    let (one, two) = (ledger.add_receiver("1").unwrap(), ledger.add_receiver("2").unwrap());
+    ledger.look([found("a", 1), found("b", 2)]).unwrap();
+    ledger.look([found("a", 1)]).unwrap();
+    ledger.note_complete(one, 2).unwrap();
+    assert_eq!(ledger.forget_gone().unwrap(), 0);
+    ledger.remove_receiver(two).unwrap();
+    assert_eq!(ledger.forget_gone().unwrap(), 1);
+}
+
+#[test]
+fn another_installation_has_nothing() {
+    let (_dir, path, mut ledger) = new();
+    let host = ledger.add_receiver("host").unwrap();
+    ledger.look([found("a", 1), found("b", 2)]).unwrap();
+    ledger.note(host, 1, &[(0..=0, Outcome::Done)]).unwrap();
+    assert!(!ledger.meet(host, [1; 16]).unwrap(), "what it had counts when it is first known");
+    assert_eq!(ledger.lacking(host), [1]);
+    ledger.note_complete(host, 1).unwrap();
+    assert!(!ledger.meet(host, [1; 16]).unwrap());
+    assert!(ledger.meet(host, [2; 16]).unwrap());
+    assert_eq!(ledger.lacking(host), [0, 1]);
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.lacking(host), [0, 1]);
+    assert_eq!((ledger.receivers().unwrap()[0].complete, ledger.standing(host).pending), (0, 2));
+}
+
+#[test]
+fn names_that_are_no_text_are_kept_byte_by_byte() {
+    use std::os::unix::ffi::OsStrExt;
+    let (_dir, path, mut ledger) = new();
+    let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    ledger.look([Found { path: odd.clone(), ..found("", 1) }]).unwrap();
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.entries().unwrap()[0].found.path, odd);
+    assert_eq!(ledger.number_of(&odd).unwrap(), Some(0));
+}
+
+#[test]
+fn what_is_no_job_of_ours_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (other, text) = (dir.path().join("other"), dir.path().join("text"));
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE notes (a)").unwrap();
+    assert!(matches!(Ledger::open(&other), Err(LedgerError::Foreign)));
+    std::fs::write(&text, "a list of things to do, much longer than a header").unwrap();
+    assert!(matches!(Ledger::open(&text), Err(LedgerError::Database(_))));
+    assert!(matches!(Ledger::open(&dir.path().join("none")), Err(LedgerError::Place { .. })));
+    let (_dir, path, ledger) = new();
+    ledger.db.pragma_update(None, "user_version", 2).unwrap();
+    drop(ledger);
+    assert!(matches!(Ledger::open(&path), Err(LedgerError::Newer(2))));
+    assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Place { .. })));
+}
+
+/// One receiver's state of each entry, by itself: (revision, status, failures).
+type Model = Vec<Option<(u32, Status, u32)>>;
+
+fn mark_model(model: &mut Model, entry: usize, version: u32, revision: u32, mark: Mark) {
+    let before = model[entry];
+    if before.is_some_and(|(known, ..)| known > revision) {
+        return;
+    }
+    let same = before.filter(|(known, ..)| *known >= version);
+    let failures = same.map_or(0, |(_, _, failures)| failures);
+    let is_done = same.is_some_and(|(_, status, _)| status == Status::Done);
+    let step = |status| Some((revision, if is_done { Status::Done } else { status }, failures));
+    model[entry] = match mark {
+        Mark::Pending => None,
+        Mark::Done => Some((revision, Status::Done, 0)),
+        Mark::Announced => step(Status::Announced),
+        Mark::Sent => step(Status::Sent),
+        Mark::Failed(_) => Some((revision, Status::Failed, failures + 1)),
+    };
+}
+
+fn marks() -> impl Strategy<Value = Mark> {
+    prop_oneof![
+        Just(Mark::Pending),
+        Just(Mark::Announced),
+        Just(Mark::Sent),
+        Just(Mark::Done),
+        Just(Mark::Failed(1)),
+    ]
+}
+
+proptest! {
+    /// Runs say of each entry what a table with a row for each would, and are as few as can be.
+    #[test]
+    fn runs_are_a_table_of_all_entries(
+        steps in prop::collection::vec((0_u32..24, 0_u32..24, marks(), 0_u32..3, any::<bool>()), 1..60),
+    ) {
+        let mut runs = Runs::default();
+        let mut model: Model = vec![None; 24];
+        let mut versions = [1_u32; 24];
+        let mut newest = 1;
+        for (a, b, mark, late, changes) in steps {
+            if changes {
+                newest += 1;
+                versions[a as usize] = newest;
+            }
+            let revision = (newest - late.min(newest - 1)).max(1);
+            let (first, last) = (a.min(b), a.max(b));
+            let before = runs.clone();
+            let bounds = runs.mark(first..=last, revision, mark, |entry| versions[entry as usize]);
+            for entry in first..=last {
+                mark_model(&mut model, entry as usize, versions[entry as usize], revision, mark);
+            }
+            for (entry, want) in model.iter().enumerate() {
+                let version = versions[entry];
+                let want = want.filter(|(known, ..)| *known >= version);
+                let got = runs.state(entry as u32, version);
+                prop_assert_eq!(got.map(|s| (s.status, s.failures)), want.map(|(_, s, f)| (s, f)));
+            }
+            let all: Vec<_> = runs.within(0..=u32::MAX).collect();
+            prop_assert!(all.windows(2).all(|w| w[0].1.last < w[1].0), "they overlap");
+            prop_assert!(all.windows(2).all(|w| {
+                let says = |run: &runs::Run| (run.revision, run.state);
+                w[0].1.last + 1 < w[1].0 || says(&w[0].1) != says(&w[1].1)
+            }), "two could be one");
+            // What is written within the bounds makes the file what memory is.
+            let outside = |runs: &Runs| -> Vec<_> {
+                runs.within(0..=u32::MAX).filter(|(at, _)| !bounds.contains(at)).collect()
+            };
+            prop_assert_eq!(outside(&before), outside(&runs));
+        }
+    }
+}
+
+/// One pair in twenty is otherwise, anywhere.
+#[test]
+fn a_job_of_many_entries_and_receivers_is_compact() {
+    const ENTRIES: u32 = 20_000;
+    const RECEIVERS: u32 = 20;
+    let (dir, path, mut ledger) = new();
+    let tree = (0..ENTRIES).map(|n| {
+        let path = format!("term-{}/course-{}/lecture-{n:06}.mp4", n / 5000, n / 100);
+        found(&path, u64::from(n))
+    });
+    ledger.look(tree).unwrap();
+    let mut odd = 0;
+    for n in 0..RECEIVERS {
+        let id = ledger.add_receiver(&format!("host{n}")).unwrap();
+        ledger.note_complete(id, 1).unwrap();
+        let mut at = n;
+        let mut outcomes = Vec::new();
+        while at < ENTRIES {
+            outcomes.push((at..=at, Outcome::Lost));
+            at += 10 + (at.wrapping_mul(2_654_435_761) >> 28); // 10 to 25, so 17.5 on average: 5.7 %
+        }
+        odd += outcomes.len();
+        ledger.note(id, 1, &outcomes).unwrap();
+        assert_eq!(ledger.lacking(id).len(), outcomes.len());
+    }
+    assert!(odd as f64 >= f64::from(ENTRIES * RECEIVERS) * 0.05);
+    drop(ledger);
+    let size = std::fs::metadata(&path).unwrap().len();
+    drop(dir);
+    // 64 MiB for 100,000 entries and 100 receivers, of which an entry takes 180 bytes with its name.
+    let most =
+        u64::from(ENTRIES) * 180 + (64 << 20) / 100 * u64::from(ENTRIES * RECEIVERS) / 100_000;
+    assert!(size <= most, "{size} of {most}");
+}

@@ -1,0 +1,9 @@
+//! Mirror jobs: a tree that reaches every host, however long it takes (seed MTM, "MTM work flow").
+//!
+//! A job is one tree and a list of receivers. What each of them has of each entry stands in the job's file, the
+//! [`ledger`], which survives whatever happens to the sender. Who gets what of it in one session says [`plan`], when a
+//! receiver that could not be reached is tried next says [`backoff`].
+
+pub mod backoff;
+pub mod ledger;
+pub mod plan;

@@ -1,0 +1,145 @@
+//! Which receivers get which entries in one session.
+//!
+//! All who have asked share one session: what two of them lack goes to the group once, what one alone lacks goes to it
+//! by unicast. Only a receiver that is far slower than the fastest is left to a session of its own kind beside it, so
+//! that the next round of the others does not wait for it.
+
+use crate::ledger::ReceiverId;
+use std::collections::BTreeMap;
+
+/// Receivers whose rate is lower than the fastest one's by more than this factor get a session of their own. Below it a
+/// session for all ends sooner: the line of the sender carries everything twice else.
+pub const SLOWER: f64 = 4.0;
+
+/// What one receiver has asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// Who it is.
+    pub receiver: ReceiverId,
+    /// Numbers of the entries that it lacks, ascending.
+    pub lacks: Vec<u32>,
+    /// Bytes a second that it took lately, if that is known.
+    pub rate: Option<f64>,
+}
+
+/// One session of a round; those of a round may run at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// To whom.
+    pub receivers: Vec<ReceiverId>,
+    /// Numbers of the entries that one of them lacks, ascending.
+    pub entries: Vec<u32>,
+    /// Bytes that go to its group: one size of each entry that two or more of them lack.
+    pub shared: u64,
+    /// Bytes that go to one of them alone.
+    pub alone: u64,
+}
+
+/// The sessions of a round, the fastest first; `size` tells the bytes of an entry. Who lacks nothing is in none.
+pub fn sessions(wanted: &[Wanted], size: impl Fn(u32) -> u64) -> Vec<Session> {
+    let mut asked: Vec<&Wanted> = wanted.iter().filter(|one| !one.lacks.is_empty()).collect();
+    // Of whom nothing is known is taken for fast: the session finds it out.
+    let rate = |one: &Wanted| one.rate.filter(|rate| *rate > 0.0).unwrap_or(f64::INFINITY);
+    asked.sort_by(|a, b| rate(b).total_cmp(&rate(a)));
+    let known = asked.iter().map(|one| rate(one)).find(|rate| rate.is_finite());
+    let mut fastest = known.unwrap_or(f64::INFINITY);
+    let mut classes: Vec<Vec<&Wanted>> = Vec::new();
+    for one in asked {
+        match classes.last_mut() {
+            Some(class) if rate(one) * SLOWER >= fastest => class.push(one),
+            Some(_) => {
+                fastest = rate(one);
+                classes.push(vec![one]);
+            }
+            None => classes.push(vec![one]),
+        }
+    }
+    classes.iter().map(|class| session(class, &size)).collect()
+}
+
+fn session(class: &[&Wanted], size: &impl Fn(u32) -> u64) -> Session {
+    let mut lacking: BTreeMap<u32, u32> = BTreeMap::new();
+    for entry in class.iter().flat_map(|one| &one.lacks) {
+        *lacking.entry(*entry).or_default() += 1;
+    }
+    let sum = |shared: bool| {
+        lacking.iter().filter(|(_, n)| (**n > 1) == shared).map(|(entry, _)| size(*entry)).sum()
+    };
+    let (shared, alone) = (sum(true), sum(false));
+    let mut receivers: Vec<_> = class.iter().map(|one| one.receiver).collect();
+    receivers.sort_unstable();
+    Session { receivers, entries: lacking.into_keys().collect(), shared, alone }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn wanted(receiver: ReceiverId, lacks: &[u32], rate: Option<f64>) -> Wanted {
+        Wanted { receiver, lacks: lacks.to_vec(), rate }
+    }
+
+    #[test]
+    fn all_who_asked_share_a_session_and_what_two_lack_goes_once() {
+        let asked = [
+            wanted(1, &[1, 2], Some(1e6)),
+            wanted(2, &[2, 3], None),
+            wanted(3, &[2], Some(3e6)),
+            wanted(4, &[], Some(1e6)),
+        ];
+        let plan = sessions(&asked, |entry| u64::from(entry) * 100);
+        let one =
+            Session { receivers: vec![1, 2, 3], entries: vec![1, 2, 3], shared: 200, alone: 400 };
+        assert_eq!(plan, [one]);
+        assert_eq!(sessions(&[], |_| 1), []);
+    }
+
+    #[test]
+    fn who_is_far_slower_does_not_hold_the_others() {
+        let asked = [
+            wanted(1, &[1], Some(8000.0)),
+            wanted(2, &[1], Some(1e6)),
+            wanted(3, &[1], Some(2e6)),
+            wanted(4, &[1], Some(9000.0)),
+        ];
+        let plan = sessions(&asked, |_| 10);
+        assert_eq!(plan.iter().map(|s| s.receivers.clone()).collect::<Vec<_>>(), [[2, 3], [1, 4]]);
+    }
+
+    proptest! {
+        #[test]
+        fn everybody_gets_what_it_lacks_once_and_a_group_carries_no_entry_twice(
+            lacks in prop::collection::vec(prop::collection::btree_set(0_u32..30, 0..20), 0..12),
+            rates in prop::collection::vec(prop::option::of(1.0_f64..1e9), 12),
+            sizes in prop::collection::vec(0_u64..1 << 40, 30),
+        ) {
+            let asked: Vec<_> = (0..).zip(lacks.iter()).zip(&rates)
+                .map(|((n, lacks), rate)| wanted(n, &lacks.iter().copied().collect::<Vec<_>>(), *rate))
+                .collect();
+            let size = |entry: u32| sizes[entry as usize];
+            let plan = sessions(&asked, size);
+            let mut served = BTreeSet::new();
+            for session in &plan {
+                let own = |entry: u32| {
+                    session.receivers.iter().filter(|r| lacks[**r as usize].contains(&entry)).count()
+                };
+                let sum = |want: fn(usize) -> bool| -> u64 {
+                    (0..30).filter(|entry| want(own(*entry))).map(size).sum()
+                };
+                prop_assert!(session.shared <= sum(|n| n > 1));
+                prop_assert!(session.alone <= sum(|n| n == 1));
+                prop_assert!(session.entries.iter().all(|entry| own(*entry) > 0));
+                for receiver in &session.receivers {
+                    prop_assert!(served.insert(*receiver), "it is in two sessions");
+                    for entry in &lacks[*receiver as usize] {
+                        prop_assert!(session.entries.contains(entry));
+                    }
+                }
+            }
+            let all = asked.iter().filter(|one| !one.lacks.is_empty()).map(|one| one.receiver);
+            prop_assert_eq!(served, all.collect::<BTreeSet<_>>());
+        }
+    }
+}
