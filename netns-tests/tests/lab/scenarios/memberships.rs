@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(30);
 const ONCE: f64 = 1.25;
 
 /// Bytes of the stream in each datagram that the sender sends, on average, at least: a full segment has 1420 over IPv4
-/// and 1400 over IPv6, one of those that every path is taken to carry 1148, and a thirtieth are about none of them.
+/// and 1400 over IPv6, one of those that every path is taken to carry 1148, and about one in thirty carries none.
 const MEAN: u64 = 1250;
 
 fn settle() {

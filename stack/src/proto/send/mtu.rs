@@ -75,10 +75,9 @@ pub(crate) struct PathMtu {
     hopeless: bool,
     /// The newest long packet that arrived.
     long_heard: Option<u64>,
-    /// Packets with data were lost, of whatever length, and nothing has arrived that was sent after them: the path may be
-    /// gone for all lengths.
-    silent: bool,
+    /// The newest packet of all that arrived, and the newest with data that was lost.
     newest_heard: Option<u64>,
+    newest_lost: Option<u64>,
     /// Long packets lost in a row, and how many are too many.
     long_lost: u32,
     doubtful: u32,
@@ -112,8 +111,8 @@ impl PathMtu {
             flying: None,
             hopeless: false,
             long_heard: None,
-            silent: false,
             newest_heard: None,
+            newest_lost: None,
             long_lost: 0,
             doubtful: DOUBTFUL_GROUP,
             raise_at: None,
@@ -128,6 +127,11 @@ impl PathMtu {
     /// Whether there is nothing to do, nor will be soon.
     pub(crate) fn is_settled(&self) -> bool {
         self.flying.is_some() || self.limit <= 1
+    }
+
+    /// Data were lost, and nothing has arrived that was sent after them: the path may be gone for all lengths.
+    fn is_silent(&self) -> bool {
+        self.newest_lost > self.newest_heard
     }
 
     /// Whether anything has arrived there.
@@ -153,7 +157,7 @@ impl PathMtu {
 
     /// Payload length of the probe that should leave now, if one should: one at a time.
     pub(crate) fn wanted(&mut self, now: Instant) -> Option<u64> {
-        if self.flying.is_some() || self.hopeless {
+        if self.flying.is_some() || self.hopeless || self.passes.is_some() && self.is_silent() {
             return None;
         }
         if let Some(place) = self.candidate() {
@@ -182,9 +186,7 @@ impl PathMtu {
     /// The packet `pn` with so much payload, or a probe as long, has arrived.
     pub(crate) fn passed(&mut self, pn: u64, len: u64, probe: bool) {
         self.hopeless = false;
-        if Some(pn) > self.newest_heard {
-            (self.newest_heard, self.silent) = (Some(pn), false);
-        }
+        self.newest_heard = self.newest_heard.max(Some(pn));
         if probe {
             self.landed(len);
         }
@@ -208,7 +210,7 @@ impl PathMtu {
             self.probe_lost(len);
             return;
         }
-        self.silent |= Some(pn) > self.newest_heard;
+        self.newest_lost = self.newest_lost.max(Some(pn));
         if len > PAYLOAD_SHORT as u64 && Some(pn) > self.long_heard {
             self.long_lost += 1;
             if self.long_lost >= self.doubtful {
@@ -219,7 +221,7 @@ impl PathMtu {
 
     fn probe_lost(&mut self, len: u64) {
         self.landed(len);
-        if self.silent {
+        if self.is_silent() {
             return;
         }
         let open = |place: &usize| Some(*place) > self.passes && *place < self.fails;
@@ -359,8 +361,9 @@ mod tests {
         assert_eq!(mtu.segment(), 1420, "one has arrived in between");
         mtu.lost(pn(), 1420, false);
         assert_eq!(mtu.segment(), PAYLOAD_SHORT as u64);
-        assert_eq!(mtu.wanted(NOW), Some(1420), "what was in use is tried first");
+        assert_eq!(mtu.wanted(NOW), None, "it may be gone for all lengths");
         mtu.passed(pn(), PAYLOAD_SHORT as u64, false);
+        assert_eq!(mtu.wanted(NOW), Some(1420), "what was in use is tried first");
         assert!(search(&mut mtu, 1370) > 1);
         assert_eq!(mtu.segment(), 1370);
     }
@@ -413,11 +416,15 @@ mod tests {
         mtu.passed(1, 1420, false);
         (2..2 + u64::from(DOUBTFUL_GROUP)).for_each(|pn| mtu.lost(pn, 1420, false));
         assert_eq!(mtu.segment(), PAYLOAD_SHORT as u64, "lengths may be why");
+        // A probe that was on its way does not count, and no other one follows while that lasts.
         for pn in (100..200).step_by(2) {
-            mtu.lost(pn, PAYLOAD_SHORT as u64, false);
             mtu.on_probe(1420);
+            mtu.lost(pn, PAYLOAD_SHORT as u64, false);
             mtu.lost(pn + 1, 1420, true);
+            assert_eq!(mtu.wanted(NOW), None);
         }
+        mtu.passed(99, PAYLOAD_SHORT as u64, false);
+        assert_eq!(mtu.wanted(NOW), None, "it was sent before");
         mtu.passed(200, PAYLOAD_SHORT as u64, false);
         assert_eq!(search(&mut mtu, 1420), 1, "that took one probe");
         assert_eq!(mtu.segment(), 1420);

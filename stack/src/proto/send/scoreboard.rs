@@ -239,7 +239,9 @@ impl Scoreboard {
         let from = self.late.partition_point(|(pn, ..)| *pn < low);
         while self.late.get(from).is_some_and(|(pn, ..)| *pn <= high) {
             if let Some((pn, at, range)) = self.late.remove(from) {
-                self.path.acked_late(now, pn, at, range.end - range.start);
+                let len = range.end - range.start;
+                self.path.mtu.passed(pn, len, false);
+                self.path.acked_late(now, pn, at, len);
                 self.news.late.push(range);
             }
         }
