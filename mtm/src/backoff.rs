@@ -19,7 +19,8 @@ pub fn wait(away: Duration, draw: f64) -> Duration {
     let longest = LONGEST_WAIT.as_secs_f64();
     let doubled = if times < 1.0 { 0.0 } else { times.log2().floor() + 1.0 };
     let wait = (FIRST_WAIT.as_secs_f64() * doubled.exp2()).min(longest);
-    Duration::from_secs_f64(wait * (1.0 - JITTER * draw.clamp(0.0, 1.0)))
+    let draw = if draw.is_nan() { 0.0 } else { draw.clamp(0.0, 1.0) };
+    Duration::from_secs_f64(wait * (1.0 - JITTER * draw))
 }
 
 #[cfg(test)]

@@ -63,7 +63,8 @@ fn session(class: &[&Wanted], size: &impl Fn(u32) -> u64) -> Session {
         *lacking.entry(*entry).or_default() += 1;
     }
     let sum = |shared: bool| {
-        lacking.iter().filter(|(_, n)| (**n > 1) == shared).map(|(entry, _)| size(*entry)).sum()
+        let own = lacking.iter().filter(|(_, n)| (**n > 1) == shared);
+        own.fold(0_u64, |sum, (entry, _)| sum.saturating_add(size(*entry)))
     };
     let (shared, alone) = (sum(true), sum(false));
     let mut receivers: Vec<_> = class.iter().map(|one| one.receiver).collect();

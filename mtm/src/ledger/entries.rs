@@ -2,12 +2,12 @@
 
 use super::paths::{Given, Stored};
 use super::{Ledger, LedgerError};
-use rusqlite::{Transaction, TransactionBehavior, params};
-use std::collections::HashMap;
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What an entry is; transfer's list says more.
+/// What an entry is; `transfer::tree::entry` says more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A file with a content.
@@ -61,8 +61,13 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether this is what another look has found there. The device's number changes when it is mounted anew.
+    /// Whether this is what another look has found there. Another inode is another file, however alike; but when a file
+    /// system is mounted anew the device may have another number, and with some the inodes as well.
     fn is_as(&self, other: &Self) -> bool {
+        let ((dev, ino), (other_dev, other_ino)) = (self.node, other.node);
+        if dev == other_dev && ino != other_ino {
+            return false;
+        }
         let told = |found: &Self| (found.kind, found.mode, found.uid, found.gid);
         let times = |found: &Self| (found.size, found.mtime, found.ctime);
         told(self) == told(other) && times(self) == times(other)
@@ -87,7 +92,7 @@ pub struct Entry {
 pub struct Change {
     /// Entries that were not there.
     pub new: u64,
-    /// Those that are others now.
+    /// Those that have changed.
     pub changed: u64,
     /// Those that are not there any more.
     pub gone: u64,
@@ -104,25 +109,30 @@ const COLUMNS: &str = "id, path, kind, size, mtime, ctime, mode, uid, gid, dev, 
 
 impl Ledger {
     /// Takes what a look at the whole tree has found. What has changed has the next revision as its version; without
-    /// a change there is none.
+    /// a change there is none. Of a name that is found twice the first counts.
     ///
     /// # Errors
     ///
     /// The file cannot be written; then nothing has changed.
     pub fn look(&mut self, tree: impl IntoIterator<Item = Found>) -> Result<Change, LedgerError> {
+        let tree: Vec<Found> = tree.into_iter().collect(); // a walk takes its time, and others wait for what follows
         let mut known: HashMap<OsString, Entry> =
             self.entries()?.into_iter().map(|e| (e.found.path.clone().into(), e)).collect();
+        let mut seen = HashSet::with_capacity(tree.len());
         let next = self.revision.checked_add(1).ok_or(LedgerError::Full)?;
         let mut change = Change::default();
         let mut versions = self.versions.clone();
         let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut free = free_numbers(&self.versions);
-        for found in tree {
+        for found in &tree {
+            if !seen.insert(found.path.as_os_str()) {
+                continue;
+            }
             let old = known.remove(found.path.as_os_str());
             let number = match &old {
-                Some(entry) if entry.found.is_as(&found) && !entry.gone => {
+                Some(entry) if entry.found.is_as(found) && !entry.gone => {
                     if entry.found.node != found.node {
-                        write(&work, entry.number, &found, entry.version, false)?;
+                        write(&work, entry.number, found, entry.version, false)?;
                     }
                     continue;
                 }
@@ -131,22 +141,22 @@ impl Ledger {
             };
             change.new += u64::from(old.as_ref().is_none_or(|entry| entry.gone));
             change.changed += u64::from(old.is_some_and(|entry| !entry.gone));
-            write(&work, number, &found, next, false)?;
-            set(&mut versions, number, Some(next));
+            write(&work, number, found, next, false)?;
+            versions.insert(number, next);
         }
         for entry in known.into_values().filter(|entry| !entry.gone) {
             change.gone += 1;
             write(&work, entry.number, &entry.found, next, true)?;
-            set(&mut versions, entry.number, Some(next));
+            versions.insert(entry.number, next);
         }
-        if !change.is_none() {
-            work.execute("UPDATE job SET revision = ?", [next])?;
+        if change.is_none() {
+            work.commit()?; // devices and inodes, which are no change
+            return Ok(change);
         }
+        work.execute("UPDATE job SET revision = ?", [next])?;
         work.commit()?;
-        self.versions = versions;
-        if !change.is_none() {
-            self.revision = next;
-        }
+        drop(free);
+        (self.versions, self.revision) = (versions, next);
         Ok(change)
     }
 
@@ -159,10 +169,9 @@ impl Ledger {
         let mut all = self.db.prepare(&format!("SELECT {COLUMNS} FROM entries ORDER BY id"))?;
         let rows = all.query_map([], |row| {
             let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-            let kind = Kind::of(row.get_ref(2)?.as_str()?);
             let found = Found {
                 path: row.get::<_, Stored>(1)?.0.into(),
-                kind: kind.unwrap_or(Kind::Other), // the table allows no other name
+                kind: Kind::of(row.get_ref(2)?.as_str()?).ok_or(rusqlite::Error::InvalidQuery)?,
                 size: unsigned(3)?,
                 mtime: row.get(4)?,
                 ctime: row.get(5)?,
@@ -195,7 +204,8 @@ impl Ledger {
     /// The file cannot be written; then nothing is forgotten.
     pub fn forget_gone(&mut self) -> Result<u64, LedgerError> {
         let gone: Vec<(u32, u32)> = {
-            let mut all = self.db.prepare("SELECT id, version FROM entries WHERE gone = 1")?;
+            let mut all =
+                self.db.prepare("SELECT id, version FROM entries WHERE gone = 1 ORDER BY id")?;
             let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<Result<_, _>>()?
         };
@@ -209,48 +219,39 @@ impl Ledger {
         }
         work.commit()?;
         // What receivers' runs say of the number holds for no later entry of it: that has a later version.
-        for entry in &over {
-            set(&mut self.versions, *entry, None);
-        }
+        self.versions.retain(|entry, _| over.binary_search(entry).is_err());
         Ok(over.len() as u64)
     }
 
     pub(super) fn load_entries(&mut self) -> Result<(), LedgerError> {
-        let mut versions = Vec::new();
+        let row = self.db.query_row("SELECT revision FROM job", [], |row| row.get(0)).optional()?;
+        self.revision = row.ok_or(LedgerError::Damaged("there is no job in it"))?;
         let mut all = self.db.prepare("SELECT id, version FROM entries ORDER BY id")?;
         let mut rows = all.query([])?;
         while let Some(row) = rows.next()? {
-            set(&mut versions, row.get(0)?, Some(row.get(1)?));
+            let version = row.get(1)?;
+            self.check_revision(version)?;
+            self.versions.insert(row.get(0)?, version);
         }
-        drop(rows);
-        drop(all);
-        let job = "SELECT max(revision) FROM job"; // none yet of one that is being made
-        self.revision =
-            self.db.query_row(job, [], |row| row.get::<_, Option<u32>>(0))?.unwrap_or(0);
-        self.versions = versions;
         Ok(())
+    }
+
+    /// Nothing that stands in the file is of a later revision than the newest.
+    pub(super) fn check_revision(&self, revision: u32) -> Result<(), LedgerError> {
+        let later = "something in it is of a revision that the tree never had";
+        if revision > self.revision { Err(LedgerError::Damaged(later)) } else { Ok(()) }
     }
 
     /// Numbers and versions of all entries, in their order.
     pub(super) fn versions(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        (0..).zip(&self.versions).filter_map(|(number, version)| Some((number, (*version)?)))
+        self.versions.iter().map(|(number, version)| (*number, *version))
     }
 }
 
 /// Numbers that no entry has, from the lowest on, so that neighbours stay neighbours.
-fn free_numbers(versions: &[Option<u32>]) -> impl Iterator<Item = u32> + use<> {
-    let holes: Vec<u32> =
-        (0..).zip(versions).filter(|(_, version)| version.is_none()).map(|(n, _)| n).collect();
-    let next = u32::try_from(versions.len()).unwrap_or(u32::MAX);
-    holes.into_iter().chain(next..u32::MAX)
-}
-
-fn set(versions: &mut Vec<Option<u32>>, number: u32, version: Option<u32>) {
-    let at = number as usize;
-    if versions.len() <= at {
-        versions.resize(at + 1, None);
-    }
-    versions[at] = version;
+fn free_numbers(versions: &BTreeMap<u32, u32>) -> impl Iterator<Item = u32> + '_ {
+    let mut taken = versions.keys().copied().peekable();
+    (0..u32::MAX).filter(move |number| taken.next_if_eq(number).is_none())
 }
 
 fn write(
@@ -261,7 +262,10 @@ fn write(
     gone: bool,
 ) -> Result<(), LedgerError> {
     let sql = format!(
-        "INSERT OR REPLACE INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET path = excluded.path, kind = excluded.kind, size = excluded.size,
+         mtime = excluded.mtime, ctime = excluded.ctime, mode = excluded.mode, uid = excluded.uid,
+         gid = excluded.gid, dev = excluded.dev, ino = excluded.ino, version = excluded.version, gone = excluded.gone"
     );
     let (dev, ino) = found.node;
     work.prepare_cached(&sql)?.execute(params![

@@ -2,6 +2,7 @@
 
 use super::LedgerError;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -28,11 +29,15 @@ impl Lock {
             .mode(0o600)
             .open(&path);
         let mut file = open.map_err(placed)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != Errno::WOULDBLOCK {
+                return Err(placed(error.into()));
+            }
             let mut holder = String::new();
             let read = (&file).take(32).read_to_string(&mut holder);
             let holder = read.ok().map(|_| holder.trim().to_owned()).filter(|pid| !pid.is_empty());
-            let holder = holder.unwrap_or_else(|| "another".to_owned());
+            let holder =
+                holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
             return Err(LedgerError::InUse { path: job.to_owned(), holder });
         }
         file.set_len(0).map_err(placed)?;

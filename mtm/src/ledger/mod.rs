@@ -2,7 +2,7 @@
 //!
 //! A database of `SQLite` with a write-ahead log, written with `synchronous = FULL`: what a call has noted survives
 //! the loss of power once it returns. One process has a job at a time, by a lock on a file beside it; others may read
-//! meanwhile. The entries' status stands as [runs](Runs), which memory holds as well.
+//! meanwhile. The entries' status stands as runs of neighbours, which memory holds as well.
 
 mod entries;
 mod job;
@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
-/// Who only reads the file holds it for a moment: so long is waited for that.
+/// Who brings the file up to date as it is closed, as readers do, holds it for a moment: so long is waited for that.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A job's file cannot be used.
@@ -44,7 +44,7 @@ pub enum LedgerError {
         error: io::Error,
     },
     /// Another process runs the job.
-    #[error("{} is in use by process {holder}", .path.display())]
+    #[error("{} is in use by {holder}", .path.display())]
     InUse {
         /// The job's file.
         path: PathBuf,
@@ -60,6 +60,12 @@ pub enum LedgerError {
     /// It does not say what its tables allow to be said. The fault of the file.
     #[error("this job's file is damaged: {0}")]
     Damaged(&'static str),
+    /// The caller's fault.
+    #[error("the tree has no revision {0}")]
+    Revision(u32),
+    /// It is on a file system without what a write-ahead log needs.
+    #[error("no write-ahead log can be kept here: choose a local file system for the jobs")]
+    NoLog,
     /// More entries or revisions than there are numbers.
     #[error("a job has at most 4,294,967,295 entries and revisions of its tree")]
     Full,
@@ -74,48 +80,60 @@ pub struct Ledger {
     db: Connection,
     /// The newest revision of the tree.
     revision: u32,
-    /// Versions of the entries, by their numbers; none where there is none.
-    versions: Vec<Option<u32>>,
+    /// Versions of the entries, by their numbers.
+    versions: BTreeMap<u32, u32>,
     runs: BTreeMap<ReceiverId, Runs>,
     _lock: Lock,
 }
 
 impl Ledger {
-    /// Makes the file of a new job, readable by its owner alone.
+    /// Makes the file of a new job, readable by its owner alone. What an earlier try has left there without a job in it is
+    /// used.
     ///
     /// # Errors
     ///
-    /// There is such a file, or the place does not allow it.
+    /// There is such a job, or the place does not allow it.
     pub fn create(path: &Path, job: &Job) -> Result<Self, LedgerError> {
+        let placed = |error| LedgerError::Place { path: path.to_owned(), error };
         let lock = Lock::take(path)?;
-        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        made.map_err(|error| LedgerError::Place { path: path.to_owned(), error })?;
-        let ledger = Self::with(path, lock)?;
-        job.write(&ledger.db)?;
-        Ok(ledger)
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options.open(path).map_err(placed)?;
+        let mut db = connect(path)?;
+        if schema::version(&db)? > 0 {
+            return Err(placed(io::ErrorKind::AlreadyExists.into()));
+        }
+        settle(&db)?;
+        schema::migrate(&mut db, |db| job.write(db))?;
+        Self::with(db, lock)
     }
 
-    /// Opens that of a job that there is, and brings its tables to the newest version.
+    /// Opens that of a job that there is, and brings its tables to the newest version. What is no job's is left as it is.
     ///
     /// # Errors
     ///
     /// There is none, another process has it, or it is not a job's.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let placed = |error| LedgerError::Place { path: path.to_owned(), error };
-        std::fs::metadata(path).map_err(placed)?; // before a lock is made beside it
-        Self::with(path, Lock::take(path)?)
+        // By whatever name it is opened, it has one lock.
+        let path = &path
+            .canonicalize()
+            .map_err(|error| LedgerError::Place { path: path.to_owned(), error })?;
+        let mut db = connect(path)?;
+        if schema::version(&db)? == 0 {
+            return Err(LedgerError::Foreign);
+        }
+        let lock = Lock::take(path)?;
+        settle(&db)?;
+        schema::migrate(&mut db, |_| Ok(()))?;
+        Self::with(db, lock)
     }
 
-    fn with(path: &Path, lock: Lock) -> Result<Self, LedgerError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut db = Connection::open_with_flags(path, flags)?;
-        db.busy_timeout(PATIENCE)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
-        db.pragma_update(None, "synchronous", "FULL")?;
-        db.pragma_update(None, "foreign_keys", true)?;
-        schema::migrate(&mut db)?;
+    fn with(db: Connection, lock: Lock) -> Result<Self, LedgerError> {
+        let unused = "DELETE FROM reasons WHERE id NOT IN
+                      (SELECT reason FROM runs WHERE reason IS NOT NULL)";
+        db.execute(unused, [])?;
         let mut ledger =
-            Self { db, revision: 0, versions: Vec::new(), runs: BTreeMap::new(), _lock: lock };
+            Self { db, revision: 0, versions: BTreeMap::new(), runs: BTreeMap::new(), _lock: lock };
         ledger.load_entries()?;
         ledger.load_runs()?;
         Ok(ledger)
@@ -125,4 +143,23 @@ impl Ledger {
     pub fn revision(&self) -> u32 {
         self.revision
     }
+}
+
+fn connect(path: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(PATIENCE)?;
+    Ok(db)
+}
+
+/// How it is written from here on.
+fn settle(db: &Connection) -> Result<(), LedgerError> {
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    // Without shared memory, as on some network file systems, there is none (SQLite, "Write-Ahead Logging").
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(LedgerError::NoLog);
+    }
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
 }

@@ -2,10 +2,14 @@
 
 use super::runs::{Mark, Run, Runs, State, Status};
 use super::{Ledger, LedgerError};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Transaction, TransactionBehavior, params};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// Number of a receiver in its job.
+/// Bytes of a reason that are kept: a receiver's words may be long.
+const MAX_REASON: usize = 300;
+
+/// Number of a receiver in its job; none is given twice.
 pub type ReceiverId = u32;
 
 /// A receiver of a job.
@@ -17,7 +21,7 @@ pub struct Receiver {
     pub name: String,
     /// Which installation it is; another one has none of what the last one had. Unknown until it has answered.
     pub instance: Option<[u8; 16]>,
-    /// The revision of the tree up to which it has everything.
+    /// The newest revision of the tree of which it has had everything.
     pub complete: u32,
     /// Since when it cannot be served, in milliseconds since 1970, and why.
     pub late: Option<(u64, String)>,
@@ -100,8 +104,8 @@ impl Ledger {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// A receiver has answered, and says which installation it is. Whether it is another one than before: then all
-    /// entries are pending there again.
+    /// A receiver has answered, and says which installation it is: before that nothing is noted of it. Whether it is
+    /// another one than before: then all entries are pending there again.
     ///
     /// # Errors
     ///
@@ -142,43 +146,52 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes what became of entries at a receiver, in the versions of this revision of the tree. It is on the disk when
-    /// this returns.
+    /// Notes what became of entries at this installation of a receiver, in the versions of this revision of the tree: on
+    /// the disk when this returns. Whether it was noted: not of another installation than the one that was met last, nor
+    /// of who is no receiver any more. Each call writes to the disk: many entries at once cost as much as one.
     ///
     /// # Errors
     ///
-    /// The file cannot be written; then nothing is noted.
+    /// The file cannot be written, or the tree has no such revision; then nothing is noted.
     pub fn note(
         &mut self,
-        id: ReceiverId,
+        (id, instance): (ReceiverId, [u8; 16]),
         revision: u32,
         outcomes: &[(RangeInclusive<u32>, Outcome)],
-    ) -> Result<(), LedgerError> {
-        let mut marks = Vec::with_capacity(outcomes.len());
-        for (entries, outcome) in outcomes {
-            let mark = match outcome {
-                Outcome::Announced => Mark::Announced,
-                Outcome::Sent => Mark::Sent,
-                Outcome::Done => Mark::Done,
-                Outcome::Failed(why) => Mark::Failed(reason(&self.db, why)?),
-                Outcome::Lost => Mark::Pending,
+    ) -> Result<bool, LedgerError> {
+        self.change_runs((id, instance), revision, |work| {
+            let mark = |outcome: &Outcome| -> rusqlite::Result<Mark> {
+                Ok(match outcome {
+                    Outcome::Announced => Mark::Announced,
+                    Outcome::Sent => Mark::Sent,
+                    Outcome::Done => Mark::Done,
+                    Outcome::Failed(why) => Mark::Failed(reason(work, why)?),
+                    Outcome::Lost => Mark::Pending,
+                })
             };
-            marks.push((entries.clone(), mark));
-        }
-        self.change_runs(&[id], revision, &marks, |_| Ok(()))
+            outcomes
+                .iter()
+                .map(|(entries, outcome)| Ok((entries.clone(), mark(outcome)?)))
+                .collect()
+        })
     }
 
-    /// A receiver has everything in its version of this revision.
+    /// This installation of a receiver has everything in its version of this revision. Whether it was noted, as
+    /// [`Self::note`] says it.
     ///
     /// # Errors
     ///
-    /// The file cannot be written; then nothing is noted.
-    pub fn note_complete(&mut self, id: ReceiverId, revision: u32) -> Result<(), LedgerError> {
-        let Some(last) = self.versions.len().checked_sub(1) else { return Ok(()) };
-        let last = u32::try_from(last).map_err(|_| LedgerError::Full)?;
-        self.change_runs(&[id], revision, &[(0..=last, Mark::Done)], |work| {
+    /// As those of [`Self::note`].
+    pub fn note_complete(
+        &mut self,
+        (id, instance): (ReceiverId, [u8; 16]),
+        revision: u32,
+    ) -> Result<bool, LedgerError> {
+        let last = self.versions.keys().next_back().copied();
+        self.change_runs((id, instance), revision, |work| {
             let sql = "UPDATE receivers SET complete = max(complete, ?) WHERE id = ?";
-            work.execute(sql, params![revision, id]).map(|_| ())
+            work.execute(sql, params![revision, id])?;
+            Ok(last.map(|last| (0..=last, Mark::Done)).into_iter().collect())
         })
     }
 
@@ -192,7 +205,7 @@ impl Ledger {
 
     /// What is known of an entry at a receiver: its status, and how often this version has failed there.
     pub fn status(&self, id: ReceiverId, entry: u32) -> Option<(Status, u32)> {
-        let version = (*self.versions.get(entry as usize)?)?;
+        let version = *self.versions.get(&entry)?;
         let state = self.runs.get(&id)?.state(entry, version)?;
         Some((state.status, state.failures))
     }
@@ -214,58 +227,71 @@ impl Ledger {
         standing
     }
 
-    /// Marks entries of receivers, and does something else in the same transaction. Memory follows once that has
+    /// Marks entries of a receiver, all in one transaction with what makes the marks. Memory follows once that has
     /// succeeded.
-    pub(super) fn change_runs(
+    fn change_runs(
         &mut self,
-        ids: &[ReceiverId],
+        (id, instance): (ReceiverId, [u8; 16]),
         revision: u32,
-        marks: &[(RangeInclusive<u32>, Mark)],
-        also: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
-    ) -> Result<(), LedgerError> {
+        marks: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Vec<(RangeInclusive<u32>, Mark)>>,
+    ) -> Result<bool, LedgerError> {
+        if revision > self.revision {
+            return Err(LedgerError::Revision(revision));
+        }
         let Self { db, runs, versions, .. } = self;
-        let version = |entry: u32| versions.get(entry as usize).copied().flatten().unwrap_or(0);
+        let Some(runs) = runs.get_mut(&id) else { return Ok(false) };
         let work = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        also(&work)?;
-        let mut changed = Vec::new();
-        for id in ids {
-            let mut next = runs.get(id).cloned().unwrap_or_default();
-            for (entries, mark) in marks {
-                let bounds = next.mark(entries.clone(), revision, *mark, version);
-                save(&work, *id, bounds, &next)?;
+        let sql = "SELECT instance FROM receivers WHERE id = ?";
+        let met: Option<[u8; 16]> = work.query_row(sql, [id], |row| row.get(0))?;
+        if met != Some(instance) {
+            return Ok(false);
+        }
+        let last = versions.keys().next_back().copied().unwrap_or(0);
+        let mut next = runs.clone();
+        for (entries, mark) in marks(&work)? {
+            let entries = *entries.start()..=last.min(*entries.end());
+            if !entries.is_empty() {
+                let bounds = next.mark(entries, revision, mark, versions);
+                save(&work, id, bounds, &next)?;
             }
-            changed.push((*id, next));
         }
         work.commit()?;
-        runs.extend(changed);
-        Ok(())
+        *runs = next;
+        Ok(true)
     }
 
     pub(super) fn load_runs(&mut self) -> Result<(), LedgerError> {
-        let Self { db, runs, .. } = self;
-        let mut all = db.prepare("SELECT id FROM receivers")?;
+        let mut runs = BTreeMap::new();
+        let mut all = self.db.prepare("SELECT id FROM receivers")?;
         let ids = all.query_map([], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
-        runs.extend(ids.into_iter().map(|id| (id, Runs::default())));
+        runs.extend(ids.into_iter().map(|id: ReceiverId| (id, Runs::default())));
         let sql = "SELECT receiver, first, last, revision, status, failures, reason FROM runs";
-        let mut all = db.prepare(sql)?;
+        let mut all = self.db.prepare(sql)?;
         let mut rows = all.query([])?;
         while let Some(row) = rows.next()? {
             let status = Status::of(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?);
             let status = status.ok_or(LedgerError::Damaged("a status that no entry has"))?;
             let state = State { status, failures: row.get(5)?, reason: row.get(6)? };
             let run = Run { last: row.get(2)?, revision: row.get(3)?, state };
+            self.check_revision(run.revision)?;
             if !runs.entry(row.get(0)?).or_default().load(row.get(1)?, run) {
                 return Err(LedgerError::Damaged("two statuses of one entry"));
             }
         }
+        drop(rows);
+        drop(all);
+        self.runs = runs;
         Ok(())
     }
 }
 
 /// Number of a reason: a few reasons explain most failures.
-fn reason(db: &Connection, why: &str) -> Result<u32, LedgerError> {
-    db.execute("INSERT OR IGNORE INTO reasons (text) VALUES (?)", [why])?;
-    Ok(db.query_row("SELECT id FROM reasons WHERE text = ?", [why], |row| row.get(0))?)
+fn reason(work: &Transaction<'_>, why: &str) -> rusqlite::Result<u32> {
+    let why = &why[..why.floor_char_boundary(MAX_REASON)];
+    let sql = "INSERT OR IGNORE INTO reasons (text) VALUES (?)";
+    work.prepare_cached(sql)?.execute([why])?;
+    let sql = "SELECT id FROM reasons WHERE text = ?";
+    work.prepare_cached(sql)?.query_row([why], |row| row.get(0))
 }
 
 /// Writes the runs that begin within these bounds.

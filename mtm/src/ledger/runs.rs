@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// What became of an entry's version at a receiver; what is in none of these states is pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// The receiver was told of it, or it asked for it.
+    /// The receiver was told of it.
     Announced,
     /// All its bytes have left.
     Sent,
@@ -42,7 +42,7 @@ impl Status {
 /// Number of a reason in the job's file.
 pub(crate) type Reason = u32;
 
-/// A status, and how often the same version has failed there before.
+/// A status, and how often the same version has failed there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) status: Status,
@@ -62,8 +62,8 @@ pub(crate) enum Mark {
 }
 
 impl Mark {
-    /// The state that follows, after one of the same version. What is done is not undone by an earlier step that is
-    /// reported late.
+    /// The state that follows, after one of the same version. That it was announced or sent, which may be told late, does
+    /// not undo what is done.
     fn after(self, before: Option<State>) -> Option<State> {
         let (failures, reason) = before.map_or((0, None), |state| (state.failures, state.reason));
         let step = |status| {
@@ -118,52 +118,63 @@ impl Runs {
         self.0.range(bounds).map(|(first, run)| (*first, *run))
     }
 
-    /// Notes `mark` of these entries in the versions that they had in this revision; `version` tells those that they
+    /// Notes `mark` of these entries in the versions that they had in this revision; `versions` are those that they
     /// have now. Returns within which bounds runs have changed, those that are not any more included.
     pub(crate) fn mark(
         &mut self,
         entries: RangeInclusive<u32>,
         revision: u32,
         mark: Mark,
-        version: impl Fn(u32) -> u32,
+        versions: &BTreeMap<u32, u32>,
     ) -> RangeInclusive<u32> {
         let (first, last) = entries.into_inner();
         let old = self.cut(first, last);
-        let mut next = first;
+        let mut next = Some(first);
         for (at, run) in old {
-            if at > next {
-                self.put(next, at - 1, revision, mark.after(None));
+            if let Some(from) = next.filter(|from| *from < at) {
+                self.put(from, at - 1, revision, mark.after(None));
             }
-            self.renew(at, run, revision, mark, &version);
-            next = run.last.saturating_add(1);
-            if run.last == last {
-                return self.join(first, last);
-            }
+            self.renew(at, run, (revision, mark), versions);
+            next = run.last.checked_add(1).filter(|from| *from <= last);
         }
-        self.put(next, last, revision, mark.after(None));
+        if let Some(from) = next {
+            self.put(from, last, revision, mark.after(None));
+        }
         self.join(first, last)
     }
 
-    /// Marks what was one run: at once if it remembers nothing of each entry, else entry by entry. What is known of a
-    /// later revision stays.
+    /// Marks what was one run, by stretches of entries for which both speak of the same versions.
     fn renew(
         &mut self,
         first: u32,
         run: Run,
-        revision: u32,
-        mark: Mark,
-        version: &impl Fn(u32) -> u32,
+        (revision, mark): (u32, Mark),
+        versions: &BTreeMap<u32, u32>,
     ) {
-        if run.revision > revision {
-            return self.put(first, run.last, run.revision, Some(run.state)); // what is reported late
+        let fits = |version: u32| (version <= run.revision, version <= revision);
+        let mut begun = None;
+        let mut stretches = Vec::new();
+        for (entry, version) in versions.range(first..=run.last) {
+            let fits = fits(*version);
+            if begun != Some(fits) {
+                // Numbers that no entry has belong to the stretch before them, at first to the one after them.
+                stretches.push((if begun.is_none() { first } else { *entry }, fits));
+                begun = Some(fits);
+            }
         }
-        let plain = run.state.failures == 0 && run.state.status != Status::Done;
-        if plain || matches!(mark, Mark::Pending | Mark::Done) {
-            return self.put(first, run.last, revision, mark.after(None));
+        if stretches.is_empty() {
+            stretches.push((first, (true, true)));
         }
-        for entry in first..=run.last {
-            let same = version(entry) <= run.revision;
-            self.put(entry, entry, revision, mark.after(same.then_some(run.state)));
+        for (n, (from, fits)) in stretches.iter().enumerate() {
+            let to = stretches.get(n + 1).map_or(run.last, |(next, _)| next - 1);
+            match fits {
+                (true, true) => {
+                    let newest = revision.max(run.revision);
+                    self.put(*from, to, newest, mark.after(Some(run.state)));
+                }
+                (true, false) => self.put(*from, to, run.revision, Some(run.state)), // it is about an older version
+                (false, _) => self.put(*from, to, revision, mark.after(None)),
+            }
         }
     }
 

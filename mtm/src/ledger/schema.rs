@@ -40,7 +40,7 @@ CREATE TABLE entries (
     gone INTEGER NOT NULL DEFAULT 0 CHECK (gone IN (0, 1))
 ) STRICT;
 CREATE TABLE receivers (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     instance BLOB CHECK (length(instance) = 16),
     late_since INTEGER,
@@ -59,7 +59,7 @@ CREATE TABLE runs (
     PRIMARY KEY (receiver, first)
 ) STRICT, WITHOUT ROWID;
 CREATE VIEW status AS
-SELECT entries.path AS entry, entries.version AS version, receivers.name AS receiver,
+SELECT entries.path AS entry, entries.version AS version, entries.gone AS gone, receivers.name AS receiver,
        coalesce(runs.status, 'pending') AS status,
        coalesce(runs.failures, 0) AS failures, reasons.text AS reason
 FROM entries CROSS JOIN receivers
@@ -70,29 +70,40 @@ LEFT JOIN runs ON runs.receiver = receivers.id
 LEFT JOIN reasons ON reasons.id = runs.reason;
 ";
 
-/// Brings the tables of an open file to the newest version; a new file gets them.
-pub(super) fn migrate(db: &mut Connection) -> Result<(), LedgerError> {
-    let number =
-        |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let version = number(db, "user_version")?;
-    let known = usize::try_from(version).ok().filter(|version| *version <= STEPS.len());
-    let done = known.ok_or(LedgerError::Newer(version))?;
-    if done > 0 && number(db, "application_id")? != APPLICATION {
-        return Err(LedgerError::Foreign);
+/// How many steps the tables of an open file are on; none of one that has no tables. Nothing is changed.
+///
+/// # Errors
+///
+/// They are not a job's, or are those of a newer program.
+pub(super) fn version(db: &Connection) -> Result<usize, LedgerError> {
+    let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let (version, application) = (number("user_version")?, number("application_id")?);
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match usize::try_from(version) {
+        Ok(0) if tables == 0 && application == 0 => Ok(0),
+        Ok(steps) if steps > 0 && application == APPLICATION => {
+            if steps > STEPS.len() {
+                Err(LedgerError::Newer(version))
+            } else {
+                Ok(steps)
+            }
+        }
+        _ => Err(LedgerError::Foreign),
     }
-    if done == 0
-        && db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)) != Ok(0)
-    {
-        return Err(LedgerError::Foreign);
-    }
-    if done == STEPS.len() {
-        return Ok(());
-    }
+}
+
+/// Brings the tables to the newest version, and does something else in the same transaction.
+pub(super) fn migrate(
+    db: &mut Connection,
+    also: impl FnOnce(&Connection) -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
     let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for step in &STEPS[done..] {
+    let steps = version(&change)?;
+    for step in &STEPS[steps..] {
         change.execute_batch(step)?;
     }
     change.pragma_update(None, "application_id", APPLICATION)?;
     change.pragma_update(None, "user_version", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
+    also(&change)?;
     Ok(change.commit()?)
 }

@@ -1,6 +1,7 @@
 use super::runs::Mark;
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -38,6 +39,16 @@ fn new() -> (TempDir, PathBuf, Ledger) {
     (dir, path, ledger)
 }
 
+/// Which installation answers.
+const ONE: [u8; 16] = [1; 16];
+
+/// A receiver that has answered.
+fn met(ledger: &mut Ledger, name: &str) -> (ReceiverId, [u8; 16]) {
+    let id = ledger.add_receiver(name).unwrap();
+    ledger.meet(id, ONE).unwrap();
+    (id, ONE)
+}
+
 /// What `sqlite3` prints of the view, in the order of entries and receivers.
 fn view(path: &Path) -> Vec<(String, u32, String, String, u32, Option<String>)> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
@@ -56,18 +67,18 @@ fn what_was_noted_is_there_when_it_is_opened_again_and_others_can_read_it() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let change = ledger.look([found("a", 1), found("b", 2), found("c", 3)]).unwrap();
     assert_eq!(change, Change { new: 3, changed: 0, gone: 0 });
-    let host = ledger.add_receiver("host1:/mirror").unwrap();
-    let other = ledger.add_receiver("host2").unwrap();
-    assert_eq!(ledger.add_receiver("host2").unwrap(), other);
+    let host = met(&mut ledger, "host1:/mirror");
+    let other = met(&mut ledger, "host2");
+    assert_eq!(ledger.add_receiver("host2").unwrap(), other.0);
     ledger.note(host, 1, &[(0..=1, Outcome::Done), (2..=2, Outcome::Sent)]).unwrap();
     let full = || Outcome::Failed("no room".to_owned());
     ledger.note(other, 1, &[(1..=1, full()), (1..=1, Outcome::Sent), (1..=1, full())]).unwrap();
-    ledger.set_late(other, Some((1_700_000_000_001, "the disk is full"))).unwrap();
+    ledger.set_late(other.0, Some((1_700_000_000_001, "the disk is full"))).unwrap();
     ledger.set_state(&JobState::Paused("the source is not mounted".to_owned())).unwrap();
 
     let refused = Ledger::open(&path).unwrap_err();
     assert!(
-        matches!(&refused, LedgerError::InUse { holder, .. } if *holder == std::process::id().to_string())
+        matches!(&refused, LedgerError::InUse { holder, .. } if *holder == format!("process {}", std::process::id()))
     );
     let row = |entry: &str, receiver: &str, status: &str, failures, reason: Option<&str>| {
         let own = |text: &str| text.to_owned();
@@ -88,9 +99,9 @@ fn what_was_noted_is_there_when_it_is_opened_again_and_others_can_read_it() {
     assert_eq!(view(&path), rows);
     assert_eq!(ledger.job().unwrap(), job());
     assert_eq!(ledger.state().unwrap(), JobState::Paused("the source is not mounted".to_owned()));
-    assert_eq!((ledger.lacking(host), ledger.lacking(other)), (vec![2], vec![0, 1, 2]));
+    assert_eq!((ledger.lacking(host.0), ledger.lacking(other.0)), (vec![2], vec![0, 1, 2]));
     let standing = Standing { done: 2, sent: 1, ..Standing::default() };
-    assert_eq!(ledger.standing(host), standing);
+    assert_eq!(ledger.standing(host.0), standing);
     let late = &ledger.receivers().unwrap()[1].late;
     assert_eq!(*late, Some((1_700_000_000_001, "the disk is full".to_owned())));
 }
@@ -98,47 +109,49 @@ fn what_was_noted_is_there_when_it_is_opened_again_and_others_can_read_it() {
 #[test]
 fn what_changes_is_pending_again_and_what_does_not_stays_done() {
     let (_dir, path, mut ledger) = new();
-    let host = ledger.add_receiver("host").unwrap();
+    let host = met(&mut ledger, "host");
     ledger.look([found("a", 1), found("b", 2), found("c", 3)]).unwrap();
     ledger.note_complete(host, 1).unwrap();
     assert_eq!(ledger.receivers().unwrap()[0].complete, 1);
     assert!(ledger.look([found("c", 3), found("a", 1), found("b", 2)]).unwrap().is_none());
-    assert_eq!((ledger.revision(), ledger.lacking(host)), (1, vec![]));
+    assert_eq!((ledger.revision(), ledger.lacking(host.0)), (1, vec![]));
 
     let moved = Found { node: (9, 1), ..found("a", 1) };
     let change = ledger.look([moved.clone(), found("b", 20), found("d", 4)]).unwrap();
     assert_eq!(change, Change { new: 1, changed: 1, gone: 1 });
-    assert_eq!((ledger.revision(), ledger.lacking(host)), (2, vec![1, 2, 3]));
+    assert_eq!((ledger.revision(), ledger.lacking(host.0)), (2, vec![1, 2, 3]));
     assert_eq!(ledger.entries().unwrap()[0].found, moved, "mounted anew, it is the same");
     assert_eq!(ledger.number_of(Path::new("d")).unwrap(), Some(3));
 
     // A session of the old tree ends late.
     ledger.note(host, 1, &[(0..=2, Outcome::Done)]).unwrap();
-    assert_eq!(ledger.lacking(host), [1, 2, 3]);
+    assert_eq!(ledger.lacking(host.0), [1, 2, 3]);
     ledger.note(host, 2, &[(1..=3, Outcome::Done)]).unwrap();
     ledger.note(host, 1, &[(0..=2, Outcome::Announced)]).unwrap();
-    assert!(ledger.lacking(host).is_empty(), "what is done stays done");
+    assert!(ledger.lacking(host.0).is_empty(), "what is done stays done");
     assert_eq!(ledger.forget_gone().unwrap(), 1);
 
     // The number is free for another.
     ledger.look([moved, found("b", 20), found("d", 4), found("e", 5)]).unwrap();
     assert_eq!(ledger.number_of(Path::new("e")).unwrap(), Some(2));
-    assert_eq!(ledger.lacking(host), [2]);
+    assert_eq!(ledger.lacking(host.0), [2]);
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
-    assert_eq!((ledger.revision(), ledger.lacking(host)), (3, vec![2]));
+    assert_eq!((ledger.revision(), ledger.lacking(host.0)), (3, vec![2]));
 }
 
 #[test]
 fn nothing_is_forgotten_that_one_is_yet_to_delete() {
     let (_dir, _path, mut ledger) = new();
-    let (one, two) = (ledger.add_receiver("1").unwrap(), ledger.add_receiver("2").unwrap());
+    let (one, two) = (met(&mut ledger, "1"), met(&mut ledger, "2"));
     ledger.look([found("a", 1), found("b", 2)]).unwrap();
     ledger.look([found("a", 1)]).unwrap();
     ledger.note_complete(one, 2).unwrap();
     assert_eq!(ledger.forget_gone().unwrap(), 0);
-    ledger.remove_receiver(two).unwrap();
+    ledger.remove_receiver(two.0).unwrap();
     assert_eq!(ledger.forget_gone().unwrap(), 1);
+    assert!(!ledger.note(two, 2, &[(0..=0, Outcome::Done)]).unwrap(), "it is none any more");
+    assert_ne!(ledger.add_receiver("3").unwrap(), two.0, "what is told late of one is no other's");
 }
 
 #[test]
@@ -146,17 +159,86 @@ fn another_installation_has_nothing() {
     let (_dir, path, mut ledger) = new();
     let host = ledger.add_receiver("host").unwrap();
     ledger.look([found("a", 1), found("b", 2)]).unwrap();
-    ledger.note(host, 1, &[(0..=0, Outcome::Done)]).unwrap();
-    assert!(!ledger.meet(host, [1; 16]).unwrap(), "what it had counts when it is first known");
+    let done = [(0..=0, Outcome::Done)];
+    assert!(!ledger.note((host, ONE), 1, &done).unwrap(), "it has not answered");
+    assert!(!ledger.meet(host, ONE).unwrap());
+    assert!(ledger.note((host, ONE), 1, &done).unwrap());
     assert_eq!(ledger.lacking(host), [1]);
-    ledger.note_complete(host, 1).unwrap();
-    assert!(!ledger.meet(host, [1; 16]).unwrap());
+    ledger.note_complete((host, ONE), 1).unwrap();
+    assert!(!ledger.meet(host, ONE).unwrap());
     assert!(ledger.meet(host, [2; 16]).unwrap());
+    assert!(!ledger.note((host, ONE), 1, &done).unwrap(), "of the one that is no more");
+    assert!(!ledger.note_complete((host, ONE), 1).unwrap());
     assert_eq!(ledger.lacking(host), [0, 1]);
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
     assert_eq!(ledger.lacking(host), [0, 1]);
     assert_eq!((ledger.receivers().unwrap()[0].complete, ledger.standing(host).pending), (0, 2));
+}
+
+/// A session of one revision ends, or a receiver is verified, while another revision is announced already.
+#[test]
+fn what_is_told_of_an_older_revision_counts_for_what_has_not_changed_since() {
+    let (_dir, _path, mut ledger) = new();
+    let host = met(&mut ledger, "host");
+    ledger.look([found("a", 1), found("b", 2)]).unwrap();
+    ledger.look([found("a", 1), found("b", 20)]).unwrap();
+    ledger.note(host, 2, &[(0..=1, Outcome::Announced)]).unwrap();
+    ledger.note(host, 1, &[(0..=1, Outcome::Done)]).unwrap();
+    assert_eq!(ledger.lacking(host.0), [1]);
+    ledger.note_complete(host, 2).unwrap();
+    ledger.note(host, 1, &[(0..=1, Outcome::Lost)]).unwrap();
+    assert_eq!(ledger.lacking(host.0), [0]);
+    let never = ledger.note(host, 3, &[(0..=1, Outcome::Done)]);
+    assert!(matches!(never, Err(LedgerError::Revision(3))));
+}
+
+#[test]
+fn a_file_in_the_place_of_another_is_another_and_a_name_found_twice_is_one() {
+    let (_dir, _path, mut ledger) = new();
+    let host = met(&mut ledger, "host");
+    ledger.look([found("a", 1), found("b", 2)]).unwrap();
+    ledger.note_complete(host, 1).unwrap();
+    let other = Found { node: (1, 99), ..found("a", 1) };
+    let change = ledger.look([other, found("b", 2), found("c", 3), found("c", 4)]).unwrap();
+    assert_eq!(change, Change { new: 1, changed: 1, gone: 0 });
+    assert_eq!(ledger.lacking(host.0), [0, 2]);
+}
+
+#[test]
+fn what_an_interrupted_try_has_left_is_made_a_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("job");
+    std::fs::write(&path, "").unwrap();
+    assert!(matches!(Ledger::open(&path), Err(LedgerError::Foreign)));
+    drop(Ledger::create(&path, &job()).unwrap());
+    assert_eq!(Ledger::open(&path).unwrap().job().unwrap(), job());
+}
+
+#[test]
+fn by_another_name_it_is_the_same_job() {
+    let (dir, path, _ledger) = new();
+    let other = dir.path().join("other");
+    std::os::unix::fs::symlink(&path, &other).unwrap();
+    assert!(matches!(Ledger::open(&other), Err(LedgerError::InUse { .. })));
+}
+
+#[test]
+fn what_a_file_cannot_say_is_damage() {
+    for change in [
+        "DELETE FROM job",
+        "UPDATE job SET revision = 0",
+        "INSERT INTO runs VALUES (1, 1, 1, 1, 'done', 0, NULL)",
+        "UPDATE runs SET revision = 9",
+    ] {
+        let (_dir, path, mut ledger) = new();
+        let host = met(&mut ledger, "host");
+        ledger.look([found("a", 1), found("b", 2)]).unwrap();
+        ledger.note_complete(host, 1).unwrap();
+        ledger.db.execute_batch(change).unwrap();
+        drop(ledger);
+        assert!(matches!(Ledger::open(&path), Err(LedgerError::Damaged(_))), "{change}");
+    }
 }
 
 #[test]
@@ -176,7 +258,10 @@ fn what_is_no_job_of_ours_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let (other, text) = (dir.path().join("other"), dir.path().join("text"));
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE notes (a)").unwrap();
+    let before = std::fs::read(&other).unwrap();
     assert!(matches!(Ledger::open(&other), Err(LedgerError::Foreign)));
+    assert!(matches!(Ledger::create(&other, &job()), Err(LedgerError::Foreign)));
+    assert!(std::fs::read(&other).unwrap() == before);
     std::fs::write(&text, "a list of things to do, much longer than a header").unwrap();
     assert!(matches!(Ledger::open(&text), Err(LedgerError::Database(_))));
     assert!(matches!(Ledger::open(&dir.path().join("none")), Err(LedgerError::Place { .. })));
@@ -184,7 +269,10 @@ fn what_is_no_job_of_ours_is_refused_and_left_as_it_is() {
     ledger.db.pragma_update(None, "user_version", 2).unwrap();
     drop(ledger);
     assert!(matches!(Ledger::open(&path), Err(LedgerError::Newer(2))));
-    assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Place { .. })));
+    assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Newer(2))));
+    let (_dir, path, ledger) = new();
+    drop(ledger);
+    assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Place { .. })), "it is there");
 }
 
 /// One receiver's state of each entry, by itself: (revision, status, failures).
@@ -192,19 +280,21 @@ type Model = Vec<Option<(u32, Status, u32)>>;
 
 fn mark_model(model: &mut Model, entry: usize, version: u32, revision: u32, mark: Mark) {
     let before = model[entry];
-    if before.is_some_and(|(known, ..)| known > revision) {
-        return;
+    let (known, told) = (before.is_some_and(|(known, ..)| known >= version), revision >= version);
+    if known && !told {
+        return; // it is told of an older version
     }
-    let same = before.filter(|(known, ..)| *known >= version);
+    let same = before.filter(|_| known);
+    let newest = same.map_or(revision, |(known, ..)| known.max(revision));
     let failures = same.map_or(0, |(_, _, failures)| failures);
     let is_done = same.is_some_and(|(_, status, _)| status == Status::Done);
-    let step = |status| Some((revision, if is_done { Status::Done } else { status }, failures));
+    let step = |status| Some((newest, if is_done { Status::Done } else { status }, failures));
     model[entry] = match mark {
         Mark::Pending => None,
-        Mark::Done => Some((revision, Status::Done, 0)),
+        Mark::Done => Some((newest, Status::Done, 0)),
         Mark::Announced => step(Status::Announced),
         Mark::Sent => step(Status::Sent),
-        Mark::Failed(_) => Some((revision, Status::Failed, failures + 1)),
+        Mark::Failed(_) => Some((newest, Status::Failed, failures + 1)),
     };
 }
 
@@ -226,22 +316,22 @@ proptest! {
     ) {
         let mut runs = Runs::default();
         let mut model: Model = vec![None; 24];
-        let mut versions = [1_u32; 24];
+        let mut versions: BTreeMap<u32, u32> = (0..24).map(|entry| (entry, 1)).collect();
         let mut newest = 1;
         for (a, b, mark, late, changes) in steps {
             if changes {
                 newest += 1;
-                versions[a as usize] = newest;
+                versions.insert(a, newest);
             }
             let revision = (newest - late.min(newest - 1)).max(1);
             let (first, last) = (a.min(b), a.max(b));
             let before = runs.clone();
-            let bounds = runs.mark(first..=last, revision, mark, |entry| versions[entry as usize]);
+            let bounds = runs.mark(first..=last, revision, mark, &versions);
             for entry in first..=last {
-                mark_model(&mut model, entry as usize, versions[entry as usize], revision, mark);
+                mark_model(&mut model, entry as usize, versions[&entry], revision, mark);
             }
             for (entry, want) in model.iter().enumerate() {
-                let version = versions[entry];
+                let version = versions[&(entry as u32)];
                 let want = want.filter(|(known, ..)| *known >= version);
                 let got = runs.state(entry as u32, version);
                 prop_assert_eq!(got.map(|s| (s.status, s.failures)), want.map(|(_, s, f)| (s, f)));
@@ -274,8 +364,8 @@ fn a_job_of_many_entries_and_receivers_is_compact() {
     ledger.look(tree).unwrap();
     let mut odd = 0;
     for n in 0..RECEIVERS {
-        let id = ledger.add_receiver(&format!("host{n}")).unwrap();
-        ledger.note_complete(id, 1).unwrap();
+        let host = met(&mut ledger, &format!("host{n}"));
+        ledger.note_complete(host, 1).unwrap();
         let mut at = n;
         let mut outcomes = Vec::new();
         while at < ENTRIES {
@@ -283,8 +373,8 @@ fn a_job_of_many_entries_and_receivers_is_compact() {
             at += 10 + (at.wrapping_mul(2_654_435_761) >> 28); // 10 to 25, so 17.5 on average: 5.7 %
         }
         odd += outcomes.len();
-        ledger.note(id, 1, &outcomes).unwrap();
-        assert_eq!(ledger.lacking(id).len(), outcomes.len());
+        ledger.note(host, 1, &outcomes).unwrap();
+        assert_eq!(ledger.lacking(host.0).len(), outcomes.len());
     }
     assert!(odd as f64 >= f64::from(ENTRIES * RECEIVERS) * 0.05);
     drop(ledger);

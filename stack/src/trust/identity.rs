@@ -10,7 +10,10 @@ use zeroize::Zeroize;
 /// Bytes of a certificate: the public key, and its signature.
 pub(crate) const CERTIFICATE_LEN: usize = PUBLIC + SIGNATURE;
 const PUBLIC: usize = 32;
-const SIGNATURE: usize = 64;
+pub(super) const SIGNATURE: usize = 64;
+/// Bytes of what other signatures are about, at most: below the first byte of [`CONTEXT`], which is 116.
+const MAX_CONTEXT: usize = 100;
+const _: () = assert!(MAX_CONTEXT < CONTEXT[0] as usize);
 
 /// What a certificate's signature is over, before the Noise key: the same Ed25519 key may sign
 /// other things in other places.
@@ -61,6 +64,12 @@ impl Identity {
         self.0.public
     }
 
+    /// Signs a message (RFC 8032, section 5.1.6) for [`PublicKey::has_signed`]. `context` says what signatures of this
+    /// kind are about, in at most 100 bytes: one of another kind never fits.
+    pub fn sign(&self, context: &str, message: &[u8]) -> [u8; SIGNATURE] {
+        SigningKey::from_bytes(&self.0.seed).sign(&in_context(context, message)).to_bytes()
+    }
+
     /// The handshake's key.
     pub(crate) fn noise(&self) -> &NoiseKey {
         &self.0.noise
@@ -70,6 +79,18 @@ impl Identity {
     pub(crate) fn certificate(&self) -> &[u8; CERTIFICATE_LEN] {
         &self.0.certificate
     }
+}
+
+/// What is signed of a message: the length of the context, the context, the message. A certificate's begins with
+/// [`CONTEXT`], whose first byte is larger than any such length.
+pub(super) fn in_context(context: &str, message: &[u8]) -> Vec<u8> {
+    debug_assert!(context.len() <= MAX_CONTEXT);
+    let context = &context.as_bytes()[..context.len().min(MAX_CONTEXT)];
+    let mut signed = Vec::with_capacity(1 + context.len() + message.len());
+    signed.push(context.len() as u8);
+    signed.extend(context);
+    signed.extend(message);
+    signed
 }
 
 /// Whose certificate this is. `noise_public` is the key that the handshake has proved: a
@@ -135,6 +156,16 @@ mod tests {
         let shown = format!("{identity:?}");
         assert_eq!(shown, format!("Identity({}, ..)", identity.public()));
         assert!(!shown.contains("171") && !shown.contains("q6urq6ur"), "{shown}");
+    }
+
+    #[test]
+    fn a_signature_is_good_for_its_key_context_and_message_alone() {
+        let (identity, other) = (Identity::generate([1; 64]), Identity::generate([2; 64]));
+        let signature = identity.sign("a", b"bc");
+        assert!(identity.public().has_signed("a", b"bc", &signature));
+        assert!(!identity.public().has_signed("ab", b"c", &signature));
+        assert!(!identity.public().has_signed("a", b"bd", &signature));
+        assert!(!other.public().has_signed("a", b"bc", &signature));
     }
 
     proptest! {

@@ -1,9 +1,10 @@
 //! The public half of an identity, as files and people write it.
 
+use super::identity::{SIGNATURE, in_context};
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use core::fmt;
 use core::str::FromStr;
-use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -47,6 +48,14 @@ impl PublicKey {
     /// The 32 bytes of RFC 8032, section 5.1.5.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Whether its holder has signed this message in this context ([`super::Identity::sign`]).
+    pub fn has_signed(&self, context: &str, message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
+        let Ok(key) = verifying(&self.0) else { return false };
+        let signature = Signature::from_bytes(signature);
+        // Strict: one signature is either good for everybody or for nobody (no small-order points).
+        key.verify_strict(&in_context(context, message), &signature).is_ok()
     }
 
     /// What people compare, in the form that ssh gives it: `SHA256:` and the digest of the 32

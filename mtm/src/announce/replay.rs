@@ -1,0 +1,114 @@
+//! Which announcements of a master count: none twice, and none from before.
+
+use super::{Announcement, Header, Stamp};
+use std::collections::BTreeMap;
+use tcpxm::seal::SealKey;
+use tcpxm::trust::PublicKey;
+use thiserror::Error;
+
+/// Why an announcement does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Ignored {
+    /// It is none.
+    #[error("no announcement")]
+    Malformed,
+    /// Nobody here knows its master.
+    #[error("of an unknown master")]
+    Stranger,
+    /// It is not by whom it says.
+    #[error("forged, or under another key of the channel")]
+    Forged,
+    /// It has been taken already, or is older than one that has.
+    #[error("repeated")]
+    Replayed,
+    /// It is by an incarnation that its master has not told of itself.
+    #[error("of another incarnation of its master")]
+    Incarnation,
+    /// It is about a job of others.
+    #[error("of a job of others")]
+    NotOurs,
+}
+
+/// How many were ignored, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// [`Ignored::Malformed`].
+    pub malformed: u64,
+    /// [`Ignored::Stranger`].
+    pub stranger: u64,
+    /// [`Ignored::Forged`].
+    pub forged: u64,
+    /// [`Ignored::Replayed`].
+    pub replayed: u64,
+    /// [`Ignored::Incarnation`].
+    pub incarnation: u64,
+    /// [`Ignored::NotOurs`].
+    pub not_ours: u64,
+}
+
+impl Counts {
+    /// One more was ignored for this.
+    pub fn add(&mut self, why: Ignored) {
+        *match why {
+            Ignored::Malformed => &mut self.malformed,
+            Ignored::Stranger => &mut self.stranger,
+            Ignored::Forged => &mut self.forged,
+            Ignored::Replayed => &mut self.replayed,
+            Ignored::Incarnation => &mut self.incarnation,
+            Ignored::NotOurs => &mut self.not_ours,
+        } += 1;
+    }
+}
+
+struct Master {
+    channel: SealKey,
+    incarnation: u64,
+    /// The highest counter that was taken.
+    taken: Option<u64>,
+}
+
+/// The masters that a receiver knows, each from an association with it.
+#[derive(Default)]
+pub struct Masters {
+    known: BTreeMap<PublicKey, Master>,
+    counts: Counts,
+}
+
+impl Masters {
+    /// A master has told, over an association, the key of its channel and its incarnation. What was taken of the same
+    /// incarnation is not taken again, whatever the key.
+    pub fn tell(&mut self, master: PublicKey, channel: SealKey, incarnation: u64) {
+        let before = self.known.remove(&master);
+        let taken = before.filter(|b| b.incarnation == incarnation).and_then(|b| b.taken);
+        self.known.insert(master, Master { channel, incarnation, taken });
+    }
+
+    /// Takes a datagram of the channel, if it is an announcement that counts; else it is counted.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub fn take(&mut self, datagram: &[u8]) -> Result<Announcement, Ignored> {
+        self.look(datagram).inspect_err(|why| self.counts.add(*why))
+    }
+
+    fn look(&mut self, datagram: &[u8]) -> Result<Announcement, Ignored> {
+        let header = Header::parse(datagram).ok_or(Ignored::Malformed)?;
+        let master = self.known.get_mut(&header.master).ok_or(Ignored::Stranger)?;
+        let Stamp { incarnation, counter } = header.stamp;
+        if incarnation != master.incarnation {
+            return Err(Ignored::Incarnation);
+        }
+        if master.taken.is_some_and(|taken| counter <= taken) {
+            return Err(Ignored::Replayed); // before the costly look at its signature
+        }
+        let announcement = Announcement::open(header, datagram, &master.channel)?;
+        master.taken = Some(counter);
+        Ok(announcement)
+    }
+
+    /// How many were ignored, and why.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+}
