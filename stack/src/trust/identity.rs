@@ -66,6 +66,10 @@ impl Identity {
 
     /// Signs a message (RFC 8032, section 5.1.6) for [`PublicKey::has_signed`]. `context` says what signatures of this
     /// kind are about, in at most 100 bytes: one of another kind never fits.
+    ///
+    /// # Panics
+    ///
+    /// The context is longer.
     pub fn sign(&self, context: &str, message: &[u8]) -> [u8; SIGNATURE] {
         SigningKey::from_bytes(&self.0.seed).sign(&in_context(context, message)).to_bytes()
     }
@@ -84,11 +88,10 @@ impl Identity {
 /// What is signed of a message: the length of the context, the context, the message. A certificate's begins with
 /// [`CONTEXT`], whose first byte is larger than any such length.
 pub(super) fn in_context(context: &str, message: &[u8]) -> Vec<u8> {
-    debug_assert!(context.len() <= MAX_CONTEXT);
-    let context = &context.as_bytes()[..context.len().min(MAX_CONTEXT)];
+    assert!(context.len() <= MAX_CONTEXT, "a context is at most {MAX_CONTEXT} bytes");
     let mut signed = Vec::with_capacity(1 + context.len() + message.len());
     signed.push(context.len() as u8);
-    signed.extend(context);
+    signed.extend(context.as_bytes());
     signed.extend(message);
     signed
 }

@@ -51,6 +51,10 @@ impl PublicKey {
     }
 
     /// Whether its holder has signed this message in this context ([`super::Identity::sign`]).
+    ///
+    /// # Panics
+    ///
+    /// The context is longer than 100 bytes.
     pub fn has_signed(&self, context: &str, message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
         let Ok(key) = verifying(&self.0) else { return false };
         let signature = Signature::from_bytes(signature);

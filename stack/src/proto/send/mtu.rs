@@ -27,6 +27,10 @@ const DOUBTFUL: u32 = 8;
 /// … and so many of a group's, where a socket's buffer that is full for a moment is one member's
 /// trouble, and a shorter segment everybody's.
 const DOUBTFUL_GROUP: u32 = 32;
+/// Where nothing has ever arrived the base is tried again after so long, at first …
+const BASE_AFTER: Duration = Duration::from_millis(100);
+/// … then after twice as long each time, at most after so long: nothing says when it is lost, as data may wait.
+const BASE_AFTER_MAX: Duration = Duration::from_secs(5);
 
 /// The sizes that one path can have: places in this list are what the search goes by.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +87,9 @@ pub(crate) struct PathMtu {
     doubtful: u32,
     /// When a search that has ended begins again.
     raise_at: Option<Instant>,
+    /// When the base may be tried once more, and after how long the next time.
+    base_at: Instant,
+    base_after: Duration,
 }
 
 impl PathMtu {
@@ -116,6 +123,8 @@ impl PathMtu {
             long_lost: 0,
             doubtful: DOUBTFUL_GROUP,
             raise_at: None,
+            base_at: Instant::ZERO,
+            base_after: BASE_AFTER,
         }
     }
 
@@ -159,6 +168,13 @@ impl PathMtu {
     pub(crate) fn wanted(&mut self, now: Instant) -> Option<u64> {
         if self.flying.is_some() || self.hopeless || self.passes.is_some() && self.is_silent() {
             return None;
+        }
+        if self.passes.is_none() {
+            if now < self.base_at {
+                return None;
+            }
+            self.base_at = now + self.base_after;
+            self.base_after = (self.base_after * 2).min(BASE_AFTER_MAX);
         }
         if let Some(place) = self.candidate() {
             return Some(self.sizes.payload(place));
@@ -274,9 +290,10 @@ impl PathMtu {
 
 #[cfg(test)]
 mod tests {
-    use super::{DOUBTFUL_GROUP, MAX_PROBES, PACKETS, PathMtu, RAISE_AFTER};
+    use super::{BASE_AFTER_MAX, DOUBTFUL_GROUP, MAX_PROBES, PACKETS, PathMtu, RAISE_AFTER};
     use crate::proto::time::Instant;
     use crate::wire::{PAYLOAD_SHORT, PAYLOAD_V4, PAYLOAD_V6};
+    use core::time::Duration;
 
     const NOW: Instant = Instant::from_nanos(1);
 
@@ -396,8 +413,9 @@ mod tests {
     fn a_group_of_which_nothing_was_heard_is_tried_with_the_base() {
         let mut mtu = PathMtu::group(false, u64::MAX);
         assert!(!mtu.is_heard());
-        for _ in 0..5 {
-            assert_eq!(mtu.wanted(NOW), Some(PAYLOAD_SHORT as u64), "its tree may still grow");
+        for n in 0..5 {
+            let later = NOW + BASE_AFTER_MAX * n;
+            assert_eq!(mtu.wanted(later), Some(PAYLOAD_SHORT as u64), "its tree may still grow");
             mtu.on_probe(PAYLOAD_SHORT as u64);
             mtu.lost(0, PAYLOAD_SHORT as u64, true);
         }
@@ -405,6 +423,22 @@ mod tests {
         assert_eq!(mtu.wanted(NOW), Some(1420));
         mtu.passed(2, 1420, false);
         assert_eq!((mtu.is_heard(), mtu.segment()), (true, 1420), "long data are proof as well");
+    }
+
+    /// A stream may wait before it is known whether a member hears the group.
+    #[test]
+    fn where_nothing_has_arrived_the_base_is_tried_ever_more_seldom() {
+        let mut mtu = PathMtu::group(false, 1420);
+        let mut tried = Vec::new();
+        for ms in 0..20_000_u32 {
+            if let Some(len) = mtu.wanted(NOW + Duration::from_millis(1) * ms) {
+                assert_eq!(len, PAYLOAD_SHORT as u64);
+                mtu.on_probe(len);
+                mtu.lost(tried.len() as u64, len, true);
+                tried.push(ms);
+            }
+        }
+        assert_eq!(tried, [0, 100, 300, 700, 1500, 3100, 6300, 11_300, 16_300]);
     }
 
     /// A switch has forgotten a member of the group: what it loses then has any length.
