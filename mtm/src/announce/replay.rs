@@ -1,8 +1,7 @@
 //! Which announcements of a master count: none twice, and none from before.
 
-use super::{Announcement, Header, Stamp};
+use super::{Announcement, ChannelKey, Header, Stamp};
 use std::collections::BTreeMap;
-use tcpxm::seal::SealKey;
 use tcpxm::trust::PublicKey;
 use thiserror::Error;
 
@@ -60,27 +59,34 @@ impl Counts {
     }
 }
 
+#[derive(Debug)]
 struct Master {
-    channel: SealKey,
+    key: PublicKey,
+    channel: ChannelKey,
     incarnation: u64,
-    /// The highest counter that was taken.
-    taken: Option<u64>,
+    /// The lowest counter that is taken.
+    next: u64,
+    /// The datagram that was taken last.
+    last: Option<Vec<u8>>,
 }
 
 /// The masters that a receiver knows, each from an association with it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Masters {
-    known: BTreeMap<PublicKey, Master>,
+    known: BTreeMap<[u8; 32], Master>,
     counts: Counts,
 }
 
 impl Masters {
-    /// A master has told, over an association, the key of its channel and its incarnation. What was taken of the same
-    /// incarnation is not taken again, whatever the key.
-    pub fn tell(&mut self, master: PublicKey, channel: SealKey, incarnation: u64) {
-        let before = self.known.remove(&master);
-        let taken = before.filter(|b| b.incarnation == incarnation).and_then(|b| b.taken);
-        self.known.insert(master, Master { channel, incarnation, taken });
+    /// A master has told, over an association, the key of its channel, its incarnation, and from which number on
+    /// announcements are new ([`super::Stamps::floor`]). What was taken of the same incarnation is not taken again.
+    pub fn tell(&mut self, key: PublicKey, channel: ChannelKey, (incarnation, next): (u64, u64)) {
+        let before = self.known.remove(key.as_bytes());
+        let (taken, last) = before
+            .filter(|before| before.incarnation == incarnation)
+            .map_or((0, None), |before| (before.next, before.last));
+        let master = Master { key, channel, incarnation, next: next.max(taken), last };
+        self.known.insert(*key.as_bytes(), master);
     }
 
     /// Takes a datagram of the channel, if it is an announcement that counts; else it is counted.
@@ -95,16 +101,28 @@ impl Masters {
     fn look(&mut self, datagram: &[u8]) -> Result<Announcement, Ignored> {
         let header = Header::parse(datagram).ok_or(Ignored::Malformed)?;
         let master = self.known.get_mut(&header.master).ok_or(Ignored::Stranger)?;
-        let Stamp { incarnation, counter } = header.stamp;
+        let Stamp { incarnation, counter, .. } = header.stamp;
         if incarnation != master.incarnation {
             return Err(Ignored::Incarnation);
         }
-        if master.taken.is_some_and(|taken| counter <= taken) {
+        if counter < master.next {
             return Err(Ignored::Replayed); // before the costly look at its signature
         }
-        let announcement = Announcement::open(header, datagram, &master.channel)?;
-        master.taken = Some(counter);
+        let announcement = Announcement::open(header, master.key, datagram, &master.channel)?;
+        master.next = counter.saturating_add(1);
+        master.last = Some(datagram.to_vec());
         Ok(announcement)
+    }
+
+    /// The announcement of this master that was taken last, to be shown to it ([`super::made_by`]): it may have been
+    /// restored from a copy of its state.
+    pub fn last(&self, key: &PublicKey) -> Option<&[u8]> {
+        self.known.get(key.as_bytes())?.last.as_deref()
+    }
+
+    /// One that was taken does not count after all.
+    pub fn ignored(&mut self, why: Ignored) {
+        self.counts.add(why);
     }
 
     /// How many were ignored, and why.

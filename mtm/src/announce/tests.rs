@@ -1,10 +1,13 @@
 use super::*;
 use proptest::prelude::*;
 use std::net::SocketAddr;
-use tcpxm::seal::Suite;
 
-fn key(n: u8) -> SealKey {
-    SealKey::new(Suite::Xx, &[n; 32])
+fn keys() -> (ChannelKey, JobKey) {
+    (ChannelKey::new([1; 32]), JobKey::new([2; 32]))
+}
+
+fn unused(counter: u64) -> Unused {
+    Unused(Stamp { incarnation: 1, counter, life: [6; 16] })
 }
 
 fn master() -> Identity {
@@ -22,14 +25,14 @@ fn open() -> Open {
 }
 
 fn sealed(counter: u64) -> Vec<u8> {
-    let stamp = Stamp { incarnation: 1, counter };
     let said = (Request::Transfer, &open());
-    seal(&master(), stamp, (&key(1), &key(2)), said, b"lectures/2005").unwrap()
+    let (channel, job) = keys();
+    seal(&master(), unused(counter), (&channel, &job), said, b"lectures/2005").unwrap()
 }
 
 fn masters() -> Masters {
     let mut masters = Masters::default();
-    masters.tell(master().public(), key(1), 1);
+    masters.tell(master().public(), keys().0, (1, 0));
     masters
 }
 
@@ -38,12 +41,13 @@ fn receivers_of_the_job_read_all_of_it_and_others_on_the_channel_no_name() {
     let datagram = sealed(7);
     let announcement = masters().take(&datagram).unwrap();
     assert_eq!(announcement.open, open());
-    assert_eq!(announcement.header.stamp, Stamp { incarnation: 1, counter: 7 });
+    assert_eq!(announcement.stamp, unused(7).0);
     let allowed = &announcement.open.allowed;
     assert_eq!((0..12).filter(|place| allowed.has(*place)).collect::<Vec<_>>(), [0, 2, 9]);
     assert!(!allowed.has(MAX_ROSTER * 2));
-    assert_eq!(announcement.private(&key(2)).unwrap(), b"lectures/2005");
-    assert_eq!(announcement.private(&key(1)), Err(Ignored::NotOurs));
+    assert_eq!(announcement.private(&keys().1).unwrap(), b"lectures/2005");
+    let other = JobKey::new([1; 32]);
+    assert_eq!(announcement.private(&other), Err(Ignored::NotOurs), "nor the channel's");
     let has = |bytes: &[u8]| bytes.windows(8).any(|part| part == b"lectures");
     assert!(!has(&datagram) && !has(&announcement.bytes));
 }
@@ -56,46 +60,80 @@ fn what_is_repeated_old_or_of_another_incarnation_does_not_count() {
     assert_eq!(masters.take(&sealed(6)), Err(Ignored::Replayed));
     assert!(masters.take(&sealed(8)).is_ok());
     // Another key of the channel does not make old ones new.
-    masters.tell(master().public(), key(1), 1);
+    masters.tell(master().public(), keys().0, (1, 0));
     assert_eq!(masters.take(&sealed(8)), Err(Ignored::Replayed));
-    masters.tell(master().public(), key(1), 2);
+    masters.tell(master().public(), keys().0, (2, 0));
     assert_eq!(masters.take(&sealed(9)), Err(Ignored::Incarnation));
-    let counts = Counts { replayed: 3, incarnation: 1, ..Counts::default() };
+    masters.ignored(Ignored::NotOurs);
+    let counts = Counts { replayed: 3, incarnation: 1, not_ours: 1, ..Counts::default() };
     assert_eq!(masters.counts(), counts);
+}
+
+#[test]
+fn who_is_told_of_a_master_takes_nothing_from_before() {
+    let mut masters = Masters::default();
+    masters.tell(master().public(), keys().0, (1, 8));
+    assert_eq!(masters.take(&sealed(7)), Err(Ignored::Replayed));
+    assert_eq!(masters.last(&master().public()), None);
+    assert!(masters.take(&sealed(8)).is_ok());
+    let shown = masters.last(&master().public()).unwrap();
+    assert_eq!(made_by(&master().public(), shown), Some(unused(8).0));
+    assert_eq!(made_by(&Identity::generate([4; 64]).public(), shown), None);
+    let mut other = shown.to_vec();
+    other[40] ^= 1; // the incarnation
+    assert_eq!(made_by(&master().public(), &other), None);
+}
+
+/// With the same counter, in another incarnation, life or master, and as the other of the two keys.
+#[test]
+fn no_key_seals_twice() {
+    let sealed_by = |master: &PublicKey, stamp: Stamp, channel: bool| {
+        let mut bytes = [0; 64];
+        let (channel_key, job) = (ChannelKey::new([1; 32]), JobKey::new([1; 32]));
+        let key = if channel { channel_key.once(master, stamp) } else { job.once(master, stamp) };
+        key.seal(NUMBER, &mut bytes, 0);
+        bytes
+    };
+    let (one, other) = (master().public(), Identity::generate([4; 64]).public());
+    let stamp = unused(7).0;
+    let all = [
+        sealed_by(&one, stamp, true),
+        sealed_by(&one, stamp, false),
+        sealed_by(&other, stamp, true),
+        sealed_by(&one, Stamp { incarnation: 2, ..stamp }, true),
+        sealed_by(&one, Stamp { counter: 8, ..stamp }, true),
+        sealed_by(&one, Stamp { life: [7; 16], ..stamp }, true),
+    ];
+    for (n, sealed) in all.iter().enumerate() {
+        assert!(!all[..n].contains(sealed), "{n}");
+    }
 }
 
 /// Everybody on the channel has its key.
 #[test]
 fn another_receiver_cannot_speak_for_the_master() {
-    let forger = Identity::generate([4; 64]);
-    let stamp = Stamp { incarnation: 1, counter: 1 };
+    let other = Identity::generate([4; 64]);
     let said = (Request::Transfer, &open());
-    let mut datagram = seal(&forger, stamp, (&key(1), &key(2)), said, b"").unwrap();
-    assert_eq!(masters().take(&datagram), Err(Ignored::Stranger));
+    let (channel, job) = keys();
+    let forged = seal(&other, unused(1), (&channel, &job), said, b"").unwrap();
+    assert_eq!(masters().take(&forged), Err(Ignored::Stranger));
     // In the master's name: sealed well, signed by another.
-    let signed = datagram.len() - SIGNATURE_LEN;
-    let plain = {
-        let mut bytes = datagram[..signed].to_vec();
-        key(1).open(1, &mut bytes, HEADER_LEN).unwrap();
-        bytes
-    };
-    datagram.truncate(signed);
-    datagram.copy_from_slice(&plain);
-    datagram[2..34].copy_from_slice(master().public().as_bytes());
-    key(1).seal(1, &mut datagram, HEADER_LEN);
-    datagram.extend(forger.sign(CONTEXT, &datagram));
+    let mut datagram = sealed(1);
+    datagram.truncate(datagram.len() - SIGNATURE_LEN);
+    let signature = other.sign(CONTEXT, &datagram);
+    datagram.extend(signature);
     assert_eq!(masters().take(&datagram), Err(Ignored::Forged));
 }
 
 #[test]
 fn what_does_not_fit_into_a_datagram_is_refused() {
     let said = (Request::Directories, &open());
-    let stamp = Stamp { incarnation: 1, counter: 1 };
-    let refused = seal(&master(), stamp, (&key(1), &key(2)), said, &[0; 1200]);
+    let (channel, job) = keys();
+    let refused = seal(&master(), unused(1), (&channel, &job), said, &[0; 1200]);
     assert!(matches!(refused, Err(TooLong(len)) if len > 1200));
     let all = Open { allowed: Allowed::of(0..MAX_ROSTER + 9), ..open() };
     let said = (Request::Directories, &all);
-    let datagram = seal(&master(), stamp, (&key(1), &key(2)), said, &[0; 400]).unwrap();
+    let datagram = seal(&master(), unused(1), (&channel, &job), said, &[0; 400]).unwrap();
     assert!(masters().take(&datagram).unwrap().open.allowed.has(MAX_ROSTER - 1));
 }
 

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Version of the layout.
 pub(super) const VERSION: u8 = 1;
-/// What is readable to all: version, request, master's key, incarnation, counter.
-pub(super) const HEADER_LEN: usize = 2 + 32 + 8 + 8;
-/// Hosts that a roster has, at most: a bit for each of them leaves two thirds of a datagram.
+/// What is readable to all: version, request, master's key, incarnation, counter, life.
+pub(super) const HEADER_LEN: usize = 2 + 32 + 8 + 8 + 16;
+/// Hosts that a roster has, at most: a bit for each of them leaves a third of a datagram to names.
 pub const MAX_ROSTER: usize = 4096;
 
 /// What a master asks for.

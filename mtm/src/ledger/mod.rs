@@ -22,15 +22,20 @@ pub use runs::Status;
 use lock::Lock;
 use runs::Runs;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::OFlags;
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
 /// Who brings the file up to date as it is closed, as readers do, holds it for a moment: so long is waited for that.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For its owner alone.
+const MODE: u32 = 0o600;
 
 /// A job's file cannot be used.
 #[derive(Debug, Error)]
@@ -94,11 +99,15 @@ impl Ledger {
     ///
     /// There is such a job, or the place does not allow it.
     pub fn create(path: &Path, job: &Job) -> Result<Self, LedgerError> {
-        let placed = |error| LedgerError::Place { path: path.to_owned(), error };
+        let path = &whole(path)?;
+        let placed = |error| LedgerError::Place { path: path.clone(), error };
         let lock = Lock::take(path)?;
         let mut options = std::fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        options.open(path).map_err(placed)?;
+        options.read(true).write(true).create(true).truncate(false).mode(MODE);
+        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        let file = options.open(path).map_err(placed)?;
+        file.set_permissions(Permissions::from_mode(MODE)).map_err(placed)?; // of what was left there
+        drop(file);
         let mut db = connect(path)?;
         if schema::version(&db)? > 0 {
             return Err(placed(io::ErrorKind::AlreadyExists.into()));
@@ -143,6 +152,15 @@ impl Ledger {
     pub fn revision(&self) -> u32 {
         self.revision
     }
+}
+
+/// The path by which the file is locked, whatever folders and links it is named by.
+fn whole(path: &Path) -> Result<PathBuf, LedgerError> {
+    let placed = |error| LedgerError::Place { path: path.to_owned(), error };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().map_err(placed)?;
+    let name = path.file_name().ok_or_else(|| placed(io::ErrorKind::InvalidFilename.into()))?;
+    Ok(folder.join(name))
 }
 
 fn connect(path: &Path) -> Result<Connection, LedgerError> {

@@ -172,8 +172,9 @@ impl Runs {
                     let newest = revision.max(run.revision);
                     self.put(*from, to, newest, mark.after(Some(run.state)));
                 }
-                (true, false) => self.put(*from, to, run.revision, Some(run.state)), // it is about an older version
-                (false, _) => self.put(*from, to, revision, mark.after(None)),
+                (false, true) => self.put(*from, to, revision, mark.after(None)),
+                // It is about an older version.
+                (_, false) => self.put(*from, to, run.revision, Some(run.state)),
             }
         }
     }

@@ -58,6 +58,7 @@ CREATE TABLE runs (
     reason INTEGER REFERENCES reasons (id),
     PRIMARY KEY (receiver, first)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX runs_reason ON runs (reason) WHERE reason IS NOT NULL;
 CREATE VIEW status AS
 SELECT entries.path AS entry, entries.version AS version, entries.gone AS gone, receivers.name AS receiver,
        coalesce(runs.status, 'pending') AS status,
