@@ -1,13 +1,13 @@
 //! A daemon under test, and senders in this process.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::{Group, SessionConfig};
 use tcpxm::net::interface::index_of;
@@ -119,11 +119,10 @@ impl Daemon {
 
     /// Waits until it ends by itself; its exit code, its standard output, and what else it said.
     pub(crate) fn ended(mut self) -> (Option<i32>, String, String) {
-        let until = Instant::now() + SOON;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < until, "it does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
+        let end = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()).unwrap();
+        let soon = Timespec::try_from(SOON).unwrap();
+        let ended = poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&soon)).unwrap();
+        assert_eq!(ended, 1, "it does not end");
         self.collect()
     }
 

@@ -1,6 +1,8 @@
 //! What is not at the source is deleted, and what keeps it from that.
 
 use crate::daemon::{Daemon, connect};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,7 +10,6 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 use tcpxm::api::SenderOptions;
 use tcpxm::trust::SenderTrust;
 use tempfile::TempDir;
@@ -241,10 +242,14 @@ fn nothing_goes_while_another_session_writes_there() {
             let (outcome, _) = transfer::pipe::send(&sender, &mut Open(open), &[offer], &|_| ());
             outcome.members[0].failure()
         });
-        let until = Instant::now() + Duration::from_secs(20);
-        while !is_begun(&case.at("root/source/a")) {
-            assert!(Instant::now() < until, "the stream was not begun");
-            thread::sleep(Duration::from_millis(10));
+        let folder = case.at("root/source/a");
+        let names = inotify::init(inotify::CreateFlags::empty()).unwrap();
+        inotify::add_watch(&names, &folder, inotify::WatchFlags::CREATE).unwrap();
+        let soon = Timespec { tv_sec: 20, tv_nsec: 0 };
+        while !is_begun(&folder) {
+            let told = poll(&mut [PollFd::new(&names, PollFlags::IN)], Some(&soon)).unwrap();
+            assert_eq!(told, 1, "the stream was not begun");
+            rustix::io::read(&names, &mut [0; 4096]).unwrap();
         }
         let member = case.copy("source", "");
         assert_eq!((member.failure(), report(&member).deleted), (None, 0));
