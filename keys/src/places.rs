@@ -103,6 +103,16 @@ pub fn cid_key(state: &Path) -> PathBuf {
     state.join("cid-key")
 }
 
+/// The id of this installation of the daemon, in the folder of state.
+pub fn instance(state: &Path) -> PathBuf {
+    state.join("instance")
+}
+
+/// Mirror jobs, each in a folder of its own, in the folder of state.
+pub fn jobs(state: &Path) -> PathBuf {
+    state.join("jobs")
+}
+
 /// Who may send, in the folder of configuration.
 pub fn authorized_keys(config: &Path) -> PathBuf {
     config.join("authorized_keys")

@@ -172,6 +172,17 @@ impl Copy {
         }
     }
 
+    /// What a mirror job has: all of `-aAX`, and nothing that variables or the configuration file ask of copies and that it
+    /// has no use for.
+    pub(crate) fn settle_for_a_job(&mut self) {
+        let kept = &mut self.kept;
+        (kept.archive, kept.acls, kept.xattrs) = (true, true, true);
+        (kept.dry_run, kept.itemize_changes, kept.no_resume) = (false, false, false);
+        (self.ssh, self.ssh_install, self.retry, self.stats) = (false, false, 0, false);
+        (self.retry_file, self.files_from) = (None, None);
+        (self.source, self.ssh_option) = (Vec::new(), Vec::new());
+    }
+
     /// Options that say which keys hosts may have, where no host shows one.
     pub(crate) fn without_effect(&self) -> Vec<&'static str> {
         let given = [("--strict", self.strict), ("--known-hosts", self.known_hosts.is_some())];

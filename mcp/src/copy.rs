@@ -129,11 +129,16 @@ fn attempt(
     let Served { found, targets, trust, _daemons } = served(options, plan, watch)?;
     let plan = &Plan { targets, ..plan.clone() };
     let seats = Seats::new(&plan.targets, found, (common, ground));
+    seats.tell(&plan.targets);
     let (mut outcome, reach) = if seats.members.is_empty() {
         (Copied::nothing(), None)
     } else {
         let trust = trust.unwrap_or_else(|| ground.trust(seats.named(plan), common.port));
-        let (sender, reach) = connect((options, &payload), &trust, interface, &seats.addrs())?;
+        let (sender, refused) = connect((options, &payload), &trust, interface, &seats.addrs())?;
+        if let Some(Refused { group, why }) = &refused {
+            say(format_args!("the group {group} cannot be used: {why}; going on by unicast"));
+        }
+        let reach = Reach::new(&sender, refused.map(|refused| refused.why), common.ttl);
         if common.verbose > 0 {
             say(reach.way());
             seats.introduce(plan);
@@ -175,13 +180,20 @@ fn check_source(interface: Option<(&str, u32)>, family: Family) -> Result<()> {
     Ok(())
 }
 
+/// A group that cannot be used.
+pub(crate) struct Refused {
+    group: SocketAddr,
+    /// What the system said.
+    why: String,
+}
+
 /// Opens the session. A group that cannot be used at all is no reason not to copy.
-fn connect(
+pub(crate) fn connect(
     (options, payload): (&args::Copy, &Payload),
     trust: &SenderTrust,
     interface: Option<u32>,
     addrs: &[Vec<SocketAddr>],
-) -> Result<(Sender, Reach)> {
+) -> Result<(Sender, Option<Refused>)> {
     let common = &options.common;
     // What comes first is of the family that most have, or all that there is a way to.
     let v6 = addrs.iter().filter(|of_one| of_one[0].is_ipv6()).count() * 2 > addrs.len();
@@ -215,11 +227,7 @@ fn connect(
         open_session(options, addrs)
     };
     let Opened { sender, refused } = opened.context("cannot open the session")?;
-    if let Some(why) = &refused {
-        say(format_args!("the group {addr} cannot be used: {why}; going on by unicast"));
-    }
-    let reach = Reach::new(&sender, refused, common.ttl);
-    Ok((sender, reach))
+    Ok((sender, refused.map(|why| Refused { group: addr, why })))
 }
 
 /// Sends, and shows how it goes.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use tcpxm::api::Sender;
 use tcpxm::stats::Sent;
+use transfer::filter::Filter;
 use transfer::message::{Check, Delete, Offer, Sync};
 use transfer::pipe::{
     self,
@@ -139,41 +140,20 @@ impl Payload {
     }
 
     fn open_tree(plan: &Plan, options: &args::Copy) -> Result<Self> {
-        let kept = &options.kept;
         let paths: Vec<&Path> = plan.sources.iter().map(PathBuf::as_path).collect();
-        let looked_for = scan::Options {
-            filter: plan.filter.clone(),
-            one_file_system: options.one_file_system,
-            ..kept.looked_for()
-        };
+        let looked_for = looked_for(options, &plan.filter);
         let aside = std::env::temp_dir();
         let source = match (&plan.listed, &paths[..]) {
             (Some(listed), [of]) => TreeSource::listed(of, listed.clone(), looked_for, &aside)?,
             _ => TreeSource::open(&paths, looked_for, &aside)?,
         };
-        let one = source.single_file();
-        // A single file is durable before it has its name. For a tree that costs up to three times the time: docs/trees.md
-        // has what was measured, by number of files.
-        let durable = if one.is_some() { Sync::File } else { Sync::Tree };
-        let offer = Offer {
-            to: Vec::new(),
-            one,
-            keep: kept.keep(),
-            check: kept.check(),
-            update: kept.update,
-            sync: kept.sync.map_or(durable, Into::into),
-            resume: !kept.no_resume,
-            begun: None, // `send` knows
-            delete: kept.delete.then_some(Delete {
-                max: kept.max_delete,
-                one_file_system: options.one_file_system,
-            }),
-            dry: kept.dry_run,
-            itemize: kept.dry_run || kept.itemize_changes,
-            ..Offer::default()
-        };
-        let what = What::Tree(Box::new(source));
-        Ok(Self { what, offer, quiet: options.common.quiet })
+        let offer = offer(options, source.single_file());
+        Ok(Self::of_tree(source, offer, options.common.quiet))
+    }
+
+    /// Of a tree that is open, as it is offered; `quiet`: nothing is said of what was left out.
+    pub(crate) fn of_tree(source: TreeSource, offer: Offer, quiet: bool) -> Self {
+        Self { what: What::Tree(Box::new(source)), offer, quiet }
     }
 
     /// What entries are changed at these members is told, entry by entry.
@@ -281,6 +261,37 @@ impl Payload {
             ..Copied::nothing()
         }
         .counted()
+    }
+}
+
+/// What a tree is looked at for.
+pub(crate) fn looked_for(options: &args::Copy, filter: &Filter) -> scan::Options {
+    scan::Options {
+        filter: filter.clone(),
+        one_file_system: options.one_file_system,
+        ..options.kept.looked_for()
+    }
+}
+
+/// How a tree is offered, or a single file of this name.
+pub(crate) fn offer(options: &args::Copy, one: Option<Vec<u8>>) -> Offer {
+    let kept = &options.kept;
+    // A single file is durable before it has its name. For a tree that costs up to three times the time: docs/trees.md
+    // has what was measured, by number of files.
+    let durable = if one.is_some() { Sync::File } else { Sync::Tree };
+    Offer {
+        one,
+        keep: kept.keep(),
+        check: kept.check(),
+        update: kept.update,
+        sync: kept.sync.map_or(durable, Into::into),
+        resume: !kept.no_resume,
+        delete: kept
+            .delete
+            .then_some(Delete { max: kept.max_delete, one_file_system: options.one_file_system }),
+        dry: kept.dry_run,
+        itemize: kept.dry_run || kept.itemize_changes,
+        ..Offer::default() // `send` knows when it has begun
     }
 }
 

@@ -42,13 +42,16 @@ impl Seats {
                 .and_then(|addrs| allowed(addrs, |addr| ground.excludes(target, common.port, addr)))
         };
         let found: Vec<_> = targets.iter().zip(found).map(may).collect();
-        let seats = Self::place(targets, without_rivals(targets, found, common.port, ground));
-        for (target, seat) in targets.iter().zip(&seats.of) {
+        Self::place(targets, without_rivals(targets, found, common.port, ground))
+    }
+
+    /// Says which hosts have no place, and why.
+    pub(crate) fn tell(&self, targets: &[Target]) {
+        for (target, seat) in targets.iter().zip(&self.of) {
             if let Err(why) = seat {
                 say(format_args!("{}: {why}", plain(&target.text)));
             }
         }
-        seats
     }
 
     /// Names of which one has all addresses of the other are one host (a name for all of a cluster, say, and one of

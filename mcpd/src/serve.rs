@@ -1,6 +1,7 @@
 //! The daemon: from its options to the loop that accepts sessions.
 
 use crate::args::Cli;
+use crate::mirrors::Mirrors;
 use crate::once::{self, Once};
 use crate::report::{Lines, Written, counted, say};
 use crate::trust::{self, Decided, TrustError};
@@ -88,6 +89,7 @@ pub(crate) struct Shared {
     rates: Mutex<BTreeMap<PublicKey, Weak<Rate>>>,
     /// With `--once`: what became of the session.
     once: Option<Once>,
+    pub(crate) mirrors: Mirrors,
 }
 
 #[derive(Debug, Default)]
@@ -149,6 +151,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     if !quiet {
         say(format_args!("listening on {}, {}", listener.local_addr(), place(root.as_ref())));
     }
+    let (mirrors, note) = Mirrors::of(&cli, lasts(&cli));
+    trust::tell(note.as_slice(), quiet);
     let output = if cli.common.json { Some(lines(&cli)?) } else { None };
     let (lines, written) = output.unzip();
     let shared = Arc::new(Shared {
@@ -162,6 +166,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         prefixes,
         rates: Mutex::default(),
         once: cli.once.then(Once::default),
+        mirrors,
     });
     strangers::start(&listener, &shared).context("cannot start a thread")?;
     let decided = (cli, decided.listen, decided.at);
@@ -277,6 +282,11 @@ fn warn(cli: &Cli, decided: &Decided) {
     trust::tell(&decided.notes, cli.common.quiet && !insist);
 }
 
+/// Whether it is started again after its end, and is the same to its senders then.
+fn lasts(cli: &Cli) -> bool {
+    !cli.once && !starter::is_there(cli)
+}
+
 fn listen(cli: &Cli, decided: &Decided) -> Result<Listener> {
     let common = &cli.common;
     let (ip, port) = match cli.listen {
@@ -287,9 +297,8 @@ fn listen(cli: &Cli, decided: &Decided) -> Result<Listener> {
     if far && !decided.is_for_others() {
         bail!("{}", trust::NEITHER);
     }
-    // One that ends with its session is never started again: nobody asks it about connections of before.
-    let lasts = !cli.once && !starter::is_there(cli);
-    let (cid_key, note) = if lasts { trust::cid_key(cli) } else { (None, None) };
+    // Of one that ends with its session nobody asks about connections of before.
+    let (cid_key, note) = if lasts(cli) { trust::cid_key(cli) } else { (None, None) };
     trust::tell(note.as_slice(), common.quiet);
     let interface = match &common.interface {
         None => None,
@@ -394,6 +403,7 @@ impl Shared {
             prefixes: None,
             rates: Mutex::default(),
             once: None,
+            mirrors: Mirrors::default(),
         }
     }
 

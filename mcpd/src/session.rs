@@ -62,11 +62,13 @@ fn within(
     shared: &Shared,
 ) -> Result<(Option<Root>, Limits), Refused> {
     let now = |root: Option<Root>| root.map(|root| now(root, shared)).transpose();
+    let instance = |root: &Option<Root>| shared.mirrors.instance(root.as_ref()?);
     let Settings { root, follow, allow: others, .. } = settings;
     let prefixes = shared.prefixes.as_ref().map(Told::prefixes);
     let Some((key, Permit { root: own, rate, size, allow, .. })) = permit else {
         let (allow, holders) = (allowed(&others), Arc::clone(&shared.holders));
-        return Ok((now(root)?, Limits { allow, holders, prefixes, ..Limits::default() }));
+        let (root, limits) = (now(root)?, Limits { allow, holders, prefixes, ..Limits::default() });
+        return Ok((root.clone(), Limits { instance: instance(&root), ..limits }));
     };
     let root = match own {
         // Whoever starts one that writes to standard output has all of it go there.
@@ -82,7 +84,8 @@ fn within(
     };
     let (rate, holders) = (Some(shared.rate(key, rate)), Arc::clone(&shared.holders));
     let allow = allowed(&allow);
-    Ok((root, Limits { size, rate, allow, holders, prefixes }))
+    let instance = instance(&root);
+    Ok((root, Limits { size, rate, allow, holders, prefixes, instance }))
 }
 
 /// Receives the session's file and says what became of it. Whether all of it is in place; `None` where the session was

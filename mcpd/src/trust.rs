@@ -6,7 +6,7 @@ use crate::starter;
 use mcp_keys::authorized_keys::Refusal;
 use mcp_keys::identity_file::IdentityFileError;
 use mcp_keys::places::{self, Environment};
-use mcp_keys::{AuthorizedKeys, CidKey, Permit, Secrets, identity_file};
+use mcp_keys::{AuthorizedKeys, Drawn, Permit, Secrets, identity_file};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -191,7 +191,7 @@ pub(crate) fn cid_key(cli: &Cli) -> (Option<tcpxm::trust::CidKey>, Option<String
     let environment = Environment::of_process();
     let state = environment.state_dir(cli.common.state_dir.as_deref());
     let kept = state.map_err(|error| error.to_string()).and_then(|state| {
-        CidKey::read_or_create(&places::cid_key(&state)).map_err(|error| error.to_string())
+        Drawn::read_or_create(&places::cid_key(&state)).map_err(|error| error.to_string())
     });
     match kept {
         Ok(key) => (Some(tcpxm::trust::CidKey::new(*key.as_bytes())), None),

@@ -2,9 +2,14 @@
 //!
 //! A job is one tree and a list of receivers. What each of them has of each entry stands in the job's file, the
 //! [`ledger`], which survives whatever happens to the sender. Who gets what of it in one session says [`plan`], when a
-//! receiver that could not be reached is tried next says [`backoff`]. All receivers are told at once by [`announce`].
+//! receiver that could not be reached is tried next says [`backoff`], and [`schedule`] keeps
+//! all of them in mind; [`outcome`] is what is noted after a session. Which installation of a receiver it is about says
+//! its [`instance`]. All receivers are told at once by [`announce`].
 
 pub mod announce;
 pub mod backoff;
+pub mod instance;
 pub mod ledger;
+pub mod outcome;
 pub mod plan;
+pub mod schedule;

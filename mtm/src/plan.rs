@@ -5,7 +5,7 @@
 //! that the next round of the others does not wait for it.
 
 use crate::ledger::ReceiverId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Receivers whose rate is lower than the fastest one's by more than this factor get a session of their own. Below it a
 /// session for all ends sooner: the line of the sender carries everything twice else.
@@ -57,6 +57,22 @@ pub fn sessions(wanted: &[Wanted], size: impl Fn(u32) -> u64) -> Vec<Session> {
     classes.iter().map(|class| session(class, &size)).collect()
 }
 
+/// Entries with all that are further names of theirs (`node` tells of an entry whose content has several names which one
+/// that is): one name alone would be copied as a file of its own. Both ascend.
+pub fn with_links<N: Ord>(
+    entries: &[u32],
+    all: impl Iterator<Item = u32>,
+    node: impl Fn(u32) -> Option<N>,
+) -> Vec<u32> {
+    let nodes: BTreeSet<N> = entries.iter().filter_map(|entry| node(*entry)).collect();
+    if nodes.is_empty() {
+        return entries.to_vec();
+    }
+    let further = all.filter(|entry| node(*entry).is_some_and(|node| nodes.contains(&node)));
+    let with: BTreeSet<u32> = entries.iter().copied().chain(further).collect();
+    with.into_iter().collect()
+}
+
 fn session(class: &[&Wanted], size: &impl Fn(u32) -> u64) -> Session {
     let mut lacking: BTreeMap<u32, u32> = BTreeMap::new();
     for entry in class.iter().flat_map(|one| &one.lacks) {
@@ -76,7 +92,6 @@ fn session(class: &[&Wanted], size: &impl Fn(u32) -> u64) -> Session {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
 
     fn wanted(receiver: ReceiverId, lacks: &[u32], rate: Option<f64>) -> Wanted {
         Wanted { receiver, lacks: lacks.to_vec(), rate }
@@ -95,6 +110,14 @@ mod tests {
             Session { receivers: vec![1, 2, 3], entries: vec![1, 2, 3], shared: 200, alone: 400 };
         assert_eq!(plan, [one]);
         assert_eq!(sessions(&[], |_| 1), []);
+    }
+
+    #[test]
+    fn who_has_several_names_is_sent_with_all_of_them() {
+        let node = |entry: u32| (entry % 5 == 0).then_some(entry / 50);
+        assert_eq!(with_links(&[1, 5, 7], 0..60, node)[..4], [0, 1, 5, 7]);
+        assert_eq!(with_links(&[1, 55], 0..60, node), [1, 50, 55]);
+        assert_eq!(with_links(&[1, 2], 0..60, node), [1, 2]);
     }
 
     #[test]

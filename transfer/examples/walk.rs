@@ -17,11 +17,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (mut folders, mut items, mut failed, mut skipped) = (0_u64, 0_u64, 0_u64, 0_u64);
         for found in walk {
             match found {
-                Found::Enter(_) => folders += 1,
+                Found::Enter(..) => folders += 1,
                 Found::Item(..) => items += 1,
                 Found::Failed { .. } => failed += 1,
                 Found::Skipped { .. } => skipped += 1,
-                Found::Root(_) | Found::Leave | Found::Whole | Found::Doubt(_) => {}
+                Found::Root(..) | Found::Leave | Found::Whole | Found::Doubt(_) => {}
             }
         }
         let seconds = begin.elapsed().as_secs_f64();

@@ -20,6 +20,8 @@ pub struct Limits {
     pub holders: Arc<Holders>,
     /// Who is told how far files can be read while they arrive; `None`: nobody, and nothing is done for it.
     pub prefixes: Option<Arc<Prefixes>>,
+    /// Which installation of the daemon this is, which senders are told: another one has none of what the last one had.
+    pub instance: Option<[u8; 16]>,
 }
 
 /// What a sender may ask for beside bytes.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Version of these messages.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// Longest frame after its length field, in bytes.
 pub const MAX_FRAME: usize = 64 << 10;
@@ -107,6 +107,19 @@ pub struct Offer {
     pub dry: bool,
     /// The receiver tells of each entry whether and how it is changed.
     pub itemize: bool,
+    /// It is sent for this mirror job.
+    pub job: Option<OfJob>,
+}
+
+/// The mirror job that something is sent for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OfJob {
+    /// Its id, which no other job has.
+    pub id: [u8; 16],
+    /// What people call it, 255 bytes at most.
+    pub name: String,
+    /// The revision of its tree.
+    pub revision: u32,
 }
 
 /// How much may be deleted.
@@ -173,7 +186,10 @@ pub const UNREAD_THERE: &str = "the sender could not read it";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSender {
     /// It will take it.
-    Ready,
+    Ready {
+        /// Which installation of the daemon this is, if it keeps that.
+        instance: Option<[u8; 16]>,
+    },
     /// It will not, and why.
     Refuse(String),
     /// An entry of a tree is not in place.
@@ -340,12 +356,13 @@ mod tests {
             decoder.push(bytes);
             decoder.take::<ToSender>()
         };
-        assert_eq!(read(&[0, 0, 0, 2, VERSION, 0]), Ok(Some(ToSender::Ready)));
+        let ready = ToSender::Ready { instance: None };
+        assert_eq!(read(&[0, 0, 0, 3, VERSION, 0, 0]), Ok(Some(ready)));
         assert_eq!(read(&[0, 0, 0, 0]), Err(FrameError::Length(0)));
         assert_eq!(read(&[0, 1, 0, 1]), Err(FrameError::Length(65_537)));
         assert_eq!(read(&[0, 0, 0, 2, 9, 0]), Err(FrameError::Version(9)));
         assert_eq!(read(&[0, 0, 0, 2, VERSION, 7]), Err(FrameError::Body));
-        assert_eq!(read(&[0, 0, 0, 3, VERSION, 0, 0]), Err(FrameError::Body));
+        assert_eq!(read(&[0, 0, 0, 4, VERSION, 0, 0, 0]), Err(FrameError::Body));
         assert_eq!(read(&[0, 0, 0, 2, VERSION]), Ok(None));
     }
 

@@ -273,7 +273,7 @@ fn take_stream<R: Incoming>(
     told: &mut Told,
 ) -> Result<Received, ReceiveError> {
     let mut control = receiver.control();
-    answer(&mut control, &ToSender::Ready)?;
+    answer(&mut control, &ToSender::Ready { instance: limits.instance })?;
     told.begun = true;
     let (bytes, digest) = pipe::take::take(receiver, messages, land, limits)?;
     let report = Report { arrived: 1, bytes, ..Report::default() };
@@ -308,13 +308,13 @@ fn take_tree<R: Incoming>(
     let by = By { rules, check: offer.check, update: offer.update };
     if offer.dry {
         let survey = led(Survey::new(root, offer, limits, session), &mut control)?;
-        let shown = begin(survey.shown(), &mut control, told)?;
+        let shown = begin(survey.shown(), &mut control, (limits, told))?;
         let sink = TreeSink::new(survey, offer.one.is_some()).dry(by);
         return fill(receiver, messages, sink, (offer, limits), &|_| Vec::new())
             .map(|received| Received { path: shown.below(root.path()), shown, ..received });
     }
     let below = led(Below::new(root, offer, limits, session), &mut control)?;
-    let shown = begin(below.shown(), &mut control, told)?;
+    let shown = begin(below.shown(), &mut control, (limits, told))?;
     let sink = TreeSink::new(below, offer.one.is_some());
     let sink = sink.itemizing(offer.itemize.then_some(by));
     fill(receiver, messages, sink, (offer, limits), &Below::unset).map(|received| Received {
@@ -333,9 +333,13 @@ fn led<T, C: Write>(led: Result<T, String>, control: &mut C) -> Result<T, Receiv
 }
 
 /// The offer is accepted.
-fn begin<C: Write>(shown: Shown, control: &mut C, told: &mut Told) -> Result<Shown, ReceiveError> {
+fn begin<C: Write>(
+    shown: Shown,
+    control: &mut C,
+    (limits, told): (&Limits, &mut Told),
+) -> Result<Shown, ReceiveError> {
     told.file = Some(shown.clone());
-    answer(control, &ToSender::Ready)?;
+    answer(control, &ToSender::Ready { instance: limits.instance })?;
     told.begun = true;
     Ok(shown)
 }

@@ -107,7 +107,7 @@ impl<'a> Tasks<'a> {
                 let first = now.walk.next();
                 // Only of a folder whose contents are meant something is told before its entries.
                 now.contents = match &first {
-                    Some(Found::Root(_)) => true,
+                    Some(Found::Root(..)) => true,
                     Some(Found::Failed { path, .. }) => path.is_empty(),
                     _ => false,
                 };
@@ -153,8 +153,8 @@ impl Below<'_> {
     /// What is to be done for that, if it is no file; one has blocks.
     fn step(&mut self, found: Found, blocks: &mut Option<(Arc<File>, Range<u64>)>) -> Option<Task> {
         Some(match found {
-            Found::Root(_) => Task::Contents,
-            Found::Enter(entry) => {
+            Found::Root(..) => Task::Contents,
+            Found::Enter(entry, _) => {
                 self.way.push(entry.name.clone());
                 Task::Enter(entry.name)
             }

@@ -181,6 +181,16 @@ impl Ledger {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Forgets on which devices entries are: the next look learns that anew.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn forget_devices(&mut self) -> Result<(), LedgerError> {
+        self.db.execute("UPDATE entries SET dev = 0", [])?;
+        Ok(())
+    }
+
     /// The number of the entry of this name.
     ///
     /// # Errors
@@ -193,12 +203,12 @@ impl Ledger {
     }
 
     /// Forgets the entries that are gone, and that all receivers have deleted: their numbers are free again. Without
-    /// receivers nobody is yet to delete them.
+    /// receivers nobody is yet to delete them, and neither is anybody where nothing is deleted (`deletes` is false).
     ///
     /// # Errors
     ///
     /// The file cannot be written; then nothing is forgotten.
-    pub fn forget_gone(&mut self) -> Result<u64, LedgerError> {
+    pub fn forget_gone(&mut self, deletes: bool) -> Result<u64, LedgerError> {
         let gone: Vec<(u32, u32)> = {
             let mut all =
                 self.db.prepare("SELECT id, version FROM entries WHERE gone = 1 ORDER BY id")?;
@@ -206,7 +216,7 @@ impl Ledger {
             rows.collect::<Result<_, _>>()?
         };
         let done = |(entry, version): &(u32, u32)| {
-            self.runs.values().all(|runs| runs.is_done(*entry, *version))
+            !deletes || self.runs.values().all(|runs| runs.is_done(*entry, *version))
         };
         let over: Vec<u32> = gone.iter().filter(|one| done(one)).map(|one| one.0).collect();
         let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;

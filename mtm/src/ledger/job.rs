@@ -30,6 +30,8 @@ pub struct Job {
 pub enum JobState {
     /// Somebody lacks something.
     Open,
+    /// Nothing is sent until what it is to be sent from is there again; why.
+    Waiting(String),
     /// Nothing is sent until it is resumed; why.
     Paused(String),
     /// Nothing is sent any more.
@@ -39,9 +41,11 @@ pub enum JobState {
 }
 
 impl JobState {
-    fn name(&self) -> &'static str {
+    /// As the job's file has it.
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Waiting(_) => "waiting",
             Self::Paused(_) => "paused",
             Self::Cancelled => "cancelled",
             Self::Complete => "complete",
@@ -51,12 +55,20 @@ impl JobState {
     fn of(name: &str, why: Option<String>) -> Option<Self> {
         match name {
             "open" => Some(Self::Open),
+            "waiting" => Some(Self::Waiting(why.unwrap_or_default())),
             "paused" => Some(Self::Paused(why.unwrap_or_default())),
             "cancelled" => Some(Self::Cancelled),
             "complete" => Some(Self::Complete),
             _ => None,
         }
     }
+}
+
+/// How far the job of a database is.
+pub(super) fn state(db: &Connection) -> Result<JobState, LedgerError> {
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+    let (name, why) = db.query_row("SELECT state, why FROM job", [], row)?;
+    JobState::of(&name, why).ok_or(LedgerError::Damaged("a state that no job has"))
 }
 
 impl Job {
@@ -109,9 +121,18 @@ impl Ledger {
     ///
     /// The file cannot be read, or is damaged.
     pub fn state(&self) -> Result<JobState, LedgerError> {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
-        let (name, why) = self.db.query_row("SELECT state, why FROM job", [], row)?;
-        JobState::of(&name, why).ok_or(LedgerError::Damaged("a state that no job has"))
+        state(&self.db)
+    }
+
+    /// The root of the tree is this one from now on, by its device and inode.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn set_root(&mut self, (dev, ino): (u64, u64)) -> Result<(), LedgerError> {
+        let sql = "UPDATE job SET dev = ?, ino = ?";
+        self.db.execute(sql, params![dev.cast_signed(), ino.cast_signed()])?;
+        Ok(())
     }
 
     /// It is so from now on.
@@ -120,7 +141,10 @@ impl Ledger {
     ///
     /// The file cannot be written.
     pub fn set_state(&mut self, state: &JobState) -> Result<(), LedgerError> {
-        let why = if let JobState::Paused(why) = state { Some(why) } else { None };
+        let why = match state {
+            JobState::Waiting(why) | JobState::Paused(why) => Some(why),
+            JobState::Open | JobState::Cancelled | JobState::Complete => None,
+        };
         self.db.execute("UPDATE job SET state = ?, why = ?", params![state.name(), why])?;
         Ok(())
     }

@@ -11,6 +11,7 @@ mod paths;
 mod receivers;
 mod runs;
 mod schema;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -88,7 +89,10 @@ pub struct Ledger {
     /// Versions of the entries, by their numbers.
     versions: BTreeMap<u32, u32>,
     runs: BTreeMap<ReceiverId, Runs>,
-    _lock: Lock,
+    /// Of who runs the job.
+    _lock: Option<Lock>,
+    /// What the file was at when others were last looked for who have changed it (SQLite, `PRAGMA data_version`).
+    seen: i64,
 }
 
 impl Ledger {
@@ -114,7 +118,7 @@ impl Ledger {
         }
         settle(&db)?;
         schema::migrate(&mut db, |db| job.write(db))?;
-        Self::with(db, lock)
+        Self::with(db, Some(lock))
     }
 
     /// Opens that of a job that there is, and brings its tables to the newest version. What is no job's is left as it is.
@@ -134,15 +138,15 @@ impl Ledger {
         let lock = Lock::take(path)?;
         settle(&db)?;
         schema::migrate(&mut db, |_| Ok(()))?;
-        Self::with(db, lock)
-    }
-
-    fn with(db: Connection, lock: Lock) -> Result<Self, LedgerError> {
         let unused = "DELETE FROM reasons WHERE id NOT IN
                       (SELECT reason FROM runs WHERE reason IS NOT NULL)";
         db.execute(unused, [])?;
-        let mut ledger =
-            Self { db, revision: 0, versions: BTreeMap::new(), runs: BTreeMap::new(), _lock: lock };
+        Self::with(db, Some(lock))
+    }
+
+    fn with(db: Connection, lock: Option<Lock>) -> Result<Self, LedgerError> {
+        let (versions, runs, seen) = (BTreeMap::new(), BTreeMap::new(), share::version(&db)?);
+        let mut ledger = Self { db, revision: 0, versions, runs, _lock: lock, seen };
         ledger.load_entries()?;
         ledger.load_runs()?;
         Ok(ledger)

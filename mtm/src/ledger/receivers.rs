@@ -1,8 +1,8 @@
 //! The receivers of a job, and what each of them has.
 
-use super::runs::{Mark, Run, Runs, State, Status};
+use super::runs::{Mark, Reason, Run, Runs, State, Status};
 use super::{Ledger, LedgerError};
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -25,6 +25,10 @@ pub struct Receiver {
     pub complete: u32,
     /// Since when it cannot be served, in milliseconds since 1970, and why.
     pub late: Option<(u64, String)>,
+    /// Bytes a second that it took lately, if that is known.
+    pub rate: Option<u64>,
+    /// It is to read what it has.
+    pub verify: bool,
 }
 
 /// What became of entries at a receiver.
@@ -88,7 +92,8 @@ impl Ledger {
     ///
     /// The file cannot be read, or is damaged.
     pub fn receivers(&self) -> Result<Vec<Receiver>, LedgerError> {
-        let sql = "SELECT id, name, instance, complete, late_since, why FROM receivers ORDER BY id";
+        let sql = "SELECT id, name, instance, complete, late_since, why, rate, verify
+                   FROM receivers ORDER BY id";
         let mut all = self.db.prepare(sql)?;
         let rows = all.query_map([], |row| {
             let since: Option<i64> = row.get(4)?;
@@ -99,6 +104,8 @@ impl Ledger {
                 instance: row.get(2)?,
                 complete: row.get(3)?,
                 late: since.map(|since| (since.cast_unsigned(), why.unwrap_or_default())),
+                rate: row.get::<_, Option<i64>>(6)?.map(i64::cast_unsigned),
+                verify: row.get(7)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -109,10 +116,11 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// The file cannot be written, or there is no such receiver.
+    /// The file cannot be written.
     pub fn meet(&mut self, id: ReceiverId, instance: [u8; 16]) -> Result<bool, LedgerError> {
         let sql = "SELECT instance FROM receivers WHERE id = ?";
-        let before: Option<[u8; 16]> = self.db.query_row(sql, [id], |row| row.get(0))?;
+        let before = self.db.query_row(sql, [id], |row| row.get(0)).optional()?;
+        let Some(before): Option<Option<[u8; 16]>> = before else { return Ok(false) };
         if before == Some(instance) {
             return Ok(false);
         }
@@ -144,6 +152,51 @@ impl Ledger {
         let sql = "UPDATE receivers SET late_since = ?, why = ? WHERE id = ?";
         self.db.execute(sql, params![since, why, id])?;
         Ok(())
+    }
+
+    /// So many bytes a second it took lately.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn set_rate(&mut self, id: ReceiverId, rate: u64) -> Result<(), LedgerError> {
+        let sql = "UPDATE receivers SET rate = ? WHERE id = ?";
+        self.db.execute(sql, params![rate.cast_signed(), id])?;
+        Ok(())
+    }
+
+    /// A receiver is to read what it has, or all are; or one has done so.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn set_verify(&mut self, id: Option<ReceiverId>, verify: bool) -> Result<(), LedgerError> {
+        let sql = "UPDATE receivers SET verify = ? WHERE id = coalesce(?, id)";
+        self.db.execute(sql, params![verify, id])?;
+        Ok(())
+    }
+
+    /// Why entries have failed at a receiver in the version that they have now, and how many for each reason; the most
+    /// frequent first.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn failures(&self, id: ReceiverId) -> Result<Vec<(String, u64)>, LedgerError> {
+        let Some(runs) = self.runs.get(&id) else { return Ok(Vec::new()) };
+        let mut counts: BTreeMap<Reason, u64> = BTreeMap::new();
+        let states = runs.states(self.versions()).filter_map(|(_, state)| state);
+        let failed = states.filter(|state| state.status == Status::Failed);
+        for reason in failed.filter_map(|state| state.reason) {
+            *counts.entry(reason).or_default() += 1;
+        }
+        let mut text = self.db.prepare_cached("SELECT text FROM reasons WHERE id = ?")?;
+        let mut all = Vec::with_capacity(counts.len());
+        for (reason, count) in counts {
+            all.push((text.query_row([reason], |row| row.get(0))?, count));
+        }
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        Ok(all)
     }
 
     /// Notes what became of entries at this installation of a receiver, in the versions of this revision of the tree: on
@@ -242,8 +295,9 @@ impl Ledger {
         let Some(runs) = runs.get_mut(&id) else { return Ok(false) };
         let work = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let sql = "SELECT instance FROM receivers WHERE id = ?";
-        let met: Option<[u8; 16]> = work.query_row(sql, [id], |row| row.get(0))?;
-        if met != Some(instance) {
+        let met: Option<Option<[u8; 16]>> =
+            work.query_row(sql, [id], |row| row.get(0)).optional()?;
+        if met.flatten() != Some(instance) {
             return Ok(false);
         }
         let last = versions.keys().next_back().copied().unwrap_or(0);

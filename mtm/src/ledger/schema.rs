@@ -19,7 +19,7 @@ CREATE TABLE job (
     dev INTEGER NOT NULL,
     ino INTEGER NOT NULL,
     created INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'paused', 'cancelled', 'complete')),
+    state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'waiting', 'paused', 'cancelled', 'complete')),
     why TEXT,
     options TEXT NOT NULL,
     revision INTEGER NOT NULL DEFAULT 0
@@ -45,7 +45,9 @@ CREATE TABLE receivers (
     instance BLOB CHECK (length(instance) = 16),
     late_since INTEGER,
     why TEXT,
-    complete INTEGER NOT NULL DEFAULT 0
+    complete INTEGER NOT NULL DEFAULT 0,
+    rate INTEGER,
+    verify INTEGER NOT NULL DEFAULT 0 CHECK (verify IN (0, 1))
 ) STRICT;
 CREATE TABLE reasons (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE runs (

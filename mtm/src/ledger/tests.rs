@@ -129,7 +129,7 @@ fn what_changes_is_pending_again_and_what_does_not_stays_done() {
     ledger.note(host, 2, &[(1..=3, Outcome::Done)]).unwrap();
     ledger.note(host, 1, &[(0..=2, Outcome::Announced)]).unwrap();
     assert!(ledger.lacking(host.0).is_empty(), "what is done stays done");
-    assert_eq!(ledger.forget_gone().unwrap(), 1);
+    assert_eq!(ledger.forget_gone(true).unwrap(), 1);
 
     // The number is free for another.
     ledger.look([moved, found("b", 20), found("d", 4), found("e", 5)]).unwrap();
@@ -147,9 +147,9 @@ fn nothing_is_forgotten_that_one_is_yet_to_delete() {
     ledger.look([found("a", 1), found("b", 2)]).unwrap();
     ledger.look([found("a", 1)]).unwrap();
     ledger.note_complete(one, 2).unwrap();
-    assert_eq!(ledger.forget_gone().unwrap(), 0);
+    assert_eq!(ledger.forget_gone(true).unwrap(), 0);
     ledger.remove_receiver(two.0).unwrap();
-    assert_eq!(ledger.forget_gone().unwrap(), 1);
+    assert_eq!(ledger.forget_gone(true).unwrap(), 1);
     assert!(!ledger.note(two, 2, &[(0..=0, Outcome::Done)]).unwrap(), "it is none any more");
     assert_ne!(ledger.add_receiver("3").unwrap(), two.0, "what is told late of one is no other's");
 }
@@ -380,4 +380,50 @@ fn a_job_of_many_entries_and_receivers_is_compact() {
     let most =
         u64::from(ENTRIES) * 180 + (64 << 20) / 100 * u64::from(ENTRIES * RECEIVERS) / 100_000;
     assert!(size <= most, "{size} of {most}");
+}
+
+#[test]
+fn others_say_what_is_to_be_done_while_one_runs_the_job() {
+    let (_dir, path, mut ledger) = new();
+    ledger.look([found("a", 1)]).unwrap();
+    let one = met(&mut ledger, "host1");
+    assert!(!ledger.has_changed().unwrap(), "by others");
+    assert_eq!(Ledger::holder(&path), Some(format!("process {}", std::process::id())));
+    let mut other = Ledger::beside(&path).unwrap();
+    assert_eq!(other.receivers().unwrap(), ledger.receivers().unwrap());
+    let two = other.add_receiver("host2").unwrap();
+    other.set_state(&JobState::Paused(String::new())).unwrap();
+    other.set_verify(None, true).unwrap();
+    assert!(ledger.has_changed().unwrap() && !ledger.has_changed().unwrap());
+    ledger.refresh().unwrap();
+    assert_eq!(ledger.lacking(two), [0]);
+    assert_eq!(ledger.state().unwrap(), JobState::Paused(String::new()));
+    ledger.set_verify(Some(two), false).unwrap();
+    let verify: Vec<bool> = other.receivers().unwrap().iter().map(|one| one.verify).collect();
+    assert_eq!(verify, [true, false]);
+    // What comes late of a receiver that is none any more is not noted, and is no error.
+    other.remove_receiver(one.0).unwrap();
+    assert!(!ledger.note(one, 1, &[(0..=0, Outcome::Done)]).unwrap());
+    assert!(!ledger.meet(one.0, [9; 16]).unwrap());
+    ledger.refresh().unwrap();
+    assert_eq!((ledger.lacking(one.0), ledger.receivers().unwrap().len()), (vec![], 1));
+    drop(ledger);
+    assert_eq!(Ledger::holder(&path), None);
+}
+
+#[test]
+fn reasons_are_counted_for_what_fails_now() {
+    let (_dir, _path, mut ledger) = new();
+    ledger.look([found("a", 1), found("b", 1), found("c", 1)]).unwrap();
+    let host = met(&mut ledger, "host1");
+    let failed = |why: &str| Outcome::Failed(why.to_owned());
+    ledger.note(host, 1, &[(0..=1, failed("no room")), (2..=2, failed("no name"))]).unwrap();
+    let counted = |all: &[(&str, u64)]| -> Vec<(String, u64)> {
+        all.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect()
+    };
+    assert_eq!(ledger.failures(host.0).unwrap(), counted(&[("no room", 2), ("no name", 1)]));
+    ledger.look([found("a", 2), found("b", 1), found("c", 1)]).unwrap();
+    assert_eq!(ledger.failures(host.0).unwrap().len(), 2);
+    ledger.note(host, 2, &[(2..=2, Outcome::Done)]).unwrap();
+    assert_eq!(ledger.failures(host.0).unwrap(), counted(&[("no room", 1)]));
 }

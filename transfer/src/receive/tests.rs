@@ -274,7 +274,7 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
         assert_eq!((received.arrived.multicast, &received.path), (5, &dir.path().join("out")));
         assert_eq!((received.failure, received.report.bytes), (None, len));
         assert!(fs::read(received.path).unwrap() == data);
-        let answers = [ToSender::Ready, ToSender::Report(received.report)];
+        let answers = [ToSender::Ready { instance: None }, ToSender::Report(received.report)];
         assert_eq!((fake.verdict(), &fake.answers()[..]), (Ok(()), &answers[..]));
     }
 }

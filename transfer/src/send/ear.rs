@@ -23,6 +23,8 @@ const TURN: usize = 64 << 10;
 pub struct Said {
     /// It takes what it was offered.
     pub ready: bool,
+    /// Which installation of the daemon it is, if it keeps that.
+    pub instance: Option<[u8; 16]>,
     /// It does not, and why.
     pub refused: Option<String>,
     /// Entries that are not in place there, and why; the first 100,000, with 8 MiB of reasons.
@@ -44,7 +46,10 @@ pub struct Said {
 impl Said {
     fn take(&mut self, word: ToSender, asked: &mut Vec<Range<u64>>, listed: &dyn Fn() -> u64) {
         match word {
-            ToSender::Ready => self.ready = true,
+            ToSender::Ready { instance } => {
+                self.ready = true;
+                self.instance = instance;
+            }
             ToSender::Refuse(why) => self.refused = Some(cut(&why).to_owned()),
             ToSender::Failed { entry, why } => self.fail(entry, cut(&why)),
             ToSender::Note(note) => {

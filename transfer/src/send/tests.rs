@@ -352,7 +352,7 @@ fn a_member_that_begins_again_is_told_everything_anew() {
         let pipe = Pipe::default();
         pipe.change(|p| {
             p.room = usize::MAX;
-            p.to_read.extend(frame(&ToSender::Ready));
+            p.to_read.extend(frame(&ToSender::Ready { instance: None }));
         });
         *session.renewal.lock().unwrap() = Some((left, 1, pipe.clone()));
         let outcome = send_over(&session, &case.source, &offers(), &|_| ());
@@ -441,7 +441,7 @@ fn what_members_say_is_heard() {
     let session = Fake::whole(BLOCK, 3);
     let say = |index: usize, word| session.pipes[index].change(|p| p.to_read.extend(frame(&word)));
     say(0, ToSender::Refuse("no room".to_owned()));
-    say(1, ToSender::Ready);
+    say(1, ToSender::Ready { instance: None });
     say(1, ToSender::Note("owners are not kept".to_owned()));
     say(1, ToSender::Report(Report { arrived: 1, ..Report::default() }));
     let outcome = send_over(&session, &case.source, &offers(), &|_| ());

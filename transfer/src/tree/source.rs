@@ -550,8 +550,8 @@ fn found(found: scan::Found) -> Found {
     match found {
         scan::Found::Whole => Found::Whole,
         scan::Found::Doubt(why) => Found::Doubt(why),
-        scan::Found::Root(meta) => Found::Root(meta),
-        scan::Found::Enter(entry) | scan::Found::Item(entry, _) => Found::Entry(entry),
+        scan::Found::Root(meta, _) => Found::Root(meta),
+        scan::Found::Enter(entry, _) | scan::Found::Item(entry, _) => Found::Entry(entry),
         scan::Found::Leave => Found::Leave,
         scan::Found::Failed { path, error } => Found::Failed(path, error.to_string()),
         scan::Found::Skipped { what, .. } => Found::LeftOut(what),

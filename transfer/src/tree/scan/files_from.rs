@@ -76,6 +76,17 @@ impl FilesFrom {
         Ok(Self { picks: picks.into() })
     }
 
+    /// Of these paths themselves alone, whatever their names are, with the folders above them; an empty one is the folder
+    /// that they are below. A path that has `..` in it, or is too long, is left out.
+    pub fn of<'a>(paths: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let below = |path: &&[u8]| pick(path, false).is_ok();
+        let paths = paths.into_iter().filter(below);
+        let mut picks: Vec<_> = paths.map(|path| (Box::from(path), Take::Itself)).collect();
+        picks.sort_unstable_by(|(a, _), (b, _)| by_component(a).cmp(by_component(b)));
+        picks.dedup();
+        Self { picks: picks.into() }
+    }
+
     /// Whether what stands in the folder itself is sent, listed or not.
     pub fn takes_root(&self) -> bool {
         self.root().takes_all_names()
@@ -235,6 +246,18 @@ mod tests {
         assert_eq!(sent(b"a\n./b\n"), (true, false));
         assert_eq!(sent(b"./b\n./\n"), (true, true));
         assert_eq!(taken("./b\na", false), ["/a", "/b"]);
+    }
+
+    #[test]
+    fn of_paths_themselves_no_name_means_anything_else() {
+        let paths = [&b"a/b"[..], b"#c", b"", b"a/b", b"../x", b";\n"];
+        let listed = FilesFrom::of(paths);
+        let root = listed.root();
+        assert!(!root.is_on_the_way() && !root.takes_all_names());
+        assert_eq!(listed.names(&root).collect::<Vec<_>>(), [&b"#c"[..], b";\n", b"a"]);
+        let below = listed.child(&root, b"a");
+        assert!(below.is_on_the_way() && listed.names(&below).eq([b"b"]));
+        assert!(!listed.child(&below, b"b").takes_all_names());
     }
 
     #[test]

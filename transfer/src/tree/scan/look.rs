@@ -40,14 +40,14 @@ pub(super) struct At<'a> {
     pub(super) on_the_way: bool,
 }
 
-/// A file system: major and minor number of its device (statx(2)).
-pub(super) type Device = (u32, u32);
+/// A file system: the number of its device, as [`Stamp::dev`] has it.
+pub(super) type Device = u64;
 
 /// What there is.
 pub(super) enum Seen {
     Found(Found),
-    /// A folder, open, and the file system that it belongs to.
-    Folder(Entry, OwnedFd, Device),
+    /// A folder, open, and its state.
+    Folder(Entry, OwnedFd, Stamp),
 }
 
 /// Looks at entries.
@@ -165,12 +165,12 @@ impl Eye {
         }
     }
 
-    /// What is told of an open folder, and its file system.
-    pub(super) fn open_folder(&mut self, dir: &OwnedFd) -> Result<(Meta, Device), ScanError> {
+    /// What is told of an open folder, and its state.
+    pub(super) fn open_folder(&mut self, dir: &OwnedFd) -> Result<(Meta, Stamp), ScanError> {
         let stat = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
         let stat = stat.map_err(look_error)?;
         let meta = self.meta(&stat, Whose::Open(dir.as_fd()))?;
-        Ok((meta, (stat.stx_dev_major, stat.stx_dev_minor)))
+        Ok((meta, Stamp::from_statx(&stat)))
     }
 
     fn folder(&mut self, at: At<'_>, name: &[u8], may_enter: bool) -> Result<Seen, ScanError> {
@@ -182,8 +182,8 @@ impl Eye {
             Errno::NOTDIR | Errno::LOOP => ScanError::Replaced,
             errno => ScanError::Open(errno.into()),
         })?;
-        let (meta, device) = self.open_folder(&dir)?;
-        Ok(Seen::Folder(Entry { name: name.to_vec(), meta, kind: Kind::Dir }, dir, device))
+        let (meta, stamp) = self.open_folder(&dir)?;
+        Ok(Seen::Folder(Entry { name: name.to_vec(), meta, kind: Kind::Dir }, dir, stamp))
     }
 
     fn file(
@@ -351,8 +351,7 @@ fn find_data(at: At<'_>, stamp: &Stamp) -> Result<Option<Vec<std::ops::Range<u64
 
 /// The file system that an open folder belongs to.
 pub(super) fn device_of(dir: &OwnedFd) -> Option<Device> {
-    let stat = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
-    Some((stat.stx_dev_major, stat.stx_dev_minor))
+    Stamp::of(dir).ok().map(|stamp| stamp.dev)
 }
 
 fn look_error(errno: Errno) -> ScanError {

@@ -83,9 +83,9 @@ pub struct Options {
 pub enum Found {
     /// What is told of the root of the transfer itself: of the first source whose contents are sent, without
     /// the folder. Comes first, if at all.
-    Root(Meta),
-    /// A folder begins; its entries follow, then [`Found::Leave`].
-    Enter(Entry),
+    Root(Meta, Stamp),
+    /// A folder begins, with its state when it was looked at; its entries follow, then [`Found::Leave`].
+    Enter(Entry, Stamp),
     /// The folder that was entered last is done.
     Leave,
     /// All names are told that stand in the folder that was entered last, before any folder in the root of the transfer:

@@ -6,7 +6,7 @@ use super::look::{At, Device, Eye, Seen, device_of};
 use super::names::Names;
 use super::pins::{Pins, inode};
 use super::sources::{Source, Sources};
-use super::{Found, MAX_FOLDERS, Opener, Options, ScanError, Skipped, SourcesError};
+use super::{Found, MAX_FOLDERS, Opener, Options, ScanError, Skipped, SourcesError, Stamp};
 use crate::tree::entry::Entry;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -42,7 +42,7 @@ pub struct Walk {
 fn root_of(sources: &Sources, eye: &mut Eye, whole: bool) -> VecDeque<Found> {
     let Some(root) = sources.root() else { return VecDeque::new() };
     let mut told = VecDeque::from([match eye.open_folder(root) {
-        Ok((meta, _)) => Found::Root(meta),
+        Ok((meta, stamp)) => Found::Root(meta, stamp),
         Err(error) => Found::Failed { path: Vec::new(), error },
     }]);
     told.extend((whole && eye.options.deletes).then_some(Found::Whole));
@@ -53,7 +53,7 @@ fn root_of(sources: &Sources, eye: &mut Eye, whole: bool) -> VecDeque<Found> {
 struct Open {
     entry: Entry,
     dir: OwnedFd,
-    device: Device,
+    stamp: Stamp,
     part: Option<Part>,
 }
 
@@ -139,8 +139,8 @@ impl Walk {
     }
 
     /// Goes into a folder whose path is in place.
-    fn enter(&mut self, Open { entry, dir, device, part }: Open, above: usize) -> Found {
-        let mut names = Names::default();
+    fn enter(&mut self, Open { entry, dir, stamp, part }: Open, above: usize) -> Found {
+        let (mut names, device) = (Names::default(), stamp.dev);
         match self.list(&mut names, &dir, device, part.as_ref()) {
             Ok(whole) if whole && self.eye.options.deletes => self.pending.push_back(Found::Whole),
             Ok(_) => {}
@@ -170,7 +170,7 @@ impl Walk {
             told: false,
             above,
         });
-        Found::Enter(entry)
+        Found::Enter(entry, stamp)
     }
 
     /// The entry that is looked at is not left out by a rule.
@@ -304,9 +304,9 @@ impl Iterator for Walk {
             self.tell();
         }
         let found = match seen {
-            Ok(Seen::Folder(entry, dir, device)) => {
+            Ok(Seen::Folder(entry, dir, stamp)) => {
                 let part = part.map(|part| self.as_ruled(part));
-                return Some(self.enter(Open { entry, dir, device, part }, above));
+                return Some(self.enter(Open { entry, dir, stamp, part }, above));
             }
             Ok(Seen::Found(found)) => {
                 if part.is_some_and(|part| part.has_more()) {

@@ -26,7 +26,7 @@ fn set(path: &Path, name: &[u8], value: &[u8]) {
 fn only(dir: &TempDir, options: Options) -> Entry {
     let walk = Walk::new(&[&dir.path().join("f")], options).unwrap();
     let found = walk.filter_map(|found| match found {
-        Found::Enter(entry) | Found::Item(entry, _) => Some(entry),
+        Found::Enter(entry, _) | Found::Item(entry, _) => Some(entry),
         Found::Leave => None,
         other => panic!("{other:?}"),
     });
@@ -119,7 +119,7 @@ fn other_permissions_and_owners_are_told_than_there_are() {
     };
     let walk = Walk::new(&[&dir.path().join("f")], options).unwrap();
     let told = walk.filter_map(|found| match found {
-        Found::Enter(entry) | Found::Item(entry, _) => Some(entry.meta),
+        Found::Enter(entry, _) | Found::Item(entry, _) => Some(entry.meta),
         _ => None,
     });
     let told: Vec<_> = told.map(|meta| (meta.mode, meta.uid, meta.gid)).collect();

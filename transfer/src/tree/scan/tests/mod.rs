@@ -57,7 +57,7 @@ fn contents(dir: &TempDir) -> PathBuf {
 /// The walk over what a folder holds, after what is told of the folder itself.
 fn walk(dir: &TempDir, options: Options) -> Walk {
     let mut walk = Walk::new(&[&contents(dir)], options).unwrap();
-    assert!(matches!(walk.next(), Some(Found::Root(_))));
+    assert!(matches!(walk.next(), Some(Found::Root(..))));
     walk
 }
 
@@ -65,8 +65,8 @@ fn walk(dir: &TempDir, options: Options) -> Walk {
 fn show(found: &Found) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match found {
-        Found::Root(_) => ".".into(),
-        Found::Enter(entry) => text(&entry.name) + "/",
+        Found::Root(..) => ".".into(),
+        Found::Enter(entry, _) => text(&entry.name) + "/",
         Found::Leave => "/".into(),
         Found::Whole => "whole".into(),
         Found::Doubt(why) => format!("doubt: {why}"),
@@ -157,7 +157,7 @@ fn the_roots_own_state_is_that_of_the_first_whose_contents_are_meant() {
     fs::set_permissions(dir.path().join("b"), fs::Permissions::from_mode(0o2750)).unwrap();
     let paths = ["a", "b/", "a/"].map(|source| dir.path().join(source));
     let mut walk = Walk::new(&paths.each_ref().map(PathBuf::as_path), ALL).unwrap();
-    let Some(Found::Root(meta)) = walk.next() else { panic!("the root comes first") };
+    let Some(Found::Root(meta, _)) = walk.next() else { panic!("the root comes first") };
     assert_eq!(meta.mode, 0o2750);
     assert_eq!(shown(walk), ["a/", "x", "/", "x", "y"]);
 }
@@ -221,7 +221,7 @@ proptest! {
         let (mut at, mut found) = (Vec::new(), Vec::new());
         for item in walk(&dir, ALL) {
             match item {
-                Found::Enter(entry) => {
+                Found::Enter(entry, _) => {
                     at.push(String::from_utf8(entry.name).unwrap());
                     found.push(at.join("/") + "/");
                 }

@@ -145,7 +145,7 @@ fn the_owning_group_gets_no_rights_that_the_list_gives_to_others() {
             let lists = walk.lists();
             let modes: Vec<_> = walk
                 .filter_map(|found| match found {
-                    Found::Enter(entry) | Found::Item(entry, _) => {
+                    Found::Enter(entry, _) | Found::Item(entry, _) => {
                         Some((String::from_utf8(entry.name).unwrap(), entry.meta.mode))
                     }
                     Found::Failed { .. } => panic!("{found:?}"),
@@ -166,7 +166,7 @@ fn the_owning_group_gets_no_rights_that_the_list_gives_to_others() {
     named.truncate(1);
     fs::set_permissions(dir.path().join("d"), fs::Permissions::from_mode(0o750)).unwrap();
     let root = Walk::new(&[&dir.path().join("d/")], ALL).unwrap().next();
-    assert!(matches!(root, Some(Found::Root(Meta { mode: 0o700, .. }))), "{root:?}");
+    assert!(matches!(root, Some(Found::Root(Meta { mode: 0o700, .. }, _))), "{root:?}");
 }
 
 #[test]

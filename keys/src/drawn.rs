@@ -1,4 +1,5 @@
-//! The key under which a daemon recognises the connection ids that it gave, also after a restart.
+//! 32 random bytes that a daemon keeps in its folder of state, drawn when they are first needed: the key under which it
+//! recognises the connection ids that it gave, also after a restart, and the id of its installation.
 
 use crate::encoding::{from_hex, to_hex};
 use crate::new_file::{self, WriteError};
@@ -9,10 +10,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// A key that cannot be kept. The fault of whoever looks after the file, or of the file system;
-/// the daemon runs with [`CidKey::random`], and its next start knows none of the sessions of this.
+/// Bytes that cannot be kept. The fault of whoever looks after the file, or of the file system; the daemon runs with
+/// [`Drawn::random`], and its next start does not have them.
 #[derive(Debug, Error)]
-pub enum CidKeyError {
+pub enum DrawnError {
     /// It cannot be read, or others can.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -29,16 +30,16 @@ pub enum CidKeyError {
 
 /// 32 secret bytes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CidKey(Zeroizing<[u8; 32]>);
+pub struct Drawn(Zeroizing<[u8; 32]>);
 
-impl CidKey {
+impl Drawn {
     /// One that nobody keeps.
-    pub fn random() -> Result<Self, CidKeyError> {
+    pub fn random() -> Result<Self, DrawnError> {
         Ok(Self(new_file::random()?))
     }
 
-    /// Reads the key, or makes one with its folder. If several do so at once, all get the same.
-    pub fn read_or_create(path: &Path) -> Result<Self, CidKeyError> {
+    /// Reads them, or draws some and makes the file with its folder. If several do so at once, all get the same.
+    pub fn read_or_create(path: &Path) -> Result<Self, DrawnError> {
         if let Some(key) = Self::read(path)? {
             return Ok(key);
         }
@@ -61,12 +62,12 @@ impl CidKey {
         &self.0
     }
 
-    /// Reads the key; `None` if there is no such file.
-    fn read(path: &Path) -> Result<Option<Self>, CidKeyError> {
+    /// Reads them; `None` if there is no such file.
+    fn read(path: &Path) -> Result<Option<Self>, DrawnError> {
         match private::read(path, Rule::Private, MAX_SECRET) {
             Ok(bytes) => from_hex(bytes.trim_ascii())
                 .map(|key| Some(Self(key)))
-                .ok_or_else(|| CidKeyError::Foreign(path.to_owned())),
+                .ok_or_else(|| DrawnError::Foreign(path.to_owned())),
             Err(ReadError::Missing(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -74,9 +75,9 @@ impl CidKey {
 }
 
 /// Nothing of it.
-impl fmt::Debug for CidKey {
+impl fmt::Debug for Drawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CidKey(..)")
+        f.write_str("Drawn(..)")
     }
 }
 
@@ -89,28 +90,28 @@ mod tests {
     #[test]
     fn it_is_made_once_and_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state").join("cid-key");
-        let key = CidKey::read_or_create(&path).unwrap();
-        assert_eq!(CidKey::read_or_create(&path).unwrap(), key);
+        let path = folder.path().join("state").join("drawn");
+        let key = Drawn::read_or_create(&path).unwrap();
+        assert_eq!(Drawn::read_or_create(&path).unwrap(), key);
         assert_eq!(std::fs::read_to_string(&path).unwrap().len(), 65);
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
-        assert_ne!(CidKey::random().unwrap(), key);
-        assert_eq!(format!("{key:?}"), "CidKey(..)");
+        assert_ne!(Drawn::random().unwrap(), key);
+        assert_eq!(format!("{key:?}"), "Drawn(..)");
     }
 
     #[test]
     fn what_is_no_key_is_an_error_with_its_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cid-key");
+        let path = folder.path().join("drawn");
         for wrong in [&b""[..], b"x", &[b'0'; 63], &[b'0'; 65], &[b'g'; 64], &[0xff; 64]] {
             std::fs::write(&path, wrong).unwrap();
             std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-            let why = CidKey::read_or_create(&path).unwrap_err().to_string();
+            let why = Drawn::read_or_create(&path).unwrap_err().to_string();
             assert!(why.ends_with("remove it, and a new one is made"), "{why}");
             assert_eq!(std::fs::read(&path).unwrap(), wrong);
         }
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        let why = CidKey::read_or_create(&path).unwrap_err().to_string();
+        let why = Drawn::read_or_create(&path).unwrap_err().to_string();
         assert!(why.contains("chmod 600"), "{why}");
     }
 
@@ -119,6 +120,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        assert!(CidKey::read_or_create(&file.join("cid-key")).is_err());
+        assert!(Drawn::read_or_create(&file.join("drawn")).is_err());
     }
 }

@@ -1,0 +1,395 @@
+//! A copy as a mirror job makes it: the options, hosts and trust are those of `mcp`, but each try goes to some of the
+//! hosts, with some of the tree, and nothing is said but who was met for the first time.
+
+use crate::args;
+use crate::copy::{self, Refused};
+use crate::hosts::{self, Target};
+use crate::payload::{self, Copied, Payload};
+use crate::plan::{Plan, PlanError, plan};
+use crate::resolve::resolve;
+use crate::seats::Seats;
+use crate::trust::{self, Ground, TrustError};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use mcp_cli::Common;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tcpxm::api::Sender;
+use tcpxm::net::interface::index_of;
+use tcpxm::stats::Sent;
+use thiserror::Error;
+use transfer::filter::Filter;
+use transfer::message::{Check, OfJob};
+use transfer::send::{Delivered, in_own_words};
+use transfer::tree::scan::{FilesFrom, SourcesError, Walk};
+use transfer::tree::source::TreeSource;
+
+/// Options of a copy that have no use for a mirror job, by their names on the command line and in the program.
+const REFUSED: [(&str, &str); 12] = [
+    ("--source", "source"),
+    ("--files-from", "files_from"),
+    ("--retry", "retry"),
+    ("--retry-file", "retry_file"),
+    ("--ssh", "ssh"),
+    ("--ssh-install", "ssh_install"),
+    ("--ssh-option", "ssh_option"),
+    ("--ssh-parallel", "ssh_parallel"),
+    ("--stats", "stats"),
+    ("--dry-run", "dry_run"),
+    ("--itemize-changes", "itemize_changes"),
+    ("--no-resume", "no_resume"),
+];
+
+/// The options of a copy, for a command of its own. All of `-aAX` is kept.
+#[derive(Debug)]
+pub struct Options {
+    copy: args::Copy,
+    /// Of those that have no use here one that was typed.
+    refused: Option<&'static str>,
+}
+
+impl Args for Options {
+    fn augment_args(command: Command) -> Command {
+        let command = args::Copy::augment_args(command);
+        REFUSED.iter().fold(command, |command, (_, id)| command.mut_arg(id, |arg| arg.hide(true)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let refused = REFUSED.iter().find(|(_, id)| typed(id)).map(|(name, _)| *name);
+        Ok(Self { copy: args::Copy::from_arg_matches(matches)?, refused })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Options {
+    /// Names of the options whose values add up: [`Self::add`] takes what stands for them in variables and in the
+    /// configuration file.
+    pub const ADDING_UP: [&str; 5] = crate::rules::Rules::OPTIONS;
+
+    /// Adds those values.
+    pub fn add(&mut self, values: Vec<(&str, OsString)>) {
+        self.copy.rules.add_untyped(values);
+    }
+
+    /// What all tools have.
+    pub fn common(&self) -> &Common {
+        &self.copy.common
+    }
+
+    /// Whether what the tree does not have is deleted.
+    pub fn deletes(&self) -> bool {
+        self.copy.kept.delete
+    }
+
+    /// The source and the hosts are these, whatever was typed.
+    pub fn instead(&mut self, source: &Path, hosts: impl IntoIterator<Item = String>) {
+        self.copy.words =
+            std::iter::once(source.into()).chain(hosts.into_iter().map(Into::into)).collect();
+        (self.copy.hosts, self.copy.host_groups) = (None, None);
+        self.copy.exclude_host.clear();
+    }
+}
+
+/// Why there is no copy to be made.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// It does, but cannot be done here.
+    #[error("{0}")]
+    Here(String),
+}
+
+impl From<PlanError> for Fault {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Usage(why) => Self::Usage(why),
+            PlanError::Here(why) => Self::Here(why),
+        }
+    }
+}
+
+impl From<TrustError> for Fault {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Usage(why) => Self::Usage(why.to_owned()),
+            TrustError::Here(why) => Self::Here(why),
+        }
+    }
+}
+
+/// A tree that is copied again and again.
+#[derive(Debug)]
+pub struct Copying {
+    options: args::Copy,
+    source: PathBuf,
+    filter: Filter,
+    ground: Arc<Ground>,
+    interface: Option<u32>,
+}
+
+/// What is tried.
+#[derive(Debug)]
+pub struct Try {
+    /// To whom, as they were typed.
+    pub hosts: Vec<String>,
+    /// What of the tree alone; `None`: all of it, and with `--delete` what it does not have is deleted.
+    pub only: Option<FilesFrom>,
+    /// For which job.
+    pub job: OfJob,
+    /// Files that stand there are read.
+    pub verify: bool,
+}
+
+/// What came of it.
+pub struct Tried {
+    /// Of each host its place among the members, or why it has none.
+    pub of: Vec<Result<usize, String>>,
+    /// What became of each member.
+    pub members: Vec<Member>,
+    /// What was sent.
+    pub sent: Sent,
+    /// Why the source could not be sent to its end, if so.
+    pub failure: Option<String>,
+}
+
+/// A receiver of a try.
+pub struct Member {
+    /// What it said, and what arrived.
+    pub delivered: Delivered,
+    /// Why the session with it failed, in the words for people; what failed of single entries is told by them.
+    pub broken: Option<String>,
+}
+
+/// Ends a try from outside.
+#[derive(Debug, Default)]
+pub struct Stop {
+    stopped: AtomicBool,
+    sender: Mutex<Weak<Sender>>,
+}
+
+impl Stop {
+    /// Ends it now; receivers are told that.
+    pub fn now(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(sender) = sender {
+            sender.abort("interrupted");
+        }
+    }
+
+    /// Whether it was ended.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    fn watch(&self, sender: &Arc<Sender>) {
+        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(sender);
+        if self.is_stopped() {
+            sender.abort("interrupted");
+        }
+    }
+}
+
+/// The hosts that these words name, ranges and groups resolved.
+///
+/// # Errors
+///
+/// One of them names none.
+pub fn named(words: &[String]) -> Result<Vec<String>, Fault> {
+    let hosts = words.iter().map(|word| (None, word.as_str()));
+    let given = hosts::collect(hosts, [], &hosts::Groups::new(None));
+    let given = given.map_err(|misplaced| Fault::Usage(misplaced.error.to_string()))?;
+    Ok(given.targets.into_iter().map(|target| target.text).collect())
+}
+
+/// Names of hosts as ranges, to be read by people.
+pub fn fold(names: &[String]) -> String {
+    crate::fold::fold(names)
+}
+
+impl Copying {
+    /// What the options ask for, and the hosts that they name. `tool` is what the program is called.
+    ///
+    /// # Errors
+    ///
+    /// They make no sense, or it cannot be done here.
+    pub fn new(options: Options, tool: &'static str) -> Result<(Self, Vec<String>), Fault> {
+        crate::say::speak_as(tool);
+        let Options { copy: mut options, refused } = options;
+        if let Some(name) = refused {
+            return Err(Fault::Usage(format!("{name} has no use with a mirror job")));
+        }
+        options.settle_for_a_job();
+        let ground = Arc::new(trust::ground(&options)?);
+        let Plan { sources, targets, filter, stream, .. } = plan(&options)?;
+        let [source] = &sources[..] else {
+            return Err(Fault::Usage("a mirror job has one source".to_owned()));
+        };
+        if stream.is_some() {
+            return Err(Fault::Usage("a mirror job is of a folder, not of a stream".to_owned()));
+        }
+        let name = options.common.interface.as_deref();
+        let interface = name.map(|name| {
+            index_of(name)
+                .map_err(|error| Fault::Here(format!("there is no interface {name}: {error}")))
+        });
+        let interface = interface.transpose()?;
+        ground.warn(&options);
+        let source = source.clone();
+        let hosts = targets.into_iter().map(|target| target.text).collect();
+        Ok((Self { options, source, filter, ground, interface }, hosts))
+    }
+
+    /// The folder, as it was given.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// What all tools have.
+    pub fn common(&self) -> &Common {
+        &self.options.common
+    }
+
+    /// Whether what the tree does not have is deleted.
+    pub fn deletes(&self) -> bool {
+        self.options.kept.delete
+    }
+
+    /// A walk over all that is copied.
+    ///
+    /// # Errors
+    ///
+    /// The source cannot be walked.
+    pub fn walk(&self) -> Result<Walk, SourcesError> {
+        Walk::new(&[&self.source], payload::looked_for(&self.options, &self.filter))
+    }
+
+    /// One session with some hosts. It blocks until each has an outcome.
+    ///
+    /// # Errors
+    ///
+    /// There was no session: the fault of this side.
+    pub fn attempt(&self, what: &Try, stop: &Stop) -> Result<Tried, String> {
+        self.session(what, stop).map_err(|error| format!("{error:#}"))
+    }
+
+    fn session(&self, what: &Try, stop: &Stop) -> anyhow::Result<Tried> {
+        let (common, ground) = (&self.options.common, &self.ground);
+        let targets: Vec<Target> = what
+            .hosts
+            .iter()
+            .map(|text| hosts::parse(text))
+            .collect::<Result<Vec<_>, _>>()?
+            .concat();
+        anyhow::ensure!(targets.len() == what.hosts.len(), "a host of the job is a range");
+        let payload = self.payload(what)?;
+        let found = resolve(&targets, common.port, common.patience(), &|| stop.is_stopped());
+        let seats = Seats::new(&targets, found, (common, ground));
+        if seats.members.is_empty() || stop.is_stopped() {
+            let of =
+                seats.of.into_iter().map(|seat| seat.and_then(|_| Err("interrupted".to_owned())));
+            let (members, sent, failure) = (Vec::new(), Sent::default(), None);
+            return Ok(Tried { of: of.collect(), members, sent, failure });
+        }
+        let plan = Plan {
+            sources: vec![self.source.clone()],
+            targets,
+            listed: None,
+            filter: Filter::default(),
+            stream: None,
+            stdin_used: false,
+        };
+        let trust = ground.trust(seats.named(&plan), common.port);
+        let of = (&self.options, &payload);
+        let (sender, _refused): (Sender, Option<Refused>) =
+            copy::connect(of, &trust, self.interface, &seats.addrs())?;
+        let sender = Arc::new(sender);
+        stop.watch(&sender);
+        let to: Vec<Vec<u8>> = (0..seats.members.len())
+            .map(|member| {
+                seats.target(&plan, member).map_or_else(Vec::new, |t| t.path.clone().into())
+            })
+            .collect();
+        let Copied { members, sent, failure, .. } = payload.send(&sender, &to, &|_| {});
+        let met = members.iter().zip(&seats.members);
+        let met = met.map(|(member, seat)| (&member.report, seat.names(&plan.targets)));
+        ground.remember(met, (common.port, common.quiet));
+        let members = members.into_iter().zip(&seats.members);
+        let member = |(delivered, seat): (Delivered, &crate::seats::Seat)| {
+            let broken = self.broken(&delivered, &seat.names(&plan.targets));
+            Member { delivered, broken }
+        };
+        let members = members.map(member).collect();
+        Ok(Tried { of: seats.of, members, sent, failure })
+    }
+
+    /// Why the session with a member failed, if it did.
+    fn broken(&self, member: &Delivered, names: &[&Target]) -> Option<String> {
+        let (report, port) = (&member.report, self.options.common.port);
+        if let Some(refused) = &member.said.refused {
+            return Some(refused.clone());
+        }
+        match &report.outcome {
+            Some(Ok(())) if member.said.report.is_some() => None,
+            Some(Ok(())) => Some("it has not said what became of the entries".to_owned()),
+            Some(Err(reason)) => {
+                let first = names.first();
+                let own = first
+                    .and_then(|first| self.ground.why(first, names, (report.addr, port), reason));
+                Some(own.unwrap_or_else(|| in_own_words(reason)))
+            }
+            None => Some("it has no outcome".to_owned()),
+        }
+    }
+
+    fn payload(&self, what: &Try) -> anyhow::Result<Payload> {
+        let aside = std::env::temp_dir();
+        let mut looked_for = payload::looked_for(&self.options, &self.filter);
+        looked_for.digests |= what.verify;
+        let below = what.only.as_ref().and_then(|only| Some((only, above(&self.source)?)));
+        let source = match below {
+            None => TreeSource::open(&[&self.source], looked_for, &aside)?,
+            Some((only, folder)) => {
+                looked_for.deletes = false;
+                TreeSource::listed(folder, only.clone(), looked_for, &aside)?
+            }
+        };
+        let mut offer = payload::offer(&self.options, None);
+        offer.job = Some(what.job.clone());
+        if below.is_some() {
+            offer.delete = None;
+        }
+        if what.verify {
+            offer.check = Check::Digest;
+        }
+        Ok(Payload::of_tree(source, offer, true))
+    }
+}
+
+/// The folder that paths of the transfer are below: the source itself where what it holds is sent, else the one that it
+/// stands in. `None` where that cannot be told by its path, or a link is followed only if the source is given.
+fn above(source: &Path) -> Option<&Path> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = source.as_os_str().as_bytes();
+    let last = bytes.rsplit(|byte| *byte == b'/').next()?;
+    if matches!(last, b"" | b"." | b"..") {
+        return Some(source);
+    }
+    let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    (!source.is_symlink()).then_some(folder)
+}

@@ -1,0 +1,243 @@
+//! The command line. `mtm send` has the options of a copy, with their variables (`MCP_…`) and configuration file.
+
+use clap::{Args, Parser, Subcommand};
+use mcp::mirror::Options;
+use mcp_cli::parse::{self, untyped};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Begins the names of the variables: they are those of `mcp`.
+pub(crate) const PREFIX: &str = "MCP";
+
+/// Brings a tree to every host of a list, however long it takes.
+///
+/// A job is one folder and the hosts that are to have it. What each of them has of each entry stands in the job's file,
+/// so that neither a host that is off for weeks nor the end of this program loses anything. Hosts receive by mcpd.
+#[derive(Debug, Parser)]
+#[command(name = "mtm", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Gives a job, and runs it until all hosts have all of the folder.
+    Send(Box<Send>),
+    /// Carries on all jobs that are open, until it is told to end; with JOB that one, until it is complete.
+    Run(Run),
+    /// Shows who lacks what, why, and since when.
+    Status(Status),
+    /// Sends nothing of a job until it is resumed.
+    Pause(One),
+    /// Goes on with a job that was paused, cancelled or complete: what has changed in the folder is sent.
+    Resume(Resume),
+    /// Ends a job: nothing of it is sent any more.
+    Cancel(Cancel),
+    /// Has all hosts read what they have: what is not as it should be is sent again.
+    Verify(One),
+    /// Adds hosts to a job, or removes them.
+    Hosts(Hosts),
+}
+
+/// What `mtm send` takes beside the options of a copy.
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// What the job is called [default: the folder's name].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What it is for.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) description: String,
+    /// Write the job and return: mtm run carries it on.
+    #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) detach: bool,
+    /// Run this command, by sh, when the job is complete and when a host has been late for as long as --late says; the
+    /// variables `MTM_JOB`, `MTM_EVENT` (complete or late), `MTM_HOST` and `MTM_WHY` say what happened.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) done: Option<String>,
+    /// How long a host that lacks something may be late before it is told of: 90s, 15m, 12h, 7d.
+    #[arg(long, value_name = "TIME", value_parser = long_time, requires = "done")]
+    pub(crate) late: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Jobs that are run in this process.
+    #[arg(value_name = "JOB")]
+    pub(crate) job: Option<String>,
+    #[command(flatten)]
+    pub(crate) here: Here,
+    /// Say nothing but what went wrong.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// The job, in full [default: all, in short].
+    #[arg(value_name = "JOB")]
+    pub(crate) job: Option<String>,
+    /// Each entry with its status at each host.
+    #[arg(long, requires = "job")]
+    pub(crate) entries: bool,
+    /// Print JSON lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) here: Here,
+}
+
+/// A job.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// Its name.
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) here: Here,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// The folder that stands there now is the job's, also if it is another one than before.
+    #[arg(long)]
+    pub(crate) new_source: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Remove its file as well: nothing is known of it any more.
+    #[arg(long)]
+    pub(crate) forget: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Hosts {
+    #[command(subcommand)]
+    pub(crate) what: HostsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostsCommand {
+    /// These get the folder as well.
+    Add(Names),
+    /// These do not; what they have stays there.
+    Remove(Names),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    /// The job.
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    /// HOST[:PATH], as mtm send takes them.
+    #[arg(value_name = "HOST", required = true)]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) here: Here,
+}
+
+/// Where jobs are.
+#[derive(Debug, Args)]
+pub(crate) struct Here {
+    /// The folder of state [default: /var/lib/mcp for root, else ~/.local/state/mcp].
+    #[arg(long, value_name = "DIR", env = "MCP_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// `mtm send` as a program of its own, whose options come from the configuration file as well.
+#[derive(Debug, Parser)]
+#[command(name = "mtm send", version, override_usage = "mtm send [OPTIONS] DIR HOST[:PATH]...")]
+struct SendLine {
+    #[command(flatten)]
+    send: Send,
+}
+
+/// A command line that was read.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// A job, with the words that it was given by.
+    Send(Box<Send>, Vec<OsString>),
+    Other(Command),
+}
+
+/// Reads a command line.
+pub(crate) fn read(args: Vec<OsString>) -> Result<Line, clap::Error> {
+    if args.get(1).is_some_and(|word| word == "send") {
+        let words = args[2..].to_vec();
+        return Ok(Line::Send(Box::new(send(&words)?), words));
+    }
+    let Cli { command } = Cli::try_parse_from(&args)?;
+    Ok(Line::Other(command))
+}
+
+/// Reads what stands behind `mtm send`.
+pub(crate) fn send(words: &[OsString]) -> Result<Send, clap::Error> {
+    let args: Vec<OsString> =
+        std::iter::once("mtm send".into()).chain(words.iter().cloned()).collect();
+    let SendLine { mut send } = parse::parse(PREFIX, args.iter().cloned())?;
+    send.options.add(untyped::<SendLine>(PREFIX, &args, &Options::ADDING_UP)?);
+    Ok(send)
+}
+
+/// An error of the command line that is found later.
+pub(crate) fn usage(what: &str) -> anyhow::Error {
+    mcp::mirror::Fault::Usage(format!("{what}; see mtm --help")).into()
+}
+
+fn long_time(text: &str) -> Result<Duration, String> {
+    let bad = || "not a time such as 90s, 15m, 12h or 7d".to_owned();
+    let unit = text.chars().last().ok_or_else(bad)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return Err(bad()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
+    let time = number.checked_mul(seconds).filter(|time| *time > 0).ok_or_else(bad)?;
+    Ok(Duration::from_secs(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+        SendLine::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_as_long_as_people_wait() {
+        let of = |text| long_time(text).map(|time| time.as_secs());
+        assert_eq!(
+            [of("90s"), of("15m"), of("12h"), of("7d")],
+            [Ok(90), Ok(900), Ok(43_200), Ok(604_800)]
+        );
+        for bad in ["", "s", "0s", "7", "-1d", "1w", "99999999999999999d", "7ä"] {
+            assert!(long_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_job_has_no_use_for_is_not_in_its_help() {
+        let help = SendLine::command().render_long_help().to_string();
+        assert!(help.contains("--exclude-host") && help.contains("--delete"), "{help}");
+        for hidden in ["--ssh", "--retry", "--dry-run", "--files-from"] {
+            let shown = help.lines().any(|line| line.trim_start().starts_with(hidden));
+            assert!(!shown, "{hidden}: {help}");
+        }
+    }
+}

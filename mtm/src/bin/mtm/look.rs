@@ -1,0 +1,235 @@
+//! A look at the tree: what the walk of a copy finds, as the ledger keeps it.
+
+use mtm::ledger::{Entry, Found, Kind};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use transfer::tree::entry::{Kind as Walked, Meta, Time};
+use transfer::tree::scan::{Found as Seen, ScanError, Stamp, Walk};
+
+/// The root of the transfer among the entries, where what the source holds is sent without the folder.
+pub(crate) const ROOT: &str = ".";
+
+/// What was changed so shortly before a look may be changed again without another time, as coarse as those of some file
+/// systems are (FAT: 2 s); receivers doubt as much.
+pub(crate) const SETTLES: Duration = Duration::from_secs(2);
+
+/// What a look has come to.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) began: Instant,
+    pub(crate) took: Duration,
+    pub(crate) found: Vec<Found>,
+    /// What could not be looked at, and why.
+    pub(crate) failed: Vec<(PathBuf, String)>,
+    /// Why what was found may not be the tree, if so.
+    pub(crate) doubt: Option<String>,
+    /// Something was changed so shortly before that it must be looked at again.
+    pub(crate) unsettled: bool,
+}
+
+impl Look {
+    /// Looks at all of it.
+    pub(crate) fn at(walk: Walk) -> Self {
+        let (began, clock) = (Instant::now(), Time::now());
+        let mut look = Self {
+            began,
+            took: Duration::ZERO,
+            found: Vec::new(),
+            failed: Vec::new(),
+            doubt: None,
+            unsettled: false,
+        };
+        let settled = clock.as_nanos() - SETTLES.as_nanos().cast_signed();
+        let mut above = PathBuf::new();
+        for seen in walk {
+            match seen {
+                Seen::Root(meta, stamp) => {
+                    look.take(PathBuf::from(ROOT), Kind::Directory, &meta, (&stamp, settled));
+                }
+                Seen::Enter(entry, stamp) => {
+                    above.push(OsStr::from_bytes(&entry.name));
+                    look.take(above.clone(), Kind::Directory, &entry.meta, (&stamp, settled));
+                }
+                Seen::Leave => drop(above.pop()),
+                Seen::Item(entry, stamp) => {
+                    let path = above.join(OsStr::from_bytes(&entry.name));
+                    let kind = match entry.kind {
+                        Walked::Dir => Kind::Directory,
+                        Walked::Symlink { .. } => Kind::Link,
+                        Walked::Special(_) => Kind::Other,
+                        // A further name of a symbolic link is one as well, and so is one of a device.
+                        Walked::File { .. } | Walked::Link { .. } => Kind::File,
+                    };
+                    look.take(path, kind, &entry.meta, (&stamp, settled));
+                }
+                // It is gone, as if the look had come later.
+                Seen::Failed { error: ScanError::Vanished, .. } => {}
+                Seen::Failed { path, error } => {
+                    look.failed.push((of_bytes(&path), error.to_string()));
+                }
+                Seen::Doubt(why) => look.doubt = Some(why),
+                Seen::Whole | Seen::Skipped { .. } => {}
+            }
+        }
+        look.took = began.elapsed();
+        look
+    }
+
+    fn take(&mut self, path: PathBuf, kind: Kind, meta: &Meta, (stamp, settled): (&Stamp, i128)) {
+        // What has a time to come, since a clock was set back, would not settle in years.
+        let until = settled + 2 * SETTLES.as_nanos().cast_signed();
+        let is_fresh = |time: Time| (settled..=until).contains(&time.as_nanos());
+        let is_settled = !is_fresh(stamp.ctime) && !is_fresh(stamp.mtime);
+        self.unsettled |= !is_settled;
+        self.found.push(Found {
+            path,
+            kind,
+            size: if kind == Kind::File { stamp.size } else { 0 },
+            mtime: nanos(stamp.mtime),
+            ctime: if is_settled { nanos(stamp.ctime) } else { 0 },
+            mode: meta.mode,
+            uid: meta.uid,
+            gid: meta.gid,
+            node: (stamp.dev, stamp.ino),
+        });
+    }
+
+    /// What is known of an entry that could not be looked at, and of all below it, stands as it was.
+    pub(crate) fn keep(&mut self, known: &[Entry]) {
+        for entry in known.iter().filter(|entry| !entry.gone) {
+            if self.failed.iter().any(|(path, _)| entry.found.path.starts_with(path)) {
+                self.found.push(entry.found.clone()); // of what was found as well the first counts
+            }
+        }
+    }
+
+    /// A folder where another file system was mounted that is not mounted now: what it held is not gone.
+    pub(crate) fn unmounted(&self, known: &[Entry]) -> Option<PathBuf> {
+        let devices: HashMap<&Path, u64> = known
+            .iter()
+            .filter(|entry| !entry.gone && entry.found.kind == Kind::Directory)
+            .map(|entry| (entry.found.path.as_path(), entry.found.node.0))
+            .collect();
+        let now: HashMap<&Path, u64> =
+            self.found.iter().map(|found| (found.path.as_path(), found.node.0)).collect();
+        let is_mounted = |all: &HashMap<&Path, u64>, path: &Path| {
+            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+            let above = above.unwrap_or(Path::new(ROOT));
+            Some(all.get(path)? != all.get(above)?)
+        };
+        let lost = |path: &&Path| {
+            is_mounted(&devices, path) == Some(true) && is_mounted(&now, path) == Some(false)
+        };
+        devices.keys().copied().filter(lost).min().map(Path::to_owned)
+    }
+}
+
+/// A path of the transfer; its root has none.
+pub(crate) fn of_bytes(path: &[u8]) -> PathBuf {
+    if path.is_empty() { PathBuf::from(ROOT) } else { PathBuf::from(OsStr::from_bytes(path)) }
+}
+
+/// And back.
+pub(crate) fn to_bytes(path: &Path) -> &[u8] {
+    if path == Path::new(ROOT) { b"" } else { path.as_os_str().as_bytes() }
+}
+
+/// Nanoseconds since 1970, as far as the ledger has room for them: up to the year 2262.
+fn nanos(time: Time) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(if time.secs < 0 { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use transfer::tree::scan::Options;
+
+    fn look(of: &Path) -> Look {
+        Look::at(Walk::new(&[of], Options { links: true, ..Options::default() }).unwrap())
+    }
+
+    fn entries(look: &Look) -> Vec<Entry> {
+        let entry = |(number, found): (u32, &Found)| Entry {
+            number,
+            found: found.clone(),
+            version: 1,
+            gone: false,
+        };
+        (0..).zip(&look.found).map(entry).collect()
+    }
+
+    #[test]
+    fn entries_have_the_paths_of_the_transfer() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("tree");
+        fs::create_dir_all(root.join("a")).unwrap();
+        fs::write(root.join("a/f"), "four").unwrap();
+        let paths = |look: &Look| -> Vec<(String, Kind, u64)> {
+            let of = |f: &Found| (f.path.display().to_string(), f.kind, f.size);
+            look.found.iter().map(of).collect()
+        };
+        let named = look(&root);
+        let name = |path: &str, kind, size| (path.to_owned(), kind, size);
+        let all = [
+            name("tree", Kind::Directory, 0),
+            name("tree/a", Kind::Directory, 0),
+            name("tree/a/f", Kind::File, 4),
+        ];
+        assert_eq!(paths(&named), all);
+        let contents = look(&root.join("."));
+        let all = [
+            name(".", Kind::Directory, 0),
+            name("a", Kind::Directory, 0),
+            name("a/f", Kind::File, 4),
+        ];
+        assert_eq!(paths(&contents), all);
+        assert_eq!((of_bytes(b""), to_bytes(Path::new("."))), (PathBuf::from("."), &b""[..]));
+    }
+
+    #[test]
+    fn what_was_just_changed_is_to_be_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("f"), "x").unwrap();
+        let fresh = look(dir.path());
+        assert!(fresh.unsettled && fresh.found.iter().all(|found| found.ctime == 0));
+        std::thread::sleep(SETTLES + Duration::from_millis(50));
+        let later = look(dir.path());
+        assert!(!later.unsettled && later.found.iter().all(|found| found.ctime > 0));
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::write(dir.path().join("ab"), "x").unwrap();
+        let all = look(&dir.path().join("."));
+        let known = entries(&all);
+        let mut next = Look { found: Vec::new(), ..all };
+        next.failed.push(("a".into(), "cannot open the folder".to_owned()));
+        next.keep(&known);
+        let kept: Vec<_> = next.found.iter().map(|found| found.path.clone()).collect();
+        assert_eq!(kept, [PathBuf::from("a"), PathBuf::from("a/b")]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_mounted_any_more_is_not_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("mnt/x")).unwrap();
+        let now = look(&dir.path().join("."));
+        let mut known = entries(&now);
+        assert_eq!(now.unmounted(&known), None);
+        for entry in &mut known {
+            if entry.found.path.starts_with("mnt") {
+                entry.found.node.0 += 1;
+            }
+        }
+        assert_eq!(now.unmounted(&known), Some("mnt".into()));
+        let mut moved = look(&dir.path().join("."));
+        moved.found.iter_mut().for_each(|found| found.node.0 = 77);
+        assert_eq!(moved.unmounted(&entries(&now)), None, "the whole tree is on another device");
+    }
+}

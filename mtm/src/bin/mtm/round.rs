@@ -1,0 +1,197 @@
+//! Who gets what of the tree in one session, and what came of it.
+
+use crate::look::{ROOT, of_bytes, to_bytes};
+use anyhow::Result;
+use mcp::mirror::Member;
+use mtm::ledger::{Kind, Ledger, Outcome, Receiver, ReceiverId};
+use mtm::outcome;
+use mtm::plan::{self, Wanted};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use transfer::tree::scan::FilesFrom;
+
+/// An entry of the tree as sessions need it.
+#[derive(Debug)]
+struct Known {
+    path: PathBuf,
+    size: u64,
+    gone: bool,
+    /// Device and inode, if other entries have them too.
+    shared: Option<(u64, u64)>,
+}
+
+/// The tree as it was last looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    entries: BTreeMap<u32, Known>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) receivers: Vec<ReceiverId>,
+    /// Of what is noted afterwards; ascending.
+    pub(crate) entries: Vec<u32>,
+    /// The whole tree is listed, whatever is lacking of it.
+    pub(crate) whole: bool,
+    /// Receivers read what they have.
+    pub(crate) verify: bool,
+}
+
+impl Tree {
+    /// As the ledger has it.
+    pub(crate) fn of(ledger: &Ledger) -> Result<Self> {
+        let all = ledger.entries()?;
+        let mut names: HashMap<(u64, u64), u32> = HashMap::new();
+        for entry in all.iter().filter(|entry| !entry.gone && entry.found.kind != Kind::Directory) {
+            *names.entry(entry.found.node).or_default() += 1;
+        }
+        let known = |entry: mtm::ledger::Entry| {
+            let node = entry.found.node;
+            let is_shared =
+                entry.found.kind != Kind::Directory && names.get(&node).is_some_and(|n| *n > 1);
+            let shared = is_shared.then_some(node).filter(|_| !entry.gone);
+            let (path, size) = (entry.found.path, entry.found.size);
+            (entry.number, Known { path, size, gone: entry.gone, shared })
+        };
+        Ok(Self { entries: all.into_iter().map(known).collect() })
+    }
+
+    /// Entries that are there, and their bytes.
+    pub(crate) fn amount(&self) -> (u64, u64) {
+        let there = self.entries.values().filter(|entry| !entry.gone);
+        there.fold((0, 0), |(count, bytes), entry| (count + 1, bytes + entry.size))
+    }
+
+    /// The sessions for receivers that are to be served, each with what it lacks.
+    pub(crate) fn sessions(&self, receivers: &[(Receiver, Vec<u32>)]) -> Vec<Planned> {
+        let (verify, copy): (Vec<_>, Vec<_>) =
+            receivers.iter().partition(|(receiver, _)| receiver.verify);
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let wanted = |(receiver, lacks): &(Receiver, Vec<u32>)| Wanted {
+            receiver: receiver.id,
+            lacks: lacks.clone(),
+            rate: receiver.rate.map(|rate| rate as f64),
+        };
+        let wanted: Vec<Wanted> = copy.into_iter().map(wanted).collect();
+        let size = |entry: u32| self.entries.get(&entry).map_or(0, |known| known.size);
+        let sessions = plan::sessions(&wanted, size);
+        let planned = |session: plan::Session| {
+            let deletes = session.entries.iter().any(|entry| self.is_gone(*entry));
+            let whole = deletes || session.entries.len() == self.entries.len();
+            Planned { receivers: session.receivers, entries: session.entries, whole, verify: false }
+        };
+        let mut all: Vec<Planned> = sessions.into_iter().map(planned).collect();
+        if !verify.is_empty() {
+            let receivers = verify.iter().map(|(receiver, _)| receiver.id).collect();
+            let entries = self.entries.keys().copied().collect();
+            all.push(Planned { receivers, entries, whole: true, verify: true });
+        }
+        all
+    }
+
+    fn is_gone(&self, entry: u32) -> bool {
+        self.entries.get(&entry).is_some_and(|known| known.gone)
+    }
+
+    /// What of the tree alone is listed for a session.
+    pub(crate) fn only(&self, planned: &Planned) -> Option<FilesFrom> {
+        if planned.whole {
+            return None;
+        }
+        let node = |entry: u32| self.entries.get(&entry).and_then(|known| known.shared);
+        let numbers = plan::with_links(&planned.entries, self.entries.keys().copied(), node);
+        let paths = numbers.iter().filter_map(|number| self.entries.get(number));
+        let paths = paths.map(|known| to_bytes(&known.path));
+        // A file that gets its name in the root changes the root's time there.
+        let root = self.entries.values().any(|known| known.path == Path::new(ROOT));
+        Some(FilesFrom::of(paths.chain(root.then_some(&b""[..]))))
+    }
+
+    /// What is noted of a member after its session, and whether it has told of all entries what became of them. `of`
+    /// finds the number of an entry by its path.
+    pub(crate) fn outcome(
+        &self,
+        planned: &Planned,
+        member: &Member,
+        of: impl Fn(&Path) -> Result<Option<u32>>,
+    ) -> Result<(Vec<(RangeInclusive<u32>, Outcome)>, bool)> {
+        let delivered = &member.delivered;
+        let mut failed: BTreeMap<u32, String> = BTreeMap::new();
+        let mut names: u64 = 0;
+        for failure in delivered.failures() {
+            names += 1;
+            if let Some(entry) = of(&of_bytes(&failure.path))? {
+                failed.insert(entry, failure.why.to_string());
+            }
+        }
+        let mut undeleted = HashSet::new();
+        for failure in delivered.undeleted() {
+            if failure.path.is_empty() {
+                let gone = planned.entries.iter().filter(|entry| self.is_gone(**entry));
+                failed.extend(gone.map(|entry| (*entry, failure.why.to_string())));
+            } else if let Some(entry) = of(&of_bytes(&failure.path))? {
+                undeleted.insert(failure.path.clone());
+                failed.insert(entry, failure.why.to_string());
+            }
+        }
+        let reported = delivered.said.report.unwrap_or_default();
+        let all_deletions = undeleted.len() as u64 >= reported.undeleted
+            || delivered.undeleted().iter().any(|failure| failure.path.is_empty());
+        let named = member.broken.is_none() && names >= delivered.failed_entries() && all_deletions;
+        Ok((outcome::of_session(&planned.entries, &failed, named), named))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(entries: &[(u32, &str, bool, Option<(u64, u64)>)]) -> Tree {
+        let known = |(number, path, gone, shared): &(u32, &str, bool, Option<(u64, u64)>)| {
+            (*number, Known { path: path.into(), size: 10, gone: *gone, shared: *shared })
+        };
+        Tree { entries: entries.iter().map(known).collect() }
+    }
+
+    fn receiver(id: ReceiverId, verify: bool) -> Receiver {
+        let (name, instance, late, rate) = (format!("h{id}"), None, None, None);
+        Receiver { id, name, instance, complete: 0, late, rate, verify }
+    }
+
+    #[test]
+    fn a_deletion_needs_the_whole_list_and_a_part_its_own() {
+        let tree = tree(&[
+            (0, ".", false, None),
+            (1, "a", false, Some((1, 1))),
+            (2, "b", false, Some((1, 1))),
+            (3, "c", true, None),
+            (4, "#d", false, None),
+        ]);
+        let asked = |lacks: &[u32]| {
+            tree.sessions(&[(receiver(1, false), lacks.to_vec()), (receiver(2, false), vec![4])])
+        };
+        let [part] = &asked(&[1])[..] else { panic!("one session") };
+        assert_eq!((part.entries.clone(), part.whole), (vec![1, 4], false));
+        let expected = FilesFrom::of([&b""[..], b"a", b"b", b"#d"]);
+        assert_eq!(tree.only(part), Some(expected));
+        let [whole] = &asked(&[3])[..] else { panic!("one session") };
+        assert_eq!((whole.entries.clone(), tree.only(whole)), (vec![3, 4], None));
+        assert_eq!(tree.amount(), (4, 40));
+    }
+
+    #[test]
+    fn who_is_to_read_what_it_has_gets_a_session_of_its_own_kind() {
+        let tree = tree(&[(0, "a", false, None), (1, "b", false, None)]);
+        let sessions = tree.sessions(&[
+            (receiver(1, true), vec![]),
+            (receiver(2, false), vec![1]),
+            (receiver(3, true), vec![0]),
+        ]);
+        let verify =
+            Planned { receivers: vec![1, 3], entries: vec![0, 1], whole: true, verify: true };
+        assert_eq!(sessions.len(), 2);
+        assert_eq!(sessions[1], verify);
+    }
+}

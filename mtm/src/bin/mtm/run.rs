@@ -1,0 +1,226 @@
+//! `mtm run`: carries on the jobs that are open, each in a process of its own with the surroundings that it was given
+//! in; and one job in this process.
+
+use crate::args::{Run, Send};
+use crate::given::Given;
+use crate::hook::Hook;
+use crate::place::Jobs;
+use crate::say::{TOOL, say};
+use crate::status;
+use crate::told::Told;
+use crate::work::{Ended, Work};
+use anyhow::{Context, Result};
+use mcp::mirror::Copying;
+use mcp_cli::Exit;
+use mcp_cli::signals::Watch;
+use mtm::ledger::{JobState, Ledger, LedgerError};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// It is looked so often whether there is a new job, or one has ended.
+const LISTEN: Duration = Duration::from_secs(1);
+/// A job whose process has failed is started again after so long.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Processes that are told to end have so long.
+const END: Duration = Duration::from_secs(10);
+/// Another process that only looks at a job has it for a moment: it is tried so often, with as long between.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How much is said.
+pub(crate) struct Quiet {
+    pub(crate) quiet: bool,
+    /// At the end an object says what has become of it.
+    pub(crate) json: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(options: &Run) -> Result<Exit> {
+    let jobs = Jobs::of(&options.here)?;
+    match &options.job {
+        Some(name) => one(&jobs, name, options.quiet),
+        None => all(&jobs, options.quiet),
+    }
+}
+
+/// One job, until it is complete.
+fn one(jobs: &Jobs, name: &str, quiet: bool) -> Result<Exit> {
+    let file = jobs.find(name)?;
+    let ledger = open(&file)?;
+    let job = ledger.job()?;
+    let given = Given::of_json(&job.options)?;
+    if !given.is_here()? {
+        drop(ledger);
+        let mut command = this_program(jobs, name, quiet)?;
+        given.surround(&mut command);
+        return Err(command.exec()).with_context(|| {
+            format!("cannot go on from {}, where the job was given", given.folder().display())
+        });
+    }
+    let hosts = ledger.receivers()?.into_iter().map(|receiver| receiver.name).collect();
+    let Send { done, late, options, .. } = given.read(&job.source, hosts)?;
+    mcp_cli::say::log(options.common());
+    let (copying, _) = Copying::new(options, TOOL)?;
+    let watch = Watch::start().context("cannot watch for signals")?;
+    let hook = Hook::new(name, done, late);
+    work((ledger, copying), &watch, hook, &Quiet { quiet, json: false }, &file)
+}
+
+/// Opens a job to run it.
+fn open(file: &Path) -> Result<Ledger, LedgerError> {
+    let mut tries = 0;
+    loop {
+        match Ledger::open(file) {
+            Err(LedgerError::InUse { .. }) if tries < TRIES => {
+                tries += 1;
+                std::thread::sleep(PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Runs a job, and says how it has ended.
+pub(crate) fn work(
+    (ledger, copying): (Ledger, Copying),
+    watch: &Arc<Watch>,
+    hook: Hook,
+    quiet: &Quiet,
+    file: &Path,
+) -> Result<Exit> {
+    let name = ledger.job()?.name;
+    let ended = Work::new(ledger, copying, watch, (hook, Told::new(quiet.quiet)))?.run()?;
+    if quiet.json {
+        status::print_json(&Ledger::beside(file)?, file)?;
+    }
+    match ended {
+        Ended::Complete => Ok(Exit::Ok),
+        Ended::Cancelled => {
+            say(format_args!("the job {name} was cancelled"));
+            Ok(Exit::Failed)
+        }
+        Ended::Interrupted => {
+            say(format_args!("the job {name} is open still: mtm run {name} goes on with it"));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// A job's process.
+struct Running {
+    child: Child,
+}
+
+/// All jobs that are open.
+struct All<'a> {
+    jobs: &'a Jobs,
+    quiet: bool,
+    running: BTreeMap<String, Running>,
+    not_before: BTreeMap<String, Instant>,
+}
+
+/// Carries on all jobs until it is told to end.
+fn all(jobs: &Jobs, quiet: bool) -> Result<Exit> {
+    let watch = Watch::start().context("cannot watch for signals")?;
+    let mut all = All { jobs, quiet, running: BTreeMap::new(), not_before: BTreeMap::new() };
+    while !watch.is_ended() {
+        all.reap();
+        for name in jobs.names()? {
+            all.start(&name);
+        }
+        watch.wait(LISTEN);
+    }
+    all.end();
+    Ok(if watch.is_terminated() { Exit::Ok } else { Exit::Interrupted })
+}
+
+impl All<'_> {
+    /// Forgets the processes that have ended.
+    fn reap(&mut self) {
+        let mut ended = Vec::new();
+        for (name, running) in &mut self.running {
+            match running.child.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => ended.push((name.clone(), status.success())),
+                Err(error) => {
+                    say(format_args!("the process of {name}: {error}"));
+                    ended.push((name.clone(), false));
+                }
+            }
+        }
+        for (name, success) in ended {
+            self.running.remove(&name);
+            if !success {
+                self.not_before.insert(name, Instant::now() + AGAIN);
+            }
+        }
+    }
+
+    /// Starts a process for a job that is open and that nobody runs.
+    fn start(&mut self, name: &str) {
+        let waits = self.not_before.get(name).is_some_and(|at| Instant::now() < *at);
+        if waits || self.running.contains_key(name) {
+            return;
+        }
+        let file = self.jobs.file(name);
+        let open = match Ledger::state_of(&file) {
+            Ok(state) => matches!(state, JobState::Open | JobState::Waiting(_)),
+            Err(error) => {
+                say(format_args!("{name}: {error}"));
+                self.not_before.insert(name.to_owned(), Instant::now() + AGAIN);
+                return;
+            }
+        };
+        if !open || Ledger::holder(&file).is_some() {
+            return;
+        }
+        let started = this_program(self.jobs, name, self.quiet).and_then(|mut command| {
+            command.process_group(0); // a signal from the keyboard comes through this process alone
+            Ok(command.spawn()?)
+        });
+        match started {
+            Ok(child) => {
+                self.not_before.remove(name);
+                self.running.insert(name.to_owned(), Running { child });
+            }
+            Err(error) => {
+                say(format_args!("cannot start a process for {name}: {error:#}"));
+                self.not_before.insert(name.to_owned(), Instant::now() + AGAIN);
+            }
+        }
+    }
+
+    /// Ends all of them.
+    fn end(&mut self) {
+        for running in self.running.values() {
+            if let Some(pid) = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::TERM); // it may have ended
+            }
+        }
+        let until = Instant::now() + END;
+        while !self.running.is_empty() && Instant::now() < until {
+            self.reap();
+            std::thread::sleep(PAUSE);
+        }
+        for running in self.running.values_mut() {
+            let _ = running.child.kill(); // nothing is lost
+            let _ = running.child.wait();
+        }
+    }
+}
+
+/// This program, for one job.
+fn this_program(jobs: &Jobs, name: &str, quiet: bool) -> Result<Command> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let mut command = Command::new(program);
+    command.arg("run").arg(name).arg("--state-dir").arg(jobs.state());
+    if quiet {
+        command.arg("--quiet");
+    }
+    Ok(command)
+}

@@ -1,0 +1,107 @@
+//! What is to be done with a job, whoever runs it: that process hears of it within a second.
+
+use crate::args::{Cancel, Here, Hosts, HostsCommand, Names, One, Resume};
+use crate::place::Jobs;
+use crate::say::say;
+use anyhow::{Context, Result, bail};
+use mcp_cli::Exit;
+use mtm::ledger::{JobState, Ledger};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// A job's file beside whoever runs it.
+fn open(name: &str, here: &Here) -> Result<(Ledger, PathBuf)> {
+    let file = Jobs::of(here)?.find(name)?;
+    Ok((Ledger::beside(&file)?, file))
+}
+
+/// Nothing of it is sent until it is resumed.
+pub(crate) fn pause(one: &One) -> Result<Exit> {
+    let (mut ledger, _) = open(&one.job, &one.here)?;
+    match ledger.state()? {
+        JobState::Complete | JobState::Cancelled => {
+            bail!("{} is over: nothing of it is sent", one.job)
+        }
+        JobState::Open | JobState::Waiting(_) | JobState::Paused(_) => {
+            ledger.set_state(&JobState::Paused("by mtm pause".to_owned()))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// It goes on.
+pub(crate) fn resume(options: &Resume) -> Result<Exit> {
+    let one = &options.one;
+    let (mut ledger, file) = open(&one.job, &one.here)?;
+    if options.new_source {
+        let source = ledger.job()?.source;
+        let meta =
+            source.metadata().with_context(|| format!("cannot send {}", source.display()))?;
+        ledger.set_root((meta.dev(), meta.ino()))?;
+        ledger.forget_devices()?;
+    }
+    open_again(&mut ledger, &one.job, &file)
+}
+
+/// It is open from now on; if nobody runs it that is said.
+fn open_again(ledger: &mut Ledger, name: &str, file: &std::path::Path) -> Result<Exit> {
+    ledger.set_state(&JobState::Open)?;
+    if Ledger::holder(file).is_none() {
+        say(format_args!("nobody runs the job now: mtm run, or mtm run {name}, carries it on"));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Nothing of it is sent any more.
+pub(crate) fn cancel(options: &Cancel) -> Result<Exit> {
+    let one = &options.one;
+    let (mut ledger, file) = open(&one.job, &one.here)?;
+    ledger.set_state(&JobState::Cancelled)?;
+    drop(ledger);
+    if options.forget {
+        if let Some(holder) = Ledger::holder(&file) {
+            bail!("{holder} runs the job, and ends now: say it again then to remove its file");
+        }
+        Jobs::of(&one.here)?.remove(&one.job)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// All hosts read what they have.
+pub(crate) fn verify(one: &One) -> Result<Exit> {
+    let (mut ledger, file) = open(&one.job, &one.here)?;
+    ledger.set_verify(None, true)?;
+    open_again(&mut ledger, &one.job, &file)
+}
+
+/// Adds or removes hosts.
+pub(crate) fn hosts(options: &Hosts) -> Result<Exit> {
+    let (HostsCommand::Add(names) | HostsCommand::Remove(names)) = &options.what;
+    let Names { job, hosts, here } = names;
+    let (mut ledger, file) = open(job, here)?;
+    let hosts = mcp::mirror::named(hosts)?;
+    if let HostsCommand::Add(_) = options.what {
+        for host in &hosts {
+            ledger.add_receiver(host)?;
+        }
+        return match ledger.state()? {
+            JobState::Complete => open_again(&mut ledger, job, &file),
+            _ => Ok(Exit::Ok),
+        };
+    }
+    let known = ledger.receivers()?;
+    let of = |host: &String| {
+        let found = known.iter().find(|receiver| receiver.name == *host);
+        found
+            .map(|receiver| receiver.id)
+            .with_context(|| format!("{host} is no host of the job {job}"))
+    };
+    let ids = hosts.iter().map(of).collect::<Result<Vec<_>>>()?;
+    if ids.len() == known.len() {
+        bail!("these are all hosts of the job {job}: mtm cancel ends it");
+    }
+    for id in ids {
+        ledger.remove_receiver(id)?;
+    }
+    Ok(Exit::Ok)
+}

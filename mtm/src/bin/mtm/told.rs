@@ -1,0 +1,78 @@
+//! What people are told while a job runs: each thing once, until it is another one.
+
+use crate::say::say;
+use indicatif::DecimalBytes;
+use mcp::mirror::fold;
+use mcp_cli::say::plain;
+use mtm::ledger::ReceiverId;
+use std::collections::BTreeMap;
+
+/// What was said last.
+#[derive(Debug)]
+pub(crate) struct Told {
+    quiet: bool,
+    late: BTreeMap<ReceiverId, String>,
+    said: Option<String>,
+}
+
+impl Told {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { quiet, late: BTreeMap::new(), said: None }
+    }
+
+    /// What the job is of, by now.
+    pub(crate) fn tree(&mut self, (entries, bytes): (u64, u64), revision: u32) {
+        let bytes = DecimalBytes(bytes);
+        self.say(format!(
+            "the tree has {} and {bytes} (revision {revision})",
+            count(entries, "entry", "entries")
+        ));
+    }
+
+    /// So many of all hosts have this revision.
+    pub(crate) fn complete(&mut self, hosts: usize, all: usize, revision: u32) {
+        self.say(format!(
+            "{hosts} of {} have all of revision {revision}",
+            count(all as u64, "host", "hosts")
+        ));
+    }
+
+    /// Nothing goes on, and why.
+    pub(crate) fn waits(&mut self, why: &str) {
+        let why = format!("waiting: {}", plain(why));
+        if self.said.as_ref() != Some(&why) {
+            self.said = Some(why.clone());
+            say(why); // also with -q: nothing is sent
+        }
+    }
+
+    /// These hosts are late, and why.
+    pub(crate) fn late(&mut self, hosts: &[(ReceiverId, String, String)]) {
+        let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (id, name, why) in hosts {
+            if self.late.insert(*id, why.clone()).as_ref() != Some(why) {
+                by_reason.entry(why).or_default().push(name.clone());
+            }
+        }
+        for (why, names) in by_reason {
+            self.say(format!("{}: {}", plain(&fold(&names)), plain(why)));
+        }
+    }
+
+    /// A host is not late any more.
+    pub(crate) fn served(&mut self, id: ReceiverId) {
+        self.late.remove(&id);
+    }
+
+    fn say(&mut self, what: String) {
+        if !self.quiet && self.said.as_ref() != Some(&what) {
+            say(&what);
+            self.said = Some(what);
+        }
+    }
+}
+
+/// A number of things, by their name for one and for several.
+pub(crate) fn count(number: u64, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
