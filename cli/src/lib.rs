@@ -7,6 +7,7 @@
 
 pub mod dumps;
 pub mod exit;
+pub mod listen;
 pub mod options;
 pub mod parse;
 pub mod rights;

@@ -108,6 +108,11 @@ pub fn instance(state: &Path) -> PathBuf {
     state.join("instance")
 }
 
+/// What a daemon knows of the mirror jobs that send to it, in the folder of state.
+pub fn mirrors(state: &Path) -> PathBuf {
+    state.join("mirrors")
+}
+
 /// Mirror jobs, each in a folder of its own, in the folder of state.
 pub fn jobs(state: &Path) -> PathBuf {
     state.join("jobs")

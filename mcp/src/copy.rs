@@ -259,8 +259,9 @@ fn send(
         let own = own.and_then(|(first, at)| ground.why(first, &names, (at[0], port), reason));
         own.unwrap_or_else(|| in_own_words(reason))
     };
-    let to: Vec<Vec<u8>> = (0..seats.members.len())
+    let to: Vec<_> = (0..seats.members.len())
         .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
+        .map(|to| (to, None))
         .collect();
     let progress =
         Progress::start(sender, (names, Box::new(why)), (reach, common, payload.origin()), watch);

@@ -13,12 +13,15 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::Common;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tcpxm::api::Sender;
+use tcpxm::api::{Sender, SenderOptions};
+use tcpxm::config::SessionConfig;
 use tcpxm::net::interface::index_of;
 use tcpxm::stats::Sent;
+use tcpxm::trust::ListenTrust;
 use thiserror::Error;
 use transfer::filter::Filter;
 use transfer::message::{Check, OfJob};
@@ -138,19 +141,16 @@ pub struct Copying {
     options: args::Copy,
     source: PathBuf,
     filter: Filter,
-    ground: Arc<Ground>,
     interface: Option<u32>,
 }
 
 /// What is tried.
 #[derive(Debug)]
 pub struct Try {
-    /// To whom, as they were typed.
-    pub hosts: Vec<String>,
+    /// To whom, as they were typed, and what each is told of the job.
+    pub hosts: Vec<(String, OfJob)>,
     /// What of the tree alone; `None`: all of it, and with `--delete` what it does not have is deleted.
     pub only: Option<FilesFrom>,
-    /// For which job.
-    pub job: OfJob,
     /// Files that stand there are read.
     pub verify: bool,
 }
@@ -174,6 +174,9 @@ pub struct Member {
     /// Why the session with it failed, in the words for people; what failed of single entries is told by them.
     pub broken: Option<String>,
 }
+
+/// What a host answered to a word, or why it did not.
+pub type Answer = Result<Vec<u8>, String>;
 
 /// Ends a try from outside.
 #[derive(Debug, Default)]
@@ -235,7 +238,7 @@ impl Copying {
             return Err(Fault::Usage(format!("{name} has no use with a mirror job")));
         }
         options.settle_for_a_job();
-        let ground = Arc::new(trust::ground(&options)?);
+        let ground = trust::ground(&options)?;
         let Plan { sources, targets, filter, stream, .. } = plan(&options)?;
         let [source] = &sources[..] else {
             return Err(Fault::Usage("a mirror job has one source".to_owned()));
@@ -252,7 +255,7 @@ impl Copying {
         ground.warn(&options);
         let source = source.clone();
         let hosts = targets.into_iter().map(|target| target.text).collect();
-        Ok((Self { options, source, filter, ground, interface }, hosts))
+        Ok((Self { options, source, filter, interface }, hosts))
     }
 
     /// The folder, as it was given.
@@ -268,6 +271,12 @@ impl Copying {
     /// Whether what the tree does not have is deleted.
     pub fn deletes(&self) -> bool {
         self.options.kept.delete
+    }
+
+    /// The name below a host's path under which the folder stands there; nothing where what it holds goes into the path.
+    pub fn below(&self) -> &[u8] {
+        let name = last(&self.source);
+        if is_contents(name) { b"" } else { name }
     }
 
     /// A walk over all that is copied.
@@ -288,24 +297,16 @@ impl Copying {
         self.session(what, stop).map_err(|error| format!("{error:#}"))
     }
 
-    fn session(&self, what: &Try, stop: &Stop) -> anyhow::Result<Tried> {
-        let (common, ground) = (&self.options.common, &self.ground);
-        let targets: Vec<Target> = what
-            .hosts
-            .iter()
-            .map(|text| hosts::parse(text))
-            .collect::<Result<Vec<_>, _>>()?
-            .concat();
-        anyhow::ensure!(targets.len() == what.hosts.len(), "a host of the job is a range");
-        let payload = self.payload(what)?;
+    /// Where these hosts are, with what is known of whom to trust.
+    fn seated(&self, texts: &[&str], stop: &Stop) -> anyhow::Result<(Arc<Ground>, Plan, Seats)> {
+        let common = &self.options.common;
+        // Anew: a host whose key was kept a moment ago is known now, and a secret may be another one.
+        let ground = Arc::new(trust::ground(&self.options)?);
+        let targets =
+            texts.iter().map(|text| hosts::parse(text)).collect::<Result<Vec<_>, _>>()?.concat();
+        anyhow::ensure!(targets.len() == texts.len(), "a host of the job is a range");
         let found = resolve(&targets, common.port, common.patience(), &|| stop.is_stopped());
-        let seats = Seats::new(&targets, found, (common, ground));
-        if seats.members.is_empty() || stop.is_stopped() {
-            let of =
-                seats.of.into_iter().map(|seat| seat.and_then(|_| Err("interrupted".to_owned())));
-            let (members, sent, failure) = (Vec::new(), Sent::default(), None);
-            return Ok(Tried { of: of.collect(), members, sent, failure });
-        }
+        let seats = Seats::new(&targets, found, (common, &ground));
         let plan = Plan {
             sources: vec![self.source.clone()],
             targets,
@@ -314,15 +315,32 @@ impl Copying {
             stream: None,
             stdin_used: false,
         };
+        Ok((ground, plan, seats))
+    }
+
+    fn session(&self, what: &Try, stop: &Stop) -> anyhow::Result<Tried> {
+        let common = &self.options.common;
+        let payload = self.payload(what)?;
+        let texts: Vec<&str> = what.hosts.iter().map(|(text, _)| text.as_str()).collect();
+        let (ground, plan, seats) = self.seated(&texts, stop)?;
+        if seats.members.is_empty() || stop.is_stopped() {
+            let of =
+                seats.of.into_iter().map(|seat| seat.and_then(|_| Err("interrupted".to_owned())));
+            let (members, sent, failure) = (Vec::new(), Sent::default(), None);
+            return Ok(Tried { of: of.collect(), members, sent, failure });
+        }
         let trust = ground.trust(seats.named(&plan), common.port);
         let of = (&self.options, &payload);
         let (sender, _refused): (Sender, Option<Refused>) =
             copy::connect(of, &trust, self.interface, &seats.addrs())?;
         let sender = Arc::new(sender);
         stop.watch(&sender);
-        let to: Vec<Vec<u8>> = (0..seats.members.len())
+        let to: Vec<_> = (0..seats.members.len())
             .map(|member| {
-                seats.target(&plan, member).map_or_else(Vec::new, |t| t.path.clone().into())
+                let at = seats.members[member].targets.first().copied();
+                let path =
+                    seats.target(&plan, member).map_or_else(Vec::new, |t| t.path.clone().into());
+                (path, at.and_then(|at| what.hosts.get(at)).map(|(_, job)| job.clone()))
             })
             .collect();
         let Copied { members, sent, failure, .. } = payload.send(&sender, &to, &|_| {});
@@ -331,7 +349,8 @@ impl Copying {
         ground.remember(met, (common.port, common.quiet));
         let members = members.into_iter().zip(&seats.members);
         let member = |(delivered, seat): (Delivered, &crate::seats::Seat)| {
-            let broken = self.broken(&delivered, &seat.names(&plan.targets));
+            let broken =
+                Self::broken(&ground, (&delivered, common.port), &seat.names(&plan.targets));
             Member { delivered, broken }
         };
         let members = members.map(member).collect();
@@ -339,8 +358,12 @@ impl Copying {
     }
 
     /// Why the session with a member failed, if it did.
-    fn broken(&self, member: &Delivered, names: &[&Target]) -> Option<String> {
-        let (report, port) = (&member.report, self.options.common.port);
+    fn broken(
+        ground: &Ground,
+        (member, port): (&Delivered, u16),
+        names: &[&Target],
+    ) -> Option<String> {
+        let report = &member.report;
         if let Some(refused) = &member.said.refused {
             return Some(refused.clone());
         }
@@ -349,12 +372,66 @@ impl Copying {
             Some(Ok(())) => Some("it has not said what became of the entries".to_owned()),
             Some(Err(reason)) => {
                 let first = names.first();
-                let own = first
-                    .and_then(|first| self.ground.why(first, names, (report.addr, port), reason));
+                let own =
+                    first.and_then(|first| ground.why(first, names, (report.addr, port), reason));
                 Some(own.unwrap_or_else(|| in_own_words(reason)))
             }
             None => Some("it has no outcome".to_owned()),
         }
+    }
+
+    /// Says a word to each of these hosts. What each answered, or why it did not.
+    ///
+    /// # Errors
+    ///
+    /// There was no session: the fault of this side.
+    pub fn tell(&self, hosts: &[(String, Vec<u8>)], stop: &Stop) -> Result<Vec<Answer>, String> {
+        self.talk(hosts, stop).map_err(|error| format!("{error:#}"))
+    }
+
+    fn talk(&self, hosts: &[(String, Vec<u8>)], stop: &Stop) -> anyhow::Result<Vec<Answer>> {
+        let common = &self.options.common;
+        let texts: Vec<&str> = hosts.iter().map(|(text, _)| text.as_str()).collect();
+        let (ground, plan, seats) = self.seated(&texts, stop)?;
+        let mut answers = Vec::new();
+        if !seats.members.is_empty() {
+            let trust = ground.trust(seats.named(&plan), common.port);
+            let words: Vec<Vec<u8>> = seats
+                .members
+                .iter()
+                .map(|seat| seat.targets.first().and_then(|at| hosts.get(*at)))
+                .map(|host| host.map(|(_, word)| word.clone()).unwrap_or_default())
+                .collect();
+            let session = SessionConfig {
+                connect_timeout: common.patience(),
+                rate: common.rate,
+                ..SessionConfig::default()
+            };
+            let options = SenderOptions { session, ..SenderOptions::new(trust) };
+            answers = transfer::talk::say(options, &seats.addrs(), &words)?;
+        }
+        let answer = |(seat, target): (Result<usize, String>, &Target)| {
+            let said =
+                answers.get(seat?).ok_or_else(|| "it had no place in the session".to_owned())?;
+            said.answer.clone().map_err(|why| match &said.report.outcome {
+                Some(Err(reason)) => ground
+                    .why(target, &[target], (said.report.addr, common.port), reason)
+                    .unwrap_or(why),
+                _ => why,
+            })
+        };
+        Ok(seats.of.into_iter().zip(&plan.targets).map(answer).collect())
+    }
+
+    /// Who may say hello here: these hosts, as they are known by now.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read that says whom to trust.
+    pub fn listen_trust(&self, hosts: &[String]) -> Result<ListenTrust, Fault> {
+        let targets: Vec<Target> =
+            hosts.iter().filter_map(|text| hosts::parse(text).ok()).flatten().collect();
+        Ok(trust::ground(&self.options)?.listen(&targets, self.options.common.port))
     }
 
     fn payload(&self, what: &Try) -> anyhow::Result<Payload> {
@@ -370,7 +447,6 @@ impl Copying {
             }
         };
         let mut offer = payload::offer(&self.options, None);
-        offer.job = Some(what.job.clone());
         if below.is_some() {
             offer.delete = None;
         }
@@ -381,13 +457,20 @@ impl Copying {
     }
 }
 
+/// What stands behind the last slash of a path.
+fn last(source: &Path) -> &[u8] {
+    source.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+/// Whether a source that ends so means what it holds.
+fn is_contents(last: &[u8]) -> bool {
+    matches!(last, b"" | b"." | b"..")
+}
+
 /// The folder that paths of the transfer are below: the source itself where what it holds is sent, else the one that it
 /// stands in. `None` where that cannot be told by its path, or a link is followed only if the source is given.
 fn above(source: &Path) -> Option<&Path> {
-    use std::os::unix::ffi::OsStrExt;
-    let bytes = source.as_os_str().as_bytes();
-    let last = bytes.rsplit(|byte| *byte == b'/').next()?;
-    if matches!(last, b"" | b"." | b"..") {
+    if is_contents(last(source)) {
         return Some(source);
     }
     let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty())?;

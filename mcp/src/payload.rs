@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use tcpxm::api::Sender;
 use tcpxm::stats::Sent;
 use transfer::filter::Filter;
-use transfer::message::{Check, Delete, Offer, Sync};
+use transfer::message::{Check, Delete, OfJob, Offer, Sync};
 use transfer::pipe::{
     self,
     input::{Input, Opened, Whole},
@@ -177,14 +177,18 @@ impl Payload {
         }
     }
 
-    /// Sends it; `to` is where each host puts it. `progress` is told how far it has come.
+    /// Sends it; `to` is where each host puts it, and for which mirror job. `progress` is told how far it has come.
     pub(crate) fn send(
         &self,
         sender: &Sender,
-        to: &[Vec<u8>],
+        to: &[(Vec<u8>, Option<OfJob>)],
         progress: &dyn Fn(Progress),
     ) -> Copied {
-        let offer = |to: &Vec<u8>| Offer { to: to.clone(), ..self.offer.clone() };
+        let offer = |(to, job): &(Vec<u8>, Option<OfJob>)| Offer {
+            to: to.clone(),
+            job: job.clone(),
+            ..self.offer.clone()
+        };
         let offers: Vec<Offer> = to.iter().map(offer).collect();
         match &self.what {
             What::Tree(source) => self.send_tree(source, sender, &offers, progress),

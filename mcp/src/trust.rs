@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tcpxm::error::{Reason, Unreachable};
 use tcpxm::stats::MemberReport;
-use tcpxm::trust::{Identity, PublicKey, Secret, SenderKeys, SenderTrust};
+use tcpxm::trust::{Identity, ListenKeys, ListenTrust, PublicKey, Secret, SenderKeys, SenderTrust};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -148,6 +148,21 @@ impl Ground {
                 let known: BTreeMap<SocketAddr, PublicKey> = hosts.filter_map(key).collect();
                 let identity = Arc::clone(&keys.identity);
                 SenderTrust::Keys(SenderKeys { identity, known, strict: keys.strict })
+            }
+        }
+    }
+
+    /// Who may connect to this side: hosts by the keys that are known of them.
+    pub(crate) fn listen(&self, targets: &[Target], port: u16) -> ListenTrust {
+        match self {
+            Self::Secret(secret) => ListenTrust::Secret(vec![Arc::clone(secret)]),
+            Self::Started | Self::Nothing => ListenTrust::Loopback,
+            Self::Plaintext => ListenTrust::Plaintext,
+            Self::Keys(keys) => {
+                let names = targets.iter().filter_map(|target| name(target, port).ok());
+                let authorized = names.filter_map(|name| keys.known.key(&name).copied()).collect();
+                let (identity, refused) = (Arc::clone(&keys.identity), BTreeMap::new());
+                ListenTrust::Keys(ListenKeys { identity, authorized, refused })
             }
         }
     }

@@ -3,11 +3,11 @@
 use crate::starter;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use mcp_cli::listen::Listen;
 use mcp_cli::rights::Right;
-use mcp_cli::{Common, parse, values};
+use mcp_cli::{Common, parse};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// Receives files below a folder.
@@ -48,7 +48,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE", conflicts_with = "to_stdout")]
     pub(crate) prefix_file: Option<PathBuf>,
     /// Listen on this address only, or on this port of all of them; port 0: any [default: every address of this host].
-    #[arg(long, value_name = "[ADDR][:PORT]", value_parser = listen)]
+    #[arg(long, value_name = "[ADDR][:PORT]", value_parser = Listen::parse)]
     pub(crate) listen: Option<Listen>,
     /// The keys of those who may send, each with its root, its rate (of all its sessions together), its size (of each
     /// session), its expiry and what it may ask for (allow=owner,setuid,delete,device) [default: `authorized_keys` in
@@ -69,10 +69,21 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Shows this host's key, and makes it if there is none.
     Key(Key),
+    /// Shows which places belong to mirror jobs, or drops that.
+    Leases(Leases),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Key {
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Leases {
+    /// This place, and all below it, belongs to no job any more.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) drop: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -95,7 +106,7 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap
         // Not by clap: as a variable or in the configuration file, which are for all daemons of a host, it may stand.
         let why = "--root has no use with --to-stdout, which writes to standard output alone";
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, why));
-    } else if cli.root.is_none() && !cli.to_stdout {
+    } else if cli.command.is_none() && cli.root.is_none() && !cli.to_stdout {
         // Not by clap: a root that stands in the configuration file is a default to it, and would be missing.
         let why = "the following required arguments were not provided:\n  --root <DIR>";
         return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, why));
@@ -118,41 +129,6 @@ fn named_folder(error: clap::Error) -> clap::Error {
         }
         _ => error,
     }
-}
-
-/// An address, a port, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Listen {
-    ip: Option<IpAddr>,
-    port: Option<u16>,
-}
-
-impl Listen {
-    /// `None`: every address of this host.
-    pub(crate) fn ip(self) -> Option<IpAddr> {
-        self.ip
-    }
-
-    /// `port` where it has none.
-    pub(crate) fn port(self, port: u16) -> u16 {
-        self.port.unwrap_or(port)
-    }
-}
-
-fn listen(text: &str) -> Result<Listen, String> {
-    if let Some(port) =
-        text.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))
-    {
-        let port = port.parse().map_err(|_| format!("{port} is not a port between 0 and 65535"))?;
-        return Ok(Listen { ip: None, port: Some(port) });
-    }
-    // Whatever port is assumed, an address with its own keeps it.
-    let (one, two) = (values::addr(text, 1)?, values::addr(text, 2)?);
-    let port = (one == two).then(|| one.port());
-    if one.ip().is_multicast() {
-        return Err(format!("{} is a group, not an address of this host", one.ip()));
-    }
-    Ok(Listen { ip: Some(one.ip()), port })
 }
 
 impl Cli {
@@ -203,33 +179,10 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::SocketAddr;
 
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_port_of_its_own_is_kept() {
-        let addr = |text| {
-            let listen = listen(text)?;
-            let port = listen.port(7);
-            let ip = listen.ip();
-            Ok::<_, String>(
-                ip.map_or_else(|| format!(":{port}"), |ip| SocketAddr::new(ip, port).to_string()),
-            )
-        };
-        assert_eq!(addr("10.0.0.1"), Ok("10.0.0.1:7".to_owned()));
-        assert_eq!(addr("10.0.0.1:1"), Ok("10.0.0.1:1".to_owned()));
-        assert_eq!(addr("127.0.0.1:0"), Ok("127.0.0.1:0".to_owned()));
-        assert_eq!(addr("::"), Ok("[::]:7".to_owned()));
-        assert_eq!(addr("[::1]:9"), Ok("[::1]:9".to_owned()));
-        assert_eq!((addr(":0"), addr(":9")), (Ok(":0".to_owned()), Ok(":9".to_owned())));
-        for bad in ["", ":", ":65536", ":-1", "host", "239.255.0.1", "10.0.0.1:", "10.0.0.1:65536"]
-        {
-            assert!(listen(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

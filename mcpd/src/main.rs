@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     say::log(&cli.common);
     let done = match &cli.command {
         Some(Command::Key(options)) => key::run(options),
+        Some(Command::Leases(options)) => mirrors::leases::run(options),
         None => serve::run(cli),
     };
     let exit = done.unwrap_or_else(|error| {

@@ -187,6 +187,7 @@ fn trust_again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<(), Stri
     if let Some(listener) = shared.listener.upgrade() {
         listener.set_trust(decided.listen.clone()).map_err(|error| error.to_string())?;
     }
+    shared.mirrors.set_trust(&decided.listen);
     *who = Who { listening: decided.listen, at: decided.at };
     Ok(())
 }

@@ -151,8 +151,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     if !quiet {
         say(format_args!("listening on {}, {}", listener.local_addr(), place(root.as_ref())));
     }
-    let (mirrors, note) = Mirrors::of(&cli, lasts(&cli));
-    trust::tell(note.as_slice(), quiet);
+    let (mirrors, notes) = Mirrors::of(&cli, lasts(&cli), &decided.listen);
+    trust::tell(&notes, quiet);
     let output = if cli.common.json { Some(lines(&cli)?) } else { None };
     let (lines, written) = output.unzip();
     let shared = Arc::new(Shared {
@@ -169,6 +169,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         mirrors,
     });
     strangers::start(&listener, &shared).context("cannot start a thread")?;
+    shared.mirrors.start().context("cannot start a thread")?;
     let decided = (cli, decided.listen, decided.at);
     let sweeps = sweeping::start(&shared).context("cannot start a thread")?;
     let reload = reload::start(decided, &shared, sweeps).context("cannot start a thread")?;

@@ -62,13 +62,16 @@ fn within(
     shared: &Shared,
 ) -> Result<(Option<Root>, Limits), Refused> {
     let now = |root: Option<Root>| root.map(|root| now(root, shared)).transpose();
-    let instance = |root: &Option<Root>| shared.mirrors.instance(root.as_ref()?);
+    let of_jobs = |root: &Option<Root>| {
+        root.as_ref().map(|root| shared.mirrors.of_session(root)).unwrap_or_default()
+    };
     let Settings { root, follow, allow: others, .. } = settings;
     let prefixes = shared.prefixes.as_ref().map(Told::prefixes);
     let Some((key, Permit { root: own, rate, size, allow, .. })) = permit else {
         let (allow, holders) = (allowed(&others), Arc::clone(&shared.holders));
         let (root, limits) = (now(root)?, Limits { allow, holders, prefixes, ..Limits::default() });
-        return Ok((root.clone(), Limits { instance: instance(&root), ..limits }));
+        let (instance, jobs) = of_jobs(&root);
+        return Ok((root, Limits { instance, jobs, ..limits }));
     };
     let root = match own {
         // Whoever starts one that writes to standard output has all of it go there.
@@ -84,8 +87,8 @@ fn within(
     };
     let (rate, holders) = (Some(shared.rate(key, rate)), Arc::clone(&shared.holders));
     let allow = allowed(&allow);
-    let instance = instance(&root);
-    Ok((root, Limits { size, rate, allow, holders, prefixes, instance }))
+    let (instance, jobs) = of_jobs(&root);
+    Ok((root, Limits { size, rate, allow, holders, prefixes, instance, jobs }))
 }
 
 /// Receives the session's file and says what became of it. Whether all of it is in place; `None` where the session was
@@ -104,7 +107,10 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared, settings: Settings) -> O
     };
     let is_over = || receiver.over().is_some();
     let outcome = match root {
-        Some(root) => transfer::receive(receiver, &root, &limits),
+        Some(root) => match transfer::receive_or_hear(receiver, &root, &limits).transpose() {
+            Some(outcome) => outcome,
+            None => return None, // a word of a mirror job
+        },
         None => transfer::receive_to(receiver, &mut Opened::new(io::stdout(), &is_over), &limits),
     };
     if let Foreign { count, last: Some(last) } = receiver.foreign() {

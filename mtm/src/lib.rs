@@ -8,8 +8,10 @@
 
 pub mod announce;
 pub mod backoff;
+pub mod held;
 pub mod instance;
 pub mod ledger;
 pub mod outcome;
 pub mod plan;
 pub mod schedule;
+pub mod words;

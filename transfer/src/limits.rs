@@ -1,6 +1,7 @@
 //! What one sender may send: how much, and how fast.
 
 use crate::holders::Holders;
+use crate::jobs::Jobs;
 use crate::prefix::Prefixes;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ pub struct Limits {
     pub prefixes: Option<Arc<Prefixes>>,
     /// Which installation of the daemon this is, which senders are told: another one has none of what the last one had.
     pub instance: Option<[u8; 16]>,
+    /// Who deals with mirror jobs; `None`: nobody, and they are received as everything else is.
+    pub jobs: Option<Arc<dyn Jobs>>,
 }
 
 /// What a sender may ask for beside bytes.

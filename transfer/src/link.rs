@@ -12,6 +12,7 @@ use tcpxm::api::{self, ControlStream, MemberStream, Receiver, Sender};
 use tcpxm::error::{DeclareError, EndError, Reason};
 use tcpxm::proto::event::ReadOutcome;
 use tcpxm::stats::{Arrived, MemberReport, Sent};
+use tcpxm::trust::PublicKey;
 
 /// What a session asks for.
 pub(crate) enum Call<S> {
@@ -61,6 +62,8 @@ pub(crate) trait Incoming {
     fn control(&self) -> Self::Control;
     /// Who sends: the same for all who hold one secret.
     fn sender(&self) -> [u8; 32];
+    /// The key that it has shown, if senders have keys.
+    fn key(&self) -> Option<PublicKey>;
     /// Where that is.
     fn peer(&self) -> SocketAddr;
     /// Whether it lives, for other threads.
@@ -164,6 +167,10 @@ impl Incoming for Receiver {
     fn sender(&self) -> [u8; 32] {
         let key = self.peer_key().map(|key| key.to_string()).unwrap_or_default();
         *hashing::of_name(key.as_bytes()).as_bytes()
+    }
+
+    fn key(&self) -> Option<PublicKey> {
+        self.peer_key()
     }
 
     fn peer(&self) -> SocketAddr {

@@ -7,6 +7,7 @@ use crate::filter::ToldRule;
 use crate::tree::change::Change;
 use crate::tree::entry::Time;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::net::IpAddr;
 use thiserror::Error;
 
 /// Version of these messages.
@@ -72,6 +73,8 @@ pub enum ToReceiver {
         /// Its BLAKE3.
         digest: [u8; 32],
     },
+    /// Comes alone: nothing is sent but this, which whoever deals with mirror jobs understands.
+    Word(Vec<u8>),
 }
 
 /// What is said of a tree before anything of it.
@@ -120,6 +123,15 @@ pub struct OfJob {
     pub name: String,
     /// The revision of its tree.
     pub revision: u32,
+    /// Where it stands below the path of the offer: the name of the folder that is sent, or nothing where what it holds
+    /// goes into the path itself.
+    pub below: Vec<u8>,
+    /// All of the tree is listed; or only what is not as it was in this earlier revision, all of which is there.
+    pub since: Option<u32>,
+    /// What the receiver is called in the job.
+    pub host: String,
+    /// Where it may say that it is there: this port, at the address that the session comes from unless there is another.
+    pub hello: Option<(Option<IpAddr>, u16)>,
 }
 
 /// How much may be deleted.
@@ -222,6 +234,8 @@ pub enum ToSender {
     Changed(Vec<(u64, Change)>),
     /// Paths from the root of the transfer of what was deleted, or would be, and whether it was a folder.
     Gone(Vec<(Vec<u8>, bool)>),
+    /// Answers [`ToReceiver::Word`].
+    Word(Vec<u8>),
 }
 
 /// What became of a tree at one receiver; after a dry run what would have.

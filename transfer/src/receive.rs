@@ -6,6 +6,7 @@ pub(crate) use take::Unpark;
 
 use crate::destination::{Root, Shown};
 use crate::holders::Holder;
+use crate::jobs;
 use crate::limits::Limits;
 use crate::link::Incoming;
 use crate::message::{Decoder, FrameError, Offer, Report, ToReceiver, ToSender, encode};
@@ -31,6 +32,9 @@ use thiserror::Error;
 /// Messages that wait for the data's thread at most; more wait in the session, which then gives
 /// the sender no more credit.
 const WAITING: usize = 64;
+
+/// A word came where nobody understands one.
+const NO_WORDS: &str = "this daemon takes part in no mirror jobs";
 
 /// A sender that has begun makes its offer within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -110,7 +114,28 @@ pub struct Received {
 /// Where nothing can be received, or no more of it: the sender's fault, the session's end, or this side's. An entry
 /// that fails is no error of it all.
 pub fn receive(receiver: &Receiver, root: &Root, limits: &Limits) -> Result<Received, Failure> {
+    let limits = Limits { jobs: None, ..limits.clone() };
+    copied(receive_over(receiver, (Place::Below(root), &limits)))
+}
+
+/// The same; `None`: a word of a mirror job came, and was answered by who deals with these ([`Limits::jobs`]).
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_or_hear(
+    receiver: &Receiver,
+    root: &Root,
+    limits: &Limits,
+) -> Result<Option<Received>, Failure> {
     receive_over(receiver, (Place::Below(root), limits))
+}
+
+/// What is no word.
+fn copied(received: Result<Option<Received>, Failure>) -> Result<Received, Failure> {
+    received.and_then(|received| {
+        let error = ReceiveError::Protocol(NO_WORDS);
+        received.ok_or(Failure { file: None, begun: false, error })
+    })
 }
 
 /// The same into a program's standard output: verified blocks alone, in their order. It takes one stream, whose path is
@@ -123,7 +148,8 @@ pub fn receive_to(
     output: &mut dyn Write,
     limits: &Limits,
 ) -> Result<Received, Failure> {
-    receive_over(receiver, (Place::Output(output), limits))
+    let limits = Limits { jobs: None, ..limits.clone() };
+    copied(receive_over(receiver, (Place::Output(output), &limits)))
 }
 
 /// Where it goes.
@@ -132,7 +158,10 @@ enum Place<'a> {
     Output(&'a mut dyn Write),
 }
 
-fn receive_over<R: Incoming>(receiver: &R, to: (Place<'_>, &Limits)) -> Result<Received, Failure> {
+fn receive_over<R: Incoming>(
+    receiver: &R,
+    to: (Place<'_>, &Limits),
+) -> Result<Option<Received>, Failure> {
     let mut told = Told::default();
     let taken = hear(receiver.control())
         .map_err(ReceiveError::Thread)
@@ -141,7 +170,7 @@ fn receive_over<R: Incoming>(receiver: &R, to: (Place<'_>, &Limits)) -> Result<R
         Ok(taken) => {
             let confirmed = receiver.close(Ok(()));
             let arrived = receiver.arrived();
-            Ok(Received { arrived, confirmed, ..taken })
+            Ok(taken.map(|taken| Received { arrived, confirmed, ..taken }))
         }
         Err(error) => {
             // The sender may be gone, and then has nothing to hear.
@@ -209,23 +238,44 @@ fn take<R: Incoming>(
     messages: &mpsc::Receiver<Heard>,
     (place, limits): (Place<'_>, &Limits),
     told: &mut Told,
-) -> Result<Received, ReceiveError> {
-    let ToReceiver::Offer(offer) = next(messages, "what it sends")? else {
-        return Err(ReceiveError::Protocol("the first message is not an offer"));
+) -> Result<Option<Received>, ReceiveError> {
+    let offer = match next(messages, "what it sends")? {
+        ToReceiver::Offer(offer) => offer,
+        ToReceiver::Word(word) => return hear_word(receiver, limits, &word).map(|()| None),
+        _ => return Err(ReceiveError::Protocol("the first message is not an offer")),
     };
+    take_offer(receiver, messages, (place, limits), (&offer, told)).map(Some)
+}
+
+/// Answers a word of a mirror job.
+fn hear_word<R: Incoming>(receiver: &R, limits: &Limits, word: &[u8]) -> Result<(), ReceiveError> {
+    let Some(jobs) = &limits.jobs else { return Err(ReceiveError::Protocol(NO_WORDS)) };
+    let from = jobs::From { key: receiver.key(), peer: receiver.peer() };
+    answer(&mut receiver.control(), &ToSender::Word(jobs.hear(&from, word)))
+}
+
+/// Takes what is offered.
+fn take_offer<R: Incoming>(
+    receiver: &R,
+    messages: &mpsc::Receiver<Heard>,
+    (place, limits): (Place<'_>, &Limits),
+    (offer, told): (&Offer, &mut Told),
+) -> Result<Received, ReceiveError> {
     told.file = Some(Shown::asked(&offer.to, offer.one.as_deref().unwrap_or_default()));
     let refusal = match &place {
-        Place::Output(_) => land::no_output(&offer),
-        Place::Below(_) => land::no_file(&offer),
+        Place::Output(_) => land::no_output(offer),
+        Place::Below(_) => land::no_file(offer),
     };
-    if let Some(why) = refusal.or_else(|| land::no_dry_run(&offer)) {
+    if let Some(why) = refusal.or_else(|| land::no_dry_run(offer)) {
         return refuse(&mut receiver.control(), why);
     }
     match place {
         Place::Below(root) if offer.stream => {
-            take_to_file(receiver, messages, (root, limits), (&offer, told))
+            take_to_file(receiver, messages, (root, limits), (offer, told))
         }
-        Place::Below(root) => take_tree(receiver, messages, (root, limits), (&offer, told)),
+        Place::Below(root) => of_job(receiver, (root, limits), offer, &mut || {
+            take_tree(receiver, messages, (root, limits), (offer, told))
+        }),
         Place::Output(output) => {
             let shown = told.file.clone().unwrap_or_default();
             let mut land = InOutput(output);
@@ -233,6 +283,27 @@ fn take<R: Incoming>(
             Ok(Received { path: shown.below("".as_ref()), shown, ..taken })
         }
     }
+}
+
+/// Takes a tree of a mirror job, if it is one, as who deals with these lets it.
+fn of_job<R: Incoming>(
+    receiver: &R,
+    (root, limits): (&Root, &Limits),
+    offer: &Offer,
+    take: &mut dyn FnMut() -> Result<Received, ReceiveError>,
+) -> Result<Received, ReceiveError> {
+    let (Some(jobs), Some(job), false) = (&limits.jobs, &offer.job, offer.dry) else {
+        return take();
+    };
+    let from = jobs::From { key: receiver.key(), peer: receiver.peer() };
+    let place = jobs::place(root.path(), &offer.to, &job.below);
+    if let Err(why) = jobs.begin(&from, job, &place) {
+        return refuse(&mut receiver.control(), why);
+    }
+    let taken = take();
+    let complete = |taken: &Received| taken.failure.is_none() && taken.spared.is_none();
+    jobs.end(job, taken.as_ref().is_ok_and(complete));
+    taken
 }
 
 /// Tells the sender why its offer has no place here.

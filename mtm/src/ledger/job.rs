@@ -124,6 +124,25 @@ impl Ledger {
         state(&self.db)
     }
 
+    /// Where receivers say hello, if that was kept.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn listen(&self) -> Result<Option<String>, LedgerError> {
+        Ok(self.db.query_row("SELECT listen FROM job", [], |row| row.get(0))?)
+    }
+
+    /// Receivers say hello there.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn set_listen(&mut self, listen: &str) -> Result<(), LedgerError> {
+        self.db.execute("UPDATE job SET listen = ?", [listen])?;
+        Ok(())
+    }
+
     /// The root of the tree is this one from now on, by its device and inode.
     ///
     /// # Errors

@@ -22,7 +22,8 @@ CREATE TABLE job (
     state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'waiting', 'paused', 'cancelled', 'complete')),
     why TEXT,
     options TEXT NOT NULL,
-    revision INTEGER NOT NULL DEFAULT 0
+    revision INTEGER NOT NULL DEFAULT 0,
+    listen TEXT
 ) STRICT;
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY,

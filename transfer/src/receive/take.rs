@@ -108,6 +108,7 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
                 return Err(ReceiveError::Protocol("the end of a stream, of a tree"));
             }
             ToReceiver::Offer(_) => return Err(ReceiveError::Protocol("a second offer")),
+            ToReceiver::Word(_) => return Err(ReceiveError::Protocol("a word behind an offer")),
         }
         Ok(true)
     }

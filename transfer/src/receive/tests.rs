@@ -156,6 +156,10 @@ impl Incoming for Fake {
         [7; 32]
     }
 
+    fn key(&self) -> Option<tcpxm::trust::PublicKey> {
+        None
+    }
+
     fn peer(&self) -> std::net::SocketAddr {
         ([127, 0, 0, 1], 1).into()
     }
@@ -260,7 +264,7 @@ fn sample(len: u64) -> Vec<u8> {
 }
 
 fn receive_into(fake: &Fake, dir: &std::path::Path) -> Result<Received, Failure> {
-    receive_over(fake, (Place::Below(&Root::open(dir).unwrap()), &Limits::default()))
+    copied(receive_over(fake, (Place::Below(&Root::open(dir).unwrap()), &Limits::default())))
 }
 
 #[test]

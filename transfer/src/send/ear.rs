@@ -65,6 +65,9 @@ impl Said {
                 }
             }
             ToSender::Gone(paths) => self.changed.take_gone(paths),
+            ToSender::Word(_) => {
+                self.refused.get_or_insert_with(|| "it answers what was not asked".to_owned());
+            }
             ToSender::Undeleted { path, why } => self.keep_undeleted(path, cut(&why)),
         }
     }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use mcp::mirror::Options;
+use mcp_cli::listen::Listen;
 use mcp_cli::parse::{self, untyped};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -60,6 +61,9 @@ pub(crate) struct Send {
     /// How long a host that lacks something may be late before it is told of: 90s, 15m, 12h, 7d.
     #[arg(long, value_name = "TIME", value_parser = long_time, requires = "done")]
     pub(crate) late: Option<Duration>,
+    /// Where receivers say that they are there [default: every address of this host, a free port that the job keeps].
+    #[arg(long, value_name = "[ADDR][:PORT]", value_parser = Listen::parse)]
+    pub(crate) listen: Option<Listen>,
     #[command(flatten)]
     pub(crate) options: Options,
 }

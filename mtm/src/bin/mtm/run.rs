@@ -12,6 +12,7 @@ use crate::work::{Ended, Work};
 use anyhow::{Context, Result};
 use mcp::mirror::Copying;
 use mcp_cli::Exit;
+use mcp_cli::listen::Listen;
 use mcp_cli::signals::Watch;
 use mtm::ledger::{JobState, Ledger, LedgerError};
 use rustix::process::{Pid, Signal, kill_process};
@@ -63,12 +64,12 @@ fn one(jobs: &Jobs, name: &str, quiet: bool) -> Result<Exit> {
         });
     }
     let hosts = ledger.receivers()?.into_iter().map(|receiver| receiver.name).collect();
-    let Send { done, late, options, .. } = given.read(&job.source, hosts)?;
+    let Send { done, late, listen, options, .. } = given.read(&job.source, hosts)?;
     mcp_cli::say::log(options.common());
     let (copying, _) = Copying::new(options, TOOL)?;
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(name, done, late);
-    work((ledger, copying), &watch, hook, &Quiet { quiet, json: false }, &file)
+    work((ledger, copying), &watch, (hook, listen), &Quiet { quiet, json: false }, &file)
 }
 
 /// Opens a job to run it.
@@ -89,12 +90,13 @@ fn open(file: &Path) -> Result<Ledger, LedgerError> {
 pub(crate) fn work(
     (ledger, copying): (Ledger, Copying),
     watch: &Arc<Watch>,
-    hook: Hook,
+    (hook, listen): (Hook, Option<Listen>),
     quiet: &Quiet,
     file: &Path,
 ) -> Result<Exit> {
     let name = ledger.job()?.name;
-    let ended = Work::new(ledger, copying, watch, (hook, Told::new(quiet.quiet)))?.run()?;
+    let told = Told::new(quiet.quiet);
+    let ended = Work::new(ledger, copying, watch, (hook, told, listen))?.run()?;
     if quiet.json {
         status::print_json(&Ledger::beside(file)?, file)?;
     }
@@ -215,7 +217,7 @@ impl All<'_> {
 }
 
 /// This program, for one job.
-fn this_program(jobs: &Jobs, name: &str, quiet: bool) -> Result<Command> {
+pub(crate) fn this_program(jobs: &Jobs, name: &str, quiet: bool) -> Result<Command> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let mut command = Command::new(program);
     command.arg("run").arg(name).arg("--state-dir").arg(jobs.state());

@@ -1,13 +1,22 @@
 //! What is to be done with a job, whoever runs it: that process hears of it within a second.
 
 use crate::args::{Cancel, Here, Hosts, HostsCommand, Names, One, Resume};
+use crate::given::Given;
 use crate::place::Jobs;
+use crate::run;
 use crate::say::say;
 use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
 use mtm::ledger::{JobState, Ledger};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Whoever runs a job ends within this once it is cancelled: its sessions are told, and its receivers.
+const ENDS: Duration = Duration::from_secs(30);
+/// It is looked so often whether that is so.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A job's file beside whoever runs it.
 fn open(name: &str, here: &Here) -> Result<(Ledger, PathBuf)> {
@@ -57,12 +66,26 @@ pub(crate) fn cancel(options: &Cancel) -> Result<Exit> {
     let one = &options.one;
     let (mut ledger, file) = open(&one.job, &one.here)?;
     ledger.set_state(&JobState::Cancelled)?;
+    let given = Given::of_json(&ledger.job()?.options)?;
     drop(ledger);
-    if options.forget {
-        if let Some(holder) = Ledger::holder(&file) {
-            bail!("{holder} runs the job, and ends now: say it again then to remove its file");
+    let jobs = Jobs::of(&one.here)?;
+    if Ledger::holder(&file).is_none() {
+        // Its receivers are told by who runs it.
+        let mut tell = run::this_program(&jobs, &one.job, true)?;
+        given.surround(&mut tell);
+        if let Err(error) = tell.stderr(Stdio::null()).status() {
+            say(format_args!("the receivers are not told that the job has ended: {error}"));
         }
-        Jobs::of(&one.here)?.remove(&one.job)?;
+    }
+    if options.forget {
+        let begin = Instant::now();
+        while let Some(holder) = Ledger::holder(&file) {
+            if begin.elapsed() > ENDS {
+                bail!("{holder} runs the job still: say it again when it has ended");
+            }
+            std::thread::sleep(PAUSE);
+        }
+        jobs.remove(&one.job)?;
     }
     Ok(Exit::Ok)
 }

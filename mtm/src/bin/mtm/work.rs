@@ -1,15 +1,18 @@
 //! A job as it runs: looks at the tree, serves who is due, and notes what came of it, until all hosts have all of it.
 
+use crate::ear::Ear;
 use crate::hook::Hook;
 use crate::look::{Look, SETTLES};
 use crate::round::{Planned, Tree};
 use crate::told::Told;
 use anyhow::{Context, Result};
 use mcp::mirror::{Copying, Member, Stop, Tried, Try};
+use mcp_cli::listen::Listen;
 use mcp_cli::signals::Watch;
 use mtm::ledger::{Job, JobState, Ledger, Outcome, Receiver, ReceiverId};
 use mtm::outcome;
 use mtm::schedule::Schedule;
+use mtm::words::{self, ToReceiver};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -44,6 +47,8 @@ pub(crate) enum Ended {
 enum Event {
     /// A session is over.
     Over(u64, Result<Tried, String>),
+    /// A receiver is there.
+    Hello(ReceiverId),
     /// The process is to end.
     End,
 }
@@ -85,14 +90,15 @@ pub(crate) struct Work {
     watch: Arc<Watch>,
     hook: Hook,
     told: Told,
+    ear: Ear,
 }
 
 impl Work {
     pub(crate) fn new(
-        ledger: Ledger,
+        mut ledger: Ledger,
         copying: Copying,
         watch: &Arc<Watch>,
-        (hook, told): (Hook, Told),
+        (hook, told, listen): (Hook, Told, Option<Listen>),
     ) -> Result<Self> {
         let job = ledger.job()?;
         let events = mpsc::channel();
@@ -102,6 +108,12 @@ impl Work {
             let _ = end.lock().unwrap_or_else(PoisonError::into_inner).send(Event::End);
         });
         let tree = Arc::new(Tree::of(&ledger)?);
+        let kept = ledger.listen()?.and_then(|kept| kept.parse().ok());
+        let says = Mutex::new(events.0.clone());
+        let ear = Ear::start((listen, kept), copying.listen_trust(&[])?, job.id, move |id| {
+            let _ = says.lock().unwrap_or_else(PoisonError::into_inner).send(Event::Hello(id));
+        })?;
+        ledger.set_listen(&ear.told().1.to_string())?;
         let (copying, watch) = (Arc::new(copying), Arc::clone(watch));
         let (schedule, running) = (Schedule::default(), BTreeMap::new());
         let mut work = Self {
@@ -119,6 +131,7 @@ impl Work {
             watch,
             hook,
             told,
+            ear,
         };
         work.refresh()?;
         Ok(work)
@@ -134,6 +147,7 @@ impl Work {
             match self.ledger.state()? {
                 JobState::Cancelled => {
                     self.stop(true)?;
+                    self.say_over()?;
                     return Ok(Ended::Cancelled);
                 }
                 JobState::Paused(_) => {
@@ -143,6 +157,7 @@ impl Work {
                 JobState::Open | JobState::Waiting(_) | JobState::Complete => {
                     if self.serve(Instant::now())? {
                         self.ledger.set_state(&JobState::Complete)?;
+                        self.say_over()?;
                         self.hook.complete();
                         return Ok(Ended::Complete);
                     }
@@ -297,11 +312,12 @@ impl Work {
             self.schedule.begin(receiver.id);
         }
         let hosts: Vec<_> = receivers.iter().map(|one| (one.id, one.name.clone())).collect();
-        let job = OfJob { id: self.job.id, name: self.job.name.clone(), revision };
         let what = Try {
-            hosts: hosts.iter().map(|(_, name)| name.clone()).collect(),
+            hosts: receivers
+                .iter()
+                .map(|one| (one.name.clone(), self.of_job(one, &planned)))
+                .collect(),
             only: self.tree.only(&planned),
-            job,
             verify: planned.verify,
         };
         let (number, stop) = (self.next_session, Arc::new(Stop::default()));
@@ -320,6 +336,29 @@ impl Work {
         Ok(())
     }
 
+    /// What a receiver is told of the job.
+    fn of_job(&self, receiver: &Receiver, planned: &Planned) -> OfJob {
+        let since = Some(receiver.complete).filter(|since| !planned.whole && *since > 0);
+        OfJob {
+            id: self.job.id,
+            name: self.job.name.clone(),
+            revision: self.ledger.revision(),
+            since,
+            below: self.copying.below().to_vec(),
+            host: receiver.name.clone(),
+            hello: Some(self.ear.told()),
+        }
+    }
+
+    /// Tells the receivers that were met that the job has ended; who is not reached finds out by silence.
+    fn say_over(&self) -> Result<()> {
+        let over = words::encode(&ToReceiver::Over { job: self.job.id });
+        let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
+        let hosts: Vec<(String, Vec<u8>)> = met.map(|one| (one.name, over.clone())).collect();
+        let _ = self.copying.tell(&hosts, &Stop::default()); // see above
+        Ok(())
+    }
+
     /// Waits until something happens, or somebody is due.
     fn wait(&mut self) -> Result<()> {
         let now = Instant::now();
@@ -331,6 +370,7 @@ impl Work {
         let limit = limit.max(Duration::from_millis(1));
         match self.events.1.recv_timeout(limit) {
             Ok(Event::Over(number, tried)) => self.over(number, tried)?,
+            Ok(Event::Hello(id)) => self.schedule.hello(id, Instant::now()),
             Ok(Event::End) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {} // this end holds a sender
         }
@@ -358,6 +398,15 @@ impl Work {
             self.schedule.wake(now);
         }
         self.not_before = None;
+        self.listen()
+    }
+
+    /// Hears those that are receivers by now, as they are known by now.
+    fn listen(&self) -> Result<()> {
+        let hosts: BTreeMap<_, _> =
+            self.ledger.receivers()?.into_iter().map(|one| (one.name, one.id)).collect();
+        let names: Vec<String> = hosts.keys().cloned().collect();
+        self.ear.set(hosts, self.copying.listen_trust(&names)?);
         Ok(())
     }
 
@@ -403,6 +452,7 @@ impl Work {
             self.ledger.set_late(*id, Some((since, why)))?;
         }
         self.told.late(&late);
+        self.listen()?; // keys of hosts that were met
         if session.stop.is_stopped() {
             let now = Instant::now();
             session.hosts.iter().for_each(|(id, _)| self.schedule.goes_on(*id, now));
@@ -485,7 +535,7 @@ impl Work {
             let left = until.saturating_duration_since(Instant::now());
             match self.events.1.recv_timeout(left) {
                 Ok(Event::Over(number, tried)) => self.over(number, tried)?,
-                Ok(Event::End) => {}
+                Ok(Event::End | Event::Hello(_)) => {}
                 Err(_) if last => return Ok(()),
                 Err(_) => break,
             }

@@ -22,7 +22,7 @@ fn honest(data: &[u8], to: &str) -> (Vec<ToReceiver>, Vec<(u64, Vec<u8>)>) {
 
 fn output(fake: &Fake, limits: &Limits) -> (Result<Received, Failure>, Vec<u8>) {
     let mut out = Vec::new();
-    let received = receive_over(fake, (Place::Output(&mut out), limits));
+    let received = copied(receive_over(fake, (Place::Output(&mut out), limits)));
     (received, out)
 }
 

@@ -1,0 +1,140 @@
+//! Says hello to the masters of the jobs that are known here: at the start, and from time to time, so that a host that
+//! was off or cut off gets what it lacks at once.
+
+use super::{Mine, lock, now};
+use mtm::held::Known;
+use mtm::words::{self, JobId, OfMaster, ToMaster};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use tcpxm::api::SenderOptions;
+use tcpxm::config::SessionConfig;
+use tcpxm::trust::{ListenTrust, PublicKey, SenderKeys, SenderTrust};
+use transfer::talk;
+
+/// A master that was reached is told again after so long: it may have missed that this host was away.
+const PERIOD: Duration = Duration::from_secs(300);
+/// One that was not is tried again after so long, then after twice as long each time …
+const FIRST: Duration = Duration::from_secs(1);
+/// … up to this: it is one packet, and a host that was cut off wants what it lacks.
+const LONGEST: Duration = Duration::from_secs(30);
+/// A wait is shorter by up to this part of it, by chance: hosts that were started together do not come together.
+const JITTER: u32 = 4;
+/// A master answers within this.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// When a master is told next, and how often it was not reached.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    at: Instant,
+    failures: u32,
+}
+
+/// Starts the thread; it ends with the process.
+pub(super) fn start(mine: &Arc<Mine>) -> io::Result<()> {
+    let mine = Arc::clone(mine);
+    thread::Builder::new().name("hello".to_owned()).spawn(move || run(&mine))?;
+    Ok(())
+}
+
+fn run(mine: &Mine) {
+    let mut all: BTreeMap<JobId, Next> = BTreeMap::new();
+    let mut first = true;
+    loop {
+        let seen = *lock(&mine.news.0);
+        let known = lock(&mine.held).all(now()).unwrap_or_default();
+        let known: Vec<Known> = known.into_iter().filter(|known| known.hello.is_some()).collect();
+        let begin = Instant::now();
+        all.retain(|job, _| known.iter().any(|known| known.job == *job));
+        for known in &known {
+            // One that has just begun was heard by its session.
+            let at = if first { begin } else { begin + shorter(PERIOD) };
+            all.entry(known.job).or_insert(Next { at, failures: 0 });
+        }
+        first = false;
+        let due = |known: &&Known| all.get(&known.job).is_some_and(|next| next.at <= begin);
+        let due: Vec<&Known> = known.iter().filter(due).collect();
+        if !due.is_empty() {
+            let answered = say(mine, &due);
+            for (known, answered) in due.iter().zip(answered) {
+                let Some(next) = all.get_mut(&known.job) else { continue };
+                if answered {
+                    let _ = lock(&mine.held).heard(known.job, now()); // the lease is a little shorter
+                    *next = Next { at: Instant::now() + shorter(PERIOD), failures: 0 };
+                } else {
+                    let wait =
+                        FIRST.saturating_mul(1_u32.checked_shl(next.failures).unwrap_or(u32::MAX));
+                    let at = Instant::now() + shorter(wait.min(LONGEST));
+                    *next = Next { at, failures: (next.failures + 1).min(30) };
+                }
+            }
+        }
+        let next = all.values().map(|next| next.at).min();
+        let left = next.map_or(PERIOD, |at| at.saturating_duration_since(Instant::now()));
+        let news = lock(&mine.news.0);
+        let waited = mine.news.1.wait_timeout_while(news, left, |news| *news == seen);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Says hello to all of these at once; whether each has answered, and knows the job.
+fn say(mine: &Mine, due: &[&Known]) -> Vec<bool> {
+    let mut reached = vec![false; due.len()];
+    let mut places: Vec<usize> = Vec::new();
+    let mut addrs: Vec<SocketAddr> = Vec::new();
+    // Of two jobs of one master the second comes next.
+    for (index, known) in due.iter().enumerate() {
+        if let Some(addr) = known.hello.filter(|addr| !addrs.contains(addr)) {
+            places.push(index);
+            addrs.push(addr);
+        }
+    }
+    let Some(trust) = trust(&lock(&mine.trust).clone(), due) else { return reached };
+    let session =
+        SessionConfig { connect_timeout: ANSWER, idle_timeout: ANSWER, ..SessionConfig::default() };
+    let options = SenderOptions { session, ..SenderOptions::new(trust) };
+    let words: Vec<Vec<u8>> = places.iter().map(|index| hello(due[*index])).collect();
+    let peers: Vec<Vec<SocketAddr>> = addrs.into_iter().map(|addr| vec![addr]).collect();
+    let Ok(said) = talk::say(options, &peers, &words) else { return reached };
+    for (index, said) in places.into_iter().zip(said) {
+        let answer = said.answer.ok().and_then(|answer| words::decode(&answer).ok());
+        reached[index] = answer == Some(OfMaster::Welcome);
+    }
+    reached
+}
+
+fn hello(known: &Known) -> Vec<u8> {
+    words::encode(&ToMaster::Hello {
+        job: known.job,
+        host: known.host.clone(),
+        instance: known.instance,
+        has: known.complete,
+    })
+}
+
+/// A master is trusted as it was when it sent: by the secret, or by its key.
+fn trust(listen: &ListenTrust, due: &[&Known]) -> Option<SenderTrust> {
+    Some(match listen {
+        ListenTrust::Loopback => SenderTrust::Loopback,
+        ListenTrust::Plaintext => SenderTrust::Plaintext,
+        ListenTrust::Secret(secrets) => SenderTrust::Secret(Arc::clone(secrets.first()?)),
+        ListenTrust::Keys(keys) => {
+            let key = |known: &&Known| {
+                let bytes: [u8; 32] = known.master.as_deref()?.try_into().ok()?;
+                Some((known.hello?, PublicKey::from_bytes(bytes).ok()?))
+            };
+            let known = due.iter().filter_map(key).collect();
+            let identity = Arc::clone(&keys.identity);
+            SenderTrust::Keys(SenderKeys { identity, known, strict: true })
+        }
+    })
+}
+
+/// A wait, by chance a little shorter.
+fn shorter(wait: Duration) -> Duration {
+    let draw = getrandom::u32().unwrap_or_default();
+    wait - wait.mul_f64(f64::from(draw) / f64::from(u32::MAX) / f64::from(JITTER))
+}

@@ -1,0 +1,55 @@
+//! `mcpd leases`: which places belong to mirror jobs, and that one does not any more.
+
+use super::now;
+use crate::args::Leases;
+use crate::report::say;
+use anyhow::{Context, Result, bail};
+use mcp_cli::Exit;
+use mcp_cli::say::plain;
+use mcp_keys::places::{self, Environment};
+use mtm::held::Held;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Shows them, or drops one.
+pub(crate) fn run(options: &Leases) -> Result<Exit> {
+    let state = Environment::of_process().state_dir(options.common.state_dir.as_deref())?;
+    let path = places::mirrors(&state);
+    if !path.exists() {
+        if let Some(place) = &options.drop {
+            bail!("no job has {}", place.display());
+        }
+        return Ok(Exit::Ok);
+    }
+    let mut held = Held::open(&path)?;
+    if let Some(place) = &options.drop {
+        let place = std::path::absolute(place).context("the place")?;
+        let dropped = held.drop_lease(&place)?;
+        if dropped == 0 {
+            bail!("no job has {}", place.display());
+        }
+        if !options.common.quiet {
+            say(format_args!("{dropped} dropped"));
+        }
+        return Ok(Exit::Ok);
+    }
+    let now = now();
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for known in held.all(now)? {
+        let ago = Duration::from_secs(now.saturating_sub(known.heard) / 1000);
+        let has = known
+            .complete
+            .map_or("incomplete".to_owned(), |revision| format!("revision {revision}"));
+        let line = writeln!(
+            out,
+            "{}\t{}\t{}\t{has}\theard {} s ago",
+            plain(&known.place.display().to_string()),
+            plain(&known.name),
+            plain(&known.host),
+            ago.as_secs()
+        );
+        line.context("cannot print")?;
+    }
+    out.flush().context("cannot print")?;
+    Ok(Exit::Ok)
+}

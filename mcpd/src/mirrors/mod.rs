@@ -1,0 +1,188 @@
+//! What the daemon has of mirror jobs: which installation it is, which jobs send to it and where, and their masters, to
+//! whom it says hello ([`hello`]). [`leases`] shows and drops what jobs hold.
+
+mod hello;
+pub(crate) mod leases;
+
+use crate::args::Cli;
+use crate::report::say;
+use mcp_cli::say::plain;
+use mcp_keys::Drawn;
+use mcp_keys::places::{self, Environment};
+use mtm::held::{Held, HeldError, Known};
+use mtm::instance;
+use mtm::words::{self, OfReceiver, ToReceiver};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tcpxm::trust::ListenTrust;
+use transfer::destination::Root;
+use transfer::jobs::{From, Jobs};
+use transfer::message::OfJob;
+
+/// What all sessions share of mirror jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Mirrors {
+    installation: Option<Drawn>,
+    known: Option<Arc<Mine>>,
+}
+
+/// The jobs that this daemon knows.
+#[derive(Debug)]
+struct Mine {
+    held: Mutex<Held>,
+    /// Whom it trusts, and so who its masters are to it.
+    trust: Mutex<ListenTrust>,
+    /// How often a job has begun or ended; the thread that says hello waits for it.
+    news: (Mutex<u64>, Condvar),
+}
+
+/// The same for a session, of a sender to whom this is that installation.
+#[derive(Debug)]
+struct Session {
+    mine: Arc<Mine>,
+    instance: [u8; 16],
+}
+
+impl Mirrors {
+    /// Of this daemon, and what is to be said where something cannot be kept. One that ends with its session (`lasts` is
+    /// false) is no receiver of a mirror job.
+    pub(crate) fn of(cli: &Cli, lasts: bool, trust: &ListenTrust) -> (Self, Vec<String>) {
+        if !lasts {
+            return (Self::default(), Vec::new());
+        }
+        let environment = Environment::of_process();
+        let state = environment.state_dir(cli.common.state_dir.as_deref());
+        let kept = state.map_err(|error| error.to_string()).and_then(|state| {
+            let kept = Drawn::read_or_create(&places::instance(&state));
+            kept.map(|kept| (kept, state)).map_err(|error| error.to_string())
+        });
+        let (installation, state) = match kept {
+            Ok(kept) => kept,
+            Err(why) => {
+                let note = format!("to mirror jobs this daemon is a new one at each start: {why}");
+                let installation = Drawn::random().ok();
+                return (Self { installation, known: None }, vec![note]);
+            }
+        };
+        let (known, notes) = match Mine::open(&places::mirrors(&state), trust) {
+            Ok(known) => (Some(known), Vec::new()),
+            Err(error) => {
+                let note = format!(
+                    "mirror jobs have no places of their own here, and hear no hello: {error}"
+                );
+                (None, vec![note])
+            }
+        };
+        (Self { installation: Some(installation), known }, notes)
+    }
+
+    /// Which installation this is to those that send below that folder, and who deals with their jobs.
+    pub(crate) fn of_session(&self, root: &Root) -> (Option<[u8; 16]>, Option<Arc<dyn Jobs>>) {
+        let Some(kept) = &self.installation else { return (None, None) };
+        let instance = instance::id(kept.as_bytes(), root.path());
+        let session = |mine: &Arc<Mine>| -> Arc<dyn Jobs> {
+            Arc::new(Session { mine: Arc::clone(mine), instance })
+        };
+        (Some(instance), self.known.as_ref().map(session))
+    }
+
+    /// From now on these are trusted.
+    pub(crate) fn set_trust(&self, trust: &ListenTrust) {
+        if let Some(mine) = &self.known {
+            *lock(&mine.trust) = trust.clone();
+        }
+    }
+
+    /// Starts the thread that says hello.
+    pub(crate) fn start(&self) -> std::io::Result<()> {
+        self.known.as_ref().map_or(Ok(()), hello::start)
+    }
+}
+
+impl Mine {
+    fn open(path: &Path, trust: &ListenTrust) -> Result<Arc<Self>, HeldError> {
+        let held = Mutex::new(Held::open(path)?);
+        let trust = Mutex::new(trust.clone());
+        Ok(Arc::new(Self { held, trust, news: (Mutex::new(0), Condvar::new()) }))
+    }
+
+    /// A job has begun or ended.
+    fn tell(&self) {
+        *lock(&self.news.0) += 1;
+        self.news.1.notify_all();
+    }
+}
+
+impl Jobs for Session {
+    fn begin(&self, from: &From, job: &OfJob, place: &Path) -> Result<(), String> {
+        let hello = job.hello.map(|(ip, port)| {
+            // The scope of a link-local address goes with it.
+            let mut addr = from.peer;
+            addr.set_port(port);
+            ip.map_or(addr, |ip| SocketAddr::new(ip, port))
+        });
+        let known = Known {
+            job: job.id,
+            master: from.key.map(|key| key.as_bytes().to_vec()),
+            name: words::cut(&job.name).to_owned(),
+            host: words::cut(&job.host).to_owned(),
+            place: PathBuf::from(place),
+            hello,
+            instance: self.instance,
+            complete: None,
+            heard: now(),
+        };
+        lock(&self.mine.held).begin(&known).map_err(|error| {
+            say(format_args!(
+                "the job {} of {} is refused: {}",
+                plain(&known.name),
+                from.peer,
+                plain(&error.to_string())
+            ));
+            error.to_string()
+        })?;
+        self.mine.tell();
+        Ok(())
+    }
+
+    fn end(&self, job: &OfJob, ok: bool) {
+        let mut held = lock(&self.mine.held);
+        let done = held.heard(job.id, now());
+        let done =
+            done.and_then(
+                |()| if ok { held.complete(job.id, job.since, job.revision) } else { Ok(()) },
+            );
+        if let Err(error) = done {
+            // It is known again after the next session.
+            say(format_args!("cannot note what the job {} has here: {error}", plain(&job.name)));
+        }
+    }
+
+    fn hear(&self, from: &From, word: &[u8]) -> Vec<u8> {
+        let answer = match words::decode(word) {
+            Ok(ToReceiver::Over { job }) => {
+                let master = from.key.map(|key| key.as_bytes().to_vec());
+                let over = lock(&self.mine.held).over(job, master.as_deref());
+                self.mine.tell();
+                over.map_or_else(
+                    |error| OfReceiver::Refused(error.to_string()),
+                    |()| OfReceiver::Done,
+                )
+            }
+            Err(error) => OfReceiver::Refused(error.to_string()),
+        };
+        words::encode(&answer)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

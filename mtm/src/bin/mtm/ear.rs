@@ -1,0 +1,156 @@
+//! Hears receivers that say hello.
+
+use crate::say::say;
+use anyhow::{Context, Result};
+use mcp_cli::listen::Listen;
+use mcp_cli::say::plain;
+use mtm::ledger::ReceiverId;
+use mtm::words::{self, JobId, OfMaster, ToMaster};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use tcpxm::api::{ListenOptions, Listener, Receiver};
+use tcpxm::trust::ListenTrust;
+use transfer::talk;
+
+/// So many are heard at a time; who comes then comes again.
+const AT_A_TIME: usize = 64;
+
+/// Receivers of the job by their names.
+type Hosts = BTreeMap<String, ReceiverId>;
+
+/// It.
+pub(crate) struct Ear {
+    listener: Arc<Listener>,
+    hosts: Arc<Mutex<Hosts>>,
+    told: (Option<IpAddr>, u16),
+}
+
+/// What each thread has.
+struct Work {
+    job: JobId,
+    hosts: Arc<Mutex<Hosts>>,
+    heard: Box<dyn Fn(ReceiverId) + Send + Sync>,
+    busy: AtomicUsize,
+}
+
+impl Ear {
+    /// Listens there, else on the port that was kept, else on any that is free; `heard` is called with who says hello.
+    pub(crate) fn start(
+        (asked, kept): (Option<Listen>, Option<u16>),
+        trust: ListenTrust,
+        job: JobId,
+        heard: impl Fn(ReceiverId) + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let ip = asked.and_then(Listen::ip);
+        let port = kept.unwrap_or(0);
+        let listener = match asked {
+            Some(asked) => {
+                let port = asked.port(port);
+                bind(ip, port, &trust)
+                    .with_context(|| format!("cannot listen on port {port} (--listen)"))?
+            }
+            None => bind(ip, port, &trust)
+                .or_else(|_| bind(ip, 0, &trust))
+                .context("cannot listen for receivers that say hello")?,
+        };
+        let listener = Arc::new(listener);
+        let told = (ip.filter(|ip| !ip.is_unspecified()), listener.local_addr().port());
+        let hosts = Arc::<Mutex<Hosts>>::default();
+        let busy = AtomicUsize::new(0);
+        let work = Arc::new(Work { job, hosts: Arc::clone(&hosts), heard: Box::new(heard), busy });
+        let own = Arc::clone(&listener);
+        thread::Builder::new()
+            .name("hello".to_owned())
+            .spawn(move || accept(&own, &work))
+            .context("cannot start a thread")?;
+        Ok(Self { listener, hosts, told })
+    }
+
+    /// Where receivers say hello: an address, if it is another than their sessions come from, and the port.
+    pub(crate) fn told(&self) -> (Option<IpAddr>, u16) {
+        self.told
+    }
+
+    /// These are the receivers now, and they are trusted so.
+    pub(crate) fn set(&self, hosts: Hosts, trust: ListenTrust) {
+        *lock(&self.hosts) = hosts;
+        if let Err(error) = self.listener.set_trust(trust) {
+            say(format_args!(
+                "receivers may not be able to say hello: {}",
+                plain(&error.to_string())
+            ));
+        }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.listener.closer().close();
+    }
+}
+
+fn bind(ip: Option<IpAddr>, port: u16, trust: &ListenTrust) -> io::Result<Listener> {
+    let at = |ip: IpAddr| Listener::bind(ListenOptions::new((ip, port).into(), trust.clone()));
+    match (ip, trust) {
+        (Some(ip), _) => at(ip),
+        (None, ListenTrust::Loopback) => at(Ipv4Addr::LOCALHOST.into()),
+        (None, _) => match at(Ipv6Addr::UNSPECIFIED.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+            // A host without IPv6.
+            Err(_) => at(Ipv4Addr::UNSPECIFIED.into()),
+            bound => bound,
+        },
+    }
+}
+
+fn accept(listener: &Listener, work: &Arc<Work>) {
+    loop {
+        match listener.accept() {
+            Ok(receiver) if work.busy.load(Ordering::Relaxed) < AT_A_TIME => {
+                work.busy.fetch_add(1, Ordering::Relaxed);
+                let own = Arc::clone(work);
+                let started = thread::Builder::new().spawn(move || {
+                    hear(&receiver, &own);
+                    own.busy.fetch_sub(1, Ordering::Relaxed);
+                });
+                if started.is_err() {
+                    work.busy.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+            Ok(receiver) => drop(receiver),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => return, // closed
+            Err(error) => {
+                let why = plain(&error.to_string());
+                say(format_args!("receivers cannot say hello any more: {why}"));
+                return;
+            }
+        }
+    }
+}
+
+fn hear(receiver: &Receiver, work: &Work) {
+    let mut said = None;
+    let answer = |word: &[u8]| {
+        let answer = match words::decode(word) {
+            Ok(ToMaster::Hello { job, host, .. }) if job == work.job => {
+                said = lock(&work.hosts).get(&host).copied();
+                if said.is_some() { OfMaster::Welcome } else { OfMaster::Unknown }
+            }
+            _ => OfMaster::Unknown,
+        };
+        words::encode(&answer)
+    };
+    // Whoever was not heard to its end says it again.
+    let heard = talk::hear(receiver, answer);
+    if let (Some(id), Ok(())) = (said, heard) {
+        (work.heard)(id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

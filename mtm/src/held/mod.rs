@@ -1,0 +1,276 @@
+//! What a receiver knows of the jobs that send to it: their masters, to whom it says hello, and the places that they
+//! write to, which no other job may have meanwhile.
+//!
+//! It stands in a database of `SQLite` in the daemon's folder of state, written as a job's file is.
+
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use crate::words::JobId;
+use core::time::Duration;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A place is a job's until so long after its master's last word.
+pub const LEASE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Another connection, as of who drops a lease, has the file for a moment.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Jobs that are known at a time, at most: whoever may send could name any number.
+const MAX_JOBS: u64 = 4096;
+
+/// What is known of jobs cannot be kept, or a job may not have its place.
+#[derive(Debug, Error)]
+pub enum HeldError {
+    /// Another job has that place, or one that it is in, or one in it.
+    #[error(
+        "{} belongs to the job {job:?} of another master or tree, which wrote there last {} ago: it ends with that job, or \
+         is dropped by mcpd leases --drop at this host", .place.display(), days(.ago)
+    )]
+    Taken {
+        /// The other one's place.
+        place: PathBuf,
+        /// What it is called.
+        job: String,
+        /// Since its master was heard.
+        ago: Duration,
+    },
+    /// A job of that id is another master's.
+    #[error("that job is another master's")]
+    Foreign,
+    /// There is no room for more.
+    #[error("this host knows {MAX_JOBS} jobs already")]
+    Full,
+    /// It was written by a newer program.
+    #[error(
+        "what is known of mirror jobs has version {0} of its tables, which a newer program wrote"
+    )]
+    Newer(i32),
+    /// The file cannot be made.
+    #[error("{}: {error}", .path.display())]
+    Place {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The database failed.
+    #[error("what is known of mirror jobs: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+fn days(ago: &Duration) -> String {
+    let seconds = ago.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A job as its receiver knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its id.
+    pub job: JobId,
+    /// The master's key, where masters have keys.
+    pub master: Option<Vec<u8>>,
+    /// What the job is called.
+    pub name: String,
+    /// What this receiver is called in it.
+    pub host: String,
+    /// The place that it writes to.
+    pub place: PathBuf,
+    /// Where hello is said, if it is.
+    pub hello: Option<SocketAddr>,
+    /// Which installation this is to it.
+    pub instance: [u8; 16],
+    /// The newest revision of which all was in place.
+    pub complete: Option<u32>,
+    /// When its master was heard last, in milliseconds since 1970.
+    pub heard: u64,
+}
+
+/// All jobs that a receiver knows.
+#[derive(Debug)]
+pub struct Held {
+    db: Connection,
+}
+
+impl Held {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made or read.
+    pub fn open(path: &Path) -> Result<Self, HeldError> {
+        let placed = |error| HeldError::Place { path: path.to_owned(), error };
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        drop(options.open(path).map_err(placed)?);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(PATIENCE)?;
+        db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        schema::migrate(&mut db)?;
+        Ok(Self { db })
+    }
+
+    /// A job is about to write. It has the place from now on. `known.complete` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// Another job has it.
+    pub fn begin(&mut self, known: &Known) -> Result<(), HeldError> {
+        let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        forget(&work, known.heard)?;
+        let all = list(&work)?;
+        if let Some(own) = all.iter().find(|other| other.job == known.job) {
+            if own.master != known.master {
+                return Err(HeldError::Foreign);
+            }
+        } else if all.len() as u64 >= MAX_JOBS {
+            return Err(HeldError::Full);
+        }
+        let others = all.iter().filter(|other| other.job != known.job);
+        let shares = |other: &&Known| {
+            other.place.starts_with(&known.place) || known.place.starts_with(&other.place)
+        };
+        if let Some(other) = others.into_iter().find(shares) {
+            let ago = Duration::from_millis(known.heard.saturating_sub(other.heard));
+            return Err(HeldError::Taken {
+                place: other.place.clone(),
+                job: other.name.clone(),
+                ago,
+            });
+        }
+        let sql = "INSERT INTO jobs (job, master, name, host, place, hello, instance, heard)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                   ON CONFLICT (job) DO UPDATE SET name = excluded.name, host = excluded.host, hello = excluded.hello,
+                   complete = iif(place = excluded.place AND instance = excluded.instance, complete, NULL),
+                   place = excluded.place, instance = excluded.instance, heard = max(heard, excluded.heard)";
+        work.execute(
+            sql,
+            params![
+                known.job,
+                known.master,
+                known.name,
+                known.host,
+                known.place.as_os_str().as_bytes(),
+                known.hello.map(|addr| addr.to_string()),
+                known.instance,
+                known.heard.cast_signed(),
+            ],
+        )?;
+        Ok(work.commit()?)
+    }
+
+    /// All of this revision of a job is in place; or of all that has changed `since` an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn complete(
+        &mut self,
+        job: JobId,
+        since: Option<u32>,
+        revision: u32,
+    ) -> Result<(), HeldError> {
+        let sql = "UPDATE jobs SET complete = ?1 WHERE job = ?2
+                   AND coalesce(complete, 0) <= ?1 AND (?3 IS NULL OR complete >= ?3)";
+        self.db.execute(sql, params![revision, job, since])?;
+        Ok(())
+    }
+
+    /// The job is over: nothing is known of it any more. Only its own master may say so.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written, or it is another master's.
+    pub fn over(&mut self, job: JobId, master: Option<&[u8]>) -> Result<(), HeldError> {
+        let sql = "SELECT master FROM jobs WHERE job = ?";
+        let own: Option<Option<Vec<u8>>> =
+            self.db.query_row(sql, [job], |row| row.get(0)).optional()?;
+        match own {
+            None => Ok(()),
+            Some(own) if own.as_deref() == master => {
+                self.db.execute("DELETE FROM jobs WHERE job = ?", [job])?;
+                Ok(())
+            }
+            Some(_) => Err(HeldError::Foreign),
+        }
+    }
+
+    /// Its master was heard.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn heard(&mut self, job: JobId, now: u64) -> Result<(), HeldError> {
+        let sql = "UPDATE jobs SET heard = max(heard, ?) WHERE job = ?";
+        self.db.execute(sql, params![now.cast_signed(), job])?;
+        Ok(())
+    }
+
+    /// All that are known by then, in milliseconds since 1970, by their places.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn all(&mut self, now: u64) -> Result<Vec<Known>, HeldError> {
+        forget(&self.db, now)?;
+        list(&self.db)
+    }
+
+    /// No job has that place any more, nor one in it. How many had.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn drop_lease(&mut self, place: &Path) -> Result<usize, HeldError> {
+        let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let below = list(&work)?.into_iter().filter(|known| known.place.starts_with(place));
+        let mut dropped = 0;
+        for known in below {
+            dropped += work.execute("DELETE FROM jobs WHERE job = ?", [known.job])?;
+        }
+        work.commit()?;
+        Ok(dropped)
+    }
+}
+
+/// Forgets jobs whose masters have not been heard for long. A clock that was set forward and back does not count.
+fn forget(db: &Connection, now: u64) -> Result<(), HeldError> {
+    let lease = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+    let sql = "DELETE FROM jobs WHERE heard < ?";
+    db.execute(sql, [now.saturating_sub(lease).cast_signed()])?;
+    Ok(())
+}
+
+fn list(db: &Connection) -> Result<Vec<Known>, HeldError> {
+    let sql = "SELECT job, master, name, host, place, hello, instance, complete, heard FROM jobs ORDER BY place";
+    let mut all = db.prepare(sql)?;
+    let rows = all.query_map([], |row| {
+        let place: Vec<u8> = row.get(4)?;
+        let hello: Option<String> = row.get(5)?;
+        Ok(Known {
+            job: row.get(0)?,
+            master: row.get(1)?,
+            name: row.get(2)?,
+            host: row.get(3)?,
+            place: OsString::from_vec(place).into(),
+            hello: hello.and_then(|addr| addr.parse().ok()),
+            instance: row.get(6)?,
+            complete: row.get(7)?,
+            heard: row.get::<_, i64>(8)?.cast_unsigned(),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

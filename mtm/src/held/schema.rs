@@ -1,0 +1,36 @@
+//! The tables, version by version.
+
+use super::HeldError;
+use rusqlite::{Connection, TransactionBehavior};
+
+/// "mtmr" as a number, in the file's header (`PRAGMA application_id`): what the file is.
+const APPLICATION: i32 = 0x6D74_6D72;
+
+/// The steps from one version of the tables to the next; the first makes them.
+const STEPS: &[&str] = &["
+CREATE TABLE jobs (
+    job BLOB PRIMARY KEY CHECK (length(job) = 16),
+    master BLOB,
+    name TEXT NOT NULL,
+    host TEXT NOT NULL,
+    place BLOB NOT NULL,
+    hello TEXT,
+    instance BLOB NOT NULL CHECK (length(instance) = 16),
+    complete INTEGER,
+    heard INTEGER NOT NULL
+) STRICT;
+"];
+
+/// Brings the tables to the newest version.
+pub(super) fn migrate(db: &mut Connection) -> Result<(), HeldError> {
+    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i32 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let steps = usize::try_from(version).unwrap_or(usize::MAX);
+    let left = STEPS.get(steps..).ok_or(HeldError::Newer(version))?;
+    for step in left {
+        change.execute_batch(step)?;
+    }
+    change.pragma_update(None, "application_id", APPLICATION)?;
+    change.pragma_update(None, "user_version", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
+    Ok(change.commit()?)
+}

@@ -1,0 +1,133 @@
+//! Words that masters and receivers say to each other over an association, apart from data: `docs/mtm.md` lists them.
+//!
+//! A word is its version, one byte, and the message in postcard's encoding. An association is authenticated and
+//! encrypted; what comes over it is not trusted any further.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+/// Version of these words.
+pub const VERSION: u8 = 1;
+
+/// Longest text in a word, in bytes, that is kept: what is longer is cut.
+pub const MAX_TEXT: usize = 4096;
+
+/// Id of a job.
+pub type JobId = [u8; 16];
+
+/// From a receiver to a master, at the place where the job has it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToMaster {
+    /// It is there, and lacks what it has not reported to have.
+    Hello {
+        /// Of which job.
+        job: JobId,
+        /// What it is called there.
+        host: String,
+        /// Which installation it is.
+        instance: [u8; 16],
+        /// The newest revision of which it has everything, if it has had one.
+        has: Option<u32>,
+    },
+}
+
+/// A master's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OfMaster {
+    /// It is served if it lacks anything.
+    Welcome,
+    /// There is no such job here.
+    Unknown,
+}
+
+/// From a master to a receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToReceiver {
+    /// The job has ended, complete or not: nothing of it comes any more.
+    Over {
+        /// Which.
+        job: JobId,
+    },
+}
+
+/// A receiver's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OfReceiver {
+    /// It is done.
+    Done,
+    /// It is not, and why.
+    Refused(String),
+}
+
+/// Bytes that are no word. The fault of who said them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum WordError {
+    /// A version that is not known here.
+    #[error("it speaks version {0} of the words of mirror jobs, this side version {VERSION}")]
+    Version(u8),
+    /// Not an encoded word, or bytes left over behind it.
+    #[error("it says something that cannot be read")]
+    Body,
+}
+
+/// A word as bytes.
+pub fn encode<W: Serialize>(word: &W) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    // Words have no part that cannot be encoded.
+    bytes.extend(postcard::to_stdvec(word).unwrap_or_default());
+    bytes
+}
+
+/// And back.
+///
+/// # Errors
+///
+/// They are none.
+pub fn decode<W: DeserializeOwned>(bytes: &[u8]) -> Result<W, WordError> {
+    let (version, body) = bytes.split_first().ok_or(WordError::Body)?;
+    if *version != VERSION {
+        return Err(WordError::Version(*version));
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((word, [])) => Ok(word),
+        _ => Err(WordError::Body),
+    }
+}
+
+/// As much of a text as is kept.
+pub fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_word_has_these_bytes() {
+        let hello = ToMaster::Hello {
+            job: [1; 16],
+            host: "h:x".to_owned(),
+            instance: [2; 16],
+            has: Some(300),
+        };
+        let bytes = encode(&hello);
+        let expected = [&[1, 0][..], &[1; 16], &[3], b"h:x", &[2; 16], &[1, 0xac, 2]].concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(decode::<ToMaster>(&bytes), Ok(hello));
+        assert_eq!(decode::<ToMaster>(&[2, 0]), Err(WordError::Version(2)));
+        assert_eq!(decode::<ToMaster>(&[]), Err(WordError::Body));
+        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [1, 0, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(word) = decode::<ToMaster>(&bytes) {
+                prop_assert_eq!(decode::<ToMaster>(&encode(&word)), Ok(word));
+            }
+            let _ = decode::<ToReceiver>(&bytes);
+        }
+    }
+}
