@@ -186,7 +186,7 @@ impl Payload {
     ) -> Copied {
         let offer = |(to, job): &(Vec<u8>, Option<OfJob>)| Offer {
             to: to.clone(),
-            job: job.clone(),
+            job: job.clone().map(Box::new),
             ..self.offer.clone()
         };
         let offers: Vec<Offer> = to.iter().map(offer).collect();

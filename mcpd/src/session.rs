@@ -107,10 +107,8 @@ pub(crate) fn run(receiver: &Receiver, shared: &Shared, settings: Settings) -> O
     };
     let is_over = || receiver.over().is_some();
     let outcome = match root {
-        Some(root) => match transfer::receive_or_hear(receiver, &root, &limits).transpose() {
-            Some(outcome) => outcome,
-            None => return None, // a word of a mirror job
-        },
+        // `None`: it was a word of a mirror job.
+        Some(root) => transfer::receive_or_hear(receiver, &root, &limits).transpose()?,
         None => transfer::receive_to(receiver, &mut Opened::new(io::stdout(), &is_over), &limits),
     };
     if let Foreign { count, last: Some(last) } = receiver.foreign() {

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn who_has_several_names_is_sent_with_all_of_them() {
-        let node = |entry: u32| (entry % 5 == 0).then_some(entry / 50);
+        let node = |entry: u32| entry.is_multiple_of(5).then_some(entry / 50);
         assert_eq!(with_links(&[1, 5, 7], 0..60, node)[..4], [0, 1, 5, 7]);
         assert_eq!(with_links(&[1, 55], 0..60, node), [1, 50, 55]);
         assert_eq!(with_links(&[1, 2], 0..60, node), [1, 2]);

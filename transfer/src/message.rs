@@ -111,7 +111,7 @@ pub struct Offer {
     /// The receiver tells of each entry whether and how it is changed.
     pub itemize: bool,
     /// It is sent for this mirror job.
-    pub job: Option<OfJob>,
+    pub job: Option<Box<OfJob>>,
 }
 
 /// The mirror job that something is sent for.

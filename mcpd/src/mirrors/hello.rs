@@ -22,7 +22,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// … up to this: it is one packet, and a host that was cut off wants what it lacks.
 const LONGEST: Duration = Duration::from_secs(30);
 /// A wait is shorter by up to this part of it, by chance: hosts that were started together do not come together.
-const JITTER: u32 = 4;
+const JITTER: f64 = 0.25;
 /// A master answers within this.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -135,6 +135,6 @@ fn trust(listen: &ListenTrust, due: &[&Known]) -> Option<SenderTrust> {
 
 /// A wait, by chance a little shorter.
 fn shorter(wait: Duration) -> Duration {
-    let draw = getrandom::u32().unwrap_or_default();
-    wait - wait.mul_f64(f64::from(draw) / f64::from(u32::MAX) / f64::from(JITTER))
+    let draw = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+    wait.mul_f64(1.0 - JITTER * draw)
 }

@@ -91,7 +91,7 @@ pub struct Ledger {
     runs: BTreeMap<ReceiverId, Runs>,
     /// Of who runs the job.
     _lock: Option<Lock>,
-    /// What the file was at when others were last looked for who have changed it (SQLite, `PRAGMA data_version`).
+    /// What the file was at when others were last looked for who have changed it (`SQLite`, `PRAGMA data_version`).
     seen: i64,
 }
 

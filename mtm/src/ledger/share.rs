@@ -2,7 +2,6 @@
 
 use super::job::{self, JobState};
 use super::lock::Lock;
-use super::runs::Runs;
 use super::{Ledger, LedgerError, ReceiverId, connect, schema, settle};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -74,7 +73,7 @@ impl Ledger {
         let ids: BTreeSet<ReceiverId> = self.receivers()?.into_iter().map(|one| one.id).collect();
         self.runs.retain(|id, _| ids.contains(id));
         for id in ids {
-            self.runs.entry(id).or_insert_with(Runs::default);
+            self.runs.entry(id).or_default();
         }
         Ok(())
     }

@@ -174,12 +174,12 @@ pub(crate) enum Line {
 }
 
 /// Reads a command line.
-pub(crate) fn read(args: Vec<OsString>) -> Result<Line, clap::Error> {
+pub(crate) fn read(args: &[OsString]) -> Result<Line, clap::Error> {
     if args.get(1).is_some_and(|word| word == "send") {
         let words = args[2..].to_vec();
         return Ok(Line::Send(Box::new(send(&words)?), words));
     }
-    let Cli { command } = Cli::try_parse_from(&args)?;
+    let Cli { command } = Cli::try_parse_from(args)?;
     Ok(Line::Other(command))
 }
 

@@ -41,7 +41,7 @@ impl Ear {
     /// Listens there, else on the port that was kept, else on any that is free; `heard` is called with who says hello.
     pub(crate) fn start(
         (asked, kept): (Option<Listen>, Option<u16>),
-        trust: ListenTrust,
+        trust: &ListenTrust,
         job: JobId,
         heard: impl Fn(ReceiverId) + Send + Sync + 'static,
     ) -> Result<Self> {
@@ -50,11 +50,11 @@ impl Ear {
         let listener = match asked {
             Some(asked) => {
                 let port = asked.port(port);
-                bind(ip, port, &trust)
+                bind(ip, port, trust)
                     .with_context(|| format!("cannot listen on port {port} (--listen)"))?
             }
-            None => bind(ip, port, &trust)
-                .or_else(|_| bind(ip, 0, &trust))
+            None => bind(ip, port, trust)
+                .or_else(|_| bind(ip, 0, trust))
                 .context("cannot listen for receivers that say hello")?,
         };
         let listener = Arc::new(listener);

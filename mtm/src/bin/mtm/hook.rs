@@ -60,7 +60,8 @@ fn run(command: &mut Command) {
         Ok(status) if status.success() => {}
         Ok(status) => say(format_args!("the command of --done: {status}")),
         Err(error) => {
-            say(format_args!("cannot run the command of --done: {}", plain(&error.to_string())))
+            let why = plain(&error.to_string());
+            say(format_args!("cannot run the command of --done: {why}"));
         }
     }
 }

@@ -65,13 +65,12 @@ impl Look {
                     };
                     look.take(path, kind, &entry.meta, (&stamp, settled));
                 }
-                // It is gone, as if the look had come later.
-                Seen::Failed { error: ScanError::Vanished, .. } => {}
-                Seen::Failed { path, error } => {
+                Seen::Failed { path, error } if !matches!(error, ScanError::Vanished) => {
                     look.failed.push((of_bytes(&path), error.to_string()));
                 }
                 Seen::Doubt(why) => look.doubt = Some(why),
-                Seen::Whole | Seen::Skipped { .. } => {}
+                // What has vanished is gone, as if the look had come later.
+                Seen::Failed { .. } | Seen::Whole | Seen::Skipped { .. } => {}
             }
         }
         look.took = began.elapsed();

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     if let Err(error) = mcp_cli::dumps::forbid() {
         say::say(format_args!("cannot forbid core dumps: {error}"));
     }
-    let line = match args::read(std::env::args_os().collect()) {
+    let line = match args::read(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(line) => line,
         Err(error) => {
             // Help and version are asked for and go to stdout; everything else is a usage error.
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         }
     };
     let done = match line {
-        Line::Send(send, words) => send::run(*send, words),
+        Line::Send(send, words) => send::run(*send, &words),
         Line::Other(Command::Send(_)) => Ok(Exit::Usage), // is read as a line of its own
         Line::Other(Command::Run(options)) => run::run(&options),
         Line::Other(Command::Status(options)) => status::run(&options),

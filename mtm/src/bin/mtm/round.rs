@@ -27,6 +27,9 @@ pub(crate) struct Tree {
     entries: BTreeMap<u32, Known>,
 }
 
+/// What is noted of entries.
+pub(crate) type Noted = Vec<(RangeInclusive<u32>, Outcome)>;
+
 /// One session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Planned {
@@ -116,12 +119,12 @@ impl Tree {
         planned: &Planned,
         member: &Member,
         of: impl Fn(&Path) -> Result<Option<u32>>,
-    ) -> Result<(Vec<(RangeInclusive<u32>, Outcome)>, bool)> {
+    ) -> Result<(Noted, bool)> {
         let delivered = &member.delivered;
         let mut failed: BTreeMap<u32, String> = BTreeMap::new();
-        let mut names: u64 = 0;
+        let mut told: u64 = 0;
         for failure in delivered.failures() {
-            names += 1;
+            told += 1;
             if let Some(entry) = of(&of_bytes(&failure.path))? {
                 failed.insert(entry, failure.why.to_string());
             }
@@ -139,7 +142,7 @@ impl Tree {
         let reported = delivered.said.report.unwrap_or_default();
         let all_deletions = undeleted.len() as u64 >= reported.undeleted
             || delivered.undeleted().iter().any(|failure| failure.path.is_empty());
-        let named = member.broken.is_none() && names >= delivered.failed_entries() && all_deletions;
+        let named = member.broken.is_none() && told >= delivered.failed_entries() && all_deletions;
         Ok((outcome::of_session(&planned.entries, &failed, named), named))
     }
 }
@@ -148,8 +151,11 @@ impl Tree {
 mod tests {
     use super::*;
 
-    fn tree(entries: &[(u32, &str, bool, Option<(u64, u64)>)]) -> Tree {
-        let known = |(number, path, gone, shared): &(u32, &str, bool, Option<(u64, u64)>)| {
+    /// Its number and name, whether it is gone, and which file it is if it has other names.
+    type Line = (u32, &'static str, bool, Option<(u64, u64)>);
+
+    fn tree(entries: &[Line]) -> Tree {
+        let known = |(number, path, gone, shared): &Line| {
             (*number, Known { path: path.into(), size: 10, gone: *gone, shared: *shared })
         };
         Tree { entries: entries.iter().map(known).collect() }

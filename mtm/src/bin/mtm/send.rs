@@ -18,7 +18,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Gives the job, and runs it.
-pub(crate) fn run(send: Send, words: Vec<OsString>) -> Result<Exit> {
+pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     let Send { name, description, detach, done, late, listen, options } = send;
     mcp_cli::say::log(options.common());
     let (state, quiet) = (options.common().state_dir.clone(), options.common().quiet);
@@ -42,7 +42,7 @@ pub(crate) fn run(send: Send, words: Vec<OsString>) -> Result<Exit> {
         );
     }
     jobs.make(&name)?;
-    let given = Given::of_process(&words)?;
+    let given = Given::of_process(words)?;
     let job = Job {
         id: id()?,
         name: name.clone(),

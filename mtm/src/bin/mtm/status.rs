@@ -59,6 +59,9 @@ struct FailureLine {
     entries: u64,
 }
 
+/// A host, with how many entries fail there for which reason.
+type Host = (Receiver, Standing, Vec<(String, u64)>);
+
 /// What there is to tell of a job.
 struct Told {
     job: Job,
@@ -66,7 +69,7 @@ struct Told {
     holder: Option<String>,
     revision: u32,
     amount: (u64, u64),
-    hosts: Vec<(Receiver, Standing, Vec<(String, u64)>)>,
+    hosts: Vec<Host>,
 }
 
 impl Told {
@@ -92,37 +95,33 @@ impl Told {
 
     /// How many hosts have all of the newest revision.
     fn complete(&self) -> usize {
-        let has_all = |(receiver, standing, _): &&(Receiver, Standing, _)| {
+        let has_all = |(receiver, standing, _): &&Host| {
             receiver.instance.is_some() && lacking(standing) == 0 && self.revision > 0
         };
         self.hosts.iter().filter(has_all).count()
     }
 
     fn line(&self) -> JobLine<'_> {
-        let host =
-            |(receiver, standing, failures): &(Receiver, Standing, Vec<(String, u64)>)| HostLine {
-                host: receiver.name.clone(),
-                complete: receiver.complete,
-                pending: standing.pending,
-                announced: standing.announced,
-                sent: standing.sent,
-                done: standing.done,
-                failed: standing.failed,
-                late_since: receiver.late.as_ref().map(|(since, _)| time(*since)),
-                why: receiver.late.as_ref().map(|(_, why)| why.clone()),
-                failures: failures
-                    .iter()
-                    .map(|(reason, entries)| FailureLine {
-                        reason: reason.clone(),
-                        entries: *entries,
-                    })
-                    .collect(),
-                bytes_per_second: receiver.rate,
-                verify: receiver.verify,
-            };
+        let host = |(receiver, standing, failures): &Host| HostLine {
+            host: receiver.name.clone(),
+            complete: receiver.complete,
+            pending: standing.pending,
+            announced: standing.announced,
+            sent: standing.sent,
+            done: standing.done,
+            failed: standing.failed,
+            late_since: receiver.late.as_ref().map(|(since, _)| time(*since)),
+            why: receiver.late.as_ref().map(|(_, why)| why.clone()),
+            failures: failures
+                .iter()
+                .map(|(reason, entries)| FailureLine { reason: reason.clone(), entries: *entries })
+                .collect(),
+            bytes_per_second: receiver.rate,
+            verify: receiver.verify,
+        };
         JobLine {
             job: &self.job.name,
-            id: self.job.id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            id: format!("{:032x}", u128::from_be_bytes(self.job.id)),
             description: &self.job.description,
             source: self.job.source.display().to_string(),
             state: self.state.name(),

@@ -1,0 +1,301 @@
+//! A job as it runs: looks at the tree, serves who is due, and notes what came of it, until all hosts have all of it.
+
+mod session;
+mod tree;
+
+use crate::ear::Ear;
+use crate::hook::Hook;
+use crate::look::SETTLES;
+use crate::round::{Planned, Tree};
+use crate::told::Told;
+use anyhow::Result;
+use mcp::mirror::{Copying, Stop, Tried};
+use mcp_cli::listen::Listen;
+use mcp_cli::signals::Watch;
+use mtm::ledger::{Job, JobState, Ledger, Receiver, ReceiverId};
+use mtm::schedule::Schedule;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// It is looked so often what others want of the job; that costs no access to the disk.
+const LISTEN: Duration = Duration::from_secs(1);
+/// A tree that cannot be looked at is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Looking at the tree takes one part in so many of the time, at most, while hosts are tried.
+const LOOKS: u32 = 10;
+/// Of a session of fewer bytes nothing is learned about a receiver's rate.
+const RATED: u64 = 1 << 20;
+/// Sessions that are to end have so long to tell their receivers.
+const END: Duration = Duration::from_secs(5);
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All hosts have all of it.
+    Complete,
+    /// Nothing of it is sent any more.
+    Cancelled,
+    /// This process was told to end.
+    Interrupted,
+}
+
+/// Something happened.
+enum Event {
+    /// A session is over.
+    Over(u64, Result<Tried, String>),
+    /// A receiver is there.
+    Hello(ReceiverId),
+    /// The process is to end.
+    End,
+}
+
+/// A session that runs.
+struct Running {
+    planned: Planned,
+    hosts: Vec<(ReceiverId, String)>,
+    revision: u32,
+    began: Instant,
+    stop: Arc<Stop>,
+}
+
+/// What the last look has come to.
+#[derive(Debug, Clone, Copy)]
+struct Looked {
+    began: Instant,
+    ended: Instant,
+    /// It has found nothing new, and all of it.
+    confirms: bool,
+    unsettled: bool,
+}
+
+/// It.
+pub(crate) struct Work {
+    ledger: Ledger,
+    job: Job,
+    copying: Arc<Copying>,
+    tree: Arc<Tree>,
+    schedule: Schedule,
+    looked: Option<Looked>,
+    /// When the last session ended.
+    last_over: Option<Instant>,
+    running: BTreeMap<u64, Running>,
+    next_session: u64,
+    /// No look before.
+    not_before: Option<Instant>,
+    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    watch: Arc<Watch>,
+    hook: Hook,
+    told: Told,
+    ear: Ear,
+}
+
+impl Work {
+    pub(crate) fn new(
+        mut ledger: Ledger,
+        copying: Copying,
+        watch: &Arc<Watch>,
+        (hook, told, listen): (Hook, Told, Option<Listen>),
+    ) -> Result<Self> {
+        let job = ledger.job()?;
+        let events = mpsc::channel();
+        let end = Mutex::new(events.0.clone());
+        watch.on_end(move || {
+            // Nobody listens once the job has ended.
+            let _ = end.lock().unwrap_or_else(PoisonError::into_inner).send(Event::End);
+        });
+        let tree = Arc::new(Tree::of(&ledger)?);
+        let kept = ledger.listen()?.and_then(|kept| kept.parse().ok());
+        let says = Mutex::new(events.0.clone());
+        let ear = Ear::start((listen, kept), &copying.listen_trust(&[])?, job.id, move |id| {
+            let _ = says.lock().unwrap_or_else(PoisonError::into_inner).send(Event::Hello(id));
+        })?;
+        ledger.set_listen(&ear.told().1.to_string())?;
+        let (copying, watch) = (Arc::new(copying), Arc::clone(watch));
+        let (schedule, running) = (Schedule::default(), BTreeMap::new());
+        let mut work = Self {
+            ledger,
+            job,
+            copying,
+            tree,
+            schedule,
+            looked: None,
+            last_over: None,
+            running,
+            next_session: 0,
+            not_before: None,
+            events,
+            watch,
+            hook,
+            told,
+            ear,
+        };
+        work.refresh()?;
+        Ok(work)
+    }
+
+    /// Runs it until it has ended.
+    pub(crate) fn run(mut self) -> Result<Ended> {
+        loop {
+            if self.watch.is_ended() {
+                self.stop(true)?;
+                return Ok(Ended::Interrupted);
+            }
+            match self.ledger.state()? {
+                JobState::Cancelled => {
+                    self.stop(true)?;
+                    self.say_over()?;
+                    return Ok(Ended::Cancelled);
+                }
+                JobState::Paused(_) => {
+                    self.stop(false)?;
+                    self.told.waits("the job is paused: mtm resume goes on with it");
+                }
+                JobState::Open | JobState::Waiting(_) | JobState::Complete => {
+                    if self.serve(Instant::now())? {
+                        self.ledger.set_state(&JobState::Complete)?;
+                        self.say_over()?;
+                        self.hook.complete();
+                        return Ok(Ended::Complete);
+                    }
+                }
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Serves who is due; whether all of it is done.
+    fn serve(&mut self, now: Instant) -> Result<bool> {
+        if self.not_before.is_some_and(|at| now < at) {
+            return Ok(false);
+        }
+        let due = self.schedule.due(now);
+        let idle = due.is_empty() && self.running.is_empty() && self.schedule.next().is_none();
+        if idle && self.is_confirmed() {
+            return Ok(true);
+        }
+        if (idle || !due.is_empty()) && self.may_look(now, idle) && !self.look()? {
+            return Ok(false);
+        }
+        for class in self.schedule.due(now) {
+            self.serve_class(&class, now)?;
+        }
+        Ok(false)
+    }
+
+    fn serve_class(&mut self, class: &[ReceiverId], now: Instant) -> Result<()> {
+        let mut asked = Vec::new();
+        for receiver in self.ledger.receivers()? {
+            if !class.contains(&receiver.id) {
+                continue;
+            }
+            let lacks = self.ledger.lacking(receiver.id);
+            if lacks.is_empty() && !receiver.verify {
+                self.complete(&receiver, self.ledger.revision())?;
+            } else {
+                asked.push((receiver, lacks));
+            }
+        }
+        for planned in self.tree.sessions(&asked) {
+            self.begin(planned, &asked, now)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until something happens, or somebody is due.
+    fn wait(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let due = [self.schedule.next(), self.not_before].into_iter().flatten().min();
+        let settled =
+            self.looked.filter(|looked| looked.unsettled).map(|looked| looked.began + SETTLES);
+        let at = due.into_iter().chain(settled).filter(|at| *at > now).min();
+        let limit = at.map_or(LISTEN, |at| at.saturating_duration_since(now).min(LISTEN));
+        let limit = limit.max(Duration::from_millis(1));
+        match self.events.1.recv_timeout(limit) {
+            Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
+            Ok(Event::Hello(id)) => self.schedule.hello(id, Instant::now()),
+            // This end holds a sender: nobody else is needed.
+            Ok(Event::End) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        if self.not_before.is_some_and(|at| Instant::now() >= at) {
+            self.not_before = None;
+        }
+        if self.ledger.has_changed()? {
+            self.refresh()?;
+        }
+        self.tell_late()
+    }
+
+    /// Takes over what others have said of the job.
+    fn refresh(&mut self) -> Result<()> {
+        self.ledger.refresh()?;
+        self.job = self.ledger.job()?;
+        let now = Instant::now();
+        let receivers = self.ledger.receivers()?;
+        let away = |receiver: &Receiver| {
+            let since = receiver.late.as_ref().map(|(since, _)| *since);
+            (receiver.id, since.map_or(Duration::ZERO, since_unix))
+        };
+        self.schedule.set(&receivers.iter().map(away).collect::<Vec<_>>(), now);
+        if receivers.iter().any(|receiver| receiver.verify) {
+            self.schedule.wake(now);
+        }
+        self.not_before = None;
+        self.listen()
+    }
+
+    /// Hears those that are receivers by now, as they are known by now.
+    fn listen(&self) -> Result<()> {
+        let hosts: BTreeMap<_, _> =
+            self.ledger.receivers()?.into_iter().map(|one| (one.name, one.id)).collect();
+        let names: Vec<String> = hosts.keys().cloned().collect();
+        self.ear.set(hosts, self.copying.listen_trust(&names)?);
+        Ok(())
+    }
+
+    /// Tells of hosts that have been late for long.
+    fn tell_late(&mut self) -> Result<()> {
+        for receiver in self.ledger.receivers()? {
+            if let Some((since, why)) = &receiver.late {
+                self.hook.late(&receiver.name, since_unix(*since), why);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions that run, and waits until they have told their receivers; `last`: not for long.
+    fn stop(&mut self, last: bool) -> Result<()> {
+        self.running.values().for_each(|session| session.stop.now());
+        let until = Instant::now() + END;
+        while !self.running.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.events.1.recv_timeout(left) {
+                Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
+                Ok(Event::End | Event::Hello(_)) => {}
+                Err(_) if last => return Ok(()),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A random number from 0 to 1; without chance 0.
+fn draw() -> f64 {
+    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_unix() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// How long that is ago.
+fn since_unix(at: u64) -> Duration {
+    Duration::from_millis(now_unix().saturating_sub(at))
+}

@@ -1,0 +1,189 @@
+//! The sessions of a job that runs: how they begin, and what is noted when they are over.
+
+use super::{Event, RATED, Running, Work, draw, millis, now_unix};
+use crate::round::Planned;
+use anyhow::{Context, Result};
+use mcp::mirror::{Member, Stop, Tried, Try};
+use mtm::ledger::{Outcome, Receiver, ReceiverId};
+use mtm::outcome;
+use mtm::words::{self, ToReceiver};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+use transfer::message::OfJob;
+
+impl Work {
+    /// Begins a session.
+    pub(super) fn begin(
+        &mut self,
+        planned: Planned,
+        asked: &[(Receiver, Vec<u32>)],
+        now: Instant,
+    ) -> Result<()> {
+        let receivers = asked.iter().map(|(receiver, _)| receiver);
+        let receivers: Vec<&Receiver> =
+            receivers.filter(|receiver| planned.receivers.contains(&receiver.id)).collect();
+        let revision = self.ledger.revision();
+        for receiver in &receivers {
+            if let Some(instance) = receiver.instance {
+                let told = outcome::all(&planned.entries, &Outcome::Announced);
+                self.ledger.note((receiver.id, instance), revision, &told)?;
+            }
+            self.schedule.begin(receiver.id);
+        }
+        let hosts: Vec<_> = receivers.iter().map(|one| (one.id, one.name.clone())).collect();
+        let what = Try {
+            hosts: receivers
+                .iter()
+                .map(|one| (one.name.clone(), self.of_job(one, &planned)))
+                .collect(),
+            only: self.tree.only(&planned),
+            verify: planned.verify,
+        };
+        let (number, stop) = (self.next_session, Arc::new(Stop::default()));
+        self.next_session += 1;
+        let (copying, own, over) =
+            (Arc::clone(&self.copying), Arc::clone(&stop), self.events.0.clone());
+        let work = move || {
+            let tried = copying.attempt(&what, &own);
+            let _ = over.send(Event::Over(number, tried)); // nobody listens once the job has ended
+        };
+        thread::Builder::new()
+            .name(format!("session-{number}"))
+            .spawn(work)
+            .context("cannot start a thread")?;
+        self.running.insert(number, Running { planned, hosts, revision, began: now, stop });
+        Ok(())
+    }
+
+    /// What a receiver is told of the job.
+    fn of_job(&self, receiver: &Receiver, planned: &Planned) -> OfJob {
+        let since = Some(receiver.complete).filter(|since| !planned.whole && *since > 0);
+        OfJob {
+            id: self.job.id,
+            name: self.job.name.clone(),
+            revision: self.ledger.revision(),
+            since,
+            below: self.copying.below().to_vec(),
+            host: receiver.name.clone(),
+            hello: Some(self.ear.told()),
+        }
+    }
+
+    /// Tells the receivers that were met that the job has ended; who is not reached finds out by silence.
+    pub(super) fn say_over(&self) -> Result<()> {
+        let over = words::encode(&ToReceiver::Over { job: self.job.id });
+        let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
+        let hosts: Vec<(String, Vec<u8>)> = met.map(|one| (one.name, over.clone())).collect();
+        let _ = self.copying.tell(&hosts, &Stop::default()); // see above
+        Ok(())
+    }
+
+    /// A session is over: notes what came of it.
+    pub(super) fn over(&mut self, number: u64, tried: &Result<Tried, String>) -> Result<()> {
+        let Some(session) = self.running.remove(&number) else { return Ok(()) };
+        self.last_over = Some(Instant::now());
+        let mut late = Vec::new();
+        for (index, (id, name)) in session.hosts.iter().enumerate() {
+            let why = match tried {
+                Err(why) => Some(why.clone()),
+                Ok(tried) => match tried.of.get(index) {
+                    Some(Ok(member)) => match tried.members.get(*member) {
+                        Some(member) => {
+                            self.note(&session, *id, member, tried.failure.as_deref())?
+                        }
+                        None => Some("it had no place in the session".to_owned()),
+                    },
+                    Some(Err(why)) => Some(why.clone()),
+                    None => Some("it had no place in the session".to_owned()),
+                },
+            };
+            if let Some(why) = why.filter(|_| !session.stop.is_stopped()) {
+                late.push((*id, name.clone(), why));
+            }
+        }
+        self.forget_gone()?;
+        let draw = draw();
+        for (id, _, why) in &late {
+            let now = Instant::now();
+            let since = self.schedule.failed(*id, (session.began, now), draw);
+            let since = now_unix().saturating_sub(millis(now.saturating_duration_since(since)));
+            self.ledger.set_late(*id, Some((since, why)))?;
+        }
+        self.told.late(&late);
+        self.listen()?; // keys of hosts that were met
+        if session.stop.is_stopped() {
+            let now = Instant::now();
+            session.hosts.iter().for_each(|(id, _)| self.schedule.goes_on(*id, now));
+        }
+        Ok(())
+    }
+
+    /// Notes what a member said. Why it does not have all of it, if that is to be tried later.
+    fn note(
+        &mut self,
+        session: &Running,
+        id: ReceiverId,
+        member: &Member,
+        failure: Option<&str>,
+    ) -> Result<Option<String>> {
+        let Some(instance) = member.delivered.said.instance else {
+            let why = "it does not say which installation it is: its mcpd is older than mirror jobs, or runs once";
+            return Ok(Some(member.broken.clone().unwrap_or_else(|| why.to_owned())));
+        };
+        let anew = self.ledger.meet(id, instance)?;
+        let find = |path: &Path| Ok(self.ledger.number_of(path)?);
+        let (outcomes, named) = self.tree.outcome(&session.planned, member, find)?;
+        let failed = outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        self.ledger.note((id, instance), session.revision, &outcomes)?;
+        self.rate(id, member)?;
+        if let Some(why) = &member.broken {
+            return Ok(Some(failure.map_or_else(|| why.clone(), str::to_owned)));
+        }
+        if session.planned.verify && named {
+            self.ledger.set_verify(Some(id), false)?;
+        }
+        if failed || !named {
+            return Ok(Some(
+                member.delivered.failure().unwrap_or_else(|| "some entries failed".to_owned()),
+            ));
+        }
+        if anew || !self.ledger.lacking(id).is_empty() {
+            self.ledger.set_late(id, None)?;
+            self.schedule.goes_on(id, Instant::now());
+            return Ok(None);
+        }
+        let receiver = self.ledger.receivers()?.into_iter().find(|receiver| receiver.id == id);
+        if let Some(receiver) = receiver {
+            self.complete(&receiver, session.revision)?;
+        }
+        Ok(None)
+    }
+
+    /// What a member has taken a second.
+    fn rate(&mut self, id: ReceiverId, member: &Member) -> Result<()> {
+        let report = &member.delivered.report;
+        let (bytes, millis) = (report.arrived.total(), millis(report.duration).max(1));
+        if bytes >= RATED {
+            self.ledger.set_rate(id, bytes.saturating_mul(1000) / millis)?;
+        }
+        Ok(())
+    }
+
+    /// A receiver has everything of this revision.
+    pub(super) fn complete(&mut self, receiver: &Receiver, revision: u32) -> Result<()> {
+        if let Some(instance) = receiver.instance.filter(|_| receiver.complete < revision) {
+            self.ledger.note_complete((receiver.id, instance), revision)?;
+        }
+        self.ledger.set_late(receiver.id, None)?;
+        self.schedule.has_all(receiver.id);
+        self.told.served(receiver.id);
+        self.hook.served(&receiver.name);
+        let all = self.ledger.receivers()?;
+        let newest = self.ledger.revision();
+        let complete = all.iter().filter(|one| one.complete >= newest).count();
+        self.told.complete(complete, all.len(), newest);
+        Ok(())
+    }
+}

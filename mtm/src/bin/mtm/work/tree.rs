@@ -1,0 +1,101 @@
+//! The looks at the tree of a job that runs.
+
+use super::{AGAIN, LOOKS, Looked, Work};
+use crate::look::{Look, SETTLES};
+use crate::round::Tree;
+use anyhow::Result;
+use mcp_cli::say::plain;
+use mtm::ledger::JobState;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl Work {
+    /// Whether the newest look says that nothing has changed since everything was sent.
+    pub(super) fn is_confirmed(&self) -> bool {
+        let after = |looked: &Looked| self.last_over.is_none_or(|over| looked.began >= over);
+        self.looked.as_ref().is_some_and(|looked| looked.confirms && after(looked))
+    }
+
+    /// `last`: nobody lacks anything, as far as is known.
+    pub(super) fn may_look(&self, now: Instant, last: bool) -> bool {
+        let Some(looked) = self.looked else { return true };
+        let took = looked.ended.saturating_duration_since(looked.began);
+        let pause = if last { Duration::ZERO } else { took * LOOKS };
+        let settle = if looked.unsettled { SETTLES } else { Duration::ZERO };
+        now >= looked.began + settle && now >= looked.ended + pause
+    }
+
+    /// Looks at the tree. `false`: it cannot be sent now, and the job waits.
+    pub(super) fn look(&mut self) -> Result<bool> {
+        match self.look_at() {
+            Ok(Ok(())) => {
+                if let JobState::Waiting(_) | JobState::Complete = self.ledger.state()? {
+                    self.ledger.set_state(&JobState::Open)?;
+                }
+                Ok(true)
+            }
+            Ok(Err(why)) => {
+                self.told.waits(&why);
+                self.ledger.set_state(&JobState::Waiting(why))?;
+                self.not_before = Some(Instant::now() + AGAIN);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn look_at(&mut self) -> Result<Result<(), String>> {
+        let source = self.copying.source().to_owned();
+        let shown = plain(&source.display().to_string());
+        match source.metadata() {
+            Err(error) => return Ok(Err(format!("{shown} cannot be sent: {error}"))),
+            Ok(meta) if (meta.dev(), meta.ino()) != self.job.root => {
+                return Ok(Err(format!(
+                    "{shown} is another folder than the job was given, as where a file system is not mounted: mtm \
+                     resume --new-source {} takes it for the job's",
+                    self.job.name
+                )));
+            }
+            Ok(_) => {}
+        }
+        let walk = match self.copying.walk() {
+            Ok(walk) => walk,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let mut look = Look::at(walk);
+        if let Some(why) = look.doubt.take() {
+            return Ok(Err(why));
+        }
+        let known = self.ledger.entries()?;
+        if let Some(folder) = look.unmounted(&known) {
+            return Ok(Err(format!(
+                "{} was a mounted file system and is none now: mtm resume --new-source {} takes it as it is",
+                plain(&folder.display().to_string()),
+                self.job.name
+            )));
+        }
+        look.keep(&known);
+        let change = self.ledger.look(std::mem::take(&mut look.found))?;
+        self.forget_gone()?;
+        if !change.is_none() || self.looked.is_none() {
+            self.tree = Arc::new(Tree::of(&self.ledger)?);
+            self.told.tree(self.tree.amount(), self.ledger.revision());
+        }
+        if !change.is_none() {
+            self.schedule.wake(Instant::now());
+        }
+        let unsettled = look.unsettled;
+        let confirms = change.is_none() && !unsettled;
+        self.looked =
+            Some(Looked { began: look.began, ended: Instant::now(), confirms, unsettled });
+        Ok(Ok(()))
+    }
+
+    pub(super) fn forget_gone(&mut self) -> Result<()> {
+        if self.ledger.forget_gone(self.copying.deletes())? > 0 {
+            self.tree = Arc::new(Tree::of(&self.ledger)?);
+        }
+        Ok(())
+    }
+}
