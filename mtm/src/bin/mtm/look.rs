@@ -12,9 +12,11 @@ use transfer::tree::scan::{Found as Seen, ScanError, Stamp, Walk};
 /// The root of the transfer among the entries, where what the source holds is sent without the folder.
 pub(crate) const ROOT: &str = ".";
 
-/// What was changed so shortly before a look may be changed again without another time, as coarse as those of some file
-/// systems are (FAT: 2 s); receivers doubt as much.
-pub(crate) const SETTLES: Duration = Duration::from_secs(2);
+/// What was changed so shortly before a look may be changed again without another time: the clock that the kernel stamps
+/// files with moves every 1 to 10 ms (`CONFIG_HZ`) …
+const SETTLES: Duration = Duration::from_millis(100);
+/// … and some file systems keep whole seconds, or every second one (FAT).
+const SETTLES_COARSE: Duration = Duration::from_secs(2);
 
 /// What a look has come to.
 #[derive(Debug)]
@@ -26,8 +28,8 @@ pub(crate) struct Look {
     pub(crate) failed: Vec<(PathBuf, String)>,
     /// Why what was found may not be the tree, if so.
     pub(crate) doubt: Option<String>,
-    /// Something was changed so shortly before that it must be looked at again.
-    pub(crate) unsettled: bool,
+    /// Something was changed so shortly before that it must be looked at again, so long after the beginning.
+    pub(crate) unsettled: Option<Duration>,
 }
 
 impl Look {
@@ -40,18 +42,17 @@ impl Look {
             found: Vec::new(),
             failed: Vec::new(),
             doubt: None,
-            unsettled: false,
+            unsettled: None,
         };
-        let settled = clock.as_nanos() - SETTLES.as_nanos().cast_signed();
         let mut above = PathBuf::new();
         for seen in walk {
             match seen {
                 Seen::Root(meta, stamp) => {
-                    look.take(PathBuf::from(ROOT), Kind::Directory, &meta, (&stamp, settled));
+                    look.take(PathBuf::from(ROOT), Kind::Directory, &meta, (&stamp, clock));
                 }
                 Seen::Enter(entry, stamp) => {
                     above.push(OsStr::from_bytes(&entry.name));
-                    look.take(above.clone(), Kind::Directory, &entry.meta, (&stamp, settled));
+                    look.take(above.clone(), Kind::Directory, &entry.meta, (&stamp, clock));
                 }
                 Seen::Leave => drop(above.pop()),
                 Seen::Item(entry, stamp) => {
@@ -63,7 +64,7 @@ impl Look {
                         // A further name of a symbolic link is one as well, and so is one of a device.
                         Walked::File { .. } | Walked::Link { .. } => Kind::File,
                     };
-                    look.take(path, kind, &entry.meta, (&stamp, settled));
+                    look.take(path, kind, &entry.meta, (&stamp, clock));
                 }
                 Seen::Failed { path, error } if !matches!(error, ScanError::Vanished) => {
                     look.failed.push((of_bytes(&path), error.to_string()));
@@ -77,18 +78,15 @@ impl Look {
         look
     }
 
-    fn take(&mut self, path: PathBuf, kind: Kind, meta: &Meta, (stamp, settled): (&Stamp, i128)) {
-        // What has a time to come, since a clock was set back, would not settle in years.
-        let until = settled + 2 * SETTLES.as_nanos().cast_signed();
-        let is_fresh = |time: Time| (settled..=until).contains(&time.as_nanos());
-        let is_settled = !is_fresh(stamp.ctime) && !is_fresh(stamp.mtime);
-        self.unsettled |= !is_settled;
+    fn take(&mut self, path: PathBuf, kind: Kind, meta: &Meta, (stamp, clock): (&Stamp, Time)) {
+        let settles = settles(stamp, clock);
+        self.unsettled = self.unsettled.max(settles);
         self.found.push(Found {
             path,
             kind,
             size: if kind == Kind::File { stamp.size } else { 0 },
             mtime: nanos(stamp.mtime),
-            ctime: if is_settled { nanos(stamp.ctime) } else { 0 },
+            ctime: if settles.is_none() { nanos(stamp.ctime) } else { 0 },
             mode: meta.mode,
             uid: meta.uid,
             gid: meta.gid,
@@ -124,6 +122,16 @@ impl Look {
         };
         devices.keys().copied().filter(lost).min().map(Path::to_owned)
     }
+}
+
+/// How long after `clock` it is certain that a change of what has this stamp had another time, if it is not yet.
+fn settles(stamp: &Stamp, clock: Time) -> Option<Duration> {
+    let is_coarse = stamp.ctime.nanos == 0 && stamp.mtime.nanos == 0;
+    let settles = if is_coarse { SETTLES_COARSE } else { SETTLES };
+    let (now, margin) = (clock.as_nanos(), settles.as_nanos().cast_signed());
+    // What has a time to come, since a clock was set back, would not settle in years.
+    let is_fresh = |time: Time| (now - margin..=now + margin).contains(&time.as_nanos());
+    (is_fresh(stamp.ctime) || is_fresh(stamp.mtime)).then_some(settles)
 }
 
 /// A path of the transfer; its root has none.
@@ -193,11 +201,18 @@ mod tests {
     fn what_was_just_changed_is_to_be_looked_at_again() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("f"), "x").unwrap();
-        let fresh = look(dir.path());
-        assert!(fresh.unsettled && fresh.found.iter().all(|found| found.ctime == 0));
-        std::thread::sleep(SETTLES + Duration::from_millis(50));
+        std::thread::sleep(SETTLES + Duration::from_millis(20));
         let later = look(dir.path());
-        assert!(!later.unsettled && later.found.iter().all(|found| found.ctime > 0));
+        assert!(later.unsettled.is_none() && later.found.iter().all(|found| found.ctime > 0));
+        let at = |secs, nanos| Time { secs, nanos };
+        let of = |ctime| {
+            let stamp =
+                Stamp { dev: 1, ino: 2, size: 3, mtime: at(10, ctime % 2), ctime: at(100, ctime) };
+            [99, 100, 101, 102, 103].map(|now| settles(&stamp, at(now, 99)))
+        };
+        let (no, coarse, fine) = (None, Some(SETTLES_COARSE), Some(SETTLES));
+        assert_eq!(of(0), [coarse, coarse, coarse, no, no]);
+        assert_eq!(of(1), [no, fine, no, no, no]);
     }
 
     #[test]

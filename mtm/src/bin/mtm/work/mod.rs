@@ -5,7 +5,6 @@ mod tree;
 
 use crate::ear::Ear;
 use crate::hook::Hook;
-use crate::look::SETTLES;
 use crate::round::{Planned, Tree};
 use crate::told::Told;
 use anyhow::Result;
@@ -67,7 +66,8 @@ struct Looked {
     ended: Instant,
     /// It has found nothing new, and all of it.
     confirms: bool,
-    unsettled: bool,
+    /// It is to be looked at again then.
+    again: Option<Instant>,
 }
 
 /// It.
@@ -207,9 +207,8 @@ impl Work {
     fn wait(&mut self) -> Result<()> {
         let now = Instant::now();
         let due = [self.schedule.next(), self.not_before].into_iter().flatten().min();
-        let settled =
-            self.looked.filter(|looked| looked.unsettled).map(|looked| looked.began + SETTLES);
-        let at = due.into_iter().chain(settled).filter(|at| *at > now).min();
+        let again = self.looked.and_then(|looked| looked.again);
+        let at = due.into_iter().chain(again).filter(|at| *at > now).min();
         let limit = at.map_or(LISTEN, |at| at.saturating_duration_since(now).min(LISTEN));
         let limit = limit.max(Duration::from_millis(1));
         match self.events.1.recv_timeout(limit) {

@@ -1,7 +1,7 @@
 //! The looks at the tree of a job that runs.
 
 use super::{AGAIN, LOOKS, Looked, Work};
-use crate::look::{Look, SETTLES};
+use crate::look::Look;
 use crate::round::Tree;
 use anyhow::Result;
 use mcp_cli::say::plain;
@@ -22,8 +22,7 @@ impl Work {
         let Some(looked) = self.looked else { return true };
         let took = looked.ended.saturating_duration_since(looked.began);
         let pause = if last { Duration::ZERO } else { took * LOOKS };
-        let settle = if looked.unsettled { SETTLES } else { Duration::ZERO };
-        now >= looked.began + settle && now >= looked.ended + pause
+        looked.again.is_none_or(|again| now >= again) && now >= looked.ended + pause
     }
 
     /// Looks at the tree. `false`: it cannot be sent now, and the job waits.
@@ -85,10 +84,9 @@ impl Work {
         if !change.is_none() {
             self.schedule.wake(Instant::now());
         }
-        let unsettled = look.unsettled;
-        let confirms = change.is_none() && !unsettled;
-        self.looked =
-            Some(Looked { began: look.began, ended: Instant::now(), confirms, unsettled });
+        let again = look.unsettled.map(|settles| look.began + settles);
+        let confirms = change.is_none() && again.is_none();
+        self.looked = Some(Looked { began: look.began, ended: Instant::now(), confirms, again });
         Ok(Ok(()))
     }
 

@@ -1,0 +1,168 @@
+//! What goes wrong, and that nothing is lost by it.
+
+use crate::{Host, Place};
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+#[test]
+fn a_host_that_is_off_gets_it_when_it_is_there_and_a_new_installation_gets_all() {
+    let place = Place::new();
+    let (mut first, mut second) = (Host::new(31), Host::off(32));
+    let mut job = place.send(&[&first, &second], &[]);
+    job.says("1 of 2 hosts have all of revision 1");
+    let status = place.wait_for("late", |status| status["hosts"][1]["why"].is_string());
+    assert!(status["hosts"][1]["why"].as_str().unwrap().contains("nobody listens"), "{status}");
+    assert_eq!(
+        (&status["hosts"][0]["done"], &status["hosts"][1]["pending"]),
+        (&8.into(), &8.into())
+    );
+    second.start();
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(place.is_at(&first) && place.is_at(&second));
+    assert_eq!(second.taken(), first.taken());
+
+    first.reinstall();
+    place.ok(&["resume", "lectures"]);
+    fs::write(place.tree().join("index"), "two\n").unwrap();
+    assert_eq!(place.start(&["run", "lectures"]).ends().0, Some(0));
+    assert!(place.is_at(&first), "it has all of it, not what has changed alone");
+    assert!(place.is_at(&second));
+}
+
+#[test]
+fn whatever_kills_the_sender_nothing_done_is_sent_again() {
+    let place = Place::new();
+    let hosts = [Host::off(33).slow(20_000_000), Host::off(34).slow(20_000_000)];
+    let mut hosts = hosts;
+    hosts.iter_mut().for_each(Host::start);
+    for n in 0..40 {
+        fs::write(place.tree().join(format!("part{n}")), vec![n; 100_000]).unwrap();
+    }
+    Place::grow_old();
+    let mut job = place.send(&hosts.each_ref(), &["--sync", "file"]);
+    job.says("revision 1");
+    let arrived = |host: &Host| fs::read_dir(host.mirror("lectures")).map_or(0, Iterator::count);
+    while arrived(&hosts[0]) < 12 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    job.kill();
+    let inode =
+        |host: &Host| fs::metadata(host.mirror("lectures/part0")).map(|meta| meta.ino()).ok();
+    let before: Vec<_> = hosts.iter().map(inode).collect();
+    let (code, said) = place.start(&["run", "lectures"]).ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(hosts.iter().all(|host| place.is_at(host)));
+    let after: Vec<_> = hosts.iter().map(inode).collect();
+    for (before, after) in before.iter().zip(&after).filter(|(before, _)| before.is_some()) {
+        assert_eq!(before, after, "it was there, and stayed");
+    }
+}
+
+#[test]
+fn an_interrupted_job_says_how_it_goes_on() {
+    let place = Place::new();
+    let off = Host::off(35);
+    let mut job = place.send(&[&off], &[]);
+    job.says("revision 1");
+    job.signal(Signal::INT);
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("mtm run lectures goes on with it"), "{said}");
+}
+
+#[test]
+fn a_source_that_is_gone_empties_no_mirror() {
+    let place = Place::new();
+    let (there, mut off) = (Host::new(36), Host::off(37));
+    let mut job = place.send(&[&there, &off], &["--delete"]);
+    job.says("1 of 2 hosts");
+    let aside = place.path().join("aside");
+    fs::rename(place.tree(), &aside).unwrap();
+    fs::create_dir(place.tree()).unwrap(); // as a file system that is not mounted
+    off.start();
+    let why = job.says("waiting");
+    assert!(why.contains("another folder than the job was given"), "{why}");
+    assert_eq!(place.status()["state"], "waiting");
+    assert!(there.mirror("lectures/index").exists() && !off.mirror("lectures/index").exists());
+    fs::remove_dir(place.tree()).unwrap();
+    fs::rename(&aside, place.tree()).unwrap();
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(place.is_at(&there) && place.is_at(&off));
+
+    // Another folder in its place is the tree if that is said.
+    fs::rename(place.tree(), &aside).unwrap();
+    fs::create_dir(place.tree()).unwrap();
+    fs::write(place.tree().join("new"), "x").unwrap();
+    place.ok(&["resume", "lectures", "--new-source"]);
+    assert_eq!(place.start(&["run", "lectures"]).ends().0, Some(0));
+    assert!(place.is_at(&there) && place.is_at(&off));
+}
+
+#[test]
+fn an_entry_that_cannot_be_there_is_named_and_tried_again() {
+    let place = Place::new();
+    let (good, bad) = (Host::new(38), Host::new(39));
+    // A folder with something in it stands where a link is to be.
+    let in_the_way = bad.folder().join("mirror/lectures/autumn/last");
+    fs::create_dir_all(&in_the_way).unwrap();
+    fs::write(in_the_way.join("x"), "").unwrap();
+    let mut job = place.send(&[&good, &bad], &[]);
+    job.says("1 of 2 hosts");
+    let status = place.wait_for("failed", |status| status["hosts"][1]["failed"] == 1);
+    let failures = &status["hosts"][1]["failures"];
+    assert_eq!(
+        (&failures[0]["entries"], &status["hosts"][1]["done"]),
+        (&1.into(), &7.into()),
+        "{status}"
+    );
+    let table = String::from_utf8(place.run(&["status", "lectures", "--entries"]).stdout).unwrap();
+    let line = table.lines().find(|line| line.starts_with("lectures/autumn/last")).unwrap();
+    assert!(line.ends_with(&format!("{}[failed, failed 1 times]", bad.name())), "{line}");
+    fs::remove_file(in_the_way.join("x")).unwrap();
+    fs::remove_dir(&in_the_way).unwrap();
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(place.is_at(&bad));
+}
+
+#[test]
+fn what_makes_no_sense_makes_no_job() {
+    let place = Place::new();
+    let host = Host::off(40);
+    let name = host.name();
+    fs::write(place.path().join("file"), "").unwrap();
+    for (words, code, why) in [
+        (vec!["send", "file", &name], 2, "is no folder"),
+        (vec!["send", "lectures"], 2, "no host is given"),
+        (vec!["send", "nothing", &name], 1, "cannot send nothing"),
+        (vec!["send", "--name", "../x", "lectures", &name], 2, "cannot be a job's name"),
+        (
+            vec!["send", "--retry", "3", "lectures", &name],
+            2,
+            "--retry has no use with a mirror job",
+        ),
+        (vec!["send", "-n", "lectures", &name], 2, "--dry-run has no use"),
+        (vec!["send", "--late", "1d", "lectures", &name], 2, "--done"),
+        (vec!["send", "--secret-file", "nothing", "lectures", &name], 1, "nothing"),
+        (vec!["run", "nothing"], 1, "there is no job nothing"),
+        (vec!["status", "nothing"], 1, "there is no job nothing"),
+        (vec!["status", "--entries"], 2, "JOB"),
+        (vec!["nothing"], 2, "nothing"),
+    ] {
+        let output = place.run(&words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+    assert_eq!(place.run(&["status"]).stdout, b"there is no job\n");
+    // What is asked of all copies of this user is no fault of this one.
+    let sent = place
+        .command(&["send", "--detach", "lectures", &name])
+        .env("MCP_RETRY", "3")
+        .output()
+        .unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+}

@@ -1,0 +1,117 @@
+//! A receiver in this process, which can go off and come back.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use tcpxm::api::{Closer, ListenOptions, Listener};
+use tcpxm::trust::ListenTrust;
+use tempfile::TempDir;
+use transfer::destination::Root;
+use transfer::limits::{Allow, Limits, Rate};
+
+/// It.
+pub(crate) struct Host {
+    addr: SocketAddr,
+    folder: TempDir,
+    instance: [u8; 16],
+    rate: Option<u64>,
+    running: Option<(Closer, JoinHandle<()>)>,
+    /// Bytes of files that each of its sessions has written.
+    taken: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Host {
+    /// One at 127.0.0.`last`, which is there.
+    pub(crate) fn new(last: u8) -> Self {
+        let mut host = Self::off(last);
+        host.start();
+        host
+    }
+
+    /// One that is off; its port is free.
+    pub(crate) fn off(last: u8) -> Self {
+        let addr = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
+        let listener = Listener::bind(ListenOptions::new(addr, ListenTrust::Loopback)).unwrap();
+        let (addr, closer) = (listener.local_addr(), listener.closer());
+        drop(listener);
+        closer.wait_closed();
+        let folder = tempfile::tempdir().unwrap();
+        let taken = Arc::default();
+        Self { addr, folder, instance: [last; 16], rate: None, running: None, taken }
+    }
+
+    /// It takes no more than so many bits a second.
+    pub(crate) fn slow(mut self, bits: u64) -> Self {
+        self.rate = Some(bits);
+        self
+    }
+
+    /// It is there.
+    pub(crate) fn start(&mut self) {
+        let options = ListenOptions::new(self.addr, ListenTrust::Loopback);
+        let listener = Listener::bind(options).unwrap();
+        let closer = listener.closer();
+        let root = Root::open(self.folder.path()).unwrap();
+        let allow = Allow { owner: true, setuid: true, delete: true, device: true };
+        let rate = self.rate.map(|bits| Arc::new(Rate::new(Some(bits))));
+        let limits = Limits { allow, rate, instance: Some(self.instance), ..Limits::default() };
+        let taken = Arc::clone(&self.taken);
+        let accepting = thread::spawn(move || {
+            let mut sessions = Vec::new();
+            while let Ok(session) = listener.accept() {
+                let (root, limits, taken) = (root.clone(), limits.clone(), Arc::clone(&taken));
+                sessions.push(thread::spawn(move || {
+                    // The sender reports it.
+                    if let Ok(received) = transfer::receive(&session, &root, &limits) {
+                        taken.lock().unwrap().push(received.report.bytes);
+                    }
+                }));
+            }
+            sessions.into_iter().for_each(|session| session.join().unwrap());
+        });
+        self.running = Some((closer, accepting));
+    }
+
+    /// It is gone, without a word.
+    pub(crate) fn stop(&mut self) {
+        if let Some((closer, accepting)) = self.running.take() {
+            closer.close();
+            accepting.join().unwrap();
+        }
+    }
+
+    /// It is another installation from now on, with nothing of what the last one had.
+    pub(crate) fn reinstall(&mut self) {
+        self.stop();
+        self.instance[0] ^= 0xff;
+        self.folder = tempfile::tempdir().unwrap();
+        self.start();
+    }
+
+    /// As it is typed.
+    pub(crate) fn name(&self) -> String {
+        format!("{}:{}:mirror", self.addr.ip(), self.addr.port())
+    }
+
+    /// Where the job's folder of this name stands.
+    pub(crate) fn mirror(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join("mirror").join(name)
+    }
+
+    /// Its own folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Bytes of files that its sessions have written.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.lock().unwrap().iter().sum()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,9 @@
+//! The command with real sessions over loopback, to receivers in this process.
+
+mod failures;
+mod host;
+mod job;
+mod steering;
+
+use host::Host;
+use job::Place;

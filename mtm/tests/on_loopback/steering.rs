@@ -1,0 +1,162 @@
+//! A job that goes well, and what people say to it meanwhile.
+
+use crate::{Host, Place};
+use rustix::process::Signal;
+use std::fs;
+
+#[test]
+fn a_tree_reaches_all_hosts_and_later_what_has_changed_in_it() {
+    let place = Place::new();
+    let hosts = [Host::new(11), Host::new(12), Host::new(13)];
+    let (code, said) =
+        place.send(&hosts.each_ref(), &["--delete", "--description", "of 2026"]).ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("3 of 3 hosts have all of revision 1"), "{said}");
+    assert!(hosts.iter().all(|host| place.is_at(host)));
+    let index = fs::metadata(hosts[0].mirror("lectures/index")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::nlink(&index), 2);
+    let before: Vec<u64> = hosts.iter().map(Host::taken).collect();
+
+    fs::remove_file(place.tree().join("autumn/01/notes")).unwrap();
+    fs::write(place.tree().join("autumn/02"), "second\n").unwrap();
+    let text = String::from_utf8(place.run(&["status", "lectures"]).stdout).unwrap();
+    assert!(
+        text.starts_with("lectures: complete; 3 of 3 hosts have all of revision 1 (8 entries"),
+        "{text}"
+    );
+    assert!(text.contains("of 2026"), "{text}");
+    Place::grow_old();
+    place.ok(&["resume", "lectures"]);
+    let (code, said) = place.start(&["run", "lectures"]).ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(hosts.iter().all(|host| place.is_at(host)));
+    let now: Vec<u64> = hosts.iter().map(Host::taken).collect();
+    assert!(now.iter().zip(&before).all(|(now, before)| now - before == 7), "{before:?} {now:?}");
+    let status = place.status();
+    assert_eq!((&status["revision"], &status["complete"]), (&2.into(), &3.into()), "{status}");
+    let table = String::from_utf8(place.run(&["status", "lectures", "--entries"]).stdout).unwrap();
+    let names = hosts.each_ref().map(Host::name);
+    let [one, two, three] = &names;
+    let line = format!("lectures/autumn/02\t{one}[done],{two}[done],{three}[done]");
+    assert!(table.lines().any(|other| other == line), "{table}");
+    assert!(!table.contains("notes"), "what is gone everywhere is forgotten: {table}");
+}
+
+#[test]
+fn a_job_that_was_only_written_is_carried_on_with_all_others() {
+    let place = Place::new();
+    let mut host = Host::off(14);
+    let said = place.send(&[&host], &["--detach"]).ends();
+    assert_eq!(said.0, Some(0), "{}", said.1);
+    assert_eq!(place.status()["state"], "open");
+    let mut all = place.start(&["run"]);
+    all.says("revision 1");
+    host.start();
+    place.wait_for("complete", |status| status["state"] == "complete");
+    assert!(place.is_at(&host));
+    // Another one, while it runs.
+    let name = host.name();
+    let (folder, other) = (place.path().join("other"), Host::new(15));
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("f"), "x").unwrap();
+    place.ok(&["send", "--detach", "other", &other.name()]);
+    let begin = std::time::Instant::now();
+    while !other.mirror("other/f").exists() {
+        assert!(begin.elapsed().as_secs() < 60);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    all.signal(Signal::TERM);
+    assert_eq!(all.ends().0, Some(0));
+    // It has one process at a time.
+    let mut one = place.start(&["run", "lectures"]);
+    let said = place.run(&["send", "lectures", &name, "--name", "lectures"]).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("there is a job lectures already"));
+    one.child.wait().unwrap();
+}
+
+#[test]
+fn a_job_is_paused_gets_hosts_and_loses_some_while_it_runs() {
+    let place = Place::new();
+    let (first, mut second, third) = (Host::new(16), Host::off(17), Host::new(18));
+    let mut job = place.send(&[&first, &second], &["--name", "lectures"]);
+    job.says("1 of 2 hosts have all of revision 1");
+    place.ok(&["pause", "lectures"]);
+    job.says("the job is paused");
+    second.start();
+    place.ok(&["hosts", "add", "lectures", &third.name()]);
+    let status = place.status();
+    assert_eq!((&status["state"], &status["complete"]), (&"paused".into(), &1.into()), "{status}");
+    place.ok(&["resume", "lectures"]);
+    job.says("3 of 3 hosts have all of revision 1");
+    assert_eq!(job.ends().0, Some(0));
+    assert!(place.is_at(&second) && place.is_at(&third));
+    place.ok(&["hosts", "remove", "lectures", &first.name()]);
+    let all = format!("{},{}", second.name(), third.name());
+    for (words, why) in [
+        (["hosts", "remove", "lectures", &first.name()], "is no host of the job"),
+        (["hosts", "remove", "lectures", &all], "these are all hosts"),
+        (["hosts", "add", "nothing", &all], "there is no job nothing"),
+        (["hosts", "add", "lectures", "h[1-"], "h[1-"),
+    ] {
+        let output = place.run(&words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(why), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn what_a_host_has_is_read_when_that_is_asked() {
+    let place = Place::new();
+    let host = Host::new(19);
+    assert_eq!(place.send(&[&host], &[]).ends().0, Some(0));
+    // Damaged, and all that is told of it is as it was.
+    let video = host.mirror("lectures/autumn/01/video");
+    let times = fs::metadata(&video).unwrap().modified().unwrap();
+    fs::write(&video, vec![8; 300_000]).unwrap();
+    fs::File::options().write(true).open(&video).unwrap().set_modified(times).unwrap();
+    place.ok(&["resume", "lectures"]);
+    assert_eq!(place.start(&["run", "lectures"]).ends().0, Some(0));
+    assert!(!place.is_at(&host), "nobody has looked at it");
+    let said = place.ok(&["verify", "lectures"]);
+    assert!(said.contains("nobody runs the job now"), "{said}");
+    assert_eq!(place.start(&["run", "lectures"]).ends().0, Some(0));
+    assert!(place.is_at(&host));
+    assert_eq!(place.status()["hosts"][0]["verify"], false);
+}
+
+#[test]
+fn a_job_that_was_cancelled_sends_nothing_and_can_be_forgotten() {
+    let place = Place::new();
+    let (there, off) = (Host::new(20), Host::off(21));
+    let mut job = place.send(&[&there, &off], &[]);
+    job.says("1 of 2 hosts");
+    place.ok(&["cancel", "lectures"]);
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the job lectures was cancelled"), "{said}");
+    assert_eq!(place.status()["state"], "cancelled");
+    assert!(!place.run(&["pause", "lectures"]).status.success());
+    place.ok(&["cancel", "--forget", "lectures"]);
+    assert_eq!(place.run(&["status"]).stdout, b"there is no job\n");
+    // The name is free again.
+    assert_eq!(place.send(&[&there], &[]).ends().0, Some(0));
+}
+
+#[test]
+fn the_users_own_command_is_told_of_the_end_and_of_who_is_late() {
+    let place = Place::new();
+    let (there, mut off) = (Host::new(22), Host::off(23));
+    let log = place.path().join("log");
+    let command = format!("echo $MTM_JOB $MTM_EVENT $MTM_HOST >> {}", log.display());
+    let job = place.send(&[&there, &off], &["--done", &command, "--late", "1s"]);
+    let begin = std::time::Instant::now();
+    while fs::read_to_string(&log).unwrap_or_default().is_empty() {
+        assert!(begin.elapsed().as_secs() < 60);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    off.start();
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(0), "{said}");
+    let log = fs::read_to_string(&log).unwrap();
+    assert_eq!(log, format!("lectures late {}\nlectures complete\n", off.name()));
+}
