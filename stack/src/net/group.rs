@@ -127,7 +127,7 @@ pub(crate) const MAX_GROUP_SOCKETS: usize = 64;
 pub(crate) const MAX_MEMBERSHIPS: usize = 20;
 
 /// What distinguishes the memberships of one group's socket.
-type Membership = (Option<IpAddr>, u32);
+pub(super) type Membership = (Option<IpAddr>, u32);
 
 /// One of a group's sockets, by the group and a number: another is opened where the system lets none of them enter
 /// more.
@@ -323,7 +323,7 @@ impl GroupSocket {
             let why = format!("{group} is joined in {MAX_MEMBERSHIPS} ways already");
             return Err(Refusal::Full(why));
         }
-        match member(&self.socket, true, group.ip(), membership) {
+        match member(self.socket.io(), true, group.ip(), membership) {
             Err(e) if !is_in_already(&e) => return Err(explain(group, &e)),
             _ => {}
         }
@@ -337,7 +337,7 @@ impl GroupSocket {
         if *users == 0 {
             self.memberships.remove(&membership);
             // The interface may be gone, and the membership with it.
-            if let Err(e) = member(&self.socket, false, group.ip(), membership) {
+            if let Err(e) = member(self.socket.io(), false, group.ip(), membership) {
                 tracing::debug!(%group, "leaving: {e}");
             }
         }
@@ -346,17 +346,17 @@ impl GroupSocket {
 
 /// Whether a join fails because the socket is in that group already: of a group EADDRINUSE, of a source EADDRNOTAVAIL
 /// (`ip_mc_join_group` and `ip_mc_source` in net/ipv4/igmp.c, and their twins in net/ipv6/mcast.c).
-fn is_in_already(error: &io::Error) -> bool {
+pub(super) fn is_in_already(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL))
 }
 
 impl GroupSocket {
     /// A membership that the system has not, or has in spite of all, is none the worse for it.
     fn refresh(&self, group: SocketAddr, membership: Membership) -> Result<(), String> {
-        if let Err(e) = member(&self.socket, false, group.ip(), membership) {
+        if let Err(e) = member(self.socket.io(), false, group.ip(), membership) {
             tracing::debug!(%group, "leaving, to join again: {e}");
         }
-        match member(&self.socket, true, group.ip(), membership) {
+        match member(self.socket.io(), true, group.ip(), membership) {
             Err(e) if !is_in_already(&e) => Err(explain(group, &e).into_words()),
             _ => Ok(()),
         }
@@ -368,11 +368,11 @@ impl GroupSocket {
         for was in of_it {
             let Some(users) = self.memberships.remove(&was) else { continue };
             // Of its slot in the socket: the interface itself is gone.
-            let left = member(&self.socket, false, group.ip(), was);
+            let left = member(self.socket.io(), false, group.ip(), was);
             let is = (was.0, new);
             *self.memberships.entry(is).or_default() += users;
             // If it fails now, it is tried again with the next refresh.
-            let joined = member(&self.socket, true, group.ip(), is);
+            let joined = member(self.socket.io(), true, group.ip(), is);
             tracing::debug!(%group, old, new, ?left, ?joined, "another interface of the same name");
         }
     }
@@ -396,6 +396,11 @@ fn explain(group: SocketAddr, error: &io::Error) -> Refusal {
 /// Bound to the group itself, so that nothing else that comes to this port is heard here, and
 /// shared with other processes that join the same.
 fn open(group: SocketAddr, vrf: Option<&str>) -> io::Result<UdpSocket> {
+    UdpSocket::new(bound(group, vrf)?)
+}
+
+/// See [`open`].
+pub(super) fn bound(group: SocketAddr, vrf: Option<&str>) -> io::Result<Socket> {
     let io = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
     vrf::enter(&io, vrf)?;
     io.set_reuse_address(true)?;
@@ -403,16 +408,16 @@ fn open(group: SocketAddr, vrf: Option<&str>) -> io::Result<UdpSocket> {
         io.set_only_v6(true)?;
     }
     io.bind(&group.into())?;
-    UdpSocket::new(io)
+    Ok(io)
 }
 
-fn member(
-    socket: &UdpSocket,
+/// Joins, or leaves.
+pub(super) fn member(
+    io: &Socket,
     join: bool,
     group: IpAddr,
     (source, ifindex): Membership,
 ) -> io::Result<()> {
-    let io = socket.io();
     match (group, source) {
         (_, Some(source)) => sys::source_membership(io.as_fd(), join, group, source, ifindex),
         (IpAddr::V4(v4), None) => {

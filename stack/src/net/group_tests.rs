@@ -170,7 +170,7 @@ fn again(group: &str, source: Option<IpAddr>, on: Route) {
     }
     // The membership is gone with its interface, say: then it is a join.
     let at = groups.sockets.get(&(group, 0)).unwrap();
-    member(&at.socket, false, group.ip(), (source, on.ifindex)).unwrap();
+    member(at.socket.io(), false, group.ip(), (source, on.ifindex)).unwrap();
     assert_eq!(groups.refresh(receiver), Ok(()));
     send(on, group, b"back");
     assert_eq!(hears(&groups, (group, 0)).unwrap().1, b"back");
@@ -202,7 +202,7 @@ fn an_interface_is_taken_over_only_if_the_one_before_is_gone() {
     groups.names = [(gone, name.clone())].into();
     groups.receivers.insert(receiver, ((group, 0), (None, gone)));
     let at = groups.sockets.get_mut(&(group, 0)).unwrap();
-    member(&at.socket, false, group.ip(), (None, on.ifindex)).unwrap();
+    member(at.socket.io(), false, group.ip(), (None, on.ifindex)).unwrap();
     at.memberships = [((None, gone), 1)].into();
     groups.take_over(&name, on.ifindex);
     assert_eq!(groups.on(on.ifindex), [receiver]);
@@ -303,8 +303,8 @@ fn a_join_that_was_made_already_is_none_that_fails() {
         let socket = open(group, None).unwrap();
         let mut at = GroupSocket { socket, vrf: None, memberships: BTreeMap::new() };
         let membership = (source, lo().ifindex);
-        member(&at.socket, true, group.ip(), membership).unwrap();
-        let again = member(&at.socket, true, group.ip(), membership).unwrap_err();
+        member(at.socket.io(), true, group.ip(), membership).unwrap();
+        let again = member(at.socket.io(), true, group.ip(), membership).unwrap_err();
         assert!(is_in_already(&again), "{again}");
         assert_eq!(at.enter(group, membership), Ok(()));
     }

@@ -10,6 +10,7 @@
     reason = "the layer that touches the system"
 )]
 
+pub mod channel;
 pub mod clock;
 mod counters;
 pub(crate) mod driver;
