@@ -8,6 +8,7 @@ use mcp_cli::rights::Right;
 use mcp_cli::{Common, parse};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Receives files below a folder.
@@ -47,6 +48,9 @@ pub(crate) struct Cli {
     /// stands outside of the root.
     #[arg(long, value_name = "FILE", conflicts_with = "to_stdout")]
     pub(crate) prefix_file: Option<PathBuf>,
+    /// Listen to announcements of mirror jobs to this group at all times, on --interface or all interfaces.
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = mcp_cli::values::group)]
+    pub(crate) announce: Option<SocketAddr>,
     /// Listen on this address only, or on this port of all of them; port 0: any [default: every address of this host].
     #[arg(long, value_name = "[ADDR][:PORT]", value_parser = Listen::parse)]
     pub(crate) listen: Option<Listen>,
@@ -150,6 +154,7 @@ impl Cli {
             ("once", self.once != other.once),
             ("to-stdout", self.to_stdout != other.to_stdout),
             ("prefix-file", self.prefix_file != other.prefix_file),
+            ("announce", self.announce != other.announce),
             ("listen", self.listen != other.listen),
             ("port", one.port != two.port),
             ("interface", one.interface != two.interface),

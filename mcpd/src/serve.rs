@@ -169,7 +169,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         mirrors,
     });
     strangers::start(&listener, &shared).context("cannot start a thread")?;
-    shared.mirrors.start().context("cannot start a thread")?;
+    shared.mirrors.start(&cli)?;
     let decided = (cli, decided.listen, decided.at);
     let sweeps = sweeping::start(&shared).context("cannot start a thread")?;
     let reload = reload::start(decided, &shared, sweeps).context("cannot start a thread")?;
@@ -265,6 +265,7 @@ fn answer(watch: &Watch, listener: &Listener, shared: &Arc<Shared>) {
         if let Some(state) = state.upgrade() {
             let running = lock(&state.running).sessions.len() as u64;
             say(counted(running, "session is running", "sessions are running"));
+            state.mirrors.status().iter().for_each(say);
         }
     });
 }

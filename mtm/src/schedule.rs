@@ -14,6 +14,9 @@ pub const TOGETHER: Duration = Duration::from_millis(2500);
 /// Between the end of a try and the beginning of the next one at least this passes.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// Who says hello is served after so long, with all others that do so meanwhile: they share a group.
+pub const GATHER: Duration = Duration::from_secs(1);
+
 /// What a receiver is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -39,6 +42,8 @@ struct Host {
 #[derive(Debug, Clone, Default)]
 pub struct Schedule {
     hosts: BTreeMap<ReceiverId, Host>,
+    /// Until when those that say hello are gathered.
+    gather: Option<Instant>,
 }
 
 impl Schedule {
@@ -111,12 +116,16 @@ impl Schedule {
 
     /// It is there, and asks for what it lacks.
     pub fn hello(&mut self, id: ReceiverId, now: Instant) {
+        let at = *self.gather.get_or_insert(now + GATHER);
+        let at = if at < now { *self.gather.insert(now + GATHER) } else { at };
         self.change(id, |host| {
             host.called = true;
             host.away = None;
-            if host.next != Next::Busy {
-                host.next = Next::At(now);
-            }
+            host.next = match host.next {
+                Next::Busy => Next::Busy,
+                Next::At(before) => Next::At(before.min(at)),
+                Next::Nothing => Next::At(at),
+            };
         });
     }
 
@@ -178,12 +187,33 @@ mod tests {
         all.failed(1, (now, now), 0.0);
         all.begin(2);
         all.hello(1, now + SECOND);
-        assert_eq!(all.due(now + SECOND), [[1]]);
+        assert!(all.due(now + SECOND).is_empty(), "others may come");
         all.hello(2, now + SECOND);
-        assert_eq!(all.due(now + SECOND), [[1]], "it is busy");
+        assert_eq!(all.due(now + SECOND + GATHER), [[1]], "the other one is busy");
         all.failed(2, (now, now + SECOND * 2), 0.0);
         let later = now + SECOND * 2;
         assert_eq!(all.due(later), [vec![1], vec![2]], "it had not come through at first");
+    }
+
+    #[test]
+    fn those_that_say_hello_one_after_the_other_are_served_together() {
+        let now = Instant::now();
+        let mut all = of(&[1, 2, 3], now);
+        for id in 1..4 {
+            all.begin(id);
+            all.failed(id, (now, now), 0.0);
+        }
+        all.hello(1, now);
+        all.hello(2, now + GATHER / 2);
+        all.hello(3, now + GATHER);
+        assert_eq!(all.next(), Some(now + GATHER));
+        assert_eq!(all.due(now + GATHER), [[1, 2, 3]]);
+        for id in 1..4 {
+            all.begin(id);
+            all.has_all(id);
+        }
+        all.hello(2, now + GATHER * 5);
+        assert_eq!(all.next(), Some(now + GATHER * 6));
     }
 
     #[test]

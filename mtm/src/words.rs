@@ -3,6 +3,7 @@
 //! A word is its version, one byte, and the message in postcard's encoding. An association is authenticated and
 //! encrypted; what comes over it is not trusted any further.
 
+use core::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -28,6 +29,8 @@ pub enum ToMaster {
         instance: [u8; 16],
         /// The newest revision of which it has everything, if it has had one.
         has: Option<u32>,
+        /// The announcement that it took last, whole: the master's state may have been restored from a copy.
+        last: Option<Vec<u8>>,
     },
 }
 
@@ -35,9 +38,65 @@ pub enum ToMaster {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OfMaster {
     /// It is served if it lacks anything.
-    Welcome,
+    Welcome {
+        /// What it is to know of the job's announcements, if there are any.
+        channel: Option<ChannelTold>,
+    },
     /// There is no such job here.
     Unknown,
+}
+
+/// What a receiver is told of a job's announcements, over an association alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelTold {
+    /// The key that signs them.
+    pub master: [u8; 32],
+    /// The key of all who listen for this job's announcements.
+    pub channel: [u8; 32],
+    /// The key of those parts that only the job's receivers read.
+    pub private: [u8; 32],
+    /// The master's incarnation.
+    pub incarnation: u64,
+    /// The counter from which on they are new.
+    pub floor: u64,
+    /// The receiver's place in the roster.
+    pub place: u16,
+}
+
+/// Without the keys.
+impl fmt::Debug for ChannelTold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { incarnation, floor, place, .. } = self;
+        let mut out = f.debug_struct("ChannelTold");
+        out.field("incarnation", incarnation).field("floor", floor).field("place", place);
+        out.finish_non_exhaustive()
+    }
+}
+
+/// What of an announcement only the job's receivers read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Hosts of the roster: answers come within a time that is scaled to their number.
+    pub roster: u16,
+    /// Entries that are about to be sent.
+    pub entries: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The port of the master that answers go to: the seed's feedback port.
+    pub feedback: u16,
+    /// The first of them, as many as there is room for.
+    pub first: Vec<Named>,
+}
+
+/// An entry that is about to be sent, with the attributes of the seed's requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its path from the root of the transfer.
+    pub path: Vec<u8>,
+    /// When it was last modified, in nanoseconds since 1970.
+    pub modified: i64,
+    /// Its twelve permission bits.
+    pub mode: u32,
 }
 
 /// From a master to a receiver.
@@ -111,9 +170,10 @@ mod tests {
             host: "h:x".to_owned(),
             instance: [2; 16],
             has: Some(300),
+            last: None,
         };
         let bytes = encode(&hello);
-        let expected = [&[1, 0][..], &[1; 16], &[3], b"h:x", &[2; 16], &[1, 0xac, 2]].concat();
+        let expected = [&[1, 0][..], &[1; 16], &[3], b"h:x", &[2; 16], &[1, 0xac, 2, 0]].concat();
         assert_eq!(bytes, expected);
         assert_eq!(decode::<ToMaster>(&bytes), Ok(hello));
         assert_eq!(decode::<ToMaster>(&[2, 0]), Err(WordError::Version(2)));

@@ -132,6 +132,8 @@ pub struct OfJob {
     pub host: String,
     /// Where it may say that it is there: this port, at the address that the session comes from unless there is another.
     pub hello: Option<(Option<IpAddr>, u16)>,
+    /// What else it is told, which only whoever deals with mirror jobs understands; empty: nothing.
+    pub told: Vec<u8>,
 }
 
 /// How much may be deleted.

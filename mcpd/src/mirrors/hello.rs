@@ -54,6 +54,11 @@ fn run(mine: &Mine) {
             let at = if first { begin } else { begin + shorter(PERIOD) };
             all.entry(known.job).or_insert(Next { at, failures: 0 });
         }
+        for (job, at) in std::mem::take(&mut *lock(&mine.soon)) {
+            if let Some(next) = all.get_mut(&job) {
+                next.at = next.at.min(at);
+            }
+        }
         first = false;
         let due = |known: &&Known| all.get(&known.job).is_some_and(|next| next.at <= begin);
         let due: Vec<&Known> = known.iter().filter(due).collect();
@@ -96,22 +101,28 @@ fn say(mine: &Mine, due: &[&Known]) -> Vec<bool> {
     let session =
         SessionConfig { connect_timeout: ANSWER, idle_timeout: ANSWER, ..SessionConfig::default() };
     let options = SenderOptions { session, ..SenderOptions::new(trust) };
-    let words: Vec<Vec<u8>> = places.iter().map(|index| hello(due[*index])).collect();
+    let words: Vec<Vec<u8>> = places.iter().map(|index| hello(mine, due[*index])).collect();
     let peers: Vec<Vec<SocketAddr>> = addrs.into_iter().map(|addr| vec![addr]).collect();
     let Ok(said) = talk::say(options, &peers, &words) else { return reached };
     for (index, said) in places.into_iter().zip(said) {
         let answer = said.answer.ok().and_then(|answer| words::decode(&answer).ok());
-        reached[index] = answer == Some(OfMaster::Welcome);
+        if let Some(OfMaster::Welcome { channel }) = answer {
+            reached[index] = true;
+            if let Some(told) = channel {
+                lock(&mine.announced).tell(due[index].job, told);
+            }
+        }
     }
     reached
 }
 
-fn hello(known: &Known) -> Vec<u8> {
+fn hello(mine: &Mine, known: &Known) -> Vec<u8> {
     words::encode(&ToMaster::Hello {
         job: known.job,
         host: known.host.clone(),
         instance: known.instance,
         has: known.complete,
+        last: lock(&mine.announced).last(&known.job),
     })
 }
 

@@ -1,21 +1,24 @@
 //! What the daemon has of mirror jobs: which installation it is, which jobs send to it and where, and their masters, to
-//! whom it says hello ([`hello`]). [`leases`] shows and drops what jobs hold.
+//! whom it says hello ([`hello`]) and whose announcements it hears ([`announced`]). [`leases`] shows and drops what jobs hold.
 
+mod announced;
 mod hello;
 pub(crate) mod leases;
 
 use crate::args::Cli;
 use crate::report::say;
+use anyhow::{Context, Result};
 use mcp_cli::say::plain;
 use mcp_keys::Drawn;
 use mcp_keys::places::{self, Environment};
 use mtm::held::{Held, HeldError, Known};
 use mtm::instance;
-use mtm::words::{self, OfReceiver, ToReceiver};
+use mtm::words::{self, JobId, OfReceiver, ToReceiver};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tcpxm::trust::ListenTrust;
 use transfer::destination::Root;
 use transfer::jobs::{From, Jobs};
@@ -34,6 +37,10 @@ struct Mine {
     held: Mutex<Held>,
     /// Whom it trusts, and so who its masters are to it.
     trust: Mutex<ListenTrust>,
+    /// What its masters have told of their announcements.
+    announced: Mutex<announced::Known>,
+    /// Jobs whose masters are to be answered, and when.
+    soon: Mutex<BTreeMap<JobId, Instant>>,
     /// How often a job has begun or ended; the thread that says hello waits for it.
     news: (Mutex<u64>, Condvar),
 }
@@ -95,17 +102,35 @@ impl Mirrors {
         }
     }
 
-    /// Starts the thread that says hello.
-    pub(crate) fn start(&self) -> std::io::Result<()> {
-        self.known.as_ref().map_or(Ok(()), hello::start)
+    /// Starts the threads that say hello, and that listen to announcements if they are to.
+    pub(crate) fn start(&self, cli: &Cli) -> Result<()> {
+        let Some(known) = &self.known else { return Ok(()) };
+        hello::start(known).context("cannot start a thread")?;
+        if let Some(group) = cli.announce {
+            announced::start(known, group, cli.common.interface.clone())
+                .with_context(|| format!("cannot listen to announcements to {group}"))?;
+        }
+        Ok(())
+    }
+
+    /// What was heard of announcements, in words.
+    pub(crate) fn status(&self) -> Option<String> {
+        self.known.as_ref().map(|known| lock(&known.announced).status())
     }
 }
 
 impl Mine {
-    fn open(path: &Path, trust: &ListenTrust) -> Result<Arc<Self>, HeldError> {
+    fn open(path: &Path, trust: &ListenTrust) -> std::result::Result<Arc<Self>, HeldError> {
         let held = Mutex::new(Held::open(path)?);
         let trust = Mutex::new(trust.clone());
-        Ok(Arc::new(Self { held, trust, news: (Mutex::new(0), Condvar::new()) }))
+        let (announced, soon) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { held, trust, announced, soon, news: (Mutex::new(0), Condvar::new()) }))
+    }
+
+    /// The master of a job is to be answered then.
+    fn answer(&self, job: JobId, at: Instant) {
+        lock(&self.soon).insert(job, at);
+        self.tell();
     }
 
     /// A job has begun or ended.
@@ -116,7 +141,7 @@ impl Mine {
 }
 
 impl Jobs for Session {
-    fn begin(&self, from: &From, job: &OfJob, place: &Path) -> Result<(), String> {
+    fn begin(&self, from: &From, job: &OfJob, place: &Path) -> std::result::Result<(), String> {
         let hello = job.hello.map(|(ip, port)| {
             // The scope of a link-local address goes with it.
             let mut addr = from.peer;
@@ -143,6 +168,9 @@ impl Jobs for Session {
             ));
             error.to_string()
         })?;
+        if let Ok(told) = words::decode(&job.told) {
+            lock(&self.mine.announced).tell(job.id, told);
+        }
         self.mine.tell();
         Ok(())
     }

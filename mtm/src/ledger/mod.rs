@@ -4,6 +4,7 @@
 //! the loss of power once it returns. One process has a job at a time, by a lock on a file beside it; others may read
 //! meanwhile. The entries' status stands as runs of neighbours, which memory holds as well.
 
+mod channel;
 mod entries;
 mod job;
 mod lock;
@@ -15,6 +16,7 @@ mod share;
 #[cfg(test)]
 mod tests;
 
+pub use channel::Channel;
 pub use entries::{Change, Entry, Found, Kind};
 pub use job::{Job, JobState};
 pub use receivers::{Outcome, Receiver, ReceiverId, Standing};

@@ -61,6 +61,14 @@ CREATE TABLE runs (
     reason INTEGER REFERENCES reasons (id),
     PRIMARY KEY (receiver, first)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE channel (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    identity BLOB NOT NULL CHECK (length(identity) = 64),
+    channel BLOB NOT NULL CHECK (length(channel) = 32),
+    private BLOB NOT NULL CHECK (length(private) = 32),
+    incarnation INTEGER NOT NULL,
+    below INTEGER NOT NULL
+) STRICT;
 CREATE INDEX runs_reason ON runs (reason) WHERE reason IS NOT NULL;
 CREATE VIEW status AS
 SELECT entries.path AS entry, entries.version AS version, entries.gone AS gone, receivers.name AS receiver,

@@ -427,3 +427,20 @@ fn reasons_are_counted_for_what_fails_now() {
     ledger.note(host, 2, &[(2..=2, Outcome::Done)]).unwrap();
     assert_eq!(ledger.failures(host.0).unwrap(), counted(&[("no room", 1)]));
 }
+
+#[test]
+fn what_a_job_announces_by_is_kept_and_not_shown() {
+    let (_dir, path, mut ledger) = new();
+    assert_eq!(ledger.channel().unwrap(), None);
+    let reserved = crate::announce::Reserved { incarnation: u64::MAX, below: 5 };
+    let key = |n| zeroize::Zeroizing::new([n; 32]);
+    let identity = zeroize::Zeroizing::new([1; 64]);
+    let channel = Channel { identity, channel: key(2), private: key(3), reserved };
+    ledger.set_channel(&channel).unwrap();
+    let more = crate::announce::Reserved { below: 1029, ..reserved };
+    ledger.reserve(more).unwrap();
+    drop(ledger);
+    let kept = Ledger::open(&path).unwrap().channel().unwrap().unwrap();
+    assert_eq!(kept, Channel { reserved: more, ..channel });
+    assert!(!format!("{kept:?}").contains("3, 3"), "{kept:?}");
+}

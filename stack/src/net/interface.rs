@@ -3,6 +3,7 @@
 use super::group::Family;
 use super::sys;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
@@ -89,6 +90,15 @@ pub(super) fn usable_address(all: &[sys::Owned], ifindex: u32, family: Family) -
     let usable = || all.iter().filter(of_it).filter(|owned| !is_tentative(owned));
     let found = usable().find(|o| !is_link_local(o.addr)).or_else(|| usable().next());
     found.map(|owned| owned.addr)
+}
+
+/// Interfaces other than the loopback one that have an address of a family to send from.
+pub fn with_address(family: Family) -> io::Result<Vec<u32>> {
+    let all = sys::addresses()?;
+    let others = all.iter().filter(|owned| !owned.loopback && Family::of(owned.addr) == family);
+    let indices: BTreeSet<u32> = others.map(|owned| owned.ifindex).collect();
+    let usable = |index: &u32| usable_address(&all, *index, family).is_some();
+    Ok(indices.into_iter().filter(usable).collect())
 }
 
 /// Whether the interface has any address of a family, usable already or not.

@@ -5,6 +5,7 @@ use mcp::mirror::Options;
 use mcp_cli::listen::Listen;
 use mcp_cli::parse::{self, untyped};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,9 @@ pub(crate) struct Send {
     /// Where receivers say that they are there [default: every address of this host, a free port that the job keeps].
     #[arg(long, value_name = "[ADDR][:PORT]", value_parser = Listen::parse)]
     pub(crate) listen: Option<Listen>,
+    /// Announce what is about to be sent to this group, which all receivers listen to (mcpd --announce).
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = mcp_cli::values::group)]
+    pub(crate) announce: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) options: Options,
 }

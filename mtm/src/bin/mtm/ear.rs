@@ -5,11 +5,11 @@ use anyhow::{Context, Result};
 use mcp_cli::listen::Listen;
 use mcp_cli::say::plain;
 use mtm::ledger::ReceiverId;
-use mtm::words::{self, JobId, OfMaster, ToMaster};
+use mtm::words::{self, ChannelTold, JobId, OfMaster, ToMaster};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use tcpxm::api::{ListenOptions, Listener, Receiver};
@@ -19,8 +19,19 @@ use transfer::talk;
 /// So many are heard at a time; who comes then comes again.
 const AT_A_TIME: usize = 64;
 
-/// Receivers of the job by their names.
-type Hosts = BTreeMap<String, ReceiverId>;
+/// Receivers of the job by their names, each with what it is told of the job's announcements.
+pub(crate) type Hosts = BTreeMap<String, (ReceiverId, Option<ChannelTold>)>;
+
+/// A receiver that said hello.
+#[derive(Debug)]
+pub(crate) struct Hello {
+    pub(crate) id: ReceiverId,
+    pub(crate) instance: [u8; 16],
+    /// The newest revision of which it has everything.
+    pub(crate) has: Option<u32>,
+    /// The announcement that it took last.
+    pub(crate) last: Option<Vec<u8>>,
+}
 
 /// It.
 pub(crate) struct Ear {
@@ -33,8 +44,18 @@ pub(crate) struct Ear {
 struct Work {
     job: JobId,
     hosts: Arc<Mutex<Hosts>>,
-    heard: Box<dyn Fn(ReceiverId) + Send + Sync>,
+    heard: Box<dyn Fn(Hello) + Send + Sync>,
+    /// Announcements are new from that counter on.
+    floor: Option<Arc<AtomicU64>>,
     busy: AtomicUsize,
+}
+
+impl Work {
+    /// With the counter of this moment: nothing that was announced before is new to who was not here.
+    fn newest(&self, told: ChannelTold) -> ChannelTold {
+        let floor = self.floor.as_ref().map(|floor| floor.load(Ordering::SeqCst));
+        ChannelTold { floor: floor.unwrap_or(told.floor), ..told }
+    }
 }
 
 impl Ear {
@@ -42,8 +63,8 @@ impl Ear {
     pub(crate) fn start(
         (asked, kept): (Option<Listen>, Option<u16>),
         trust: &ListenTrust,
-        job: JobId,
-        heard: impl Fn(ReceiverId) + Send + Sync + 'static,
+        (job, floor): (JobId, Option<Arc<AtomicU64>>),
+        heard: impl Fn(Hello) + Send + Sync + 'static,
     ) -> Result<Self> {
         let ip = asked.and_then(Listen::ip);
         let port = kept.unwrap_or(0);
@@ -61,7 +82,8 @@ impl Ear {
         let told = (ip.filter(|ip| !ip.is_unspecified()), listener.local_addr().port());
         let hosts = Arc::<Mutex<Hosts>>::default();
         let busy = AtomicUsize::new(0);
-        let work = Arc::new(Work { job, hosts: Arc::clone(&hosts), heard: Box::new(heard), busy });
+        let work =
+            Arc::new(Work { job, hosts: Arc::clone(&hosts), heard: Box::new(heard), floor, busy });
         let own = Arc::clone(&listener);
         thread::Builder::new()
             .name("hello".to_owned())
@@ -73,6 +95,11 @@ impl Ear {
     /// Where receivers say hello: an address, if it is another than their sessions come from, and the port.
     pub(crate) fn told(&self) -> (Option<IpAddr>, u16) {
         self.told
+    }
+
+    /// Names of the receivers.
+    pub(crate) fn names(&self) -> Vec<String> {
+        lock(&self.hosts).keys().cloned().collect()
     }
 
     /// These are the receivers now, and they are trusted so.
@@ -136,9 +163,15 @@ fn hear(receiver: &Receiver, work: &Work) {
     let mut said = None;
     let answer = |word: &[u8]| {
         let answer = match words::decode(word) {
-            Ok(ToMaster::Hello { job, host, .. }) if job == work.job => {
-                said = lock(&work.hosts).get(&host).copied();
-                if said.is_some() { OfMaster::Welcome } else { OfMaster::Unknown }
+            Ok(ToMaster::Hello { job, host, instance, has, last }) if job == work.job => {
+                match lock(&work.hosts).get(&host).cloned() {
+                    Some((id, told)) => {
+                        said = Some(Hello { id, instance, has, last });
+                        let floor = |told| work.newest(told);
+                        OfMaster::Welcome { channel: told.map(floor) }
+                    }
+                    None => OfMaster::Unknown,
+                }
             }
             _ => OfMaster::Unknown,
         };
@@ -146,8 +179,8 @@ fn hear(receiver: &Receiver, work: &Work) {
     };
     // Whoever was not heard to its end says it again.
     let heard = talk::hear(receiver, answer);
-    if let (Some(id), Ok(())) = (said, heard) {
-        (work.heard)(id);
+    if let (Some(said), Ok(())) = (said, heard) {
+        (work.heard)(said);
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! The way of a job: [`args`] → [`given`] (what it was given, kept for later) → [`place`] (its folder) → [`send`], or
 //! [`run`] for all jobs that are open → [`work`] (its rounds: [`look`] at the tree, [`round`]: who gets what in which
-//! session, what came of it; [`ear`]: who says hello) → the ledger. [`steer`] says what is to be done with a job, [`status`] how it stands;
+//! session, what came of it; [`ear`]: who says hello; [`announcer`]: what all are told)
+//! → the ledger. [`steer`] says what is to be done with a job, [`status`] how it stands;
 //! [`hook`] is the user's own command.
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
+mod announcer;
 mod args;
 mod ear;
 mod given;

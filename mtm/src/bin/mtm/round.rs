@@ -3,19 +3,26 @@
 use crate::look::{ROOT, of_bytes, to_bytes};
 use anyhow::Result;
 use mcp::mirror::Member;
-use mtm::ledger::{Kind, Ledger, Outcome, Receiver, ReceiverId};
+use mtm::ledger::{Found, Kind, Ledger, Outcome, Receiver, ReceiverId};
 use mtm::outcome;
 use mtm::plan::{self, Wanted};
+use mtm::words::Named;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use transfer::tree::scan::FilesFrom;
 
+/// Entries that an announcement names, at most: the shortest names would fill it.
+const NAMED: usize = 64;
+
 /// An entry of the tree as sessions need it.
 #[derive(Debug)]
 struct Known {
     path: PathBuf,
+    kind: Kind,
     size: u64,
+    mtime: i64,
+    mode: u32,
     gone: bool,
     /// Device and inode, if other entries have them too.
     shared: Option<(u64, u64)>,
@@ -55,8 +62,8 @@ impl Tree {
             let is_shared =
                 entry.found.kind != Kind::Directory && names.get(&node).is_some_and(|n| *n > 1);
             let shared = is_shared.then_some(node).filter(|_| !entry.gone);
-            let (path, size) = (entry.found.path, entry.found.size);
-            (entry.number, Known { path, size, gone: entry.gone, shared })
+            let Found { path, kind, size, mtime, mode, .. } = entry.found;
+            (entry.number, Known { path, kind, size, mtime, mode, gone: entry.gone, shared })
         };
         Ok(Self { entries: all.into_iter().map(known).collect() })
     }
@@ -112,6 +119,54 @@ impl Tree {
         Some(FilesFrom::of(paths.chain(root.then_some(&b""[..]))))
     }
 
+    fn of_numbers(&self, entries: &[u32]) -> impl Iterator<Item = &Known> {
+        entries.iter().filter_map(|entry| self.entries.get(entry))
+    }
+
+    /// Whether all of these are directories, which carry no data.
+    pub(crate) fn are_directories(&self, entries: &[u32]) -> bool {
+        self.of_numbers(entries).all(|known| known.kind == Kind::Directory && !known.gone)
+    }
+
+    /// Bytes of these entries.
+    pub(crate) fn bytes(&self, entries: &[u32]) -> u64 {
+        self.of_numbers(entries).fold(0, |sum, known| sum.saturating_add(known.size))
+    }
+
+    /// The first of these entries by name, as many as an announcement could have room for.
+    pub(crate) fn named(&self, entries: &[u32]) -> Vec<Named> {
+        let named = |known: &Known| Named {
+            path: to_bytes(&known.path).to_vec(),
+            modified: known.mtime,
+            mode: known.mode,
+        };
+        self.of_numbers(entries).take(NAMED).map(named).collect()
+    }
+
+    /// BLAKE3 of what is told of these entries.
+    pub(crate) fn digest(&self, entries: &[u32]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for known in self.of_numbers(entries) {
+            let path = to_bytes(&known.path);
+            hasher.update(&(path.len() as u64).to_be_bytes()).update(path);
+            hasher.update(&known.size.to_be_bytes()).update(&known.mtime.to_be_bytes());
+            hasher.update(&known.mode.to_be_bytes()).update(&[u8::from(known.gone)]);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Numbers of entries that one of these lacks, each of which names its own in their order.
+    pub(crate) fn union(&self, lacking: &[Vec<u32>]) -> Vec<u32> {
+        let highest = self.entries.keys().next_back().copied().unwrap_or(0);
+        let mut wanted = vec![false; highest as usize + 1];
+        for entry in lacking.iter().flatten() {
+            if let Some(wanted) = wanted.get_mut(*entry as usize) {
+                *wanted = true;
+            }
+        }
+        (0..).zip(wanted).filter(|(_, wanted)| *wanted).map(|(entry, _)| entry).collect()
+    }
+
     /// What is noted of a member after its session, and whether it has told of all entries what became of them. `of`
     /// finds the number of an entry by its path.
     pub(crate) fn outcome(
@@ -156,7 +211,10 @@ mod tests {
 
     fn tree(entries: &[Line]) -> Tree {
         let known = |(number, path, gone, shared): &Line| {
-            (*number, Known { path: path.into(), size: 10, gone: *gone, shared: *shared })
+            let (path, kind) = (path.into(), Kind::File);
+            let known =
+                Known { path, kind, size: 10, mtime: 5, mode: 0o644, gone: *gone, shared: *shared };
+            (*number, known)
         };
         Tree { entries: entries.iter().map(known).collect() }
     }

@@ -17,6 +17,7 @@ use mcp_cli::signals::Watch;
 use mtm::ledger::{JobState, Ledger, LedgerError};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -64,12 +65,12 @@ fn one(jobs: &Jobs, name: &str, quiet: bool) -> Result<Exit> {
         });
     }
     let hosts = ledger.receivers()?.into_iter().map(|receiver| receiver.name).collect();
-    let Send { done, late, listen, options, .. } = given.read(&job.source, hosts)?;
+    let Send { done, late, listen, announce, options, .. } = given.read(&job.source, hosts)?;
     mcp_cli::say::log(options.common());
     let (copying, _) = Copying::new(options, TOOL)?;
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(name, done, late);
-    work((ledger, copying), &watch, (hook, listen), &Quiet { quiet, json: false }, &file)
+    work((ledger, copying), &watch, (hook, listen, announce), &Quiet { quiet, json: false }, &file)
 }
 
 /// Opens a job to run it.
@@ -90,13 +91,13 @@ fn open(file: &Path) -> Result<Ledger, LedgerError> {
 pub(crate) fn work(
     (ledger, copying): (Ledger, Copying),
     watch: &Arc<Watch>,
-    (hook, listen): (Hook, Option<Listen>),
+    (hook, listen, announce): (Hook, Option<Listen>, Option<SocketAddr>),
     quiet: &Quiet,
     file: &Path,
 ) -> Result<Exit> {
     let name = ledger.job()?.name;
     let told = Told::new(quiet.quiet);
-    let ended = Work::new(ledger, copying, watch, (hook, told, listen))?.run()?;
+    let ended = Work::new(ledger, copying, watch, (hook, told, listen, announce))?.run()?;
     if quiet.json {
         status::print_json(&Ledger::beside(file)?, file)?;
     }

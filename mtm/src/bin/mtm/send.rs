@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Gives the job, and runs it.
 pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
-    let Send { name, description, detach, done, late, listen, options } = send;
+    let Send { name, description, detach, done, late, listen, announce, options } = send;
     mcp_cli::say::log(options.common());
     let (state, quiet) = (options.common().state_dir.clone(), options.common().quiet);
     let json = options.common().json;
@@ -64,7 +64,7 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     }
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(&name, done, late);
-    run::work((ledger, copying), &watch, (hook, listen), &Quiet { quiet, json }, &file)
+    run::work((ledger, copying), &watch, (hook, listen, announce), &Quiet { quiet, json }, &file)
 }
 
 /// The path of the source from the root on; whether what it holds is meant stays as it was typed.

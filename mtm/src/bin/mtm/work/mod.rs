@@ -1,9 +1,11 @@
 //! A job as it runs: looks at the tree, serves who is due, and notes what came of it, until all hosts have all of it.
 
+mod channel;
 mod session;
 mod tree;
 
-use crate::ear::Ear;
+use crate::announcer::Announcer;
+use crate::ear::{Ear, Hello};
 use crate::hook::Hook;
 use crate::round::{Planned, Tree};
 use crate::told::Told;
@@ -14,6 +16,7 @@ use mcp_cli::signals::Watch;
 use mtm::ledger::{Job, JobState, Ledger, Receiver, ReceiverId};
 use mtm::schedule::Schedule;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -45,7 +48,7 @@ enum Event {
     /// A session is over.
     Over(u64, Result<Tried, String>),
     /// A receiver is there.
-    Hello(ReceiverId),
+    Hello(Hello),
     /// The process is to end.
     End,
 }
@@ -89,6 +92,7 @@ pub(crate) struct Work {
     hook: Hook,
     told: Told,
     ear: Ear,
+    announcer: Option<Announcer>,
 }
 
 impl Work {
@@ -96,7 +100,7 @@ impl Work {
         mut ledger: Ledger,
         copying: Copying,
         watch: &Arc<Watch>,
-        (hook, told, listen): (Hook, Told, Option<Listen>),
+        (hook, told, listen, announce): (Hook, Told, Option<Listen>, Option<SocketAddr>),
     ) -> Result<Self> {
         let job = ledger.job()?;
         let events = mpsc::channel();
@@ -108,8 +112,15 @@ impl Work {
         let tree = Arc::new(Tree::of(&ledger)?);
         let kept = ledger.listen()?.and_then(|kept| kept.parse().ok());
         let says = Mutex::new(events.0.clone());
-        let ear = Ear::start((listen, kept), &copying.listen_trust(&[])?, job.id, move |id| {
-            let _ = says.lock().unwrap_or_else(PoisonError::into_inner).send(Event::Hello(id));
+        let announcer = match announce {
+            Some(group) => Some(Announcer::new(&mut ledger, group, copying.common())?),
+            None => None,
+        };
+        let floor = announcer.as_ref().map(Announcer::floor);
+        let trust = copying.listen_trust(&[])?;
+        let ear = Ear::start((listen, kept), &trust, (job.id, floor), move |hello| {
+            let says = says.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = says.send(Event::Hello(hello)); // nobody listens once the job has ended
         })?;
         ledger.set_listen(&ear.told().1.to_string())?;
         let (copying, watch) = (Arc::new(copying), Arc::clone(watch));
@@ -130,6 +141,7 @@ impl Work {
             hook,
             told,
             ear,
+            announcer,
         };
         work.refresh()?;
         Ok(work)
@@ -161,6 +173,7 @@ impl Work {
                     }
                 }
             }
+            self.announce(Instant::now())?;
             self.wait()?;
         }
     }
@@ -206,14 +219,15 @@ impl Work {
     /// Waits until something happens, or somebody is due.
     fn wait(&mut self) -> Result<()> {
         let now = Instant::now();
-        let due = [self.schedule.next(), self.not_before].into_iter().flatten().min();
+        let said = self.announcer.as_ref().and_then(Announcer::next);
+        let due = [self.schedule.next(), self.not_before, said].into_iter().flatten().min();
         let again = self.looked.and_then(|looked| looked.again);
         let at = due.into_iter().chain(again).filter(|at| *at > now).min();
         let limit = at.map_or(LISTEN, |at| at.saturating_duration_since(now).min(LISTEN));
         let limit = limit.max(Duration::from_millis(1));
         match self.events.1.recv_timeout(limit) {
             Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
-            Ok(Event::Hello(id)) => self.schedule.hello(id, Instant::now()),
+            Ok(Event::Hello(hello)) => self.hello(&hello)?,
             // This end holds a sender: nobody else is needed.
             Ok(Event::End) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
@@ -228,10 +242,12 @@ impl Work {
 
     /// Takes over what others have said of the job.
     fn refresh(&mut self) -> Result<()> {
+        let before = self.ear.names();
         self.ledger.refresh()?;
         self.job = self.ledger.job()?;
         let now = Instant::now();
         let receivers = self.ledger.receivers()?;
+        self.renew(&before, &receivers)?;
         let away = |receiver: &Receiver| {
             let since = receiver.late.as_ref().map(|(since, _)| *since);
             (receiver.id, since.map_or(Duration::ZERO, since_unix))
@@ -242,15 +258,6 @@ impl Work {
         }
         self.not_before = None;
         self.listen()
-    }
-
-    /// Hears those that are receivers by now, as they are known by now.
-    fn listen(&self) -> Result<()> {
-        let hosts: BTreeMap<_, _> =
-            self.ledger.receivers()?.into_iter().map(|one| (one.name, one.id)).collect();
-        let names: Vec<String> = hosts.keys().cloned().collect();
-        self.ear.set(hosts, self.copying.listen_trust(&names)?);
-        Ok(())
     }
 
     /// Tells of hosts that have been late for long.

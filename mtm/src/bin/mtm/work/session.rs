@@ -36,8 +36,8 @@ impl Work {
         let what = Try {
             hosts: receivers
                 .iter()
-                .map(|one| (one.name.clone(), self.of_job(one, &planned)))
-                .collect(),
+                .map(|one| Ok((one.name.clone(), self.of_job(one, &planned)?)))
+                .collect::<Result<_>>()?,
             only: self.tree.only(&planned),
             verify: planned.verify,
         };
@@ -58,9 +58,9 @@ impl Work {
     }
 
     /// What a receiver is told of the job.
-    fn of_job(&self, receiver: &Receiver, planned: &Planned) -> OfJob {
+    fn of_job(&self, receiver: &Receiver, planned: &Planned) -> Result<OfJob> {
         let since = Some(receiver.complete).filter(|since| !planned.whole && *since > 0);
-        OfJob {
+        Ok(OfJob {
             id: self.job.id,
             name: self.job.name.clone(),
             revision: self.ledger.revision(),
@@ -68,7 +68,8 @@ impl Work {
             below: self.copying.below().to_vec(),
             host: receiver.name.clone(),
             hello: Some(self.ear.told()),
-        }
+            told: self.told_with_session(receiver)?,
+        })
     }
 
     /// Tells the receivers that were met that the job has ended; who is not reached finds out by silence.
@@ -78,6 +79,11 @@ impl Work {
         let hosts: Vec<(String, Vec<u8>)> = met.map(|one| (one.name, over.clone())).collect();
         let _ = self.copying.tell(&hosts, &Stop::default()); // see above
         Ok(())
+    }
+
+    /// Whether a session with a receiver runs.
+    pub(super) fn is_served(&self, id: ReceiverId) -> bool {
+        self.running.values().any(|running| running.hosts.iter().any(|(other, _)| *other == id))
     }
 
     /// A session is over: notes what came of it.

@@ -1,0 +1,177 @@
+//! Listens to the announcement channel, and answers each announcement that counts: by a hello, which says what is here.
+
+use super::{Mine, lock, now};
+use crate::report::say;
+use mcp_cli::say::plain;
+use mtm::announce::{Announcement, ChannelKey, Ignored, JobKey, Masters};
+use mtm::words::{self, Batch, ChannelTold, JobId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+use tcpxm::net::Family;
+use tcpxm::net::channel::ChannelListener;
+use tcpxm::net::interface::{index_of, with_address};
+use tcpxm::trust::PublicKey;
+
+/// Interfaces may come and go: memberships are looked after so often.
+const LOOK: Duration = Duration::from_secs(10);
+/// And told anew so often, for networks without a querier: as often as one asks (RFC 3376, 8.2, Query Interval).
+const ANEW: Duration = Duration::from_secs(125);
+/// Of a roster so much time for each receiver to answer …
+const FOR_EACH: Duration = Duration::from_millis(5);
+/// … and no more than this for all: a round takes longer.
+const WINDOW: Duration = Duration::from_secs(5);
+/// Longest datagram of the channel, in bytes, and one more.
+const MAX: usize = 2048;
+
+/// What is known of the jobs that announce.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    masters: Masters,
+    jobs: BTreeMap<JobId, ChannelTold>,
+    taken: u64,
+}
+
+impl Known {
+    /// A master has told what its announcements are known by.
+    pub(super) fn tell(&mut self, job: JobId, told: ChannelTold) {
+        let Ok(master) = PublicKey::from_bytes(told.master) else { return };
+        let channel = ChannelKey::new(told.channel);
+        self.masters.tell(master, channel, (told.incarnation, told.floor));
+        self.jobs.insert(job, told);
+    }
+
+    /// The announcement of a job that was taken last.
+    pub(super) fn last(&self, job: &JobId) -> Option<Vec<u8>> {
+        let master = PublicKey::from_bytes(self.jobs.get(job)?.master).ok()?;
+        self.masters.last(&master).map(<[u8]>::to_vec)
+    }
+
+    /// Takes a datagram; which job's it is and how many receivers may answer, if it counts and is for this one.
+    fn take(&mut self, datagram: &[u8]) -> Option<(Announcement, Batch)> {
+        let announcement = self.masters.take(datagram).ok()?;
+        let batch = self.read(&announcement);
+        if batch.is_none() {
+            self.masters.ignored(Ignored::NotOurs);
+        }
+        self.taken += u64::from(batch.is_some());
+        Some((announcement, batch?))
+    }
+
+    fn read(&self, announcement: &Announcement) -> Option<Batch> {
+        let told = self.jobs.get(&announcement.open.job)?;
+        if told.master != *announcement.master.as_bytes()
+            || !announcement.open.allowed.has(usize::from(told.place))
+        {
+            return None;
+        }
+        let private = announcement.private(&JobKey::new(told.private)).ok()?;
+        words::decode(&private).ok()
+    }
+
+    /// How many announcements counted, and how many did not and why, in words.
+    pub(super) fn status(&self) -> String {
+        let counts = self.masters.counts();
+        format!(
+            "announcements: {} taken; ignored: {} malformed, {} of strangers, {} forged, {} repeated, {} of another \
+             incarnation, {} for others",
+            self.taken,
+            counts.malformed,
+            counts.stranger,
+            counts.forged,
+            counts.replayed,
+            counts.incarnation,
+            counts.not_ours
+        )
+    }
+}
+
+/// Starts the thread; it ends with the process. `interface`: the only one that is listened on.
+pub(super) fn start(
+    mine: &Arc<Mine>,
+    group: SocketAddr,
+    interface: Option<String>,
+) -> io::Result<()> {
+    let listener = ChannelListener::open(group)?;
+    let mine = Arc::clone(mine);
+    thread::Builder::new()
+        .name("announcements".to_owned())
+        .spawn(move || Ear { mine, group, interface, listener, said: BTreeSet::new() }.run())?;
+    Ok(())
+}
+
+struct Ear {
+    mine: Arc<Mine>,
+    group: SocketAddr,
+    interface: Option<String>,
+    listener: ChannelListener,
+    /// What was said of it, which is said once.
+    said: BTreeSet<String>,
+}
+
+impl Ear {
+    fn run(mut self) {
+        let (mut looked, mut anew): (Option<Instant>, Instant) = (None, Instant::now());
+        let mut buf = vec![0; MAX];
+        loop {
+            let now = Instant::now();
+            if looked.is_none_or(|at| now >= at + LOOK) {
+                let is_anew = now >= anew + ANEW;
+                anew = if is_anew { now } else { anew };
+                self.keep(is_anew);
+                looked = Some(now);
+            }
+            match self.listener.receive(&mut buf, LOOK) {
+                Ok(Some((len, _))) => self.hear(&buf[..len]),
+                Ok(None) => {}
+                Err(error) => {
+                    self.complain(&error);
+                    thread::sleep(LOOK); // what it is may pass
+                }
+            }
+        }
+    }
+
+    /// Joins where there is something to join on.
+    fn keep(&mut self, anew: bool) {
+        let family = Family::of(self.group.ip());
+        let interfaces = match &self.interface {
+            Some(name) => index_of(name).into_iter().collect(),
+            None => with_address(family).unwrap_or_default(),
+        };
+        let sources: Vec<Option<IpAddr>> = if self.listener.is_source_specific() {
+            let known = lock(&self.mine.held).all(now()).unwrap_or_default();
+            let hello = known.into_iter().filter_map(|known| known.hello);
+            let sources: BTreeSet<IpAddr> = hello.map(|addr| addr.ip().to_canonical()).collect();
+            sources.into_iter().filter(|ip| Family::of(*ip) == family).map(Some).collect()
+        } else {
+            vec![None]
+        };
+        let each = |source: &Option<IpAddr>| {
+            let source = *source;
+            interfaces.iter().map(move |ifindex| (source, *ifindex)).collect::<Vec<_>>()
+        };
+        let wanted: BTreeSet<_> = sources.iter().flat_map(each).collect();
+        for error in self.listener.keep(&wanted, anew) {
+            self.complain(&error);
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let what = format!("announcements to {}: {}", self.group, plain(&error.to_string()));
+        if self.said.len() < 16 && self.said.insert(what.clone()) {
+            say(what);
+        }
+    }
+
+    fn hear(&mut self, datagram: &[u8]) {
+        let taken = lock(&self.mine.announced).take(datagram);
+        let Some((announcement, batch)) = taken else { return };
+        let window = FOR_EACH.saturating_mul(u32::from(batch.roster)).min(WINDOW);
+        let draw = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+        self.mine.answer(announcement.open.job, Instant::now() + window.mul_f64(draw));
+    }
+}

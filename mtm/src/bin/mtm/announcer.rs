@@ -1,0 +1,183 @@
+//! Announces what is about to be sent, to all receivers at once.
+
+use crate::round::Tree;
+use anyhow::{Context, Result};
+use mcp_cli::Common;
+use mtm::announce::{Allowed, ChannelKey, JobKey, Open, Request, Stamps, made_by, seal};
+use mtm::ledger::{Channel, Ledger};
+use mtm::words::{self, Batch, ChannelTold, JobId};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tcpxm::net::Family;
+use tcpxm::net::channel::ChannelSpeaker;
+use tcpxm::net::interface::{index_of, with_address};
+use tcpxm::trust::Identity;
+use zeroize::Zeroizing;
+
+/// As long as somebody lacks something, that is announced again after so long: one that is lost costs no more.
+const PACE: Duration = Duration::from_secs(30);
+
+/// It.
+pub(crate) struct Announcer {
+    speakers: Vec<ChannelSpeaker>,
+    channel: Channel,
+    identity: Identity,
+    stamps: Stamps,
+    /// [`Stamps::floor`], for who answers receivers.
+    floor: Arc<AtomicU64>,
+    /// The revision that was announced last, and when.
+    last: Option<(u32, Instant)>,
+}
+
+/// What is announced.
+pub(crate) struct News<'a> {
+    pub(crate) job: JobId,
+    pub(crate) revision: u32,
+    pub(crate) tree: &'a Tree,
+    /// Places of the roster that lack something, of so many.
+    pub(crate) lacking: Vec<usize>,
+    pub(crate) roster: usize,
+    /// Entries that one of them lacks.
+    pub(crate) entries: Vec<u32>,
+    /// Where they answer.
+    pub(crate) feedback: u16,
+}
+
+impl Announcer {
+    /// To this group. A job that has none yet gets keys of its own.
+    pub(crate) fn new(ledger: &mut Ledger, group: SocketAddr, common: &Common) -> Result<Self> {
+        let channel = match ledger.channel()? {
+            Some(channel) => channel,
+            None => drawn(ledger)?,
+        };
+        let family = Family::of(group.ip());
+        let interfaces = match &common.interface {
+            Some(name) => {
+                vec![index_of(name).with_context(|| format!("there is no interface {name}"))?]
+            }
+            None => with_address(family).context("cannot list the interfaces")?,
+        };
+        let open = |ifindex: &u32| ChannelSpeaker::open(group, *ifindex, common.ttl);
+        let (speakers, refused): (Vec<_>, Vec<_>) =
+            interfaces.iter().map(open).partition(Result::is_ok);
+        let speakers: Vec<_> = speakers.into_iter().flatten().collect();
+        if speakers.is_empty() {
+            let why = refused.into_iter().find_map(Result::err);
+            let why = why
+                .map_or_else(|| format!("no interface has an {family} address"), |e| e.to_string());
+            anyhow::bail!("cannot announce to {group}: {why}");
+        }
+        let identity = Identity::generate(*channel.identity);
+        let stamps = Stamps::resume(channel.reserved, *random()?);
+        let floor = Arc::new(AtomicU64::new(stamps.floor()));
+        Ok(Self { speakers, channel, identity, stamps, floor, last: None })
+    }
+
+    /// What the receiver at this place of the roster is to know.
+    pub(crate) fn told(&self, place: usize) -> ChannelTold {
+        ChannelTold {
+            master: *self.identity.public().as_bytes(),
+            channel: *self.channel.channel,
+            private: *self.channel.private,
+            incarnation: self.channel.reserved.incarnation,
+            floor: self.stamps.floor(),
+            place: u16::try_from(place).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// The counter from which on announcements are new, as it changes.
+    pub(crate) fn floor(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.floor)
+    }
+
+    /// Receivers have left the roster: they have no key of what is announced from now on.
+    pub(crate) fn renew(&mut self, ledger: &mut Ledger) -> Result<()> {
+        self.channel = Channel { channel: random()?, private: random()?, ..self.channel.clone() };
+        ledger.set_channel(&self.channel)?;
+        self.last = None;
+        Ok(())
+    }
+
+    /// A receiver shows the announcement that it took last. If it is of a life that this one knows nothing of, the job's
+    /// file was restored from a copy, and announces as another incarnation from now on; whether that is so.
+    pub(crate) fn shown(&mut self, ledger: &mut Ledger, last: &[u8]) -> Result<bool> {
+        let taken = made_by(&self.identity.public(), last);
+        if !taken.is_some_and(|taken| self.stamps.is_outdated_by(taken)) {
+            return Ok(false);
+        }
+        let incarnation = u64::from_be_bytes(*random()?);
+        self.stamps.begin_anew(incarnation, |reserved| ledger.reserve(reserved))?;
+        self.channel.reserved.incarnation = incarnation;
+        self.floor.store(self.stamps.floor(), Ordering::SeqCst);
+        self.last = None;
+        Ok(true)
+    }
+
+    /// Whether it is time to announce this revision.
+    pub(crate) fn is_due(&self, revision: u32, now: Instant) -> bool {
+        self.last.is_none_or(|(last, at)| last != revision || now >= at + PACE)
+    }
+
+    /// When it is time again.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.last.map(|(_, at)| at + PACE)
+    }
+
+    /// Announces.
+    pub(crate) fn say(&mut self, ledger: &mut Ledger, news: &News<'_>, now: Instant) -> Result<()> {
+        self.last = Some((news.revision, now));
+        let request = if news.tree.are_directories(&news.entries) {
+            Request::Directories
+        } else {
+            Request::Transfer
+        };
+        let open = Open {
+            job: news.job,
+            version: news.revision,
+            group: None, // each receiver's session says it, over its own association
+            digest: news.tree.digest(&news.entries),
+            allowed: Allowed::of(news.lacking.iter().copied()),
+        };
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut batch = Batch {
+            roster: u16::try_from(news.roster).unwrap_or(u16::MAX),
+            entries: number(news.entries.len()),
+            bytes: news.tree.bytes(&news.entries),
+            feedback: news.feedback,
+            first: news.tree.named(&news.entries),
+        };
+        let keys = (ChannelKey::new(*self.channel.channel), JobKey::new(*self.channel.private));
+        let datagram = loop {
+            let stamp = self.stamps.next(|reserved| ledger.reserve(reserved))?;
+            let private = words::encode(&batch);
+            match seal(&self.identity, stamp, (&keys.0, &keys.1), (request, &open), &private) {
+                Ok(datagram) => break datagram,
+                Err(_) if !batch.first.is_empty() => batch.first.truncate(batch.first.len() / 2),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.floor.store(self.stamps.floor(), Ordering::SeqCst);
+        for speaker in &self.speakers {
+            // It is said again, and a receiver that heard nothing is served all the same.
+            let _ = speaker.say(&datagram);
+        }
+        Ok(())
+    }
+}
+
+/// New keys, of a new incarnation.
+fn drawn(ledger: &mut Ledger) -> Result<Channel> {
+    let incarnation = u64::from_be_bytes(*random()?);
+    let reserved = mtm::announce::Reserved { incarnation, below: 0 };
+    let channel = Channel { identity: random()?, channel: random()?, private: random()?, reserved };
+    ledger.set_channel(&channel)?;
+    Ok(channel)
+}
+
+fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(bytes.as_mut_slice()).context("the system gives no random numbers")?;
+    Ok(bytes)
+}

@@ -1,0 +1,97 @@
+//! What a job that runs says to all of its receivers at once, and hears from them.
+
+use super::Work;
+use crate::announcer::{Announcer, News};
+use crate::ear::{Hello, Hosts};
+use anyhow::Result;
+use mtm::ledger::Receiver;
+use mtm::words::{self, ChannelTold};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Work {
+    /// Hears those that are receivers by now, as they are known by now.
+    pub(super) fn listen(&self) -> Result<()> {
+        let mut hosts = Hosts::new();
+        for (place, one) in self.ledger.receivers()?.into_iter().enumerate() {
+            hosts.insert(one.name, (one.id, self.channel_told(place)));
+        }
+        let names: Vec<String> = hosts.keys().cloned().collect();
+        self.ear.set(hosts, self.copying.listen_trust(&names)?);
+        Ok(())
+    }
+
+    /// What the receiver at this place of the roster is told of announcements.
+    fn channel_told(&self, place: usize) -> Option<ChannelTold> {
+        self.announcer.as_ref().map(|announcer| announcer.told(place))
+    }
+
+    /// The same as a word that goes with a session; empty: nothing.
+    pub(super) fn told_with_session(&self, receiver: &Receiver) -> Result<Vec<u8>> {
+        let all = self.ledger.receivers()?;
+        let place = all.iter().position(|other| other.id == receiver.id);
+        let told = place.and_then(|place| self.channel_told(place));
+        Ok(told.map(|told| words::encode(&told)).unwrap_or_default())
+    }
+
+    /// Receivers that are none any more do not read what is announced from now on.
+    pub(super) fn renew(&mut self, before: &[String], receivers: &[Receiver]) -> Result<()> {
+        let is_left = |name: &String| !receivers.iter().any(|receiver| receiver.name == *name);
+        match &mut self.announcer {
+            Some(announcer) if before.iter().any(is_left) => announcer.renew(&mut self.ledger),
+            _ => Ok(()),
+        }
+    }
+
+    /// Announces what is lacking, if it is time.
+    pub(super) fn announce(&mut self, now: Instant) -> Result<()> {
+        let revision = self.ledger.revision();
+        let is_due = self.announcer.as_ref().is_some_and(|a: &Announcer| a.is_due(revision, now));
+        if !is_due || revision == 0 || self.not_before.is_some() {
+            return Ok(());
+        }
+        let receivers = self.ledger.receivers()?;
+        let lacks: Vec<Vec<u32>> =
+            receivers.iter().map(|receiver| self.ledger.lacking(receiver.id)).collect();
+        let lacking = (0..).zip(&lacks).filter(|(_, lacks)| !lacks.is_empty());
+        let lacking: Vec<usize> = lacking.map(|(place, _)| place).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let tree = Arc::clone(&self.tree);
+        let news = News {
+            job: self.job.id,
+            revision,
+            entries: tree.union(&lacks),
+            tree: &tree,
+            lacking,
+            roster: receivers.len(),
+            feedback: self.ear.told().1,
+        };
+        match &mut self.announcer {
+            Some(announcer) => announcer.say(&mut self.ledger, &news, now),
+            None => Ok(()),
+        }
+    }
+
+    /// A receiver is there: it has all of this revision, or is served.
+    pub(super) fn hello(&mut self, hello: &Hello) -> Result<()> {
+        let (id, instance) = (hello.id, hello.instance);
+        if let (Some(announcer), Some(last)) = (&mut self.announcer, &hello.last)
+            && announcer.shown(&mut self.ledger, last)?
+        {
+            self.listen()?;
+        }
+        let revision = self.ledger.revision();
+        let receiver = self.ledger.receivers()?.into_iter().find(|receiver| receiver.id == id);
+        let Some(receiver) = receiver else { return Ok(()) };
+        // What it noted after its last verdict, which may have been lost on the way.
+        let has_all = hello.has == Some(revision) && receiver.instance == Some(instance);
+        if has_all && !receiver.verify && !self.ledger.lacking(id).is_empty() && !self.is_served(id)
+        {
+            self.ledger.note_complete((id, instance), revision)?;
+        }
+        self.schedule.hello(id, Instant::now());
+        Ok(())
+    }
+}
