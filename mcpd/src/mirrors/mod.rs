@@ -16,7 +16,7 @@ use mtm::instance;
 use mtm::words::{self, JobId, OfReceiver, ToReceiver};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tcpxm::trust::ListenTrust;
@@ -88,7 +88,9 @@ impl Mirrors {
     /// Which installation this is to those that send below that folder, and who deals with their jobs.
     pub(crate) fn of_session(&self, root: &Root) -> (Option<[u8; 16]>, Option<Arc<dyn Jobs>>) {
         let Some(kept) = &self.installation else { return (None, None) };
-        let instance = instance::id(kept.as_bytes(), root.path());
+        let place = std::path::absolute(root.path());
+        let place = place.unwrap_or_else(|_| root.path().to_owned());
+        let instance = instance::id(kept.as_bytes(), &place);
         let session = |mine: &Arc<Mine>| -> Arc<dyn Jobs> {
             Arc::new(Session { mine: Arc::clone(mine), instance })
         };
@@ -153,7 +155,8 @@ impl Jobs for Session {
             master: from.key.map(|key| key.as_bytes().to_vec()),
             name: words::cut(&job.name).to_owned(),
             host: words::cut(&job.host).to_owned(),
-            place: PathBuf::from(place),
+            // By whatever folder this was started in.
+            place: std::path::absolute(place).unwrap_or_else(|_| place.to_owned()),
             hello,
             instance: self.instance,
             complete: None,

@@ -7,6 +7,7 @@ mod devices;
 mod dry;
 mod keys;
 mod memory;
+mod mirrors;
 mod modes;
 mod once;
 mod outputs;

@@ -1,0 +1,228 @@
+//! Mirror jobs, whose masters are in this process: places that are one job's, hello, and announcements.
+
+use crate::daemon::Daemon;
+use mtm::announce::{Allowed, ChannelKey, JobKey, Open, Request, Reserved, Stamps, seal};
+use mtm::words::{self, Batch, ChannelTold, OfMaster, OfReceiver, ToMaster, ToReceiver};
+use rustix::process::Signal;
+use std::cell::RefCell;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tcpxm::api::{ListenOptions, Listener, SenderOptions};
+use tcpxm::net::channel::ChannelSpeaker;
+use tcpxm::net::interface::index_of;
+use tcpxm::trust::{Identity, ListenTrust, SenderTrust};
+use tempfile::TempDir;
+use transfer::message::{OfJob, Offer};
+use transfer::session::open_session;
+use transfer::talk;
+use transfer::tree::scan;
+use transfer::tree::source::TreeSource;
+
+/// Whatever is waited for comes within this, unless something is wrong.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A place with a root, a folder of state and a tree.
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["root", "state", "tree"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        fs::write(dir.path().join("tree/file"), "content").unwrap();
+        Self { dir }
+    }
+
+    fn daemon(&self, last: u8, options: &[&str]) -> Daemon {
+        let (root, state) = (self.dir.path().join("root"), self.dir.path().join("state"));
+        let state = ["--state-dir", state.to_str().unwrap()];
+        Daemon::start(&root, last, &[&state, options].concat())
+    }
+
+    /// Sends the tree for a job; why it did not get there.
+    fn send(&self, to: SocketAddr, path: &str, job: OfJob) -> Option<String> {
+        let options = SenderOptions::new(SenderTrust::Loopback);
+        let sender = open_session(options, &[vec![to]]).unwrap().sender;
+        let tree = self.dir.path().join("tree");
+        let source = TreeSource::open(&[&tree], scan::Options::default(), self.dir.path()).unwrap();
+        let job = Some(Box::new(job));
+        let offer = Offer { to: path.into(), job, ..Offer::default() };
+        let outcome = transfer::send(&sender, &source, &[offer], &|_| {});
+        outcome.members[0].failure()
+    }
+
+    /// What `mcpd leases` prints.
+    fn leases(&self, options: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpd"));
+        command.arg("leases").arg("--state-dir").arg(self.dir.path().join("state")).args(options);
+        let output = command.output().unwrap();
+        let said = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+}
+
+fn job(n: u8) -> OfJob {
+    OfJob {
+        id: [n; 16],
+        name: format!("job{n}"),
+        revision: 1,
+        since: None,
+        below: b"tree".to_vec(),
+        host: "node1:here".to_owned(),
+        hello: None,
+        told: Vec::new(),
+    }
+}
+
+/// Says a word to a daemon.
+fn say(to: SocketAddr, word: &ToReceiver) -> OfReceiver {
+    let options = SenderOptions::new(SenderTrust::Loopback);
+    let said = talk::say(options, &[vec![to]], &[words::encode(word)]).unwrap().remove(0);
+    words::decode(&said.answer.unwrap()).unwrap()
+}
+
+#[test]
+fn a_place_is_of_one_job_until_that_is_over() {
+    let place = Place::new();
+    let daemon = place.daemon(141, &[]);
+    assert_eq!(place.leases(&[]), (true, String::new()));
+    assert_eq!(place.send(daemon.addr, "here", job(1)), None);
+    assert_eq!(place.send(daemon.addr, "here", job(1)), None, "it is its own");
+    for path in ["here", "here/tree/below"] {
+        let why = place.send(daemon.addr, path, job(2)).unwrap();
+        assert!(why.contains("belongs to the job \"job1\""), "{why}");
+    }
+    assert_eq!(place.send(daemon.addr, "beside", job(2)), None);
+    let (_, leases) = place.leases(&[]);
+    let lines: Vec<&str> = leases.lines().collect();
+    assert!(lines[1].contains("here/tree\tjob1\tnode1:here\trevision 1\t"), "{leases}");
+    let held = place.dir.path().join("root/beside");
+    let held = held.to_str().unwrap();
+    assert_eq!(place.leases(&["--drop", held, "-q"]), (true, String::new()));
+    let (ok, why) = place.leases(&["--drop", held]);
+    assert!(!ok && why.contains("no job has"), "{why}");
+    assert_eq!(say(daemon.addr, &ToReceiver::Over { job: [1; 16] }), OfReceiver::Done);
+    assert_eq!(place.leases(&[]), (true, String::new()));
+    assert_eq!(place.send(daemon.addr, "here", job(2)), None);
+    let options = SenderOptions::new(SenderTrust::Loopback);
+    let said = talk::say(options, &[vec![daemon.addr]], &[vec![9, 9]]).unwrap().remove(0);
+    let answer: OfReceiver = words::decode(&said.answer.unwrap()).unwrap();
+    assert!(matches!(&answer, OfReceiver::Refused(why) if why.contains("version 9")), "{answer:?}");
+}
+
+/// A master that hears hello.
+struct Master {
+    listener: Listener,
+    told: RefCell<Option<ChannelTold>>,
+}
+
+impl Master {
+    fn new() -> Self {
+        let at = ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into(), ListenTrust::Loopback);
+        Self { listener: Listener::bind(at).unwrap(), told: RefCell::default() }
+    }
+
+    fn job(&self) -> OfJob {
+        let told = self.told.borrow().as_ref().map(words::encode).unwrap_or_default();
+        OfJob { hello: Some((None, self.listener.local_addr().port())), told, ..job(1) }
+    }
+
+    /// Hears one; how long it took, and what was said.
+    fn hears(&self) -> (Duration, ToMaster) {
+        let begin = Instant::now();
+        let session = self.listener.accept_timeout(LONG).unwrap();
+        let mut said = None;
+        talk::hear(&session, |word| {
+            said = Some(words::decode(word).unwrap());
+            words::encode(&OfMaster::Welcome { channel: self.told.borrow().clone() })
+        })
+        .unwrap();
+        (begin.elapsed(), said.unwrap())
+    }
+}
+
+#[test]
+fn a_daemon_that_was_killed_says_hello_and_what_it_has() {
+    let (place, master) = (Place::new(), Master::new());
+    let mut daemon = place.daemon(142, &[]);
+    assert_eq!(place.send(daemon.addr, "here", master.job()), None);
+    daemon.child.kill().unwrap();
+    daemon.child.wait().unwrap();
+    let _daemon = place.daemon(142, &[]);
+    let (took, ToMaster::Hello { job, host, has, .. }) = master.hears();
+    assert_eq!((job, host.as_str(), has), ([1; 16], "node1:here", Some(1)));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// What a master announces.
+fn announcement(stamps: &mut Stamps, told: &ChannelTold, places: &[usize]) -> Vec<u8> {
+    let open = Open {
+        job: [1; 16],
+        version: 1,
+        group: None,
+        digest: [0; 32],
+        allowed: Allowed::of(places.iter().copied()),
+    };
+    let batch = Batch { roster: 10, entries: 2, bytes: 7, feedback: 1, first: Vec::new() };
+    let keys = (ChannelKey::new(told.channel), JobKey::new(told.private));
+    let stamp = stamps.next(|_| Ok::<_, ()>(())).unwrap();
+    let said = (Request::Transfer, &open);
+    seal(&Identity::generate([7; 64]), stamp, (&keys.0, &keys.1), said, &words::encode(&batch))
+        .unwrap()
+}
+
+#[test]
+fn an_announcement_that_counts_is_answered_and_no_other() {
+    let (place, master) = (Place::new(), Master::new());
+    let group =
+        SocketAddr::from(([239, 255, 77, 9], 20_000 + (std::process::id() % 20_000) as u16));
+    let text = group.to_string();
+    let mut daemon = place.daemon(143, &["--announce", &text, "--interface", "lo"]);
+    let told = ChannelTold {
+        master: *Identity::generate([7; 64]).public().as_bytes(),
+        channel: [1; 32],
+        private: [2; 32],
+        incarnation: 3,
+        floor: 0,
+        place: 4,
+    };
+    *master.told.borrow_mut() = Some(told.clone());
+    assert_eq!(place.send(daemon.addr, "here", master.job()), None);
+    let lo = index_of("lo").unwrap();
+    let speaker = ChannelSpeaker::open(group, lo, 1).unwrap();
+    let mut stamps = Stamps::resume(Reserved { incarnation: 3, below: 0 }, [5; 16]);
+    let first = announcement(&mut stamps, &told, &[4]);
+    speaker.say(&first).unwrap();
+    let (_, ToMaster::Hello { has, last, .. }) = master.hears();
+    assert_eq!((has, last), (Some(1), Some(first.clone())));
+
+    speaker.say(&first).unwrap(); // repeated
+    speaker.say(&announcement(&mut stamps, &told, &[3, 5])).unwrap(); // for others
+    let mut forged = announcement(&mut stamps, &told, &[4]);
+    *forged.last_mut().unwrap() ^= 1;
+    speaker.say(&forged).unwrap();
+    let mut other = Stamps::resume(Reserved { incarnation: 4, below: 100 }, [5; 16]);
+    speaker.say(&announcement(&mut other, &told, &[4])).unwrap();
+    speaker.say(b"nothing of the kind").unwrap();
+    let counted =
+        "1 malformed, 0 of strangers, 1 forged, 1 repeated, 1 of another incarnation, 1 for others";
+    let begin = Instant::now();
+    loop {
+        daemon.signal(Signal::USR1);
+        let said = daemon.says("announcements: ");
+        if said.contains(counted) {
+            assert!(said.contains(" 1 taken"), "{said}");
+            break;
+        }
+        assert!(begin.elapsed() < LONG, "{said}");
+    }
+    let silence = master.listener.accept_timeout(Duration::from_millis(200));
+    assert!(silence.is_err(), "none of these is answered");
+    assert!(Path::new(&place.dir.path().join("state/mirrors")).exists());
+}
