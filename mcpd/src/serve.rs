@@ -151,8 +151,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     if !quiet {
         say(format_args!("listening on {}, {}", listener.local_addr(), place(root.as_ref())));
     }
-    let (mirrors, notes) = Mirrors::of(&cli, lasts(&cli), &decided.listen);
-    trust::tell(&notes, quiet);
+    let mirrors = Mirrors::of(&cli, lasts(&cli), &decided.listen);
     let output = if cli.common.json { Some(lines(&cli)?) } else { None };
     let (lines, written) = output.unzip();
     let shared = Arc::new(Shared {

@@ -7,6 +7,7 @@ pub(crate) mod leases;
 
 use crate::args::Cli;
 use crate::report::say;
+use crate::trust;
 use anyhow::{Context, Result};
 use mcp_cli::say::plain;
 use mcp_keys::Drawn;
@@ -53,12 +54,15 @@ struct Session {
 }
 
 impl Mirrors {
-    /// Of this daemon, and what is to be said where something cannot be kept. One that ends with its session (`lasts` is
+    /// Of this daemon; where something cannot be kept that is said. One that ends with its session (`lasts` is
     /// false) is no receiver of a mirror job.
-    pub(crate) fn of(cli: &Cli, lasts: bool, trust: &ListenTrust) -> (Self, Vec<String>) {
-        if !lasts {
-            return (Self::default(), Vec::new());
-        }
+    pub(crate) fn of(cli: &Cli, lasts: bool, trust: &ListenTrust) -> Self {
+        let (mirrors, note) = if lasts { Self::kept(cli, trust) } else { Default::default() };
+        trust::tell(note.as_slice(), cli.common.quiet);
+        mirrors
+    }
+
+    fn kept(cli: &Cli, trust: &ListenTrust) -> (Self, Option<String>) {
         let environment = Environment::of_process();
         let state = environment.state_dir(cli.common.state_dir.as_deref());
         let kept = state.map_err(|error| error.to_string()).and_then(|state| {
@@ -70,19 +74,19 @@ impl Mirrors {
             Err(why) => {
                 let note = format!("to mirror jobs this daemon is a new one at each start: {why}");
                 let installation = Drawn::random().ok();
-                return (Self { installation, known: None }, vec![note]);
+                return (Self { installation, known: None }, Some(note));
             }
         };
-        let (known, notes) = match Mine::open(&places::mirrors(&state), trust) {
-            Ok(known) => (Some(known), Vec::new()),
+        let (known, note) = match Mine::open(&places::mirrors(&state), trust) {
+            Ok(known) => (Some(known), None),
             Err(error) => {
                 let note = format!(
                     "mirror jobs have no places of their own here, and hear no hello: {error}"
                 );
-                (None, vec![note])
+                (None, Some(note))
             }
         };
-        (Self { installation: Some(installation), known }, notes)
+        (Self { installation: Some(installation), known }, note)
     }
 
     /// Which installation this is to those that send below that folder, and who deals with their jobs.
