@@ -102,6 +102,11 @@ pub struct Named {
 /// From a master to a receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToReceiver {
+    /// Which installation is it, and what has it of this job?
+    Ask {
+        /// Which.
+        job: JobId,
+    },
     /// The job has ended, complete or not: nothing of it comes any more.
     Over {
         /// Which.
@@ -116,6 +121,13 @@ pub enum OfReceiver {
     Done,
     /// It is not, and why.
     Refused(String),
+    /// What was asked.
+    Has {
+        /// Which installation it is.
+        instance: [u8; 16],
+        /// The newest revision of which it has everything, if it knows the job.
+        revision: Option<u32>,
+    },
 }
 
 /// Bytes that are no word. The fault of who said them.
@@ -178,7 +190,7 @@ mod tests {
         assert_eq!(decode::<ToMaster>(&bytes), Ok(hello));
         assert_eq!(decode::<ToMaster>(&[2, 0]), Err(WordError::Version(2)));
         assert_eq!(decode::<ToMaster>(&[]), Err(WordError::Body));
-        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [1, 0, 3]);
+        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [1, 1, 3]);
     }
 
     proptest! {

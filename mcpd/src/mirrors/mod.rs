@@ -197,6 +197,16 @@ impl Jobs for Session {
 
     fn hear(&self, from: &From, word: &[u8]) -> Vec<u8> {
         let answer = match words::decode(word) {
+            Ok(ToReceiver::Ask { job }) => {
+                let known = lock(&self.mine.held).all(now()).unwrap_or_default();
+                let own = known
+                    .into_iter()
+                    .find(|known| known.job == job && known.instance == self.instance);
+                OfReceiver::Has {
+                    instance: self.instance,
+                    revision: own.and_then(|own| own.complete),
+                }
+            }
             Ok(ToReceiver::Over { job }) => {
                 let master = from.key.map(|key| key.as_bytes().to_vec());
                 let over = lock(&self.mine.held).over(job, master.as_deref());

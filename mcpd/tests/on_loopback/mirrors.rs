@@ -107,6 +107,10 @@ fn a_place_is_of_one_job_until_that_is_over() {
     assert_eq!(place.leases(&["--drop", held, "-q"]), (true, String::new()));
     let (ok, why) = place.leases(&["--drop", held]);
     assert!(!ok && why.contains("no job has"), "{why}");
+    let asked = say(daemon.addr, &ToReceiver::Ask { job: [1; 16] });
+    assert!(matches!(asked, OfReceiver::Has { revision: Some(1), .. }), "{asked:?}");
+    let asked = say(daemon.addr, &ToReceiver::Ask { job: [3; 16] });
+    assert!(matches!(asked, OfReceiver::Has { revision: None, .. }), "{asked:?}");
     assert_eq!(say(daemon.addr, &ToReceiver::Over { job: [1; 16] }), OfReceiver::Done);
     assert_eq!(place.leases(&[]), (true, String::new()));
     assert_eq!(place.send(daemon.addr, "here", job(2)), None);

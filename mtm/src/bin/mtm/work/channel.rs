@@ -85,6 +85,9 @@ impl Work {
         let revision = self.ledger.revision();
         let receiver = self.ledger.receivers()?.into_iter().find(|receiver| receiver.id == id);
         let Some(receiver) = receiver else { return Ok(()) };
+        if receiver.instance.is_some_and(|known| known != instance) {
+            self.ledger.meet(id, instance)?; // it has nothing of what the last one had
+        }
         // What it noted after its last verdict, which may have been lost on the way.
         let has_all = hello.has == Some(revision) && receiver.instance == Some(instance);
         if has_all && !receiver.verify && !self.ledger.lacking(id).is_empty() && !self.is_served(id)

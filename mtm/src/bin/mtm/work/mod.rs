@@ -165,7 +165,7 @@ impl Work {
                     self.told.waits("the job is paused: mtm resume goes on with it");
                 }
                 JobState::Open | JobState::Waiting(_) | JobState::Complete => {
-                    if self.serve(Instant::now())? {
+                    if self.serve(Instant::now())? && self.is_confirmed_by_all()? {
                         self.ledger.set_state(&JobState::Complete)?;
                         self.say_over()?;
                         self.hook.complete();

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use mcp::mirror::{Member, Stop, Tried, Try};
 use mtm::ledger::{Outcome, Receiver, ReceiverId};
 use mtm::outcome;
-use mtm::words::{self, ToReceiver};
+use mtm::words::{self, OfReceiver, ToReceiver};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -70,6 +70,27 @@ impl Work {
             hello: Some(self.ear.told()),
             told: self.told_with_session(receiver)?,
         })
+    }
+
+    /// Asks all receivers which installation they are, before the job ends: one that was reinstalled after it had
+    /// everything has nothing. Who does not answer has what it last said. Whether all are the same.
+    pub(super) fn is_confirmed_by_all(&mut self) -> Result<bool> {
+        let ask = words::encode(&ToReceiver::Ask { job: self.job.id });
+        let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
+        let met: Vec<Receiver> = met.collect();
+        let hosts: Vec<_> = met.iter().map(|one| (one.name.clone(), ask.clone())).collect();
+        let Ok(answers) = self.copying.tell(&hosts, &Stop::default()) else { return Ok(true) };
+        let mut same = true;
+        for (receiver, answer) in met.iter().zip(answers) {
+            let answer = answer.ok().and_then(|answer| words::decode(&answer).ok());
+            if let Some(OfReceiver::Has { instance, .. }) = answer
+                && self.ledger.meet(receiver.id, instance)?
+            {
+                same = false;
+                self.schedule.goes_on(receiver.id, Instant::now());
+            }
+        }
+        Ok(same)
     }
 
     /// Tells the receivers that were met that the job has ended; who is not reached finds out by silence.
