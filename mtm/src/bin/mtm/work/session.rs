@@ -132,11 +132,18 @@ impl Work {
         }
         self.forget_gone()?;
         let draw = draw();
+        let known = self.ledger.receivers()?;
         for (id, _, why) in &late {
             let now = Instant::now();
             let since = self.schedule.failed(*id, (session.began, now), draw);
             let since = now_unix().saturating_sub(millis(now.saturating_duration_since(since)));
-            self.ledger.set_late(*id, Some((since, why)))?;
+            // Not once more for each try of weeks.
+            let is_known = |one: &Receiver| {
+                one.id == *id && one.late.as_ref().is_some_and(|(_, known)| known == why)
+            };
+            if !known.iter().any(is_known) {
+                self.ledger.set_late(*id, Some((since, why)))?;
+            }
         }
         self.told.late(&late);
         self.listen()?; // keys of hosts that were met
