@@ -5,7 +5,8 @@
 //! that the next round of the others does not wait for it.
 
 use crate::ledger::ReceiverId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Receivers whose rate is lower than the fastest one's by more than this factor get a session of their own. Below it a
 /// session for all ends sooner: the line of the sender carries everything twice else.
@@ -16,10 +17,32 @@ pub const SLOWER: f64 = 4.0;
 pub struct Wanted {
     /// Who it is.
     pub receiver: ReceiverId,
-    /// Numbers of the entries that it lacks, ascending.
-    pub lacks: Vec<u32>,
+    /// Numbers of the entries that it lacks, ascending; shared by those that lack the same, as most do ([`Lists`]).
+    pub lacks: Arc<[u32]>,
     /// Bytes a second that it took lately, if that is known.
     pub rate: Option<f64>,
+}
+
+/// Lists of entries, each once in memory however many receivers lack the same.
+#[derive(Debug, Default)]
+pub struct Lists(Vec<Arc<[u32]>>);
+
+impl Lists {
+    /// All of them.
+    pub fn all(&self) -> &[Arc<[u32]>] {
+        &self.0
+    }
+
+    /// The list that says the same.
+    pub fn share(&mut self, list: Vec<u32>) -> Arc<[u32]> {
+        // There are as many as hosts differ: few, or short.
+        if let Some(known) = self.0.iter().find(|known| ***known == *list) {
+            return Arc::clone(known);
+        }
+        let list: Arc<[u32]> = list.into();
+        self.0.push(Arc::clone(&list));
+        list
+    }
 }
 
 /// One session of a round; those of a round may run at the same time.
@@ -74,18 +97,36 @@ pub fn with_links<N: Ord>(
 }
 
 fn session(class: &[&Wanted], size: &impl Fn(u32) -> u64) -> Session {
-    let mut lacking: BTreeMap<u32, u32> = BTreeMap::new();
-    for entry in class.iter().flat_map(|one| &one.lacks) {
-        *lacking.entry(*entry).or_default() += 1;
+    // By number: those of a job's entries are given from 0 on, without gaps.
+    let mut lacking: Vec<u32> = Vec::new();
+    for (list, receivers) in counted(class) {
+        let end = list.last().map_or(0, |last| *last as usize + 1);
+        lacking.resize(lacking.len().max(end), 0);
+        for entry in list {
+            lacking[*entry as usize] += receivers;
+        }
     }
+    let lacking = || (0..).zip(&lacking).filter(|(_, receivers)| **receivers > 0);
     let sum = |shared: bool| {
-        let own = lacking.iter().filter(|(_, n)| (**n > 1) == shared);
-        own.fold(0_u64, |sum, (entry, _)| sum.saturating_add(size(*entry)))
+        let own = lacking().filter(|(_, receivers)| (**receivers > 1) == shared);
+        own.fold(0_u64, |sum, (entry, _)| sum.saturating_add(size(entry)))
     };
     let (shared, alone) = (sum(true), sum(false));
     let mut receivers: Vec<_> = class.iter().map(|one| one.receiver).collect();
     receivers.sort_unstable();
-    Session { receivers, entries: lacking.into_keys().collect(), shared, alone }
+    Session { receivers, entries: lacking().map(|(entry, _)| entry).collect(), shared, alone }
+}
+
+/// The lists of a class, each with how many have it.
+fn counted<'a>(class: &[&'a Wanted]) -> Vec<(&'a [u32], u32)> {
+    let mut counted: Vec<(&Arc<[u32]>, u32)> = Vec::new();
+    for one in class {
+        match counted.iter_mut().find(|(list, _)| Arc::ptr_eq(list, &one.lacks)) {
+            Some((_, receivers)) => *receivers += 1,
+            None => counted.push((&one.lacks, 1)),
+        }
+    }
+    counted.into_iter().map(|(list, receivers)| (&**list, receivers)).collect()
 }
 
 #[cfg(test)]
@@ -94,7 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn wanted(receiver: ReceiverId, lacks: &[u32], rate: Option<f64>) -> Wanted {
-        Wanted { receiver, lacks: lacks.to_vec(), rate }
+        Wanted { receiver, lacks: lacks.into(), rate }
     }
 
     #[test]
@@ -139,8 +180,12 @@ mod tests {
             rates in prop::collection::vec(prop::option::of(1.0_f64..1e9), 12),
             sizes in prop::collection::vec(0_u64..1 << 40, 30),
         ) {
+            let mut lists = Lists::default();
             let asked: Vec<_> = (0..).zip(lacks.iter()).zip(&rates)
-                .map(|((n, lacks), rate)| wanted(n, &lacks.iter().copied().collect::<Vec<_>>(), *rate))
+                .map(|((n, lacks), rate)| {
+                    let lacks = lists.share(lacks.iter().copied().collect());
+                    Wanted { receiver: n, lacks, rate: *rate }
+                })
                 .collect();
             let size = |entry: u32| sizes[entry as usize];
             let plan = sessions(&asked, size);

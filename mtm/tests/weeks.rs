@@ -140,7 +140,11 @@ impl World {
             self.look(now);
             let wanted: Vec<Wanted> = class
                 .iter()
-                .map(|id| Wanted { receiver: *id, lacks: self.ledger.lacking(*id), rate: None })
+                .map(|id| Wanted {
+                    receiver: *id,
+                    lacks: self.ledger.lacking(*id).into(),
+                    rate: None,
+                })
                 .collect();
             for one in wanted.iter().filter(|one| one.lacks.is_empty()) {
                 self.schedule.has_all(one.receiver);

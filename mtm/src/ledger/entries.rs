@@ -111,9 +111,23 @@ impl Ledger {
     ///
     /// The file cannot be written; then nothing has changed.
     pub fn look(&mut self, tree: impl IntoIterator<Item = Found>) -> Result<Change, LedgerError> {
+        let known = self.entries()?;
+        self.look_from(known, tree)
+    }
+
+    /// The same, where what [`Self::entries`] gives is at hand.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::look`].
+    pub fn look_from(
+        &mut self,
+        known: Vec<Entry>,
+        tree: impl IntoIterator<Item = Found>,
+    ) -> Result<Change, LedgerError> {
         let tree: Vec<Found> = tree.into_iter().collect(); // a walk takes its time, and others wait for what follows
-        let mut known: HashMap<OsString, Entry> =
-            self.entries()?.into_iter().map(|e| (e.found.path.clone().into(), e)).collect();
+        let known = known.into_iter().map(|entry| (entry.found.path.clone().into(), entry));
+        let mut known: HashMap<OsString, Entry> = known.collect();
         let mut seen = HashSet::with_capacity(tree.len());
         let next = self.revision.checked_add(1).ok_or(LedgerError::Full)?;
         let mut change = Change::default();

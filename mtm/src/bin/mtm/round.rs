@@ -10,6 +10,7 @@ use mtm::words::Named;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use transfer::tree::scan::FilesFrom;
 
 /// Entries that an announcement names, at most: the shortest names would fill it.
@@ -75,13 +76,13 @@ impl Tree {
     }
 
     /// The sessions for receivers that are to be served, each with what it lacks.
-    pub(crate) fn sessions(&self, receivers: &[(Receiver, Vec<u32>)]) -> Vec<Planned> {
+    pub(crate) fn sessions(&self, receivers: &[(Receiver, Arc<[u32]>)]) -> Vec<Planned> {
         let (verify, copy): (Vec<_>, Vec<_>) =
             receivers.iter().partition(|(receiver, _)| receiver.verify);
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let wanted = |(receiver, lacks): &(Receiver, Vec<u32>)| Wanted {
+        let wanted = |(receiver, lacks): &(Receiver, Arc<[u32]>)| Wanted {
             receiver: receiver.id,
-            lacks: lacks.clone(),
+            lacks: Arc::clone(lacks),
             rate: receiver.rate.map(|rate| rate as f64),
         };
         let wanted: Vec<Wanted> = copy.into_iter().map(wanted).collect();
@@ -156,10 +157,10 @@ impl Tree {
     }
 
     /// Numbers of entries that one of these lacks, each of which names its own in their order.
-    pub(crate) fn union(&self, lacking: &[Vec<u32>]) -> Vec<u32> {
+    pub(crate) fn union(&self, lacking: &[Arc<[u32]>]) -> Vec<u32> {
         let highest = self.entries.keys().next_back().copied().unwrap_or(0);
         let mut wanted = vec![false; highest as usize + 1];
-        for entry in lacking.iter().flatten() {
+        for entry in lacking.iter().flat_map(|lacks| lacks.iter()) {
             if let Some(wanted) = wanted.get_mut(*entry as usize) {
                 *wanted = true;
             }
@@ -234,7 +235,7 @@ mod tests {
             (4, "#d", false, None),
         ]);
         let asked = |lacks: &[u32]| {
-            tree.sessions(&[(receiver(1, false), lacks.to_vec()), (receiver(2, false), vec![4])])
+            tree.sessions(&[(receiver(1, false), lacks.into()), (receiver(2, false), [4].into())])
         };
         let [part] = &asked(&[1])[..] else { panic!("one session") };
         assert_eq!((part.entries.clone(), part.whole), (vec![1, 4], false));
@@ -249,9 +250,9 @@ mod tests {
     fn who_is_to_read_what_it_has_gets_a_session_of_its_own_kind() {
         let tree = tree(&[(0, "a", false, None), (1, "b", false, None)]);
         let sessions = tree.sessions(&[
-            (receiver(1, true), vec![]),
-            (receiver(2, false), vec![1]),
-            (receiver(3, true), vec![0]),
+            (receiver(1, true), [].into()),
+            (receiver(2, false), [1].into()),
+            (receiver(3, true), [0].into()),
         ]);
         let verify =
             Planned { receivers: vec![1, 3], entries: vec![0, 1], whole: true, verify: true };

@@ -5,6 +5,7 @@ use crate::announcer::{Announcer, News};
 use crate::ear::{Hello, Hosts};
 use anyhow::Result;
 use mtm::ledger::Receiver;
+use mtm::plan::Lists;
 use mtm::words::{self, ChannelTold};
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,8 +52,9 @@ impl Work {
             return Ok(());
         }
         let receivers = self.ledger.receivers()?;
-        let lacks: Vec<Vec<u32>> =
-            receivers.iter().map(|receiver| self.ledger.lacking(receiver.id)).collect();
+        let mut lists = Lists::default();
+        let lacks = receivers.iter().map(|receiver| lists.share(self.ledger.lacking(receiver.id)));
+        let lacks: Vec<Arc<[u32]>> = lacks.collect();
         let lacking = (0..).zip(&lacks).filter(|(_, lacks)| !lacks.is_empty());
         let lacking: Vec<usize> = lacking.map(|(place, _)| place).collect();
         if lacking.is_empty() {
@@ -62,7 +64,7 @@ impl Work {
         let news = News {
             job: self.job.id,
             revision,
-            entries: tree.union(&lacks),
+            entries: tree.union(lists.all()),
             tree: &tree,
             lacking,
             roster: receivers.len(),

@@ -14,6 +14,7 @@ use mcp::mirror::{Copying, Stop, Tried};
 use mcp_cli::listen::Listen;
 use mcp_cli::signals::Watch;
 use mtm::ledger::{Job, JobState, Ledger, Receiver, ReceiverId};
+use mtm::plan::Lists;
 use mtm::schedule::Schedule;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -198,7 +199,7 @@ impl Work {
     }
 
     fn serve_class(&mut self, class: &[ReceiverId], now: Instant) -> Result<()> {
-        let mut asked = Vec::new();
+        let (mut asked, mut lists) = (Vec::new(), Lists::default());
         for receiver in self.ledger.receivers()? {
             if !class.contains(&receiver.id) {
                 continue;
@@ -207,7 +208,7 @@ impl Work {
             if lacks.is_empty() && !receiver.verify {
                 self.complete(&receiver, self.ledger.revision())?;
             } else {
-                asked.push((receiver, lacks));
+                asked.push((receiver, lists.share(lacks)));
             }
         }
         for planned in self.tree.sessions(&asked) {

@@ -18,16 +18,16 @@ impl Work {
     pub(super) fn begin(
         &mut self,
         planned: Planned,
-        asked: &[(Receiver, Vec<u32>)],
+        asked: &[(Receiver, Arc<[u32]>)],
         now: Instant,
     ) -> Result<()> {
         let receivers = asked.iter().map(|(receiver, _)| receiver);
         let receivers: Vec<&Receiver> =
             receivers.filter(|receiver| planned.receivers.contains(&receiver.id)).collect();
         let revision = self.ledger.revision();
+        let told = outcome::all(&planned.entries, &Outcome::Announced);
         for receiver in &receivers {
             if let Some(instance) = receiver.instance {
-                let told = outcome::all(&planned.entries, &Outcome::Announced);
                 self.ledger.note((receiver.id, instance), revision, &told)?;
             }
             self.schedule.begin(receiver.id);

@@ -75,7 +75,7 @@ impl Work {
             )));
         }
         look.keep(&known);
-        let change = self.ledger.look(std::mem::take(&mut look.found))?;
+        let change = self.ledger.look_from(known, std::mem::take(&mut look.found))?;
         self.forget_gone()?;
         if !change.is_none() || self.looked.is_none() {
             self.tree = Arc::new(Tree::of(&self.ledger)?);
