@@ -7,6 +7,9 @@ use mcp_cli::say::plain;
 use mtm::ledger::ReceiverId;
 use std::collections::BTreeMap;
 
+/// Names in a line, at most, or one more.
+const SHOWN: usize = 8;
+
 /// What was said last.
 #[derive(Debug)]
 pub(crate) struct Told {
@@ -55,7 +58,7 @@ impl Told {
             }
         }
         for (why, names) in by_reason {
-            self.say(format!("{}: {}", plain(&fold(&names)), plain(why)));
+            self.say(format!("{}: {}", plain(&some_of(&fold(&names))), plain(why)));
         }
     }
 
@@ -72,7 +75,28 @@ impl Told {
     }
 }
 
+/// The first of many names; `mtm status` has them all.
+fn some_of(folded: &str) -> String {
+    let names: Vec<&str> = folded.split(' ').collect();
+    match names.len().checked_sub(SHOWN) {
+        Some(more @ 2..) => format!("{} and {more} more", names[..SHOWN].join(" ")),
+        _ => folded.to_owned(),
+    }
+}
+
 /// A number of things, by their name for one and for several.
 pub(crate) fn count(number: u64, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_names_the_first_are_said() {
+        let names = |count: usize| vec!["h"; count].join(" ");
+        assert_eq!(some_of(&names(9)), names(9));
+        assert_eq!(some_of(&names(10)), format!("{} and 2 more", names(8)));
+    }
 }
