@@ -1,10 +1,15 @@
 //! What the daemon has of mirror jobs: which installation it is, which jobs send to it and where, and their masters, to
-//! whom it says hello ([`hello`]). [`leases`] shows and drops what jobs hold.
+//! whom it says hello ([`hello`]). [`leases`] shows and drops what jobs hold. [`mex`] runs commands for them.
 
+mod attempts;
 mod hello;
 pub(crate) mod leases;
+mod logs;
+mod mex;
+mod run;
 
 use crate::args::Cli;
+use crate::commands::Commands;
 use crate::report::say;
 use mcp_cli::say::plain;
 use mcp_keys::Drawn;
@@ -36,6 +41,7 @@ struct Mine {
     trust: Mutex<ListenTrust>,
     /// How often a job has begun or ended; the thread that says hello waits for it.
     news: (Mutex<u64>, Condvar),
+    mex: mex::Mex,
 }
 
 /// The same for a session, of a sender to whom this is that installation.
@@ -66,7 +72,8 @@ impl Mirrors {
                 return (Self { installation, known: None }, vec![note]);
             }
         };
-        let (known, notes) = match Mine::open(&places::mirrors(&state), trust) {
+        let mex = mex::Mex::new(state.clone(), cli.commands.clone());
+        let (known, notes) = match Mine::open(&places::mirrors(&state), trust, mex) {
             Ok(known) => (Some(known), Vec::new()),
             Err(error) => {
                 let note = format!(
@@ -95,6 +102,11 @@ impl Mirrors {
         }
     }
 
+    /// Masters may have these commands run from now on. Whether they are others than before.
+    pub(crate) fn set_commands(&self, commands: &Commands) -> bool {
+        self.known.as_ref().is_some_and(|mine| mine.mex.set(commands))
+    }
+
     /// Starts the thread that says hello.
     pub(crate) fn start(&self) -> std::io::Result<()> {
         self.known.as_ref().map_or(Ok(()), hello::start)
@@ -102,10 +114,13 @@ impl Mirrors {
 }
 
 impl Mine {
-    fn open(path: &Path, trust: &ListenTrust) -> Result<Arc<Self>, HeldError> {
-        let held = Mutex::new(Held::open(path)?);
-        let trust = Mutex::new(trust.clone());
-        Ok(Arc::new(Self { held, trust, news: (Mutex::new(0), Condvar::new()) }))
+    fn open(path: &Path, trust: &ListenTrust, mex: mex::Mex) -> Result<Arc<Self>, HeldError> {
+        let mut held = Held::open(path)?;
+        for run in held.interrupt_runs(now())? {
+            mex.interrupted(&run, held.known(run.job)?.as_ref());
+        }
+        let (held, trust) = (Mutex::new(held), Mutex::new(trust.clone()));
+        Ok(Arc::new(Self { held, trust, news: (Mutex::new(0), Condvar::new()), mex }))
     }
 
     /// A job has begun or ended.
@@ -150,13 +165,19 @@ impl Jobs for Session {
     fn end(&self, job: &OfJob, ok: bool) {
         let mut held = lock(&self.mine.held);
         let done = held.heard(job.id, now());
-        let done =
-            done.and_then(
-                |()| if ok { held.complete(job.id, job.since, job.revision) } else { Ok(()) },
-            );
-        if let Err(error) = done {
+        let done = done.and_then(|()| {
+            if ok { held.complete(job.id, job.since, job.revision) } else { Ok(false) }
+        });
+        let new = done.and_then(|new| if new { held.known(job.id) } else { Ok(None) });
+        drop(held);
+        match new {
+            Ok(new) => {
+                new.iter().for_each(|known| self.mine.mex.complete(known, job.revision));
+            }
             // It is known again after the next session.
-            say(format_args!("cannot note what the job {} has here: {error}", plain(&job.name)));
+            Err(error) => {
+                say(format_args!("cannot note what the job {} has here: {error}", plain(&job.name)))
+            }
         }
     }
 
@@ -170,6 +191,10 @@ impl Jobs for Session {
                     |error| OfReceiver::Refused(error.to_string()),
                     |()| OfReceiver::Done,
                 )
+            }
+            Ok(ToReceiver::Mex { job, revision, command, credential, root, description }) => {
+                let asked = mex::Asked { job, revision, command, credential, root, description };
+                mex::hear(&self.mine, from, self.instance, asked)
             }
             Err(error) => OfReceiver::Refused(error.to_string()),
         };
