@@ -240,3 +240,67 @@ fn told(written: io::Result<()>) {
         say(format_args!("cannot write the log of mirror jobs: {error}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use tcpxm::trust::{Identity, ListenTrust};
+
+    fn known() -> Known {
+        Known {
+            job: [1; 16],
+            master: Some(Identity::generate([1; 64]).public().as_bytes().to_vec()),
+            name: "lectures".to_owned(),
+            host: "h1".to_owned(),
+            place: "/srv/a".into(),
+            hello: None,
+            instance: [9; 16],
+            complete: None,
+            heard: now(),
+        }
+    }
+
+    fn asked(revision: u32) -> Asked {
+        Asked {
+            job: [1; 16],
+            revision,
+            command: "x".to_owned(),
+            credential: Credential::default(),
+            root: "a".to_owned(),
+            description: String::new(),
+        }
+    }
+
+    fn mine(dir: &Path) -> Arc<Mine> {
+        let config = dir.join("mcpd.toml");
+        std::fs::write(&config, "[command.x]\nargv = [\"/bin/true\"]").unwrap();
+        let mex = Mex::new(dir.to_owned(), Commands::read(&config).unwrap());
+        let mine = Mine::open(&dir.join("mirrors"), &ListenTrust::Loopback, mex).unwrap();
+        lock(&mine.held).begin(&known()).unwrap();
+        mine
+    }
+
+    #[test]
+    fn the_masters_own_key_counts_and_the_tree_that_is_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = mine(dir.path());
+        let from = |n| From {
+            key: Some(Identity::generate([n; 64]).public()),
+            peer: ([127, 0, 0, 1], 1).into(),
+        };
+        let hear = |from: &From, instance, revision| {
+            super::hear(&mine, from, [instance; 16], asked(revision))
+        };
+        assert_eq!(hear(&from(1), 9, 1), OfReceiver::Incomplete);
+        lock(&mine.held).complete([1; 16], None, 1).unwrap();
+        let OfReceiver::Refused(why) = hear(&from(2), 9, 1) else { panic!("it is another's") };
+        assert_eq!(why, HeldError::Foreign.to_string());
+        let nobody = From { key: None, ..from(1) };
+        assert!(matches!(hear(&nobody, 9, 1), OfReceiver::Refused(_)));
+        assert_eq!(hear(&from(1), 8, 1), OfReceiver::Incomplete, "it is received elsewhere now");
+        let ran = OfReceiver::Ran { status: ExitStatusWord::Exited(0), tail: Vec::new() };
+        assert_eq!(hear(&from(1), 9, 1), ran);
+        assert_eq!(hear(&from(1), 9, 2), OfReceiver::Incomplete);
+    }
+}
