@@ -19,13 +19,14 @@ use std::path::{Path, PathBuf};
 
 /// Gives the job, and runs it.
 pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
-    let Send { name, description, detach, done, late, listen, options } = send;
+    let Send { name, description, detach, done, late, listen, exec, options } = send;
     mcp_cli::say::log(options.common());
     let (state, quiet) = (options.common().state_dir.clone(), options.common().quiet);
     let json = options.common().json;
     if let Some(name) = &name {
         place::check(name)?;
     }
+    exec.check()?;
     let (copying, hosts) = Copying::new(options, TOOL)?;
     let source = absolute(copying.source())?;
     let shown = plain(&copying.source().display().to_string());
@@ -64,7 +65,7 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     }
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(&name, done, late);
-    run::work((ledger, copying), &watch, (hook, listen), &Quiet { quiet, json }, &file)
+    run::work((ledger, copying), &watch, (hook, listen, exec), &Quiet { quiet, json }, &file)
 }
 
 /// The path of the source from the root on; whether what it holds is meant stays as it was typed.

@@ -1,8 +1,10 @@
 //! A job as it runs: looks at the tree, serves who is due, and notes what came of it, until all hosts have all of it.
 
+mod exec;
 mod session;
 mod tree;
 
+use crate::args;
 use crate::ear::Ear;
 use crate::hook::Hook;
 use crate::round::{Planned, Tree};
@@ -46,6 +48,8 @@ enum Event {
     Over(u64, Result<Tried, String>),
     /// A receiver is there.
     Hello(ReceiverId),
+    /// Receivers that were to run the command have answered.
+    Answered(exec::Answered),
     /// The process is to end.
     End,
 }
@@ -89,6 +93,7 @@ pub(crate) struct Work {
     hook: Hook,
     told: Told,
     ear: Ear,
+    exec: Option<exec::Exec>,
 }
 
 impl Work {
@@ -96,7 +101,7 @@ impl Work {
         mut ledger: Ledger,
         copying: Copying,
         watch: &Arc<Watch>,
-        (hook, told, listen): (Hook, Told, Option<Listen>),
+        (hook, told, listen, exec): (Hook, Told, Option<Listen>, args::Exec),
     ) -> Result<Self> {
         let job = ledger.job()?;
         let events = mpsc::channel();
@@ -130,6 +135,7 @@ impl Work {
             hook,
             told,
             ear,
+            exec: exec::Exec::of(exec),
         };
         work.refresh()?;
         Ok(work)
@@ -153,7 +159,8 @@ impl Work {
                     self.told.waits("the job is paused: mtm resume goes on with it");
                 }
                 JobState::Open | JobState::Waiting(_) | JobState::Complete => {
-                    if self.serve(Instant::now())? {
+                    let served = self.serve(Instant::now())?;
+                    if self.execute(Instant::now())? && served {
                         self.ledger.set_state(&JobState::Complete)?;
                         self.say_over()?;
                         self.hook.complete();
@@ -190,7 +197,7 @@ impl Work {
             if !class.contains(&receiver.id) {
                 continue;
             }
-            let lacks = self.ledger.lacking(receiver.id);
+            let lacks = self.lacking(receiver.id);
             if lacks.is_empty() && !receiver.verify {
                 self.complete(&receiver, self.ledger.revision())?;
             } else {
@@ -206,14 +213,16 @@ impl Work {
     /// Waits until something happens, or somebody is due.
     fn wait(&mut self) -> Result<()> {
         let now = Instant::now();
-        let due = [self.schedule.next(), self.not_before].into_iter().flatten().min();
+        let due = [self.schedule.next(), self.not_before, self.exec_due()];
+        let due = due.into_iter().flatten().min();
         let again = self.looked.and_then(|looked| looked.again);
         let at = due.into_iter().chain(again).filter(|at| *at > now).min();
         let limit = at.map_or(LISTEN, |at| at.saturating_duration_since(now).min(LISTEN));
         let limit = limit.max(Duration::from_millis(1));
         match self.events.1.recv_timeout(limit) {
             Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
-            Ok(Event::Hello(id)) => self.schedule.hello(id, Instant::now()),
+            Ok(Event::Hello(id)) => self.called(id, Instant::now()),
+            Ok(Event::Answered(answered)) => self.answered(answered)?,
             // This end holds a sender: nobody else is needed.
             Ok(Event::End) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
@@ -271,6 +280,7 @@ impl Work {
             let left = until.saturating_duration_since(Instant::now());
             match self.events.1.recv_timeout(left) {
                 Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
+                Ok(Event::Answered(answered)) => self.answered(answered)?,
                 Ok(Event::End | Event::Hello(_)) => {}
                 Err(_) if last => return Ok(()),
                 Err(_) => break,
