@@ -146,13 +146,11 @@ fn admit(mine: &Mine, from: &From, known: &Known, asked: &Asked) -> Result<Arc<E
         );
         return Err(OfReceiver::Refused(why));
     }
-    let fits = match entry.as_ref().and_then(|entry| entry.credential.as_ref()) {
-        Some(hash) => hash.fits(&asked.credential),
-        None => {
-            let _ = credential::hash(&asked.credential); // takes as long
-            false
-        }
-    };
+    let hash = entry.as_ref().and_then(|entry| entry.credential.as_ref());
+    if hash.is_none() {
+        let _ = credential::hash(&asked.credential); // takes as long as to look at one
+    }
+    let fits = hash.is_some_and(|hash| hash.fits(&asked.credential));
     if let Some(entry) = entry.filter(|_| fits) {
         attempts.succeeded(&who);
         return Ok(entry);

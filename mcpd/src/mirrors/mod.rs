@@ -171,12 +171,12 @@ impl Jobs for Session {
         let new = done.and_then(|new| if new { held.known(job.id) } else { Ok(None) });
         drop(held);
         match new {
-            Ok(new) => {
-                new.iter().for_each(|known| self.mine.mex.complete(known, job.revision));
-            }
-            // It is known again after the next session.
+            Ok(None) => {}
+            Ok(Some(known)) => self.mine.mex.complete(&known, job.revision),
             Err(error) => {
-                say(format_args!("cannot note what the job {} has here: {error}", plain(&job.name)))
+                // It is known again after the next session.
+                let job = plain(&job.name);
+                say(format_args!("cannot note what the job {job} has here: {error}"));
             }
         }
     }

@@ -98,11 +98,12 @@ impl Ledger {
         let sql = "SELECT id, name, instance, complete, late_since, why, rate, verify, exec_revision, exec_status
                    FROM receivers ORDER BY id";
         let mut all = self.db.prepare(sql)?;
-        let rows = all.query_map([], |row| {
-            let exec: (Option<u32>, Option<String>) = (row.get(8)?, row.get(9)?);
+        let mut rows = all.query([])?;
+        let mut receivers = Vec::new();
+        while let Some(row) = rows.next()? {
             let since: Option<i64> = row.get(4)?;
             let why: Option<String> = row.get(5)?;
-            let receiver = Receiver {
+            receivers.push(Receiver {
                 id: row.get(0)?,
                 name: row.get(1)?,
                 instance: row.get(2)?,
@@ -110,19 +111,10 @@ impl Ledger {
                 late: since.map(|since| (since.cast_unsigned(), why.unwrap_or_default())),
                 rate: row.get::<_, Option<i64>>(6)?.map(i64::cast_unsigned),
                 verify: row.get(7)?,
-                exec: None,
-            };
-            Ok((receiver, exec))
-        })?;
-        let read = |row: rusqlite::Result<(Receiver, (Option<u32>, Option<String>))>| {
-            let (receiver, exec) = row?;
-            let (Some(revision), Some(status)) = exec else { return Ok(receiver) };
-            let outcome = status.parse();
-            let outcome =
-                outcome.map_err(|_| LedgerError::Damaged("an outcome that no command has"))?;
-            Ok(Receiver { exec: Some((revision, outcome)), ..receiver })
-        };
-        rows.map(read).collect()
+                exec: exec_of(row)?,
+            });
+        }
+        Ok(receivers)
     }
 
     /// A receiver has answered, and says which installation it is: before that nothing is noted of it. Whether it is
@@ -382,6 +374,18 @@ impl Ledger {
         self.runs = runs;
         Ok(())
     }
+}
+
+/// What became of a command, in the columns 8 and 9.
+fn exec_of(row: &rusqlite::Row<'_>) -> Result<Option<(u32, exec::Outcome)>, LedgerError> {
+    let (Some(revision), Some(status)) =
+        (row.get::<_, Option<u32>>(8)?, row.get::<_, Option<String>>(9)?)
+    else {
+        return Ok(None);
+    };
+    let outcome = status.parse();
+    let outcome = outcome.map_err(|_| LedgerError::Damaged("an outcome that no command has"))?;
+    Ok(Some((revision, outcome)))
 }
 
 /// Number of a reason: a few reasons explain most failures.

@@ -213,6 +213,7 @@ impl Work {
             let (Some(receiver), Some(turn)) = (all.get(id), exec.turns.get_mut(id)) else {
                 continue; // it is no host of the job any more
             };
+            let first = turn.wait == FIRST;
             turn.again(Instant::now());
             let answer = match &answers {
                 Ok(answers) => answers
@@ -233,6 +234,9 @@ impl Work {
                 Heard::Runs => None,
                 Heard::Lacks => {
                     exec.whole.insert(*id);
+                    if first {
+                        turn.at = Instant::now(); // once that is done
+                    }
                     self.schedule.goes_on(*id, Instant::now());
                     None
                 }
