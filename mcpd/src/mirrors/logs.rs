@@ -1,5 +1,5 @@
-//! What is kept of mirror jobs for people, in the folder of state, line by line: `mirrors.log`, which trees are complete
-//! and which commands were run, and `commands.log`, what these have written.
+//! What is kept of mirror jobs for people, in the folder of state: `mirrors.log`, which trees are complete and which
+//! commands were run, and `commands.log`, what these have written.
 
 use super::run::Ran;
 use mcp_cli::say::plain;

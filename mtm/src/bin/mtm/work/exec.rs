@@ -156,14 +156,14 @@ impl Work {
             .iter_mut()
             .filter(|(id, _)| asked.contains(id))
             .for_each(|(_, turn)| turn.busy = true);
-        let work = move || {
+        let tell = move || {
             let answers = copying.tell(&hosts, &Stop::default());
             // Nobody listens once the job has ended.
             let _ = over.send(Event::Answered(Answered { asked, revision: newest, answers }));
         };
         thread::Builder::new()
             .name("command".to_owned())
-            .spawn(work)
+            .spawn(tell)
             .context("cannot start a thread")?;
         Ok(false)
     }
@@ -194,7 +194,7 @@ impl Work {
     pub(super) fn answered(&mut self, answered: Answered) -> Result<()> {
         let Answered { asked, revision, answers } = answered;
         let Some(mut exec) = self.exec.take() else { return Ok(()) };
-        let noted = self.note_answers(&mut exec, (&asked, revision), answers);
+        let noted = self.note_answers(&mut exec, (&asked, revision), &answers);
         self.exec = Some(exec);
         noted
     }
@@ -203,7 +203,7 @@ impl Work {
         &mut self,
         exec: &mut Exec,
         (asked, revision): (&[ReceiverId], u32),
-        answers: Result<Vec<Answer>, String>,
+        answers: &Result<Vec<Answer>, String>,
     ) -> Result<()> {
         let all: BTreeMap<ReceiverId, Receiver> =
             self.ledger.receivers()?.into_iter().map(|one| (one.id, one)).collect();
@@ -215,7 +215,7 @@ impl Work {
             };
             let first = turn.wait == FIRST;
             turn.again(Instant::now());
-            let answer = match &answers {
+            let answer = match answers {
                 Ok(answers) => answers
                     .get(index)
                     .cloned()
