@@ -18,6 +18,16 @@ pub fn parse<P: CommandFactory + FromArgMatches>(
     parse_typed(prefix, args).map(|(options, _)| options)
 }
 
+/// The same as [`parse`], where the configuration file may have tables of these names as well: what is in them is the
+/// affair of who asks for it.
+pub fn parse_beside<P: CommandFactory + FromArgMatches>(
+    prefix: &str,
+    args: impl IntoIterator<Item = OsString>,
+    tables: &[&str],
+) -> Result<P, clap::Error> {
+    read(prefix, args, tables).map(|(options, _)| options)
+}
+
 /// Options that were typed, by their long names, in whatever way; the others, if they are set, are so by variables or
 /// the configuration file, which are for all copies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,10 +53,18 @@ pub fn parse_typed<P: CommandFactory + FromArgMatches>(
     prefix: &str,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<(P, Typed), clap::Error> {
+    read(prefix, args, &[])
+}
+
+fn read<P: CommandFactory + FromArgMatches>(
+    prefix: &str,
+    args: impl IntoIterator<Item = OsString>,
+    tables: &[&str],
+) -> Result<(P, Typed), clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
     let mut command = with_variables(P::command(), prefix);
     if let Some(path) = config_path(&args, prefix) {
-        command = with_file(command, &path)?;
+        command = with_file(command, &path, tables)?;
     }
     let matches = command.clone().try_get_matches_from(&args);
     let mut matches = matches.map_err(|error| of_variable(error, &mut command, &args, prefix))?;
@@ -64,7 +82,7 @@ pub fn untyped<P: CommandFactory>(
 ) -> Result<Vec<(&'static str, OsString)>, clap::Error> {
     let mut command = P::command();
     if let Some(path) = config_path(args, prefix) {
-        command = with_file(command, &path)?;
+        command = with_file(command, &path, &[])?;
     }
     let by_variable = longs.iter().filter_map(|long| {
         let value = std::env::var_os(variable(prefix, long)).filter(|value| !value.is_empty())?;
@@ -185,8 +203,12 @@ fn config_path(args: &[OsString], prefix: &str) -> Option<PathBuf> {
     std::env::var_os(format!("{prefix}_CONFIG")).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// Puts a file's values below everything else that may set them.
-fn with_file(mut command: Command, path: &PathBuf) -> Result<Command, clap::Error> {
+/// Puts a file's values below everything else that may set them; tables of these names are left to others.
+fn with_file(
+    mut command: Command,
+    path: &PathBuf,
+    tables: &[&str],
+) -> Result<Command, clap::Error> {
     let wrong = |command: &mut Command, what: String| {
         let text = format!("{}: {what}", path.display());
         command.error(ErrorKind::ValueValidation, text)
@@ -200,6 +222,12 @@ fn with_file(mut command: Command, path: &PathBuf) -> Result<Command, clap::Erro
         Err(error) => return Err(wrong(&mut command, error.to_string())),
     };
     for (key, value) in table {
+        if tables.contains(&key.as_str()) {
+            if value.is_table() {
+                continue;
+            }
+            return Err(wrong(&mut command, format!("{key} is to be a table")));
+        }
         let found = command
             .get_arguments()
             .find(|arg| arg.get_long() == Some(&key) && has_value(arg) && key != "config");
@@ -381,6 +409,29 @@ mod tests {
             }
         }
         assert!(read(&["--config", "/no/such/file"]).unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn tables_of_others_are_left_alone_where_there_are_any() {
+        let path = std::env::temp_dir().join(format!("mcp-cli-{}-tables", std::process::id()));
+        let read = |text: &str, tables: &[&str]| {
+            std::fs::write(&path, text).unwrap();
+            let args = ["tool", "--config", path.to_str().unwrap()].map(OsString::from);
+            let tool: Result<Tool, _> = parse_beside("MCP_CLI_TEST_NO_SUCH", args, tables);
+            tool.map(|tool| tool.root).map_err(|error| error.to_string())
+        };
+        let text = "root = \"r\"\n[command.x]\nargv = [\"/bin/true\"]\nroot = 7\n";
+        assert_eq!(read(text, &["command"]), Ok(Some("r".to_owned())));
+        for (text, tables, what) in [
+            (text, &[][..], "command is not an option that it can set"),
+            ("[commands.x]", &["command"], "commands is not an option that it can set"),
+            ("command = 1", &["command"], "command is to be a table"),
+            ("[[command]]", &["command"], "command is to be a table"),
+        ] {
+            let error = read(text, tables).unwrap_err();
+            assert!(error.contains(what) && error.contains("-tables: "), "{error}");
+        }
+        std::fs::remove_file(path).unwrap();
     }
 
     #[derive(Debug, Parser)]

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::commands::{self, Commands};
 use crate::starter;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -65,6 +66,9 @@ pub(crate) struct Cli {
     /// commas [default: nothing].
     #[arg(long, value_name = "RIGHT", value_delimiter = ',')]
     pub(crate) allow: Vec<Right>,
+    /// What masters of mirror jobs may have run, of the configuration file.
+    #[arg(skip)]
+    pub(crate) commands: Commands,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -75,6 +79,9 @@ pub(crate) enum Command {
     Key(Key),
     /// Shows which places belong to mirror jobs, or drops that.
     Leases(Leases),
+    /// Reads the password of a command from standard input, one line, and prints its hash, as the configuration file has
+    /// it (credential, in a table [command.NAME]).
+    Credential,
 }
 
 #[derive(Debug, Args)]
@@ -97,12 +104,15 @@ pub(crate) struct Leases {
 pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
     let alone = starter::is_typed(&args);
-    let cli: Result<Cli, _> =
-        if alone { Cli::try_parse_from(&args) } else { parse::parse("MCPD", args.iter().cloned()) };
-    let cli = cli.map_err(named_folder)?;
+    let cli: Result<Cli, _> = if alone { Cli::try_parse_from(&args) } else { parse_whole(&args) };
+    let mut cli = cli.map_err(named_folder)?;
     if alone && cli.common.config.is_some() {
         let why = "--config has no use with --secret-file -: type what stands there";
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, why));
+    }
+    if let (None, Some(path)) = (&cli.command, &cli.common.config) {
+        let wrong = |why| Cli::command().error(ErrorKind::ValueValidation, why);
+        cli.commands = Commands::read(path).map_err(wrong)?;
     }
     if let Some(Command::Key(_)) = cli.command {
         parse::refuse_secret_file(&mut Cli::command(), &args)?;
@@ -116,6 +126,11 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap
         return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, why));
     }
     Ok(cli)
+}
+
+/// The options; the configuration file may have commands beside them.
+fn parse_whole(args: &[OsString]) -> Result<Cli, clap::Error> {
+    parse::parse_beside("MCPD", args.iter().cloned(), &[commands::TABLE])
 }
 
 /// A folder without `--root` is no command that is not known, nor one that other options are not for.
@@ -275,6 +290,29 @@ mod tests {
         }
         let why = of("", "--allow all").unwrap_err();
         assert!(why.contains("there are owner, setuid, delete and device"), "{why}");
+    }
+
+    #[test]
+    fn commands_stand_in_the_file_beside_the_options() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("mcpd.toml");
+        let of = |text: &str, line: &str| {
+            std::fs::write(&config, text).unwrap();
+            let words = format!("mcpd {line} --config {}", config.display());
+            let cli = read(words.split_whitespace().map(OsString::from));
+            cli.map(|cli| cli.commands.names()).map_err(|error| error.to_string())
+        };
+        let text = "quiet = true\n[command.x]\nargv = [\"/bin/true\"]";
+        assert_eq!(of(text, "--root /"), Ok("x".to_owned()));
+        assert_eq!(of(text, "key"), Ok("none".to_owned()), "it runs none");
+        for (text, what) in [
+            ("[command.x]", "mcpd.toml: command.x.argv is missing"),
+            ("[commands.x]", "mcpd.toml: commands is not an option that it can set"),
+            ("command = 1", "mcpd.toml: command is to be a table"),
+        ] {
+            let why = of(text, "--root /").unwrap_err();
+            assert!(why.contains(what), "{why}");
+        }
     }
 
     #[test]

@@ -5,11 +5,14 @@
 //! slow disk or a slow sender holds nobody else up. Another reads the configuration again when it
 //! is told to ([`reload`]). What sessions held goes back to the system ([`memory`]). Who may send is
 //! decided in [`trust`]; who may not is told of by [`strangers`]. With `--once` one session is all ([`once`]);
-//! [`mirrors`] is what mirror jobs need, [`starter`] who has started the daemon by a pipe, [`prefix_file`] what others read of files that arrive.
+//! [`mirrors`] is what mirror jobs need, [`commands`] what they may have run here, each with its [`credential`].
+//! [`starter`] is who has started the daemon by a pipe, [`prefix_file`] what others read of files that arrive.
 
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 mod args;
+mod commands;
+mod credential;
 mod key;
 mod mirrors;
 mod once;
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Some(Command::Key(options)) => key::run(options),
         Some(Command::Leases(options)) => mirrors::leases::run(options),
+        Some(Command::Credential) => credential::run(),
         None => serve::run(cli),
     };
     let exit = done.unwrap_or_else(|error| {

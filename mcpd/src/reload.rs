@@ -146,6 +146,9 @@ fn again(running: &Cli, who: &mut Who, shared: &Shared) -> Result<Vec<String>, S
         let names = if names.is_empty() { "nothing".to_owned() } else { names.join(" and ") };
         changed.push(format!("allow is {names}"));
     }
+    if shared.mirrors.set_commands(&new.commands) {
+        changed.push(format!("commands are {}", new.commands.names()));
+    }
     let mut lines = Vec::new();
     if !quiet {
         lines.push(format!("the configuration was read again: {}", changed.join(", ")));

@@ -152,8 +152,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         say(format_args!("listening on {}, {}", listener.local_addr(), place(root.as_ref())));
     }
     let mirrors = Mirrors::of(&cli, lasts(&cli), &decided.listen);
-    let output = if cli.common.json { Some(lines(&cli)?) } else { None };
-    let (lines, written) = output.unzip();
+    let (lines, written) = cli.common.json.then(|| lines(&cli)).transpose()?.unzip();
     let shared = Arc::new(Shared {
         lines,
         settings: Mutex::new(settings),

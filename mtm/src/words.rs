@@ -3,6 +3,7 @@
 //! A word is its version, one byte, and the message in postcard's encoding. An association is authenticated and
 //! encrypted; what comes over it is not trusted any further.
 
+use crate::exec::{Credential, ExitStatusWord};
 use core::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -102,13 +103,28 @@ pub struct Named {
 /// From a master to a receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToReceiver {
-    /// Which installation is it, and what has it of this job?
-    Ask {
+    /// The job has ended, complete or not: nothing of it comes any more.
+    Over {
         /// Which.
         job: JobId,
     },
-    /// The job has ended, complete or not: nothing of it comes any more.
-    Over {
+    /// It is to run a command of its list (MEX), once for this revision however often it is asked.
+    Mex {
+        /// For which job.
+        job: JobId,
+        /// Of the tree; all of it is in place there.
+        revision: u32,
+        /// The command's name on the receiver's list.
+        command: String,
+        /// The command's password; empty where it has none.
+        credential: Credential,
+        /// Name of the folder that is mirrored.
+        root: String,
+        /// What the job is for.
+        description: String,
+    },
+    /// Which installation is it, and what has it of this job?
+    Ask {
         /// Which.
         job: JobId,
     },
@@ -121,6 +137,19 @@ pub enum OfReceiver {
     Done,
     /// It is not, and why.
     Refused(String),
+    /// It has no such command, or the password is another one (DNPWD): it does not say which.
+    Dnpwd,
+    /// The command has ended.
+    Ran {
+        /// How.
+        status: ExitStatusWord,
+        /// Its last output, at most [`crate::exec::MAX_TAIL`] bytes.
+        tail: Vec<u8>,
+    },
+    /// The command runs still, or another one of the job: the same word is to be said again later.
+    Busy,
+    /// The job is not known there, or not all of that revision is in place: it is to be sent first.
+    Incomplete,
     /// What was asked.
     Has {
         /// Which installation it is.
@@ -190,7 +219,28 @@ mod tests {
         assert_eq!(decode::<ToMaster>(&bytes), Ok(hello));
         assert_eq!(decode::<ToMaster>(&[2, 0]), Err(WordError::Version(2)));
         assert_eq!(decode::<ToMaster>(&[]), Err(WordError::Body));
-        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [1, 1, 3]);
+        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [1, 0, 3]);
+    }
+
+    #[test]
+    fn a_command_and_its_end_have_these_bytes() {
+        let mex = ToReceiver::Mex {
+            job: [1; 16],
+            revision: 300,
+            command: "c".to_owned(),
+            credential: Credential::new("pw".to_owned()),
+            root: "r".to_owned(),
+            description: String::new(),
+        };
+        let bytes = encode(&mex);
+        let expected = [&[1, 1][..], &[1; 16], &[0xac, 2, 1], b"c", &[2], b"pw", b"\x01r\0"];
+        assert_eq!(bytes, expected.concat());
+        assert_eq!(decode(&bytes), Ok(mex.clone()));
+        assert!(!format!("{mex:?}").contains("pw"));
+        let ran = OfReceiver::Ran { status: ExitStatusWord::Exited(3), tail: b"x".to_vec() };
+        assert_eq!(encode(&ran), [1, 3, 0, 3, 1, b'x']);
+        let others = [OfReceiver::Dnpwd, OfReceiver::Busy, OfReceiver::Incomplete];
+        assert_eq!(others.map(|word| encode(&word)), [[1, 2], [1, 4], [1, 5]]);
     }
 
     proptest! {
@@ -200,6 +250,9 @@ mod tests {
                 prop_assert_eq!(decode::<ToMaster>(&encode(&word)), Ok(word));
             }
             let _ = decode::<ToReceiver>(&bytes);
+            if let Ok(word) = decode::<OfReceiver>(&bytes) {
+                prop_assert_eq!(decode::<OfReceiver>(&encode(&word)), Ok(word));
+            }
         }
     }
 }

@@ -1,11 +1,17 @@
 //! What the daemon has of mirror jobs: which installation it is, which jobs send to it and where, and their masters, to
-//! whom it says hello ([`hello`]) and whose announcements it hears ([`announced`]). [`leases`] shows and drops what jobs hold.
+//! whom it says hello ([`hello`]) and whose announcements it hears ([`announced`]). [`leases`] shows and drops what
+//! jobs hold. [`mex`] runs commands for them.
 
 mod announced;
+mod attempts;
 mod hello;
 pub(crate) mod leases;
+mod logs;
+mod mex;
+mod run;
 
 use crate::args::Cli;
+use crate::commands::Commands;
 use crate::report::say;
 use crate::trust;
 use anyhow::{Context, Result};
@@ -44,6 +50,7 @@ struct Mine {
     soon: Mutex<BTreeMap<JobId, Instant>>,
     /// How often a job has begun or ended; the thread that says hello waits for it.
     news: (Mutex<u64>, Condvar),
+    mex: mex::Mex,
 }
 
 /// The same for a session, of a sender to whom this is that installation.
@@ -77,7 +84,8 @@ impl Mirrors {
                 return (Self { installation, known: None }, Some(note));
             }
         };
-        let (known, note) = match Mine::open(&places::mirrors(&state), trust) {
+        let mex = mex::Mex::new(state.clone(), cli.commands.clone());
+        let (known, note) = match Mine::open(&places::mirrors(&state), trust, mex) {
             Ok(known) => (Some(known), None),
             Err(error) => {
                 let note = format!(
@@ -108,6 +116,11 @@ impl Mirrors {
         }
     }
 
+    /// Masters may have these commands run from now on. Whether they are others than before.
+    pub(crate) fn set_commands(&self, commands: &Commands) -> bool {
+        self.known.as_ref().is_some_and(|mine| mine.mex.set(commands))
+    }
+
     /// Starts the threads that say hello, and that listen to announcements if they are to.
     pub(crate) fn start(&self, cli: &Cli) -> Result<()> {
         let Some(known) = &self.known else { return Ok(()) };
@@ -126,11 +139,19 @@ impl Mirrors {
 }
 
 impl Mine {
-    fn open(path: &Path, trust: &ListenTrust) -> std::result::Result<Arc<Self>, HeldError> {
-        let held = Mutex::new(Held::open(path)?);
-        let trust = Mutex::new(trust.clone());
+    fn open(
+        path: &Path,
+        trust: &ListenTrust,
+        mex: mex::Mex,
+    ) -> std::result::Result<Arc<Self>, HeldError> {
+        let mut held = Held::open(path)?;
+        for run in held.interrupt_runs(now())? {
+            mex.interrupted(&run, held.known(run.job)?.as_ref());
+        }
+        let (held, trust) = (Mutex::new(held), Mutex::new(trust.clone()));
         let (announced, soon) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { held, trust, announced, soon, news: (Mutex::new(0), Condvar::new()) }))
+        let news = (Mutex::new(0), Condvar::new());
+        Ok(Arc::new(Self { held, trust, announced, soon, news, mex }))
     }
 
     /// The master of a job is to be answered then.
@@ -185,13 +206,19 @@ impl Jobs for Session {
     fn end(&self, job: &OfJob, ok: bool) {
         let mut held = lock(&self.mine.held);
         let done = held.heard(job.id, now());
-        let done =
-            done.and_then(
-                |()| if ok { held.complete(job.id, job.since, job.revision) } else { Ok(()) },
-            );
-        if let Err(error) = done {
-            // It is known again after the next session.
-            say(format_args!("cannot note what the job {} has here: {error}", plain(&job.name)));
+        let done = done.and_then(|()| {
+            if ok { held.complete(job.id, job.since, job.revision) } else { Ok(false) }
+        });
+        let new = done.and_then(|new| if new { held.known(job.id) } else { Ok(None) });
+        drop(held);
+        match new {
+            Ok(None) => {}
+            Ok(Some(known)) => self.mine.mex.complete(&known, job.revision),
+            Err(error) => {
+                // It is known again after the next session.
+                let job = plain(&job.name);
+                say(format_args!("cannot note what the job {job} has here: {error}"));
+            }
         }
     }
 
@@ -215,6 +242,10 @@ impl Jobs for Session {
                     |error| OfReceiver::Refused(error.to_string()),
                     |()| OfReceiver::Done,
                 )
+            }
+            Ok(ToReceiver::Mex { job, revision, command, credential, root, description }) => {
+                let asked = mex::Asked { job, revision, command, credential, root, description };
+                mex::hear(&self.mine, from, self.instance, asked)
             }
             Err(error) => OfReceiver::Refused(error.to_string()),
         };

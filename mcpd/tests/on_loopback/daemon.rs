@@ -93,7 +93,7 @@ impl Daemon {
         Self::spawn(&mut command)
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let said = child.stderr.take().map(BufReader::new);
         let mut daemon = Self { child, addr: (Ipv4Addr::UNSPECIFIED, 0).into(), said };

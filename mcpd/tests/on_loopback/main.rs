@@ -1,6 +1,7 @@
 //! The program on loopback, with senders in this process.
 
 mod attributes;
+mod commands;
 mod daemon;
 mod delete;
 mod devices;

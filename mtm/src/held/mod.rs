@@ -3,9 +3,12 @@
 //!
 //! It stands in a database of `SQLite` in the daemon's folder of state, written as a job's file is.
 
+mod runs;
 mod schema;
 #[cfg(test)]
 mod tests;
+
+pub use runs::{Begun, Interrupted};
 
 use crate::words::JobId;
 use core::time::Duration;
@@ -172,7 +175,8 @@ impl Held {
         Ok(work.commit()?)
     }
 
-    /// All of this revision of a job is in place; or of all that has changed `since` an earlier one.
+    /// All of this revision of a job is in place; or of all that has changed `since` an earlier one. Whether it was not
+    /// known before.
     ///
     /// # Errors
     ///
@@ -182,11 +186,20 @@ impl Held {
         job: JobId,
         since: Option<u32>,
         revision: u32,
-    ) -> Result<(), HeldError> {
+    ) -> Result<bool, HeldError> {
         let sql = "UPDATE jobs SET complete = ?1 WHERE job = ?2
-                   AND coalesce(complete, 0) <= ?1 AND (?3 IS NULL OR complete >= ?3)";
-        self.db.execute(sql, params![revision, job, since])?;
-        Ok(())
+                   AND (complete IS NULL OR complete < ?1) AND (?3 IS NULL OR complete >= ?3)";
+        Ok(self.db.execute(sql, params![revision, job, since])? > 0)
+    }
+
+    /// A job, if it is known.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn known(&self, job: JobId) -> Result<Option<Known>, HeldError> {
+        let sql = format!("{COLUMNS} WHERE job = ?");
+        Ok(self.db.query_row(&sql, [job], read).optional()?)
     }
 
     /// The job is over: nothing is known of it any more. Only its own master may say so.
@@ -254,23 +267,28 @@ fn forget(db: &Connection, now: u64) -> Result<(), HeldError> {
     Ok(())
 }
 
+/// What [`read`] reads.
+const COLUMNS: &str =
+    "SELECT job, master, name, host, place, hello, instance, complete, heard FROM jobs";
+
 fn list(db: &Connection) -> Result<Vec<Known>, HeldError> {
-    let sql = "SELECT job, master, name, host, place, hello, instance, complete, heard FROM jobs ORDER BY place";
-    let mut all = db.prepare(sql)?;
-    let rows = all.query_map([], |row| {
-        let place: Vec<u8> = row.get(4)?;
-        let hello: Option<String> = row.get(5)?;
-        Ok(Known {
-            job: row.get(0)?,
-            master: row.get(1)?,
-            name: row.get(2)?,
-            host: row.get(3)?,
-            place: OsString::from_vec(place).into(),
-            hello: hello.and_then(|addr| addr.parse().ok()),
-            instance: row.get(6)?,
-            complete: row.get(7)?,
-            heard: row.get::<_, i64>(8)?.cast_unsigned(),
-        })
-    })?;
+    let mut all = db.prepare(&format!("{COLUMNS} ORDER BY place"))?;
+    let rows = all.query_map([], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Known> {
+    let place: Vec<u8> = row.get(4)?;
+    let hello: Option<String> = row.get(5)?;
+    Ok(Known {
+        job: row.get(0)?,
+        master: row.get(1)?,
+        name: row.get(2)?,
+        host: row.get(3)?,
+        place: OsString::from_vec(place).into(),
+        hello: hello.and_then(|addr| addr.parse().ok()),
+        instance: row.get(6)?,
+        complete: row.get(7)?,
+        heard: row.get::<_, i64>(8)?.cast_unsigned(),
+    })
 }

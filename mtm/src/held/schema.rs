@@ -7,7 +7,9 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION: i32 = 0x6D74_6D72;
 
 /// The steps from one version of the tables to the next; the first makes them.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[FIRST, RUNS];
+
+const FIRST: &str = "
 CREATE TABLE jobs (
     job BLOB PRIMARY KEY CHECK (length(job) = 16),
     master BLOB,
@@ -19,7 +21,21 @@ CREATE TABLE jobs (
     complete INTEGER,
     heard INTEGER NOT NULL
 ) STRICT;
-"];
+";
+
+/// Of a job of which nothing is known any more they stay: what was run once is not run again if it comes back.
+const RUNS: &str = "
+CREATE TABLE runs (
+    job BLOB NOT NULL CHECK (length(job) = 16),
+    revision INTEGER NOT NULL,
+    command TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running', 'ended')),
+    exit TEXT CHECK ((exit IS NULL) = (state = 'running')),
+    tail BLOB,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (job, revision)
+) STRICT, WITHOUT ROWID;
+";
 
 /// Brings the tables to the newest version.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), HeldError> {

@@ -1,4 +1,6 @@
 use super::*;
+use crate::exec::ExitStatusWord;
+use proptest::prelude::*;
 
 const DAY: u64 = 24 * 3600 * 1000;
 
@@ -66,8 +68,9 @@ fn a_revision_is_complete_only_upon_one_that_was() {
     held.begin(&known(1, "/srv/a", DAY)).unwrap();
     held.complete([1; 16], Some(1), 2).unwrap();
     assert_eq!(complete(&mut held), None);
-    held.complete([1; 16], None, 2).unwrap();
-    held.complete([1; 16], Some(3), 4).unwrap();
+    assert!(held.complete([1; 16], None, 2).unwrap());
+    assert!(!held.complete([1; 16], None, 2).unwrap(), "it is not new any more");
+    assert!(!held.complete([1; 16], Some(3), 4).unwrap());
     assert_eq!(complete(&mut held), Some(2));
     held.complete([1; 16], Some(2), 4).unwrap();
     held.complete([1; 16], None, 3).unwrap(); // told late
@@ -77,4 +80,65 @@ fn a_revision_is_complete_only_upon_one_that_was() {
     let elsewhere = Known { instance: [8; 16], ..known(1, "/srv/a", DAY) };
     held.begin(&elsewhere).unwrap();
     assert_eq!(complete(&mut held), None, "another installation has nothing of it");
+}
+
+#[test]
+fn a_command_is_run_once_for_a_revision() {
+    let (_dir, mut held) = new();
+    let job = [1; 16];
+    let begin =
+        |held: &mut Held, revision, command| held.begin_run(job, revision, command, 5).unwrap();
+    assert_eq!(held.run(job, 1).unwrap(), None);
+    assert_eq!(begin(&mut held, 1, "a"), Begun::New);
+    assert_eq!(begin(&mut held, 1, "a"), Begun::Running);
+    assert_eq!(begin(&mut held, 2, "a"), Begun::Running, "one at a time");
+    assert_eq!(begin(&mut held, 1, "b"), Begun::Other("a".to_owned()));
+    let ended = (ExitStatusWord::Exited(1), b"tail".to_vec());
+    assert!(held.end_run(job, 1, (&ended.0, &ended.1), 6).unwrap());
+    let ended = Begun::Ended(ended.0, ended.1);
+    assert_eq!(begin(&mut held, 1, "a"), ended);
+    assert!(!held.end_run(job, 1, (&ExitStatusWord::Unknown, b""), 7).unwrap(), "it has ended");
+    assert_eq!(held.run(job, 1).unwrap(), Some(ended));
+    assert_eq!(begin(&mut held, 2, "b"), Begun::New);
+    assert_eq!(begin(&mut held, 1, "a"), Begun::Later);
+    assert_eq!(held.begin_run([2; 16], 1, "a", 5).unwrap(), Begun::New, "another job");
+}
+
+#[test]
+fn what_was_interrupted_is_unknown_and_stays_so_when_its_job_is_over() {
+    let (dir, mut held) = new();
+    held.begin(&known(1, "/srv/a", DAY)).unwrap();
+    held.begin_run([1; 16], 3, "a", DAY).unwrap();
+    drop(held);
+    let mut held = Held::open(&dir.path().join("mirrors")).unwrap();
+    assert_eq!(held.run([1; 16], 3).unwrap(), Some(Begun::Running), "opening it says nothing");
+    let interrupted = Interrupted { job: [1; 16], revision: 3, command: "a".to_owned() };
+    assert_eq!(held.interrupt_runs(DAY).unwrap(), [interrupted]);
+    assert_eq!(held.interrupt_runs(DAY).unwrap(), []);
+    held.over([1; 16], Some(&[1])).unwrap();
+    assert_eq!(held.known([1; 16]).unwrap(), None);
+    let unknown = Begun::Ended(ExitStatusWord::Unknown, Vec::new());
+    assert_eq!(held.begin_run([1; 16], 3, "a", DAY).unwrap(), unknown);
+}
+
+proptest! {
+    /// Whatever is asked for in whatever order, no revision of a job begins twice.
+    #[test]
+    fn no_revision_begins_twice(steps in prop::collection::vec((0_u8..4, 0_u8..3, 0_u32..5), 0..40)) {
+        let (_dir, mut held) = new();
+        let mut begun = std::collections::BTreeSet::new();
+        for (what, job, revision) in steps {
+            let id = [job; 16];
+            match what {
+                0 | 1 => {
+                    let answer = held.begin_run(id, revision, "c", 1).unwrap();
+                    if answer == Begun::New {
+                        prop_assert!(begun.insert((job, revision)));
+                    }
+                }
+                2 => drop(held.end_run(id, revision, (&ExitStatusWord::Flooded, b"x"), 2).unwrap()),
+                _ => drop(held.interrupt_runs(3).unwrap()),
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::runs::{Mark, Reason, Run, Runs, State, Status};
 use super::{Ledger, LedgerError};
+use crate::exec;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -29,6 +30,8 @@ pub struct Receiver {
     pub rate: Option<u64>,
     /// It is to read what it has.
     pub verify: bool,
+    /// The newest revision for which it was asked to run a command until that had an outcome, and which.
+    pub exec: Option<(u32, exec::Outcome)>,
 }
 
 /// What became of entries at a receiver.
@@ -92,13 +95,15 @@ impl Ledger {
     ///
     /// The file cannot be read, or is damaged.
     pub fn receivers(&self) -> Result<Vec<Receiver>, LedgerError> {
-        let sql = "SELECT id, name, instance, complete, late_since, why, rate, verify
+        let sql = "SELECT id, name, instance, complete, late_since, why, rate, verify, exec_revision, exec_status
                    FROM receivers ORDER BY id";
         let mut all = self.db.prepare(sql)?;
-        let rows = all.query_map([], |row| {
+        let mut rows = all.query([])?;
+        let mut receivers = Vec::new();
+        while let Some(row) = rows.next()? {
             let since: Option<i64> = row.get(4)?;
             let why: Option<String> = row.get(5)?;
-            Ok(Receiver {
+            receivers.push(Receiver {
                 id: row.get(0)?,
                 name: row.get(1)?,
                 instance: row.get(2)?,
@@ -106,9 +111,10 @@ impl Ledger {
                 late: since.map(|since| (since.cast_unsigned(), why.unwrap_or_default())),
                 rate: row.get::<_, Option<i64>>(6)?.map(i64::cast_unsigned),
                 verify: row.get(7)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+                exec: exec_of(row)?,
+            });
+        }
+        Ok(receivers)
     }
 
     /// A receiver has answered, and says which installation it is: before that nothing is noted of it. Whether it is
@@ -129,7 +135,9 @@ impl Ledger {
         if anew {
             work.execute("DELETE FROM runs WHERE receiver = ?", [id])?;
         }
-        let sql = "UPDATE receivers SET instance = ?, complete = iif(?, 0, complete) WHERE id = ?";
+        let sql = "UPDATE receivers SET instance = ?1, complete = iif(?2, 0, complete),
+                   exec_revision = iif(?2, NULL, exec_revision), exec_status = iif(?2, NULL, exec_status)
+                   WHERE id = ?3";
         work.execute(sql, params![instance, anew, id])?;
         work.commit()?;
         if anew {
@@ -174,6 +182,35 @@ impl Ledger {
         let sql = "UPDATE receivers SET verify = ? WHERE id = coalesce(?, id)";
         self.db.execute(sql, params![verify, id])?;
         Ok(())
+    }
+
+    /// A command has this outcome at this installation of a receiver for this revision. Whether it was noted: once for a
+    /// revision, and not for one before the newest.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn note_exec(
+        &mut self,
+        (id, instance): (ReceiverId, [u8; 16]),
+        revision: u32,
+        outcome: &exec::Outcome,
+    ) -> Result<bool, LedgerError> {
+        let sql = "UPDATE receivers SET exec_revision = ?1, exec_status = ?2
+                   WHERE id = ?3 AND instance = ?4 AND (exec_revision IS NULL OR exec_revision < ?1)";
+        let changed = self.db.execute(sql, params![revision, outcome.to_string(), id, instance])?;
+        Ok(changed > 0)
+    }
+
+    /// Receivers that have refused the command are asked again. How many.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn forget_dnpwd(&mut self) -> Result<usize, LedgerError> {
+        let sql =
+            "UPDATE receivers SET exec_revision = NULL, exec_status = NULL WHERE exec_status = ?";
+        Ok(self.db.execute(sql, [exec::Outcome::Dnpwd.to_string()])?)
     }
 
     /// Why entries have failed at a receiver in the version that they have now, and how many for each reason; the most
@@ -337,6 +374,18 @@ impl Ledger {
         self.runs = runs;
         Ok(())
     }
+}
+
+/// What became of a command, in the columns 8 and 9.
+fn exec_of(row: &rusqlite::Row<'_>) -> Result<Option<(u32, exec::Outcome)>, LedgerError> {
+    let (Some(revision), Some(status)) =
+        (row.get::<_, Option<u32>>(8)?, row.get::<_, Option<String>>(9)?)
+    else {
+        return Ok(None);
+    };
+    let outcome = status.parse();
+    let outcome = outcome.map_err(|_| LedgerError::Damaged("an outcome that no command has"))?;
+    Ok(Some((revision, outcome)))
 }
 
 /// Number of a reason: a few reasons explain most failures.

@@ -7,7 +7,13 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION: i32 = 0x6D74_6D31;
 
 /// The steps from one version of the tables to the next; the first makes them.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, EXEC];
+
+/// What became of the command of `--exec` at a receiver, and for which revision.
+const EXEC: &str = "
+ALTER TABLE receivers ADD COLUMN exec_revision INTEGER;
+ALTER TABLE receivers ADD COLUMN exec_status TEXT;
+";
 
 const FIRST: &str = "
 CREATE TABLE job (

@@ -14,7 +14,8 @@ pub(super) fn version(db: &Connection) -> Result<i64, LedgerError> {
 
 impl Ledger {
     /// Opens a job's file whoever runs the job. What is read is of this moment. What others than who runs it may change is
-    /// the state, the receivers, and what is to be verified: [`Self::has_changed`] tells that process.
+    /// the state, the receivers, what is to be verified, and which refused commands are asked for again:
+    /// [`Self::has_changed`] tells that process.
     ///
     /// # Errors
     ///

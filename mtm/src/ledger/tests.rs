@@ -1,5 +1,6 @@
 use super::runs::Mark;
 use super::*;
+use crate::exec::{self, ExitStatusWord};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -262,13 +263,55 @@ fn what_is_no_job_of_ours_is_refused_and_left_as_it_is() {
     assert!(matches!(Ledger::open(&text), Err(LedgerError::Database(_))));
     assert!(matches!(Ledger::open(&dir.path().join("none")), Err(LedgerError::Place { .. })));
     let (_dir, path, ledger) = new();
-    ledger.db.pragma_update(None, "user_version", 2).unwrap();
+    ledger.db.pragma_update(None, "user_version", 3).unwrap();
     drop(ledger);
-    assert!(matches!(Ledger::open(&path), Err(LedgerError::Newer(2))));
-    assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Newer(2))));
+    assert!(matches!(Ledger::open(&path), Err(LedgerError::Newer(3))));
+    assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Newer(3))));
     let (_dir, path, ledger) = new();
     drop(ledger);
     assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Place { .. })), "it is there");
+}
+
+#[test]
+fn what_became_of_a_command_is_noted_once_for_each_revision() {
+    let (_dir, path, mut ledger) = new();
+    let [one, two] = ["h1", "h2"].map(|name| ledger.add_receiver(name).unwrap());
+    let exec = |ledger: &Ledger| -> Vec<Option<(u32, exec::Outcome)>> {
+        ledger.receivers().unwrap().into_iter().map(|receiver| receiver.exec).collect()
+    };
+    let ran = |code| exec::Outcome::Ran(ExitStatusWord::Exited(code));
+    assert!(!ledger.note_exec((one, [1; 16]), 1, &ran(0)).unwrap(), "it was not met");
+    ledger.meet(one, [1; 16]).unwrap();
+    ledger.meet(two, [2; 16]).unwrap();
+    assert!(ledger.note_exec((one, [1; 16]), 1, &ran(0)).unwrap());
+    assert!(!ledger.note_exec((one, [1; 16]), 1, &ran(7)).unwrap());
+    assert!(!ledger.note_exec((one, [9; 16]), 2, &ran(7)).unwrap(), "another installation");
+    assert!(ledger.note_exec((two, [2; 16]), 1, &exec::Outcome::Dnpwd).unwrap());
+    drop(ledger);
+    let mut ledger = Ledger::open(&path).unwrap();
+    assert_eq!(exec(&ledger), [Some((1, ran(0))), Some((1, exec::Outcome::Dnpwd))]);
+    assert_eq!(ledger.forget_dnpwd().unwrap(), 1);
+    assert_eq!(exec(&ledger), [Some((1, ran(0))), None]);
+    assert!(ledger.note_exec((one, [1; 16]), 2, &ran(7)).unwrap());
+    assert!(!ledger.note_exec((one, [1; 16]), 1, &ran(0)).unwrap(), "it comes late");
+    assert_eq!(exec(&ledger)[0], Some((2, ran(7))));
+    ledger.meet(one, [3; 16]).unwrap();
+    assert_eq!(exec(&ledger)[0], None, "the new one has run nothing");
+    ledger.db.execute("UPDATE receivers SET exec_revision = 1, exec_status = 'x'", []).unwrap();
+    assert!(matches!(ledger.receivers(), Err(LedgerError::Damaged(_))));
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_to_the_newest() {
+    let (_dir, path, mut ledger) = new();
+    ledger.add_receiver("h1").unwrap();
+    for column in ["exec_revision", "exec_status"] {
+        ledger.db.execute(&format!("ALTER TABLE receivers DROP COLUMN {column}"), []).unwrap();
+    }
+    ledger.db.pragma_update(None, "user_version", 1).unwrap();
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.receivers().unwrap()[0].exec, None);
 }
 
 /// One receiver's state of each entry, by itself: (revision, status, failures).

@@ -1,5 +1,7 @@
 //! A receiver in this process, which can go off and come back.
 
+use mtm::words::{self, OfReceiver, ToReceiver};
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -8,7 +10,39 @@ use tcpxm::api::{Closer, ListenOptions, Listener};
 use tcpxm::trust::ListenTrust;
 use tempfile::TempDir;
 use transfer::destination::Root;
+use transfer::jobs::{From, Jobs};
 use transfer::limits::{Allow, Limits, Rate};
+use transfer::message::OfJob;
+
+/// Takes part in mirror jobs: what it answers to the words to run a command, one after the other, the last one for ever,
+/// and which words came.
+#[derive(Debug, Default)]
+struct Script {
+    answers: Mutex<VecDeque<OfReceiver>>,
+    heard: Mutex<Vec<ToReceiver>>,
+}
+
+impl Jobs for Script {
+    fn begin(&self, _: &From, _: &OfJob, _: &Path) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn end(&self, _: &OfJob, _: bool) {}
+
+    fn hear(&self, _: &From, word: &[u8]) -> Vec<u8> {
+        let word = words::decode(word).unwrap();
+        let mut answer = OfReceiver::Done;
+        if let ToReceiver::Mex { .. } = word {
+            let mut answers = self.answers.lock().unwrap();
+            answer = answers.pop_front().unwrap();
+            if answers.is_empty() {
+                answers.push_back(answer.clone());
+            }
+        }
+        self.heard.lock().unwrap().push(word);
+        words::encode(&answer)
+    }
+}
 
 /// It.
 pub(crate) struct Host {
@@ -19,6 +53,7 @@ pub(crate) struct Host {
     running: Option<(Closer, JoinHandle<()>)>,
     /// Bytes of files that each of its sessions has written.
     taken: Arc<Mutex<Vec<u64>>>,
+    script: Option<Arc<Script>>,
 }
 
 impl Host {
@@ -38,13 +73,28 @@ impl Host {
         closer.wait_closed();
         let folder = tempfile::tempdir().unwrap();
         let taken = Arc::default();
-        Self { addr, folder, instance: [last; 16], rate: None, running: None, taken }
+        Self { addr, folder, instance: [last; 16], rate: None, running: None, taken, script: None }
     }
 
     /// It takes no more than so many bits a second.
     pub(crate) fn slow(mut self, bits: u64) -> Self {
         self.rate = Some(bits);
         self
+    }
+
+    /// It answers so to the words to run a command, one after the other; it is there.
+    pub(crate) fn answering(mut self, answers: &[OfReceiver]) -> Self {
+        let script: &Arc<Script> = self.script.get_or_insert_default();
+        *script.answers.lock().unwrap() = answers.iter().cloned().collect();
+        self.stop();
+        self.start();
+        self
+    }
+
+    /// The words to run a command that came.
+    pub(crate) fn asked(&self) -> Vec<ToReceiver> {
+        let heard = self.script.as_ref().unwrap().heard.lock().unwrap();
+        heard.iter().filter(|word| matches!(word, ToReceiver::Mex { .. })).cloned().collect()
     }
 
     /// It is there.
@@ -55,7 +105,9 @@ impl Host {
         let root = Root::open(self.folder.path()).unwrap();
         let allow = Allow { owner: true, setuid: true, delete: true, device: true };
         let rate = self.rate.map(|bits| Arc::new(Rate::new(Some(bits))));
-        let limits = Limits { allow, rate, instance: Some(self.instance), ..Limits::default() };
+        let jobs = self.script.clone().map(|script| -> Arc<dyn Jobs> { script });
+        let instance = Some(self.instance);
+        let limits = Limits { allow, rate, instance, jobs, ..Limits::default() };
         let taken = Arc::clone(&self.taken);
         let accepting = thread::spawn(move || {
             let mut sessions = Vec::new();
@@ -63,12 +115,15 @@ impl Host {
                 let (root, limits, taken) = (root.clone(), limits.clone(), Arc::clone(&taken));
                 sessions.push(thread::spawn(move || {
                     // The sender reports it.
-                    if let Ok(received) = transfer::receive(&session, &root, &limits) {
+                    if let Ok(Some(received)) = transfer::receive_or_hear(&session, &root, &limits)
+                    {
                         taken.lock().unwrap().push(received.report.bytes);
                     }
                 }));
             }
-            sessions.into_iter().for_each(|session| session.join().unwrap());
+            for session in sessions {
+                session.join().unwrap();
+            }
         });
         self.running = Some((closer, accepting));
     }

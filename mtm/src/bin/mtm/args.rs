@@ -69,7 +69,41 @@ pub(crate) struct Send {
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = mcp_cli::values::group)]
     pub(crate) announce: Option<SocketAddr>,
     #[command(flatten)]
+    pub(crate) exec: Exec,
+    #[command(flatten)]
     pub(crate) options: Options,
+}
+
+/// The command that receivers run.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Exec {
+    /// Have each host run this command of its own list (mcpd's configuration file, `[command.NAME]`) once it has all of
+    /// the folder, and once for each later state of the folder. The exit code is 3 if it does not succeed everywhere.
+    #[arg(long = "exec", value_name = "NAME", value_parser = command_name)]
+    pub(crate) command: Option<String>,
+    /// When a host runs it: each, once it has all of the folder; all, once all hosts have.
+    #[arg(
+        long = "exec-when",
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        requires = "command"
+    )]
+    pub(crate) when: When,
+    /// The command's password is the first line of this file, which others cannot read. It is read each time, and kept
+    /// nowhere else.
+    #[arg(long = "exec-credential", value_name = "FILE", requires = "command")]
+    pub(crate) credential: Option<PathBuf>,
+}
+
+/// When a host runs the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum When {
+    /// Once it has all of the tree.
+    #[default]
+    Each,
+    /// Once all hosts have.
+    All,
 }
 
 #[derive(Debug, Args)]
@@ -201,6 +235,11 @@ pub(crate) fn usage(what: &str) -> anyhow::Error {
     mcp::mirror::Fault::Usage(format!("{what}; see mtm --help")).into()
 }
 
+fn command_name(text: &str) -> Result<String, String> {
+    let why = "a command's name has letters, digits, '.', '_' and '-', at most 64";
+    if mtm::exec::is_name(text) { Ok(text.to_owned()) } else { Err(why.to_owned()) }
+}
+
 fn long_time(text: &str) -> Result<Duration, String> {
     let bad = || "not a time such as 90s, 15m, 12h or 7d".to_owned();
     let unit = text.chars().last().ok_or_else(bad)?;
@@ -236,6 +275,22 @@ mod tests {
         );
         for bad in ["", "s", "0s", "7", "-1d", "1w", "99999999999999999d", "7ä"] {
             assert!(long_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_named_before_it_is_said_when() {
+        let of = |line: &str| {
+            let words: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+            send(&words).map(|send| (send.exec.command, send.exec.when, send.exec.credential))
+        };
+        assert_eq!(of("d h").unwrap(), (None, When::Each, None));
+        let all = of("d h --exec x --exec-when all --exec-credential f").unwrap();
+        assert_eq!(all, (Some("x".to_owned()), When::All, Some("f".into())));
+        for bad in
+            ["--exec-when all", "--exec-credential f", "--exec a/b", "--exec x --exec-when y"]
+        {
+            assert!(of(&format!("d h {bad}")).is_err(), "{bad}");
         }
     }
 

@@ -102,6 +102,11 @@ impl Tree {
         all
     }
 
+    /// Numbers of all entries: a session for these lists the whole tree.
+    pub(crate) fn all(&self) -> Vec<u32> {
+        self.entries.keys().copied().collect()
+    }
+
     fn is_gone(&self, entry: u32) -> bool {
         self.entries.get(&entry).is_some_and(|known| known.gone)
     }
@@ -222,7 +227,7 @@ mod tests {
 
     fn receiver(id: ReceiverId, verify: bool) -> Receiver {
         let (name, instance, late, rate) = (format!("h{id}"), None, None, None);
-        Receiver { id, name, instance, complete: 0, late, rate, verify }
+        Receiver { id, name, instance, complete: 0, late, rate, verify, exec: None }
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! `mtm run`: carries on the jobs that are open, each in a process of its own with the surroundings that it was given
 //! in; and one job in this process.
 
-use crate::args::{Run, Send};
+use crate::args::{Exec, Run, Send};
 use crate::given::Given;
 use crate::hook::Hook;
 use crate::place::Jobs;
 use crate::say::{TOOL, say};
 use crate::status;
 use crate::told::Told;
-use crate::work::{Ended, Work};
+use crate::work::{Beside, Ended, Work};
 use anyhow::{Context, Result};
 use mcp::mirror::Copying;
 use mcp_cli::Exit;
 use mcp_cli::listen::Listen;
 use mcp_cli::signals::Watch;
+use mtm::exec::Outcome;
 use mtm::ledger::{JobState, Ledger, LedgerError};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -65,12 +66,14 @@ fn one(jobs: &Jobs, name: &str, quiet: bool) -> Result<Exit> {
         });
     }
     let hosts = ledger.receivers()?.into_iter().map(|receiver| receiver.name).collect();
-    let Send { done, late, listen, announce, options, .. } = given.read(&job.source, hosts)?;
+    let Send { done, late, listen, announce, exec, options, .. } =
+        given.read(&job.source, hosts)?;
     mcp_cli::say::log(options.common());
     let (copying, _) = Copying::new(options, TOOL)?;
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(name, done, late);
-    work((ledger, copying), &watch, (hook, listen, announce), &Quiet { quiet, json: false }, &file)
+    let beside = Beside { hook, listen, announce, exec };
+    work((ledger, copying), &watch, beside, &Quiet { quiet, json: false }, &file)
 }
 
 /// Opens a job to run it.
@@ -91,17 +94,19 @@ fn open(file: &Path) -> Result<Ledger, LedgerError> {
 pub(crate) fn work(
     (ledger, copying): (Ledger, Copying),
     watch: &Arc<Watch>,
-    (hook, listen, announce): (Hook, Option<Listen>, Option<SocketAddr>),
+    beside: Beside,
     quiet: &Quiet,
     file: &Path,
 ) -> Result<Exit> {
     let name = ledger.job()?.name;
     let told = Told::new(quiet.quiet);
-    let ended = Work::new(ledger, copying, watch, (hook, told, listen, announce))?.run()?;
+    let commands = beside.exec.command.is_some();
+    let ended = Work::new(ledger, copying, watch, (told, beside))?.run()?;
     if quiet.json {
         status::print_json(&Ledger::beside(file)?, file)?;
     }
     match ended {
+        Ended::Complete if commands && !succeeded(&Ledger::beside(file)?)? => Ok(Exit::Partial),
         Ended::Complete => Ok(Exit::Ok),
         Ended::Cancelled => {
             say(format_args!("the job {name} was cancelled"));
@@ -112,6 +117,13 @@ pub(crate) fn work(
             Ok(Exit::Interrupted)
         }
     }
+}
+
+/// Whether all hosts have run the command for the newest revision, and it has succeeded.
+fn succeeded(ledger: &Ledger) -> Result<bool> {
+    let newest = ledger.revision();
+    let done = |exec: &(u32, Outcome)| exec.0 >= newest && exec.1.is_success();
+    Ok(ledger.receivers()?.iter().all(|receiver| receiver.exec.as_ref().is_some_and(done)))
 }
 
 /// A job's process.

@@ -6,7 +6,7 @@ use crate::hook::Hook;
 use crate::place::{self, Jobs};
 use crate::run::{self, Quiet};
 use crate::say::{TOOL, say};
-use crate::work::now_unix;
+use crate::work::{Beside, now_unix};
 use anyhow::{Context, Result};
 use mcp::mirror::Copying;
 use mcp_cli::Exit;
@@ -19,13 +19,14 @@ use std::path::{Path, PathBuf};
 
 /// Gives the job, and runs it.
 pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
-    let Send { name, description, detach, done, late, listen, announce, options } = send;
+    let Send { name, description, detach, done, late, listen, announce, exec, options } = send;
     mcp_cli::say::log(options.common());
     let (state, quiet) = (options.common().state_dir.clone(), options.common().quiet);
     let json = options.common().json;
     if let Some(name) = &name {
         place::check(name)?;
     }
+    exec.check()?;
     let (copying, hosts) = Copying::new(options, TOOL)?;
     let source = absolute(copying.source())?;
     let shown = plain(&copying.source().display().to_string());
@@ -64,7 +65,8 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     }
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(&name, done, late);
-    run::work((ledger, copying), &watch, (hook, listen, announce), &Quiet { quiet, json }, &file)
+    let beside = Beside { hook, listen, announce, exec };
+    run::work((ledger, copying), &watch, beside, &Quiet { quiet, json }, &file)
 }
 
 /// The path of the source from the root on; whether what it holds is meant stays as it was typed.

@@ -51,6 +51,9 @@ struct HostLine {
     failures: Vec<FailureLine>,
     bytes_per_second: Option<u64>,
     verify: bool,
+    /// What became of the command of `--exec`, and for which revision.
+    exec_status: Option<String>,
+    exec_revision: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +121,8 @@ impl Told {
                 .collect(),
             bytes_per_second: receiver.rate,
             verify: receiver.verify,
+            exec_status: receiver.exec.as_ref().map(|(_, outcome)| outcome.to_string()),
+            exec_revision: receiver.exec.as_ref().map(|(revision, _)| *revision),
         };
         JobLine {
             job: &self.job.name,
@@ -195,6 +200,26 @@ impl Told {
     }
 }
 
+impl Told {
+    /// What became of the command, folded; where it has succeeded only if all is to be told.
+    fn commands(&self, full: bool) -> Vec<String> {
+        let mut all: BTreeMap<(u32, String), Vec<String>> = BTreeMap::new();
+        for (receiver, _, _) in &self.hosts {
+            if let Some((revision, outcome)) = &receiver.exec
+                && (full || !outcome.is_success())
+            {
+                let names = all.entry((*revision, outcome.to_string())).or_default();
+                names.push(receiver.name.clone());
+            }
+        }
+        let line = |((revision, outcome), names): (&(u32, String), &Vec<String>)| {
+            let (names, outcome) = (plain(&fold(names)), plain(outcome));
+            format!("  command for revision {revision}: {names}: {outcome}")
+        };
+        all.iter().map(line).collect()
+    }
+}
+
 /// Shows it.
 pub(crate) fn run(options: &Status) -> Result<Exit> {
     let jobs = Jobs::of(&options.here)?;
@@ -250,7 +275,7 @@ fn text(told: &Told, full: bool, out: &mut impl Write) -> io::Result<()> {
             time(told.job.created)
         )?;
     }
-    told.reasons().iter().try_for_each(|line| writeln!(out, "{line}"))
+    told.reasons().iter().chain(&told.commands(full)).try_for_each(|line| writeln!(out, "{line}"))
 }
 
 /// The seed's table: each entry, with its status at each receiver.

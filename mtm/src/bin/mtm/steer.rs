@@ -49,6 +49,7 @@ pub(crate) fn resume(options: &Resume) -> Result<Exit> {
         ledger.set_root((meta.dev(), meta.ino()))?;
         ledger.forget_devices()?;
     }
+    ledger.forget_dnpwd()?; // the password may be the right one by now
     open_again(&mut ledger, &one.job, &file)
 }
 

@@ -67,6 +67,16 @@ impl Told {
         self.late.remove(&id);
     }
 
+    /// A command has ended so at these hosts.
+    pub(crate) fn ran(&mut self, command: &str, (success, how): (bool, &str), hosts: &[String]) {
+        let what = format!("{}: the command {command}: {}", plain(&fold(hosts)), plain(how));
+        if success {
+            self.say(what);
+        } else {
+            say(what); // also with -q
+        }
+    }
+
     fn say(&mut self, what: String) {
         if !self.quiet && self.said.as_ref() != Some(&what) {
             say(&what);

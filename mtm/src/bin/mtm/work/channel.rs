@@ -96,7 +96,7 @@ impl Work {
         {
             self.ledger.note_complete((id, instance), revision)?;
         }
-        self.schedule.hello(id, Instant::now());
+        self.called(id, Instant::now());
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! A job as it runs: looks at the tree, serves who is due, and notes what came of it, until all hosts have all of it.
 
 mod channel;
+mod exec;
 mod session;
 mod tree;
 
 use crate::announcer::Announcer;
+use crate::args;
 use crate::ear::{Ear, Hello};
 use crate::hook::Hook;
 use crate::round::{Planned, Tree};
@@ -50,6 +52,8 @@ enum Event {
     Over(u64, Result<Tried, String>),
     /// A receiver is there.
     Hello(Hello),
+    /// Receivers that were to run the command have answered.
+    Answered(exec::Answered),
     /// The process is to end.
     End,
 }
@@ -74,6 +78,17 @@ struct Looked {
     again: Option<Instant>,
 }
 
+/// What a job is given beside what is copied to whom.
+pub(crate) struct Beside {
+    pub(crate) hook: Hook,
+    /// Where receivers say hello.
+    pub(crate) listen: Option<Listen>,
+    /// The group that all receivers listen to.
+    pub(crate) announce: Option<SocketAddr>,
+    /// The command that receivers run.
+    pub(crate) exec: args::Exec,
+}
+
 /// It.
 pub(crate) struct Work {
     ledger: Ledger,
@@ -94,6 +109,7 @@ pub(crate) struct Work {
     told: Told,
     ear: Ear,
     announcer: Option<Announcer>,
+    exec: Option<exec::Exec>,
 }
 
 impl Work {
@@ -101,7 +117,7 @@ impl Work {
         mut ledger: Ledger,
         copying: Copying,
         watch: &Arc<Watch>,
-        (hook, told, listen, announce): (Hook, Told, Option<Listen>, Option<SocketAddr>),
+        (told, Beside { hook, listen, announce, exec }): (Told, Beside),
     ) -> Result<Self> {
         let job = ledger.job()?;
         let events = mpsc::channel();
@@ -143,6 +159,7 @@ impl Work {
             told,
             ear,
             announcer,
+            exec: exec::Exec::of(exec),
         };
         work.refresh()?;
         Ok(work)
@@ -166,7 +183,8 @@ impl Work {
                     self.told.waits("the job is paused: mtm resume goes on with it");
                 }
                 JobState::Open | JobState::Waiting(_) | JobState::Complete => {
-                    if self.serve(Instant::now())? && self.is_confirmed_by_all()? {
+                    let served = self.serve(Instant::now())?;
+                    if self.execute(Instant::now())? && served && self.is_confirmed_by_all()? {
                         self.ledger.set_state(&JobState::Complete)?;
                         self.say_over()?;
                         self.hook.complete();
@@ -204,7 +222,7 @@ impl Work {
             if !class.contains(&receiver.id) {
                 continue;
             }
-            let lacks = self.ledger.lacking(receiver.id);
+            let lacks = self.lacking(receiver.id);
             if lacks.is_empty() && !receiver.verify {
                 self.complete(&receiver, self.ledger.revision())?;
             } else {
@@ -221,7 +239,8 @@ impl Work {
     fn wait(&mut self) -> Result<()> {
         let now = Instant::now();
         let said = self.announcer.as_ref().and_then(Announcer::next);
-        let due = [self.schedule.next(), self.not_before, said].into_iter().flatten().min();
+        let due = [self.schedule.next(), self.not_before, said, self.exec_due()];
+        let due = due.into_iter().flatten().min();
         let again = self.looked.and_then(|looked| looked.again);
         let at = due.into_iter().chain(again).filter(|at| *at > now).min();
         let limit = at.map_or(LISTEN, |at| at.saturating_duration_since(now).min(LISTEN));
@@ -229,6 +248,7 @@ impl Work {
         match self.events.1.recv_timeout(limit) {
             Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
             Ok(Event::Hello(hello)) => self.hello(&hello)?,
+            Ok(Event::Answered(answered)) => self.answered(answered)?,
             // This end holds a sender: nobody else is needed.
             Ok(Event::End) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
@@ -279,6 +299,7 @@ impl Work {
             let left = until.saturating_duration_since(Instant::now());
             match self.events.1.recv_timeout(left) {
                 Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
+                Ok(Event::Answered(answered)) => self.answered(answered)?,
                 Ok(Event::End | Event::Hello(_)) => {}
                 Err(_) if last => return Ok(()),
                 Err(_) => break,
