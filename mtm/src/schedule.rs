@@ -11,6 +11,10 @@ use std::time::Instant;
 /// back: as much as chance puts between the tries of those that failed at once.
 pub const TOGETHER: Duration = Duration::from_millis(2500);
 
+/// Who says hello is served so much later, together with all that have said it meanwhile or will within as long: hosts
+/// that come back together share a group, so that what they lack leaves once.
+pub const GATHER: Duration = Duration::from_secs(1);
+
 /// Between the end of a try and the beginning of the next one at least this passes.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -63,8 +67,12 @@ impl Schedule {
             };
             self.hosts.iter().filter(|(_, host)| of(host)).map(|(id, _)| *id).collect()
         };
-        let late = if due(true, Duration::ZERO).is_empty() { vec![] } else { due(true, TOGETHER) };
-        [due(false, Duration::ZERO), late].into_iter().filter(|ids| !ids.is_empty()).collect()
+        let together = |away: bool, margin: Duration| {
+            if due(away, Duration::ZERO).is_empty() { vec![] } else { due(away, margin) }
+        };
+        // Of those that are not away only who has said hello is due later than at once.
+        let classes = [together(false, GATHER), together(true, TOGETHER)];
+        classes.into_iter().filter(|ids| !ids.is_empty()).collect()
     }
 
     /// When the next one is due, if any is without something happening to it.
@@ -114,9 +122,12 @@ impl Schedule {
         self.change(id, |host| {
             host.called = true;
             host.away = None;
-            if host.next != Next::Busy {
-                host.next = Next::At(now);
-            }
+            host.next = match host.next {
+                Next::Busy => Next::Busy,
+                // Who says it again waits no longer for that.
+                Next::At(at) => Next::At(at.min(now + GATHER)),
+                Next::Nothing => Next::At(now + GATHER),
+            };
         });
     }
 
@@ -171,19 +182,44 @@ mod tests {
     }
 
     #[test]
-    fn who_says_hello_is_served_at_once_and_who_is_in_a_session_after_it() {
+    fn who_says_hello_is_served_soon_and_who_is_in_a_session_after_it() {
         let now = Instant::now();
         let mut all = of(&[1, 2], now);
         all.begin(1);
         all.failed(1, (now, now), 0.0);
         all.begin(2);
         all.hello(1, now + SECOND);
-        assert_eq!(all.due(now + SECOND), [[1]]);
+        let soon = now + SECOND + GATHER;
+        assert_eq!(all.next(), Some(soon));
+        assert_eq!(all.due(soon), [[1]]);
         all.hello(2, now + SECOND);
-        assert_eq!(all.due(now + SECOND), [[1]], "it is busy");
+        assert_eq!(all.due(soon), [[1]], "it is busy");
         all.failed(2, (now, now + SECOND * 2), 0.0);
         let later = now + SECOND * 2;
         assert_eq!(all.due(later), [vec![1], vec![2]], "it had not come through at first");
+    }
+
+    #[test]
+    fn who_say_hello_shortly_after_one_another_are_served_together() {
+        let now = Instant::now();
+        let mut all = of(&[1, 2, 3, 4], now);
+        for id in [1, 2, 3] {
+            all.begin(id);
+            all.failed(id, (now, now), 0.0);
+        }
+        all.begin(4);
+        all.has_all(4);
+        let at = |share: f64| now + GATHER.mul_f64(share);
+        all.hello(1, now);
+        all.hello(2, at(0.5));
+        all.hello(1, at(0.7));
+        all.hello(4, at(0.9));
+        assert!(all.due(at(0.95)).is_empty(), "others may come");
+        assert_eq!(all.due(at(1.0)), [[1, 2, 4]]);
+        [1, 2, 4].into_iter().for_each(|id| all.begin(id));
+        all.hello(3, at(1.1));
+        assert!(all.due(at(2.0)).is_empty(), "it gathers others in its turn");
+        assert_eq!(all.due(at(2.1)), [[3]]);
     }
 
     #[test]
