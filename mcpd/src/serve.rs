@@ -153,8 +153,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     }
     let (mirrors, notes) = Mirrors::of(&cli, lasts(&cli), &decided.listen);
     trust::tell(&notes, quiet);
-    let output = if cli.common.json { Some(lines(&cli)?) } else { None };
-    let (lines, written) = output.unzip();
+    let (lines, written) = cli.common.json.then(|| lines(&cli)).transpose()?.unzip();
     let shared = Arc::new(Shared {
         lines,
         settings: Mutex::new(settings),
