@@ -145,7 +145,7 @@ impl Running {
     }
 
     /// Its end, which may take so long.
-    pub(crate) fn wait(mut self, limit: Duration) -> Ended {
+    fn wait(&mut self, limit: Duration) -> Ended {
         let mut status = None;
         wait_for("the job ends", limit, || {
             status = self.child.try_wait().unwrap();
@@ -157,9 +157,9 @@ impl Running {
     }
 
     /// Its end, at which all hosts have the tree.
-    pub(crate) fn wait_complete(self, limit: Duration) -> Ended {
+    pub(crate) fn wait_complete(&mut self, limit: Duration) -> Ended {
         let ended = self.wait(limit);
-        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
         ended
     }
 }

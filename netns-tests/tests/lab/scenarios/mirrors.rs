@@ -131,7 +131,7 @@ pub(super) fn a_tree_reaches_all() {
     let tree = grow(lab.dir.path().join("tree"), seed, (FILES, BYTES));
     let (files, bytes) = amount(&tree.root);
     let before = lab.bytes(0).0;
-    let (mirror, running) = Mirror::send(&lab, &tree.root, &["--rate", "200M"]);
+    let (mirror, mut running) = Mirror::send(&lab, &tree.root, &["--rate", "200M"]);
     let ended = running.wait_complete(LIMIT);
     let share = (lab.bytes(0).0 - before) as f64 / bytes as f64;
     eprintln!("{files} files, {bytes} bytes in {:?}: {share:.3} times the tree sent", ended.took);
@@ -190,8 +190,12 @@ fn two_come_back(lab: &Lab, mirror: &Mirror<'_>, daemons: &mut [Daemon], away: [
     wait_complete(mirror, RECEIVERS - away.len() - 1);
     let (before, sent) = (away.map(|host| stands(lab, host)), lab.bytes(0).0);
     let begin = Instant::now();
-    away.map(|host| daemons[host - 1] = daemon(lab, host));
-    away.map(|host| assert_begins(lab, host, "added", (begin, HELLO)));
+    for host in away {
+        daemons[host - 1] = daemon(lab, host);
+    }
+    for host in away {
+        assert_begins(lab, host, "added", (begin, HELLO));
+    }
     wait_complete(mirror, RECEIVERS - 1);
     let share = (lab.bytes(0).0 - sent) as f64 / ADDED as f64;
     eprintln!("{share:.3} times the file sent to both");
@@ -222,7 +226,9 @@ pub(super) fn who_is_off_gets_it_later() {
         tree.set_time(&file);
     }
     let away = [3, RECEIVERS - 1]; // the second one was off before
-    away.map(|host| daemons[host - 1].kill());
+    for host in away {
+        daemons[host - 1].kill();
+    }
     mirror.resume();
     let mut running = mirror.run();
     two_come_back(&lab, &mirror, &mut daemons, away);
@@ -336,12 +342,12 @@ pub(super) fn killed_again_and_again() {
         }
         eprintln!("kill {number} at {:?}: {} entries done so far", begin.elapsed(), job.done.len());
     }
-    wait_for("the job ends", LIMIT, || job.running.is_over());
+    job.running.wait_complete(LIMIT);
     job.assert_stays();
     // A receiver finds out by silence that a sender is gone, and then removes what it has begun.
     wait_for("nothing is left of what was broken off", LIMIT, || {
-        let begun = |name: &String| name.contains("/.mcp-");
-        (1..=KILLED_RECEIVERS).all(|host| !names(&lab.folder(host)).iter().any(begun))
+        let is_left = |name: &String| name.contains("/.mcp-");
+        (1..=KILLED_RECEIVERS).all(|host| !names(&lab.folder(host)).iter().any(is_left))
     });
     assert_eq!(job.mirror.status().unwrap()["state"], "complete");
     assert_equal(&lab, 1..=KILLED_RECEIVERS, &job.tree.root);
@@ -356,9 +362,9 @@ pub(super) fn over_a_satellite() {
     let _daemons: Vec<Daemon> = (1..=ON_EARTH).map(|host| daemon(&lab, host)).collect();
     let bytes = amount(&tree.root).1;
     wait_for("the tree is settled", LIMIT, || grown.elapsed() > SETTLES);
-    let (_mirror, running) = Mirror::send(&lab, &tree.root, &["--rate", "10M"]);
+    let (_mirror, mut running) = Mirror::send(&lab, &tree.root, &["--rate", "10M"]);
     let begin = Instant::now();
-    let mut reach = |share: f64| {
+    let reach = |share: f64| {
         let so_far = || lab.bytes(0).0 as f64 >= share * bytes as f64;
         wait_for("the tree is on its way", LIMIT, so_far);
         begin.elapsed().as_secs_f64()
