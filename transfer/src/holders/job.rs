@@ -45,7 +45,9 @@ impl InJob {
         sessions.all.insert(number, (job, Arc::new(holder)));
         drop(sessions); // the wait is long
         let own = Self { holders: Arc::clone(holders), number };
-        others.iter().for_each(|(number, other)| own.wait_gone(*number, other));
+        for (number, other) in &others {
+            own.wait_gone(*number, other);
+        }
         own
     }
 
