@@ -68,7 +68,9 @@ impl Host {
                     }
                 }));
             }
-            sessions.into_iter().for_each(|session| session.join().unwrap());
+            for session in sessions {
+                session.join().unwrap();
+            }
         });
         self.running = Some((closer, accepting));
     }
