@@ -170,7 +170,8 @@ impl Line {
                 plain(path),
                 counted(*bytes, "byte", "bytes"),
                 *bytes as f64 * 8e-6 / seconds.max(1e-6),
-                self.multicast_bytes as f64 * 100.0 / (*bytes).max(1) as f64,
+                // The list of a tree comes with its bytes, and alone if they are there already.
+                (self.multicast_bytes as f64 * 100.0 / (*bytes).max(1) as f64).min(100.0),
             ),
             (path, reason) => {
                 let what = path.as_deref().map_or("a session".into(), plain);
@@ -178,5 +179,33 @@ impl Line {
                 format!("{what} from {from} failed after {seconds:.2} seconds: {reason}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_all_has_come_by_multicast() {
+        let of = |bytes, multicast_bytes| {
+            let line = Line {
+                from: "h".to_owned(),
+                status: "ok",
+                path: Some("tree".to_owned()),
+                reason: None,
+                bytes,
+                seconds: 1.0,
+                multicast_bytes,
+                unicast_bytes: 0,
+                repaired_bytes: 0,
+                digest: None,
+                deleted: None,
+                dry_run: None,
+            };
+            line.words()
+        };
+        assert!(of(1000, 500).ends_with(" 50 % by multicast"));
+        assert!(of(0, 7872).ends_with(" 100 % by multicast"));
     }
 }

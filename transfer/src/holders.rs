@@ -1,6 +1,7 @@
 //! Who writes which partial file in this process, so that a session can take one over from another that its sender has
-//! left; and who writes below which folder.
+//! left; who writes below which folder; and which sessions are a mirror job's.
 
+mod job;
 mod writers;
 
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tcpxm::api::Pulse;
 
+pub(crate) use job::InJob;
 pub(crate) use writers::Writing;
 
 /// A session that was silent for so long, or has not answered within this, is taken to be left by its sender.
@@ -110,8 +112,10 @@ pub struct Holders {
     files: Mutex<HashMap<Inode, Arc<Holder>>>,
     folders: Mutex<HashMap<Inode, Led>>,
     writers: Mutex<writers::Writers>,
+    sessions: Mutex<job::Sessions>,
     gone: Condvar,
     written: Condvar,
+    left: Condvar,
     changed: Condvar,
 }
 

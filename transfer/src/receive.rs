@@ -5,7 +5,7 @@ mod take;
 pub(crate) use take::Unpark;
 
 use crate::destination::{Root, Shown};
-use crate::holders::Holder;
+use crate::holders::{Holder, InJob};
 use crate::jobs;
 use crate::limits::Limits;
 use crate::link::Incoming;
@@ -300,6 +300,9 @@ fn of_job<R: Incoming>(
     if let Err(why) = jobs.begin(&from, job, &place) {
         return refuse(&mut receiver.control(), why);
     }
+    let (sender, peer) = (receiver.sender(), receiver.peer().to_string());
+    let holder = Holder { sender, peer, pulse: receiver.pulse() };
+    let _in_job = InJob::begin(&limits.holders, job.id, holder);
     let taken = take();
     let complete = |taken: &Received| taken.failure.is_none() && taken.spared.is_none();
     jobs.end(job, taken.as_ref().is_ok_and(complete));

@@ -1,4 +1,4 @@
-//! The real `mcp` and `mcpd` on a small network of namespaces: a switch, a sender, receivers.
+//! The real `mcp`, `mcpd` and `mtm` on a small network of namespaces: a switch, a sender, receivers.
 //!
 //! ```text
 //! sender eth0 ── p0 ┐
@@ -22,6 +22,7 @@ mod enter;
 mod flood;
 mod judge;
 mod lanes;
+mod mirror;
 mod network;
 mod programs;
 mod rivals;
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     let no_taps = emulator::forbidden();
     let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     let trials = lanes::scenarios().map(|(name, scenario)| {
-        let no_taps = no_taps.clone().filter(|_| name.starts_with(scenarios::ON_LINES));
+        let no_taps = no_taps.clone().filter(|_| scenarios::is_on_lines(name));
         let why = missing.clone().or(no_taps).or_else(|| scenarios::lacks(name));
         if let (Some(why), None) = (&why, &missing) {
             eprintln!("{name} cannot run here: {why}");

@@ -16,7 +16,7 @@ pub(crate) fn build() -> Result<(), String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.args(["build", "--quiet", "-p", "mcp", "-p", "mcpd"]);
+    command.args(["build", "--quiet", "-p", "mcp", "-p", "mcpd", "-p", "mtm"]);
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);
     }
@@ -28,7 +28,7 @@ pub(crate) fn build() -> Result<(), String> {
         }
     }
     let status = command.status().map_err(|e| format!("cargo: {e}"))?;
-    if status.success() { Ok(()) } else { Err("mcp and mcpd cannot be built".to_owned()) }
+    if status.success() { Ok(()) } else { Err("mcp, mcpd and mtm cannot be built".to_owned()) }
 }
 
 /// One of them.

@@ -17,6 +17,7 @@ mod link_local;
 mod many;
 mod memberships;
 mod messages;
+mod mirrors;
 mod multicast;
 mod names;
 mod pipes;
@@ -36,7 +37,12 @@ use crate::as_rsync;
 use crate::shell::find;
 
 /// Begins the names of those that need TAP devices.
-pub(crate) const ON_LINES: &str = "lines::";
+const ON_LINES: [&str; 2] = ["lines::", "mirrors::over_a_satellite"];
+
+/// Whether a scenario needs them.
+pub(crate) fn is_on_lines(name: &str) -> bool {
+    ON_LINES.iter().any(|on_lines| name.starts_with(on_lines))
+}
 
 /// What one alone needs: its name, a program, and the package that brings it.
 const NEEDS: &[(&str, &str, &str)] = &[("by_ssh::a_small_host", "busybox", "busybox")];
@@ -63,6 +69,8 @@ pub(crate) const PATIENT: &[&str] = &[
     "multicast::the_group_dies_midway",
     "memberships::",
     "unheard::",
+    "mirrors::who_is_off",
+    "mirrors::over_a_satellite",
     "trust::keys_from_first_contact",
 ];
 
@@ -245,6 +253,10 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("pipes::memory_does_not_follow_the_length", pipes::memory_does_not_follow_the_length),
     ("pipes::one_reader_that_has_seen_enough", pipes::one_reader_that_has_seen_enough),
     ("prefix::two_hosts_read_what_the_group_brings", prefix::two_hosts_read_what_the_group_brings),
+    ("mirrors::a_tree_reaches_all", mirrors::a_tree_reaches_all),
+    ("mirrors::who_is_off_gets_it_later", mirrors::who_is_off_gets_it_later),
+    ("mirrors::killed_again_and_again", mirrors::killed_again_and_again),
+    ("mirrors::over_a_satellite", mirrors::over_a_satellite),
     ("messages::sessions_in_the_daemons_log", messages::sessions_in_the_daemons_log),
     ("messages::disks_that_take_nothing", messages::disks_that_take_nothing),
     ("messages::keys_that_meet", messages::keys_that_meet),
