@@ -3,7 +3,7 @@
 use crate::clusters;
 use crate::deletion;
 use crate::elsewhere;
-use crate::kept::Kept;
+use crate::kept::{Durable, Kept};
 use crate::pipes::Stream;
 use crate::plan::Plan;
 use crate::rules::Rules;
@@ -178,6 +178,9 @@ impl Copy {
         let kept = &mut self.kept;
         (kept.archive, kept.acls, kept.xattrs) = (true, true, true);
         (kept.dry_run, kept.itemize_changes, kept.no_resume) = (false, false, false);
+        kept.update = false;
+        // What is told to be done is on the disk.
+        kept.sync = kept.sync.filter(|sync| *sync != Durable::None);
         (self.ssh, self.ssh_install, self.retry, self.stats) = (false, false, 0, false);
         (self.retry_file, self.files_from) = (None, None);
         (self.source, self.ssh_option) = (Vec::new(), Vec::new());

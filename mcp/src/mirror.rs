@@ -12,8 +12,10 @@ use crate::trust::{self, Ground, TrustError};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::Common;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -30,7 +32,7 @@ use transfer::tree::scan::{FilesFrom, SourcesError, Walk};
 use transfer::tree::source::TreeSource;
 
 /// Options of a copy that have no use for a mirror job, by their names on the command line and in the program.
-const REFUSED: [(&str, &str); 12] = [
+const REFUSED: [(&str, &str); 13] = [
     ("--source", "source"),
     ("--files-from", "files_from"),
     ("--retry", "retry"),
@@ -43,7 +45,11 @@ const REFUSED: [(&str, &str); 12] = [
     ("--dry-run", "dry_run"),
     ("--itemize-changes", "itemize_changes"),
     ("--no-resume", "no_resume"),
+    ("--update", "update"),
 ];
+
+/// Hosts that a word is said to at a time, at most: a session has room for 1024.
+const AT_A_TIME: usize = 1000;
 
 /// The options of a copy, for a command of its own. All of `-aAX` is kept.
 #[derive(Debug)]
@@ -153,6 +159,42 @@ pub struct Try {
     pub only: Option<FilesFrom>,
     /// Files that stand there are read.
     pub verify: bool,
+    /// What the source must be, or nothing is deleted.
+    pub ground: Pinned,
+}
+
+/// What a source is, beyond its path.
+#[derive(Debug, Clone, Default)]
+pub struct Pinned {
+    /// Device and inode of its root.
+    pub root: (u64, u64),
+    /// Folders below it, from the root of the transfer, where other file systems are mounted.
+    pub mounts: Vec<PathBuf>,
+}
+
+impl Pinned {
+    /// Whether a root of this device and inode is that one. The device of a file system without one of its own (btrfs, NFS,
+    /// overlay) has another number after each start.
+    pub fn is_root(&self, (dev, ino): (u64, u64)) -> bool {
+        let is_drawn = |dev: u64| rustix::fs::major(dev) == 0;
+        ino == self.root.1 && (dev == self.root.0 || (is_drawn(dev) && is_drawn(self.root.0)))
+    }
+
+    /// Why `source` is not that any more; paths of the transfer are below `above`.
+    fn doubt(&self, source: &Path, above: &Path) -> Option<String> {
+        match source.metadata() {
+            Ok(meta) if self.is_root((meta.dev(), meta.ino())) => {}
+            Ok(_) => return Some("the folder is another one by now".to_owned()),
+            Err(error) => return Some(format!("the folder cannot be looked at: {error}")),
+        }
+        let dev = |path: &Path| path.symlink_metadata().ok().map(|meta| meta.dev());
+        let is_mounted = |path: &PathBuf| {
+            let path = above.join(path);
+            dev(&path).is_some_and(|own| path.parent().and_then(dev) != Some(own))
+        };
+        let lost = self.mounts.iter().find(|path| !is_mounted(path))?;
+        Some(format!("{} is not mounted any more", lost.display()))
+    }
 }
 
 /// What came of it.
@@ -165,6 +207,10 @@ pub struct Tried {
     pub sent: Sent,
     /// Why the source could not be sent to its end, if so.
     pub failure: Option<String>,
+    /// Paths from the root of the transfer that were listed.
+    pub listed: HashSet<Vec<u8>>,
+    /// Why that may not be the tree, if so.
+    pub doubt: Option<String>,
 }
 
 /// A receiver of a try.
@@ -327,7 +373,8 @@ impl Copying {
             let of =
                 seats.of.into_iter().map(|seat| seat.and_then(|_| Err("interrupted".to_owned())));
             let (members, sent, failure) = (Vec::new(), Sent::default(), None);
-            return Ok(Tried { of: of.collect(), members, sent, failure });
+            let (listed, doubt) = (HashSet::new(), None);
+            return Ok(Tried { of: of.collect(), members, sent, failure, listed, doubt });
         }
         let trust = ground.trust(seats.named(&plan), common.port);
         let of = (&self.options, &payload);
@@ -354,7 +401,8 @@ impl Copying {
             Member { delivered, broken }
         };
         let members = members.map(member).collect();
-        Ok(Tried { of: seats.of, members, sent, failure })
+        let (listed, doubt) = payload.listed()?;
+        Ok(Tried { of: seats.of, members, sent, failure, listed, doubt })
     }
 
     /// Why the session with a member failed, if it did.
@@ -386,7 +434,11 @@ impl Copying {
     ///
     /// There was no session: the fault of this side.
     pub fn tell(&self, hosts: &[(String, Vec<u8>)], stop: &Stop) -> Result<Vec<Answer>, String> {
-        self.talk(hosts, stop).map_err(|error| format!("{error:#}"))
+        let mut answers = Vec::with_capacity(hosts.len());
+        for some in hosts.chunks(AT_A_TIME) {
+            answers.extend(self.talk(some, stop).map_err(|error| format!("{error:#}"))?);
+        }
+        Ok(answers)
     }
 
     fn talk(&self, hosts: &[(String, Vec<u8>)], stop: &Stop) -> anyhow::Result<Vec<Answer>> {
@@ -446,6 +498,9 @@ impl Copying {
                 TreeSource::listed(folder, only.clone(), looked_for, &aside)?
             }
         };
+        let (pinned, root) = (what.ground.clone(), self.source.clone());
+        let top = above(&root).unwrap_or(&root).to_owned();
+        let source = source.guarded(Box::new(move || pinned.doubt(&root, &top)));
         let mut offer = payload::offer(&self.options, None);
         if below.is_some() {
             offer.delete = None;

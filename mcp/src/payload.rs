@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use mcp_cli::say::plain;
 use mcp_cli::standard;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -132,6 +132,16 @@ impl Payload {
         let offer = Offer { one, sync, stream: true, mode, ..Offer::default() };
         let what = What::Stream(Mutex::new(input));
         Ok(Self { what, offer, quiet: options.common.quiet })
+    }
+
+    /// Paths that were listed, and why that may not be all of the tree, if so.
+    pub(crate) fn listed(&self) -> Result<(HashSet<Vec<u8>>, Option<String>)> {
+        let What::Tree(source) = &self.what else { return Ok((HashSet::new(), None)) };
+        let mut listed = HashSet::new();
+        source.each_listed(|path| {
+            listed.insert(path.to_vec());
+        })?;
+        Ok((listed, source.doubt()))
     }
 
     /// Whether it is read once, from its beginning to its end.

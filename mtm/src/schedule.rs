@@ -109,7 +109,7 @@ impl Schedule {
         let away = *host.away.get_or_insert(began);
         let wait = backoff::wait(now.saturating_duration_since(away), draw);
         // From one beginning to the next: a host that does not answer takes its time to be given up.
-        let at = if host.called { now } else { (began + wait).max(now + SHORTEST) };
+        let at = if host.called { now + SHORTEST } else { (began + wait).max(now + SHORTEST) };
         host.next = Next::At(at);
         away
     }
@@ -120,7 +120,6 @@ impl Schedule {
         let at = if at < now { *self.gather.insert(now + GATHER) } else { at };
         self.change(id, |host| {
             host.called = true;
-            host.away = None;
             host.next = match host.next {
                 Next::Busy => Next::Busy,
                 Next::At(before) => Next::At(before.min(at)),
@@ -192,7 +191,7 @@ mod tests {
         assert_eq!(all.due(now + SECOND + GATHER), [[1]], "the other one is busy");
         all.failed(2, (now, now + SECOND * 2), 0.0);
         let later = now + SECOND * 2;
-        assert_eq!(all.due(later), [vec![1], vec![2]], "it had not come through at first");
+        assert_eq!(all.due(later), [[1, 2]], "it had not come through at first");
     }
 
     #[test]

@@ -255,6 +255,8 @@ pub struct Report {
     pub deleted: u64,
     /// Entries that were to be deleted and are still there.
     pub undeleted: u64,
+    /// Nothing was deleted though that was asked for; a note says why.
+    pub spared: bool,
 }
 
 /// The peer's bytes are not a message.

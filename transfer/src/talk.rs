@@ -6,6 +6,7 @@ use crate::message::{Decoder, MAX_FRAME, ToReceiver, ToSender, encode};
 use crate::send::in_own_words;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 use tcpxm::api::{MemberStream, Receiver, Sender, SenderOptions};
@@ -39,6 +40,7 @@ pub fn say(
     peers: &[Vec<SocketAddr>],
     words: &[Vec<u8>],
 ) -> io::Result<Vec<Said>> {
+    let sender_patience = options.session.connect_timeout + PATIENCE;
     let session = SessionConfig {
         group: None,
         delivery: Delivery::Ordered,
@@ -48,7 +50,16 @@ pub fn say(
     };
     let sender = Sender::connect_any(SenderOptions { session, ..options }, peers)?;
     sender.finish(); // there are no data
+    let limit = sender_patience;
     let answers: Vec<_> = thread::scope(|scope| {
+        // Who answers the transport and not the word holds nobody up for longer.
+        let (done, waits) = mpsc::channel::<()>();
+        let own = &sender;
+        scope.spawn(move || {
+            if waits.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                own.abort("it has not answered");
+            }
+        });
         let told = words.iter().take(sender.members()).enumerate();
         let threads: Vec<_> = told
             .map(|(index, word)| {
@@ -56,7 +67,12 @@ pub fn say(
                 scope.spawn(move || ask(stream, word))
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(unheard()))).collect()
+        let answers = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(unheard())))
+            .collect();
+        drop(done);
+        answers
     });
     let reports = sender.wait();
     let said = |(answer, report): (io::Result<Vec<u8>>, MemberReport)| {
@@ -112,11 +128,11 @@ pub fn hear(receiver: &Receiver, answer: impl FnOnce(&[u8]) -> Vec<u8>) -> io::R
 
 fn hear_word(receiver: &Receiver) -> io::Result<Vec<u8>> {
     let (pulse, mut control) = (receiver.pulse(), receiver.control());
-    let (done, waits) = std::sync::mpsc::channel::<()>();
+    let (done, waits) = mpsc::channel::<()>();
     // Whoever says nothing holds nobody up.
     thread::scope(|scope| {
         scope.spawn(move || {
-            if waits.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 pulse.end("nothing was said");
             }
         });

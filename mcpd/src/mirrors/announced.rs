@@ -39,9 +39,22 @@ impl Known {
     /// A master has told what its announcements are known by.
     pub(super) fn tell(&mut self, job: JobId, told: ChannelTold) {
         let Ok(master) = PublicKey::from_bytes(told.master) else { return };
+        // Each job has a key of its own: nobody replaces that of another one.
+        let is_others =
+            |(other, known): (&JobId, &ChannelTold)| *other != job && known.master == told.master;
+        if self.jobs.iter().any(is_others) {
+            return;
+        }
         let channel = ChannelKey::new(told.channel);
         self.masters.tell(master, channel, (told.incarnation, told.floor));
         self.jobs.insert(job, told);
+    }
+
+    /// The job is over.
+    pub(super) fn forget(&mut self, job: &JobId) {
+        if let Some(told) = self.jobs.remove(job) {
+            self.masters.forget(&told.master);
+        }
     }
 
     /// The announcement of a job that was taken last.

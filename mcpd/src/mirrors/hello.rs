@@ -23,6 +23,8 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A wait is shorter by up to this part of it, by chance: hosts that were started together do not come together.
 const JITTER: f64 = 0.25;
+/// Masters that are told at a time, at most: a session has room for so many (the transport's 1024).
+const AT_A_TIME: usize = 512;
 /// A master answers within this.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -91,7 +93,7 @@ fn say(mine: &Mine, due: &[&Known]) -> Vec<bool> {
     let mut places: Vec<usize> = Vec::new();
     let mut addrs: Vec<SocketAddr> = Vec::new();
     // Of two jobs of one master the second comes next.
-    for (index, known) in due.iter().enumerate() {
+    for (index, known) in due.iter().enumerate().take(AT_A_TIME) {
         if let Some(addr) = known.hello.filter(|addr| !addrs.contains(addr)) {
             places.push(index);
             addrs.push(addr);
@@ -106,11 +108,19 @@ fn say(mine: &Mine, due: &[&Known]) -> Vec<bool> {
     let Ok(said) = talk::say(options, &peers, &words) else { return reached };
     for (index, said) in places.into_iter().zip(said) {
         let answer = said.answer.ok().and_then(|answer| words::decode(&answer).ok());
-        if let Some(OfMaster::Welcome { channel }) = answer {
-            reached[index] = true;
-            if let Some(told) = channel {
-                lock(&mine.announced).tell(due[index].job, told);
+        let known = due[index];
+        match answer {
+            Some(OfMaster::Welcome { channel }) => {
+                reached[index] = true;
+                if let Some(told) = channel {
+                    lock(&mine.announced).tell(known.job, told);
+                }
             }
+            // Who is asked there is the job's master, as its sessions were: this host is none of its receivers any more.
+            Some(OfMaster::Unknown) => {
+                let _ = lock(&mine.held).over(known.job, known.master.as_deref()); // it is asked again
+            }
+            None => {}
         }
     }
     reached

@@ -237,6 +237,9 @@ impl Jobs for Session {
             Ok(ToReceiver::Over { job }) => {
                 let master = from.key.map(|key| key.as_bytes().to_vec());
                 let over = lock(&self.mine.held).over(job, master.as_deref());
+                if over.is_ok() {
+                    lock(&self.mine.announced).forget(&job);
+                }
                 self.mine.tell();
                 over.map_or_else(
                     |error| OfReceiver::Refused(error.to_string()),

@@ -89,6 +89,11 @@ impl Masters {
         self.known.insert(*key.as_bytes(), master);
     }
 
+    /// Nothing of this master counts any more.
+    pub fn forget(&mut self, key: &[u8; 32]) {
+        self.known.remove(key);
+    }
+
     /// Takes a datagram of the channel, if it is an announcement that counts; else it is counted.
     ///
     /// # Errors

@@ -78,6 +78,11 @@ impl Stamps {
         Ok(Unused(Stamp { incarnation, counter, life: self.life }))
     }
 
+    /// What stands on the disk by now.
+    pub fn reserved(&self) -> Reserved {
+        self.reserved
+    }
+
     /// The number from which on a receiver is to take announcements that is told of this master now.
     pub fn floor(&self) -> u64 {
         self.next

@@ -20,8 +20,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// A place is a job's until so long after its master's last word.
+/// A place is a job's until so long after its master's last word, if another job wants it then.
 pub const LEASE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A master that was not heard for so long is forgotten: a host that was off for months says hello still.
+const FORGOTTEN: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Another connection, as of who drops a lease, has the file for a moment.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Jobs that are known at a time, at most: whoever may send could name any number.
@@ -146,7 +148,11 @@ impl Held {
         let shares = |other: &&Known| {
             other.place.starts_with(&known.place) || known.place.starts_with(&other.place)
         };
-        if let Some(other) = others.into_iter().find(shares) {
+        for other in others.filter(shares) {
+            if is_over(other, known.heard) {
+                work.execute("DELETE FROM jobs WHERE job = ?", [other.job])?;
+                continue;
+            }
             let ago = Duration::from_millis(known.heard.saturating_sub(other.heard));
             return Err(HeldError::Taken {
                 place: other.place.clone(),
@@ -158,7 +164,7 @@ impl Held {
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                    ON CONFLICT (job) DO UPDATE SET name = excluded.name, host = excluded.host, hello = excluded.hello,
                    complete = iif(place = excluded.place AND instance = excluded.instance, complete, NULL),
-                   place = excluded.place, instance = excluded.instance, heard = max(heard, excluded.heard)";
+                   place = excluded.place, instance = excluded.instance, heard = excluded.heard";
         work.execute(
             sql,
             params![
@@ -227,7 +233,7 @@ impl Held {
     ///
     /// The file cannot be written.
     pub fn heard(&mut self, job: JobId, now: u64) -> Result<(), HeldError> {
-        let sql = "UPDATE jobs SET heard = max(heard, ?) WHERE job = ?";
+        let sql = "UPDATE jobs SET heard = ? WHERE job = ?";
         self.db.execute(sql, params![now.cast_signed(), job])?;
         Ok(())
     }
@@ -259,12 +265,21 @@ impl Held {
     }
 }
 
-/// Forgets jobs whose masters have not been heard for long. A clock that was set forward and back does not count.
+/// Whether a place is free again: not by a clock alone that was set forward and back, for it is asked only by who wants
+/// the place.
+fn is_over(known: &Known, now: u64) -> bool {
+    now.saturating_sub(known.heard) > millis(LEASE)
+}
+
+/// Forgets jobs whose masters have not been heard for very long.
 fn forget(db: &Connection, now: u64) -> Result<(), HeldError> {
-    let lease = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
     let sql = "DELETE FROM jobs WHERE heard < ?";
-    db.execute(sql, [now.saturating_sub(lease).cast_signed()])?;
+    db.execute(sql, [now.saturating_sub(millis(FORGOTTEN)).cast_signed()])?;
     Ok(())
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What [`read`] reads.

@@ -52,6 +52,13 @@ impl JobState {
         }
     }
 
+    fn why(&self) -> Option<&String> {
+        match self {
+            Self::Waiting(why) | Self::Paused(why) => Some(why),
+            Self::Open | Self::Cancelled | Self::Complete => None,
+        }
+    }
+
     fn of(name: &str, why: Option<String>) -> Option<Self> {
         match name {
             "open" => Some(Self::Open),
@@ -154,16 +161,46 @@ impl Ledger {
         Ok(())
     }
 
+    /// What of an open job is not as it should be at this side, if anything; others are as they are.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn set_trouble(&mut self, why: Option<&str>) -> Result<(), LedgerError> {
+        let sql = "UPDATE job SET why = ?1 WHERE state = 'open' AND why IS NOT ?1";
+        self.db.execute(sql, [why])?;
+        Ok(())
+    }
+
+    /// Why not all of an open job is as it should be at this side, if so.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn trouble(&self) -> Result<Option<String>, LedgerError> {
+        let sql = "SELECT iif(state = 'open', why, NULL) FROM job";
+        Ok(self.db.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    /// It is so from now on, as whoever runs the job says: unless others have paused or cancelled it. Whether it is.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn change_state(&mut self, state: &JobState) -> Result<bool, LedgerError> {
+        let why = state.why();
+        let sql =
+            "UPDATE job SET state = ?, why = ? WHERE state IN ('open', 'waiting', 'complete')";
+        Ok(self.db.execute(sql, params![state.name(), why])? > 0)
+    }
+
     /// It is so from now on.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
     pub fn set_state(&mut self, state: &JobState) -> Result<(), LedgerError> {
-        let why = match state {
-            JobState::Waiting(why) | JobState::Paused(why) => Some(why),
-            JobState::Open | JobState::Cancelled | JobState::Complete => None,
-        };
+        let why = state.why();
         self.db.execute("UPDATE job SET state = ?, why = ?", params![state.name(), why])?;
         Ok(())
     }

@@ -105,6 +105,15 @@ impl Ledger {
     ///
     /// There is such a job, or the place does not allow it.
     pub fn create(path: &Path, job: &Job) -> Result<Self, LedgerError> {
+        Self::create_for(path, job, &[])
+    }
+
+    /// The same with these receivers: there is no such job without them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::create`].
+    pub fn create_for(path: &Path, job: &Job, receivers: &[String]) -> Result<Self, LedgerError> {
         let path = &whole(path)?;
         let placed = |error| LedgerError::Place { path: path.clone(), error };
         let lock = Lock::take(path)?;
@@ -119,7 +128,13 @@ impl Ledger {
             return Err(placed(io::ErrorKind::AlreadyExists.into()));
         }
         settle(&db)?;
-        schema::migrate(&mut db, |db| job.write(db))?;
+        schema::migrate(&mut db, |db| {
+            job.write(db)?;
+            for name in receivers {
+                db.execute("INSERT OR IGNORE INTO receivers (name) VALUES (?)", [name])?;
+            }
+            Ok(())
+        })?;
         Self::with(db, Some(lock))
     }
 

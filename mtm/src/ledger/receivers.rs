@@ -84,7 +84,11 @@ impl Ledger {
     ///
     /// The file cannot be written.
     pub fn remove_receiver(&mut self, id: ReceiverId) -> Result<(), LedgerError> {
-        self.db.execute("DELETE FROM receivers WHERE id = ?", [id])?;
+        let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        work.execute("DELETE FROM receivers WHERE id = ?", [id])?;
+        // Its keys of announcements are not to be used any more, whoever runs the job next.
+        work.execute("DELETE FROM channel", [])?;
+        work.commit()?;
         self.runs.remove(&id);
         Ok(())
     }
@@ -157,7 +161,8 @@ impl Ledger {
         late: Option<(u64, &str)>,
     ) -> Result<(), LedgerError> {
         let (since, why) = late.map(|(since, why)| (since.cast_signed(), why)).unzip();
-        let sql = "UPDATE receivers SET late_since = ?, why = ? WHERE id = ?";
+        let sql = "UPDATE receivers SET late_since = ?1, why = ?2
+                   WHERE id = ?3 AND (late_since IS NOT ?1 OR why IS NOT ?2)";
         self.db.execute(sql, params![since, why, id])?;
         Ok(())
     }

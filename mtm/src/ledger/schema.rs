@@ -110,6 +110,11 @@ pub(super) fn version(db: &Connection) -> Result<usize, LedgerError> {
     }
 }
 
+/// Whether the tables are those of the newest version.
+pub(super) fn is_newest(db: &Connection) -> Result<bool, LedgerError> {
+    Ok(version(db)? == STEPS.len())
+}
+
 /// Brings the tables to the newest version, and does something else in the same transaction.
 pub(super) fn migrate(
     db: &mut Connection,

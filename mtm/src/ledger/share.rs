@@ -27,8 +27,13 @@ impl Ledger {
         if schema::version(&db)? == 0 {
             return Err(LedgerError::Foreign);
         }
-        settle(&db)?;
-        schema::migrate(&mut db, |_| Ok(()))?;
+        // Whoever only reads writes nothing, also where there is no room.
+        if !schema::is_newest(&db)? {
+            settle(&db)?;
+            schema::migrate(&mut db, |_| Ok(()))?;
+        }
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "foreign_keys", true)?;
         Self::with(db, None)
     }
 

@@ -166,3 +166,41 @@ fn what_makes_no_sense_makes_no_job() {
         .unwrap();
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
 }
+
+#[test]
+fn a_host_that_deletes_nothing_is_not_told_to_be_a_mirror() {
+    let place = Place::new();
+    let mut host = Host::off(41);
+    host.set_deletes(false);
+    host.start();
+    let mut job = place.send(&[&host], &["--delete"]);
+    let why = job.says("nothing is deleted");
+    assert!(why.contains("allows no sender to delete"), "{why}");
+    let status = place.wait_for("late", |status| status["hosts"][0]["why"].is_string());
+    assert_eq!((&status["state"], &status["hosts"][0]["done"]), (&"open".into(), &8.into()));
+    host.stop();
+    host.set_deletes(true);
+    host.start();
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn what_cannot_be_read_at_the_source_keeps_a_job_open_and_is_named() {
+    let place = Place::new();
+    let host = Host::new(42);
+    // Deeper than a tree may be: root reads whatever there is.
+    let deep = place.tree().join("x/".repeat(130));
+    fs::create_dir_all(&deep).unwrap();
+    let mut job = place.send(&[&host], &[]);
+    let why = job.says("cannot be read");
+    assert!(why.contains("deeper than 128 folders"), "{why}");
+    let open = place.wait_for("sent", |status| status["hosts"][0]["late_since"].is_string());
+    let said = open["why"].as_str().unwrap();
+    assert!(open["state"] == "open" && said.contains("deeper than 128 folders"), "{open}");
+    fs::remove_dir_all(place.tree().join("x")).unwrap();
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(0), "{said}");
+    let status = place.status();
+    assert_eq!((&status["state"], &status["why"]), (&"complete".into(), &serde_json::Value::Null));
+}

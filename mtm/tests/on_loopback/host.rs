@@ -50,6 +50,7 @@ pub(crate) struct Host {
     folder: TempDir,
     instance: [u8; 16],
     rate: Option<u64>,
+    deletes: bool,
     running: Option<(Closer, JoinHandle<()>)>,
     /// Bytes of files that each of its sessions has written.
     taken: Arc<Mutex<Vec<u64>>>,
@@ -73,7 +74,16 @@ impl Host {
         closer.wait_closed();
         let folder = tempfile::tempdir().unwrap();
         let taken = Arc::default();
-        Self { addr, folder, instance: [last; 16], rate: None, running: None, taken, script: None }
+        Self {
+            addr,
+            folder,
+            instance: [last; 16],
+            rate: None,
+            deletes: true,
+            running: None,
+            taken,
+            script: None,
+        }
     }
 
     /// It takes no more than so many bits a second.
@@ -97,13 +107,18 @@ impl Host {
         heard.iter().filter(|word| matches!(word, ToReceiver::Mex { .. })).cloned().collect()
     }
 
+    /// Whether its daemon lets senders delete, from its next start on.
+    pub(crate) fn set_deletes(&mut self, deletes: bool) {
+        self.deletes = deletes;
+    }
+
     /// It is there.
     pub(crate) fn start(&mut self) {
         let options = ListenOptions::new(self.addr, ListenTrust::Loopback);
         let listener = Listener::bind(options).unwrap();
         let closer = listener.closer();
         let root = Root::open(self.folder.path()).unwrap();
-        let allow = Allow { owner: true, setuid: true, delete: true, device: true };
+        let allow = Allow { owner: true, setuid: true, delete: self.deletes, device: true };
         let rate = self.rate.map(|bits| Arc::new(Rate::new(Some(bits))));
         let jobs = self.script.clone().map(|script| -> Arc<dyn Jobs> { script });
         let instance = Some(self.instance);

@@ -127,6 +127,9 @@ impl Counts {
     }
 }
 
+/// Looks whether what was listed is what the sources are; why not.
+pub type Guard = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// What a walk over the sources finds, one entry after the other.
 type Finds = Box<dyn Iterator<Item = Found> + Send>;
 
@@ -151,6 +154,8 @@ pub struct TreeSource {
     over: Arc<AtomicBool>,
     /// Nothing was looked at before.
     begun: Time,
+    /// Says, once all is listed, why that may not be what the sources are.
+    guard: Option<Guard>,
 }
 
 impl TreeSource {
@@ -215,11 +220,40 @@ impl TreeSource {
             rules: None,
             over: Arc::default(),
             begun: Time::now(),
+            guard: None,
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, which asks `guard` at the end of the list whether that is what the sources are: if not, nothing is deleted.
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Self {
+        Self { guard: Some(guard), ..self }
+    }
+
+    /// Why what was listed may not be what the sources are, if so.
+    pub fn doubt(&self) -> Option<String> {
+        self.lock().doubt.clone()
+    }
+
+    /// The path of each entry that was listed, from the root of the transfer.
+    ///
+    /// # Errors
+    ///
+    /// What was put aside cannot be read again.
+    pub fn each_listed(&self, mut each: impl FnMut(&[u8])) -> Result<(), SourceError> {
+        let state = self.lock();
+        for number in 0..state.outline.len() {
+            let bytes = state.part(number)?;
+            each_path(PartReader::new(number, &bytes)?, |_, way, _| {
+                each(&way.join(&b'/'));
+                Ok::<(), SourceError>(())
+            })?;
+        }
+        Ok(())
     }
 
     /// The base name of the file that is all there is to send, if it is one.
@@ -449,6 +483,9 @@ impl Source for TreeSource {
             state.counts.listing = Some(begun.elapsed());
             state.outline.end()
         };
+        if let Some(why) = self.guard.as_ref().and_then(|guard| guard()) {
+            self.lock().doubt = Some(why);
+        }
         if let Some(rules) = &self.rules {
             self.board.extras(self.lock().spares(), rules.len() as u64);
         }

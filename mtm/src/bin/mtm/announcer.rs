@@ -1,8 +1,10 @@
 //! Announces what is about to be sent, to all receivers at once.
 
 use crate::round::Tree;
+use crate::say::say;
 use anyhow::{Context, Result};
 use mcp_cli::Common;
+use mcp_cli::say::plain;
 use mtm::announce::{Allowed, ChannelKey, JobKey, Open, Request, Stamps, made_by, seal};
 use mtm::ledger::{Channel, Ledger};
 use mtm::words::{self, Batch, ChannelTold, JobId};
@@ -21,7 +23,9 @@ const PACE: Duration = Duration::from_secs(30);
 
 /// It.
 pub(crate) struct Announcer {
-    speakers: Vec<ChannelSpeaker>,
+    group: SocketAddr,
+    interface: Option<String>,
+    ttl: u32,
     channel: Channel,
     identity: Identity,
     stamps: Stamps,
@@ -29,6 +33,8 @@ pub(crate) struct Announcer {
     floor: Arc<AtomicU64>,
     /// The revision that was announced last, and when.
     last: Option<(u32, Instant)>,
+    /// Why nobody could hear the last one, as it was said.
+    mute: Option<String>,
 }
 
 /// What is announced.
@@ -52,27 +58,11 @@ impl Announcer {
             Some(channel) => channel,
             None => drawn(ledger)?,
         };
-        let family = Family::of(group.ip());
-        let interfaces = match &common.interface {
-            Some(name) => {
-                vec![index_of(name).with_context(|| format!("there is no interface {name}"))?]
-            }
-            None => with_address(family).context("cannot list the interfaces")?,
-        };
-        let open = |ifindex: &u32| ChannelSpeaker::open(group, *ifindex, common.ttl);
-        let (speakers, refused): (Vec<_>, Vec<_>) =
-            interfaces.iter().map(open).partition(Result::is_ok);
-        let speakers: Vec<_> = speakers.into_iter().flatten().collect();
-        if speakers.is_empty() {
-            let why = refused.into_iter().find_map(Result::err);
-            let why = why
-                .map_or_else(|| format!("no interface has an {family} address"), |e| e.to_string());
-            anyhow::bail!("cannot announce to {group}: {why}");
-        }
         let identity = Identity::generate(*channel.identity);
         let stamps = Stamps::resume(channel.reserved, *random()?);
         let floor = Arc::new(AtomicU64::new(stamps.floor()));
-        Ok(Self { speakers, channel, identity, stamps, floor, last: None })
+        let (interface, ttl) = (common.interface.clone(), common.ttl);
+        Ok(Self { group, interface, ttl, channel, identity, stamps, floor, last: None, mute: None })
     }
 
     /// What the receiver at this place of the roster is to know.
@@ -94,7 +84,9 @@ impl Announcer {
 
     /// Receivers have left the roster: they have no key of what is announced from now on.
     pub(crate) fn renew(&mut self, ledger: &mut Ledger) -> Result<()> {
-        self.channel = Channel { channel: random()?, private: random()?, ..self.channel.clone() };
+        let reserved = self.stamps.reserved();
+        let (channel, private) = (random()?, random()?);
+        self.channel = Channel { channel, private, reserved, ..self.channel.clone() };
         ledger.set_channel(&self.channel)?;
         self.last = None;
         Ok(())
@@ -159,11 +151,29 @@ impl Announcer {
             }
         };
         self.floor.store(self.stamps.floor(), Ordering::SeqCst);
-        for speaker in &self.speakers {
-            // It is said again, and a receiver that heard nothing is served all the same.
-            let _ = speaker.say(&datagram);
+        // It is said again, and a receiver that heard nothing is served all the same.
+        let mute = self.speak(&datagram).err().map(|error| format!("{error:#}"));
+        if let Some(why) = mute.as_ref().filter(|_| mute != self.mute) {
+            say(format_args!("cannot announce to {}: {}", self.group, plain(why)));
         }
+        self.mute = mute;
         Ok(())
+    }
+
+    /// Says it on each interface that there is now: they come and go in the time of a job.
+    fn speak(&self, datagram: &[u8]) -> Result<()> {
+        let family = Family::of(self.group.ip());
+        let interfaces = match &self.interface {
+            Some(name) => vec![index_of(name)?],
+            None => with_address(family)?,
+        };
+        let mut heard = Err(anyhow::anyhow!("no interface has an {family} address"));
+        for ifindex in interfaces {
+            let speaker = ChannelSpeaker::open(self.group, ifindex, self.ttl);
+            let said = speaker.and_then(|speaker| speaker.say(datagram));
+            heard = if heard.is_ok() { heard } else { said.map_err(Into::into) };
+        }
+        heard
     }
 }
 

@@ -116,6 +116,9 @@ pub(crate) struct Run {
     /// Say nothing but what went wrong.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// It was started in the surroundings of its job.
+    #[arg(long, hide = true)]
+    pub(crate) surrounded: bool,
 }
 
 #[derive(Debug, Args)]

@@ -26,9 +26,6 @@ pub(crate) type Hosts = BTreeMap<String, (ReceiverId, Option<ChannelTold>)>;
 #[derive(Debug)]
 pub(crate) struct Hello {
     pub(crate) id: ReceiverId,
-    pub(crate) instance: [u8; 16],
-    /// The newest revision of which it has everything.
-    pub(crate) has: Option<u32>,
     /// The announcement that it took last.
     pub(crate) last: Option<Vec<u8>>,
 }
@@ -52,9 +49,9 @@ struct Work {
 
 impl Work {
     /// With the counter of this moment: nothing that was announced before is new to who was not here.
-    fn newest(&self, told: ChannelTold) -> ChannelTold {
+    fn newest(&self, told: &ChannelTold) -> ChannelTold {
         let floor = self.floor.as_ref().map(|floor| floor.load(Ordering::SeqCst));
-        ChannelTold { floor: floor.unwrap_or(told.floor), ..told }
+        ChannelTold { floor: floor.unwrap_or(told.floor), ..told.clone() }
     }
 }
 
@@ -163,12 +160,12 @@ fn hear(receiver: &Receiver, work: &Work) {
     let mut said = None;
     let answer = |word: &[u8]| {
         let answer = match words::decode(word) {
-            Ok(ToMaster::Hello { job, host, instance, has, last }) if job == work.job => {
+            Ok(ToMaster::Hello { job, host, last, .. }) if job == work.job => {
                 match lock(&work.hosts).get(&host).cloned() {
                     Some((id, told)) => {
-                        said = Some(Hello { id, instance, has, last });
-                        let floor = |told| work.newest(told);
-                        OfMaster::Welcome { channel: told.map(floor) }
+                        said = Some(Hello { id, last });
+                        let channel = told.as_ref().map(|told| work.newest(told));
+                        OfMaster::Welcome { channel }
                     }
                     None => OfMaster::Unknown,
                 }

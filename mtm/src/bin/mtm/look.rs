@@ -103,25 +103,31 @@ impl Look {
         }
     }
 
-    /// A folder where another file system was mounted that is not mounted now: what it held is not gone.
+    /// A folder where another file system was mounted that is not mounted now, or is not there: what it held is not gone.
     pub(crate) fn unmounted(&self, known: &[Entry]) -> Option<PathBuf> {
-        let devices: HashMap<&Path, u64> = known
-            .iter()
-            .filter(|entry| !entry.gone && entry.found.kind == Kind::Directory)
-            .map(|entry| (entry.found.path.as_path(), entry.found.node.0))
-            .collect();
-        let now: HashMap<&Path, u64> =
-            self.found.iter().map(|found| (found.path.as_path(), found.node.0)).collect();
-        let is_mounted = |all: &HashMap<&Path, u64>, path: &Path| {
-            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-            let above = above.unwrap_or(Path::new(ROOT));
-            Some(all.get(path)? != all.get(above)?)
-        };
-        let lost = |path: &&Path| {
-            is_mounted(&devices, path) == Some(true) && is_mounted(&now, path) == Some(false)
-        };
-        devices.keys().copied().filter(lost).min().map(Path::to_owned)
+        let found = self.found.iter().map(|found| (found.path.as_path(), found.node.0));
+        let now: HashMap<&Path, u64> = found.collect();
+        let failed = |path: &Path| self.failed.iter().any(|(other, _)| path.starts_with(other));
+        let lost = |path: &PathBuf| is_mounted(&now, path) != Some(true) && !failed(path);
+        mounts(known).into_iter().find(lost)
     }
+}
+
+/// Whether that folder is on another device than the one that it stands in, if both are known.
+fn is_mounted(devices: &HashMap<&Path, u64>, path: &Path) -> Option<bool> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    Some(devices.get(path)? != devices.get(above.unwrap_or(Path::new(ROOT)))?)
+}
+
+/// Folders of the tree where another file system is mounted.
+pub(crate) fn mounts(known: &[Entry]) -> Vec<PathBuf> {
+    let folders = known.iter().filter(|entry| !entry.gone && entry.found.kind == Kind::Directory);
+    let folders = folders.map(|entry| (entry.found.path.as_path(), entry.found.node.0));
+    let devices: HashMap<&Path, u64> = folders.collect();
+    let mounted = devices.keys().filter(|path| is_mounted(&devices, path) == Some(true));
+    let mut mounted: Vec<PathBuf> = mounted.map(|path| path.to_path_buf()).collect();
+    mounted.sort();
+    mounted
 }
 
 /// How long after `clock` it is certain that a change of what has this stamp had another time, if it is not yet.

@@ -1,13 +1,13 @@
 //! Who gets what of the tree in one session, and what came of it.
 
-use crate::look::{ROOT, of_bytes, to_bytes};
+use crate::look::{self, ROOT, of_bytes, to_bytes};
 use anyhow::Result;
-use mcp::mirror::Member;
+use mcp::mirror::{Member, Tried};
 use mtm::ledger::{Found, Kind, Ledger, Outcome, Receiver, ReceiverId};
 use mtm::outcome;
 use mtm::plan::{self, Wanted};
 use mtm::words::Named;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +33,10 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     entries: BTreeMap<u32, Known>,
+    /// What it does not have is deleted at receivers.
+    deletes: bool,
+    /// Where other file systems are mounted in it.
+    mounts: Vec<PathBuf>,
 }
 
 /// What is noted of entries.
@@ -52,8 +56,9 @@ pub(crate) struct Planned {
 
 impl Tree {
     /// As the ledger has it.
-    pub(crate) fn of(ledger: &Ledger) -> Result<Self> {
+    pub(crate) fn of(ledger: &Ledger, deletes: bool) -> Result<Self> {
         let all = ledger.entries()?;
+        let mounts = look::mounts(&all);
         let mut names: HashMap<(u64, u64), u32> = HashMap::new();
         for entry in all.iter().filter(|entry| !entry.gone && entry.found.kind != Kind::Directory) {
             *names.entry(entry.found.node).or_default() += 1;
@@ -66,7 +71,12 @@ impl Tree {
             let Found { path, kind, size, mtime, mode, .. } = entry.found;
             (entry.number, Known { path, kind, size, mtime, mode, gone: entry.gone, shared })
         };
-        Ok(Self { entries: all.into_iter().map(known).collect() })
+        Ok(Self { entries: all.into_iter().map(known).collect(), deletes, mounts })
+    }
+
+    /// Where other file systems are mounted in it.
+    pub(crate) fn mounts(&self) -> &[PathBuf] {
+        &self.mounts
     }
 
     /// Entries that are there, and their bytes.
@@ -90,7 +100,8 @@ impl Tree {
         let sessions = plan::sessions(&wanted, size);
         let planned = |session: plan::Session| {
             let deletes = session.entries.iter().any(|entry| self.is_gone(*entry));
-            let whole = deletes || session.entries.len() == self.entries.len();
+            // Receivers delete only where they are told of everything, and also what was never in the tree.
+            let whole = self.deletes || deletes || session.entries.len() == self.entries.len();
             Planned { receivers: session.receivers, entries: session.entries, whole, verify: false }
         };
         let mut all: Vec<Planned> = sessions.into_iter().map(planned).collect();
@@ -173,38 +184,55 @@ impl Tree {
         (0..).zip(wanted).filter(|(_, wanted)| *wanted).map(|(entry, _)| entry).collect()
     }
 
-    /// What is noted of a member after its session, and whether it has told of all entries what became of them. `of`
-    /// finds the number of an entry by its path.
+    /// What is noted of a member after its session, and why not all of it is as it should be, if so. `of` finds the number
+    /// of an entry by its path.
     pub(crate) fn outcome(
         &self,
         planned: &Planned,
-        member: &Member,
+        (tried, member): (&Tried, &Member),
         of: impl Fn(&Path) -> Result<Option<u32>>,
-    ) -> Result<(Noted, bool)> {
+    ) -> Result<(Noted, Option<String>)> {
         let delivered = &member.delivered;
-        let mut failed: BTreeMap<u32, String> = BTreeMap::new();
-        let mut told: u64 = 0;
-        for failure in delivered.failures() {
+        let (mut failed, mut told, mut foreign) = (BTreeMap::new(), 0_u64, None);
+        for failure in delivered.failures().chain(delivered.undeleted()) {
             told += 1;
-            if let Some(entry) = of(&of_bytes(&failure.path))? {
-                failed.insert(entry, failure.why.to_string());
+            let path = of_bytes(&failure.path);
+            match of(&path)?.filter(|_| !failure.path.is_empty()) {
+                Some(entry) => drop(failed.insert(entry, failure.why.to_string())),
+                // Nothing of the tree: what it could not list, or what else stands there.
+                None => drop(
+                    foreign.get_or_insert_with(|| format!("{}: {}", path.display(), failure.why)),
+                ),
             }
         }
-        let mut undeleted = HashSet::new();
-        for failure in delivered.undeleted() {
-            if failure.path.is_empty() {
-                let gone = planned.entries.iter().filter(|entry| self.is_gone(**entry));
-                failed.extend(gone.map(|entry| (*entry, failure.why.to_string())));
-            } else if let Some(entry) = of(&of_bytes(&failure.path))? {
-                undeleted.insert(failure.path.clone());
-                failed.insert(entry, failure.why.to_string());
+        let report = delivered.said.report.unwrap_or_default();
+        let spared = report.spared || delivered.undeleted().iter().any(|one| one.path.is_empty());
+        // What the session did not list was not sent by it, whatever it was planned for.
+        let is_listed = |entry: &u32| match self.entries.get(entry) {
+            Some(known) if known.gone => !spared,
+            Some(known) => {
+                known.path == Path::new(ROOT) || tried.listed.contains(to_bytes(&known.path))
             }
-        }
-        let reported = delivered.said.report.unwrap_or_default();
-        let all_deletions = undeleted.len() as u64 >= reported.undeleted
-            || delivered.undeleted().iter().any(|failure| failure.path.is_empty());
-        let named = member.broken.is_none() && told >= delivered.failed_entries() && all_deletions;
-        Ok((outcome::of_session(&planned.entries, &failed, named), named))
+            None => false,
+        };
+        let (listed, absent): (Vec<u32>, Vec<u32>) =
+            planned.entries.iter().partition(|entry| is_listed(entry));
+        let all = delivered.failed_entries() + report.undeleted;
+        let named = member.broken.is_none() && told >= all;
+        let noted = outcome::of_session(&listed, &failed, named);
+        let note = || {
+            delivered.said.notes.iter().find(|note| note.contains("nothing is deleted")).cloned()
+        };
+        let why = if spared {
+            Some(note().or(foreign).unwrap_or_else(|| "nothing is deleted".to_owned()))
+        } else if !failed.is_empty() || !named {
+            Some(delivered.failure().unwrap_or_else(|| "some entries failed".to_owned()))
+        } else if foreign.is_some() {
+            foreign
+        } else {
+            (!absent.is_empty()).then(|| "the tree was changed while it was sent".to_owned())
+        };
+        Ok((noted, why))
     }
 }
 
@@ -222,7 +250,8 @@ mod tests {
                 Known { path, kind, size: 10, mtime: 5, mode: 0o644, gone: *gone, shared: *shared };
             (*number, known)
         };
-        Tree { entries: entries.iter().map(known).collect() }
+        let (deletes, mounts) = (false, Vec::new());
+        Tree { entries: entries.iter().map(known).collect(), deletes, mounts }
     }
 
     fn receiver(id: ReceiverId, verify: bool) -> Receiver {

@@ -1,7 +1,7 @@
 //! `mtm run`: carries on the jobs that are open, each in a process of its own with the surroundings that it was given
 //! in; and one job in this process.
 
-use crate::args::{Exec, Run, Send};
+use crate::args::{Run, Send};
 use crate::given::Given;
 use crate::hook::Hook;
 use crate::place::Jobs;
@@ -12,15 +12,15 @@ use crate::work::{Beside, Ended, Work};
 use anyhow::{Context, Result};
 use mcp::mirror::Copying;
 use mcp_cli::Exit;
-use mcp_cli::listen::Listen;
 use mcp_cli::signals::Watch;
 use mtm::exec::Outcome;
 use mtm::ledger::{JobState, Ledger, LedgerError};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,21 +46,23 @@ pub(crate) struct Quiet {
 pub(crate) fn run(options: &Run) -> Result<Exit> {
     let jobs = Jobs::of(&options.here)?;
     match &options.job {
-        Some(name) => one(&jobs, name, options.quiet),
+        Some(name) => one(&jobs, name, (options.quiet, options.surrounded)),
         None => all(&jobs, options.quiet),
     }
 }
 
 /// One job, until it is complete.
-fn one(jobs: &Jobs, name: &str, quiet: bool) -> Result<Exit> {
+fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<Exit> {
     let file = jobs.find(name)?;
     let ledger = open(&file)?;
     let job = ledger.job()?;
     let given = Given::of_json(&job.options)?;
-    if !given.is_here()? {
+    // Where the folder has another name by now it is the same one: it is not gone to twice.
+    if !is_surrounded && !given.is_here()? {
         drop(ledger);
         let mut command = this_program(jobs, name, quiet)?;
         given.surround(&mut command);
+        command.arg("--surrounded");
         return Err(command.exec()).with_context(|| {
             format!("cannot go on from {}, where the job was given", given.folder().display())
         });
@@ -232,6 +234,12 @@ impl All<'_> {
 /// This program, for one job.
 pub(crate) fn this_program(jobs: &Jobs, name: &str, quiet: bool) -> Result<Command> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
+    // After an upgrade it is the new one (proc(5), /proc/pid/exe).
+    let path = program.as_os_str().as_bytes();
+    let program = match path.strip_suffix(b" (deleted)") {
+        Some(path) if !program.exists() => PathBuf::from(OsStr::from_bytes(path)),
+        _ => program,
+    };
     let mut command = Command::new(program);
     command.arg("run").arg(name).arg("--state-dir").arg(jobs.state());
     if quiet {

@@ -12,7 +12,7 @@ use mcp::mirror::Copying;
 use mcp_cli::Exit;
 use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
-use mtm::ledger::{Job, Ledger};
+use mtm::ledger::{Job, Ledger, LedgerError};
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,10 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     let jobs = Jobs::in_state(state.as_deref())?;
     let name = name.unwrap_or_else(|| jobs.free(&source));
     let file = jobs.file(&name);
-    if file.exists() {
+    // What was left of one that was killed before there was a job in it is none.
+    let is_job =
+        |file: &Path| file.exists() && !matches!(Ledger::state_of(file), Err(LedgerError::Foreign));
+    if is_job(&file) {
         anyhow::bail!(
             "there is a job {name} already: mtm resume {name} goes on with it, mtm cancel --forget {name} removes it"
         );
@@ -53,10 +56,7 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
         created: now_unix(),
         options: given.to_json()?,
     };
-    let mut ledger = Ledger::create(&file, &job)?;
-    for host in &hosts {
-        ledger.add_receiver(host)?;
-    }
+    let ledger = Ledger::create_for(&file, &job, &hosts)?;
     if !quiet {
         say(format_args!("job {name} for {} hosts: {}", hosts.len(), file.display()));
     }

@@ -2,6 +2,7 @@
 
 use crate::args::Status;
 use crate::place::Jobs;
+use crate::say::say;
 use crate::told::count;
 use anyhow::{Context, Result};
 use indicatif::DecimalBytes;
@@ -69,6 +70,8 @@ type Host = (Receiver, Standing, Vec<(String, u64)>);
 struct Told {
     job: Job,
     state: JobState,
+    /// Of an open job: what is wrong at this side.
+    trouble: Option<String>,
     holder: Option<String>,
     revision: u32,
     amount: (u64, u64),
@@ -89,6 +92,7 @@ impl Told {
         Ok(Self {
             job: ledger.job()?,
             state: ledger.state()?,
+            trouble: ledger.trouble()?,
             holder: Ledger::holder(file),
             revision: ledger.revision(),
             amount,
@@ -130,7 +134,7 @@ impl Told {
             description: &self.job.description,
             source: self.job.source.display().to_string(),
             state: self.state.name(),
-            why: why(&self.state),
+            why: why(&self.state).or_else(|| self.trouble.clone()),
             runs: self.holder.clone(),
             created: time(self.job.created),
             revision: self.revision,
@@ -144,7 +148,8 @@ impl Told {
     /// The job in one line.
     fn short(&self) -> String {
         let (entries, bytes) = self.amount;
-        let why = why(&self.state).map(|why| format!(": {}", plain(&why))).unwrap_or_default();
+        let why = why(&self.state).or_else(|| self.trouble.clone());
+        let why = why.map(|why| format!(": {}", plain(&why))).unwrap_or_default();
         let run = match (&self.holder, &self.state) {
             (Some(holder), _) => format!(", {holder} runs it"),
             (None, JobState::Open | JobState::Waiting(_)) => ", nobody runs it".to_owned(),
@@ -230,10 +235,19 @@ pub(crate) fn run(options: &Status) -> Result<Exit> {
         }
         None => jobs.names()?,
     };
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let (mut out, mut unread) = (io::BufWriter::new(io::stdout().lock()), false);
     for name in &names {
         let file = jobs.file(name);
-        let ledger = Ledger::beside(&file).with_context(|| format!("the job {name}"))?;
+        let ledger = match Ledger::beside(&file) {
+            Ok(ledger) => ledger,
+            // Of all jobs one that cannot be read is no reason not to show the others.
+            Err(error) if options.job.is_none() => {
+                say(format_args!("the job {name}: {}", plain(&error.to_string())));
+                unread = true;
+                continue;
+            }
+            Err(error) => return Err(error).with_context(|| format!("the job {name}")),
+        };
         if options.entries {
             closed(entries(&ledger, &mut out))?;
             continue;
@@ -249,7 +263,7 @@ pub(crate) fn run(options: &Status) -> Result<Exit> {
         closed(writeln!(out, "there is no job"))?;
     }
     closed(out.flush())?;
-    Ok(Exit::Ok)
+    Ok(if unread { Exit::Failed } else { Exit::Ok })
 }
 
 /// The job as an object of JSON.

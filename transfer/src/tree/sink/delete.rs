@@ -87,6 +87,7 @@ impl<G: Ground> TreeSink<G> {
         };
         if let Some(why) = deleting.spares(self.report.failed).or_else(shared) {
             let note = format!("nothing is deleted: {why}");
+            self.report.spared = true;
             self.spared = Some(note.clone());
             self.notes.push(note);
             return;

@@ -76,27 +76,15 @@ impl Work {
         }
     }
 
-    /// A receiver is there: it has all of this revision, or is served.
+    /// A receiver is there: it is served, if it lacks anything.
     pub(super) fn hello(&mut self, hello: &Hello) -> Result<()> {
-        let (id, instance) = (hello.id, hello.instance);
         if let (Some(announcer), Some(last)) = (&mut self.announcer, &hello.last)
             && announcer.shown(&mut self.ledger, last)?
         {
             self.listen()?;
         }
-        let revision = self.ledger.revision();
-        let receiver = self.ledger.receivers()?.into_iter().find(|receiver| receiver.id == id);
-        let Some(receiver) = receiver else { return Ok(()) };
-        if receiver.instance.is_some_and(|known| known != instance) {
-            self.ledger.meet(id, instance)?; // it has nothing of what the last one had
-        }
-        // What it noted after its last verdict, which may have been lost on the way.
-        let has_all = hello.has == Some(revision) && receiver.instance == Some(instance);
-        if has_all && !receiver.verify && !self.ledger.lacking(id).is_empty() && !self.is_served(id)
-        {
-            self.ledger.note_complete((id, instance), revision)?;
-        }
-        self.called(id, Instant::now());
+        // Which installation it is, and what it has, its session tells: a hello is said by whoever may connect.
+        self.called(hello.id, Instant::now());
         Ok(())
     }
 }

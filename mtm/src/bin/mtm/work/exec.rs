@@ -292,7 +292,7 @@ fn outcome(answer: Answer) -> Heard {
         Ok(OfReceiver::Refused(why)) => {
             Heard::Nothing(format!("it does not run the command: {}", words::cut(&why)))
         }
-        Ok(OfReceiver::Done) => {
+        Ok(OfReceiver::Done | OfReceiver::Has { .. }) => {
             Heard::Nothing("it answers something else than it was asked".to_owned())
         }
         Err(why) => Heard::Nothing(format!("it cannot be told to run the command: {why}")),

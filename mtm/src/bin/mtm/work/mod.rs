@@ -30,6 +30,8 @@ const LISTEN: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(10);
 /// Looking at the tree takes one part in so many of the time, at most, while hosts are tried.
 const LOOKS: u32 = 10;
+/// Receivers of one session, at most (the transport has room for 1024).
+const MAX_MEMBERS: usize = 1000;
 /// Of a session of fewer bytes nothing is learned about a receiver's rate.
 const RATED: u64 = 1 << 20;
 /// Sessions that are to end have so long to tell their receivers.
@@ -61,6 +63,8 @@ enum Event {
 /// A session that runs.
 struct Running {
     planned: Planned,
+    /// As it was when it began.
+    tree: Arc<Tree>,
     hosts: Vec<(ReceiverId, String)>,
     revision: u32,
     began: Instant,
@@ -126,7 +130,7 @@ impl Work {
             // Nobody listens once the job has ended.
             let _ = end.lock().unwrap_or_else(PoisonError::into_inner).send(Event::End);
         });
-        let tree = Arc::new(Tree::of(&ledger)?);
+        let tree = Arc::new(Tree::of(&ledger, copying.deletes())?);
         let kept = ledger.listen()?.and_then(|kept| kept.parse().ok());
         let says = Mutex::new(events.0.clone());
         let announcer = match announce {
@@ -185,14 +189,14 @@ impl Work {
                 JobState::Open | JobState::Waiting(_) | JobState::Complete => {
                     let served = self.serve(Instant::now())?;
                     if self.execute(Instant::now())? && served && self.is_confirmed_by_all()? {
-                        self.ledger.set_state(&JobState::Complete)?;
                         self.say_over()?;
-                        self.hook.complete();
-                        return Ok(Ended::Complete);
+                        self.hook.complete(); // once more, rather than never, if this is killed here
+                        if self.ledger.change_state(&JobState::Complete)? {
+                            return Ok(Ended::Complete);
+                        }
                     }
                 }
             }
-            self.announce(Instant::now())?;
             self.wait()?;
         }
     }
@@ -203,6 +207,7 @@ impl Work {
             return Ok(false);
         }
         let due = self.schedule.due(now);
+        self.announce(now)?;
         let idle = due.is_empty() && self.running.is_empty() && self.schedule.next().is_none();
         if idle && self.is_confirmed() {
             return Ok(true);
@@ -211,7 +216,9 @@ impl Work {
             return Ok(false);
         }
         for class in self.schedule.due(now) {
-            self.serve_class(&class, now)?;
+            for some in class.chunks(MAX_MEMBERS) {
+                self.serve_class(some, now)?;
+            }
         }
         Ok(false)
     }
@@ -269,6 +276,8 @@ impl Work {
         let now = Instant::now();
         let receivers = self.ledger.receivers()?;
         self.renew(&before, &receivers)?;
+        let left = |name: &String| !receivers.iter().any(|receiver| receiver.name == *name);
+        self.say_over_to(before.into_iter().filter(left).collect());
         let away = |receiver: &Receiver| {
             let since = receiver.late.as_ref().map(|(since, _)| *since);
             (receiver.id, since.map_or(Duration::ZERO, since_unix))

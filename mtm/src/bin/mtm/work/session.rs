@@ -3,7 +3,7 @@
 use super::{Event, RATED, Running, Work, draw, millis, now_unix};
 use crate::round::Planned;
 use anyhow::{Context, Result};
-use mcp::mirror::{Member, Stop, Tried, Try};
+use mcp::mirror::{Member, Pinned, Stop, Tried, Try};
 use mtm::ledger::{Outcome, Receiver, ReceiverId};
 use mtm::outcome;
 use mtm::words::{self, OfReceiver, ToReceiver};
@@ -40,6 +40,7 @@ impl Work {
                 .collect::<Result<_>>()?,
             only: self.tree.only(&planned),
             verify: planned.verify,
+            ground: Pinned { root: self.job.root, mounts: self.tree.mounts().to_vec() },
         };
         let (number, stop) = (self.next_session, Arc::new(Stop::default()));
         self.next_session += 1;
@@ -53,7 +54,10 @@ impl Work {
             .name(format!("session-{number}"))
             .spawn(work)
             .context("cannot start a thread")?;
-        self.running.insert(number, Running { planned, hosts, revision, began: now, stop });
+        self.running.insert(
+            number,
+            Running { planned, tree: Arc::clone(&self.tree), hosts, revision, began: now, stop },
+        );
         Ok(())
     }
 
@@ -80,6 +84,10 @@ impl Work {
         let met: Vec<Receiver> = met.collect();
         let hosts: Vec<_> = met.iter().map(|one| (one.name.clone(), ask.clone())).collect();
         let Ok(answers) = self.copying.tell(&hosts, &Stop::default()) else { return Ok(true) };
+        if self.ledger.has_changed()? {
+            self.refresh()?; // somebody has said something meanwhile
+            return Ok(false);
+        }
         let mut same = true;
         for (receiver, answer) in met.iter().zip(answers) {
             let answer = answer.ok().and_then(|answer| words::decode(&answer).ok());
@@ -95,16 +103,19 @@ impl Work {
 
     /// Tells the receivers that were met that the job has ended; who is not reached finds out by silence.
     pub(super) fn say_over(&self) -> Result<()> {
-        let over = words::encode(&ToReceiver::Over { job: self.job.id });
         let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
-        let hosts: Vec<(String, Vec<u8>)> = met.map(|one| (one.name, over.clone())).collect();
-        let _ = self.copying.tell(&hosts, &Stop::default()); // see above
+        self.say_over_to(met.map(|one| one.name).collect());
         Ok(())
     }
 
-    /// Whether a session with a receiver runs.
-    pub(super) fn is_served(&self, id: ReceiverId) -> bool {
-        self.running.values().any(|running| running.hosts.iter().any(|(other, _)| *other == id))
+    /// The same to these, which are receivers no more.
+    pub(super) fn say_over_to(&self, names: Vec<String>) {
+        let over = words::encode(&ToReceiver::Over { job: self.job.id });
+        let hosts: Vec<(String, Vec<u8>)> =
+            names.into_iter().map(|name| (name, over.clone())).collect();
+        if !hosts.is_empty() {
+            let _ = self.copying.tell(&hosts, &Stop::default()); // see above
+        }
     }
 
     /// A session is over: notes what came of it.
@@ -117,9 +128,7 @@ impl Work {
                 Err(why) => Some(why.clone()),
                 Ok(tried) => match tried.of.get(index) {
                     Some(Ok(member)) => match tried.members.get(*member) {
-                        Some(member) => {
-                            self.note(&session, *id, member, tried.failure.as_deref())?
-                        }
+                        Some(member) => self.note(&session, *id, (tried, member))?,
                         None => Some("it had no place in the session".to_owned()),
                     },
                     Some(Err(why)) => Some(why.clone()),
@@ -137,11 +146,10 @@ impl Work {
             let now = Instant::now();
             let since = self.schedule.failed(*id, (session.began, now), draw);
             let since = now_unix().saturating_sub(millis(now.saturating_duration_since(since)));
-            // Not once more for each try of weeks.
-            let is_known = |one: &Receiver| {
-                one.id == *id && one.late.as_ref().is_some_and(|(_, known)| known == why)
-            };
-            if !known.iter().any(is_known) {
+            let late = known.iter().find(|one| one.id == *id).and_then(|one| one.late.clone());
+            // Not once more for each try of weeks; and since when it is late stays, whatever the reason is.
+            if late.as_ref().is_none_or(|(_, known)| known != why) {
+                let since = late.map_or(since, |(before, _)| before.min(since));
                 self.ledger.set_late(*id, Some((since, why)))?;
             }
         }
@@ -159,8 +167,7 @@ impl Work {
         &mut self,
         session: &Running,
         id: ReceiverId,
-        member: &Member,
-        failure: Option<&str>,
+        (tried, member): (&Tried, &Member),
     ) -> Result<Option<String>> {
         let Some(instance) = member.delivered.said.instance else {
             let why = "it does not say which installation it is: its mcpd is older than mirror jobs, or runs once";
@@ -168,20 +175,17 @@ impl Work {
         };
         let anew = self.ledger.meet(id, instance)?;
         let find = |path: &Path| Ok(self.ledger.number_of(path)?);
-        let (outcomes, named) = self.tree.outcome(&session.planned, member, find)?;
-        let failed = outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        let (outcomes, why) = session.tree.outcome(&session.planned, (tried, member), find)?;
         self.ledger.note((id, instance), session.revision, &outcomes)?;
         self.rate(id, member)?;
-        if let Some(why) = &member.broken {
-            return Ok(Some(failure.map_or_else(|| why.clone(), str::to_owned)));
+        if let Some(broken) = &member.broken {
+            return Ok(Some(tried.failure.clone().unwrap_or_else(|| broken.clone())));
         }
-        if session.planned.verify && named {
+        if let Some(why) = why.or_else(|| tried.doubt.clone()) {
+            return Ok(Some(why));
+        }
+        if session.planned.verify {
             self.ledger.set_verify(Some(id), false)?;
-        }
-        if failed || !named {
-            return Ok(Some(
-                member.delivered.failure().unwrap_or_else(|| "some entries failed".to_owned()),
-            ));
         }
         if anew || !self.ledger.lacking(id).is_empty() {
             self.ledger.set_late(id, None)?;

@@ -4,6 +4,7 @@ use super::{AGAIN, LOOKS, Looked, Work};
 use crate::look::Look;
 use crate::round::Tree;
 use anyhow::Result;
+use mcp::mirror::Pinned;
 use mcp_cli::say::plain;
 use mtm::ledger::JobState;
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +22,8 @@ impl Work {
     pub(super) fn may_look(&self, now: Instant, last: bool) -> bool {
         let Some(looked) = self.looked else { return true };
         let took = looked.ended.saturating_duration_since(looked.began);
-        let pause = if last { Duration::ZERO } else { took * LOOKS };
+        // Whoever changes the tree all the time does not have it looked at without a pause.
+        let pause = if last && looked.confirms { Duration::ZERO } else { took * LOOKS };
         looked.again.is_none_or(|again| now >= again) && now >= looked.ended + pause
     }
 
@@ -30,13 +32,13 @@ impl Work {
         match self.look_at() {
             Ok(Ok(())) => {
                 if let JobState::Waiting(_) | JobState::Complete = self.ledger.state()? {
-                    self.ledger.set_state(&JobState::Open)?;
+                    self.ledger.change_state(&JobState::Open)?;
                 }
                 Ok(true)
             }
             Ok(Err(why)) => {
                 self.told.waits(&why);
-                self.ledger.set_state(&JobState::Waiting(why))?;
+                self.ledger.change_state(&JobState::Waiting(why))?;
                 self.not_before = Some(Instant::now() + AGAIN);
                 Ok(false)
             }
@@ -47,9 +49,10 @@ impl Work {
     fn look_at(&mut self) -> Result<Result<(), String>> {
         let source = self.copying.source().to_owned();
         let shown = plain(&source.display().to_string());
+        let pinned = Pinned { root: self.job.root, mounts: Vec::new() };
         match source.metadata() {
             Err(error) => return Ok(Err(format!("{shown} cannot be sent: {error}"))),
-            Ok(meta) if (meta.dev(), meta.ino()) != self.job.root => {
+            Ok(meta) if !pinned.is_root((meta.dev(), meta.ino())) => {
                 return Ok(Err(format!(
                     "{shown} is another folder than the job was given, as where a file system is not mounted: mtm \
                      resume --new-source {} takes it for the job's",
@@ -78,13 +81,23 @@ impl Work {
         let change = self.ledger.look_from(known, std::mem::take(&mut look.found))?;
         self.forget_gone()?;
         if !change.is_none() || self.looked.is_none() {
-            self.tree = Arc::new(Tree::of(&self.ledger)?);
+            self.tree = Arc::new(Tree::of(&self.ledger, self.copying.deletes())?);
             self.told.tree(self.tree.amount(), self.ledger.revision());
         }
         if !change.is_none() {
             self.schedule.wake(Instant::now());
         }
-        let again = look.unsettled.map(|settles| look.began + settles);
+        let failed = look.failed.first().map(|(path, why)| {
+            let more = look.failed.len() - 1;
+            let more = if more > 0 { format!("; {more} more") } else { String::new() };
+            format!("of the source cannot be read: {}: {why}{more}", path.display())
+        });
+        if let Some(why) = &failed {
+            self.told.waits(why);
+        }
+        self.ledger.set_trouble(failed.as_deref())?;
+        let settles = if failed.is_some() { Some(AGAIN) } else { look.unsettled };
+        let again = settles.map(|settles| look.began + settles);
         let confirms = change.is_none() && again.is_none();
         self.looked = Some(Looked { began: look.began, ended: Instant::now(), confirms, again });
         Ok(Ok(()))
@@ -92,7 +105,7 @@ impl Work {
 
     pub(super) fn forget_gone(&mut self) -> Result<()> {
         if self.ledger.forget_gone(self.copying.deletes())? > 0 {
-            self.tree = Arc::new(Tree::of(&self.ledger)?);
+            self.tree = Arc::new(Tree::of(&self.ledger, self.copying.deletes())?);
         }
         Ok(())
     }
