@@ -46,17 +46,27 @@ struct Turn {
     wait: Duration,
     /// It is noted as late, since it does not answer as it should.
     late: bool,
+    /// The command runs there.
+    runs: bool,
 }
 
 impl Turn {
     fn new(revision: u32, now: Instant) -> Self {
-        Self { revision, busy: false, at: now, wait: FIRST, late: false }
+        Self { revision, busy: false, at: now, wait: FIRST, late: false, runs: false }
     }
 
     /// It has no outcome yet.
     fn again(&mut self, now: Instant) {
         (self.busy, self.at) = (false, now + self.wait);
         self.wait = (self.wait * 2).min(LONGEST);
+    }
+
+    /// The command runs: whatever held it up before that does not make its end known later.
+    fn runs(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.runs, true) {
+            self.wait = FIRST;
+            self.again(now);
+        }
     }
 }
 
@@ -234,7 +244,10 @@ impl Work {
                     ended.entry(how).or_default().push(receiver.name.clone());
                     None
                 }
-                Heard::Runs => None,
+                Heard::Runs => {
+                    turn.runs(Instant::now());
+                    None
+                }
                 // It may have all of it after that.
                 Heard::Lacks if in_session(&self.running, *id) => None,
                 Heard::Lacks => {
@@ -357,10 +370,16 @@ mod tests {
             exec.turns.get_mut(&1).unwrap().busy = true;
             assert_eq!(ids(&exec.due(&all(1), 1, now)), NOBODY, "it is being asked");
             exec.turns.get_mut(&1).unwrap().again(now);
+            let before = now + Duration::from_millis(wait * 1000 - 1);
             now += Duration::from_secs(wait);
-            assert_eq!(ids(&exec.due(&all(1), 1, now - Duration::from_millis(1))), NOBODY);
+            assert_eq!(ids(&exec.due(&all(1), 1, before)), NOBODY);
         }
-        exec.turns.get_mut(&1).unwrap().again(now);
+        let turn = exec.turns.get_mut(&1).unwrap();
+        for at in [5, 10] {
+            turn.again(now);
+            turn.runs(now);
+            assert_eq!(turn.at, now + Duration::from_secs(at));
+        }
         assert_eq!(ids(&exec.due(&all(2), 2, now)), [1]);
         exec.whole.insert(1);
         assert_eq!(ids(&exec.due(&all(2), 2, now)), NOBODY, "it is sent the tree before");
