@@ -1,6 +1,6 @@
 //! The command that receivers run once they have the tree: who is told to, when again, and what is noted of it.
 
-use super::{AGAIN, Event, Work, now_unix};
+use super::{AGAIN, Event, Running, Work, now_unix};
 use crate::args::{self, When};
 use anyhow::{Context, Result};
 use mcp::mirror::{Answer, Stop};
@@ -46,17 +46,27 @@ struct Turn {
     wait: Duration,
     /// It is noted as late, since it does not answer as it should.
     late: bool,
+    /// The command runs there.
+    runs: bool,
 }
 
 impl Turn {
     fn new(revision: u32, now: Instant) -> Self {
-        Self { revision, busy: false, at: now, wait: FIRST, late: false }
+        Self { revision, busy: false, at: now, wait: FIRST, late: false, runs: false }
     }
 
     /// It has no outcome yet.
     fn again(&mut self, now: Instant) {
         (self.busy, self.at) = (false, now + self.wait);
         self.wait = (self.wait * 2).min(LONGEST);
+    }
+
+    /// The command runs: whatever held it up before that does not make its end known later.
+    fn runs(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.runs, true) {
+            self.wait = FIRST;
+            self.again(now);
+        }
     }
 }
 
@@ -110,6 +120,11 @@ fn has_outcome(receiver: &Receiver, newest: u32) -> bool {
     receiver.exec.as_ref().is_some_and(|(revision, _)| *revision >= newest)
 }
 
+/// Whether a session with it runs.
+fn in_session(running: &BTreeMap<u64, Running>, id: ReceiverId) -> bool {
+    running.values().any(|session| session.hosts.iter().any(|(other, _)| *other == id))
+}
+
 impl Work {
     /// Has those run the command that are to. Whether it is known of all what became of it.
     pub(super) fn execute(&mut self, now: Instant) -> Result<bool> {
@@ -124,9 +139,7 @@ impl Work {
             return Ok(false); // there may be a newer tree
         }
         let mut due = exec.due(&all, newest, now);
-        let in_session =
-            |id| self.running.values().any(|one| one.hosts.iter().any(|(o, _)| *o == id));
-        due.retain(|receiver| !in_session(receiver.id));
+        due.retain(|receiver| !in_session(&self.running, receiver.id));
         if due.is_empty() {
             return Ok(false);
         }
@@ -231,7 +244,12 @@ impl Work {
                     ended.entry(how).or_default().push(receiver.name.clone());
                     None
                 }
-                Heard::Runs => None,
+                Heard::Runs => {
+                    turn.runs(Instant::now());
+                    None
+                }
+                // It may have all of it after that.
+                Heard::Lacks if in_session(&self.running, *id) => None,
                 Heard::Lacks => {
                     exec.whole.insert(*id);
                     if first {
@@ -304,4 +322,85 @@ fn last_line(tail: &[u8]) -> String {
     let text = String::from_utf8_lossy(tail);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
     line.map(|line| format!(": {}", plain(line))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtm::exec::ExitStatusWord;
+
+    const NOBODY: [ReceiverId; 0] = [];
+
+    fn receiver(id: ReceiverId, complete: u32) -> Receiver {
+        let (name, instance) = (format!("h{id}"), Some([1; 16]));
+        let (late, rate, verify, exec) = (None, None, false, None);
+        Receiver { id, name, instance, complete, late, rate, verify, exec }
+    }
+
+    fn exec(when: When) -> Exec {
+        let command = Some("reload".to_owned());
+        Exec::of(args::Exec { command, when, credential: None }).unwrap()
+    }
+
+    fn ids(receivers: &[Receiver]) -> Vec<ReceiverId> {
+        receivers.iter().map(|receiver| receiver.id).collect()
+    }
+
+    #[test]
+    fn each_is_asked_when_it_has_the_tree_and_all_when_everybody_has() {
+        let now = Instant::now();
+        let mut all = vec![receiver(1, 2), receiver(2, 1), receiver(3, 2)];
+        all[2].exec = Some((2, Outcome::Dnpwd));
+        assert_eq!(ids(&exec(When::Each).due(&all, 2, now)), [1]);
+        assert_eq!(ids(&exec(When::All).due(&all, 2, now)), NOBODY);
+        all[1].complete = 2;
+        assert_eq!(ids(&exec(When::All).due(&all, 2, now)), [1, 2]);
+        all[0].verify = true;
+        assert_eq!(ids(&exec(When::Each).due(&all, 2, now)), [2]);
+        all[2].exec = Some((1, Outcome::Ran(ExitStatusWord::Exited(0))));
+        assert_eq!(ids(&exec(When::Each).due(&all, 2, now)), [2, 3]);
+    }
+
+    #[test]
+    fn who_has_no_outcome_is_asked_again_ever_later_and_for_a_new_tree_at_once() {
+        let (mut now, mut exec) = (Instant::now(), exec(When::Each));
+        let all = |complete| [receiver(1, complete)];
+        for wait in [5, 10, 20, 40, 60, 60] {
+            assert_eq!(ids(&exec.due(&all(1), 1, now)), [1]);
+            exec.turns.get_mut(&1).unwrap().busy = true;
+            assert_eq!(ids(&exec.due(&all(1), 1, now)), NOBODY, "it is being asked");
+            exec.turns.get_mut(&1).unwrap().again(now);
+            let before = now + Duration::from_millis(wait * 1000 - 1);
+            now += Duration::from_secs(wait);
+            assert_eq!(ids(&exec.due(&all(1), 1, before)), NOBODY);
+        }
+        let turn = exec.turns.get_mut(&1).unwrap();
+        for at in [5, 10] {
+            turn.again(now);
+            turn.runs(now);
+            assert_eq!(turn.at, now + Duration::from_secs(at));
+        }
+        assert_eq!(ids(&exec.due(&all(2), 2, now)), [1]);
+        exec.whole.insert(1);
+        assert_eq!(ids(&exec.due(&all(2), 2, now)), NOBODY, "it is sent the tree before");
+    }
+
+    #[test]
+    fn what_a_receiver_answers_is_an_outcome_or_none() {
+        let of = |word: &OfReceiver| outcome(Ok(words::encode(word)));
+        let tail = b"one\n two \x1b\n\n".to_vec();
+        let bad = OfReceiver::Ran { status: ExitStatusWord::Exited(2), tail };
+        let Heard::Ended(ended, said) = of(&bad) else { panic!("it has ended") };
+        assert_eq!((ended.to_string().as_str(), said.as_str()), ("exited 2", ": two \\u{1b}"));
+        assert!(matches!(of(&OfReceiver::Busy), Heard::Runs));
+        assert!(matches!(of(&OfReceiver::Incomplete), Heard::Lacks));
+        assert!(matches!(of(&OfReceiver::Dnpwd), Heard::Ended(Outcome::Dnpwd, _)));
+        for nothing in [of(&OfReceiver::Done), of(&OfReceiver::Refused("no".to_owned()))] {
+            assert!(matches!(nothing, Heard::Nothing(_)));
+        }
+        assert!(matches!(outcome(Ok(vec![9])), Heard::Nothing(_)));
+        assert!(
+            matches!(outcome(Err("off".to_owned())), Heard::Nothing(why) if why.contains("off"))
+        );
+    }
 }
