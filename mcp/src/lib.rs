@@ -6,7 +6,10 @@
 //! it, and [`reach`]: what is said about the group; [`tries`]: once more for those that failed) → [`table`] → [`retry`].
 //! [`mirror`] is what a mirror job has of all that.
 
-#![allow(rustdoc::private_intra_doc_links, reason = "this page is the map for who reads the source")]
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "this page is the map for who reads the source"
+)]
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 pub mod mirror;
