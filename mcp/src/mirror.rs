@@ -401,6 +401,8 @@ impl Copying {
             Member { delivered, broken }
         };
         let members = members.map(member).collect();
+        // All have their verdicts: the next session does not wait for the end of this one.
+        transfer::talk::linger(sender);
         let (listed, doubt) = payload.listed()?;
         Ok(Tried { of: seats.of, members, sent, failure, listed, doubt })
     }

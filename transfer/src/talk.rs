@@ -75,6 +75,8 @@ pub fn say(
         answers
     });
     let reports = sender.wait();
+    // What is still to be acknowledged holds up nobody who has the answers.
+    linger(sender);
     let said = |(answer, report): (io::Result<Vec<u8>>, MemberReport)| {
         let why = |error: io::Error| match &report.outcome {
             Some(Err(reason)) => in_own_words(reason),
@@ -83,6 +85,12 @@ pub fn say(
         Said { answer: answer.map_err(why), report }
     };
     Ok(answers.into_iter().zip(reports).map(said).collect())
+}
+
+/// Lets a session end in a thread of its own: the last acknowledgements of all may still be asked for, for some seconds.
+pub fn linger<S: Send + 'static>(sender: S) {
+    // Without a thread it ends here.
+    let _ = thread::Builder::new().name("linger".to_owned()).spawn(move || drop(sender));
 }
 
 fn unheard() -> io::Error {

@@ -184,7 +184,7 @@ impl Jobs for Session {
             place: std::path::absolute(place).unwrap_or_else(|_| place.to_owned()),
             hello,
             instance: self.instance,
-            complete: None,
+            complete: Some(job.revision),
             heard: now(),
         };
         lock(&self.mine.held).begin(&known).map_err(|error| {

@@ -128,7 +128,8 @@ impl Held {
         Ok(Self { db })
     }
 
-    /// A job is about to write. It has the place from now on. `known.complete` is not looked at.
+    /// A job is about to write. It has the place from now on. `known.complete` is the revision that is to be complete then,
+    /// if that is known: one that is higher is of a tree that its master, which was restored, knows nothing of.
     ///
     /// # Errors
     ///
@@ -161,9 +162,10 @@ impl Held {
             });
         }
         let sql = "INSERT INTO jobs (job, master, name, host, place, hello, instance, heard)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                    ON CONFLICT (job) DO UPDATE SET name = excluded.name, host = excluded.host, hello = excluded.hello,
-                   complete = iif(place = excluded.place AND instance = excluded.instance, complete, NULL),
+                   complete = iif(place = excluded.place AND instance = excluded.instance
+                                  AND complete <= coalesce(?9, complete), complete, NULL),
                    place = excluded.place, instance = excluded.instance, heard = excluded.heard";
         work.execute(
             sql,
@@ -176,6 +178,7 @@ impl Held {
                 known.hello.map(|addr| addr.to_string()),
                 known.instance,
                 known.heard.cast_signed(),
+                known.complete,
             ],
         )?;
         Ok(work.commit()?)

@@ -37,16 +37,23 @@ CREATE TABLE runs (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Brings the tables to the newest version.
+/// Brings the tables to the newest version. Of a file that has it nothing is written.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), HeldError> {
+    if left(db)?.is_empty() {
+        return Ok(());
+    }
     let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i32 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let steps = usize::try_from(version).unwrap_or(usize::MAX);
-    let left = STEPS.get(steps..).ok_or(HeldError::Newer(version))?;
-    for step in left {
+    for step in left(&change)? {
         change.execute_batch(step)?;
     }
     change.pragma_update(None, "application_id", APPLICATION)?;
     change.pragma_update(None, "user_version", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
     Ok(change.commit()?)
+}
+
+/// The steps that are left to be done.
+fn left(db: &Connection) -> Result<&'static [&'static str], HeldError> {
+    let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let steps = usize::try_from(version).unwrap_or(usize::MAX);
+    STEPS.get(steps..).ok_or(HeldError::Newer(version))
 }

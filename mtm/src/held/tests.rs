@@ -83,6 +83,16 @@ fn a_revision_is_complete_only_upon_one_that_was() {
     assert_eq!(complete(&mut held), Some(4));
     held.begin(&known(1, "/srv/a", DAY)).unwrap();
     assert_eq!(complete(&mut held), Some(4));
+    held.begin(&Known { complete: Some(4), ..known(1, "/srv/a", DAY) }).unwrap();
+    assert_eq!(complete(&mut held), Some(4));
+    held.begin(&Known { complete: Some(3), ..known(1, "/srv/a", DAY) }).unwrap();
+    assert_eq!(
+        complete(&mut held),
+        None,
+        "its master was restored, and has another revision 4 to come"
+    );
+    held.complete([1; 16], None, 3).unwrap();
+    assert_eq!(complete(&mut held), Some(3));
     let elsewhere = Known { instance: [8; 16], ..known(1, "/srv/a", DAY) };
     held.begin(&elsewhere).unwrap();
     assert_eq!(complete(&mut held), None, "another installation has nothing of it");

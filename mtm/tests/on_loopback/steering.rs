@@ -160,3 +160,27 @@ fn the_users_own_command_is_told_of_the_end_and_of_who_is_late() {
     let log = fs::read_to_string(&log).unwrap();
     assert_eq!(log, format!("lectures late {}\nlectures complete\n", off.name()));
 }
+
+#[test]
+fn what_is_left_of_a_job_without_a_file_that_can_be_read_hides_no_other() {
+    let place = Place::new();
+    let host = Host::new(24);
+    assert_eq!(place.send(&[&host], &[]).ends().0, Some(0));
+    let jobs = place.path().join("state/jobs");
+    for (name, text) in
+        [("a-killed", ""), ("b-other", "no database at all, but long enough to look like one")]
+    {
+        fs::create_dir(jobs.join(name)).unwrap();
+        fs::write(jobs.join(name).join("job"), text).unwrap();
+    }
+    let output = place.run(&["status"]);
+    let (shown, said) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(shown.starts_with("lectures: complete"), "{shown}");
+    assert!(said.contains("a-killed") && said.contains("b-other"), "{said}");
+    // The name of one that was killed before there was a job in it is free.
+    place.ok(&["send", "--name", "a-killed", "--detach", "lectures", &host.name()]);
+    place.ok(&["cancel", "--forget", "b-other"]);
+    assert!(!jobs.join("b-other").exists());
+}

@@ -23,7 +23,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// It is looked so often whether there is a new job, or one has ended.
 const LISTEN: Duration = Duration::from_secs(1);
@@ -139,12 +139,20 @@ struct All<'a> {
     quiet: bool,
     running: BTreeMap<String, Running>,
     not_before: BTreeMap<String, Instant>,
+    /// Jobs that are not open, each with the times of its file as it was when that was found.
+    idle: BTreeMap<String, Times>,
 }
 
 /// Carries on all jobs until it is told to end.
 fn all(jobs: &Jobs, quiet: bool) -> Result<Exit> {
     let watch = Watch::start().context("cannot watch for signals")?;
-    let mut all = All { jobs, quiet, running: BTreeMap::new(), not_before: BTreeMap::new() };
+    let mut all = All {
+        jobs,
+        quiet,
+        running: BTreeMap::new(),
+        not_before: BTreeMap::new(),
+        idle: BTreeMap::new(),
+    };
     while !watch.is_ended() {
         all.reap();
         for name in jobs.names()? {
@@ -185,6 +193,9 @@ impl All<'_> {
             return;
         }
         let file = self.jobs.file(name);
+        if self.idle.get(name).is_some_and(|then| *then == times(&file)) {
+            return; // nobody has said anything to it since
+        }
         let open = match Ledger::state_of(&file) {
             Ok(state) => matches!(state, JobState::Open | JobState::Waiting(_)),
             Err(error) => {
@@ -193,7 +204,12 @@ impl All<'_> {
                 return;
             }
         };
-        if !open || Ledger::holder(&file).is_some() {
+        if !open {
+            self.idle.insert(name.to_owned(), times(&file));
+            return;
+        }
+        self.idle.remove(name);
+        if Ledger::holder(&file).is_some() {
             return;
         }
         let started = this_program(self.jobs, name, self.quiet).and_then(|mut command| {
@@ -229,6 +245,16 @@ impl All<'_> {
             let _ = running.child.wait();
         }
     }
+}
+
+/// When a job's file was written, and what is yet to be written to it.
+type Times = (Option<SystemTime>, Option<SystemTime>);
+
+fn times(file: &Path) -> Times {
+    let of = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal"); // where SQLite puts it
+    (of(file), of(Path::new(&log)))
 }
 
 /// This program, for one job.

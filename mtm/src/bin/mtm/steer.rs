@@ -7,6 +7,7 @@ use crate::run;
 use crate::say::say;
 use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
+use mcp_cli::say::plain;
 use mtm::ledger::{JobState, Ledger};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -65,7 +66,20 @@ fn open_again(ledger: &mut Ledger, name: &str, file: &std::path::Path) -> Result
 /// Nothing of it is sent any more.
 pub(crate) fn cancel(options: &Cancel) -> Result<Exit> {
     let one = &options.one;
-    let (mut ledger, file) = open(&one.job, &one.here)?;
+    let (mut ledger, file) = match open(&one.job, &one.here) {
+        // What is no job, or none that can be read, can be removed all the same.
+        Err(error) if options.forget => {
+            let jobs = Jobs::of(&one.here)?;
+            let file = jobs.find(&one.job)?;
+            if let Some(holder) = Ledger::holder(&file) {
+                bail!("{holder} runs the job");
+            }
+            say(format_args!("{}: it is removed", plain(&format!("{error:#}"))));
+            jobs.remove(&one.job)?;
+            return Ok(Exit::Ok);
+        }
+        opened => opened?,
+    };
     ledger.set_state(&JobState::Cancelled)?;
     let given = Given::of_json(&ledger.job()?.options)?;
     drop(ledger);

@@ -221,6 +221,8 @@ pub(super) fn what_is_made_durable() {
         (&["--sync", "none"], &folder, false, false),
         (&["--sync", "none"], &file, false, false),
     ];
+    // What a daemon keeps between its runs is made and synced at its first start.
+    Daemon::start(&lab, 1, &lab.folder(9)).terminate();
     for (number, (options, source, files, whole)) in cases.into_iter().enumerate() {
         let trace = lab.dir.path().join(format!("trace{number}")).display().to_string();
         let by =

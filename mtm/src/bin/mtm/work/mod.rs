@@ -191,6 +191,10 @@ impl Work {
                     if self.execute(Instant::now())? && served && self.is_confirmed_by_all()? {
                         self.say_over()?;
                         self.hook.complete(); // once more, rather than never, if this is killed here
+                        if self.ledger.has_changed()? {
+                            self.refresh()?; // somebody has said something meanwhile
+                            continue;
+                        }
                         if self.ledger.change_state(&JobState::Complete)? {
                             return Ok(Ended::Complete);
                         }
