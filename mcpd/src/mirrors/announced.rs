@@ -33,6 +33,8 @@ pub(super) struct Known {
     masters: Masters,
     jobs: BTreeMap<JobId, ChannelTold>,
     taken: u64,
+    /// Announcements are listened to here.
+    listens: bool,
 }
 
 impl Known {
@@ -85,10 +87,10 @@ impl Known {
         words::decode(&private).ok()
     }
 
-    /// How many announcements counted, and how many did not and why, in words.
-    pub(super) fn status(&self) -> String {
+    /// How many announcements counted, and how many did not and why, in words; nothing where none are listened to.
+    pub(super) fn status(&self) -> Option<String> {
         let counts = self.masters.counts();
-        format!(
+        self.listens.then(|| format!(
             "announcements: {} taken; ignored: {} malformed, {} of strangers, {} forged, {} repeated, {} of another \
              incarnation, {} for others",
             self.taken,
@@ -98,7 +100,7 @@ impl Known {
             counts.replayed,
             counts.incarnation,
             counts.not_ours
-        )
+        ))
     }
 }
 
@@ -109,6 +111,7 @@ pub(super) fn start(
     interface: Option<String>,
 ) -> io::Result<()> {
     let listener = ChannelListener::open(group)?;
+    lock(&mine.announced).listens = true;
     let mine = Arc::clone(mine);
     thread::Builder::new()
         .name("announcements".to_owned())

@@ -132,9 +132,9 @@ impl Mirrors {
         Ok(())
     }
 
-    /// What was heard of announcements, in words.
+    /// What was heard of announcements, in words, where they are listened to.
     pub(crate) fn status(&self) -> Option<String> {
-        self.known.as_ref().map(|known| lock(&known.announced).status())
+        self.known.as_ref().and_then(|known| lock(&known.announced).status())
     }
 }
 
