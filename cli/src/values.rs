@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Port of the daemon, and of a group for which no other is given.
 pub const PORT: u16 = 8737;
 
+/// Port of the group of announcements for which no other is given: the next one.
+const ANNOUNCEMENTS: u16 = PORT + 1;
+
 /// How long a host may take to answer, unless it is said.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,7 +27,17 @@ pub fn addr(text: &str, port: u16) -> Result<SocketAddr, String> {
 
 /// Reads a multicast group: `ADDR` or `ADDR:PORT`.
 pub fn group(text: &str) -> Result<SocketAddr, String> {
-    let addr = addr(text, PORT)?;
+    group_or(text, PORT)
+}
+
+/// Reads the group of announcements. Its port is the one behind [`PORT`] unless another is said: a daemon
+/// has [`PORT`] for itself.
+pub fn announcements(text: &str) -> Result<SocketAddr, String> {
+    group_or(text, ANNOUNCEMENTS)
+}
+
+fn group_or(text: &str, port: u16) -> Result<SocketAddr, String> {
+    let addr = addr(text, port)?;
     if !addr.ip().is_multicast() {
         return Err(format!("{} is not a multicast address", addr.ip()));
     }
@@ -118,6 +131,9 @@ mod tests {
         assert_eq!(read("ff15::1"), Ok("[ff15::1]:8737".to_owned()));
         assert_eq!(read("[ff15::1]"), Ok("[ff15::1]:8737".to_owned()));
         assert_eq!(read("[ff15::1]:9"), Ok("[ff15::1]:9".to_owned()));
+        let announced = |text| announcements(text).map(|g| g.to_string());
+        assert_eq!(announced("ff15::1"), Ok("[ff15::1]:8738".to_owned()));
+        assert_eq!(announced("239.255.1.2:9"), Ok("239.255.1.2:9".to_owned()));
         for bad in ["", "10.0.0.1", "::1", "239.255.1.2:", "239.255.1.2:0", "group", "[ff15::1"] {
             assert!(group(bad).is_err(), "{bad}");
         }

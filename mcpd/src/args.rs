@@ -49,8 +49,9 @@ pub(crate) struct Cli {
     /// stands outside of the root.
     #[arg(long, value_name = "FILE", conflicts_with = "to_stdout")]
     pub(crate) prefix_file: Option<PathBuf>,
-    /// Listen to announcements of mirror jobs to this group at all times, on --interface or all interfaces.
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = mcp_cli::values::group)]
+    /// Listen to announcements of mirror jobs to this group at all times, on --interface or all interfaces; port 8738
+    /// unless another is said.
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = mcp_cli::values::announcements)]
     pub(crate) announce: Option<SocketAddr>,
     /// Listen on this address only, or on this port of all of them; port 0: any [default: every address of this host].
     #[arg(long, value_name = "[ADDR][:PORT]", value_parser = Listen::parse)]

@@ -41,12 +41,21 @@ pub(crate) type Done = (String, PathBuf);
 impl<'a> Mirror<'a> {
     /// Gives the job of this tree to all receivers of the lab, and runs it.
     pub(crate) fn send(lab: &'a Lab, tree: &Path, options: &[&str]) -> (Self, Running) {
+        Self::send_to(lab, &lab.all(), tree, options)
+    }
+
+    /// Likewise, to hosts by these addresses.
+    pub(crate) fn send_to(
+        lab: &'a Lab,
+        hosts: &[String],
+        tree: &Path,
+        options: &[&str],
+    ) -> (Self, Running) {
         let mirror = Self { lab, tree: tree.to_owned() };
         let (secret, tree) = (lab.secret().display().to_string(), tree.display().to_string());
         let mut words = vec!["send", "--name", NAME, "--secret-file", &secret];
         words.extend(options);
         words.push(&tree);
-        let hosts = lab.all();
         words.extend(hosts.iter().map(String::as_str));
         let running = mirror.start(&words);
         (mirror, running)

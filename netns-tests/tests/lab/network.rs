@@ -113,15 +113,53 @@ impl Lab {
         let emulator = Some(Emulator::start(dir.path(), hosts, lines));
         let lab = Self { dir, hosts, emulator };
         for host in 0..hosts {
-            let ns = lab.ns(host);
-            run(&format!("ip netns add {ns}"));
-            run(&format!("ip link set {} netns {ns}", Emulator::tap(host)));
-            run(&format!("ip -n {ns} link set {} name eth0", Emulator::tap(host)));
-            // The queue that counts is the emulator's.
-            run(&format!("ip -n {ns} link set eth0 txqueuelen 20000"));
+            run(&format!("ip netns add {}", lab.ns(host)));
+            lab.port(host, host, "eth0");
             lab.address(host);
         }
         lab
+    }
+
+    /// Likewise, and a second network beside it that only the sender sends on, as over a satellite with a dish at each
+    /// receiver and the way back on the ground (RFC 3077): `sky` at each host, which is the emulator's port of
+    /// [`Self::in_the_sky`].
+    pub(crate) fn one_way<S: AsRef<str>>(receivers: usize, lines: &[S]) -> Self {
+        prepare();
+        let hosts = receivers + 1;
+        let dir = tempfile::tempdir().unwrap();
+        let emulator = Some(Emulator::start(dir.path(), 2 * hosts, lines));
+        let lab = Self { dir, hosts, emulator };
+        for host in 0..hosts {
+            let ns = lab.ns(host);
+            run(&format!("ip netns add {ns}"));
+            lab.port(host, host, "eth0");
+            lab.address(host);
+            lab.port(host, hosts + host, "sky");
+            run(&format!("ip -n {ns} addr add 10.78.0.{}/24 dev sky", host + 1));
+            run(&format!("ip -n {ns} link set sky up"));
+            if host > 0 {
+                // Neither reports of memberships nor questions for a hardware address leave there.
+                run(&format!("ip -n {ns} link set sky arp off"));
+                lab.nft(host, "add table inet sky");
+                lab.nft(host, "add chain inet sky out { type filter hook output priority 0 ; }");
+                lab.nft(host, "add rule inet sky out oifname sky drop");
+            }
+        }
+        lab
+    }
+
+    /// The emulator's port of a host's interface `sky`, among so many receivers.
+    pub(crate) fn in_the_sky(receivers: usize, host: usize) -> usize {
+        receivers + 1 + host
+    }
+
+    /// Gives a host a port of the emulator as this interface.
+    fn port(&self, host: usize, port: usize, interface: &str) {
+        let (ns, tap) = (self.ns(host), Emulator::tap(port));
+        run(&format!("ip link set {tap} netns {ns}"));
+        run(&format!("ip -n {ns} link set {tap} name {interface}"));
+        // The queue that counts is the emulator's.
+        run(&format!("ip -n {ns} link set {interface} txqueuelen 20000"));
     }
 
     fn plug(&self, host: usize) {

@@ -65,8 +65,9 @@ pub(crate) struct Send {
     /// Where receivers say that they are there [default: every address of this host, a free port that the job keeps].
     #[arg(long, value_name = "[ADDR][:PORT]", value_parser = Listen::parse)]
     pub(crate) listen: Option<Listen>,
-    /// Announce what is about to be sent to this group, which all receivers listen to (mcpd --announce).
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = mcp_cli::values::group)]
+    /// Announce what is about to be sent to this group, which all receivers listen to (mcpd --announce); port
+    /// 8738 unless another is said.
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = mcp_cli::values::announcements)]
     pub(crate) announce: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) exec: Exec,

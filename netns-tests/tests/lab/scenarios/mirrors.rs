@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 
 /// Receivers of most jobs here.
 const RECEIVERS: usize = 12;
@@ -50,28 +50,19 @@ const KILLED_RECEIVERS: usize = 4;
 const BATCH: u64 = 4 * MIB;
 const BATCH_FILES: u64 = 20;
 
-/// Receivers of a satellite, and what is sent to them: bytes to be raised by hand.
-const ON_EARTH: usize = 4;
-const SENT_FILES: u64 = 50;
-const SENT_BYTES: u64 = 8 * MIB;
-/// A tree that has stood for so long is not one that may be changing just now, of which a second session would tell.
-const SETTLES: Duration = Duration::from_millis(150);
-/// Bits a second that the line to the satellite carries.
-const LINE_RATE: f64 = 10e6;
-/// Of that the tree's bytes get at least so much while its second half is sent …
-const MEANWHILE: f64 = 0.9;
-/// … and so much of the job's time, beside …
-const FILLED: f64 = 0.75;
-/// … seconds for handshakes, for finding the rate, and for the words at the end: about 30 round trips.
-const AROUND: f64 = 20.0;
-
 /// No job here takes longer.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Starts a daemon of which masters may ask everything that is kept.
 fn daemon(lab: &Lab, host: usize) -> Daemon {
+    daemon_with(lab, host, &[])
+}
+
+/// Likewise, with further options.
+pub(super) fn daemon_with(lab: &Lab, host: usize, options: &[&str]) -> Daemon {
     let secret = lab.secret().display().to_string();
-    let trust = ["--secret-file", &secret, "--allow", "owner,setuid,device,delete"];
+    let mut trust = vec!["--secret-file", &secret, "--allow", "owner,setuid,device,delete"];
+    trust.extend(options);
     Daemon::start_trusting(lab, host, &lab.folder(host), &[], &trust)
 }
 
@@ -81,7 +72,7 @@ fn copy(lab: &Lab, host: usize, tree: &Path) -> PathBuf {
 }
 
 /// Each of these hosts has the tree, and nothing else.
-fn assert_equal(lab: &Lab, hosts: impl IntoIterator<Item = usize>, tree: &Path) {
+pub(super) fn assert_equal(lab: &Lab, hosts: impl IntoIterator<Item = usize>, tree: &Path) {
     for host in hosts {
         let copy = copy(lab, host, tree);
         let differs = judge::rsync_by(tree, &copy, &["--delete", "-A", "-X"]);
@@ -92,7 +83,7 @@ fn assert_equal(lab: &Lab, hosts: impl IntoIterator<Item = usize>, tree: &Path) 
 }
 
 /// Files of a tree with their bytes, of those with several names one.
-fn amount(tree: &Path) -> (usize, u64) {
+pub(super) fn amount(tree: &Path) -> (usize, u64) {
     let files: BTreeMap<u64, u64> = names(tree)
         .iter()
         .map(|name| fs::symlink_metadata(tree.join(name)).unwrap())
@@ -103,7 +94,7 @@ fn amount(tree: &Path) -> (usize, u64) {
 }
 
 /// A tree of so many files and about so many bytes, with all that `mcp -aAX` keeps.
-fn grow(root: PathBuf, seed: u64, (files, bytes): (u64, u64)) -> Tree {
+pub(super) fn grow(root: PathBuf, seed: u64, (files, bytes): (u64, u64)) -> Tree {
     let mut tree = Tree::new(root, seed);
     // One in twenty is large: most of the bytes are theirs.
     let large = files.div_ceil(20);
@@ -351,35 +342,4 @@ pub(super) fn killed_again_and_again() {
     });
     assert_eq!(job.mirror.status().unwrap()["state"], "complete");
     assert_equal(&lab, 1..=KILLED_RECEIVERS, &job.tree.root);
-}
-
-/// A slow and long line to all, and one from each that is slower by far: 560 ms there and back.
-pub(super) fn over_a_satellite() {
-    let mut lab = Lab::lines(ON_EARTH, &["delay=140ms,queue=1M", "up:rate=64K", "0.up:rate=10M"]);
-    let (seed, _printed) = seeded("mirrors::over_a_satellite");
-    let tree = grow(lab.dir.path().join("tree"), seed, (SENT_FILES, SENT_BYTES));
-    let grown = Instant::now();
-    let _daemons: Vec<Daemon> = (1..=ON_EARTH).map(|host| daemon(&lab, host)).collect();
-    let bytes = amount(&tree.root).1;
-    wait_for("the tree is settled", LIMIT, || grown.elapsed() > SETTLES);
-    let (_mirror, mut running) = Mirror::send(&lab, &tree.root, &["--rate", "10M"]);
-    let begin = Instant::now();
-    let reach = |share: f64| {
-        let so_far = || lab.bytes(0).0 as f64 >= share * bytes as f64;
-        wait_for("the tree is on its way", LIMIT, so_far);
-        begin.elapsed().as_secs_f64()
-    };
-    let (some, most) = (reach(0.5), reach(1.0));
-    let took = running.wait_complete(LIMIT).took.as_secs_f64();
-    let needs = bytes as f64 * 8.0 / LINE_RATE;
-    let filled = needs * 0.5 / (most - some);
-    eprintln!(
-        "{bytes} bytes, {needs:.1} s of the line: half is sent after {some:.1} s, as much as all of it after \
-         {most:.1} s, the job ends after {took:.1} s: {:.3} of the line, {filled:.3} meanwhile; {}",
-        needs / took,
-        lab.counters()["ports"][0]["up"]
-    );
-    assert!(filled >= MEANWHILE, "{filled} of the line while it is sent");
-    assert!(took - AROUND <= needs / FILLED, "{took} s for what takes {needs} s on the line");
-    assert_equal(&lab, 1..=ON_EARTH, &tree.root);
 }

@@ -24,6 +24,7 @@ mod pipes;
 mod prefix;
 mod resume;
 mod rights;
+mod satellite;
 mod stations;
 mod tree_faults;
 mod tree_mounts;
@@ -37,7 +38,7 @@ use crate::as_rsync;
 use crate::shell::find;
 
 /// Begins the names of those that need TAP devices.
-const ON_LINES: [&str; 2] = ["lines::", "mirrors::over_a_satellite"];
+const ON_LINES: [&str; 2] = ["lines::", "satellite::"];
 
 /// Whether a scenario needs them.
 pub(crate) fn is_on_lines(name: &str) -> bool {
@@ -70,7 +71,7 @@ pub(crate) const PATIENT: &[&str] = &[
     "memberships::",
     "unheard::",
     "mirrors::who_is_off",
-    "mirrors::over_a_satellite",
+    "satellite::",
     "trust::keys_from_first_contact",
 ];
 
@@ -256,7 +257,9 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("mirrors::a_tree_reaches_all", mirrors::a_tree_reaches_all),
     ("mirrors::who_is_off_gets_it_later", mirrors::who_is_off_gets_it_later),
     ("mirrors::killed_again_and_again", mirrors::killed_again_and_again),
-    ("mirrors::over_a_satellite", mirrors::over_a_satellite),
+    ("satellite::by_ipv4", satellite::by_ipv4),
+    ("satellite::by_ipv6", satellite::by_ipv6),
+    ("satellite::a_one_way_link", satellite::a_one_way_link),
     ("messages::sessions_in_the_daemons_log", messages::sessions_in_the_daemons_log),
     ("messages::disks_that_take_nothing", messages::disks_that_take_nothing),
     ("messages::keys_that_meet", messages::keys_that_meet),
