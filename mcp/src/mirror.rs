@@ -103,6 +103,11 @@ impl Options {
         self.copy.kept.delete
     }
 
+    /// For words alone: nothing is copied, and no rule of what is copied is read.
+    pub fn without_rules(&mut self) {
+        self.copy.rules = crate::rules::Rules::default();
+    }
+
     /// The source and the hosts are these, whatever was typed.
     pub fn instead(&mut self, source: &Path, hosts: impl IntoIterator<Item = String>) {
         self.copy.words =

@@ -62,8 +62,8 @@ pub enum LedgerError {
     /// It was written by a newer program: these are not its tables.
     #[error("this job's file has version {0} of its tables, which a newer program wrote")]
     Newer(i32),
-    /// It is a database, and no job.
-    #[error("this is a database, but not that of a job")]
+    /// It is empty, or a database, and no job.
+    #[error("this is no job's file, or one without a job in it yet")]
     Foreign,
     /// It does not say what its tables allow to be said. The fault of the file.
     #[error("this job's file is damaged: {0}")]
@@ -79,7 +79,14 @@ pub enum LedgerError {
     Full,
     /// The database failed: the disk is full, or the file is damaged.
     #[error("the job's file: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
+}
+
+// Not as a source: its words are those of the error already.
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
 }
 
 /// A job's file, open.
@@ -162,10 +169,14 @@ impl Ledger {
     }
 
     fn with(db: Connection, lock: Option<Lock>) -> Result<Self, LedgerError> {
-        let (versions, runs, seen) = (BTreeMap::new(), BTreeMap::new(), share::version(&db)?);
-        let mut ledger = Self { db, revision: 0, versions, runs, _lock: lock, seen };
+        let (versions, runs) = (BTreeMap::new(), BTreeMap::new());
+        let mut ledger = Self { db, revision: 0, versions, runs, _lock: lock, seen: 0 };
+        // All of one moment: whoever runs the job may find another revision between two reads.
+        ledger.db.execute_batch("BEGIN")?;
+        ledger.seen = share::version(&ledger.db)?;
         ledger.load_entries()?;
         ledger.load_runs()?;
+        ledger.db.execute_batch("COMMIT")?;
         Ok(ledger)
     }
 

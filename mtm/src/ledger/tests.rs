@@ -314,6 +314,24 @@ fn a_file_of_the_first_version_is_brought_to_the_newest() {
     assert_eq!(ledger.receivers().unwrap()[0].exec, None);
 }
 
+#[test]
+fn who_reads_a_job_while_it_is_written_reads_one_moment_of_it() {
+    const REVISIONS: u64 = 200;
+    let (_dir, path, mut ledger) = new();
+    let host = met(&mut ledger, "h1");
+    ledger.look([found("f", 0)]).unwrap();
+    let writes = std::thread::spawn(move || {
+        for n in 1..=REVISIONS {
+            ledger.look([found("f", n)]).unwrap();
+            ledger.note(host, ledger.revision(), &[(0..=0, Outcome::Done)]).unwrap();
+        }
+    });
+    while !writes.is_finished() {
+        Ledger::beside(&path).unwrap();
+    }
+    writes.join().unwrap();
+}
+
 /// One receiver's state of each entry, by itself: (revision, status, failures).
 type Model = Vec<Option<(u32, Status, u32)>>;
 

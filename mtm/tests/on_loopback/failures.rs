@@ -173,6 +173,8 @@ fn a_host_that_deletes_nothing_is_not_told_to_be_a_mirror() {
     let mut host = Host::off(41);
     host.set_deletes(false);
     host.start();
+    fs::create_dir_all(host.mirror("lectures")).unwrap();
+    fs::write(host.mirror("lectures/of last year"), "").unwrap();
     let mut job = place.send(&[&host], &["--delete"]);
     let why = job.says("nothing is deleted");
     assert!(why.contains("allows no sender to delete"), "{why}");
@@ -181,8 +183,10 @@ fn a_host_that_deletes_nothing_is_not_told_to_be_a_mirror() {
     host.stop();
     host.set_deletes(true);
     host.start();
+    // It lacks nothing, and is a mirror only once it has nothing else.
     let (code, said) = job.ends();
     assert_eq!(code, Some(0), "{said}");
+    assert!(place.is_at(&host));
 }
 
 #[test]

@@ -107,6 +107,12 @@ impl Host {
         heard.iter().filter(|word| matches!(word, ToReceiver::Mex { .. })).cloned().collect()
     }
 
+    /// Whether it was told that the job is over.
+    pub(crate) fn heard_that_it_is_over(&self) -> bool {
+        let heard = self.script.as_ref().unwrap().heard.lock().unwrap();
+        heard.iter().any(|word| matches!(word, ToReceiver::Over { .. }))
+    }
+
     /// Whether its daemon lets senders delete, from its next start on.
     pub(crate) fn set_deletes(&mut self, deletes: bool) {
         self.deletes = deletes;

@@ -67,11 +67,84 @@ fn a_job_that_was_only_written_is_carried_on_with_all_others() {
     }
     all.signal(Signal::TERM);
     assert_eq!(all.ends().0, Some(0));
-    // It has one process at a time.
-    let mut one = place.start(&["run", "lectures"]);
     let said = place.run(&["send", "lectures", &name, "--name", "lectures"]).stderr;
     assert!(String::from_utf8_lossy(&said).contains("there is a job lectures already"));
-    one.child.wait().unwrap();
+}
+
+#[test]
+fn a_job_has_one_process_at_a_time() {
+    let place = Place::new();
+    let off = Host::off(22);
+    let mut job = place.send(&[&off], &[]);
+    job.says("revision 1");
+    let second = place.run(&["run", "lectures"]);
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("in use by process {}", job.child.id())), "{said}");
+}
+
+#[test]
+fn a_command_of_the_users_that_does_not_end_holds_up_nothing_that_people_say() {
+    let place = Place::new();
+    let host = Host::new(23);
+    let mut job = place.send(&[&host], &["--done", "touch began; exec sleep 600"]);
+    let begin = std::time::Instant::now();
+    while !place.path().join("began").exists() {
+        assert!(begin.elapsed().as_secs() < 60);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    place.ok(&["pause", "lectures"]);
+    job.says("the job is paused");
+    job.signal(Signal::TERM);
+    assert_eq!(job.ends().0, Some(130));
+    assert_eq!(place.status()["state"], "paused");
+}
+
+#[test]
+fn what_is_to_be_verified_of_a_job_that_is_paused_is_so_when_it_goes_on() {
+    let place = Place::new();
+    let host = Host::off(24);
+    assert_eq!(place.send(&[&host], &["--detach"]).ends().0, Some(0));
+    place.ok(&["pause", "lectures"]);
+    let said = place.ok(&["verify", "lectures"]);
+    assert!(said.contains("mtm resume lectures goes on with it"), "{said}");
+    let status = place.status();
+    assert_eq!((&status["state"], &status["hosts"][0]["verify"]), (&"paused".into(), &true.into()));
+    place.ok(&["cancel", "lectures"]);
+    let said = place.run(&["verify", "lectures"]).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("is over"));
+    assert_eq!(place.status()["state"], "cancelled");
+}
+
+#[test]
+fn receivers_are_told_that_it_is_over_whatever_was_to_be_copied() {
+    let place = Place::new();
+    let (there, off) = (Host::new(25).answering(&[]), Host::off(26));
+    fs::write(place.path().join("rules"), "*.tmp\n").unwrap();
+    let mut job = place.send(&[&there, &off], &["--exclude-from", "rules"]);
+    job.says("1 of 2 hosts");
+    job.kill();
+    fs::remove_file(place.path().join("rules")).unwrap();
+    fs::remove_dir_all(place.tree()).unwrap();
+    let said = place.ok(&["cancel", "lectures"]);
+    assert!(there.heard_that_it_is_over(), "{said}");
+}
+
+#[test]
+fn the_folder_of_state_of_the_configuration_file_is_that_of_all_commands() {
+    let place = Place::new();
+    let (config, elsewhere) = (place.path().join("config"), place.path().join("elsewhere"));
+    fs::write(&config, format!("state-dir = {elsewhere:?}\n")).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = place.command(words);
+        let output =
+            command.env_remove("MCP_STATE_DIR").env("MCP_CONFIG", &config).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["send", "--detach", "lectures", "127.0.0.27"]);
+    assert!(elsewhere.join("jobs/lectures/job").exists());
+    assert!(run(&["status"]).contains("lectures"));
 }
 
 #[test]

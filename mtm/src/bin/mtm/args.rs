@@ -120,6 +120,9 @@ pub(crate) struct Run {
     /// It was started in the surroundings of its job.
     #[arg(long, hide = true)]
     pub(crate) surrounded: bool,
+    /// Only tell the receivers of a job that it is over.
+    #[arg(long, hide = true, requires = "job")]
+    pub(crate) over: bool,
 }
 
 #[derive(Debug, Args)]
@@ -232,6 +235,12 @@ pub(crate) fn send(words: &[OsString]) -> Result<Send, clap::Error> {
     let SendLine { mut send } = parse::parse(PREFIX, args.iter().cloned())?;
     send.options.add(untyped::<SendLine>(PREFIX, &args, &Options::ADDING_UP)?);
     Ok(send)
+}
+
+/// The folder of state that the configuration file names for all jobs, if it does.
+pub(crate) fn state_dir_of_file() -> Result<Option<PathBuf>, clap::Error> {
+    let values = untyped::<SendLine>(PREFIX, &["mtm".into()], &["state-dir"])?;
+    Ok(values.into_iter().next().map(|(_, value)| value.into()))
 }
 
 /// An error of the command line that is found later.

@@ -3,9 +3,13 @@
 use crate::say::say;
 use mcp_cli::say::plain;
 use std::collections::HashSet;
-use std::process::Command;
+use std::io;
+use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::Duration;
+
+/// It is looked so often whether it has ended, or is to be.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// It, and whom it was run for.
 #[derive(Debug)]
@@ -21,10 +25,33 @@ impl Hook {
         Self { job: job.to_owned(), command, late, told: HashSet::new() }
     }
 
-    /// The job is complete. It is waited for.
-    pub(crate) fn complete(&self) {
-        if let Some(mut command) = self.command("complete") {
-            run(&mut command);
+    /// The job is complete. It is waited for as long as `goes_on` says; then it is ended. Whether it has ended by itself.
+    pub(crate) fn complete(&self, mut goes_on: impl FnMut() -> bool) -> bool {
+        let Some(mut command) = self.command("complete") else { return true };
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                tell(Err(error));
+                return true;
+            }
+        };
+        loop {
+            match child.try_wait() {
+                Ok(None) if goes_on() => thread::sleep(PAUSE),
+                Ok(None) => {
+                    let _ = child.kill(); // it may have ended just now
+                    let _ = child.wait();
+                    return false;
+                }
+                Ok(Some(status)) => {
+                    tell(Ok(status));
+                    return true;
+                }
+                Err(error) => {
+                    tell(Err(error));
+                    return true;
+                }
+            }
         }
     }
 
@@ -56,7 +83,11 @@ impl Hook {
 }
 
 fn run(command: &mut Command) {
-    match command.status() {
+    tell(command.status());
+}
+
+fn tell(ended: io::Result<ExitStatus>) {
+    match ended {
         Ok(status) if status.success() => {}
         Ok(status) => say(format_args!("the command of --done: {status}")),
         Err(error) => {
@@ -93,7 +124,15 @@ mod tests {
         hook.served("h1");
         hook.late("h1", second * 60, "no");
         assert_eq!(lines(2).lines().count(), 2);
-        hook.complete();
+        assert!(hook.complete(|| true));
         assert_eq!(lines(3).lines().last(), Some("lectures complete  "));
+    }
+
+    #[test]
+    fn one_that_does_not_end_is_ended_when_that_is_wanted() {
+        let hook = Hook::new("lectures", Some("exec sleep 600".to_owned()), None);
+        let begin = std::time::Instant::now();
+        assert!(!hook.complete(|| begin.elapsed() < PAUSE * 3));
+        assert!(Hook::new("lectures", None, None).complete(|| false));
     }
 }

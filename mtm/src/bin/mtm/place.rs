@@ -1,6 +1,6 @@
 //! Where jobs are: a folder each in `jobs`, in the folder of state, with the job's file in it.
 
-use crate::args::{Here, usage};
+use crate::args::{self, Here, usage};
 use anyhow::{Context, Result, bail};
 use mcp_keys::places::{self, Environment};
 use std::fs::DirBuilder;
@@ -21,7 +21,10 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     pub(crate) fn of(here: &Here) -> Result<Self> {
-        Self::in_state(here.state_dir.as_deref())
+        match &here.state_dir {
+            Some(state) => Self::in_state(Some(state)),
+            None => Self::in_state(args::state_dir_of_file()?.as_deref()),
+        }
     }
 
     /// In that folder of state, or the usual one.

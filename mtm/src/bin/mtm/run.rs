@@ -8,10 +8,11 @@ use crate::place::Jobs;
 use crate::say::{TOOL, say};
 use crate::status;
 use crate::told::Told;
-use crate::work::{Beside, Ended, Work};
+use crate::work::{Beside, Ended, Work, over};
 use anyhow::{Context, Result};
 use mcp::mirror::Copying;
 use mcp_cli::Exit;
+use mcp_cli::say::plain;
 use mcp_cli::signals::Watch;
 use mtm::exec::Outcome;
 use mtm::ledger::{JobState, Ledger, LedgerError};
@@ -46,6 +47,7 @@ pub(crate) struct Quiet {
 pub(crate) fn run(options: &Run) -> Result<Exit> {
     let jobs = Jobs::of(&options.here)?;
     match &options.job {
+        Some(name) if options.over => say_over(&jobs, name),
         Some(name) => one(&jobs, name, (options.quiet, options.surrounded)),
         None => all(&jobs, options.quiet),
     }
@@ -78,6 +80,20 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
     work((ledger, copying), &watch, beside, &Quiet { quiet, json: false }, &file)
 }
 
+/// Tells the receivers of a job that it is over; this process has the surroundings of the job. What is copied of the
+/// tree does not matter for that, nor whether it is there.
+fn say_over(jobs: &Jobs, name: &str) -> Result<Exit> {
+    let ledger = Ledger::beside(&jobs.find(name)?)?;
+    let job = ledger.job()?;
+    let hosts: Vec<String> = ledger.receivers()?.into_iter().map(|one| one.name).collect();
+    let mut send = Given::of_json(&job.options)?.read(&job.source, hosts.clone())?;
+    send.options.without_rules();
+    mcp_cli::say::log(send.options.common());
+    let (copying, _) = Copying::new(send.options, TOOL)?;
+    over::say(&copying, job.id, hosts);
+    Ok(Exit::Ok)
+}
+
 /// Opens a job to run it.
 fn open(file: &Path) -> Result<Ledger, LedgerError> {
     let mut tries = 0;
@@ -103,7 +119,10 @@ pub(crate) fn work(
     let name = ledger.job()?.name;
     let told = Told::new(quiet.quiet);
     let commands = beside.exec.command.is_some();
-    let ended = Work::new(ledger, copying, watch, (told, beside))?.run()?;
+    let ended = Work::new(ledger, copying, watch, (told, beside)).and_then(Work::run);
+    let ended = ended.inspect_err(|_| {
+        say(format_args!("the job {name} is open still: mtm run {name} goes on with it"));
+    })?;
     if quiet.json {
         status::print_json(&Ledger::beside(file)?, file)?;
     }
@@ -141,6 +160,8 @@ struct All<'a> {
     not_before: BTreeMap<String, Instant>,
     /// Jobs that are not open, each with the times of its file as it was when that was found.
     idle: BTreeMap<String, Times>,
+    /// What was last said of the folder of all jobs.
+    complaint: Option<String>,
 }
 
 /// Carries on all jobs until it is told to end.
@@ -152,11 +173,13 @@ fn all(jobs: &Jobs, quiet: bool) -> Result<Exit> {
         running: BTreeMap::new(),
         not_before: BTreeMap::new(),
         idle: BTreeMap::new(),
+        complaint: None,
     };
     while !watch.is_ended() {
         all.reap();
-        for name in jobs.names()? {
-            all.start(&name);
+        match jobs.names() {
+            Ok(names) => names.iter().for_each(|name| all.start(name)),
+            Err(error) => all.complain(&format!("{error:#}")), // those that run go on
         }
         watch.wait(LISTEN);
     }
@@ -165,6 +188,14 @@ fn all(jobs: &Jobs, quiet: bool) -> Result<Exit> {
 }
 
 impl All<'_> {
+    /// Says once that new jobs cannot be looked for.
+    fn complain(&mut self, why: &str) {
+        if self.complaint.as_deref() != Some(why) {
+            say(plain(why));
+            self.complaint = Some(why.to_owned());
+        }
+    }
+
     /// Forgets the processes that have ended.
     fn reap(&mut self) {
         let mut ended = Vec::new();

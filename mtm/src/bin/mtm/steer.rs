@@ -11,7 +11,6 @@ use mcp_cli::say::plain;
 use mtm::ledger::{JobState, Ledger};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Whoever runs a job ends within this once it is cancelled: its sessions are told, and its receivers.
@@ -88,8 +87,16 @@ pub(crate) fn cancel(options: &Cancel) -> Result<Exit> {
         // Its receivers are told by who runs it.
         let mut tell = run::this_program(&jobs, &one.job, true)?;
         given.surround(&mut tell);
-        if let Err(error) = tell.stderr(Stdio::null()).status() {
-            say(format_args!("the receivers are not told that the job has ended: {error}"));
+        let why = match tell.arg("--over").status() {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(status.to_string()), // it has said more
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            say(format_args!(
+                "the receivers are not told that the job has ended ({why}): each keeps its place for 7 days, or until \
+                 mcpd leases --drop there"
+            ));
         }
     }
     if options.forget {
@@ -108,7 +115,15 @@ pub(crate) fn cancel(options: &Cancel) -> Result<Exit> {
 /// All hosts read what they have.
 pub(crate) fn verify(one: &One) -> Result<Exit> {
     let (mut ledger, file) = open(&one.job, &one.here)?;
+    let state = ledger.state()?;
+    if state == JobState::Cancelled {
+        bail!("{} is over: nothing of it is sent", one.job);
+    }
     ledger.set_verify(None, true)?;
+    if let JobState::Paused(_) = state {
+        say(format_args!("the job is paused: mtm resume {} goes on with it", one.job));
+        return Ok(Exit::Ok);
+    }
     open_again(&mut ledger, &one.job, &file)
 }
 

@@ -1,7 +1,9 @@
 //! A job as it runs: looks at the tree, serves who is due, and notes what came of it, until all hosts have all of it.
 
+mod asked;
 mod channel;
 mod exec;
+pub(crate) mod over;
 mod session;
 mod tree;
 
@@ -56,6 +58,8 @@ enum Event {
     Hello(Hello),
     /// Receivers that were to run the command have answered.
     Answered(exec::Answered),
+    /// Receivers have said which installation they are.
+    Asked(asked::Asked),
     /// The process is to end.
     End,
 }
@@ -114,6 +118,7 @@ pub(crate) struct Work {
     ear: Ear,
     announcer: Option<Announcer>,
     exec: Option<exec::Exec>,
+    asking: asked::Asking,
 }
 
 impl Work {
@@ -164,6 +169,7 @@ impl Work {
             ear,
             announcer,
             exec: exec::Exec::of(exec),
+            asking: asked::Asking::new(Instant::now()),
         };
         work.refresh()?;
         Ok(work)
@@ -187,22 +193,39 @@ impl Work {
                     self.told.waits("the job is paused: mtm resume goes on with it");
                 }
                 JobState::Open | JobState::Waiting(_) | JobState::Complete => {
-                    let served = self.serve(Instant::now())?;
-                    if self.execute(Instant::now())? && served && self.is_confirmed_by_all()? {
-                        self.say_over()?;
-                        self.hook.complete(); // once more, rather than never, if this is killed here
-                        if self.ledger.has_changed()? {
-                            self.refresh()?; // somebody has said something meanwhile
-                            continue;
-                        }
-                        if self.ledger.change_state(&JobState::Complete)? {
-                            return Ok(Ended::Complete);
-                        }
+                    let now = Instant::now();
+                    let served = self.serve(now)?;
+                    if !(self.execute(now)? && served) {
+                        self.ask_now_and_then(now)?;
+                    } else if self.is_confirmed_by_all(now)? && self.end()? {
+                        return Ok(Ended::Complete);
                     }
                 }
             }
             self.wait()?;
         }
+    }
+
+    /// All hosts have all of it: runs the user's command, tells the receivers, and notes it. `false`: the job goes on, or
+    /// this process is to end.
+    fn end(&mut self) -> Result<bool> {
+        // Once more, rather than never, if this is killed before it is noted.
+        let goes_on = || {
+            !self.watch.is_ended()
+                && matches!(self.ledger.state(), Ok(JobState::Open | JobState::Waiting(_)))
+        };
+        if !self.hook.complete(goes_on) {
+            return Ok(false);
+        }
+        if self.ledger.has_changed()? {
+            self.refresh()?; // somebody has said something meanwhile
+            return Ok(false);
+        }
+        self.say_over()?;
+        if self.watch.is_ended() {
+            return Ok(false);
+        }
+        Ok(self.ledger.change_state(&JobState::Complete)?)
     }
 
     /// Serves who is due; whether all of it is done.
@@ -233,9 +256,14 @@ impl Work {
             if !class.contains(&receiver.id) {
                 continue;
             }
-            let lacks = self.lacking(receiver.id);
+            let newest = self.ledger.revision();
+            let mut lacks = self.lacking(receiver.id);
+            if lacks.is_empty() && self.copying.deletes() && receiver.complete < newest {
+                // It has all entries, and has not said that it has nothing else: it is told of everything once more.
+                lacks = self.tree.all();
+            }
             if lacks.is_empty() && !receiver.verify {
-                self.complete(&receiver, self.ledger.revision())?;
+                self.complete(&receiver, newest)?;
             } else {
                 asked.push((receiver, lists.share(lacks)));
             }
@@ -244,6 +272,11 @@ impl Work {
             self.begin(planned, &asked, now)?;
         }
         Ok(())
+    }
+
+    /// Who is in a session.
+    fn in_sessions(&self) -> impl Iterator<Item = ReceiverId> {
+        self.running.values().flat_map(|session| session.hosts.iter().map(|(id, _)| *id))
     }
 
     /// Waits until something happens, or somebody is due.
@@ -260,6 +293,7 @@ impl Work {
             Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
             Ok(Event::Hello(hello)) => self.hello(&hello)?,
             Ok(Event::Answered(answered)) => self.answered(answered)?,
+            Ok(Event::Asked(asked)) => self.asked(asked)?,
             // This end holds a sender: nobody else is needed.
             Ok(Event::End) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
@@ -281,7 +315,7 @@ impl Work {
         let receivers = self.ledger.receivers()?;
         self.renew(&before, &receivers)?;
         let left = |name: &String| !receivers.iter().any(|receiver| receiver.name == *name);
-        self.say_over_to(before.into_iter().filter(left).collect());
+        drop(self.say_over_to(before.into_iter().filter(left).collect()));
         let away = |receiver: &Receiver| {
             let since = receiver.late.as_ref().map(|(since, _)| *since);
             (receiver.id, since.map_or(Duration::ZERO, since_unix))
@@ -313,6 +347,7 @@ impl Work {
             match self.events.1.recv_timeout(left) {
                 Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
                 Ok(Event::Answered(answered)) => self.answered(answered)?,
+                Ok(Event::Asked(asked)) => self.asked(asked)?,
                 Ok(Event::End | Event::Hello(_)) => {}
                 Err(_) if last => return Ok(()),
                 Err(_) => break,

@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use mcp::mirror::{Member, Pinned, Stop, Tried, Try};
 use mtm::ledger::{Outcome, Receiver, ReceiverId};
 use mtm::outcome;
-use mtm::words::{self, OfReceiver, ToReceiver};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -74,48 +73,6 @@ impl Work {
             hello: Some(self.ear.told()),
             told: self.told_with_session(receiver)?,
         })
-    }
-
-    /// Asks all receivers which installation they are, before the job ends: one that was reinstalled after it had
-    /// everything has nothing. Who does not answer has what it last said. Whether all are the same.
-    pub(super) fn is_confirmed_by_all(&mut self) -> Result<bool> {
-        let ask = words::encode(&ToReceiver::Ask { job: self.job.id });
-        let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
-        let met: Vec<Receiver> = met.collect();
-        let hosts: Vec<_> = met.iter().map(|one| (one.name.clone(), ask.clone())).collect();
-        let Ok(answers) = self.copying.tell(&hosts, &Stop::default()) else { return Ok(true) };
-        if self.ledger.has_changed()? {
-            self.refresh()?; // somebody has said something meanwhile
-            return Ok(false);
-        }
-        let mut same = true;
-        for (receiver, answer) in met.iter().zip(answers) {
-            let answer = answer.ok().and_then(|answer| words::decode(&answer).ok());
-            if let Some(OfReceiver::Has { instance, .. }) = answer
-                && self.ledger.meet(receiver.id, instance)?
-            {
-                same = false;
-                self.schedule.goes_on(receiver.id, Instant::now());
-            }
-        }
-        Ok(same)
-    }
-
-    /// Tells the receivers that were met that the job has ended; who is not reached finds out by silence.
-    pub(super) fn say_over(&self) -> Result<()> {
-        let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
-        self.say_over_to(met.map(|one| one.name).collect());
-        Ok(())
-    }
-
-    /// The same to these, which are receivers no more.
-    pub(super) fn say_over_to(&self, names: Vec<String>) {
-        let over = words::encode(&ToReceiver::Over { job: self.job.id });
-        let hosts: Vec<(String, Vec<u8>)> =
-            names.into_iter().map(|name| (name, over.clone())).collect();
-        if !hosts.is_empty() {
-            let _ = self.copying.tell(&hosts, &Stop::default()); // see above
-        }
     }
 
     /// A session is over: notes what came of it.
@@ -187,14 +144,17 @@ impl Work {
         if session.planned.verify {
             self.ledger.set_verify(Some(id), false)?;
         }
-        if anew || !self.ledger.lacking(id).is_empty() {
+        // Where nothing is deleted, what has gone meanwhile is nothing that it lacks.
+        let newest = self.ledger.revision();
+        let is_old = self.copying.deletes() && session.revision < newest;
+        if anew || is_old || !self.ledger.lacking(id).is_empty() {
             self.ledger.set_late(id, None)?;
             self.schedule.goes_on(id, Instant::now());
             return Ok(None);
         }
         let receiver = self.ledger.receivers()?.into_iter().find(|receiver| receiver.id == id);
         if let Some(receiver) = receiver {
-            self.complete(&receiver, session.revision)?;
+            self.complete(&receiver, newest)?;
         }
         Ok(None)
     }
