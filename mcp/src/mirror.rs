@@ -28,6 +28,7 @@ use thiserror::Error;
 use transfer::filter::Filter;
 use transfer::message::{Check, OfJob};
 use transfer::send::{Delivered, in_own_words};
+use transfer::tree::moved::Pair;
 use transfer::tree::scan::{FilesFrom, SourcesError, Walk};
 use transfer::tree::source::TreeSource;
 
@@ -162,6 +163,8 @@ pub struct Try {
     pub hosts: Vec<(String, OfJob)>,
     /// What of the tree alone; `None`: all of it, and with `--delete` what it does not have is deleted.
     pub only: Option<FilesFrom>,
+    /// What stood under another name before: receivers copy it from there.
+    pub moved: Vec<Pair>,
     /// Files that stand there are read.
     pub verify: bool,
     /// What the source must be, or nothing is deleted.
@@ -508,6 +511,7 @@ impl Copying {
         let (pinned, root) = (what.ground.clone(), self.source.clone());
         let top = above(&root).unwrap_or(&root).to_owned();
         let source = source.guarded(Box::new(move || pinned.doubt(&root, &top)));
+        let source = source.moved(what.moved.iter().cloned());
         let mut offer = payload::offer(&self.options, None);
         if below.is_some() {
             offer.delete = None;

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 /// Version of these messages.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// Longest frame after its length field, in bytes.
 pub const MAX_FRAME: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub const MAX_RULES: usize = 8 << 10;
 /// Most changes in one [`ToSender::Changed`]; 4096 × (10 + 3) bytes are five sixths of [`MAX_FRAME`].
 pub const MAX_CHANGES: usize = 4096;
 
-/// Bytes of paths in one [`ToSender::Gone`], at most, unless it has only one.
+/// Bytes of paths in one [`ToSender::Gone`] or [`ToReceiver::Moved`], at most, unless it has only one.
 pub const MAX_PATHS: usize = 8 << 10;
 
 /// Bytes of the length field.
@@ -75,6 +75,9 @@ pub enum ToReceiver {
     },
     /// Comes alone: nothing is sent but this, which whoever deals with mirror jobs understands.
     Word(Vec<u8>),
+    /// Before the list: what stood under the first of two paths from the root of the transfer, or below it, may stand
+    /// under the second one now. Nothing of it is believed.
+    Moved(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
 /// What is said of a tree before anything of it.
@@ -352,6 +355,7 @@ mod tests {
                 .prop_map(|(entries, blocks)| ToReceiver::End { entries, blocks }),
             (any::<u64>(), any::<[u8; 32]>())
                 .prop_map(|(len, digest)| ToReceiver::Whole { len, digest }),
+            prop::collection::vec((bytes(), bytes()), 0..4).prop_map(ToReceiver::Moved),
         ]
     }
 

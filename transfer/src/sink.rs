@@ -5,6 +5,7 @@ use crate::filter::ToldRule;
 use crate::message::Report;
 use crate::tree::change::Change;
 use crate::tree::manifest::PartError;
+use crate::tree::moved::Pair;
 use blake3::Hash;
 use core::ops::Range;
 use std::io;
@@ -53,6 +54,8 @@ pub trait Sink {
     fn rules(&mut self, rules: Vec<ToldRule>) -> Result<(), SinkError>;
     /// What the list does not have may be deleted, by so many rules; or nothing, and why.
     fn extras(&mut self, rules: Result<u64, String>) -> Result<(), SinkError>;
+    /// What stood under another name before, behind what was told before.
+    fn moved(&mut self, pairs: Vec<Pair>) -> Result<(), SinkError>;
     /// Takes bytes that stand at an offset of the session.
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<(), SinkError>;
     /// Whether no more bytes are to be put for now.

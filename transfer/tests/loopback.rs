@@ -135,3 +135,77 @@ fn a_last_part_without_entries_is_taken() {
     assert_eq!(outcome.members[0].failure(), None);
     assert!(thread.join().unwrap().is_ok() && dir.path().join("folder").is_dir());
 }
+
+/// A tree with some large files and many small ones, which are told apart by their times alone.
+fn make_tree(at: &Path) -> u64 {
+    let mut len = 0;
+    for (name, bytes) in [("large", 6 * BLOCK + 5), ("larger", 9 * BLOCK), ("medium", 300_000)] {
+        fs::create_dir_all(at).unwrap();
+        sample(&at.join(name), bytes);
+        len += bytes;
+    }
+    for n in 0..100 {
+        fs::write(at.join(format!("small {n:02}")), vec![n; 5000]).unwrap();
+        len += 5000;
+    }
+    for file in fs::read_dir(at).unwrap() {
+        let file = fs::File::options().write(true).open(file.unwrap().path()).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+    }
+    len
+}
+
+/// Copies a tree as it was, with its times.
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let to = to.join(file.file_name());
+        fs::copy(file.path(), &to).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        fs::File::options().write(true).open(&to).unwrap().set_modified(time).unwrap();
+    }
+}
+
+/// Two receivers have a folder under its former name, one of them with another file of the same length and time in it,
+/// and one has nothing. Each has what was sent in the end, and few bytes go to who has them.
+#[test]
+fn a_folder_that_has_another_name_is_copied_where_it_stands_and_sent_where_it_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("source/new");
+    let len = make_tree(&tree);
+    let folders: Vec<_> = (7..10).map(|i| dir.path().join(i.to_string())).collect();
+    for (n, folder) in folders.iter().enumerate() {
+        fs::create_dir(folder).unwrap();
+        if n < 2 {
+            copy_tree(&tree, &folder.join("old"));
+        }
+    }
+    for (name, at) in [("larger", 4 * BLOCK as usize), ("small 07", 9)] {
+        let path = folders[1].join("old").join(name);
+        let (mut bytes, time) = (fs::read(&path).unwrap(), path.metadata().unwrap().modified());
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time.unwrap()).unwrap();
+    }
+    let (addrs, threads): (Vec<_>, Vec<_>) =
+        (7..10).zip(&folders).map(|(last, folder)| receiver(last, folder.clone())).unzip();
+    let (source, offer) = source(&tree);
+    let source = source.moved([(b"old".to_vec(), b"new".to_vec())]);
+    let outcome = transfer::send(&connect(&addrs), &source, &vec![offer; 3], &|_| ());
+    let arrived: Vec<u64> = outcome.members.iter().map(|m| m.report.arrived.total()).collect();
+    for (member, thread) in outcome.members.iter().zip(threads) {
+        assert_eq!(member.failure(), None);
+        thread.join().unwrap().unwrap();
+    }
+    for folder in &folders {
+        for file in fs::read_dir(&tree).unwrap() {
+            let file = file.unwrap();
+            let there = fs::read(folder.join("new").join(file.file_name())).unwrap();
+            assert!(there == fs::read(file.path()).unwrap(), "{}", file.path().display());
+        }
+    }
+    let list = 100 * (32 + 100); // digests, and entries
+    assert!(arrived[0] < list && arrived[1] < list + BLOCK + 5000, "{arrived:?}");
+    assert!(arrived[2] >= len);
+}

@@ -1,7 +1,8 @@
 //! The entries of the tree, and what a look at it finds changed.
 
 use super::paths::{Given, Stored};
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, former};
+use crate::renames::Former;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -28,11 +29,11 @@ impl Kind {
         (Self::Other, "other"),
     ];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("other", |(_, name)| name)
     }
 
-    fn of(name: &str) -> Option<Self> {
+    pub(super) fn of(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
     }
 }
@@ -133,7 +134,7 @@ impl Ledger {
         let mut change = Change::default();
         let mut versions = self.versions.clone();
         let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut free = free_numbers(&self.versions);
+        let (mut free, mut left) = (free_numbers(&self.versions), Vec::new());
         for found in &tree {
             if !seen.insert(found.path.as_os_str()) {
                 continue;
@@ -149,6 +150,9 @@ impl Ledger {
                 Some(entry) => entry.number,
                 None => free.next().ok_or(LedgerError::Full)?,
             };
+            let moved = |old: &&Entry| !old.gone && old.found.node != found.node;
+            let moved = old.as_ref().filter(moved);
+            left.extend(moved.map(|old| Former::new(old.found.clone(), next)));
             change.new += u64::from(old.as_ref().is_none_or(|entry| entry.gone));
             change.changed += u64::from(old.is_some_and(|entry| !entry.gone));
             write(&work, number, found, next, false)?;
@@ -158,7 +162,9 @@ impl Ledger {
             change.gone += 1;
             write(&work, entry.number, &entry.found, next, true)?;
             versions.insert(entry.number, next);
+            left.push(Former::new(entry.found, next));
         }
+        former::note(&work, left, &tree)?;
         if change.is_none() {
             work.commit()?; // devices and inodes, which are no change
             return Ok(change);

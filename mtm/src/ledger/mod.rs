@@ -6,6 +6,7 @@
 
 mod channel;
 mod entries;
+mod former;
 mod job;
 mod lock;
 mod paths;

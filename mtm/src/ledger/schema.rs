@@ -7,12 +7,26 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION: i32 = 0x6D74_6D31;
 
 /// The steps from one version of the tables to the next; the first makes them.
-const STEPS: &[&str] = &[FIRST, EXEC];
+const STEPS: &[&str] = &[FIRST, EXEC, FORMER];
 
 /// What became of the command of `--exec` at a receiver, and for which revision.
 const EXEC: &str = "
 ALTER TABLE receivers ADD COLUMN exec_revision INTEGER;
 ALTER TABLE receivers ADD COLUMN exec_status TEXT;
+";
+
+/// Former names of what stands under other ones.
+const FORMER: &str = "
+CREATE TABLE former (
+    path ANY NOT NULL,
+    dev INTEGER NOT NULL,
+    ino INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('file', 'directory')),
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (path, dev, ino)
+) STRICT, WITHOUT ROWID;
 ";
 
 const FIRST: &str = "

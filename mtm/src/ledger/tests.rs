@@ -19,7 +19,7 @@ fn job() -> Job {
     }
 }
 
-fn found(path: &str, size: u64) -> Found {
+pub(super) fn found(path: &str, size: u64) -> Found {
     Found {
         path: path.into(),
         kind: Kind::File,
@@ -33,7 +33,7 @@ fn found(path: &str, size: u64) -> Found {
     }
 }
 
-fn new() -> (TempDir, PathBuf, Ledger) {
+pub(super) fn new() -> (TempDir, PathBuf, Ledger) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("job");
     let ledger = Ledger::create(&path, &job()).unwrap();
@@ -44,7 +44,7 @@ fn new() -> (TempDir, PathBuf, Ledger) {
 const ONE: [u8; 16] = [1; 16];
 
 /// A receiver that has answered.
-fn met(ledger: &mut Ledger, name: &str) -> (ReceiverId, [u8; 16]) {
+pub(super) fn met(ledger: &mut Ledger, name: &str) -> (ReceiverId, [u8; 16]) {
     let id = ledger.add_receiver(name).unwrap();
     ledger.meet(id, ONE).unwrap();
     (id, ONE)
@@ -263,10 +263,10 @@ fn what_is_no_job_of_ours_is_refused_and_left_as_it_is() {
     assert!(matches!(Ledger::open(&text), Err(LedgerError::Database(_))));
     assert!(matches!(Ledger::open(&dir.path().join("none")), Err(LedgerError::Place { .. })));
     let (_dir, path, ledger) = new();
-    ledger.db.pragma_update(None, "user_version", 3).unwrap();
+    ledger.db.pragma_update(None, "user_version", 4).unwrap();
     drop(ledger);
-    assert!(matches!(Ledger::open(&path), Err(LedgerError::Newer(3))));
-    assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Newer(3))));
+    assert!(matches!(Ledger::open(&path), Err(LedgerError::Newer(4))));
+    assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Newer(4))));
     let (_dir, path, ledger) = new();
     drop(ledger);
     assert!(matches!(Ledger::create(&path, &job()), Err(LedgerError::Place { .. })), "it is there");
@@ -308,10 +308,12 @@ fn a_file_of_the_first_version_is_brought_to_the_newest() {
     for column in ["exec_revision", "exec_status"] {
         ledger.db.execute(&format!("ALTER TABLE receivers DROP COLUMN {column}"), []).unwrap();
     }
+    ledger.db.execute("DROP TABLE former", []).unwrap();
     ledger.db.pragma_update(None, "user_version", 1).unwrap();
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
     assert_eq!(ledger.receivers().unwrap()[0].exec, None);
+    assert!(ledger.former().unwrap().is_empty());
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub(crate) struct Host {
     running: Option<(Closer, JoinHandle<()>)>,
     /// Bytes of files that each of its sessions has written.
     taken: Arc<Mutex<Vec<u64>>>,
+    /// Bytes that came for each, with its lists.
+    came: Arc<Mutex<Vec<u64>>>,
     script: Option<Arc<Script>>,
 }
 
@@ -73,7 +75,7 @@ impl Host {
         drop(listener);
         closer.wait_closed();
         let folder = tempfile::tempdir().unwrap();
-        let taken = Arc::default();
+        let (taken, came) = (Arc::default(), Arc::default());
         Self {
             addr,
             folder,
@@ -82,6 +84,7 @@ impl Host {
             deletes: true,
             running: None,
             taken,
+            came,
             script: None,
         }
     }
@@ -129,16 +132,18 @@ impl Host {
         let jobs = self.script.clone().map(|script| -> Arc<dyn Jobs> { script });
         let instance = Some(self.instance);
         let limits = Limits { allow, rate, instance, jobs, ..Limits::default() };
-        let taken = Arc::clone(&self.taken);
+        let (taken, came) = (Arc::clone(&self.taken), Arc::clone(&self.came));
         let accepting = thread::spawn(move || {
             let mut sessions = Vec::new();
             while let Ok(session) = listener.accept() {
-                let (root, limits, taken) = (root.clone(), limits.clone(), Arc::clone(&taken));
+                let (root, limits) = (root.clone(), limits.clone());
+                let (taken, came) = (Arc::clone(&taken), Arc::clone(&came));
                 sessions.push(thread::spawn(move || {
                     // The sender reports it.
                     if let Ok(Some(received)) = transfer::receive_or_hear(&session, &root, &limits)
                     {
                         taken.lock().unwrap().push(received.report.bytes);
+                        came.lock().unwrap().push(received.arrived.total());
                     }
                 }));
             }
@@ -183,6 +188,11 @@ impl Host {
     /// Bytes of files that its sessions have written.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.lock().unwrap().iter().sum()
+    }
+
+    /// Bytes that came for its sessions.
+    pub(crate) fn came(&self) -> u64 {
+        self.came.lock().unwrap().iter().sum()
     }
 }
 

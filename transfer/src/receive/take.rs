@@ -104,6 +104,7 @@ impl<R: Incoming, S: Sink> Taker<'_, R, S> {
             ToReceiver::Rules(rules) => self.sink.rules(rules)?,
             ToReceiver::Extras { rules } => self.sink.extras(Ok(rules))?,
             ToReceiver::Spare(why) => self.sink.extras(Err(why))?,
+            ToReceiver::Moved(pairs) => self.sink.moved(pairs)?,
             ToReceiver::Whole { .. } => {
                 return Err(ReceiveError::Protocol("the end of a stream, of a tree"));
             }

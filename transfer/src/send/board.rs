@@ -2,7 +2,8 @@
 
 use crate::blocks::Value;
 use crate::filter::ToldRule;
-use crate::message::{MAX_RULES, MAX_VALUES, ToReceiver};
+use crate::message::{MAX_PATHS, MAX_RULES, MAX_VALUES, ToReceiver};
+use crate::tree::moved::Pair;
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -121,16 +122,31 @@ impl Board {
 
     /// Rules that protect what receivers have, in as many messages as they need.
     pub fn rules(&self, rules: &[ToldRule]) {
-        let mut rest = rules;
+        self.words(rules, (|rule| rule.pattern.len(), MAX_RULES), ToReceiver::Rules);
+    }
+
+    /// What stood under another name before, in as many messages as that needs.
+    pub fn moved(&self, pairs: &[Pair]) {
+        self.words(pairs, (|(from, to)| from.len() + to.len() + 2, MAX_PATHS), ToReceiver::Moved);
+    }
+
+    /// Several things in as many words as they need: each has so many bytes at most, unless it has only one thing.
+    fn words<T: Clone>(
+        &self,
+        all: &[T],
+        (len, most): (impl Fn(&T) -> usize, usize),
+        word: impl Fn(Vec<T>) -> ToReceiver,
+    ) {
+        let mut rest = all;
         while !rest.is_empty() {
             let mut bytes = 0;
-            let fits = |rule: &&ToldRule| {
-                bytes += rule.pattern.len();
-                bytes <= MAX_RULES
+            let fits = |one: &&T| {
+                bytes += len(one);
+                bytes <= most
             };
             let count = rest.iter().take_while(fits).count().max(1);
             let (now, later) = rest.split_at(count);
-            self.word(ToReceiver::Rules(now.to_vec()));
+            self.word(word(now.to_vec()));
             rest = later;
         }
     }
@@ -225,6 +241,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::moved::MOST_OF_ONE;
 
     #[test]
     fn rules_are_told_in_messages_that_fit_a_frame() {
@@ -245,6 +262,21 @@ mod tests {
                 }
             }
             assert!(told == rules && spared == Some(MAX_WHY));
+        }
+    }
+
+    #[test]
+    fn former_names_are_told_in_messages_that_fit_a_frame() {
+        for (count, len) in [(50_000, 0), (1000, 4096), (3, MOST_OF_ONE / 2)] {
+            let (board, pairs) = (Board::default(), vec![(vec![1; len], vec![2; len]); count]);
+            board.moved(&pairs);
+            let (mut place, mut told) = (0, Vec::new());
+            while let Next::Say(ToReceiver::Moved(more), next) = board.next(place) {
+                crate::message::encode(&ToReceiver::Moved(more.clone()), &mut Vec::new()).unwrap();
+                place = next;
+                told.extend(more);
+            }
+            assert!(told == pairs);
         }
     }
 

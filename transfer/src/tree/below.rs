@@ -5,10 +5,12 @@ mod extras;
 mod lead;
 mod links;
 mod lists;
+mod moved;
 mod owner;
 mod resumed;
 mod same;
 mod several;
+mod slot;
 mod specials;
 pub(crate) mod survey;
 mod synced;
@@ -20,12 +22,13 @@ mod watched;
 
 use super::attrs::{Attrs, List};
 use super::change::Standing;
-use super::entry::{Device, Entry, Kind, Meta, Time};
+use super::entry::{Device, Entry, Meta, Time};
 use super::extras::{Deleted, Deletion};
 use super::ground::{Ground, Held, Stands, Unfinished, Why};
 use super::manifest::{Owner, PartReader};
+use super::moved::Pair;
 use super::spool::{self, Spool};
-use crate::blocks::{self, Value};
+use crate::blocks::Value;
 use crate::destination::{Root, Shown, umask};
 use crate::holders::{Holder, Holders, Inode, Writing};
 use crate::limits::Limits;
@@ -36,20 +39,18 @@ use crate::place::dirs::{Dirs, Folder};
 use crate::place::folding::Taken;
 use crate::place::ids::Ids;
 use crate::place::meta::{Allowed, Granularity, Has, Keep, Rules};
-use crate::place::partial::{self, Journal, Partial};
 use crate::place::room::{self, Unset};
 use crate::place::temporary::{self, Temporary};
-use crate::prefix::Arriving;
 use ahead::Hashed;
+use core::ops::Range;
 use links::Names;
-use resumed::Hold;
 use rustix::fs::{AtFlags, FileType, statat};
 use several::Ready;
+pub(crate) use slot::Slot;
 use std::collections::{BTreeSet, VecDeque};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -74,26 +75,6 @@ impl Way {
     /// Whether nothing stands under the names that are given in it but what the tree has brought.
     fn is_bare(&self) -> bool {
         self.new || self.free
-    }
-}
-
-/// A file whose bytes come.
-pub(crate) struct Slot {
-    temporary: Temporary,
-    /// Of one that a later session may go on with: which of its blocks are there.
-    journal: Option<Journal>,
-    holding: Option<Hold>,
-    name: Vec<u8>,
-    way: Way,
-    meta: Meta,
-    len: u64,
-    arriving: Option<Arriving>,
-}
-
-impl Slot {
-    /// It is to have so many bytes, which was not known before.
-    pub(crate) fn lengthen(&mut self, len: u64) {
-        self.len = self.len.max(len);
     }
 }
 
@@ -145,6 +126,8 @@ pub(crate) struct Below<'a> {
     holder: Arc<Holder>,
     /// It has begun a file that may be gone on with.
     begun: bool,
+    /// What the sender says of former names.
+    former: moved::Told,
     names: Names,
     verified: Verified,
     /// Of what stands where the entries of this part are to be.
@@ -214,6 +197,7 @@ impl<'a> Below<'a> {
             holders: Arc::clone(&limits.holders),
             holder: Arc::new(holder),
             begun: false,
+            former: moved::Told::within(offer.job.as_ref().map(|job| &job.below[..])),
             names: Names::default(),
             verified: Verified::default(),
             hashed: Hashed::default(),
@@ -457,23 +441,27 @@ impl Ground for Below<'_> {
     }
 
     fn begin(&mut self, dir: &Way, entry: &Entry) -> Result<(Slot, Held), Why> {
-        let Kind::File { len, data } = &entry.kind else { return Err("it is no file".to_owned()) };
-        let folder = self.folder(dir)?;
-        self.check_in_place(dir)?;
-        if !self.resume && blocks::count(*len) > 1 && !dir.new {
-            partial::remove(&folder, plain_name(self.name(entry)).map_err(said)?);
-        }
-        let (temporary, journal, holding, left) = if self.resume && blocks::count(*len) > 1 {
-            let (Partial { temporary, journal, held }, hold) = self.partial(&folder, dir, entry)?;
-            (temporary, Some(journal), Some(hold), held)
-        } else {
-            (Temporary::create(&folder).map_err(said)?, None, None, Held::new())
-        };
-        let unset = room::reserve(temporary.file().as_fd(), *len, data.as_deref(), folder.shown());
-        self.refused(unset.map_err(said)?);
-        let (name, way, meta) = (self.name(entry).to_vec(), dir.clone(), entry.meta.clone());
-        let arriving = self.begin_watched(&temporary, &name, *len);
-        Ok((Slot { temporary, journal, holding, name, way, meta, len: *len, arriving }, left))
+        self.begin_slot(dir, entry)
+    }
+
+    fn moved(&mut self, pairs: Vec<Pair>) -> bool {
+        self.take_moved(pairs)
+    }
+
+    fn is_elsewhere(&mut self, dir: &Way, entry: &Entry) -> bool {
+        self.former(dir, entry).is_some()
+    }
+
+    fn fetch(&mut self, dir: &Way, entry: &Entry) -> Option<Vec<u8>> {
+        self.read_former(dir, entry)
+    }
+
+    fn has_elsewhere(&self, slot: &Slot) -> bool {
+        slot.former.is_some()
+    }
+
+    fn bring(&mut self, slot: &mut Slot, range: Range<u64>) -> Result<(), Why> {
+        slot.bring(range)
     }
 
     fn read(&mut self, slot: &mut Slot, bytes: &mut [u8], at: u64) -> Result<(), Why> {
@@ -518,17 +506,7 @@ impl Ground for Below<'_> {
     }
 
     fn keep(&mut self, slot: Slot) -> Result<(), Why> {
-        let Slot { temporary, mut journal, holding: _holding, name, way, meta, len, arriving } =
-            slot;
-        let lost =
-            |error| format!("cannot give {} its length: {error}", temporary.folder().shown());
-        room::lengthen(temporary.file(), len).map_err(lost)?;
-        let folder = temporary.folder();
-        let standing = folder.may_replace(OsStr::from_bytes(&name), true).map_err(said)?;
-        self.settle(temporary, (&name, &way), &meta, standing.and_then(|s| mode_of(&s)))?;
-        journal.iter_mut().for_each(Journal::end);
-        arriving.into_iter().for_each(Arriving::complete);
-        Ok(())
+        self.keep_slot(slot)
     }
 
     fn is_shared(&mut self) -> bool {

@@ -5,8 +5,10 @@ use super::change::Standing;
 use super::entry::{Device, Entry, Meta};
 use super::extras::{Deleted, Deletion};
 use super::manifest::{Owner, PartReader};
+use super::moved::Pair;
 use super::spool::Spool;
 use crate::blocks::Value;
+use core::ops::Range;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -102,6 +104,26 @@ pub(crate) trait Ground {
     /// Begins a file whose bytes will come, with room for them. Gives the blocks that an earlier session has left of it,
     /// as it says, and their values.
     fn begin(&mut self, dir: &Self::Dir, entry: &Entry) -> Result<(Self::Slot, Held), Why>;
+    /// What stood under another name before, as the sender says. Whether there is room for that.
+    fn moved(&mut self, _: Vec<Pair>) -> bool {
+        true
+    }
+    /// Whether something stands here under a former name of a file that may be that file.
+    fn is_elsewhere(&mut self, _dir: &Self::Dir, _: &Entry) -> bool {
+        false
+    }
+    /// All bytes of that.
+    fn fetch(&mut self, _dir: &Self::Dir, _: &Entry) -> Option<Vec<u8>> {
+        None
+    }
+    /// Whether it is so of one that was begun: what it lacks is to be had by [`Self::bring`].
+    fn has_elsewhere(&self, _: &Self::Slot) -> bool {
+        false
+    }
+    /// Copies bytes from there, each to its place.
+    fn bring(&mut self, _: &mut Self::Slot, _: Range<u64>) -> Result<(), Why> {
+        Err("it stands nowhere else".to_owned())
+    }
     /// Reads bytes of it.
     fn read(&mut self, slot: &mut Self::Slot, bytes: &mut [u8], at: u64) -> Result<(), Why>;
     /// A block of it is written, and has this value.

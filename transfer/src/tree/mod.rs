@@ -12,6 +12,7 @@ pub(crate) mod ground;
 pub mod layout;
 pub mod lister;
 pub mod manifest;
+pub mod moved;
 pub mod outline;
 pub mod owners;
 pub(crate) mod records;

@@ -14,6 +14,7 @@ use super::entry::{Entry, Kind};
 use super::gather::{Gather, Wanted};
 use super::ground::{Ground, Stands, Unfinished, Why};
 use super::layout;
+use super::moved::Pair;
 use super::records::Records;
 use crate::blocks::{BLOCK, Value, hashing};
 use crate::filter::ToldRule;
@@ -184,6 +185,7 @@ impl<G: Ground> TreeSink<G> {
                 self.regions.remove(&block);
                 self.take_part(number, part)?;
             }
+            Some((_, Region::Pack(pack))) if pack.is_known() => self.settle_rest(block, &bytes),
             Some((_, Region::Pack(_))) => {
                 let Some(value) = self.told.remove(&block) else {
                     self.whole.insert(block, bytes);
@@ -422,6 +424,11 @@ impl<G: Ground> Sink for TreeSink<G> {
 
     fn extras(&mut self, rules: Result<u64, String>) -> Result<(), SinkError> {
         self.take_word(rules)
+    }
+
+    fn moved(&mut self, pairs: Vec<Pair>) -> Result<(), SinkError> {
+        let room = self.ground.moved(pairs);
+        room.then_some(()).ok_or(SinkError::Protocol("more former names than can be kept"))
     }
 
     fn changes(&mut self) -> Vec<(u64, Change)> {

@@ -1,7 +1,10 @@
 //! A tree that is sent: listed in one thread, read in another, found again wherever a receiver asks.
 
+mod counts;
 mod itemized;
 mod state;
+
+pub use counts::{Counts, Omitted};
 
 use super::digest;
 use super::entry::{Entry, Kind, Meta, Time};
@@ -9,6 +12,7 @@ use super::files::{self, Block, Listed, Open, UNREAD, Unreadable};
 use super::layout::MAX_BLOCKS;
 use super::lister::{Lister, Written};
 use super::manifest::{PartError, PartReader, each_path};
+use super::moved::{self, Pair};
 use super::outline::Holds;
 use super::owners::{Chown, Owners};
 use super::scan::{self, FilesFrom, Skipped, SourcesError, Walk};
@@ -23,7 +27,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use thiserror::Error;
 
 /// What a walk over a tree says next.
@@ -64,69 +68,6 @@ impl From<PartError> for SourceError {
     }
 }
 
-/// How many entries were left out on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Omitted {
-    /// Sockets, pipes and devices.
-    pub specials: u64,
-    /// Symbolic links, where they are not kept.
-    pub symlinks: u64,
-    /// Files, folders and links that a rule leaves out; what is in such a folder is not counted.
-    pub by_rule: u64,
-    /// Sources that a rule leaves out: they are among those above.
-    pub sources_by_rule: u64,
-    /// Access control lists of entries that are sent, where they are not kept, as far as they were noticed: a list that
-    /// gives the owning group no more than everybody is not looked for.
-    pub lists: u64,
-}
-
-impl Omitted {
-    fn add(&mut self, what: Skipped) {
-        match what {
-            Skipped::Special => self.specials += 1,
-            Skipped::Symlink => self.symlinks += 1,
-            Skipped::ByRule => self.by_rule += 1,
-            Skipped::SourceByRule => {
-                self.by_rule += 1;
-                self.sources_by_rule += 1;
-            }
-        }
-    }
-}
-
-/// What was listed, and what was read of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Files that were listed, each with its first name.
-    pub files: u64,
-    /// Folders.
-    pub folders: u64,
-    /// Symbolic links.
-    pub symlinks: u64,
-    /// Devices, pipes and sockets.
-    pub specials: u64,
-    /// Further names of files.
-    pub hard_links: u64,
-    /// Bytes of the list.
-    pub list_bytes: u64,
-    /// How long it took to list, once it has ended.
-    pub listing: Option<Duration>,
-    /// Files that were read from beginning to end. One of no bytes is read nowhere.
-    pub read: u64,
-}
-
-impl Counts {
-    fn add(&mut self, kind: &Kind) {
-        *match kind {
-            Kind::Dir => &mut self.folders,
-            Kind::File { .. } => &mut self.files,
-            Kind::Symlink { .. } => &mut self.symlinks,
-            Kind::Special(_) => &mut self.specials,
-            Kind::Link { .. } => &mut self.hard_links,
-        } += 1;
-    }
-}
-
 /// Looks whether what was listed is what the sources are; why not.
 pub type Guard = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
@@ -156,6 +97,8 @@ pub struct TreeSource {
     begun: Time,
     /// Says, once all is listed, why that may not be what the sources are.
     guard: Option<Guard>,
+    /// What stood under another name before.
+    moved: Vec<Pair>,
 }
 
 impl TreeSource {
@@ -221,6 +164,7 @@ impl TreeSource {
             over: Arc::default(),
             begun: Time::now(),
             guard: None,
+            moved: Vec::new(),
         })
     }
 
@@ -232,6 +176,12 @@ impl TreeSource {
     #[must_use]
     pub fn guarded(self, guard: Guard) -> Self {
         Self { guard: Some(guard), ..self }
+    }
+
+    /// The same, of which this is said: what stood under another name before, as far as there is room for that.
+    #[must_use]
+    pub fn moved(self, pairs: impl IntoIterator<Item = Pair>) -> Self {
+        Self { moved: moved::bounded(pairs), ..self }
     }
 
     /// Why what was listed may not be what the sources are, if so.
@@ -470,6 +420,7 @@ impl Source for TreeSource {
         if let Some(rules) = &self.rules {
             self.board.rules(rules);
         }
+        self.board.moved(&self.moved);
         for found in walk.into_iter().flatten() {
             if session.is_over() {
                 return Ok(());

@@ -6,11 +6,13 @@ use mcp::mirror::{Member, Tried};
 use mtm::ledger::{Found, Kind, Ledger, Outcome, Receiver, ReceiverId};
 use mtm::outcome;
 use mtm::plan::{self, Wanted};
+use mtm::renames::{self, Rename};
 use mtm::words::Named;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use transfer::tree::moved::Pair;
 use transfer::tree::scan::FilesFrom;
 
 /// Entries that an announcement names, at most: the shortest names would fill it.
@@ -37,6 +39,8 @@ pub(crate) struct Tree {
     deletes: bool,
     /// Where other file systems are mounted in it.
     mounts: Vec<PathBuf>,
+    /// What stood under other names, as far as a receiver may have it there.
+    renames: Vec<Rename>,
 }
 
 /// What is noted of entries.
@@ -58,7 +62,8 @@ impl Tree {
     /// As the ledger has it.
     pub(crate) fn of(ledger: &Ledger, deletes: bool) -> Result<Self> {
         let all = ledger.entries()?;
-        let mounts = look::mounts(&all);
+        let (mounts, former) = (look::mounts(&all), ledger.former()?);
+        let renames = renames::of(&former, all.iter());
         let mut names: HashMap<(u64, u64), u32> = HashMap::new();
         for entry in all.iter().filter(|entry| !entry.gone && entry.found.kind != Kind::Directory) {
             *names.entry(entry.found.node).or_default() += 1;
@@ -71,7 +76,7 @@ impl Tree {
             let Found { path, kind, size, mtime, mode, .. } = entry.found;
             (entry.number, Known { path, kind, size, mtime, mode, gone: entry.gone, shared })
         };
-        Ok(Self { entries: all.into_iter().map(known).collect(), deletes, mounts })
+        Ok(Self { entries: all.into_iter().map(known).collect(), deletes, mounts, renames })
     }
 
     /// Where other file systems are mounted in it.
@@ -134,6 +139,15 @@ impl Tree {
         // A file that gets its name in the root changes the root's time there.
         let root = self.entries.values().any(|known| known.path == Path::new(ROOT));
         Some(FilesFrom::of(paths.chain(root.then_some(&b""[..]))))
+    }
+
+    /// What the receivers of a session are told of other names, if all of them have had everything of a revision.
+    pub(crate) fn moved(&self, planned: &Planned, since: u32) -> Vec<Pair> {
+        let is_planned = |entry: u32| planned.entries.binary_search(&entry).is_ok();
+        let told = renames::told(&self.renames, since, is_planned);
+        told.into_iter()
+            .map(|(from, to)| (to_bytes(from).to_vec(), to_bytes(to).to_vec()))
+            .collect()
     }
 
     fn of_numbers(&self, entries: &[u32]) -> impl Iterator<Item = &Known> {
@@ -250,8 +264,8 @@ mod tests {
                 Known { path, kind, size: 10, mtime: 5, mode: 0o644, gone: *gone, shared: *shared };
             (*number, known)
         };
-        let (deletes, mounts) = (false, Vec::new());
-        Tree { entries: entries.iter().map(known).collect(), deletes, mounts }
+        let (deletes, mounts, renames) = (false, Vec::new(), Vec::new());
+        Tree { entries: entries.iter().map(known).collect(), deletes, mounts, renames }
     }
 
     fn receiver(id: ReceiverId, verify: bool) -> Receiver {

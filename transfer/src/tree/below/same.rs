@@ -31,7 +31,7 @@ const SKEW: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Below<'_> {
     /// Times that the file system below can tell apart; found out by a file of its own.
-    fn granularity(&mut self, folder: &Arc<Folder>) -> Granularity {
+    pub(super) fn granularity(&mut self, folder: &Arc<Folder>) -> Granularity {
         if let Some(known) = self.granularity {
             return known;
         }

@@ -1,8 +1,10 @@
 //! Where a single file goes, and what is left where it does not.
 
 use super::*;
-use crate::tree::entry::Time;
+use crate::blocks;
+use crate::tree::entry::{Kind, Time};
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -11,6 +13,7 @@ use tempfile::TempDir;
 mod capable;
 mod extras;
 mod meanwhile;
+mod moved;
 mod owners;
 mod resumed;
 mod set_id;

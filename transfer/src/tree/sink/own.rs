@@ -9,6 +9,7 @@ use crate::tree::gather::Wanted;
 use crate::tree::ground::{Ground, Held, Why};
 use blake3::Hash;
 use core::ops::Range;
+use std::collections::BTreeMap;
 
 /// A file that is on its way.
 pub(super) struct Own<G: Ground> {
@@ -22,9 +23,10 @@ pub(super) struct Own<G: Ground> {
     /// Blocks that are there, by what they are, and by what the sender says.
     here: Tree,
     told: Tree,
-    /// Blocks that an earlier session has left, as it says; and those that were looked at, and wait for the sender's
-    /// value. They are declared neither to be held nor to be lacking yet.
-    held: Held,
+    /// Blocks that may be had here: those that an earlier session has left, with what it says of each, and those that
+    /// stand under a former name (`None`); and those that were looked at, and wait for the sender's value. They are
+    /// declared neither to be held nor to be lacking yet.
+    held: BTreeMap<u64, Option<Value>>,
     seen: Held,
     /// Blocks whose two values are there and the same, holes among them.
     right: u64,
@@ -46,11 +48,11 @@ impl<G: Ground> Own<G> {
         data: Option<Vec<Range<u64>>>,
     ) -> Self {
         let (here, told, slot) = (Tree::new(len), Tree::new(len), Some(slot));
-        let seen = Held::new();
+        let (left, held, seen) = (held, BTreeMap::new(), Held::new());
         let (right, front) = (0, None);
         let mut this = Self { number, slot, len, data, path, here, told, held, seen, right, front };
-        let held = std::mem::take(&mut this.held);
-        this.held = held.into_iter().filter(|(index, _)| this.has_data(*index)).collect();
+        let left = left.into_iter().filter(|(index, _)| this.has_data(*index));
+        this.held = left.map(|(index, value)| (index, Some(value))).collect();
         this.right = this.blocks() - this.data_blocks();
         this
     }
@@ -58,6 +60,15 @@ impl<G: Ground> Own<G> {
     /// Somebody is to be told how far it is right, or nobody.
     pub(super) fn watched(self, watched: bool) -> Self {
         Self { front: watched.then_some(0), ..self }
+    }
+
+    /// What no earlier session has left of it may stand under a former name, or not.
+    pub(super) fn moved(mut self, moved: bool) -> Self {
+        let blocks = if moved { self.blocks() } else { 0 };
+        for index in (0..blocks).filter(|index| self.has_data(*index)).collect::<Vec<_>>() {
+            self.held.entry(index).or_insert(None);
+        }
+        self
     }
 
     /// The first block from this one on of which it is not known that it is right: a hole is by itself.
@@ -163,8 +174,8 @@ impl<G: Ground> Own<G> {
         self.right == self.blocks()
     }
 
-    /// Whether blocks are to be looked at that an earlier session has left.
-    pub(super) fn is_resumed(&self) -> bool {
+    /// Whether blocks are to be looked at that may be had here.
+    pub(super) fn is_held(&self) -> bool {
         !self.held.is_empty()
     }
 }
@@ -230,7 +241,7 @@ impl<G: Ground> TreeSink<G> {
         Ok(())
     }
 
-    /// A block that an earlier session has left is held if the sender says the same of it, and else lacking.
+    /// A block that was looked at is held if the sender says the same of it, and else lacking.
     fn settle_seen(&mut self, first: u64, index: u64) {
         let Some(Region::Own(own)) = self.regions.get_mut(&first) else { return };
         let Some(told) = own.told.get(index) else { return };
@@ -243,25 +254,21 @@ impl<G: Ground> TreeSink<G> {
         }
     }
 
-    /// Looks at one of the blocks that an earlier session has left; `false`: there is none.
+    /// Looks at one of the blocks that may be had here; `false`: there is none.
     pub(super) fn look_at_held(&mut self) -> bool {
         let Some(&first) = self.resumed.front() else { return false };
         let next = match self.regions.get_mut(&first) {
             Some(Region::Own(own)) => own.held.pop_first().map(|held| (own, held)),
             _ => None,
         };
-        let Some((own, (index, value))) = next else {
+        let Some((own, (index, left))) = next else {
             self.resumed.pop_front();
             return true;
         };
-        let range = blocks::range(index, own.len);
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        let read = own.slot.as_mut().map(|slot| self.ground.read(slot, &mut bytes, range.start));
-        let same = matches!(read, Some(Ok(()))) && blocks::value(index, &bytes, own.len) == value;
-        if !same {
+        let Some(value) = look_at(&mut self.ground, own, (index, left)) else {
             own.of_block(first, index).into_iter().for_each(|range| self.lacks(range));
             return true;
-        }
+        };
         own.seen.insert(index, value);
         if own.told.get(index).is_some() {
             self.settle_seen(first, index);
@@ -331,6 +338,28 @@ impl<G: Ground> TreeSink<G> {
                 self.fail_first_name(own.number, &own.path, why);
             }
         }
+    }
+}
+
+/// The value of a block that an earlier session has left, if it is what that has said; or of one that is brought from
+/// where it stood before, if it can be. What is brought is hashed where it has come to, and noted as what is sent is: a
+/// later session goes on with it.
+fn look_at<G: Ground>(
+    ground: &mut G,
+    own: &mut Own<G>,
+    (index, left): (u64, Option<Value>),
+) -> Option<Value> {
+    let runs: Vec<Range<u64>> = own.runs(index).collect();
+    let (range, slot) = (blocks::range(index, own.len), own.slot.as_mut()?);
+    if left.is_none() {
+        runs.into_iter().try_for_each(|run| ground.bring(slot, run)).ok()?;
+    }
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    ground.read(slot, &mut bytes, range.start).ok()?;
+    let value = blocks::value(index, &bytes, own.len);
+    match left {
+        Some(left) => (left == value).then_some(value),
+        None => ground.note(slot, index, &value).ok().map(|()| value),
     }
 }
 

@@ -232,7 +232,7 @@ impl<G: Ground> TreeSink<G> {
     ) {
         let spot = plan.planner.place(&entry.kind);
         if let Spot::Packed { block, .. } = spot {
-            let none = || Pack { files: Vec::new(), rows: 0 };
+            let none = || Pack { files: Vec::new(), rows: 0, table: None };
             plan.packs.entry(block).or_insert_with(none).rows += 1;
         }
         if entry.kind == Kind::Dir {
@@ -339,7 +339,8 @@ impl<G: Ground> TreeSink<G> {
             Spot::Packed { block, row, at } => {
                 let len = if let Kind::File { len, .. } = entry.kind { len as u32 } else { 0 };
                 if let Some(pack) = plan.packs.get_mut(&block) {
-                    pack.files.push(Small { number, dir, entry, row, at, len });
+                    let elsewhere = self.ground.is_elsewhere(&dir, &entry);
+                    pack.files.push(Small { number, dir, entry, row, at, len, elsewhere });
                 }
             }
             Spot::Own { block } => self.begin_own(number, &dir, &entry, block),
@@ -357,9 +358,11 @@ impl<G: Ground> TreeSink<G> {
             Err(why) => self.fail_first_name(number, &path, why),
             Ok(begun) => {
                 let watched = self.ground.is_watched(&begun.0);
-                let own = Own::new((number, path), begun, *len, data.clone()).watched(watched);
+                let elsewhere = self.ground.has_elsewhere(&begun.0);
+                let own = Own::new((number, path), begun, *len, data.clone());
+                let own = own.watched(watched).moved(elsewhere);
                 let done = own.is_done(); // nothing but holes
-                if own.is_resumed() {
+                if own.is_held() {
                     self.resumed.push_back(block);
                 }
                 self.owns += 1;
@@ -387,7 +390,10 @@ impl<G: Ground> TreeSink<G> {
         for (first, region) in regions {
             match region {
                 Region::Part { .. } => {}
-                Region::Pack(pack) => lacking.extend(pack.lacking(*first)),
+                Region::Pack(pack) => {
+                    lacking.extend(pack.lacking(*first));
+                    open.extend(pack.may_be_here(*first));
+                }
                 Region::Own(own) => {
                     let (lacks, may_hold) = own.lacking(*first);
                     lacking.extend(lacks);

@@ -25,6 +25,7 @@ mod digest;
 mod folding;
 mod hashing;
 mod hostile;
+mod moved;
 mod prefix;
 mod resumed;
 
@@ -45,6 +46,8 @@ struct Map {
     left: BTreeMap<Vec<u8>, (Vec<u8>, Held)>,
     /// Blocks that were noted.
     noted: BTreeMap<Vec<u8>, Held>,
+    /// What stands under a former name, by the path of now.
+    elsewhere: BTreeMap<Vec<u8>, Vec<u8>>,
     /// What is read while it arrives, by its path, and how far that was said to be right, each time.
     watched: BTreeMap<Vec<u8>, (Vec<u8>, Vec<u64>)>,
 }
@@ -160,6 +163,25 @@ impl Ground for Map {
             return Ok(((path, bytes), held));
         }
         Ok(((path, vec![0; len as usize]), Held::new()))
+    }
+
+    fn is_elsewhere(&mut self, dir: &Vec<u8>, entry: &Entry) -> bool {
+        self.elsewhere.contains_key(&below(dir, &entry.name))
+    }
+
+    fn fetch(&mut self, dir: &Vec<u8>, entry: &Entry) -> Option<Vec<u8>> {
+        self.elsewhere.get(&below(dir, &entry.name)).cloned()
+    }
+
+    fn has_elsewhere(&self, slot: &Slot) -> bool {
+        self.elsewhere.contains_key(&slot.0)
+    }
+
+    fn bring(&mut self, slot: &mut Slot, range: Range<u64>) -> Result<(), Why> {
+        let range = range.start as usize..range.end as usize;
+        let bytes = self.elsewhere[&slot.0].get(range.clone()).ok_or("it is shorter")?;
+        slot.1[range].copy_from_slice(bytes);
+        Ok(())
     }
 
     fn write(&mut self, slot: &mut Slot, bytes: &[u8], at: u64) -> Result<(), Why> {

@@ -31,6 +31,7 @@ impl Work {
             }
             self.schedule.begin(receiver.id);
         }
+        let since = receivers.iter().map(|receiver| receiver.complete).min().unwrap_or(0);
         let hosts: Vec<_> = receivers.iter().map(|one| (one.id, one.name.clone())).collect();
         let what = Try {
             hosts: receivers
@@ -38,6 +39,7 @@ impl Work {
                 .map(|one| Ok((one.name.clone(), self.of_job(one, &planned)?)))
                 .collect::<Result<_>>()?,
             only: self.tree.only(&planned),
+            moved: self.tree.moved(&planned, since),
             verify: planned.verify,
             ground: Pinned { root: self.job.root, mounts: self.tree.mounts().to_vec() },
         };

@@ -104,6 +104,7 @@ impl Work {
     }
 
     pub(super) fn forget_gone(&mut self) -> Result<()> {
+        self.ledger.forget_former()?;
         if self.ledger.forget_gone(self.copying.deletes())? > 0 {
             self.tree = Arc::new(Tree::of(&self.ledger, self.copying.deletes())?);
         }

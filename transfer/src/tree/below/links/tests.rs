@@ -3,7 +3,7 @@
 use super::super::tests::holder;
 use super::super::*;
 use crate::message::Keep as Told;
-use crate::tree::entry::Time;
+use crate::tree::entry::{Kind, Time};
 use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags, fgetxattr, linkat, setxattr, utimensat};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
