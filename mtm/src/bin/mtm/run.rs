@@ -74,7 +74,8 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
     let (copying, _) = Copying::new(options, TOOL)?;
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(name, done, late);
-    let beside = Beside { hook, listen, announce, exec };
+    let installation = jobs.installation()?;
+    let beside = Beside { installation, hook, listen, announce, exec };
     work((ledger, copying), &watch, beside, &Quiet { quiet, json: false }, &file)
 }
 

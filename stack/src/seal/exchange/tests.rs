@@ -83,7 +83,7 @@ fn both_ends_know_the_association_by_the_same_binding_and_no_other_has_it() {
         let ((i, _), (r, _)) = untouched(&credentials, &credentials).unwrap();
         assert_eq!(i.binding(), r.binding());
         assert!(all.insert(i.binding()), "another association");
-        assert!(![i, r].iter_mut().any(|keys| passes_by(keys)), "it is no key");
+        assert!(![i, r].iter_mut().any(passes_by), "it is no key");
     }
     // Who sits between two ends that trust him, as who holds their secret can, has two bindings and not one.
     let trusted = secret('s');

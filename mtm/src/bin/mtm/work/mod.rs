@@ -2,6 +2,7 @@
 
 mod channel;
 mod exec;
+mod said;
 mod session;
 mod tree;
 
@@ -15,6 +16,7 @@ use anyhow::Result;
 use mcp::mirror::{Copying, Stop, Tried};
 use mcp_cli::listen::Listen;
 use mcp_cli::signals::Watch;
+use mtm::installation::Installation;
 use mtm::ledger::{Job, JobState, Ledger, Receiver, ReceiverId};
 use mtm::plan::Lists;
 use mtm::schedule::Schedule;
@@ -84,6 +86,8 @@ struct Looked {
 
 /// What a job is given beside what is copied to whom.
 pub(crate) struct Beside {
+    /// Who this is to receivers.
+    pub(crate) installation: Arc<Installation>,
     pub(crate) hook: Hook,
     /// Where receivers say hello.
     pub(crate) listen: Option<Listen>,
@@ -97,6 +101,7 @@ pub(crate) struct Beside {
 pub(crate) struct Work {
     ledger: Ledger,
     job: Job,
+    installation: Arc<Installation>,
     copying: Arc<Copying>,
     tree: Arc<Tree>,
     schedule: Schedule,
@@ -121,8 +126,9 @@ impl Work {
         mut ledger: Ledger,
         copying: Copying,
         watch: &Arc<Watch>,
-        (told, Beside { hook, listen, announce, exec }): (Told, Beside),
+        (told, beside): (Told, Beside),
     ) -> Result<Self> {
+        let Beside { installation, hook, listen, announce, exec } = beside;
         let job = ledger.job()?;
         let events = mpsc::channel();
         let end = Mutex::new(events.0.clone());
@@ -139,7 +145,8 @@ impl Work {
         };
         let floor = announcer.as_ref().map(Announcer::floor);
         let trust = copying.listen_trust(&[])?;
-        let ear = Ear::start((listen, kept), &trust, (job.id, floor), move |hello| {
+        let own = (Arc::clone(&installation), job.id);
+        let ear = Ear::start((listen, kept), &trust, (own, floor), move |hello| {
             let says = says.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = says.send(Event::Hello(hello)); // nobody listens once the job has ended
         })?;
@@ -149,6 +156,7 @@ impl Work {
         let mut work = Self {
             ledger,
             job,
+            installation,
             copying,
             tree,
             schedule,
@@ -281,7 +289,7 @@ impl Work {
         let receivers = self.ledger.receivers()?;
         self.renew(&before, &receivers)?;
         let left = |name: &String| !receivers.iter().any(|receiver| receiver.name == *name);
-        self.say_over_to(before.into_iter().filter(left).collect());
+        self.say_over_to(&before.into_iter().filter(left).collect::<Vec<_>>());
         let away = |receiver: &Receiver| {
             let since = receiver.late.as_ref().map(|(since, _)| *since);
             (receiver.id, since.map_or(Duration::ZERO, since_unix))

@@ -1,16 +1,18 @@
 //! The sessions of a job that runs: how they begin, and what is noted when they are over.
 
-use super::{Event, RATED, Running, Work, draw, millis, now_unix};
+use super::{Event, RATED, Running, Work, draw, millis, now_unix, said};
 use crate::round::Planned;
 use anyhow::{Context, Result};
 use mcp::mirror::{Member, Pinned, Stop, Tried, Try};
+use mtm::installation::Role;
 use mtm::ledger::{Outcome, Receiver, ReceiverId};
 use mtm::outcome;
-use mtm::words::{self, OfReceiver, ToReceiver};
+use mtm::words::{self, JobId, OfReceiver, ToReceiver};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
+use tcpxm::seal::Binding;
 use transfer::message::OfJob;
 
 impl Work {
@@ -33,7 +35,11 @@ impl Work {
             self.schedule.begin(receiver.id);
         }
         let hosts: Vec<_> = receivers.iter().map(|one| (one.id, one.name.clone())).collect();
+        let installation = Arc::clone(&self.installation);
         let what = Try {
+            shows: Arc::new(move |job: &JobId, binding: &Binding| {
+                words::encode(&installation.shows(Role::Master, job, binding))
+            }),
             hosts: receivers
                 .iter()
                 .map(|one| Ok((one.name.clone(), self.of_job(one, &planned)?)))
@@ -73,30 +79,33 @@ impl Work {
             host: receiver.name.clone(),
             hello: Some(self.ear.told()),
             told: self.told_with_session(receiver)?,
+            shown: Vec::new(), // made for the association
         })
     }
 
     /// Asks all receivers which installation they are, before the job ends: one that was reinstalled after it had
     /// everything has nothing. Who does not answer has what it last said. Whether all are the same.
     pub(super) fn is_confirmed_by_all(&mut self) -> Result<bool> {
-        let ask = words::encode(&ToReceiver::Ask { job: self.job.id });
+        let ask = self.word(ToReceiver::Ask { job: self.job.id });
         let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
         let met: Vec<Receiver> = met.collect();
-        let hosts: Vec<_> = met.iter().map(|one| (one.name.clone(), ask.clone())).collect();
-        let Ok(answers) = self.copying.tell(&hosts, &Stop::default()) else { return Ok(true) };
+        let hosts: Vec<_> = met.iter().map(|one| one.name.clone()).collect();
+        let Ok(answers) = self.copying.tell(&hosts, &ask) else { return Ok(true) };
         if self.ledger.has_changed()? {
             self.refresh()?; // somebody has said something meanwhile
             return Ok(false);
         }
         let mut same = true;
         for (receiver, answer) in met.iter().zip(answers) {
-            let answer = answer.ok().and_then(|answer| words::decode(&answer).ok());
-            if let Some(OfReceiver::Has { instance, .. }) = answer
+            if let Ok((instance, OfReceiver::Has { .. })) = said::answer(&self.job.id, answer)
                 && self.ledger.meet(receiver.id, instance)?
             {
                 same = false;
                 self.schedule.goes_on(receiver.id, Instant::now());
             }
+        }
+        if !same {
+            self.listen()?; // which installations they are
         }
         Ok(same)
     }
@@ -104,18 +113,24 @@ impl Work {
     /// Tells the receivers that were met that the job has ended; who is not reached finds out by silence.
     pub(super) fn say_over(&self) -> Result<()> {
         let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
-        self.say_over_to(met.map(|one| one.name).collect());
+        self.say_over_to(&met.map(|one| one.name).collect::<Vec<_>>());
         Ok(())
     }
 
     /// The same to these, which are receivers no more.
-    pub(super) fn say_over_to(&self, names: Vec<String>) {
-        let over = words::encode(&ToReceiver::Over { job: self.job.id });
-        let hosts: Vec<(String, Vec<u8>)> =
-            names.into_iter().map(|name| (name, over.clone())).collect();
-        if !hosts.is_empty() {
-            let _ = self.copying.tell(&hosts, &Stop::default()); // see above
+    pub(super) fn say_over_to(&self, names: &[String]) {
+        if !names.is_empty() {
+            let over = self.word(ToReceiver::Over { job: self.job.id });
+            let _ = self.copying.tell(names, &over); // see above
         }
+    }
+
+    /// A word about the job.
+    pub(super) fn word(
+        &self,
+        word: ToReceiver,
+    ) -> impl Fn(&Binding) -> Vec<u8> + Send + Sync + 'static {
+        said::word((&self.installation, self.job.id), word)
     }
 
     /// A session is over: notes what came of it.
@@ -169,8 +184,8 @@ impl Work {
         id: ReceiverId,
         (tried, member): (&Tried, &Member),
     ) -> Result<Option<String>> {
-        let Some(instance) = member.delivered.said.instance else {
-            let why = "it does not say which installation it is: its mcpd is older than mirror jobs, or runs once";
+        let Some(instance) = said::instance(&self.job.id, &member.delivered.said) else {
+            let why = "it does not show which installation it is: its mcpd is older than mirror jobs, or runs once";
             return Ok(Some(member.broken.clone().unwrap_or_else(|| why.to_owned())));
         };
         let anew = self.ledger.meet(id, instance)?;
