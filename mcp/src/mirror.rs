@@ -22,12 +22,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tcpxm::api::{Sender, SenderOptions};
 use tcpxm::config::SessionConfig;
 use tcpxm::net::interface::index_of;
+use tcpxm::seal::Binding;
 use tcpxm::stats::Sent;
 use tcpxm::trust::ListenTrust;
 use thiserror::Error;
 use transfer::filter::Filter;
+use transfer::jobs::Shows;
 use transfer::message::{Check, OfJob};
 use transfer::send::{Delivered, in_own_words};
+use transfer::talk;
 use transfer::tree::moved::Pair;
 use transfer::tree::scan::{FilesFrom, SourcesError, Walk};
 use transfer::tree::source::TreeSource;
@@ -157,10 +160,11 @@ pub struct Copying {
 }
 
 /// What is tried.
-#[derive(Debug)]
 pub struct Try {
     /// To whom, as they were typed, and what each is told of the job.
     pub hosts: Vec<(String, OfJob)>,
+    /// Makes what shows each of them who sends.
+    pub shows: Arc<Shows<'static>>,
     /// What of the tree alone; `None`: all of it, and with `--delete` what it does not have is deleted.
     pub only: Option<FilesFrom>,
     /// What stood under another name before: receivers copy it from there.
@@ -229,8 +233,11 @@ pub struct Member {
     pub broken: Option<String>,
 }
 
+/// Makes a word for the association of that binding.
+pub type Word<'a> = dyn Fn(&Binding) -> Vec<u8> + Sync + 'a;
+
 /// What a host answered to a word, or why it did not.
-pub type Answer = Result<Vec<u8>, String>;
+pub type Answer = Result<talk::Answer, String>;
 
 /// Ends a try from outside.
 #[derive(Debug, Default)]
@@ -410,7 +417,7 @@ impl Copying {
         };
         let members = members.map(member).collect();
         // All have their verdicts: the next session does not wait for the end of this one.
-        transfer::talk::linger(sender);
+        talk::linger(sender);
         let (listed, doubt) = payload.listed()?;
         Ok(Tried { of: seats.of, members, sent, failure, listed, doubt })
     }
@@ -438,39 +445,34 @@ impl Copying {
         }
     }
 
-    /// Says a word to each of these hosts. What each answered, or why it did not.
+    /// Says a word to each of these hosts, which is made for the association with it. What each answered, or why it did
+    /// not.
     ///
     /// # Errors
     ///
     /// There was no session: the fault of this side.
-    pub fn tell(&self, hosts: &[(String, Vec<u8>)], stop: &Stop) -> Result<Vec<Answer>, String> {
+    pub fn tell(&self, hosts: &[String], word: &Word<'_>) -> Result<Vec<Answer>, String> {
         let mut answers = Vec::with_capacity(hosts.len());
         for some in hosts.chunks(AT_A_TIME) {
-            answers.extend(self.talk(some, stop).map_err(|error| format!("{error:#}"))?);
+            answers.extend(self.talk(some, word).map_err(|error| format!("{error:#}"))?);
         }
         Ok(answers)
     }
 
-    fn talk(&self, hosts: &[(String, Vec<u8>)], stop: &Stop) -> anyhow::Result<Vec<Answer>> {
-        let common = &self.options.common;
-        let texts: Vec<&str> = hosts.iter().map(|(text, _)| text.as_str()).collect();
+    fn talk(&self, hosts: &[String], word: &Word<'_>) -> anyhow::Result<Vec<Answer>> {
+        let (common, stop) = (&self.options.common, &Stop::default());
+        let texts: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let (ground, plan, seats) = self.seated(&texts, stop)?;
         let mut answers = Vec::new();
         if !seats.members.is_empty() {
             let trust = ground.trust(seats.named(&plan), common.port);
-            let words: Vec<Vec<u8>> = seats
-                .members
-                .iter()
-                .map(|seat| seat.targets.first().and_then(|at| hosts.get(*at)))
-                .map(|host| host.map(|(_, word)| word.clone()).unwrap_or_default())
-                .collect();
             let session = SessionConfig {
                 connect_timeout: common.patience(),
                 rate: common.rate,
                 ..SessionConfig::default()
             };
             let options = SenderOptions { session, ..SenderOptions::new(trust) };
-            answers = transfer::talk::say(options, &seats.addrs(), &words)?;
+            answers = talk::say(options, &seats.addrs(), &|_, binding| word(binding))?;
         }
         let answer = |(seat, target): (Result<usize, String>, &Target)| {
             let said =
@@ -519,7 +521,7 @@ impl Copying {
         if what.verify {
             offer.check = Check::Digest;
         }
-        Ok(Payload::of_tree(source, offer, true))
+        Ok(Payload::of_tree(source, offer, true).showing(Arc::clone(&what.shows)))
     }
 }
 

@@ -16,10 +16,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tcpxm::api::Sender;
 use tcpxm::stats::Sent;
 use transfer::filter::Filter;
+use transfer::jobs::Shows;
 use transfer::message::{Check, Delete, OfJob, Offer, Sync};
 use transfer::pipe::{
     self,
@@ -35,6 +36,8 @@ pub(crate) struct Payload {
     what: What,
     offer: Offer,
     quiet: bool,
+    /// Of a mirror job: what shows who sends it.
+    shows: Option<Arc<Shows<'static>>>,
 }
 
 /// Where its bytes come from.
@@ -131,7 +134,7 @@ impl Payload {
         let sync = options.kept.sync.map_or(Sync::File, Into::into);
         let offer = Offer { one, sync, stream: true, mode, ..Offer::default() };
         let what = What::Stream(Mutex::new(input));
-        Ok(Self { what, offer, quiet: options.common.quiet })
+        Ok(Self { what, offer, quiet: options.common.quiet, shows: None })
     }
 
     /// Paths that were listed, and why that may not be all of the tree, if so.
@@ -163,7 +166,12 @@ impl Payload {
 
     /// Of a tree that is open, as it is offered; `quiet`: nothing is said of what was left out.
     pub(crate) fn of_tree(source: TreeSource, offer: Offer, quiet: bool) -> Self {
-        Self { what: What::Tree(Box::new(source)), offer, quiet }
+        Self { what: What::Tree(Box::new(source)), offer, quiet, shows: None }
+    }
+
+    /// The same for a mirror job: this shows who sends it.
+    pub(crate) fn showing(self, shows: Arc<Shows<'static>>) -> Self {
+        Self { shows: Some(shows), ..self }
     }
 
     /// What entries are changed at these members is told, entry by entry.
@@ -245,7 +253,10 @@ impl Payload {
         offers: &[Offer],
         progress: &dyn Fn(Progress),
     ) -> Copied {
-        let outcome = transfer::send(sender, source, offers, progress);
+        let outcome = match &self.shows {
+            Some(shows) => transfer::send_for_job(sender, source, (offers, &**shows), progress),
+            None => transfer::send(sender, source, offers, progress),
+        };
         let Outcome { members, sent, failure, nameless } = outcome;
         let mut omitted = source.omitted();
         if !self.offer.keep.perms {

@@ -62,16 +62,15 @@ fn within(
     shared: &Shared,
 ) -> Result<(Option<Root>, Limits), Refused> {
     let now = |root: Option<Root>| root.map(|root| now(root, shared)).transpose();
-    let of_jobs = |root: &Option<Root>| {
-        root.as_ref().map(|root| shared.mirrors.of_session(root)).unwrap_or_default()
-    };
+    let of_jobs =
+        |root: &Option<Root>| root.as_ref().and_then(|root| shared.mirrors.of_session(root));
     let Settings { root, follow, allow: others, .. } = settings;
     let prefixes = shared.prefixes.as_ref().map(Told::prefixes);
     let Some((key, Permit { root: own, rate, size, allow, .. })) = permit else {
         let (allow, holders) = (allowed(&others), Arc::clone(&shared.holders));
         let (root, limits) = (now(root)?, Limits { allow, holders, prefixes, ..Limits::default() });
-        let (instance, jobs) = of_jobs(&root);
-        return Ok((root, Limits { instance, jobs, ..limits }));
+        let jobs = of_jobs(&root);
+        return Ok((root, Limits { jobs, ..limits }));
     };
     let root = match own {
         // Whoever starts one that writes to standard output has all of it go there.
@@ -87,8 +86,8 @@ fn within(
     };
     let (rate, holders) = (Some(shared.rate(key, rate)), Arc::clone(&shared.holders));
     let allow = allowed(&allow);
-    let (instance, jobs) = of_jobs(&root);
-    Ok((root, Limits { size, rate, allow, holders, prefixes, instance, jobs }))
+    let jobs = of_jobs(&root);
+    Ok((root, Limits { size, rate, allow, holders, prefixes, jobs }))
 }
 
 /// Receives the session's file and says what became of it. Whether all of it is in place; `None` where the session was

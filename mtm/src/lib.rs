@@ -4,13 +4,14 @@
 //! [`ledger`], which survives whatever happens to the sender. Who gets what of it in one session says [`plan`], when a
 //! receiver that could not be reached is tried next says [`backoff`], and [`schedule`] keeps
 //! all of them in mind; [`outcome`] is what is noted after a session. Which installation of a receiver it is about says
-//! its [`instance`], which of it stood under other names before [`renames`]. All receivers are told at once by [`announce`]. A command that they run at the end is [`exec`].
+//! its [`installation`], which of it stood under other names before [`renames`]. All receivers are told at once by
+//! [`announce`]. A command that they run at the end is [`exec`].
 
 pub mod announce;
 pub mod backoff;
 pub mod exec;
 pub mod held;
-pub mod instance;
+pub mod installation;
 pub mod ledger;
 pub mod outcome;
 pub mod plan;

@@ -1,15 +1,17 @@
 //! Words that masters and receivers say to each other over an association, apart from data: `docs/mtm.md` lists them.
 //!
-//! A word is its version, one byte, and the message in postcard's encoding. An association is authenticated and
+//! A word is its version, one byte, and the message in postcard's encoding; between a master and a receiver, in a frame
+//! that shows who says it ([`Said`]). An association is authenticated and
 //! encrypted; what comes over it is not trusted any further.
 
 use crate::exec::{Credential, ExitStatusWord};
+use crate::installation::Shown;
 use core::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Version of these words.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Longest text in a word, in bytes, that is kept: what is longer is cut.
 pub const MAX_TEXT: usize = 4096;
@@ -26,8 +28,6 @@ pub enum ToMaster {
         job: JobId,
         /// What it is called there.
         host: String,
-        /// Which installation it is.
-        instance: [u8; 16],
         /// The newest revision of which it has everything, if it has had one.
         has: Option<u32>,
         /// The announcement that it took last, whole: the master's state may have been restored from a copy.
@@ -130,6 +130,15 @@ pub enum ToReceiver {
     },
 }
 
+impl ToReceiver {
+    /// Which job it is about.
+    pub fn job(&self) -> JobId {
+        match self {
+            Self::Over { job } | Self::Mex { job, .. } | Self::Ask { job } => *job,
+        }
+    }
+}
+
 /// A receiver's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OfReceiver {
@@ -150,10 +159,8 @@ pub enum OfReceiver {
     Busy,
     /// The job is not known there, or not all of that revision is in place: it is to be sent first.
     Incomplete,
-    /// What was asked.
+    /// What was asked; which installation it is is shown with each answer.
     Has {
-        /// Which installation it is.
-        instance: [u8; 16],
         /// The newest revision of which it has everything, if it knows the job.
         revision: Option<u32>,
     },
@@ -168,6 +175,15 @@ pub enum WordError {
     /// Not an encoded word, or bytes left over behind it.
     #[error("it says something that cannot be read")]
     Body,
+}
+
+/// A word between a master and a receiver, with what shows who says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said<W> {
+    /// Over the association that it is said on.
+    pub shown: Shown,
+    /// It.
+    pub word: W,
 }
 
 /// A word as bytes.
@@ -202,24 +218,32 @@ pub fn cut(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::installation::{Installation, Role};
     use proptest::prelude::*;
 
     #[test]
     fn a_word_has_these_bytes() {
-        let hello = ToMaster::Hello {
-            job: [1; 16],
-            host: "h:x".to_owned(),
-            instance: [2; 16],
-            has: Some(300),
-            last: None,
-        };
+        let hello =
+            ToMaster::Hello { job: [1; 16], host: "h:x".to_owned(), has: Some(300), last: None };
         let bytes = encode(&hello);
-        let expected = [&[1, 0][..], &[1; 16], &[3], b"h:x", &[2; 16], &[1, 0xac, 2, 0]].concat();
+        let expected = [&[2, 0][..], &[1; 16], &[3], b"h:x", &[1, 0xac, 2, 0]].concat();
         assert_eq!(bytes, expected);
         assert_eq!(decode::<ToMaster>(&bytes), Ok(hello));
-        assert_eq!(decode::<ToMaster>(&[2, 0]), Err(WordError::Version(2)));
+        assert_eq!(decode::<ToMaster>(&[1, 0]), Err(WordError::Version(1)));
         assert_eq!(decode::<ToMaster>(&[]), Err(WordError::Body));
-        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [1, 0, 3]);
+        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [2, 0, 3]);
+    }
+
+    #[test]
+    fn what_shows_who_says_it_stands_before_a_word() {
+        let installation = Installation::new(&[3; 32]);
+        let shown = installation.shows(Role::Master, &[4; 16], &[5; 32]);
+        let said = Said { shown, word: ToReceiver::Over { job: [4; 16] } };
+        let bytes = encode(&said);
+        assert_eq!((bytes[0], &bytes[1..33]), (VERSION, &installation.public().as_bytes()[..]));
+        assert_eq!(bytes[33..49], [0; 16], "a master has no folder");
+        assert_eq!(bytes[49 + 64..], [&[0][..], &[4; 16]].concat());
+        assert_eq!(decode(&bytes), Ok(said));
     }
 
     #[test]
@@ -233,14 +257,14 @@ mod tests {
             description: String::new(),
         };
         let bytes = encode(&mex);
-        let expected = [&[1, 1][..], &[1; 16], &[0xac, 2, 1], b"c", &[2], b"pw", b"\x01r\0"];
+        let expected = [&[2, 1][..], &[1; 16], &[0xac, 2, 1], b"c", &[2], b"pw", b"\x01r\0"];
         assert_eq!(bytes, expected.concat());
         assert_eq!(decode(&bytes), Ok(mex.clone()));
         assert!(!format!("{mex:?}").contains("pw"));
         let ran = OfReceiver::Ran { status: ExitStatusWord::Exited(3), tail: b"x".to_vec() };
-        assert_eq!(encode(&ran), [1, 3, 0, 3, 1, b'x']);
+        assert_eq!(encode(&ran), [2, 3, 0, 3, 1, b'x']);
         let others = [OfReceiver::Dnpwd, OfReceiver::Busy, OfReceiver::Incomplete];
-        assert_eq!(others.map(|word| encode(&word)), [[1, 2], [1, 4], [1, 5]]);
+        assert_eq!(others.map(|word| encode(&word)), [[2, 2], [2, 4], [2, 5]]);
     }
 
     proptest! {

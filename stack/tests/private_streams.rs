@@ -50,6 +50,16 @@ fn carries(mut to: impl Write + Send + 'static, mut from: impl Read + Send + 'st
 }
 
 #[test]
+fn both_ends_know_their_association_by_the_same_binding() {
+    let (sender, receiver) = pair();
+    let binding = sender.member(0).binding().unwrap();
+    assert_eq!(receiver.binding(), Some(binding));
+    assert_eq!(sender.member(0).try_binding().unwrap(), binding);
+    let (another, _receiver) = pair();
+    assert_ne!(another.member(0).binding().unwrap(), binding);
+}
+
+#[test]
 fn a_member_is_written_more_than_its_first_credit() {
     let (sender, receiver) = pair();
     carries(sender.member(0), receiver.control());

@@ -38,4 +38,4 @@ mod untried;
 mod xattr;
 
 pub use receive::{receive, receive_or_hear, receive_to};
-pub use send::send;
+pub use send::{send, send_for_job};

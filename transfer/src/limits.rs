@@ -21,8 +21,6 @@ pub struct Limits {
     pub holders: Arc<Holders>,
     /// Who is told how far files can be read while they arrive; `None`: nobody, and nothing is done for it.
     pub prefixes: Option<Arc<Prefixes>>,
-    /// Which installation of the daemon this is, which senders are told: another one has none of what the last one had.
-    pub instance: Option<[u8; 16]>,
     /// Who deals with mirror jobs; `None`: nobody, and they are received as everything else is.
     pub jobs: Option<Arc<dyn Jobs>>,
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tcpxm::api::{self, ControlStream, MemberStream, Receiver, Sender};
 use tcpxm::error::{DeclareError, EndError, Reason};
 use tcpxm::proto::event::ReadOutcome;
+use tcpxm::seal::Binding;
 use tcpxm::stats::{Arrived, MemberReport, Sent};
 use tcpxm::trust::PublicKey;
 
@@ -50,6 +51,8 @@ pub(crate) trait Outgoing {
 pub(crate) trait PrivateStream: Write + Clone + Send {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// What tells the association with the member from all others; `WouldBlock` as long as there is none.
+    fn try_binding(&self) -> io::Result<Binding>;
 }
 
 /// A receiving session.
@@ -64,6 +67,8 @@ pub(crate) trait Incoming {
     fn sender(&self) -> [u8; 32];
     /// The key that it has shown, if senders have keys.
     fn key(&self) -> Option<PublicKey>;
+    /// What tells the association with it from all others.
+    fn binding(&self) -> Binding;
     /// Where that is.
     fn peer(&self) -> SocketAddr;
     /// Whether it lives, for other threads.
@@ -147,6 +152,10 @@ impl PrivateStream for MemberStream {
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Self::try_write(self, bytes)
     }
+
+    fn try_binding(&self) -> io::Result<Binding> {
+        Self::try_binding(self)
+    }
 }
 
 impl Incoming for Receiver {
@@ -171,6 +180,11 @@ impl Incoming for Receiver {
 
     fn key(&self) -> Option<PublicKey> {
         self.peer_key()
+    }
+
+    fn binding(&self) -> Binding {
+        // It has one as long as this lives; nobody shows anything for zeros.
+        Self::binding(self).unwrap_or_default()
     }
 
     fn peer(&self) -> SocketAddr {

@@ -137,6 +137,9 @@ pub struct OfJob {
     pub hello: Option<(Option<IpAddr>, u16)>,
     /// What else it is told, which only whoever deals with mirror jobs understands; empty: nothing.
     pub told: Vec<u8>,
+    /// What shows, over this association alone, which installation sends it, as whoever deals with mirror jobs understands
+    /// it; empty: nothing. [`crate::send_for_job`] fills it in.
+    pub shown: Vec<u8>,
 }
 
 /// How much may be deleted.
@@ -204,8 +207,9 @@ pub const UNREAD_THERE: &str = "the sender could not read it";
 pub enum ToSender {
     /// It will take it.
     Ready {
-        /// Which installation of the daemon this is, if it keeps that.
-        instance: Option<[u8; 16]>,
+        /// What shows, over this association alone, which installation of the daemon this is, where it is for a mirror job:
+        /// whoever deals with these understands it; empty: nothing.
+        shown: Vec<u8>,
     },
     /// It will not, and why.
     Refuse(String),
@@ -378,7 +382,7 @@ mod tests {
             decoder.push(bytes);
             decoder.take::<ToSender>()
         };
-        let ready = ToSender::Ready { instance: None };
+        let ready = ToSender::Ready { shown: Vec::new() };
         assert_eq!(read(&[0, 0, 0, 3, VERSION, 0, 0]), Ok(Some(ready)));
         assert_eq!(read(&[0, 0, 0, 0]), Err(FrameError::Length(0)));
         assert_eq!(read(&[0, 1, 0, 1]), Err(FrameError::Length(65_537)));

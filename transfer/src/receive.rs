@@ -247,10 +247,22 @@ fn take<R: Incoming>(
     take_offer(receiver, messages, (place, limits), (&offer, told)).map(Some)
 }
 
+/// Who sends, as far as the association tells.
+fn from<R: Incoming>(receiver: &R) -> jobs::From {
+    let (key, installation) = (receiver.key(), None);
+    jobs::From { key, installation, binding: receiver.binding(), peer: receiver.peer() }
+}
+
+/// What shows the sender which installation this is, where it is for a mirror job.
+fn shown<R: Incoming>(receiver: &R, limits: &Limits, offer: &Offer) -> Vec<u8> {
+    let (Some(jobs), Some(job)) = (&limits.jobs, &offer.job) else { return Vec::new() };
+    jobs.shows(&from(receiver), job)
+}
+
 /// Answers a word of a mirror job.
 fn hear_word<R: Incoming>(receiver: &R, limits: &Limits, word: &[u8]) -> Result<(), ReceiveError> {
     let Some(jobs) = &limits.jobs else { return Err(ReceiveError::Protocol(NO_WORDS)) };
-    let from = jobs::From { key: receiver.key(), peer: receiver.peer() };
+    let from = from(receiver);
     answer(&mut receiver.control(), &ToSender::Word(jobs.hear(&from, word)))
 }
 
@@ -295,7 +307,7 @@ fn of_job<R: Incoming>(
     let (Some(jobs), Some(job), false) = (&limits.jobs, &offer.job, offer.dry) else {
         return take();
     };
-    let from = jobs::From { key: receiver.key(), peer: receiver.peer() };
+    let from = from(receiver);
     let place = jobs::place(root.path(), &offer.to, &job.below);
     if let Err(why) = jobs.begin(&from, job, &place) {
         return refuse(&mut receiver.control(), why);
@@ -347,7 +359,7 @@ fn take_stream<R: Incoming>(
     told: &mut Told,
 ) -> Result<Received, ReceiveError> {
     let mut control = receiver.control();
-    answer(&mut control, &ToSender::Ready { instance: limits.instance })?;
+    answer(&mut control, &ToSender::Ready { shown: Vec::new() })?;
     told.begun = true;
     let (bytes, digest) = pipe::take::take(receiver, messages, land, limits)?;
     let report = Report { arrived: 1, bytes, ..Report::default() };
@@ -379,16 +391,17 @@ fn take_tree<R: Incoming>(
     let holder = Holder { sender, peer, pulse: receiver.pulse() };
     let session = (holder, &is_over as &dyn Fn() -> bool);
     let rules = rules_of(offer, limits);
+    let installation = self::shown(receiver, limits, offer);
     let by = By { rules, check: offer.check, update: offer.update };
     if offer.dry {
         let survey = led(Survey::new(root, offer, limits, session), &mut control)?;
-        let shown = begin(survey.shown(), &mut control, (limits, told))?;
+        let shown = begin(survey.shown(), &mut control, (installation, told))?;
         let sink = TreeSink::new(survey, offer.one.is_some()).dry(by);
         return fill(receiver, messages, sink, (offer, limits), &|_| Vec::new())
             .map(|received| Received { path: shown.below(root.path()), shown, ..received });
     }
     let below = led(Below::new(root, offer, limits, session), &mut control)?;
-    let shown = begin(below.shown(), &mut control, (limits, told))?;
+    let shown = begin(below.shown(), &mut control, (installation, told))?;
     let sink = TreeSink::new(below, offer.one.is_some());
     let sink = sink.itemizing(offer.itemize.then_some(by));
     fill(receiver, messages, sink, (offer, limits), &Below::unset).map(|received| Received {
@@ -410,10 +423,10 @@ fn led<T, C: Write>(led: Result<T, String>, control: &mut C) -> Result<T, Receiv
 fn begin<C: Write>(
     shown: Shown,
     control: &mut C,
-    (limits, told): (&Limits, &mut Told),
+    (installation, told): (Vec<u8>, &mut Told),
 ) -> Result<Shown, ReceiveError> {
     told.file = Some(shown.clone());
-    answer(control, &ToSender::Ready { instance: limits.instance })?;
+    answer(control, &ToSender::Ready { shown: installation })?;
     told.begun = true;
     Ok(shown)
 }

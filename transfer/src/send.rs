@@ -6,6 +6,7 @@ pub(crate) mod changed;
 pub(crate) mod courier;
 mod couriers;
 pub(crate) mod ear;
+mod offers;
 pub(crate) mod outcome;
 
 pub use changed::{Changed, Itemized, Records as ChangedRecords};
@@ -13,14 +14,16 @@ pub use ear::Said;
 pub use outcome::{Delivered, FailedEntry, NAMED, Outcome, in_own_words};
 
 use crate::blocks::BLOCK;
+use crate::jobs::Shows;
 use crate::link::{Call, Outgoing, PrivateStream};
-use crate::message::{Offer, ToReceiver};
+use crate::message::Offer;
 use crate::source::{Grows, Progress, Source, SourceError};
 use asked::Asked;
 use changed::Shelf;
 use core::ops::Range;
 use couriers::Couriers;
 use ear::Ear;
+use offers::Offers;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -48,13 +51,24 @@ pub fn send(
     offers: &[Offer],
     progress: &dyn Fn(Progress),
 ) -> Outcome {
-    send_over(sender, source, offers, progress)
+    send_over(sender, source, (offers, None), progress)
+}
+
+/// The same for mirror jobs: `shows` makes what shows each member who sends ([`crate::message::OfJob::shown`]), for the
+/// association with it.
+pub fn send_for_job(
+    sender: &Sender,
+    source: &dyn Source,
+    (offers, shows): (&[Offer], &Shows<'_>),
+    progress: &dyn Fn(Progress),
+) -> Outcome {
+    send_over(sender, source, (offers, Some(shows)), progress)
 }
 
 fn send_over<S: Outgoing + Sync>(
     session: &S,
     source: &dyn Source,
-    offers: &[Offer],
+    (offers, shows): (&[Offer], Option<&Shows<'_>>),
     progress: &dyn Fn(Progress),
 ) -> Outcome {
     let begun = Some(source.begun());
@@ -71,11 +85,12 @@ fn send_over<S: Outgoing + Sync>(
             guard.end(source.list(&Open { session, over: &over }))
         });
         let mut couriers = Couriers::new(scope, source.board());
+        let mut offered = Offers::new((offers, shows));
         for index in 0..session.members() {
-            offer(session, &mut couriers, (index, session.member(index)), offers);
+            offered.begin(session, &mut couriers, (index, session.member(index)));
         }
         let hearing = (&mut ears[..], &shelf);
-        let failure = pump(session, source, &mut couriers, hearing, (offers, progress)).err();
+        let failure = pump(session, source, &mut couriers, hearing, (offered, progress)).err();
         if let Some(failure) = &failure {
             session.abort(&failure.to_string());
         }
@@ -181,26 +196,13 @@ impl<S> Open<'_, S> {
     }
 }
 
-/// Offers it to a member that begins, at first or again.
-fn offer<S: Outgoing>(
-    session: &S,
-    couriers: &mut Couriers<'_, '_, S::Stream>,
-    (index, stream): (usize, S::Stream),
-    offers: &[Offer],
-) {
-    let Some(offer) = offers.get(index) else { return };
-    if let Err(error) = couriers.begin(stream, &ToReceiver::Offer(offer.clone())) {
-        session.drop_member(index, &error.to_string());
-    }
-}
-
 /// Answers the session's calls until there are none any more.
 fn pump<S: Outgoing>(
     session: &S,
     source: &dyn Source,
     couriers: &mut Couriers<'_, '_, S::Stream>,
     (ears, shelf): (&mut [Ear<S::Stream>], &Arc<Shelf>),
-    (offers, progress): (&[Offer], &dyn Fn(Progress)),
+    (mut offers, progress): (Offers<'_, S::Stream>, &dyn Fn(Progress)),
 ) -> Result<(), SourceError> {
     couriers.advance();
     let (mut flushed, mut more, mut asked) = (Instant::now(), false, Asked::default());
@@ -214,7 +216,7 @@ fn pump<S: Outgoing>(
                 if let Some(ear) = ears.get_mut(index) {
                     *ear = Ear::beside(stream.clone(), shelf);
                 }
-                offer(session, couriers, (index, stream), offers);
+                offers.begin(session, couriers, (index, stream));
             }
             Ok(None) if session.is_settled() => return Ok(()),
             // Whoever has everything may find that some of it is wrong, as long as it has given no verdict.
@@ -227,6 +229,7 @@ fn pump<S: Outgoing>(
             flushed = Instant::now();
         }
         progress(source.progress());
+        offers.advance(session, couriers);
         couriers.advance();
         more = hear(ears, source);
         for ear in &mut *ears {

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 use tcpxm::api::{MemberStream, Receiver, Sender, SenderOptions};
 use tcpxm::config::{Content, Delivery, SessionConfig};
+use tcpxm::seal::Binding;
 use tcpxm::stats::MemberReport;
 
 /// Bytes of a word, at most: with what frames it it has room in a message.
@@ -20,11 +21,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a stream that carries nothing has for its bytes.
 const RING: usize = 64 << 10;
 
+/// Makes the word for the receiver at that place, to be said over the association of that binding.
+pub type Words<'a> = dyn Fn(usize, &Binding) -> Vec<u8> + Sync + 'a;
+
+/// What was answered to a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// It.
+    pub word: Vec<u8>,
+    /// Which association it came over.
+    pub binding: Binding,
+}
+
 /// What came of a word.
 #[derive(Debug)]
 pub struct Said {
     /// The answer, or why there is none.
-    pub answer: Result<Vec<u8>, String>,
+    pub answer: Result<Answer, String>,
     /// How it went with the receiver.
     pub report: MemberReport,
 }
@@ -38,7 +51,7 @@ pub struct Said {
 pub fn say(
     options: SenderOptions,
     peers: &[Vec<SocketAddr>],
-    words: &[Vec<u8>],
+    words: &Words<'_>,
 ) -> io::Result<Vec<Said>> {
     let sender_patience = options.session.connect_timeout + PATIENCE;
     let session = SessionConfig {
@@ -60,11 +73,10 @@ pub fn say(
                 own.abort("it has not answered");
             }
         });
-        let told = words.iter().take(sender.members()).enumerate();
-        let threads: Vec<_> = told
-            .map(|(index, word)| {
+        let threads: Vec<_> = (0..sender.members())
+            .map(|index| {
                 let stream = sender.member(index);
-                scope.spawn(move || ask(stream, word))
+                scope.spawn(move || ask(stream, &|binding| words(index, binding)))
             })
             .collect();
         let answers = threads
@@ -77,7 +89,7 @@ pub fn say(
     let reports = sender.wait();
     // What is still to be acknowledged holds up nobody who has the answers.
     linger(sender);
-    let said = |(answer, report): (io::Result<Vec<u8>>, MemberReport)| {
+    let said = |(answer, report): (io::Result<Answer>, MemberReport)| {
         let why = |error: io::Error| match &report.outcome {
             Some(Err(reason)) => in_own_words(reason),
             _ => error.to_string(),
@@ -97,14 +109,15 @@ fn unheard() -> io::Error {
     io::Error::other("it has not answered")
 }
 
-fn ask(mut stream: MemberStream, word: &[u8]) -> io::Result<Vec<u8>> {
+fn ask(mut stream: MemberStream, word: &dyn Fn(&Binding) -> Vec<u8>) -> io::Result<Answer> {
+    let binding = stream.binding()?;
     let mut frame = Vec::new();
-    encode(&ToReceiver::Word(word.to_vec()), &mut frame).map_err(io::Error::other)?;
+    encode(&ToReceiver::Word(word(&binding)), &mut frame).map_err(io::Error::other)?;
     stream.write_all(&frame)?;
     let (mut decoder, mut buf) = (Decoder::default(), [0; 4096]);
     loop {
         match decoder.take::<ToSender>().map_err(io::Error::other)? {
-            Some(ToSender::Word(answer)) => return Ok(answer),
+            Some(ToSender::Word(word)) => return Ok(Answer { word, binding }),
             Some(ToSender::Refuse(why)) => return Err(io::Error::other(why)),
             Some(_) => return Err(io::Error::other("it answers something else than it was asked")),
             None => {}
@@ -116,17 +129,18 @@ fn ask(mut stream: MemberStream, word: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Hears one word on a session that was accepted, and answers it.
+/// Hears one word on a session that was accepted, and answers it; without an answer who says it is told that there is
+/// none.
 ///
 /// # Errors
 ///
-/// The session ended before, or carries something else.
-pub fn hear(receiver: &Receiver, answer: impl FnOnce(&[u8]) -> Vec<u8>) -> io::Result<()> {
+/// The session ended before, or carries something else, or has no answer.
+pub fn hear(receiver: &Receiver, answer: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> io::Result<()> {
     let heard = hear_word(receiver);
     let done = heard.and_then(|word| {
         let mut frame = Vec::new();
-        let answer = ToSender::Word(answer(&word));
-        encode(&answer, &mut frame).map_err(io::Error::other)?;
+        let answer = answer(&word).ok_or_else(|| io::Error::other("that is not answered here"))?;
+        encode(&ToSender::Word(answer), &mut frame).map_err(io::Error::other)?;
         receiver.control().write_all(&frame)
     });
     let verdict = done.as_ref().map_err(ToString::to_string).copied();

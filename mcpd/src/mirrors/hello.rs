@@ -3,7 +3,8 @@
 
 use super::{Mine, lock, now};
 use mtm::held::Known;
-use mtm::words::{self, JobId, OfMaster, ToMaster};
+use mtm::installation::Role;
+use mtm::words::{self, JobId, OfMaster, Said, ToMaster};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tcpxm::api::SenderOptions;
 use tcpxm::config::SessionConfig;
+use tcpxm::seal::Binding;
 use tcpxm::trust::{ListenTrust, PublicKey, SenderKeys, SenderTrust};
 use transfer::talk;
 
@@ -87,8 +89,26 @@ fn run(mine: &Mine) {
     }
 }
 
-/// Says hello to all of these at once; whether each has answered, and knows the job.
+/// Says hello to all of these at once; whether each has answered, and knows the job. While secrets are exchanged a
+/// master may have another one than the first: who does not answer is told under the next one.
 fn say(mine: &Mine, due: &[&Known]) -> Vec<bool> {
+    let mut reached = vec![false; due.len()];
+    let listen = lock(&mine.trust).clone();
+    for trust in trusts(&listen, due) {
+        let left: Vec<usize> = (0..due.len()).filter(|index| !reached[*index]).collect();
+        if left.is_empty() {
+            break;
+        }
+        let some: Vec<&Known> = left.iter().map(|index| due[*index]).collect();
+        for (index, answered) in left.into_iter().zip(say_by(mine, trust, &some)) {
+            reached[index] = answered;
+        }
+    }
+    reached
+}
+
+/// The same to those that are trusted so.
+fn say_by(mine: &Mine, trust: SenderTrust, due: &[&Known]) -> Vec<bool> {
     let mut reached = vec![false; due.len()];
     let mut places: Vec<usize> = Vec::new();
     let mut addrs: Vec<SocketAddr> = Vec::new();
@@ -99,25 +119,24 @@ fn say(mine: &Mine, due: &[&Known]) -> Vec<bool> {
             addrs.push(addr);
         }
     }
-    let Some(trust) = trust(&lock(&mine.trust).clone(), due) else { return reached };
     let session =
         SessionConfig { connect_timeout: ANSWER, idle_timeout: ANSWER, ..SessionConfig::default() };
     let options = SenderOptions { session, ..SenderOptions::new(trust) };
-    let words: Vec<Vec<u8>> = places.iter().map(|index| hello(mine, due[*index])).collect();
+    let word = |at: usize, binding: &Binding| hello(mine, due[places[at]], binding);
     let peers: Vec<Vec<SocketAddr>> = addrs.into_iter().map(|addr| vec![addr]).collect();
-    let Ok(said) = talk::say(options, &peers, &words) else { return reached };
-    for (index, said) in places.into_iter().zip(said) {
-        let answer = said.answer.ok().and_then(|answer| words::decode(&answer).ok());
-        let known = due[index];
-        match answer {
+    let Ok(said) = talk::say(options, &peers, &word) else { return reached };
+    for (index, said) in places.iter().zip(said) {
+        let known = due[*index];
+        match answer(known, said) {
             Some(OfMaster::Welcome { channel }) => {
-                reached[index] = true;
+                reached[*index] = true;
                 if let Some(told) = channel {
                     lock(&mine.announced).tell(known.job, told);
                 }
             }
-            // Who is asked there is the job's master, as its sessions were: this host is none of its receivers any more.
+            // It is the job's master: this host is none of its receivers any more.
             Some(OfMaster::Unknown) => {
+                reached[*index] = true;
                 let _ = lock(&mine.held).over(known.job, known.master.as_deref()); // it is asked again
             }
             None => {}
@@ -126,22 +145,36 @@ fn say(mine: &Mine, due: &[&Known]) -> Vec<bool> {
     reached
 }
 
-fn hello(mine: &Mine, known: &Known) -> Vec<u8> {
-    words::encode(&ToMaster::Hello {
-        job: known.job,
-        host: known.host.clone(),
-        instance: known.instance,
-        has: known.complete,
-        last: lock(&mine.announced).last(&known.job),
-    })
+/// What the job's master has answered; whoever else listens there has nothing to say.
+fn answer(known: &Known, said: talk::Said) -> Option<OfMaster> {
+    let answer = said.answer.ok()?;
+    let Said { shown, word } = words::decode(&answer.word).ok()?;
+    let who = said.report.key.or_else(|| shown.master(&known.job, &answer.binding))?;
+    let master = known.master.as_deref();
+    // In a file of before masters showed keys with a secret there is none.
+    master.is_none_or(|master| master == who.as_bytes()).then_some(word)
 }
 
-/// A master is trusted as it was when it sent: by the secret, or by its key.
-fn trust(listen: &ListenTrust, due: &[&Known]) -> Option<SenderTrust> {
-    Some(match listen {
-        ListenTrust::Loopback => SenderTrust::Loopback,
-        ListenTrust::Plaintext => SenderTrust::Plaintext,
-        ListenTrust::Secret(secrets) => SenderTrust::Secret(Arc::clone(secrets.first()?)),
+fn hello(mine: &Mine, known: &Known, binding: &Binding) -> Vec<u8> {
+    let role = Role::Receiver(known.instance);
+    let shown = mine.installation.shows(role, &known.job, binding);
+    let word = ToMaster::Hello {
+        job: known.job,
+        host: known.host.clone(),
+        has: known.complete,
+        last: lock(&mine.announced).last(&known.job),
+    };
+    words::encode(&Said { shown, word })
+}
+
+/// A master is trusted as it was when it sent: by a secret, or by its key.
+fn trusts(listen: &ListenTrust, due: &[&Known]) -> Vec<SenderTrust> {
+    match listen {
+        ListenTrust::Loopback => vec![SenderTrust::Loopback],
+        ListenTrust::Plaintext => vec![SenderTrust::Plaintext],
+        ListenTrust::Secret(secrets) => {
+            secrets.iter().map(|secret| SenderTrust::Secret(Arc::clone(secret))).collect()
+        }
         ListenTrust::Keys(keys) => {
             let key = |known: &&Known| {
                 let bytes: [u8; 32] = known.master.as_deref()?.try_into().ok()?;
@@ -149,9 +182,9 @@ fn trust(listen: &ListenTrust, due: &[&Known]) -> Option<SenderTrust> {
             };
             let known = due.iter().filter_map(key).collect();
             let identity = Arc::clone(&keys.identity);
-            SenderTrust::Keys(SenderKeys { identity, known, strict: true })
+            vec![SenderTrust::Keys(SenderKeys { identity, known, strict: true })]
         }
-    })
+    }
 }
 
 /// A wait, by chance a little shorter.

@@ -9,6 +9,7 @@ pub(crate) mod leases;
 mod logs;
 mod mex;
 mod run;
+mod who;
 
 use crate::args::Cli;
 use crate::commands::Commands;
@@ -19,8 +20,8 @@ use mcp_cli::say::plain;
 use mcp_keys::Drawn;
 use mcp_keys::places::{self, Environment};
 use mtm::held::{Held, HeldError, Known};
-use mtm::instance;
-use mtm::words::{self, JobId, OfReceiver, ToReceiver};
+use mtm::installation::{Installation, Shown};
+use mtm::words::{self, JobId, OfReceiver, Said, ToReceiver};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -34,13 +35,14 @@ use transfer::message::OfJob;
 /// What all sessions share of mirror jobs.
 #[derive(Debug, Default)]
 pub(crate) struct Mirrors {
-    installation: Option<Drawn>,
+    installation: Option<Arc<Installation>>,
     known: Option<Arc<Mine>>,
 }
 
 /// The jobs that this daemon knows.
 #[derive(Debug)]
 struct Mine {
+    installation: Arc<Installation>,
     held: Mutex<Held>,
     /// Whom it trusts, and so who its masters are to it.
     trust: Mutex<ListenTrust>,
@@ -57,7 +59,7 @@ struct Mine {
 #[derive(Debug)]
 struct Session {
     mine: Arc<Mine>,
-    instance: [u8; 16],
+    own: who::Own,
 }
 
 impl Mirrors {
@@ -74,18 +76,19 @@ impl Mirrors {
         let state = environment.state_dir(cli.common.state_dir.as_deref());
         let kept = state.map_err(|error| error.to_string()).and_then(|state| {
             let kept = Drawn::read_or_create(&places::instance(&state));
-            kept.map(|kept| (kept, state)).map_err(|error| error.to_string())
+            kept.map(|kept| (installation(&kept), state)).map_err(|error| error.to_string())
         });
         let (installation, state) = match kept {
             Ok(kept) => kept,
             Err(why) => {
                 let note = format!("to mirror jobs this daemon is a new one at each start: {why}");
-                let installation = Drawn::random().ok();
+                let installation = Drawn::random().ok().as_ref().map(installation);
                 return (Self { installation, known: None }, Some(note));
             }
         };
         let mex = mex::Mex::new(state.clone(), cli.commands.clone());
-        let (known, note) = match Mine::open(&places::mirrors(&state), trust, mex) {
+        let own = (trust, Arc::clone(&installation));
+        let (known, note) = match Mine::open(&places::mirrors(&state), own, mex) {
             Ok(known) => (Some(known), None),
             Err(error) => {
                 let note = format!(
@@ -97,16 +100,13 @@ impl Mirrors {
         (Self { installation: Some(installation), known }, note)
     }
 
-    /// Which installation this is to those that send below that folder, and who deals with their jobs.
-    pub(crate) fn of_session(&self, root: &Root) -> (Option<[u8; 16]>, Option<Arc<dyn Jobs>>) {
-        let Some(kept) = &self.installation else { return (None, None) };
-        let place = std::path::absolute(root.path());
-        let place = place.unwrap_or_else(|_| root.path().to_owned());
-        let instance = instance::id(kept.as_bytes(), &place);
-        let session = |mine: &Arc<Mine>| -> Arc<dyn Jobs> {
-            Arc::new(Session { mine: Arc::clone(mine), instance })
-        };
-        (Some(instance), self.known.as_ref().map(session))
+    /// Who deals with the jobs of those that send below that folder.
+    pub(crate) fn of_session(&self, root: &Root) -> Option<Arc<dyn Jobs>> {
+        let own = who::Own::new(self.installation.as_ref()?, root.path());
+        Some(match &self.known {
+            Some(mine) => Arc::new(Session { mine: Arc::clone(mine), own }),
+            None => Arc::new(who::Placeless(own)),
+        })
     }
 
     /// From now on these are trusted.
@@ -141,7 +141,7 @@ impl Mirrors {
 impl Mine {
     fn open(
         path: &Path,
-        trust: &ListenTrust,
+        (trust, installation): (&ListenTrust, Arc<Installation>),
         mex: mex::Mex,
     ) -> std::result::Result<Arc<Self>, HeldError> {
         let mut held = Held::open(path)?;
@@ -151,7 +151,7 @@ impl Mine {
         let (held, trust) = (Mutex::new(held), Mutex::new(trust.clone()));
         let (announced, soon) = (Mutex::default(), Mutex::default());
         let news = (Mutex::new(0), Condvar::new());
-        Ok(Arc::new(Self { held, trust, announced, soon, news, mex }))
+        Ok(Arc::new(Self { installation, held, trust, announced, soon, news, mex }))
     }
 
     /// The master of a job is to be answered then.
@@ -169,6 +169,7 @@ impl Mine {
 
 impl Jobs for Session {
     fn begin(&self, from: &From, job: &OfJob, place: &Path) -> std::result::Result<(), String> {
+        let from = &who::master(from, words::decode(&job.shown).ok().as_ref(), &job.id)?;
         let hello = job.hello.map(|(ip, port)| {
             // The scope of a link-local address goes with it.
             let mut addr = from.peer;
@@ -177,13 +178,13 @@ impl Jobs for Session {
         });
         let known = Known {
             job: job.id,
-            master: from.key.map(|key| key.as_bytes().to_vec()),
+            master: from.who().map(|key| key.as_bytes().to_vec()),
             name: words::cut(&job.name).to_owned(),
             host: words::cut(&job.host).to_owned(),
             // By whatever folder this was started in.
             place: std::path::absolute(place).unwrap_or_else(|_| place.to_owned()),
             hello,
-            instance: self.instance,
+            instance: self.own.folder,
             complete: Some(job.revision),
             heard: now(),
         };
@@ -201,6 +202,10 @@ impl Jobs for Session {
         }
         self.mine.tell();
         Ok(())
+    }
+
+    fn shows(&self, from: &From, job: &OfJob) -> Vec<u8> {
+        words::encode(&self.own.shown(from, &job.id))
     }
 
     fn end(&self, job: &OfJob, ok: bool) {
@@ -223,19 +228,31 @@ impl Jobs for Session {
     }
 
     fn hear(&self, from: &From, word: &[u8]) -> Vec<u8> {
-        let answer = match words::decode(word) {
-            Ok(ToReceiver::Ask { job }) => {
-                let known = lock(&self.mine.held).all(now()).unwrap_or_default();
-                let own = known
-                    .into_iter()
-                    .find(|known| known.job == job && known.instance == self.instance);
-                OfReceiver::Has {
-                    instance: self.instance,
-                    revision: own.and_then(|own| own.complete),
+        let (job, answer) = match words::decode(word) {
+            Ok(Said { shown, word }) => (ToReceiver::job(&word), self.answer(from, &shown, word)),
+            Err(error) => (JobId::default(), OfReceiver::Refused(error.to_string())),
+        };
+        self.own.says(from, &job, answer)
+    }
+}
+
+impl Session {
+    fn answer(&self, from: &From, shown: &Shown, word: ToReceiver) -> OfReceiver {
+        let from = match who::master(from, Some(shown), &word.job()) {
+            Ok(from) => from,
+            Err(why) => return OfReceiver::Refused(why),
+        };
+        let master = from.who().map(|key| key.as_bytes().to_vec());
+        match word {
+            ToReceiver::Ask { job } => {
+                let known = lock(&self.mine.held).known(job).unwrap_or_default();
+                if known.as_ref().is_some_and(|own| own.master.is_some() && own.master != master) {
+                    return OfReceiver::Refused(HeldError::Foreign.to_string());
                 }
+                let own = known.filter(|known| known.instance == self.own.folder);
+                OfReceiver::Has { revision: own.and_then(|own| own.complete) }
             }
-            Ok(ToReceiver::Over { job }) => {
-                let master = from.key.map(|key| key.as_bytes().to_vec());
+            ToReceiver::Over { job } => {
                 let over = lock(&self.mine.held).over(job, master.as_deref());
                 if over.is_ok() {
                     lock(&self.mine.announced).forget(&job);
@@ -246,14 +263,16 @@ impl Jobs for Session {
                     |()| OfReceiver::Done,
                 )
             }
-            Ok(ToReceiver::Mex { job, revision, command, credential, root, description }) => {
+            ToReceiver::Mex { job, revision, command, credential, root, description } => {
                 let asked = mex::Asked { job, revision, command, credential, root, description };
-                mex::hear(&self.mine, from, self.instance, asked)
+                mex::hear(&self.mine, &from, self.own.folder, asked)
             }
-            Err(error) => OfReceiver::Refused(error.to_string()),
-        };
-        words::encode(&answer)
+        }
     }
+}
+
+fn installation(drawn: &Drawn) -> Arc<Installation> {
+    Arc::new(Installation::new(drawn.as_bytes()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

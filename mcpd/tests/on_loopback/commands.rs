@@ -1,8 +1,9 @@
 //! Commands that a master has run here once its tree is complete.
 
-use crate::daemon::{Daemon, command, connect};
+use crate::daemon::{Daemon, command};
+use crate::master::Master;
 use mtm::exec::{Credential, ExitStatusWord};
-use mtm::words::{self, OfReceiver, ToReceiver};
+use mtm::words::{OfReceiver, ToReceiver};
 use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
@@ -10,11 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use tcpxm::api::SenderOptions;
-use tcpxm::trust::SenderTrust;
 use tempfile::TempDir;
 use transfer::message::{OfJob, Offer};
-use transfer::talk;
 use transfer::tree::scan;
 use transfer::tree::source::TreeSource;
 
@@ -88,23 +86,20 @@ impl Case {
             ..OfJob::default()
         };
         let offer = Offer { to: "mirror".into(), job: Some(Box::new(job)), ..Offer::default() };
-        let outcome = transfer::send(&connect(self.addr(), None), &source, &[offer], &|_| ());
-        assert_eq!(outcome.members[0].failure(), None);
+        assert_eq!(Master::new(1).send(self.addr(), &source, offer).failure(), None);
     }
 
     /// Says the word to run a command.
     fn ask(&self, revision: u32, command: &str, password: &str) -> OfReceiver {
-        let word = words::encode(&ToReceiver::Mex {
+        let word = ToReceiver::Mex {
             job: JOB,
             revision,
             command: command.to_owned(),
             credential: Credential::new(password.to_owned()),
             root: "source".to_owned(),
             description: "for all".to_owned(),
-        });
-        let options = SenderOptions::new(SenderTrust::Loopback);
-        let said = talk::say(options, &[vec![self.addr()]], &[word]).unwrap();
-        words::decode(said[0].answer.as_ref().unwrap()).unwrap()
+        };
+        Master::new(1).says(self.addr(), &word)
     }
 
     /// The same, until it has ended.
@@ -271,22 +266,21 @@ fn what_runs_when_the_daemon_is_killed_is_unknown_and_not_run_again() {
     case.send(1);
     let asked = thread::scope(|scope| {
         let asking = scope.spawn(|| {
-            let word = words::encode(&ToReceiver::Mex {
+            let word = ToReceiver::Mex {
                 job: JOB,
                 revision: 1,
                 command: "slow".to_owned(),
                 credential: Credential::default(),
                 root: String::new(),
                 description: String::new(),
-            });
-            let options = SenderOptions::new(SenderTrust::Loopback);
-            talk::say(options, &[vec![case.addr()]], &[word]).unwrap()
+            };
+            Master::new(1).asks(case.addr(), &word)
         });
         assert!(soon(|| case.read("runs") == "x\n"));
         case.daemon.as_ref().unwrap().signal(Signal::KILL);
         asking.join().unwrap()
     });
-    assert!(asked[0].answer.is_err(), "{asked:?}");
+    assert!(asked.is_err(), "{asked:?}");
     drop(case.daemon.take());
     case.start();
     assert_eq!(case.ends(1, "slow"), (ExitStatusWord::Unknown, Vec::new()));

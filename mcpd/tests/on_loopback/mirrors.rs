@@ -1,13 +1,14 @@
 //! Mirror jobs, whose masters are in this process: places that are one job's, hello, and announcements.
 
 use crate::daemon::Daemon;
+use crate::master::Master;
 use mtm::announce::{Allowed, ChannelKey, JobKey, Open, Request, Reserved, Stamps, seal};
-use mtm::words::{self, Batch, ChannelTold, OfMaster, OfReceiver, ToMaster, ToReceiver};
+use mtm::words::{self, Batch, ChannelTold, OfMaster, OfReceiver, Said, ToMaster, ToReceiver};
 use rustix::process::Signal;
 use std::cell::RefCell;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tcpxm::api::{ListenOptions, Listener, SenderOptions};
@@ -16,21 +17,21 @@ use tcpxm::net::interface::index_of;
 use tcpxm::trust::{Identity, ListenTrust, SenderTrust};
 use tempfile::TempDir;
 use transfer::message::{OfJob, Offer};
-use transfer::session::open_session;
+use transfer::send::Delivered;
 use transfer::talk;
 use transfer::tree::scan;
 use transfer::tree::source::TreeSource;
 
 /// Whatever is waited for comes within this, unless something is wrong.
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A place with a root, a folder of state and a tree.
-struct Place {
+pub(crate) struct Place {
     dir: TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for name in ["root", "state", "tree"] {
             fs::create_dir(dir.path().join(name)).unwrap();
@@ -39,7 +40,11 @@ impl Place {
         Self { dir }
     }
 
-    fn daemon(&self, last: u8, options: &[&str]) -> Daemon {
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    pub(crate) fn daemon(&self, last: u8, options: &[&str]) -> Daemon {
         let (root, state) = (self.dir.path().join("root"), self.dir.path().join("state"));
         let state = ["--state-dir", state.to_str().unwrap()];
         Daemon::start(&root, last, &[&state, options].concat())
@@ -47,18 +52,31 @@ impl Place {
 
     /// Sends the tree for a job; why it did not get there.
     fn send(&self, to: SocketAddr, path: &str, job: OfJob) -> Option<String> {
-        let options = SenderOptions::new(SenderTrust::Loopback);
-        let sender = open_session(options, &[vec![to]]).unwrap().sender;
+        self.send_by(&Master::new(1), to, path, job)
+    }
+
+    /// The same, as this master.
+    pub(crate) fn send_by(
+        &self,
+        by: &Master,
+        to: SocketAddr,
+        path: &str,
+        job: OfJob,
+    ) -> Option<String> {
+        self.deliver(by, to, path, job).failure()
+    }
+
+    /// The same; what came of it.
+    pub(crate) fn deliver(&self, by: &Master, to: SocketAddr, path: &str, job: OfJob) -> Delivered {
         let tree = self.dir.path().join("tree");
         let source = TreeSource::open(&[&tree], scan::Options::default(), self.dir.path()).unwrap();
         let job = Some(Box::new(job));
         let offer = Offer { to: path.into(), job, ..Offer::default() };
-        let outcome = transfer::send(&sender, &source, &[offer], &|_| {});
-        outcome.members[0].failure()
+        by.send(to, &source, offer)
     }
 
     /// What `mcpd leases` prints.
-    fn leases(&self, options: &[&str]) -> (bool, String) {
+    pub(crate) fn leases(&self, options: &[&str]) -> (bool, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcpd"));
         command.arg("leases").arg("--state-dir").arg(self.dir.path().join("state")).args(options);
         let output = command.output().unwrap();
@@ -67,7 +85,7 @@ impl Place {
     }
 }
 
-fn job(n: u8) -> OfJob {
+pub(crate) fn job(n: u8) -> OfJob {
     OfJob {
         id: [n; 16],
         name: format!("job{n}"),
@@ -76,15 +94,13 @@ fn job(n: u8) -> OfJob {
         below: b"tree".to_vec(),
         host: "node1:here".to_owned(),
         hello: None,
-        told: Vec::new(),
+        ..OfJob::default()
     }
 }
 
 /// Says a word to a daemon.
 fn say(to: SocketAddr, word: &ToReceiver) -> OfReceiver {
-    let options = SenderOptions::new(SenderTrust::Loopback);
-    let said = talk::say(options, &[vec![to]], &[words::encode(word)]).unwrap().remove(0);
-    words::decode(&said.answer.unwrap()).unwrap()
+    Master::new(1).says(to, word)
 }
 
 #[test]
@@ -115,45 +131,63 @@ fn a_place_is_of_one_job_until_that_is_over() {
     assert_eq!(place.leases(&[]), (true, String::new()));
     assert_eq!(place.send(daemon.addr, "here", job(2)), None);
     let options = SenderOptions::new(SenderTrust::Loopback);
-    let said = talk::say(options, &[vec![daemon.addr]], &[vec![9, 9]]).unwrap().remove(0);
-    let answer: OfReceiver = words::decode(&said.answer.unwrap()).unwrap();
+    let nonsense = talk::say(options, &[vec![daemon.addr]], &|_, _| vec![9, 9]).unwrap().remove(0);
+    let Said { shown: _, word: answer } = words::decode(&nonsense.answer.unwrap().word).unwrap();
     assert!(matches!(&answer, OfReceiver::Refused(why) if why.contains("version 9")), "{answer:?}");
 }
 
 /// A master that hears hello.
-struct Master {
+pub(crate) struct Hearing {
+    own: Master,
     listener: Listener,
     told: RefCell<Option<ChannelTold>>,
 }
 
-impl Master {
+impl Hearing {
     fn new() -> Self {
-        let at = ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into(), ListenTrust::Loopback);
-        Self { listener: Listener::bind(at).unwrap(), told: RefCell::default() }
+        Self::by(Master::new(1), ListenTrust::Loopback)
     }
 
-    fn job(&self) -> OfJob {
+    pub(crate) fn by(own: Master, trust: ListenTrust) -> Self {
+        let at = ListenOptions::new((Ipv4Addr::LOCALHOST, 0).into(), trust);
+        Self { own, listener: Listener::bind(at).unwrap(), told: RefCell::default() }
+    }
+
+    pub(crate) fn job(&self) -> OfJob {
         let told = self.told.borrow().as_ref().map(words::encode).unwrap_or_default();
         OfJob { hello: Some((None, self.listener.local_addr().port())), told, ..job(1) }
     }
 
     /// Hears one; how long it took, and what was said.
-    fn hears(&self) -> (Duration, ToMaster) {
+    pub(crate) fn hears(&self) -> (Duration, ToMaster) {
         let begin = Instant::now();
+        let channel = self.told.borrow().clone();
+        let (_, said) = self.answers(&self.own, OfMaster::Welcome { channel });
+        (begin.elapsed(), said)
+    }
+
+    /// Hears one and has it answered by that master; which installation said what.
+    pub(crate) fn answers(&self, by: &Master, answer: OfMaster) -> ([u8; 16], ToMaster) {
         let session = self.listener.accept_timeout(LONG).unwrap();
         let mut said = None;
-        talk::hear(&session, |word| {
-            said = Some(words::decode(word).unwrap());
-            words::encode(&OfMaster::Welcome { channel: self.told.borrow().clone() })
+        talk::hear(&session, |heard| {
+            let binding = session.binding().unwrap();
+            let Said { shown, word } = words::decode(heard).unwrap();
+            let ToMaster::Hello { job, .. } = &word;
+            let instance =
+                shown.instance(job, &binding).expect("it shows which installation it is");
+            let shown = by.shown(job, &binding);
+            said = Some((instance, word));
+            Some(words::encode(&Said { shown, word: answer }))
         })
         .unwrap();
-        (begin.elapsed(), said.unwrap())
+        said.unwrap()
     }
 }
 
 #[test]
 fn a_daemon_that_was_killed_says_hello_and_what_it_has() {
-    let (place, master) = (Place::new(), Master::new());
+    let (place, master) = (Place::new(), Hearing::new());
     let mut daemon = place.daemon(142, &[]);
     assert_eq!(place.send(daemon.addr, "here", master.job()), None);
     daemon.child.kill().unwrap();
@@ -183,7 +217,7 @@ fn announcement(stamps: &mut Stamps, told: &ChannelTold, places: &[usize]) -> Ve
 
 #[test]
 fn an_announcement_that_counts_is_answered_and_no_other() {
-    let (place, master) = (Place::new(), Master::new());
+    let (place, master) = (Place::new(), Hearing::new());
     let group =
         SocketAddr::from(([239, 255, 77, 9], 20_000 + (std::process::id() % 20_000) as u16));
     let text = group.to_string();

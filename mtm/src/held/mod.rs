@@ -84,7 +84,8 @@ fn days(ago: &Duration) -> String {
 pub struct Known {
     /// Its id.
     pub job: JobId,
-    /// The master's key, where masters have keys.
+    /// The master's key: the one that is listed here, or of its installation. `None` in a file of before that was told: it is
+    /// known from the job's next session on.
     pub master: Option<Vec<u8>>,
     /// What the job is called.
     pub name: String,
@@ -139,7 +140,7 @@ impl Held {
         forget(&work, known.heard)?;
         let all = list(&work)?;
         if let Some(own) = all.iter().find(|other| other.job == known.job) {
-            if own.master != known.master {
+            if own.master.is_some() && own.master != known.master {
                 return Err(HeldError::Foreign);
             }
         } else if all.len() as u64 >= MAX_JOBS {
@@ -163,7 +164,7 @@ impl Held {
         }
         let sql = "INSERT INTO jobs (job, master, name, host, place, hello, instance, heard)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                   ON CONFLICT (job) DO UPDATE SET name = excluded.name, host = excluded.host, hello = excluded.hello,
+                   ON CONFLICT (job) DO UPDATE SET master = coalesce(master, excluded.master), name = excluded.name, host = excluded.host, hello = excluded.hello,
                    complete = iif(place = excluded.place AND instance = excluded.instance
                                   AND complete <= coalesce(?9, complete), complete, NULL),
                    place = excluded.place, instance = excluded.instance, heard = excluded.heard";
@@ -222,7 +223,7 @@ impl Held {
             self.db.query_row(sql, [job], |row| row.get(0)).optional()?;
         match own {
             None => Ok(()),
-            Some(own) if own.as_deref() == master => {
+            Some(own) if own.is_none() || own.as_deref() == master => {
                 self.db.execute("DELETE FROM jobs WHERE job = ?", [job])?;
                 Ok(())
             }

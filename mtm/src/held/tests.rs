@@ -65,6 +65,13 @@ fn the_job_of_a_master_is_none_of_another_one() {
     held.begin(&known(1, "/srv/a", DAY)).unwrap();
     let other = Known { master: None, ..known(1, "/srv/a", DAY) };
     assert!(matches!(held.begin(&other), Err(HeldError::Foreign)));
+    // One of before that was told has whichever comes next.
+    held.begin(&Known { master: None, ..known(2, "/srv/b", DAY) }).unwrap();
+    held.begin(&known(2, "/srv/b", DAY)).unwrap();
+    assert_eq!(held.known([2; 16]).unwrap().unwrap().master, Some(vec![2]));
+    let other = Known { master: Some(vec![3]), ..known(2, "/srv/b", DAY) };
+    assert!(matches!(held.begin(&other), Err(HeldError::Foreign)));
+    assert!(matches!(held.over([2; 16], Some(&[3])), Err(HeldError::Foreign)));
 }
 
 #[test]

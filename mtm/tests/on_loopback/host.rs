@@ -1,6 +1,7 @@
 //! A receiver in this process, which can go off and come back.
 
-use mtm::words::{self, OfReceiver, ToReceiver};
+use mtm::installation::{Folder, Installation, Role, Shown};
+use mtm::words::{self, JobId, OfReceiver, Said, ToReceiver};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -16,8 +17,10 @@ use transfer::message::OfJob;
 
 /// Takes part in mirror jobs: what it answers to the words to run a command, one after the other, the last one for ever,
 /// and which words came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Script {
+    /// What its installation's key is made of.
+    drawn: [u8; 32],
     answers: Mutex<VecDeque<OfReceiver>>,
     heard: Mutex<Vec<ToReceiver>>,
 }
@@ -27,10 +30,15 @@ impl Jobs for Script {
         Ok(())
     }
 
+    fn shows(&self, from: &From, job: &OfJob) -> Vec<u8> {
+        words::encode(&self.shown(from, &job.id))
+    }
+
     fn end(&self, _: &OfJob, _: bool) {}
 
-    fn hear(&self, _: &From, word: &[u8]) -> Vec<u8> {
-        let word = words::decode(word).unwrap();
+    fn hear(&self, from: &From, word: &[u8]) -> Vec<u8> {
+        let Said { shown: _, word } = words::decode(word).unwrap();
+        let job = ToReceiver::job(&word);
         let mut answer = OfReceiver::Done;
         if let ToReceiver::Mex { .. } = word {
             let mut answers = self.answers.lock().unwrap();
@@ -39,8 +47,22 @@ impl Jobs for Script {
                 answers.push_back(answer.clone());
             }
         }
+        if let ToReceiver::Ask { .. } = word {
+            answer = OfReceiver::Has { revision: None };
+        }
         self.heard.lock().unwrap().push(word);
-        words::encode(&answer)
+        words::encode(&Said { shown: self.shown(from, &job), word: answer })
+    }
+}
+
+impl Script {
+    fn new(drawn: [u8; 32]) -> Self {
+        Self { drawn, answers: Mutex::default(), heard: Mutex::default() }
+    }
+
+    fn shown(&self, from: &From, job: &JobId) -> Shown {
+        let role = Role::Receiver(Folder::default());
+        Installation::new(&self.drawn).shows(role, job, &from.binding)
     }
 }
 
@@ -48,7 +70,6 @@ impl Jobs for Script {
 pub(crate) struct Host {
     addr: SocketAddr,
     folder: TempDir,
-    instance: [u8; 16],
     rate: Option<u64>,
     deletes: bool,
     running: Option<(Closer, JoinHandle<()>)>,
@@ -56,7 +77,7 @@ pub(crate) struct Host {
     taken: Arc<Mutex<Vec<u64>>>,
     /// Bytes that came for each, with its lists.
     came: Arc<Mutex<Vec<u64>>>,
-    script: Option<Arc<Script>>,
+    script: Arc<Script>,
 }
 
 impl Host {
@@ -79,13 +100,12 @@ impl Host {
         Self {
             addr,
             folder,
-            instance: [last; 16],
             rate: None,
             deletes: true,
             running: None,
             taken,
             came,
-            script: None,
+            script: Arc::new(Script::new([last; 32])),
         }
     }
 
@@ -97,8 +117,7 @@ impl Host {
 
     /// It answers so to the words to run a command, one after the other; it is there.
     pub(crate) fn answering(mut self, answers: &[OfReceiver]) -> Self {
-        let script: &Arc<Script> = self.script.get_or_insert_default();
-        *script.answers.lock().unwrap() = answers.iter().cloned().collect();
+        *self.script.answers.lock().unwrap() = answers.iter().cloned().collect();
         self.stop();
         self.start();
         self
@@ -106,13 +125,13 @@ impl Host {
 
     /// The words to run a command that came.
     pub(crate) fn asked(&self) -> Vec<ToReceiver> {
-        let heard = self.script.as_ref().unwrap().heard.lock().unwrap();
+        let heard = self.script.heard.lock().unwrap();
         heard.iter().filter(|word| matches!(word, ToReceiver::Mex { .. })).cloned().collect()
     }
 
     /// Whether it was told that the job is over.
     pub(crate) fn heard_that_it_is_over(&self) -> bool {
-        let heard = self.script.as_ref().unwrap().heard.lock().unwrap();
+        let heard = self.script.heard.lock().unwrap();
         heard.iter().any(|word| matches!(word, ToReceiver::Over { .. }))
     }
 
@@ -129,9 +148,8 @@ impl Host {
         let root = Root::open(self.folder.path()).unwrap();
         let allow = Allow { owner: true, setuid: true, delete: self.deletes, device: true };
         let rate = self.rate.map(|bits| Arc::new(Rate::new(Some(bits))));
-        let jobs = self.script.clone().map(|script| -> Arc<dyn Jobs> { script });
-        let instance = Some(self.instance);
-        let limits = Limits { allow, rate, instance, jobs, ..Limits::default() };
+        let jobs: Option<Arc<dyn Jobs>> = Some(self.script.clone());
+        let limits = Limits { allow, rate, jobs, ..Limits::default() };
         let (taken, came) = (Arc::clone(&self.taken), Arc::clone(&self.came));
         let accepting = thread::spawn(move || {
             let mut sessions = Vec::new();
@@ -165,7 +183,10 @@ impl Host {
     /// It is another installation from now on, with nothing of what the last one had.
     pub(crate) fn reinstall(&mut self) {
         self.stop();
-        self.instance[0] ^= 0xff;
+        let mut drawn = self.script.drawn;
+        drawn[0] ^= 0xff;
+        let answers = std::mem::take(&mut *self.script.answers.lock().unwrap());
+        self.script = Arc::new(Script { answers: Mutex::new(answers), ..Script::new(drawn) });
         self.folder = tempfile::tempdir().unwrap();
         self.start();
     }

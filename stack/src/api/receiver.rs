@@ -8,6 +8,7 @@ use crate::net::shared::{Handle, Key, Shared};
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ReadOutcome, ReceiverId};
 use crate::proto::time::Instant;
+use crate::seal::Binding;
 use crate::stats::{Arrived, Foreign, Sent};
 use crate::trust::PublicKey;
 use core::ops::Range;
@@ -85,6 +86,13 @@ impl Receiver {
     /// The key that the sender has shown, if it has one.
     pub fn peer_key(&self) -> Option<PublicKey> {
         self.handle.ask(|engine, _| engine.peer_key(self.id))
+    }
+
+    /// What tells this association with the sender from all others, the same at both ends
+    /// ([`MemberStream::binding`](super::MemberStream::binding)): who signs it shows the peer a key that the handshake
+    /// knows nothing of, and what was signed is worth nothing elsewhere. `None` once it is forgotten.
+    pub fn binding(&self) -> Option<Binding> {
+        self.handle.ask(|engine, _| engine.binding(self.id))
     }
 
     /// Whether [`Receiver::read_at`] gives bytes in order.

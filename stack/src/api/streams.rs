@@ -6,6 +6,7 @@ use crate::net::shared::Handle;
 use crate::proto::endpoint::Endpoint;
 use crate::proto::event::{ControlRead, MemberId, ReceiverId};
 use crate::proto::time::Instant;
+use crate::seal::Binding;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -59,6 +60,25 @@ impl End {
             Ok(ControlRead::End) => Some(Ok(0)),
             Ok(ControlRead::Empty) => None,
             Err(reason) => Some(Err(failed(reason))),
+        }
+    }
+
+    /// What tells the association from all others; `None` when there is none yet.
+    fn binding(&self, engine: &Endpoint, now: Instant) -> Option<io::Result<Binding>> {
+        if let Err(e) = self.check(engine) {
+            return Some(Err(e));
+        }
+        let (binding, outcome) = match self {
+            Self::Member(id, _) => {
+                let outcome = engine.report(now, *id).and_then(|report| report.outcome);
+                (engine.member_binding(*id), outcome)
+            }
+            Self::Receiver(id, _) => (engine.binding(*id), None),
+        };
+        match (binding, outcome) {
+            (Some(binding), _) => Some(Ok(binding)),
+            (None, Some(Err(reason))) => Some(Err(failed(reason))),
+            (None, _) => None,
         }
     }
 
@@ -208,6 +228,23 @@ impl MemberStream {
     /// That of a member whose host was restarted so often.
     pub(super) fn new(handle: Handle, member: MemberId, restarts: u32) -> Self {
         Self(Private { handle, end: End::Member(member, restarts) })
+    }
+}
+
+impl MemberStream {
+    /// What tells the association with this member from all others, the same at both ends
+    /// ([`Receiver::binding`](super::Receiver::binding)). Waits until the member has answered; fails with the
+    /// [`Reason`] if it does not.
+    pub fn binding(&self) -> io::Result<Binding> {
+        let Private { handle, end } = &self.0;
+        handle.wait(None, |inner, now| end.binding(&inner.endpoint, now))?
+    }
+
+    /// The same now, or `WouldBlock`.
+    pub fn try_binding(&self) -> io::Result<Binding> {
+        let Private { handle, end } = &self.0;
+        let binding = handle.ask(|engine, now| end.binding(engine, now));
+        binding.unwrap_or_else(|| Err(handle.nothing_yet()))
     }
 }
 

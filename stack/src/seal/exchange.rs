@@ -8,7 +8,7 @@
 
 use super::noise::{self, Own, SPARE};
 use super::null_exchange as null;
-use super::{KeyChain, Keys, MAX_MESSAGE, SealError, Suite};
+use super::{Binding, Keys, MAX_MESSAGE, SealError, Suite};
 use crate::trust::{CERTIFICATE_LEN, Identity, NoiseKey, PublicKey, Secret, verify};
 use crate::wire::TAG_LEN;
 use core::fmt;
@@ -24,6 +24,8 @@ const DH: usize = 32;
 
 /// What the ephemeral key of one exchange is drawn from, of its randomness (BLAKE3 paper, 2.3).
 const EPHEMERAL: &str = "tcpxm 2026 seed of the ephemeral key";
+/// What an association is told apart by is derived for this, of the handshake's hash.
+const BINDING: &str = "tcpxm 2026 binding of an association";
 
 /// What one end shows of itself, and asks of the other.
 #[derive(Debug, Clone)]
@@ -137,10 +139,11 @@ fn read(
     verify(certificate, &remote).map(Some).map_err(|_| SealError::Certificate)
 }
 
-/// Both directions' keys: to the responder, and to the initiator.
-fn split(state: &mut HandshakeState, suite: Suite) -> (KeyChain, KeyChain) {
-    let (to_responder, to_initiator) = state.dangerously_get_raw_split();
-    (KeyChain::new(suite, to_responder), KeyChain::new(suite, to_initiator))
+/// Both directions' keys, to the responder and to the initiator, and the association's binding: from the hash of all
+/// that was said (Noise Protocol Framework, revision 34, 11.2, "Channel binding").
+fn split(state: &mut HandshakeState) -> (([u8; 32], [u8; 32]), Binding) {
+    let binding = blake3::derive_key(BINDING, state.get_handshake_hash());
+    (state.dangerously_get_raw_split(), binding)
 }
 
 /// The end that sends the first message: the session's sender.
@@ -233,15 +236,15 @@ impl Answered {
             Next::Null(exchange) => {
                 out[0] = Suite::Null as u8;
                 let len = exchange.third(&mut out[1..]).ok_or(SealError::Proof)?;
-                let (tx, rx) = exchange.keys().ok_or(SealError::Proof)?;
-                Ok((1 + len, Keys::new(Suite::Null, tx, rx)))
+                let (keys, binding) = exchange.keys().ok_or(SealError::Proof)?;
+                Ok((1 + len, Keys::new(Suite::Null, keys, binding)))
             }
             Next::Noise(mut state, credentials) => {
                 let suite = credentials.suite();
                 let (payload, len) = credentials.payload(prefix);
                 let len = write(&mut state, suite, &payload[..len], out);
-                let (tx, rx) = split(&mut state, suite);
-                Ok((len, Keys { suite, tx, rx }))
+                let (keys, binding) = split(&mut state);
+                Ok((len, Keys::new(suite, keys, binding)))
             }
         }
     }
@@ -288,8 +291,8 @@ impl Waiting {
         };
         match read(&mut state, prefix, message) {
             Ok(peer) => {
-                let (rx, tx) = split(&mut state, suite);
-                Ok((Keys { suite, tx, rx }, peer))
+                let ((rx, tx), binding) = split(&mut state);
+                Ok((Keys::new(suite, (tx, rx), binding), peer))
             }
             Err(why) => {
                 self.bad += 1;
@@ -375,8 +378,8 @@ impl Responder {
         }
         match &mut self.state {
             Replying::Null(exchange) => {
-                let (tx, rx) = exchange.third(message)?;
-                Ok((Keys::new(suite, tx, rx), None))
+                let (keys, binding) = exchange.third(message)?;
+                Ok((Keys::new(suite, keys, binding), None))
             }
             Replying::Noise(waiting) => waiting.third(prefix, message, suite),
         }

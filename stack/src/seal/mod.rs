@@ -43,10 +43,16 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
+/// What is the same at both ends of one association, and is that of no other one: it follows from all that the handshake
+/// has said, both ends' ephemeral keys among it, so neither end, nor anybody between them, can choose it. It is no
+/// secret; whoever signs it shows that it is here, and not somewhere else (as RFC 9266 has it of TLS).
+pub type Binding = [u8; 32];
+
 /// The keys of one association, as one of its ends uses them.
 #[derive(Debug, Clone)]
 pub struct Keys {
     suite: Suite,
+    binding: Binding,
     /// Seals what this end sends.
     tx: KeyChain,
     /// Opens what this end receives.
@@ -54,9 +60,15 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Keys that begin with these bytes.
-    pub fn new(suite: Suite, tx: [u8; 32], rx: [u8; 32]) -> Self {
-        Self { suite, tx: KeyChain::new(suite, tx), rx: KeyChain::new(suite, rx) }
+    /// Keys that begin with these bytes: what is sent is sealed with the first, what is received opened with the second.
+    pub fn new(suite: Suite, (tx, rx): ([u8; 32], [u8; 32]), binding: Binding) -> Self {
+        let (tx, rx) = (KeyChain::new(suite, tx), KeyChain::new(suite, rx));
+        Self { suite, binding, tx, rx }
+    }
+
+    /// Which association it is; it stays, however often the keys change.
+    pub fn binding(&self) -> Binding {
+        self.binding
     }
 
     /// What they seal with: a group's key is of the same kind.

@@ -2,7 +2,7 @@
 //! second and third message prove that their sender saw the one before, so that neither end accepts
 //! an answer from someone who only guesses; they prove nothing about who that is.
 
-use super::SealError;
+use super::{Binding, SealError};
 
 /// A nonce or a proof.
 const PART: usize = 32;
@@ -15,6 +15,7 @@ const SECOND_PROOF: &str = "tcpxm 2026 null seal: proof in the second message";
 const THIRD_PROOF: &str = "tcpxm 2026 null seal: proof in the third message";
 const TO_RESPONDER: &str = "tcpxm 2026 null seal: key from initiator to responder";
 const TO_INITIATOR: &str = "tcpxm 2026 null seal: key from responder to initiator";
+const BINDING: &str = "tcpxm 2026 null seal: binding of an association";
 
 pub(super) type Part = [u8; PART];
 
@@ -38,9 +39,9 @@ impl Nonces {
         blake3::Hash::from(self.derive(context)) == *proof
     }
 
-    /// Keys to the responder and to the initiator.
-    fn keys(&self) -> (Part, Part) {
-        (self.derive(TO_RESPONDER), self.derive(TO_INITIATOR))
+    /// Keys to the responder and to the initiator, and the association's binding.
+    fn keys(&self) -> ((Part, Part), Binding) {
+        ((self.derive(TO_RESPONDER), self.derive(TO_INITIATOR)), self.derive(BINDING))
     }
 }
 
@@ -93,8 +94,8 @@ impl Initiator {
         Some(THIRD)
     }
 
-    /// What it seals with, and what it opens with; `None` before the second message.
-    pub(super) fn keys(&self) -> Option<(Part, Part)> {
+    /// What it seals with, and what it opens with, with the binding; `None` before the second message.
+    pub(super) fn keys(&self) -> Option<((Part, Part), Binding)> {
         self.nonces.as_ref().map(Nonces::keys)
     }
 }
@@ -121,14 +122,14 @@ impl Responder {
     }
 
     /// Takes the third message: the initiator is where its datagrams say, for it saw the second. Gives
-    /// what this end seals with, and what it opens with.
-    pub(super) fn third(&self, msg: &[u8]) -> Result<(Part, Part), SealError> {
+    /// what this end seals with, and what it opens with, with the binding.
+    pub(super) fn third(&self, msg: &[u8]) -> Result<((Part, Part), Binding), SealError> {
         let proof: &Part = msg.try_into().map_err(|_| SealError::Length)?;
         if !self.nonces.proves(THIRD_PROOF, proof) {
             return Err(SealError::Proof);
         }
-        let (rx, tx) = self.nonces.keys();
-        Ok((tx, rx))
+        let ((rx, tx), binding) = self.nonces.keys();
+        Ok(((tx, rx), binding))
     }
 }
 
@@ -157,10 +158,10 @@ mod tests {
     #[test]
     fn both_ends_get_matching_keys_that_differ_by_direction() {
         let (initiator, responder, [_, _, third]) = exchange([1; 32], [2; 32]);
-        let (i, r) = (initiator.keys().unwrap(), responder.third(&third).unwrap());
-        assert!(i.0 == r.1 && r.0 == i.1 && i.0 != r.0);
-        let other = exchange([1; 32], [3; 32]).0.keys().unwrap();
-        assert_ne!(other, i, "another association");
+        let ((i, bound), (r, both)) = (initiator.keys().unwrap(), responder.third(&third).unwrap());
+        assert!(i.0 == r.1 && r.0 == i.1 && i.0 != r.0 && bound == both);
+        let (other, elsewhere) = exchange([1; 32], [3; 32]).0.keys().unwrap();
+        assert!(other != i && elsewhere != bound, "another association");
     }
 
     #[test]

@@ -160,6 +160,10 @@ impl Incoming for Fake {
         None
     }
 
+    fn binding(&self) -> tcpxm::seal::Binding {
+        [0; 32]
+    }
+
     fn peer(&self) -> std::net::SocketAddr {
         ([127, 0, 0, 1], 1).into()
     }
@@ -278,7 +282,7 @@ fn a_file_in_any_order_is_stored_and_confirmed() {
         assert_eq!((received.arrived.multicast, &received.path), (5, &dir.path().join("out")));
         assert_eq!((received.failure, received.report.bytes), (None, len));
         assert!(fs::read(received.path).unwrap() == data);
-        let answers = [ToSender::Ready { instance: None }, ToSender::Report(received.report)];
+        let answers = [ToSender::Ready { shown: Vec::new() }, ToSender::Report(received.report)];
         assert_eq!((fake.verdict(), &fake.answers()[..]), (Ok(()), &answers[..]));
     }
 }

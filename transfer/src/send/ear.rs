@@ -6,6 +6,7 @@ use crate::message::{Decoder, Report, ToSender};
 use core::ops::Range;
 use std::io;
 use std::sync::Arc;
+use tcpxm::seal::Binding;
 
 /// Failed entries that are kept of one member; of more the number is kept.
 const KEPT: usize = 100_000;
@@ -13,6 +14,8 @@ const KEPT: usize = 100_000;
 const REASONS: usize = 8 << 20;
 /// Longest reason, in bytes: what is longer is cut.
 const REASON: usize = 1 << 10;
+/// Longest [`Said::shown`], in bytes: a key and what proves it are a fraction of that.
+const SHOWN: usize = 1 << 10;
 /// Notes that are kept of one member.
 const NOTES: usize = 64;
 /// What is read of one member before it is another's turn, in bytes.
@@ -23,8 +26,10 @@ const TURN: usize = 64 << 10;
 pub struct Said {
     /// It takes what it was offered.
     pub ready: bool,
-    /// Which installation of the daemon it is, if it keeps that.
-    pub instance: Option<[u8; 16]>,
+    /// What shows which installation of the daemon it is, over the association of [`Self::binding`]; empty: nothing.
+    pub shown: Vec<u8>,
+    /// Which association that was said on.
+    pub binding: Option<Binding>,
     /// It does not, and why.
     pub refused: Option<String>,
     /// Entries that are not in place there, and why; the first 100,000, with 8 MiB of reasons.
@@ -46,9 +51,9 @@ pub struct Said {
 impl Said {
     fn take(&mut self, word: ToSender, asked: &mut Vec<Range<u64>>, listed: &dyn Fn() -> u64) {
         match word {
-            ToSender::Ready { instance } => {
+            ToSender::Ready { shown } => {
                 self.ready = true;
-                self.instance = instance;
+                self.shown = if shown.len() <= SHOWN { shown } else { Vec::new() };
             }
             ToSender::Refuse(why) => self.refused = Some(cut(&why).to_owned()),
             ToSender::Failed { entry, why } => self.fail(entry, cut(&why)),
@@ -178,7 +183,12 @@ impl<W: PrivateStream> Ear<W> {
         loop {
             match self.decoder.take() {
                 Ok(None) => return,
-                Ok(Some(word)) => self.said.take(word, &mut self.asked, listed),
+                Ok(Some(word)) => {
+                    if let ToSender::Ready { .. } = word {
+                        self.said.binding = self.stream.try_binding().ok();
+                    }
+                    self.said.take(word, &mut self.asked, listed);
+                }
                 Err(error) => {
                     self.said.refused.get_or_insert(error.to_string());
                     self.deaf = true;
@@ -224,6 +234,10 @@ mod tests {
 
         fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             Ok(bytes.len())
+        }
+
+        fn try_binding(&self) -> io::Result<Binding> {
+            Ok([0; 32])
         }
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::blocks;
 use crate::link::PrivateStream;
-use crate::message::{Decoder, Report, ToSender, UNREAD_THERE, encode};
+use crate::message::{Decoder, OfJob, Report, ToReceiver, ToSender, UNREAD_THERE, encode};
 use crate::source::Named;
 use crate::tree::entry::Time;
 use crate::tree::layout::SMALL;
@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex};
 use tcpxm::error::Reason;
+use tcpxm::seal::Binding;
 use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
 
 pub(super) fn report(outcome: Result<(), Reason>) -> MemberReport {
@@ -38,6 +39,8 @@ struct Pipe(Arc<(Mutex<PipeState>, Condvar)>);
 struct PipeState {
     room: usize,
     broken: bool,
+    /// Of the association, once there is one.
+    binding: Option<Binding>,
     written: Vec<u8>,
     to_read: VecDeque<u8>,
 }
@@ -78,6 +81,10 @@ impl PrivateStream for Pipe {
         state.room -= taken;
         state.written.extend_from_slice(&bytes[..taken]);
         Ok(taken)
+    }
+
+    fn try_binding(&self) -> io::Result<Binding> {
+        self.0.0.lock().unwrap().binding.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 }
 
@@ -269,7 +276,7 @@ fn everybody_is_told_everything_in_order() {
     for len in [0, BLOCK, 19 * BLOCK + 7] {
         let (case, session) = (case(len), Fake::whole(len, 3));
         let seen = Mutex::new(Vec::new());
-        let outcome = send_over(&session, &case.source, &offers(), &|p| {
+        let outcome = send_over(&session, &case.source, (&offers(), None), &|p| {
             seen.lock().unwrap().push(p);
         });
         let digest = (len > 0).then(|| blake3::hash(&case.data));
@@ -290,7 +297,7 @@ fn needs_that_repeat_or_cut_blocks_are_served() {
     let needs = [1, 2, 3, 1].map(|block| block * BLOCK..(block + 1) * BLOCK);
     let needs = needs.into_iter().chain([BLOCK + 100..3 * BLOCK + 5]).collect::<Vec<_>>();
     let session = Fake::new(needs.clone(), 1);
-    let outcome = send_over(&session, &case.source, &offers(), &|_| ());
+    let outcome = send_over(&session, &case.source, (&offers(), None), &|_| ());
     assert!(outcome.failure.is_none());
     for ((offset, bytes), need) in session.got.lock().unwrap().iter().zip(&needs) {
         assert_eq!(*offset, need.start);
@@ -319,7 +326,7 @@ fn a_slow_member_holds_nobody_up_and_gets_everything_late() {
             *flag.lock().unwrap() = true;
         }
     });
-    send_over(&session, &case.source, &offers(), &|_| ());
+    send_over(&session, &case.source, (&offers(), None), &|_| ());
     assert!(*opened.lock().unwrap());
     session.pipes.iter().for_each(|pipe| check_told(pipe, &case));
 }
@@ -336,7 +343,7 @@ fn a_dead_member_costs_the_others_nothing() {
             blocked.change(|p| p.broken = true); // as when it is found to be silent
         }
     });
-    let outcome = send_over(&session, &case.source, &offers(), &|_| ());
+    let outcome = send_over(&session, &case.source, (&offers(), None), &|_| ());
     assert_eq!(outcome.members.len(), 3);
     check_told(&session.pipes[2], &case);
     assert!(session.pipes[1].messages().is_empty());
@@ -352,10 +359,10 @@ fn a_member_that_begins_again_is_told_everything_anew() {
         let pipe = Pipe::default();
         pipe.change(|p| {
             p.room = usize::MAX;
-            p.to_read.extend(frame(&ToSender::Ready { instance: None }));
+            p.to_read.extend(frame(&ToSender::Ready { shown: Vec::new() }));
         });
         *session.renewal.lock().unwrap() = Some((left, 1, pipe.clone()));
-        let outcome = send_over(&session, &case.source, &offers(), &|_| ());
+        let outcome = send_over(&session, &case.source, (&offers(), None), &|_| ());
         assert!(outcome.failure.is_none());
         check_told(&pipe, &case);
         check_told(&session.pipes[0], &case);
@@ -406,7 +413,7 @@ fn a_file_that_changes_is_named_and_none_of_it_is_taken_for_what_it_was() {
             p.to_read.extend(frame(&said));
             p.to_read.extend(frame(&ToSender::Report(Report { failed: 1, ..Report::default() })));
         });
-        let outcome = send_over(&session, &case.source, &offers(), &|_| ());
+        let outcome = send_over(&session, &case.source, (&offers(), None), &|_| ());
         assert!(outcome.failure.is_none(), "the others go on");
         assert_eq!(outcome.members[0].failure().as_deref(), Some(why));
         let got = session.got.lock().unwrap();
@@ -435,16 +442,44 @@ fn a_receivers_own_reason_reads_the_same_by_whatever_way_it_came() {
     assert_eq!(nothing.as_deref(), Some("aborted by the peer: "));
 }
 
+/// What shows who sends is made for the association with each member, and nothing is said before there is one.
+#[test]
+fn who_sends_for_a_job_is_shown_over_the_association_with_each() {
+    let case = case(BLOCK);
+    let mut session = Fake::whole(BLOCK, 3);
+    let pipes = session.pipes.clone();
+    pipes[0].change(|p| p.binding = Some([10; 32]));
+    session.before_need = Box::new(move |left| {
+        if left == 1 {
+            assert!(pipes[1].messages().is_empty(), "it has not answered");
+            pipes[1].change(|p| p.binding = Some([11; 32]));
+        }
+    });
+    let offer = |n| {
+        let job = OfJob { id: [n; 16], ..OfJob::default() };
+        Offer { job: Some(Box::new(job)), ..Offer::default() }
+    };
+    let offers = [offer(1), offer(2), Offer::default()];
+    let shows = |job: &[u8; 16], binding: &Binding| vec![job[0], binding[0]];
+    send_over(&session, &case.source, (&offers, Some(&shows)), &|_| ());
+    let offered = session.pipes.iter().map(|pipe| match pipe.messages().remove(0) {
+        ToReceiver::Offer(offer) => offer.job.map(|job| job.shown),
+        other => panic!("{other:?}"),
+    });
+    let expected = [Some(vec![1, 10]), Some(vec![2, 11]), None];
+    assert_eq!(offered.collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn what_members_say_is_heard() {
     let case = case(BLOCK);
     let session = Fake::whole(BLOCK, 3);
     let say = |index: usize, word| session.pipes[index].change(|p| p.to_read.extend(frame(&word)));
     say(0, ToSender::Refuse("no room".to_owned()));
-    say(1, ToSender::Ready { instance: None });
+    say(1, ToSender::Ready { shown: Vec::new() });
     say(1, ToSender::Note("owners are not kept".to_owned()));
     say(1, ToSender::Report(Report { arrived: 1, ..Report::default() }));
-    let outcome = send_over(&session, &case.source, &offers(), &|_| ());
+    let outcome = send_over(&session, &case.source, (&offers(), None), &|_| ());
     assert_eq!(outcome.members[0].failure(), Some("no room".to_owned()));
     assert_eq!((outcome.members[1].said.ready, outcome.members[1].failure()), (true, None));
     assert_eq!(outcome.members[1].said.notes.len(), 1);
@@ -473,7 +508,7 @@ fn values_are_told_in_time_while_old_blocks_are_read_again() {
         }
         _ => {}
     });
-    send_over(&session, &case.source, &offers(), &|_| ());
+    send_over(&session, &case.source, (&offers(), None), &|_| ());
     assert!(told.load(Ordering::SeqCst));
 }
 
@@ -521,7 +556,7 @@ impl Source for Panics {
 #[test]
 fn a_listing_that_panics_ends_the_session() {
     let session = Fake::whole(BLOCK, 2);
-    let outcome = send_over(&session, &Panics(case(BLOCK).source), &offers(), &|_| ());
+    let outcome = send_over(&session, &Panics(case(BLOCK).source), (&offers(), None), &|_| ());
     assert!(matches!(outcome.failure, Some(SourceError::Stopped)), "{:?}", outcome.failure);
     let why = session.aborted.lock().unwrap().clone().unwrap();
     assert!(why.contains("fault of this program"), "{why}");
@@ -538,7 +573,7 @@ fn all_that_is_said_is_heard_to_its_end() {
         }
         p.to_read.extend(frame(&ToSender::Report(Report { failed: 90_000, ..Report::default() })));
     });
-    let outcome = send_over(&session, &case.source, &offers(), &|_| ());
+    let outcome = send_over(&session, &case.source, (&offers(), None), &|_| ());
     let member = &outcome.members[0];
     assert_eq!((member.failed_entries(), member.failures().count()), (90_000, 90_000));
 }

@@ -4,8 +4,9 @@ use crate::say::say;
 use anyhow::{Context, Result};
 use mcp_cli::listen::Listen;
 use mcp_cli::say::plain;
+use mtm::installation::{Installation, Role};
 use mtm::ledger::ReceiverId;
-use mtm::words::{self, ChannelTold, JobId, OfMaster, ToMaster};
+use mtm::words::{self, ChannelTold, JobId, OfMaster, Said, ToMaster};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,8 +20,18 @@ use transfer::talk;
 /// So many are heard at a time; who comes then comes again.
 const AT_A_TIME: usize = 64;
 
-/// Receivers of the job by their names, each with what it is told of the job's announcements.
-pub(crate) type Hosts = BTreeMap<String, (ReceiverId, Option<ChannelTold>)>;
+/// A receiver of the job, as it may say hello.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    pub(crate) id: ReceiverId,
+    /// Which installation it is, once that is known.
+    pub(crate) instance: Option<[u8; 16]>,
+    /// What it is told of the job's announcements.
+    pub(crate) told: Option<ChannelTold>,
+}
+
+/// Receivers of the job by their names.
+pub(crate) type Hosts = BTreeMap<String, Host>;
 
 /// A receiver that said hello.
 #[derive(Debug)]
@@ -39,6 +50,7 @@ pub(crate) struct Ear {
 
 /// What each thread has.
 struct Work {
+    installation: Arc<Installation>,
     job: JobId,
     hosts: Arc<Mutex<Hosts>>,
     heard: Box<dyn Fn(Hello) + Send + Sync>,
@@ -60,7 +72,7 @@ impl Ear {
     pub(crate) fn start(
         (asked, kept): (Option<Listen>, Option<u16>),
         trust: &ListenTrust,
-        (job, floor): (JobId, Option<Arc<AtomicU64>>),
+        ((installation, job), floor): ((Arc<Installation>, JobId), Option<Arc<AtomicU64>>),
         heard: impl Fn(Hello) + Send + Sync + 'static,
     ) -> Result<Self> {
         let ip = asked.and_then(Listen::ip);
@@ -79,8 +91,9 @@ impl Ear {
         let told = (ip.filter(|ip| !ip.is_unspecified()), listener.local_addr().port());
         let hosts = Arc::<Mutex<Hosts>>::default();
         let busy = AtomicUsize::new(0);
-        let work =
-            Arc::new(Work { job, hosts: Arc::clone(&hosts), heard: Box::new(heard), floor, busy });
+        let heard = Box::new(heard);
+        let work = Work { installation, job, hosts: Arc::clone(&hosts), heard, floor, busy };
+        let work = Arc::new(work);
         let own = Arc::clone(&listener);
         thread::Builder::new()
             .name("hello".to_owned())
@@ -159,20 +172,24 @@ fn accept(listener: &Listener, work: &Arc<Work>) {
 fn hear(receiver: &Receiver, work: &Work) {
     let mut said = None;
     let answer = |word: &[u8]| {
-        let answer = match words::decode(word) {
-            Ok(ToMaster::Hello { job, host, last, .. }) if job == work.job => {
-                match lock(&work.hosts).get(&host).cloned() {
-                    Some((id, told)) => {
-                        said = Some(Hello { id, last });
-                        let channel = told.as_ref().map(|told| work.newest(told));
-                        OfMaster::Welcome { channel }
-                    }
-                    None => OfMaster::Unknown,
-                }
+        let binding = receiver.binding()?;
+        let Said { shown, word: ToMaster::Hello { job, host, last, .. } } =
+            words::decode(word).ok()?;
+        let instance = shown.instance(&job, &binding)?;
+        let known = lock(&work.hosts).get(&host).filter(|_| job == work.job).cloned();
+        let answer = match known {
+            None => OfMaster::Unknown,
+            // Whoever holds the secret can call himself what that host is called: he is told nothing.
+            Some(Host { instance: Some(known), .. }) if known != instance => return None,
+            Some(Host { id, instance, told }) => {
+                said = Some(Hello { id, last });
+                // Of one that was not met yet its name alone is known; its session tells it.
+                let told = told.filter(|_| instance.is_some());
+                OfMaster::Welcome { channel: told.as_ref().map(|told| work.newest(told)) }
             }
-            _ => OfMaster::Unknown,
         };
-        words::encode(&answer)
+        let shown = work.installation.shows(Role::Master, &job, &binding);
+        Some(words::encode(&Said { shown, word: answer }))
     };
     // Whoever was not heard to its end says it again.
     let heard = talk::hear(receiver, answer);

@@ -2,11 +2,14 @@
 
 use crate::args::{self, Here, usage};
 use anyhow::{Context, Result, bail};
+use mcp_keys::Drawn;
 use mcp_keys::places::{self, Environment};
+use mtm::installation::Installation;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The file, in the job's folder.
 const FILE: &str = "job";
@@ -37,6 +40,13 @@ impl Jobs {
     /// The folder of state.
     pub(crate) fn state(&self) -> &Path {
         self.folder.parent().unwrap_or(&self.folder)
+    }
+
+    /// Which installation this is to the receivers of its jobs; its key is made when it is first needed.
+    pub(crate) fn installation(&self) -> Result<Arc<Installation>> {
+        let drawn = Drawn::read_or_create(&places::instance(self.state()));
+        let drawn = drawn.context("this installation's key")?;
+        Ok(Arc::new(Installation::new(drawn.as_bytes())))
     }
 
     /// The file of a job, whether it is there or not.

@@ -76,7 +76,8 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
     let (copying, _) = Copying::new(options, TOOL)?;
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(name, done, late);
-    let beside = Beside { hook, listen, announce, exec };
+    let installation = jobs.installation()?;
+    let beside = Beside { installation, hook, listen, announce, exec };
     work((ledger, copying), &watch, beside, &Quiet { quiet, json: false }, &file)
 }
 
@@ -90,7 +91,7 @@ fn say_over(jobs: &Jobs, name: &str) -> Result<Exit> {
     send.options.without_rules();
     mcp_cli::say::log(send.options.common());
     let (copying, _) = Copying::new(send.options, TOOL)?;
-    over::say(&copying, job.id, hosts);
+    over::say(&copying, (&jobs.installation()?, job.id), &hosts);
     Ok(Exit::Ok)
 }
 

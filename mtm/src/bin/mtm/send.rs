@@ -65,7 +65,8 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     }
     let watch = Watch::start().context("cannot watch for signals")?;
     let hook = Hook::new(&name, done, late);
-    let beside = Beside { hook, listen, announce, exec };
+    let installation = jobs.installation()?;
+    let beside = Beside { installation, hook, listen, announce, exec };
     run::work((ledger, copying), &watch, beside, &Quiet { quiet, json }, &file)
 }
 

@@ -22,7 +22,7 @@ use super::send::space::{Content, Fired, News, SendSpace};
 use super::time::Instant;
 use crate::config::Algorithm;
 use crate::error::Reason;
-use crate::seal::{Keys, Suite};
+use crate::seal::{Binding, Keys, Suite};
 use crate::wire::COOKIE_LEN;
 use crate::wire::{Ack, PAYLOAD_SHORT, Record, Seq};
 use ack::{AckPolicy, Acks};
@@ -235,6 +235,11 @@ impl Conn {
     /// The suite that seals it, once there are keys.
     pub(crate) fn suite(&self) -> Option<Suite> {
         self.life.keys().map(Keys::suite)
+    }
+
+    /// What tells this association from all others, once there are keys.
+    pub(crate) fn binding(&self) -> Option<Binding> {
+        self.life.keys().map(Keys::binding)
     }
 
     /// The SYN is sent again, if its answer was never proven.

@@ -8,6 +8,7 @@ use crate::proto::event::{ControlRead, ReadOutcome, ReceiverId, Stranger};
 use crate::proto::recv::group::GroupRx;
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
+use crate::seal::Binding;
 use crate::stats::{Arrived, Crowded, Foreign, Sent};
 use crate::trust::{ListenTrust, PublicKey};
 use core::ops::Range;
@@ -28,6 +29,11 @@ impl Endpoint {
     /// The key that the sender has shown; `None` without one, and for an unknown receiver.
     pub fn peer_key(&self, receiver: ReceiverId) -> Option<PublicKey> {
         self.receivers.get(&receiver).and_then(|r| r.pass().key())
+    }
+
+    /// What tells the association with the sender from all others; `None` for an unknown receiver.
+    pub fn binding(&self, receiver: ReceiverId) -> Option<Binding> {
+        self.receivers.get(&receiver).and_then(|r| r.conn.binding())
     }
 
     /// From now on others may send. Sessions of those who may not any more end.

@@ -8,6 +8,7 @@ use crate::proto::event::{ControlRead, MemberId, SessionId, SessionState};
 use crate::proto::member::Member;
 use crate::proto::session::Session;
 use crate::proto::time::Instant;
+use crate::seal::Binding;
 use crate::stats::{MemberReport, Sent};
 use crate::trust::SenderTrust;
 use core::ops::Range;
@@ -86,6 +87,13 @@ impl Endpoint {
     pub fn restarts(&self, member: MemberId) -> u32 {
         let session = self.sessions.get(&member.session);
         session.and_then(|session| session.member(member.index)).map_or(0, Member::restarts)
+    }
+
+    /// What tells the association with a member from all others: as soon as it has answered, and again another one once
+    /// it has begun again.
+    pub fn member_binding(&self, member: MemberId) -> Option<Binding> {
+        let session = self.sessions.get(&member.session);
+        session.and_then(|session| session.member(member.index))?.conn().binding()
     }
 
     /// How many replies said, in the name of a session's members, that they know nothing of it, and were not

@@ -76,7 +76,7 @@ fn session_of(n: usize, config: SessionConfig) -> Session {
 /// Its members are established and in the group, and its bytes are at hand: it has started.
 pub(super) fn establish(s: &mut Session) {
     for m in &mut s.members {
-        m.establish(Keys::new(Suite::Xx, [1; 32], [1; 32]), 1 << 30);
+        m.establish(Keys::new(Suite::Xx, ([1; 32], [1; 32]), [0; 32]), 1 << 30);
         m.need_mut().begin_to_wait(at(0), Duration::from_secs(1), u64::MAX);
         m.path_mut().rtt.sample(Duration::from_millis(10));
         m.group_path_mut().rtt.sample(Duration::from_millis(10));

@@ -1,5 +1,6 @@
 //! Whole exchanges between the two ends, and with somebody between them.
 
+use super::super::KeyChain;
 use super::*;
 use proptest::prelude::*;
 
@@ -73,6 +74,40 @@ fn both_ends_get_matching_keys_that_differ_by_direction() {
         assert!(!passes(i.tx(), back.rx()), "reflection");
         assert_eq!((i.suite(), r.suite()), (credentials.suite(), credentials.suite()));
     }
+}
+
+#[test]
+fn both_ends_know_the_association_by_the_same_binding_and_no_other_has_it() {
+    let mut all = std::collections::BTreeSet::new();
+    for credentials in [Credentials::Null, fresh(), secret('s'), secret('t'), identity(7).0] {
+        let ((i, _), (r, _)) = untouched(&credentials, &credentials).unwrap();
+        assert_eq!(i.binding(), r.binding());
+        assert!(all.insert(i.binding()), "another association");
+        assert!(![i, r].iter_mut().any(passes_by), "it is no key");
+    }
+    // Who sits between two ends that trust him, as who holds their secret can, has two bindings and not one.
+    let trusted = secret('s');
+    let mut buf = [0; MAX_MESSAGE];
+    let mut ends = Vec::new();
+    for (near, far) in [([1; 32], [8; 32]), ([9; 32], [2; 32])] {
+        let one = Initiator::new(trusted.clone(), near);
+        let len = one.first(b"", &mut buf);
+        let first = buf[..len].to_vec();
+        let (mut two, len) =
+            Responder::answer(&trusted, far, (b"", &first), b"", &mut buf).unwrap();
+        let second = buf[..len].to_vec();
+        let (len, keys) = one.second(b"", b"", &second).unwrap().third(b"", &mut buf).unwrap();
+        let (theirs, _) = two.third(b"", &buf[..len]).unwrap();
+        assert_eq!(keys.binding(), theirs.binding());
+        ends.push(keys.binding());
+    }
+    assert_ne!(ends[0], ends[1]);
+}
+
+/// Whether the binding opens what is sealed.
+fn passes_by(keys: &mut Keys) -> bool {
+    let mut by = KeyChain::new(keys.suite(), keys.binding());
+    passes(keys.tx(), &mut by)
 }
 
 #[test]

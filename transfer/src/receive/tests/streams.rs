@@ -44,7 +44,7 @@ fn it_arrives_whole_in_a_file_and_in_standard_output() {
         let received = receive_into(&fake, dir.path()).unwrap();
         assert_eq!(received.path, dir.path().join("a/b"));
         assert!(fs::read(received.path).unwrap() == data, "{len} bytes");
-        let answers = [ToSender::Ready { instance: None }, ToSender::Report(received.report)];
+        let answers = [ToSender::Ready { shown: Vec::new() }, ToSender::Report(received.report)];
         assert_eq!((fake.verdict(), &fake.answers()[..]), (Ok(()), &answers[..]));
     }
 }

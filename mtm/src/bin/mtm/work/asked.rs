@@ -1,11 +1,11 @@
 //! Receivers that have everything are asked now and then which installation they are, and once more before the job ends:
 //! one that was reinstalled has nothing, and knows no master to whom it could say so.
 
-use super::{Event, Work};
+use super::{Event, Work, said};
 use anyhow::{Context, Result};
-use mcp::mirror::{Answer, Stop};
+use mcp::mirror::Answer;
 use mtm::ledger::{Receiver, ReceiverId};
-use mtm::words::{self, OfReceiver, ToReceiver};
+use mtm::words::{OfReceiver, ToReceiver};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
@@ -86,12 +86,12 @@ impl Work {
             self.asking.same = Some(now);
             return Ok(());
         }
-        let word = words::encode(&ToReceiver::Ask { job: self.job.id });
+        let word = self.word(ToReceiver::Ask { job: self.job.id });
         let of = all.iter().map(|receiver| receiver.id).collect();
-        let hosts: Vec<_> = all.into_iter().map(|one| (one.name, word.clone())).collect();
+        let hosts: Vec<String> = all.into_iter().map(|one| one.name).collect();
         let (copying, over) = (Arc::clone(&self.copying), self.events.0.clone());
         let ask = move || {
-            let answers = copying.tell(&hosts, &Stop::default());
+            let answers = copying.tell(&hosts, &word);
             let _ = over.send(Event::Asked(Asked { began: now, of, answers })); // as the others
         };
         thread::Builder::new()
@@ -108,15 +108,14 @@ impl Work {
         self.asking.busy = false;
         self.asking.same = Some(began);
         for (id, answer) in of.into_iter().zip(answers.unwrap_or_default()) {
-            let answer = answer.ok().and_then(|answer| words::decode(&answer).ok());
-            if let Some(OfReceiver::Has { instance, .. }) = answer
+            if let Ok((instance, OfReceiver::Has { .. })) = said::answer(&self.job.id, answer)
                 && self.ledger.meet(id, instance)?
             {
                 self.asking.same = None;
                 self.schedule.goes_on(id, Instant::now());
             }
         }
-        Ok(())
+        self.listen() // which installations they are
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Work;
 use crate::announcer::{Announcer, News};
-use crate::ear::{Hello, Hosts};
+use crate::ear::{Hello, Host, Hosts};
 use anyhow::Result;
 use mtm::ledger::Receiver;
 use mtm::plan::Lists;
@@ -15,7 +15,8 @@ impl Work {
     pub(super) fn listen(&self) -> Result<()> {
         let mut hosts = Hosts::new();
         for (place, one) in self.ledger.receivers()?.into_iter().enumerate() {
-            hosts.insert(one.name, (one.id, self.channel_told(place)));
+            let (id, instance, told) = (one.id, one.instance, self.channel_told(place));
+            hosts.insert(one.name, Host { id, instance, told });
         }
         let names: Vec<String> = hosts.keys().cloned().collect();
         self.ear.set(hosts, self.copying.listen_trust(&names)?);

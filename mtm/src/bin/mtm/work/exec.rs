@@ -1,9 +1,9 @@
 //! The command that receivers run once they have the tree: who is told to, when again, and what is noted of it.
 
-use super::{AGAIN, Event, Running, Work, now_unix};
+use super::{AGAIN, Event, Running, Work, now_unix, said};
 use crate::args::{self, When};
 use anyhow::{Context, Result};
-use mcp::mirror::{Answer, Stop};
+use mcp::mirror::Answer;
 use mcp_cli::say::plain;
 use mcp_keys::private::{self, MAX_SECRET, Rule};
 use mtm::exec::{Credential, Outcome, first_line};
@@ -154,23 +154,24 @@ impl Work {
             }
         };
         let root = self.job.source.file_name().unwrap_or(self.job.source.as_os_str());
-        let word = words::encode(&ToReceiver::Mex {
+        let mex = ToReceiver::Mex {
             job: self.job.id,
             revision: newest,
             command: exec.command.clone(),
             credential,
             root: words::cut(&root.to_string_lossy()).to_owned(),
             description: words::cut(&self.job.description).to_owned(),
-        });
+        };
+        let mex = said::word((&self.installation, self.job.id), mex);
         let asked: Vec<ReceiverId> = due.iter().map(|receiver| receiver.id).collect();
-        let hosts: Vec<_> = due.into_iter().map(|one| (one.name, word.clone())).collect();
+        let hosts: Vec<String> = due.into_iter().map(|one| one.name).collect();
         let (copying, over) = (Arc::clone(&self.copying), self.events.0.clone());
         exec.turns
             .iter_mut()
             .filter(|(id, _)| asked.contains(id))
             .for_each(|(_, turn)| turn.busy = true);
         let tell = move || {
-            let answers = copying.tell(&hosts, &Stop::default());
+            let answers = copying.tell(&hosts, &mex);
             // Nobody listens once the job has ended.
             let _ = over.send(Event::Answered(Answered { asked, revision: newest, answers }));
         };
@@ -235,7 +236,8 @@ impl Work {
                     .unwrap_or_else(|| Err("it was not asked".to_owned())),
                 Err(why) => Err(why.clone()),
             };
-            let why = match outcome(answer) {
+            let answer = said::answer(&self.job.id, answer);
+            let why = match outcome(answer, receiver.instance) {
                 Heard::Ended(outcome, said) => {
                     if let Some(instance) = receiver.instance {
                         self.ledger.note_exec((*id, instance), revision, &outcome)?;
@@ -293,8 +295,14 @@ enum Heard {
     Nothing(String),
 }
 
-fn outcome(answer: Answer) -> Heard {
-    let word = answer.and_then(|bytes| words::decode(&bytes).map_err(|error| error.to_string()));
+/// By whom it was told which installation `known` is the one that has the tree: another one is sent it first.
+fn outcome(answer: Result<([u8; 16], OfReceiver), String>, known: Option<[u8; 16]>) -> Heard {
+    let answered = answer.map(|(instance, word)| (known == Some(instance)).then_some(word));
+    let word = match answered {
+        Ok(None) => return Heard::Lacks,
+        Ok(Some(word)) => Ok(word),
+        Err(why) => Err(why),
+    };
     match word {
         Ok(OfReceiver::Ran { status, tail }) => {
             let said = if status.is_success() { String::new() } else { last_line(&tail) };
@@ -387,7 +395,8 @@ mod tests {
 
     #[test]
     fn what_a_receiver_answers_is_an_outcome_or_none() {
-        let of = |word: &OfReceiver| outcome(Ok(words::encode(word)));
+        let known = Some([1; 16]);
+        let of = |word: &OfReceiver| outcome(Ok(([1; 16], word.clone())), known);
         let tail = b"one\n two \x1b\n\n".to_vec();
         let bad = OfReceiver::Ran { status: ExitStatusWord::Exited(2), tail };
         let Heard::Ended(ended, said) = of(&bad) else { panic!("it has ended") };
@@ -398,9 +407,9 @@ mod tests {
         for nothing in [of(&OfReceiver::Done), of(&OfReceiver::Refused("no".to_owned()))] {
             assert!(matches!(nothing, Heard::Nothing(_)));
         }
-        assert!(matches!(outcome(Ok(vec![9])), Heard::Nothing(_)));
+        assert!(matches!(outcome(Ok(([2; 16], bad)), known), Heard::Lacks), "another one");
         assert!(
-            matches!(outcome(Err("off".to_owned())), Heard::Nothing(why) if why.contains("off"))
+            matches!(outcome(Err("off".to_owned()), known), Heard::Nothing(why) if why.contains("off"))
         );
     }
 }

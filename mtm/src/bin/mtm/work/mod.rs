@@ -4,6 +4,7 @@ mod asked;
 mod channel;
 mod exec;
 pub(crate) mod over;
+mod said;
 mod session;
 mod tree;
 
@@ -17,6 +18,7 @@ use anyhow::Result;
 use mcp::mirror::{Copying, Stop, Tried};
 use mcp_cli::listen::Listen;
 use mcp_cli::signals::Watch;
+use mtm::installation::Installation;
 use mtm::ledger::{Job, JobState, Ledger, Receiver, ReceiverId};
 use mtm::plan::Lists;
 use mtm::schedule::Schedule;
@@ -88,6 +90,8 @@ struct Looked {
 
 /// What a job is given beside what is copied to whom.
 pub(crate) struct Beside {
+    /// Who this is to receivers.
+    pub(crate) installation: Arc<Installation>,
     pub(crate) hook: Hook,
     /// Where receivers say hello.
     pub(crate) listen: Option<Listen>,
@@ -101,6 +105,7 @@ pub(crate) struct Beside {
 pub(crate) struct Work {
     ledger: Ledger,
     job: Job,
+    installation: Arc<Installation>,
     copying: Arc<Copying>,
     tree: Arc<Tree>,
     schedule: Schedule,
@@ -126,8 +131,9 @@ impl Work {
         mut ledger: Ledger,
         copying: Copying,
         watch: &Arc<Watch>,
-        (told, Beside { hook, listen, announce, exec }): (Told, Beside),
+        (told, beside): (Told, Beside),
     ) -> Result<Self> {
+        let Beside { installation, hook, listen, announce, exec } = beside;
         let job = ledger.job()?;
         let events = mpsc::channel();
         let end = Mutex::new(events.0.clone());
@@ -144,7 +150,8 @@ impl Work {
         };
         let floor = announcer.as_ref().map(Announcer::floor);
         let trust = copying.listen_trust(&[])?;
-        let ear = Ear::start((listen, kept), &trust, (job.id, floor), move |hello| {
+        let own = (Arc::clone(&installation), job.id);
+        let ear = Ear::start((listen, kept), &trust, (own, floor), move |hello| {
             let says = says.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = says.send(Event::Hello(hello)); // nobody listens once the job has ended
         })?;
@@ -154,6 +161,7 @@ impl Work {
         let mut work = Self {
             ledger,
             job,
+            installation,
             copying,
             tree,
             schedule,

@@ -1,9 +1,10 @@
 //! A job is over, or a host is none of its receivers any more: they are told, so that what they keep for it ends.
 
-use super::Work;
+use super::{Work, said};
 use anyhow::Result;
-use mcp::mirror::{Copying, Stop};
-use mtm::words::{self, JobId, ToReceiver};
+use mcp::mirror::Copying;
+use mtm::installation::Installation;
+use mtm::words::{JobId, ToReceiver};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -13,12 +14,14 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells these hosts that it is over with this job. Who is not reached finds out by silence.
-pub(crate) fn say(copying: &Copying, job: JobId, names: Vec<String>) {
-    let word = words::encode(&ToReceiver::Over { job });
-    let hosts: Vec<(String, Vec<u8>)> =
-        names.into_iter().map(|name| (name, word.clone())).collect();
-    if !hosts.is_empty() {
-        let _ = copying.tell(&hosts, &Stop::default()); // see above
+pub(crate) fn say(
+    copying: &Copying,
+    (installation, job): (&Arc<Installation>, JobId),
+    names: &[String],
+) {
+    if !names.is_empty() {
+        let over = said::word((installation, job), ToReceiver::Over { job });
+        let _ = copying.tell(names, &over); // see above
     }
 }
 
@@ -40,8 +43,9 @@ impl Work {
     pub(super) fn say_over_to(&self, names: Vec<String>) -> mpsc::Receiver<()> {
         let (over, told) = mpsc::channel();
         let (copying, job) = (Arc::clone(&self.copying), self.job.id);
+        let installation = Arc::clone(&self.installation);
         let tell = move || {
-            say(&copying, job, names);
+            say(&copying, (&installation, job), &names);
             let _ = over.send(()); // nobody may wait for it
         };
         // Without a thread they find out by silence.

@@ -1,15 +1,18 @@
 //! The sessions of a job that runs: how they begin, and what is noted when they are over.
 
-use super::{Event, RATED, Running, Work, draw, millis, now_unix};
+use super::{Event, RATED, Running, Work, draw, millis, now_unix, said};
 use crate::round::Planned;
 use anyhow::{Context, Result};
 use mcp::mirror::{Member, Pinned, Stop, Tried, Try};
+use mtm::installation::Role;
 use mtm::ledger::{Outcome, Receiver, ReceiverId};
 use mtm::outcome;
+use mtm::words::{self, JobId, ToReceiver};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
+use tcpxm::seal::Binding;
 use transfer::message::OfJob;
 
 impl Work {
@@ -33,7 +36,11 @@ impl Work {
         }
         let since = receivers.iter().map(|receiver| receiver.complete).min().unwrap_or(0);
         let hosts: Vec<_> = receivers.iter().map(|one| (one.id, one.name.clone())).collect();
+        let installation = Arc::clone(&self.installation);
         let what = Try {
+            shows: Arc::new(move |job: &JobId, binding: &Binding| {
+                words::encode(&installation.shows(Role::Master, job, binding))
+            }),
             hosts: receivers
                 .iter()
                 .map(|one| Ok((one.name.clone(), self.of_job(one, &planned)?)))
@@ -74,7 +81,16 @@ impl Work {
             host: receiver.name.clone(),
             hello: Some(self.ear.told()),
             told: self.told_with_session(receiver)?,
+            shown: Vec::new(), // made for the association
         })
+    }
+
+    /// A word about the job.
+    pub(super) fn word(
+        &self,
+        word: ToReceiver,
+    ) -> impl Fn(&Binding) -> Vec<u8> + Send + Sync + 'static {
+        said::word((&self.installation, self.job.id), word)
     }
 
     /// A session is over: notes what came of it.
@@ -128,8 +144,8 @@ impl Work {
         id: ReceiverId,
         (tried, member): (&Tried, &Member),
     ) -> Result<Option<String>> {
-        let Some(instance) = member.delivered.said.instance else {
-            let why = "it does not say which installation it is: its mcpd is older than mirror jobs, or runs once";
+        let Some(instance) = said::instance(&self.job.id, &member.delivered.said) else {
+            let why = "it does not show which installation it is: its mcpd is older than mirror jobs, or runs once";
             return Ok(Some(member.broken.clone().unwrap_or_else(|| why.to_owned())));
         };
         let anew = self.ledger.meet(id, instance)?;

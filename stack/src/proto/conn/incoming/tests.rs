@@ -14,7 +14,7 @@ const KEY: [u8; 32] = [2; 32];
 /// The receiving end, whose peer seals with [`KEY`].
 fn conn() -> Conn {
     let names = blank_names("192.0.2.1:1".parse().unwrap(), 1, 5, Seq(1));
-    let keys = Keys::new(Suite::Xx, [1; 32], KEY);
+    let keys = Keys::new(Suite::Xx, ([1; 32], KEY), [0; 32]);
     Conn::accept(names, keys, Algorithm::default(), Duration::from_secs(9), Instant::ZERO)
 }
 

@@ -105,7 +105,7 @@ fn answered() -> (Life, [Answering; 2]) {
 }
 
 fn keys() -> Keys {
-    Keys::new(Suite::Xx, [1; 32], [2; 32])
+    Keys::new(Suite::Xx, ([1; 32], [2; 32]), [0; 32])
 }
 
 fn name(life: &Life) -> &'static str {
