@@ -137,7 +137,10 @@ fn say_by(mine: &Mine, trust: SenderTrust, due: &[&Known]) -> Vec<bool> {
             // It is the job's master: this host is none of its receivers any more.
             Some(OfMaster::Unknown) => {
                 reached[*index] = true;
-                let _ = lock(&mine.held).over(known.job, known.master.as_deref()); // it is asked again
+                let over = lock(&mine.held).over(known.job, known.master.as_deref());
+                if over.is_ok() {
+                    lock(&mine.announced).forget(&known.job); // else it is asked again
+                }
             }
             None => {}
         }

@@ -79,7 +79,11 @@ impl Ledger {
         Reserved { incarnation, below }: Reserved,
     ) -> Result<(), LedgerError> {
         let sql = "UPDATE channel SET incarnation = ?, below = ?";
-        self.db.execute(sql, params![incarnation.cast_signed(), below.cast_signed()])?;
+        let changed =
+            self.db.execute(sql, params![incarnation.cast_signed(), below.cast_signed()])?;
+        if changed == 0 {
+            return Err(LedgerError::Damaged("there are no keys to announce by"));
+        }
         Ok(())
     }
 }

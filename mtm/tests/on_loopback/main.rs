@@ -2,6 +2,7 @@
 
 mod exec;
 mod failures;
+mod hello;
 mod host;
 mod job;
 mod renames;

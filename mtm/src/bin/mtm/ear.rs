@@ -44,7 +44,7 @@ pub(crate) struct Hello {
 /// It.
 pub(crate) struct Ear {
     listener: Arc<Listener>,
-    hosts: Arc<Mutex<Hosts>>,
+    hosts: Arc<Mutex<Option<Hosts>>>,
     told: (Option<IpAddr>, u16),
 }
 
@@ -52,7 +52,8 @@ pub(crate) struct Ear {
 struct Work {
     installation: Arc<Installation>,
     job: JobId,
-    hosts: Arc<Mutex<Hosts>>,
+    /// `None`: they are not known yet.
+    hosts: Arc<Mutex<Option<Hosts>>>,
     heard: Box<dyn Fn(Hello) + Send + Sync>,
     /// Announcements are new from that counter on.
     floor: Option<Arc<AtomicU64>>,
@@ -89,7 +90,7 @@ impl Ear {
         };
         let listener = Arc::new(listener);
         let told = (ip.filter(|ip| !ip.is_unspecified()), listener.local_addr().port());
-        let hosts = Arc::<Mutex<Hosts>>::default();
+        let hosts = Arc::<Mutex<Option<Hosts>>>::default();
         let busy = AtomicUsize::new(0);
         let heard = Box::new(heard);
         let work = Work { installation, job, hosts: Arc::clone(&hosts), heard, floor, busy };
@@ -107,14 +108,15 @@ impl Ear {
         self.told
     }
 
-    /// Names of the receivers.
-    pub(crate) fn names(&self) -> Vec<String> {
-        lock(&self.hosts).keys().cloned().collect()
+    /// The receivers as they were last told.
+    pub(crate) fn roster(&self) -> Vec<(String, ReceiverId)> {
+        let hosts = lock(&self.hosts);
+        hosts.iter().flatten().map(|(name, host)| (name.clone(), host.id)).collect()
     }
 
     /// These are the receivers now, and they are trusted so.
     pub(crate) fn set(&self, hosts: Hosts, trust: ListenTrust) {
-        *lock(&self.hosts) = hosts;
+        *lock(&self.hosts) = Some(hosts);
         if let Err(error) = self.listener.set_trust(trust) {
             say(format_args!(
                 "receivers may not be able to say hello: {}",
@@ -176,7 +178,8 @@ fn hear(receiver: &Receiver, work: &Work) {
         let Said { shown, word: ToMaster::Hello { job, host, last, .. } } =
             words::decode(word).ok()?;
         let instance = shown.instance(&job, &binding)?;
-        let known = lock(&work.hosts).get(&host).filter(|_| job == work.job).cloned();
+        // What is said of another job, whose port this was or is, ends nothing of that job.
+        let known = lock(&work.hosts).as_ref().filter(|_| job == work.job)?.get(&host).cloned();
         let answer = match known {
             None => OfMaster::Unknown,
             // Whoever holds the secret can call himself what that host is called: he is told nothing.

@@ -4,7 +4,7 @@ use super::Work;
 use crate::announcer::{Announcer, News};
 use crate::ear::{Hello, Host, Hosts};
 use anyhow::Result;
-use mtm::ledger::Receiver;
+use mtm::ledger::{Receiver, ReceiverId};
 use mtm::plan::Lists;
 use mtm::words::{self, ChannelTold};
 use std::sync::Arc;
@@ -37,8 +37,13 @@ impl Work {
     }
 
     /// Receivers that are none any more do not read what is announced from now on.
-    pub(super) fn renew(&mut self, before: &[String], receivers: &[Receiver]) -> Result<()> {
-        let is_left = |name: &String| !receivers.iter().any(|receiver| receiver.name == *name);
+    pub(super) fn renew(
+        &mut self,
+        before: &[(String, ReceiverId)],
+        receivers: &[Receiver],
+    ) -> Result<()> {
+        // By its number: one that was removed and added again meanwhile is another one.
+        let is_left = |(_, id): &(String, ReceiverId)| !receivers.iter().any(|one| one.id == *id);
         match &mut self.announcer {
             Some(announcer) if before.iter().any(is_left) => announcer.renew(&mut self.ledger),
             _ => Ok(()),

@@ -316,14 +316,15 @@ impl Work {
 
     /// Takes over what others have said of the job.
     fn refresh(&mut self) -> Result<()> {
-        let before = self.ear.names();
+        let before = self.ear.roster();
         self.ledger.refresh()?;
         self.job = self.ledger.job()?;
         let now = Instant::now();
         let receivers = self.ledger.receivers()?;
         self.renew(&before, &receivers)?;
         let left = |name: &String| !receivers.iter().any(|receiver| receiver.name == *name);
-        drop(self.say_over_to(before.into_iter().filter(left).collect()));
+        let names = before.into_iter().map(|(name, _)| name);
+        drop(self.say_over_to(names.filter(left).collect()));
         let away = |receiver: &Receiver| {
             let since = receiver.late.as_ref().map(|(since, _)| *since);
             (receiver.id, since.map_or(Duration::ZERO, since_unix))
