@@ -37,8 +37,8 @@ impl Work {
                 Ok(true)
             }
             Ok(Err(why)) => {
+                self.ledger.change_state(&JobState::Waiting(why.clone()))?;
                 self.told.waits(&why);
-                self.ledger.change_state(&JobState::Waiting(why))?;
                 self.not_before = Some(Instant::now() + AGAIN);
                 Ok(false)
             }
