@@ -107,6 +107,8 @@ pub enum ToReceiver {
     Over {
         /// Which.
         job: JobId,
+        /// What it is called there: by another name it may be a receiver of the job still.
+        host: String,
     },
     /// It is to run a command of its list (MEX), once for this revision however often it is asked.
     Mex {
@@ -122,11 +124,15 @@ pub enum ToReceiver {
         root: String,
         /// What the job is for.
         description: String,
+        /// What it is called there.
+        host: String,
     },
     /// Which installation is it, and what has it of this job?
     Ask {
         /// Which.
         job: JobId,
+        /// What it is called there.
+        host: String,
     },
 }
 
@@ -219,7 +225,8 @@ mod tests {
         assert_eq!(decode::<ToMaster>(&bytes), Ok(hello));
         assert_eq!(decode::<ToMaster>(&[2, 0]), Err(WordError::Version(2)));
         assert_eq!(decode::<ToMaster>(&[]), Err(WordError::Body));
-        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [1, 0, 3]);
+        let over = ToReceiver::Over { job: [3; 16], host: "h".to_owned() };
+        assert_eq!(encode(&over), [&[1, 0][..], &[3; 16], &[1], b"h"].concat());
     }
 
     #[test]
@@ -231,9 +238,10 @@ mod tests {
             credential: Credential::new("pw".to_owned()),
             root: "r".to_owned(),
             description: String::new(),
+            host: "h:x".to_owned(),
         };
         let bytes = encode(&mex);
-        let expected = [&[1, 1][..], &[1; 16], &[0xac, 2, 1], b"c", &[2], b"pw", b"\x01r\0"];
+        let expected = [&[1, 1][..], &[1; 16], &[0xac, 2, 1], b"c", &[2], b"pw", b"\x01r\0\x03h:x"];
         assert_eq!(bytes, expected.concat());
         assert_eq!(decode(&bytes), Ok(mex.clone()));
         assert!(!format!("{mex:?}").contains("pw"));

@@ -3,11 +3,14 @@
 use crate::JOB;
 use crate::draw::{Clock, Rng};
 use mtm::announce::{ChannelKey, Ignored, Masters};
-use mtm::held::{Held, HeldError, Known, LEASE};
+use mtm::held::{Held, HeldError, Known, LEASE, Of};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tcpxm::trust::PublicKey;
+
+/// The job, and what each host is called to itself.
+const OF: Of<'static> = (JOB, "here");
 
 /// A tree: which version of its content each name has.
 pub(crate) type Tree = BTreeMap<String, i64>;
@@ -94,7 +97,7 @@ impl Host {
             ChannelKey::new(told.channel),
             (told.incarnation, told.floor),
         );
-        self.held.heard(JOB, self.clock.unix(now)).unwrap();
+        self.held.heard(OF, self.clock.unix(now)).unwrap();
         self.heard = Some(now);
     }
 
@@ -109,9 +112,10 @@ impl Host {
             job: JOB,
             master: None,
             name: "lectures".to_owned(),
-            host: "here".to_owned(),
+            host: OF.1.to_owned(),
             place: "/srv/lectures".into(),
             hello: Some(([10, 0, 0, 1], 9000).into()),
+            peer: Some([10, 0, 0, 1].into()),
             instance: self.instance(),
             complete: Some(revision),
             heard: self.clock.unix(now),
@@ -122,23 +126,23 @@ impl Host {
 
     /// It ends; `since` which revision the session was.
     pub(crate) fn ends(&mut self, (since, revision): (Option<u32>, u32), ok: bool, now: Instant) {
-        self.held.heard(JOB, self.clock.unix(now)).unwrap();
+        self.held.heard(OF, self.clock.unix(now)).unwrap();
         if ok {
-            self.held.complete(JOB, since, revision).unwrap();
+            self.held.complete(OF, since, revision).unwrap();
         }
         self.heard = Some(now);
     }
 
     /// The revision of which it knows that it had everything.
     pub(crate) fn complete(&self) -> Option<u32> {
-        self.held.known(JOB).unwrap().and_then(|known| known.complete)
+        self.held.known(OF).unwrap().and_then(|known| known.complete)
     }
 
     /// Another job wants the place: whatever the clocks show, it does not get that of a master that was heard.
     pub(crate) fn is_asked_by_another(&mut self, now: Instant, rng: &mut Rng) {
         let Some(heard) = self.heard.filter(|_| self.on) else { return };
         assert!(now.duration_since(heard) + Duration::from_secs(3 * 3600) < LEASE, "it is on");
-        let known = self.held.known(JOB).unwrap().unwrap();
+        let known = self.held.known(OF).unwrap().unwrap();
         let place = ["/srv", "/srv/lectures", "/srv/lectures/x"][rng.below(3) as usize].into();
         let heard = self.clock.unix(now);
         let other = Known { job: [9; 16], place, heard, ..known };

@@ -26,6 +26,10 @@ pub(crate) type Hosts = BTreeMap<String, (ReceiverId, Option<ChannelTold>)>;
 #[derive(Debug)]
 pub(crate) struct Hello {
     pub(crate) id: ReceiverId,
+    /// Which installation it says that it is.
+    pub(crate) instance: [u8; 16],
+    /// The newest revision of which it says that it has everything.
+    pub(crate) has: Option<u32>,
     /// The announcement that it took last.
     pub(crate) last: Option<Vec<u8>>,
 }
@@ -160,10 +164,10 @@ fn hear(receiver: &Receiver, work: &Work) {
     let mut said = None;
     let answer = |word: &[u8]| {
         let answer = match words::decode(word) {
-            Ok(ToMaster::Hello { job, host, last, .. }) if job == work.job => {
+            Ok(ToMaster::Hello { job, host, instance, has, last }) if job == work.job => {
                 match lock(&work.hosts).get(&host).cloned() {
                     Some((id, told)) => {
-                        said = Some(Hello { id, last });
+                        said = Some(Hello { id, instance, has, last });
                         let channel = told.as_ref().map(|told| work.newest(told));
                         OfMaster::Welcome { channel }
                     }

@@ -79,10 +79,11 @@ impl Work {
     /// Asks all receivers which installation they are, before the job ends: one that was reinstalled after it had
     /// everything has nothing. Who does not answer has what it last said. Whether all are the same.
     pub(super) fn is_confirmed_by_all(&mut self) -> Result<bool> {
-        let ask = words::encode(&ToReceiver::Ask { job: self.job.id });
+        let ask = |host: String| words::encode(&ToReceiver::Ask { job: self.job.id, host });
         let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
         let met: Vec<Receiver> = met.collect();
-        let hosts: Vec<_> = met.iter().map(|one| (one.name.clone(), ask.clone())).collect();
+        let hosts: Vec<_> =
+            met.iter().map(|one| (one.name.clone(), ask(one.name.clone()))).collect();
         let Ok(answers) = self.copying.tell(&hosts, &Stop::default()) else { return Ok(true) };
         if self.ledger.has_changed()? {
             self.refresh()?; // somebody has said something meanwhile
@@ -110,9 +111,9 @@ impl Work {
 
     /// The same to these, which are receivers no more.
     pub(super) fn say_over_to(&self, names: Vec<String>) {
-        let over = words::encode(&ToReceiver::Over { job: self.job.id });
+        let over = |host: String| words::encode(&ToReceiver::Over { job: self.job.id, host });
         let hosts: Vec<(String, Vec<u8>)> =
-            names.into_iter().map(|name| (name, over.clone())).collect();
+            names.into_iter().map(|name| (name.clone(), over(name))).collect();
         if !hosts.is_empty() {
             let _ = self.copying.tell(&hosts, &Stop::default()); // see above
         }
