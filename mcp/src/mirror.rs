@@ -12,7 +12,7 @@ use crate::trust::{self, Ground, TrustError};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::Common;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -233,8 +233,8 @@ pub struct Member {
     pub broken: Option<String>,
 }
 
-/// Makes a word for the association of that binding.
-pub type Word<'a> = dyn Fn(&Binding) -> Vec<u8> + Sync + 'a;
+/// Makes a word for the host of that name, as it was typed, and for the association of that binding.
+pub type Word<'a> = dyn Fn(&str, &Binding) -> Vec<u8> + Sync + 'a;
 
 /// What a host answered to a word, or why it did not.
 pub type Answer = Result<talk::Answer, String>;
@@ -445,18 +445,23 @@ impl Copying {
         }
     }
 
-    /// Says a word to each of these hosts, which is made for the association with it. What each answered, or why it did
-    /// not.
+    /// Says a word to each of these hosts, which is made for it and the association with it. What each answered, or why
+    /// it did not.
     ///
     /// # Errors
     ///
     /// There was no session: the fault of this side.
     pub fn tell(&self, hosts: &[String], word: &Word<'_>) -> Result<Vec<Answer>, String> {
-        let mut answers = Vec::with_capacity(hosts.len());
-        for some in hosts.chunks(AT_A_TIME) {
-            answers.extend(self.talk(some, word).map_err(|error| format!("{error:#}"))?);
+        let mut answers: Vec<Option<Answer>> = vec![None; hosts.len()];
+        for round in rounds(hosts) {
+            for some in round.chunks(AT_A_TIME) {
+                let texts: Vec<String> = some.iter().map(|at| hosts[*at].clone()).collect();
+                let said = self.talk(&texts, word).map_err(|error| format!("{error:#}"))?;
+                some.iter().zip(said).for_each(|(at, said)| answers[*at] = Some(said));
+            }
         }
-        Ok(answers)
+        let none = || Err("it was not asked".to_owned());
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(none)).collect())
     }
 
     fn talk(&self, hosts: &[String], word: &Word<'_>) -> anyhow::Result<Vec<Answer>> {
@@ -472,7 +477,11 @@ impl Copying {
                 ..SessionConfig::default()
             };
             let options = SenderOptions { session, ..SenderOptions::new(trust) };
-            answers = talk::say(options, &seats.addrs(), &|_, binding| word(binding))?;
+            let word = |member: usize, binding: &Binding| {
+                let target = seats.target(&plan, member);
+                target.map(|target| word(&target.text, binding)).unwrap_or_default()
+            };
+            answers = talk::say(options, &seats.addrs(), &word)?;
         }
         let answer = |(seat, target): (Result<usize, String>, &Target)| {
             let said =
@@ -525,6 +534,24 @@ impl Copying {
     }
 }
 
+/// Who is told at once: of several paths of one host each in a round of its own, for a session has one place for it.
+fn rounds(hosts: &[String]) -> Vec<Vec<usize>> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut rounds: Vec<Vec<usize>> = Vec::new();
+    for (at, text) in hosts.iter().enumerate() {
+        let target = hosts::parse(text).ok().and_then(|targets| targets.into_iter().next());
+        let host = target
+            .map_or_else(|| text.clone(), |target| format!("{} {:?}", target.host, target.port));
+        let round = seen.entry(host).or_default();
+        if rounds.len() <= *round {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(at);
+        *round += 1;
+    }
+    rounds
+}
+
 /// What stands behind the last slash of a path.
 fn last(source: &Path) -> &[u8] {
     source.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default()
@@ -543,4 +570,16 @@ fn above(source: &Path) -> Option<&Path> {
     }
     let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty())?;
     (!source.is_symlink()).then_some(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_of_a_host_is_told_of_in_a_round_of_its_own() {
+        let hosts = ["h1:a", "h2", "h1:b", "h1:9:c", "h1:d"].map(str::to_owned);
+        assert_eq!(rounds(&hosts), [vec![0, 1, 3], vec![2], vec![4]]);
+        assert_eq!(rounds(&[]), Vec::<Vec<usize>>::new());
+    }
 }

@@ -511,6 +511,7 @@ impl Shared {
             say(counted(left, "session did not end in time", "sessions did not end in time"));
         }
         drop(running);
+        self.mirrors.end();
         // They hold the listener's sockets as well.
         for thread in told {
             let _ = thread.join();

@@ -107,6 +107,8 @@ pub enum ToReceiver {
     Over {
         /// Which.
         job: JobId,
+        /// What it is called there: by another name it may be a receiver of the job still.
+        host: String,
     },
     /// It is to run a command of its list (MEX), once for this revision however often it is asked.
     Mex {
@@ -122,11 +124,15 @@ pub enum ToReceiver {
         root: String,
         /// What the job is for.
         description: String,
+        /// What it is called there.
+        host: String,
     },
     /// Which installation is it, and what has it of this job?
     Ask {
         /// Which.
         job: JobId,
+        /// What it is called there.
+        host: String,
     },
 }
 
@@ -134,7 +140,7 @@ impl ToReceiver {
     /// Which job it is about.
     pub fn job(&self) -> JobId {
         match self {
-            Self::Over { job } | Self::Mex { job, .. } | Self::Ask { job } => *job,
+            Self::Over { job, .. } | Self::Mex { job, .. } | Self::Ask { job, .. } => *job,
         }
     }
 }
@@ -231,18 +237,20 @@ mod tests {
         assert_eq!(decode::<ToMaster>(&bytes), Ok(hello));
         assert_eq!(decode::<ToMaster>(&[1, 0]), Err(WordError::Version(1)));
         assert_eq!(decode::<ToMaster>(&[]), Err(WordError::Body));
-        assert_eq!(encode(&ToReceiver::Over { job: [3; 16] })[..3], [2, 0, 3]);
+        let over = ToReceiver::Over { job: [3; 16], host: "h".to_owned() };
+        assert_eq!(encode(&over), [&[2, 0][..], &[3; 16], &[1], b"h"].concat());
     }
 
     #[test]
     fn what_shows_who_says_it_stands_before_a_word() {
         let installation = Installation::new(&[3; 32]);
         let shown = installation.shows(Role::Master, &[4; 16], &[5; 32]);
-        let said = Said { shown, word: ToReceiver::Over { job: [4; 16] } };
+        let word = ToReceiver::Over { job: [4; 16], host: "h".to_owned() };
+        let said = Said { shown, word };
         let bytes = encode(&said);
         assert_eq!((bytes[0], &bytes[1..33]), (VERSION, &installation.public().as_bytes()[..]));
         assert_eq!(bytes[33..49], [0; 16], "a master has no folder");
-        assert_eq!(bytes[49 + 64..], [&[0][..], &[4; 16]].concat());
+        assert_eq!(bytes[49 + 64..], [&[0][..], &[4; 16], &[1], b"h"].concat());
         assert_eq!(decode(&bytes), Ok(said));
     }
 
@@ -255,9 +263,10 @@ mod tests {
             credential: Credential::new("pw".to_owned()),
             root: "r".to_owned(),
             description: String::new(),
+            host: "h:x".to_owned(),
         };
         let bytes = encode(&mex);
-        let expected = [&[2, 1][..], &[1; 16], &[0xac, 2, 1], b"c", &[2], b"pw", b"\x01r\0"];
+        let expected = [&[2, 1][..], &[1; 16], &[0xac, 2, 1], b"c", &[2], b"pw", b"\x01r\0\x03h:x"];
         assert_eq!(bytes, expected.concat());
         assert_eq!(decode(&bytes), Ok(mex.clone()));
         assert!(!format!("{mex:?}").contains("pw"));

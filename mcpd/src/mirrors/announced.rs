@@ -1,10 +1,10 @@
 //! Listens to the announcement channel, and answers each announcement that counts: by a hello, which says what is here.
 
-use super::{Mine, lock, now};
+use super::{Mine, Named, lock, now};
 use crate::report::say;
 use mcp_cli::say::plain;
 use mtm::announce::{Announcement, ChannelKey, Ignored, JobKey, Masters};
-use mtm::words::{self, Batch, ChannelTold, JobId};
+use mtm::words::{self, Batch, ChannelTold};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +31,7 @@ const MAX: usize = 2048;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     masters: Masters,
-    jobs: BTreeMap<JobId, ChannelTold>,
+    jobs: BTreeMap<Named, ChannelTold>,
     taken: u64,
     /// Announcements are listened to here.
     listens: bool,
@@ -39,52 +39,56 @@ pub(super) struct Known {
 
 impl Known {
     /// A master has told what its announcements are known by.
-    pub(super) fn tell(&mut self, job: JobId, told: ChannelTold) {
+    pub(super) fn tell(&mut self, of: Named, told: ChannelTold) {
         let Ok(master) = PublicKey::from_bytes(told.master) else { return };
         // Each job has a key of its own: nobody replaces that of another one.
         let is_others =
-            |(other, known): (&JobId, &ChannelTold)| *other != job && known.master == told.master;
+            |(other, known): (&Named, &ChannelTold)| other.0 != of.0 && known.master == told.master;
         if self.jobs.iter().any(is_others) {
             return;
         }
         let channel = ChannelKey::new(told.channel);
         self.masters.tell(master, channel, (told.incarnation, told.floor));
-        self.jobs.insert(job, told);
+        self.jobs.insert(of, told);
     }
 
-    /// The job is over.
-    pub(super) fn forget(&mut self, job: &JobId) {
-        if let Some(told) = self.jobs.remove(job) {
+    /// The job is over for the host of that name.
+    pub(super) fn forget(&mut self, of: &Named) {
+        if let Some(told) = self.jobs.remove(of)
+            && !self.jobs.values().any(|other| other.master == told.master)
+        {
             self.masters.forget(&told.master);
         }
     }
 
     /// The announcement of a job that was taken last.
-    pub(super) fn last(&self, job: &JobId) -> Option<Vec<u8>> {
-        let master = PublicKey::from_bytes(self.jobs.get(job)?.master).ok()?;
+    pub(super) fn last(&self, of: &Named) -> Option<Vec<u8>> {
+        let master = PublicKey::from_bytes(self.jobs.get(of)?.master).ok()?;
         self.masters.last(&master).map(<[u8]>::to_vec)
     }
 
-    /// Takes a datagram; which job's it is and how many receivers may answer, if it counts and is for this one.
-    fn take(&mut self, datagram: &[u8]) -> Option<(Announcement, Batch)> {
+    /// Takes a datagram; by which names this host may answer and how many receivers may, if it counts and is for this one.
+    fn take(&mut self, datagram: &[u8]) -> Option<(Vec<Named>, Batch)> {
         let announcement = self.masters.take(datagram).ok()?;
-        let batch = self.read(&announcement);
-        if batch.is_none() {
+        let read = self.read(&announcement);
+        if read.is_none() {
             self.masters.ignored(Ignored::NotOurs);
         }
-        self.taken += u64::from(batch.is_some());
-        Some((announcement, batch?))
+        self.taken += u64::from(read.is_some());
+        read
     }
 
-    fn read(&self, announcement: &Announcement) -> Option<Batch> {
-        let told = self.jobs.get(&announcement.open.job)?;
-        if told.master != *announcement.master.as_bytes()
-            || !announcement.open.allowed.has(usize::from(told.place))
-        {
-            return None;
-        }
-        let private = announcement.private(&JobKey::new(told.private)).ok()?;
-        words::decode(&private).ok()
+    fn read(&self, announcement: &Announcement) -> Option<(Vec<Named>, Batch)> {
+        let open = &announcement.open;
+        let may = |(of, told): &(&Named, &ChannelTold)| {
+            of.0 == open.job
+                && told.master == *announcement.master.as_bytes()
+                && open.allowed.has(usize::from(told.place))
+        };
+        let names: Vec<_> = self.jobs.iter().filter(may).collect();
+        let private = announcement.private(&JobKey::new(names.first()?.1.private)).ok()?;
+        let names = names.into_iter().map(|(of, _)| of.clone()).collect();
+        Some((names, words::decode(&private).ok()?))
     }
 
     /// How many announcements counted, and how many did not and why, in words; nothing where none are listened to.
@@ -185,9 +189,9 @@ impl Ear {
 
     fn hear(&mut self, datagram: &[u8]) {
         let taken = lock(&self.mine.announced).take(datagram);
-        let Some((announcement, batch)) = taken else { return };
+        let Some((names, batch)) = taken else { return };
         let window = FOR_EACH.saturating_mul(u32::from(batch.roster)).min(WINDOW);
         let draw = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-        self.mine.answer(announcement.open.job, Instant::now() + window.mul_f64(draw));
+        self.mine.answer(names, Instant::now() + window.mul_f64(draw));
     }
 }

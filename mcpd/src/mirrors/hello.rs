@@ -1,10 +1,10 @@
 //! Says hello to the masters of the jobs that are known here: at the start, and from time to time, so that a host that
 //! was off or cut off gets what it lacks at once.
 
-use super::{Mine, lock, now};
+use super::{Mine, Named, lock, name_of, now};
 use mtm::held::Known;
 use mtm::installation::Role;
-use mtm::words::{self, JobId, OfMaster, Said, ToMaster};
+use mtm::words::{self, OfMaster, Said, ToMaster};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -45,33 +45,33 @@ pub(super) fn start(mine: &Arc<Mine>) -> io::Result<()> {
 }
 
 fn run(mine: &Mine) {
-    let mut all: BTreeMap<JobId, Next> = BTreeMap::new();
+    let mut all: BTreeMap<Named, Next> = BTreeMap::new();
     let mut first = true;
     loop {
         let seen = *lock(&mine.news.0);
         let known = lock(&mine.held).all(now()).unwrap_or_default();
         let known: Vec<Known> = known.into_iter().filter(|known| known.hello.is_some()).collect();
         let begin = Instant::now();
-        all.retain(|job, _| known.iter().any(|known| known.job == *job));
+        all.retain(|of, _| known.iter().any(|known| name_of(known) == *of));
         for known in &known {
             // One that has just begun was heard by its session.
             let at = if first { begin } else { begin + shorter(PERIOD) };
-            all.entry(known.job).or_insert(Next { at, failures: 0 });
+            all.entry(name_of(known)).or_insert(Next { at, failures: 0 });
         }
-        for (job, at) in std::mem::take(&mut *lock(&mine.soon)) {
-            if let Some(next) = all.get_mut(&job) {
+        for (of, at) in std::mem::take(&mut *lock(&mine.soon)) {
+            if let Some(next) = all.get_mut(&of) {
                 next.at = next.at.min(at);
             }
         }
         first = false;
-        let due = |known: &&Known| all.get(&known.job).is_some_and(|next| next.at <= begin);
+        let due = |known: &&Known| all.get(&name_of(known)).is_some_and(|next| next.at <= begin);
         let due: Vec<&Known> = known.iter().filter(due).collect();
         if !due.is_empty() {
             let answered = say(mine, &due);
             for (known, answered) in due.iter().zip(answered) {
-                let Some(next) = all.get_mut(&known.job) else { continue };
+                let Some(next) = all.get_mut(&name_of(known)) else { continue };
                 if answered {
-                    let _ = lock(&mine.held).heard(known.job, now()); // the lease is a little shorter
+                    let _ = lock(&mine.held).heard((known.job, &known.host), now()); // the lease is a little shorter
                     *next = Next { at: Instant::now() + shorter(PERIOD), failures: 0 };
                 } else {
                     let wait =
@@ -112,7 +112,7 @@ fn say_by(mine: &Mine, trust: SenderTrust, due: &[&Known]) -> Vec<bool> {
     let mut reached = vec![false; due.len()];
     let mut places: Vec<usize> = Vec::new();
     let mut addrs: Vec<SocketAddr> = Vec::new();
-    // Of two jobs of one master the second comes next.
+    // Of two places of one job the second comes next.
     for (index, known) in due.iter().enumerate().take(AT_A_TIME) {
         if let Some(addr) = known.hello.filter(|addr| !addrs.contains(addr)) {
             places.push(index);
@@ -131,15 +131,16 @@ fn say_by(mine: &Mine, trust: SenderTrust, due: &[&Known]) -> Vec<bool> {
             Some(OfMaster::Welcome { channel }) => {
                 reached[*index] = true;
                 if let Some(told) = channel {
-                    lock(&mine.announced).tell(known.job, told);
+                    lock(&mine.announced).tell(name_of(known), told);
                 }
             }
             // It is the job's master: this host is none of its receivers any more.
             Some(OfMaster::Unknown) => {
                 reached[*index] = true;
-                let over = lock(&mine.held).over(known.job, known.master.as_deref());
+                let of = (known.job, &known.host[..]);
+                let over = lock(&mine.held).over(of, known.master.as_deref());
                 if over.is_ok() {
-                    lock(&mine.announced).forget(&known.job); // else it is asked again
+                    lock(&mine.announced).forget(&name_of(known)); // else it is asked again
                 }
             }
             None => {}
@@ -165,7 +166,7 @@ fn hello(mine: &Mine, known: &Known, binding: &Binding) -> Vec<u8> {
         job: known.job,
         host: known.host.clone(),
         has: known.complete,
-        last: lock(&mine.announced).last(&known.job),
+        last: lock(&mine.announced).last(&name_of(known)),
     };
     words::encode(&Said { shown, word })
 }

@@ -2,15 +2,16 @@
 
 use super::attempts::{Attempts, Who};
 use super::logs::{self, Of};
-use super::{Mine, lock, now, run};
+use super::{Mine, lock, now, process, run};
 use crate::commands::{Commands, Entry};
 use crate::credential;
 use crate::report::say;
 use mcp_cli::say::plain;
 use mtm::exec::{Credential, ExitStatusWord};
-use mtm::held::{Begun, HeldError, Interrupted, Known};
+use mtm::held::{Begun, Held, HeldError, Interrupted, Known, OfPlace};
 use mtm::words::{self, JobId, OfReceiver};
-use std::io;
+use std::ffi::OsString;
+use std::io::{self, PipeWriter};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -22,6 +23,8 @@ use transfer::jobs::From;
 const WAIT: Duration = Duration::from_secs(20);
 /// An end that cannot be noted, as where the disk is full, is noted again after so long.
 const AGAIN: Duration = Duration::from_secs(10);
+/// When the daemon ends, the end of a command is noted within this.
+const NOTED: Duration = Duration::from_secs(1);
 
 /// What is wanted.
 #[derive(Debug)]
@@ -32,6 +35,17 @@ pub(super) struct Asked {
     pub(super) credential: Credential,
     pub(super) root: String,
     pub(super) description: String,
+    /// What this host is called there.
+    pub(super) host: String,
+}
+
+/// How many commands run, and how many have ended.
+#[derive(Debug, Default)]
+struct Count {
+    running: u64,
+    ended: u64,
+    /// The daemon ends: none is started any more.
+    is_over: bool,
 }
 
 /// What commands need.
@@ -41,14 +55,48 @@ pub(super) struct Mex {
     state: PathBuf,
     commands: Mutex<Commands>,
     attempts: Mutex<Attempts>,
-    /// How many have ended; who waits for one waits for this.
-    ended: (Mutex<u64>, Condvar),
+    /// Who waits for one waits for this.
+    count: (Mutex<Count>, Condvar),
+    stop: run::Stop,
+    /// Is dropped to end those that run.
+    goes_on: Mutex<Option<PipeWriter>>,
+    /// What this daemon is known by to the next one.
+    own: Option<String>,
 }
 
 impl Mex {
-    pub(super) fn new(state: PathBuf, commands: Commands) -> Self {
+    pub(super) fn new(state: PathBuf, commands: Commands) -> io::Result<Self> {
         let (commands, attempts) = (Mutex::new(commands), Mutex::default());
-        Self { state, commands, attempts, ended: (Mutex::new(0), Condvar::new()) }
+        let (stop, goes_on) = run::Stop::new()?;
+        let (count, goes_on) = ((Mutex::default(), Condvar::new()), Mutex::new(Some(goes_on)));
+        Ok(Self { state, commands, attempts, count, stop, goes_on, own: process::own() })
+    }
+
+    /// Ends those that run, as after their time, and waits until that is noted.
+    pub(super) fn end(&self) {
+        lock(&self.count.0).is_over = true;
+        drop(lock(&self.goes_on).take());
+        let left =
+            self.count.1.wait_timeout_while(lock(&self.count.0), run::GRACE + NOTED, |count| {
+                count.running > 0
+            });
+        drop(left.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// One more runs, unless none is to any more.
+    fn enter(&self) -> bool {
+        let mut count = lock(&self.count.0);
+        count.running += u64::from(!count.is_over);
+        !count.is_over
+    }
+
+    /// One less does.
+    fn leave(&self) {
+        let mut count = lock(&self.count.0);
+        count.running -= 1;
+        count.ended += 1;
+        drop(count);
+        self.count.1.notify_all();
     }
 
     /// The list is this one from now on. Whether it was another one.
@@ -64,13 +112,29 @@ impl Mex {
         told(logs::complete(&self.state, (&known.name, &known.place, revision)));
     }
 
+    /// Ends what a daemon has left running that was killed, and notes that. What another one runs is its own.
+    pub(super) fn interrupt(&self, held: &mut Held) -> Result<(), HeldError> {
+        let mut left = held.running()?;
+        left.retain(|run| !run.daemon.as_deref().is_some_and(process::lives));
+        let processes: Vec<String> = left.iter().filter_map(|run| run.process.clone()).collect();
+        // One command for a place runs at a time: the next is not begun before.
+        process::end(&processes, run::GRACE);
+        held.interrupt_runs(&left, now())?;
+        let all = held.all(now())?;
+        for run in &left {
+            let known = |known: &&Known| known.job == run.job && known.place == run.place;
+            self.interrupted(run, all.iter().find(known));
+        }
+        Ok(())
+    }
+
     /// Tells of those whose end nobody has seen.
-    pub(super) fn interrupted(&self, of: &Interrupted, known: Option<&Known>) {
-        let (job, place) = known.map(|known| (known.name.clone(), known.place.clone())).unzip();
-        let Interrupted { revision, command, .. } = of.clone();
-        let of = Of { job: job.unwrap_or_default(), revision, command };
+    fn interrupted(&self, of: &Interrupted, known: Option<&Known>) {
+        let Interrupted { revision, command, place, .. } = of.clone();
+        let job = known.map(|known| known.name.clone()).unwrap_or_default();
+        let of = Of { job, revision, command };
         let status = ExitStatusWord::Unknown.to_string();
-        told(logs::ran(&self.state, &of, &place.unwrap_or_default(), ("", ""), &status));
+        told(logs::ran(&self.state, &of, &place, ("", ""), &status));
         say(format_args!(
             "the command {} of the job {} was interrupted: it is not run again for revision {revision}",
             plain(&of.command),
@@ -94,15 +158,13 @@ fn answer(
     instance: [u8; 16],
     asked: Asked,
 ) -> Result<OfReceiver, HeldError> {
-    let (known, before) = {
-        let held = lock(&mine.held);
-        (held.known(asked.job)?, held.run(asked.job, asked.revision)?)
-    };
+    let known = lock(&mine.held).known((asked.job, words::cut(&asked.host)))?;
     let Some(known) = known else { return Ok(OfReceiver::Incomplete) };
     // One of before masters had keys with a secret is known again by the job's next session.
     if known.master.is_none() {
         return Ok(OfReceiver::Incomplete);
     }
+    let before = lock(&mine.held).run((asked.job, &known.place), asked.revision)?;
     if known.master.as_deref() != from.who().as_ref().map(|key| &key.as_bytes()[..]) {
         return Err(HeldError::Foreign);
     }
@@ -115,9 +177,17 @@ fn answer(
         Ok(entry) => entry,
         Err(refused) => return Ok(refused),
     };
-    let (job, revision) = (asked.job, asked.revision);
-    let begun = lock(&mine.held).begin_run(job, revision, &asked.command, now())?;
-    match begun {
+    let (job, place, revision) = (asked.job, known.place.clone(), asked.revision);
+    if !mine.mex.enter() {
+        return Ok(OfReceiver::Refused("the daemon is shutting down".to_owned()));
+    }
+    let own = mine.mex.own.as_deref();
+    let what = (revision, &asked.command[..]);
+    let begun = lock(&mine.held).begin_run((job, &place), what, own, now());
+    if !matches!(begun, Ok(Begun::New)) {
+        mine.mex.leave();
+    }
+    match begun? {
         Begun::New => start(mine, entry, known, asked)?,
         Begun::Running => {}
         Begun::Ended(status, tail) => return Ok(OfReceiver::Ran { status, tail }),
@@ -130,7 +200,7 @@ fn answer(
             return Ok(OfReceiver::Refused(why));
         }
     }
-    wait(mine, job, revision)
+    wait(mine, (job, &place), revision)
 }
 
 /// The command, if there is one of that name and the password is its own; else what is answered, which does not tell
@@ -169,32 +239,43 @@ fn admit(mine: &Mine, from: &From, known: &Known, asked: &Asked) -> Result<Arc<E
     Err(OfReceiver::Dnpwd)
 }
 
-/// Starts it; it is recorded already.
+/// Starts it; it is recorded already, and counts as one that runs.
 fn start(mine: &Arc<Mine>, entry: Arc<Entry>, known: Known, asked: Asked) -> Result<(), HeldError> {
     let own = Arc::clone(mine);
-    let (job, revision) = (asked.job, asked.revision);
+    let (job, place, revision) = (asked.job, known.place.clone(), asked.revision);
     let work = move || execute(&own, &entry, &known, &asked);
     let started = thread::Builder::new().name("command".to_owned()).spawn(work);
     if let Err(error) = started {
         let status = ExitStatusWord::NotStarted(format!("there is no thread for it: {error}"));
-        lock(&mine.held).end_run(job, revision, (&status, b""), now())?;
+        mine.mex.leave();
+        lock(&mine.held).end_run((job, &place), revision, (&status, b""), now())?;
     }
     Ok(())
 }
 
 /// Runs it, and notes and logs how it has ended.
 fn execute(mine: &Mine, entry: &Entry, known: &Known, asked: &Asked) {
+    let text = |text: &str| OsString::from(words::cut(text));
     let variables = [
-        ("MTM_JOB", known.name.clone()),
-        ("MTM_ROOT", words::cut(&asked.root).to_owned()),
-        ("MTM_DESCRIPTION", words::cut(&asked.description).to_owned()),
-        ("MTM_REVISION", asked.revision.to_string()),
+        ("MTM_JOB", text(&known.name)),
+        ("MTM_PLACE", known.place.clone().into()),
+        ("MTM_ROOT", text(&asked.root)),
+        ("MTM_DESCRIPTION", text(&asked.description)),
+        ("MTM_REVISION", asked.revision.to_string().into()),
     ];
     let began = SystemTime::now();
-    let ran = run::run(entry, &variables);
+    let of = (asked.job, known.place.as_path());
+    let ran = run::run(entry, &variables, &mine.mex.stop, |pid| {
+        let process = process::known(pid);
+        let noted =
+            process.map(|process| lock(&mine.held).note_process(of, asked.revision, &process));
+        if let Some(Err(error)) = noted {
+            say(format_args!("cannot note which process a command is: {error}"));
+        }
+    });
     let noted = || {
         let end = (&ran.status, &ran.tail[..]);
-        lock(&mine.held).end_run(asked.job, asked.revision, end, now())
+        lock(&mine.held).end_run(of, asked.revision, end, now())
     };
     while let Err(error) = noted() {
         say(format_args!("cannot note how a command has ended: {error}"));
@@ -214,24 +295,23 @@ fn execute(mine: &Mine, entry: &Entry, known: &Known, asked: &Asked) {
             plain(&status)
         ));
     }
-    *lock(&mine.mex.ended.0) += 1;
-    mine.mex.ended.1.notify_all();
+    mine.mex.leave();
 }
 
 /// Waits for its end, not for long.
-fn wait(mine: &Mine, job: JobId, revision: u32) -> Result<OfReceiver, HeldError> {
+fn wait(mine: &Mine, of: OfPlace<'_>, revision: u32) -> Result<OfReceiver, HeldError> {
     let until = Instant::now() + WAIT;
     loop {
-        let seen = *lock(&mine.mex.ended.0);
-        if let Some(Begun::Ended(status, tail)) = lock(&mine.held).run(job, revision)? {
+        let seen = lock(&mine.mex.count.0).ended;
+        if let Some(Begun::Ended(status, tail)) = lock(&mine.held).run(of, revision)? {
             return Ok(OfReceiver::Ran { status, tail });
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(OfReceiver::Busy);
         }
-        let ended = lock(&mine.mex.ended.0);
-        let waited = mine.mex.ended.1.wait_timeout_while(ended, left, |ended| *ended == seen);
+        let count = lock(&mine.mex.count.0);
+        let waited = mine.mex.count.1.wait_timeout_while(count, left, |count| count.ended == seen);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -258,6 +338,7 @@ mod tests {
             host: "h1".to_owned(),
             place: "/srv/a".into(),
             hello: None,
+            peer: None,
             instance: [9; 16],
             complete: None,
             heard: now(),
@@ -272,13 +353,14 @@ mod tests {
             credential: Credential::default(),
             root: "a".to_owned(),
             description: String::new(),
+            host: "h1".to_owned(),
         }
     }
 
     fn mine(dir: &Path) -> Arc<Mine> {
         let config = dir.join("mcpd.toml");
         std::fs::write(&config, "[command.x]\nargv = [\"/bin/true\"]").unwrap();
-        let mex = Mex::new(dir.to_owned(), Commands::read(&config).unwrap());
+        let mex = Mex::new(dir.to_owned(), Commands::read(&config).unwrap()).unwrap();
         let own = (&ListenTrust::Loopback, Arc::new(Installation::new(&[1; 32])));
         let mine = Mine::open(&dir.join("mirrors"), own, mex).unwrap();
         lock(&mine.held).begin(&known()).unwrap();
@@ -299,7 +381,7 @@ mod tests {
             super::hear(&mine, from, [instance; 16], asked(revision))
         };
         assert_eq!(hear(&from(1), 9, 1), OfReceiver::Incomplete);
-        lock(&mine.held).complete([1; 16], None, 1).unwrap();
+        lock(&mine.held).complete(([1; 16], "h1"), None, 1).unwrap();
         let OfReceiver::Refused(why) = hear(&from(2), 9, 1) else { panic!("it is another's") };
         assert_eq!(why, HeldError::Foreign.to_string());
         let nobody = From { key: None, ..from(1) };

@@ -8,6 +8,7 @@ mod hello;
 pub(crate) mod leases;
 mod logs;
 mod mex;
+mod process;
 mod run;
 mod who;
 
@@ -39,6 +40,13 @@ pub(crate) struct Mirrors {
     known: Option<Arc<Mine>>,
 }
 
+/// A job, and what this host is called in it.
+type Named = (JobId, String);
+
+fn name_of(known: &Known) -> Named {
+    (known.job, known.host.clone())
+}
+
 /// The jobs that this daemon knows.
 #[derive(Debug)]
 struct Mine {
@@ -49,7 +57,7 @@ struct Mine {
     /// What its masters have told of their announcements.
     announced: Mutex<announced::Known>,
     /// Jobs whose masters are to be answered, and when.
-    soon: Mutex<BTreeMap<JobId, Instant>>,
+    soon: Mutex<BTreeMap<Named, Instant>>,
     /// How often a job has begun or ended; the thread that says hello waits for it.
     news: (Mutex<u64>, Condvar),
     mex: mex::Mex,
@@ -88,7 +96,10 @@ impl Mirrors {
         };
         let mex = mex::Mex::new(state.clone(), cli.commands.clone());
         let own = (trust, Arc::clone(&installation));
-        let (known, note) = match Mine::open(&places::mirrors(&state), own, mex) {
+        let known = mex
+            .map_err(anyhow::Error::from)
+            .and_then(|mex| Mine::open(&places::mirrors(&state), own, mex).map_err(Into::into));
+        let (known, note) = match known {
             Ok(known) => (Some(known), None),
             Err(error) => {
                 let note = format!(
@@ -121,6 +132,13 @@ impl Mirrors {
         self.known.as_ref().is_some_and(|mine| mine.mex.set(commands))
     }
 
+    /// Ends the commands that run, and waits until they have.
+    pub(crate) fn end(&self) {
+        if let Some(mine) = &self.known {
+            mine.mex.end();
+        }
+    }
+
     /// Starts the threads that say hello, and that listen to announcements if they are to.
     pub(crate) fn start(&self, cli: &Cli) -> Result<()> {
         let Some(known) = &self.known else { return Ok(()) };
@@ -145,18 +163,16 @@ impl Mine {
         mex: mex::Mex,
     ) -> std::result::Result<Arc<Self>, HeldError> {
         let mut held = Held::open(path)?;
-        for run in held.interrupt_runs(now())? {
-            mex.interrupted(&run, held.known(run.job)?.as_ref());
-        }
+        mex.interrupt(&mut held)?;
         let (held, trust) = (Mutex::new(held), Mutex::new(trust.clone()));
         let (announced, soon) = (Mutex::default(), Mutex::default());
         let news = (Mutex::new(0), Condvar::new());
         Ok(Arc::new(Self { installation, held, trust, announced, soon, news, mex }))
     }
 
-    /// The master of a job is to be answered then.
-    fn answer(&self, job: JobId, at: Instant) {
-        lock(&self.soon).insert(job, at);
+    /// The master of a job is to be answered then, by each of these names.
+    fn answer(&self, names: Vec<Named>, at: Instant) {
+        lock(&self.soon).extend(names.into_iter().map(|of| (of, at)));
         self.tell();
     }
 
@@ -184,6 +200,7 @@ impl Jobs for Session {
             // By whatever folder this was started in.
             place: std::path::absolute(place).unwrap_or_else(|_| place.to_owned()),
             hello,
+            peer: Some(from.peer.ip().to_canonical()),
             instance: self.own.folder,
             complete: Some(job.revision),
             heard: now(),
@@ -198,7 +215,7 @@ impl Jobs for Session {
             error.to_string()
         })?;
         if let Ok(told) = words::decode(&job.told) {
-            lock(&self.mine.announced).tell(job.id, told);
+            lock(&self.mine.announced).tell(name_of(&known), told);
         }
         self.mine.tell();
         Ok(())
@@ -210,11 +227,11 @@ impl Jobs for Session {
 
     fn end(&self, job: &OfJob, ok: bool) {
         let mut held = lock(&self.mine.held);
-        let done = held.heard(job.id, now());
-        let done = done.and_then(|()| {
-            if ok { held.complete(job.id, job.since, job.revision) } else { Ok(false) }
-        });
-        let new = done.and_then(|new| if new { held.known(job.id) } else { Ok(None) });
+        let of = (job.id, words::cut(&job.host));
+        let done = held.heard(of, now());
+        let done = done
+            .and_then(|()| if ok { held.complete(of, job.since, job.revision) } else { Ok(false) });
+        let new = done.and_then(|new| if new { held.known(of) } else { Ok(None) });
         drop(held);
         match new {
             Ok(None) => {}
@@ -244,18 +261,20 @@ impl Session {
         };
         let master = from.who().map(|key| key.as_bytes().to_vec());
         match word {
-            ToReceiver::Ask { job } => {
-                let known = lock(&self.mine.held).known(job).unwrap_or_default();
+            ToReceiver::Ask { job, host } => {
+                let known = lock(&self.mine.held).known((job, words::cut(&host)));
+                let known = known.unwrap_or_default();
                 if known.as_ref().is_some_and(|own| own.master.is_some() && own.master != master) {
                     return OfReceiver::Refused(HeldError::Foreign.to_string());
                 }
                 let own = known.filter(|known| known.instance == self.own.folder);
                 OfReceiver::Has { revision: own.and_then(|own| own.complete) }
             }
-            ToReceiver::Over { job } => {
-                let over = lock(&self.mine.held).over(job, master.as_deref());
+            ToReceiver::Over { job, host } => {
+                let host = words::cut(&host);
+                let over = lock(&self.mine.held).over((job, host), master.as_deref());
                 if over.is_ok() {
-                    lock(&self.mine.announced).forget(&job);
+                    lock(&self.mine.announced).forget(&(job, host.to_owned()));
                 }
                 self.mine.tell();
                 over.map_or_else(
@@ -263,8 +282,9 @@ impl Session {
                     |()| OfReceiver::Done,
                 )
             }
-            ToReceiver::Mex { job, revision, command, credential, root, description } => {
-                let asked = mex::Asked { job, revision, command, credential, root, description };
+            ToReceiver::Mex { job, revision, command, credential, root, description, host } => {
+                let asked =
+                    mex::Asked { job, revision, command, credential, root, description, host };
                 mex::hear(&self.mine, &from, self.own.folder, asked)
             }
         }

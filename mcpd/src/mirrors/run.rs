@@ -5,9 +5,10 @@ use mtm::exec::{ExitStatusWord, MAX_TAIL};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-use std::ffi::OsString;
-use std::io::{self, PipeReader, Read};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ const KEPT: usize = 1 << 20;
 /// A command that writes more than that is ended: it goes round in a circle.
 const FLOOD: u64 = 16 << 20;
 /// A command whose time is over is asked to end, and so long later it is ended.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// What waits in the pipe when a command has ended is there at once: whoever holds it open longer has left the command.
 const REST: Duration = Duration::from_secs(1);
 /// Where programs are looked for if the daemon's own surroundings do not say it, as in systemd.exec(5).
@@ -35,28 +36,47 @@ pub(super) struct Ran {
     pub(super) tail: Vec<u8>,
 }
 
-/// Runs it and waits for its end; it has these variables, and where programs are.
-pub(super) fn run(entry: &Entry, variables: &[(&str, String)]) -> Ran {
+/// What ends all commands that wait for it, also those that begin later: nothing is ever written to it.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// At its end once the other one is closed.
+    end: PipeReader,
+}
+
+impl Stop {
+    /// And what is dropped to end them.
+    pub(super) fn new() -> io::Result<(Self, PipeWriter)> {
+        io::pipe().map(|(end, writer)| (Self { end }, writer))
+    }
+}
+
+/// Runs it and waits for its end; it has these variables, and where programs are. `started` is told which process it is.
+pub(super) fn run(
+    entry: &Entry,
+    variables: &[(&str, OsString)],
+    stop: &Stop,
+    started: impl FnOnce(Pid),
+) -> Ran {
     let mut output = Output::default();
     let status = match start(entry, variables) {
-        Ok((child, reader)) => follow(child, reader, entry.timeout, &mut output),
+        Ok((child, reader)) => {
+            started(child.pid);
+            follow(child, (reader, stop), entry.timeout, &mut output)
+        }
         Err(error) => ExitStatusWord::NotStarted(format!("{}: {error}", entry.argv[0])),
     };
     let left_out = output.total - output.kept.len() as u64;
     Ran { status, kept: output.kept, left_out, tail: output.tail }
 }
 
-fn start(entry: &Entry, variables: &[(&str, String)]) -> io::Result<(Started, PipeReader)> {
+fn start(entry: &Entry, variables: &[(&str, OsString)]) -> io::Result<(Started, PipeReader)> {
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(&entry.argv[0]);
     command.args(&entry.argv[1..]).current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let path = std::env::var_os("PATH").unwrap_or_else(|| PATH.into());
     command.env_clear().env("PATH", path);
-    // A zero byte would be the end of a variable (environ(7)).
-    let values =
-        variables.iter().map(|(name, value)| (name, OsString::from(value.replace('\0', ""))));
-    command.envs(values);
+    command.envs(variables.iter().map(|(name, value)| (name, without_zeros(value))));
     if let Some((uid, gid)) = entry.ids {
         command.uid(uid).gid(gid); // and no further groups
     }
@@ -70,6 +90,11 @@ fn start(entry: &Entry, variables: &[(&str, String)]) -> io::Result<(Started, Pi
             Err(errno.into())
         }
     }
+}
+
+/// A zero byte would be the end of a variable (environ(7)).
+fn without_zeros(value: &OsStr) -> OsString {
+    OsString::from_vec(value.as_bytes().iter().copied().filter(|byte| *byte != 0).collect())
 }
 
 /// A command that runs, or has ended and was not waited for: nobody else can have its number, nor its group's.
@@ -108,50 +133,78 @@ enum Cause {
     /// It has that long still.
     None(Instant),
     Late(Instant),
+    /// The daemon ends.
+    Stopped(Instant),
     Flood,
+}
+
+impl Cause {
+    /// When the next thing is to be done about it.
+    fn until(&self) -> Option<Instant> {
+        match self {
+            Self::None(until) | Self::Late(until) | Self::Stopped(until) => Some(*until),
+            Self::Flood => None,
+        }
+    }
+
+    /// The command, which has its time or lacks it by now, is asked to end or made to, as it is due.
+    fn next(self, started: &Started, (over, stopped): (bool, bool)) -> Self {
+        let later = Instant::now() + GRACE;
+        match self {
+            Self::None(_) if stopped => {
+                started.signal(Signal::TERM);
+                Self::Stopped(later)
+            }
+            Self::None(_) if over => {
+                started.signal(Signal::TERM);
+                Self::Late(later)
+            }
+            // If it cannot end now it is said again.
+            Self::Late(_) if over => {
+                started.signal(Signal::KILL);
+                Self::Late(later)
+            }
+            Self::Stopped(_) if over => {
+                started.signal(Signal::KILL);
+                Self::Stopped(later)
+            }
+            cause => cause,
+        }
+    }
 }
 
 fn follow(
     mut started: Started,
-    mut reader: PipeReader,
+    (mut reader, stop): (PipeReader, &Stop),
     timeout: Duration,
     output: &mut Output,
 ) -> ExitStatusWord {
     let mut cause = Cause::None(Instant::now() + timeout);
     let mut open = true;
     loop {
-        let until = match &cause {
-            Cause::None(until) | Cause::Late(until) => Some(*until),
-            Cause::Flood => None,
-        };
-        let (ended, readable) = wait(&started.end, open.then_some(&reader), until);
+        let until = cause.until();
+        let asked = matches!(cause, Cause::None(_)).then_some(&stop.end);
+        let [ended, readable, stopped] =
+            wait(&started.end, [open.then_some(&reader), asked], until);
         if readable {
             open = take(&mut reader, output);
         }
         if ended {
             break;
         }
-        let over = until.is_some_and(|until| Instant::now() >= until);
-        cause = match cause {
-            Cause::None(_) | Cause::Late(_) if output.total > FLOOD => {
-                started.signal(Signal::KILL);
-                open = false;
-                Cause::Flood
-            }
-            Cause::None(_) if over => {
-                started.signal(Signal::TERM);
-                Cause::Late(Instant::now() + GRACE)
-            }
-            Cause::Late(_) if over => {
-                started.signal(Signal::KILL);
-                Cause::Late(Instant::now() + GRACE) // if it cannot end now it is said again
-            }
-            cause => cause,
-        };
+        let is_flood = output.total > FLOOD && !matches!(cause, Cause::Flood);
+        if is_flood {
+            started.signal(Signal::KILL);
+            (open, cause) = (false, Cause::Flood);
+        } else {
+            let over = until.is_some_and(|until| Instant::now() >= until);
+            cause = cause.next(&started, (over, stopped));
+        }
     }
     started.signal(Signal::KILL); // those that it leaves behind
     let until = Instant::now() + REST;
-    while open && output.total <= FLOOD && wait(&started.end, Some(&reader), Some(until)).1 {
+    while open && output.total <= FLOOD && wait(&started.end, [Some(&reader), None], Some(until))[1]
+    {
         open = take(&mut reader, output) && Instant::now() < until;
     }
     let status = started.child.wait();
@@ -160,7 +213,7 @@ fn follow(
         (Cause::Flood, _) => ExitStatusWord::Flooded,
         (Cause::None(_), _) if output.total > FLOOD => ExitStatusWord::Flooded,
         (Cause::None(_), Ok(status)) => word(status),
-        (Cause::None(_), Err(_)) => ExitStatusWord::Unknown,
+        (Cause::Stopped(_), _) | (Cause::None(_), Err(_)) => ExitStatusWord::Unknown,
     }
 }
 
@@ -177,22 +230,23 @@ fn take(reader: &mut PipeReader, output: &mut Output) -> bool {
     }
 }
 
-/// Waits until the command has ended or has written something, or until then: whether the one, and the other.
-fn wait(end: &OwnedFd, reader: Option<&PipeReader>, until: Option<Instant>) -> (bool, bool) {
+/// Waits until the command has ended, until one of these can be read, or until then: which of them.
+fn wait(end: &OwnedFd, readers: [Option<&PipeReader>; 2], until: Option<Instant>) -> [bool; 3] {
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let mut fds = vec![PollFd::new(end, PollFlags::IN)];
-        fds.extend(reader.map(|reader| PollFd::new(reader, PollFlags::IN)));
+        fds.extend(readers.iter().flatten().map(|reader| PollFd::new(*reader, PollFlags::IN)));
         match poll(&mut fds, left.as_ref()) {
             Ok(_) => {
-                let is_there =
-                    |fd: Option<&PollFd<'_>>| fd.is_some_and(|fd| !fd.revents().is_empty());
-                return (is_there(fds.first()), is_there(fds.get(1)));
+                let mut there = fds.iter().map(|fd| !fd.revents().is_empty());
+                let mut next = || there.next().unwrap_or(false);
+                let ended = next();
+                return [ended, readers[0].is_some() && next(), readers[1].is_some() && next()];
             }
             Err(Errno::INTR) => {}
             // Not of these descriptors; then its end is waited for as long as it takes.
-            Err(_) => return (true, false),
+            Err(_) => return [true, false, false],
         }
     }
 }
@@ -220,7 +274,12 @@ mod tests {
     }
 
     fn ran(script: &str, millis: u64) -> Ran {
-        run(&entry(script, millis), &[("MTM_JOB", "a\0b".to_owned())])
+        ran_of(&entry(script, millis))
+    }
+
+    fn ran_of(entry: &Entry) -> Ran {
+        let (stop, _goes_on) = Stop::new().unwrap();
+        run(entry, &[("MTM_JOB", "a\0b".into())], &stop, |_| ())
     }
 
     /// Whether a process is there, and no corpse.
@@ -244,7 +303,7 @@ mod tests {
         assert_eq!(ran("kill -USR1 $$", 10_000).status, ExitStatusWord::Signalled(10));
         let mut none = entry("", 10_000);
         none.argv = vec!["/no/such/program".to_owned()];
-        let ExitStatusWord::NotStarted(why) = run(&none, &[]).status else { panic!("it runs") };
+        let ExitStatusWord::NotStarted(why) = ran_of(&none).status else { panic!("it runs") };
         assert!(why.starts_with("/no/such/program: No such file"), "{why}");
     }
 
@@ -275,6 +334,25 @@ mod tests {
     }
 
     #[test]
+    fn one_that_runs_and_one_that_begins_end_with_the_daemon() {
+        let (stop, goes_on) = Stop::new().unwrap();
+        let running = std::thread::scope(|scope| {
+            let script = "trap '' TERM; sleep 1000 & echo $!; while :; do sleep 0.1; done";
+            let (told, started) = std::sync::mpsc::channel();
+            let entry = entry(script, 60_000);
+            let stop = &stop;
+            let running =
+                scope.spawn(move || run(&entry, &[], stop, |pid| told.send(pid).unwrap()));
+            started.recv().unwrap();
+            drop(goes_on);
+            running.join().unwrap()
+        });
+        assert_eq!(running.status, ExitStatusWord::Unknown);
+        let begins = run(&entry("sleep 1000", 60_000), &[], &stop, |_| ());
+        assert_eq!(begins.status, ExitStatusWord::Unknown);
+    }
+
+    #[test]
     fn of_much_output_the_beginning_and_the_end_are_kept_and_a_flood_ends_it() {
         let ran = ran("head -c 2000000 /dev/zero; echo end", 60_000);
         assert_eq!(ran.status, ExitStatusWord::Exited(0));
@@ -291,7 +369,7 @@ mod tests {
         }
         let mut other = entry("id -u; id -g; id -G", 10_000);
         other.ids = Some((12_345, 23_456));
-        let ran = run(&other, &[]);
+        let ran = ran_of(&other);
         assert_eq!(String::from_utf8_lossy(&ran.kept), "12345\n23456\n23456\n");
     }
 }

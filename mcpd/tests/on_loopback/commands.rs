@@ -3,6 +3,7 @@
 use crate::daemon::{Daemon, command};
 use crate::master::Master;
 use mtm::exec::{Credential, ExitStatusWord};
+use mtm::held::Held;
 use mtm::words::{OfReceiver, ToReceiver};
 use rustix::process::Signal;
 use std::fs;
@@ -91,6 +92,11 @@ impl Case {
 
     /// Says the word to run a command.
     fn ask(&self, revision: u32, command: &str, password: &str) -> OfReceiver {
+        self.try_ask(revision, command, password).unwrap()
+    }
+
+    /// The same to a daemon that may be gone.
+    fn try_ask(&self, revision: u32, command: &str, password: &str) -> Option<OfReceiver> {
         let word = ToReceiver::Mex {
             job: JOB,
             revision,
@@ -98,8 +104,22 @@ impl Case {
             credential: Credential::new(password.to_owned()),
             root: "source".to_owned(),
             description: "for all".to_owned(),
+            host: "h1".to_owned(),
         };
-        Master::new(1).says(self.addr(), &word)
+        Master::new(1).asks(self.addr(), &word).ok().map(|(_, answer)| answer)
+    }
+
+    /// Asks for a command, and has its daemon end once that runs; whether it was answered.
+    fn ends_with(&self, command: &str, signal: Signal) -> Option<OfReceiver> {
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| self.try_ask(1, command, ""));
+            assert!(soon(|| self.at("pid").exists()));
+            // It is known from then on which process it is.
+            let known = || Held::open(&self.at("state/mirrors")).unwrap().running().unwrap();
+            assert!(soon(|| known().iter().any(|run| run.process.is_some())));
+            self.daemon.as_ref().unwrap().signal(signal);
+            asking.join().unwrap()
+        })
     }
 
     /// The same, until it has ended.
@@ -143,21 +163,23 @@ fn hash(password: &str) -> String {
 
 #[test]
 fn it_is_run_once_for_a_revision_and_again_for_the_next() {
-    let script = "echo \"$MTM_JOB $MTM_ROOT $MTM_DESCRIPTION $MTM_REVISION\" | tee -a DIR/runs";
+    let script =
+        "echo \"$MTM_JOB $MTM_PLACE $MTM_ROOT $MTM_DESCRIPTION $MTM_REVISION\" | tee -a DIR/runs";
     let case = Case::new(101, &[("note", script, ""), ("other", "touch DIR/other", "")]);
     assert_eq!(case.ask(1, "note", ""), OfReceiver::Incomplete, "the job is not known");
     case.send(1);
     assert_eq!(case.ask(2, "note", ""), OfReceiver::Incomplete, "this revision is not there");
     assert_eq!(case.read("runs"), "");
+    let place = case.at("root/mirror/source").display().to_string();
     let ran = |revision: u32| OfReceiver::Ran {
         status: ExitStatusWord::Exited(0),
-        tail: format!("lectures source for all {revision}\n").into_bytes(),
+        tail: format!("lectures {place} source for all {revision}\n").into_bytes(),
     };
     assert_eq!(case.ask(1, "note", ""), ran(1));
     assert_eq!(case.ask(1, "note", "whatever"), ran(1));
     let OfReceiver::Refused(why) = case.ask(1, "other", "") else { panic!("it is run") };
     assert!(why.contains("has run the command note") && !case.at("other").exists(), "{why}");
-    assert_eq!(case.read("runs"), "lectures source for all 1\n");
+    assert_eq!(case.read("runs"), format!("lectures {place} source for all 1\n"));
     case.send(1); // nothing is new
     case.send(2);
     // Of two that come together both are told the same end.
@@ -172,12 +194,14 @@ fn it_is_run_once_for_a_revision_and_again_for_the_next() {
     let log = case.read("state/mirrors.log");
     let lines: Vec<_> =
         log.lines().map(|line| line.split('\t').skip(1).collect::<Vec<_>>()).collect();
-    let place = case.at("root/mirror/source").display().to_string();
     let command =
         |n| ["command", "lectures", &place, n, "source", "for all", "note", "exited 0"].to_vec();
     let complete = |n| ["complete", "lectures", &place, n].to_vec();
     assert_eq!(lines, [complete("1"), command("1"), complete("2"), command("2")]);
-    assert!(case.read("state/commands.log").contains("\n| lectures source for all 1\n"));
+    assert!(
+        case.read("state/commands.log")
+            .contains(&format!("\n| lectures {place} source for all 1\n"))
+    );
 }
 
 #[test]
@@ -259,30 +283,19 @@ fn one_that_never_ends_and_one_that_floods_are_ended() {
     assert!((1 << 20..2 << 20).contains(&len), "{len}");
 }
 
+/// A command that goes on for ever, unless it may end, with a child.
+const ENDLESS: &str = "echo x >> DIR/runs; sleep 1000 & echo $! > DIR/child; echo $$ > DIR/pid
+    until [ -e DIR/go ]; do sleep 0.05; done";
+
 #[test]
-fn what_runs_when_the_daemon_is_killed_is_unknown_and_not_run_again() {
-    let script = "echo x >> DIR/runs; until [ -e DIR/go ]; do sleep 0.05; done";
-    let mut case = Case::new(105, &[("slow", script, "")]);
+fn what_runs_when_the_daemon_is_killed_is_ended_at_the_next_start_and_not_run_again() {
+    let mut case = Case::new(105, &[("slow", ENDLESS, "")]);
     case.send(1);
-    let asked = thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            let word = ToReceiver::Mex {
-                job: JOB,
-                revision: 1,
-                command: "slow".to_owned(),
-                credential: Credential::default(),
-                root: String::new(),
-                description: String::new(),
-            };
-            Master::new(1).asks(case.addr(), &word)
-        });
-        assert!(soon(|| case.read("runs") == "x\n"));
-        case.daemon.as_ref().unwrap().signal(Signal::KILL);
-        asking.join().unwrap()
-    });
-    assert!(asked.is_err(), "{asked:?}");
+    assert_eq!(case.ends_with("slow", Signal::KILL), None);
     drop(case.daemon.take());
+    assert!(lives(&case.read("pid")) && lives(&case.read("child")), "nobody was there to end it");
     case.start();
+    assert!(soon(|| !lives(&case.read("pid")) && !lives(&case.read("child"))));
     assert_eq!(case.ends(1, "slow"), (ExitStatusWord::Unknown, Vec::new()));
     fs::write(case.at("go"), "").unwrap();
     case.send(2);
@@ -290,4 +303,43 @@ fn what_runs_when_the_daemon_is_killed_is_unknown_and_not_run_again() {
     assert_eq!(case.ask(1, "slow", ""), OfReceiver::Incomplete, "it is past");
     assert_eq!(case.read("runs"), "x\nx\n");
     assert!(case.read("state/mirrors.log").contains("\tslow\tunknown\n"));
+}
+
+#[test]
+fn a_daemon_that_ends_in_good_order_ends_what_runs() {
+    let script = format!("trap 'echo asked > DIR/asked; exit 0' TERM; {ENDLESS}");
+    let mut case = Case::new(106, &[("slow", &script, "")]);
+    case.send(1);
+    case.ends_with("slow", Signal::TERM);
+    let (code, _, said) = case.daemon.take().unwrap().collected();
+    assert_eq!(code, Some(0), "{said}");
+    // It was asked to, and nothing of it was left when the daemon had ended.
+    assert_eq!(case.read("asked"), "asked\n");
+    assert!(soon(|| !lives(&case.read("pid")) && !lives(&case.read("child"))));
+    assert_eq!(case.read("state/mirrors.log").matches("\tslow\tunknown\n").count(), 1);
+    case.start();
+    assert_eq!(case.ends(1, "slow").0, ExitStatusWord::Unknown);
+    assert_eq!(case.read("runs"), "x\n");
+    assert_eq!(case.read("state/mirrors.log").matches("\tslow\tunknown\n").count(), 1);
+}
+
+/// As where two daemons of a user have one folder of state.
+#[test]
+fn what_another_daemon_runs_goes_on() {
+    let mut case = Case::new(107, &[("slow", ENDLESS, "")]);
+    case.send(1);
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| case.ends(1, "slow"));
+        assert!(soon(|| case.at("pid").exists()));
+        let mut other = command(&case.at("root"), "127.0.0.108:0");
+        other.env("MCPD_STATE_DIR", case.at("state")).arg("--config").arg(&case.config);
+        let other = Daemon::spawn(&mut other);
+        // It answers once it has looked at what was left.
+        let word = ToReceiver::Ask { job: JOB, host: "h1".to_owned() };
+        assert!(Master::new(1).asks(other.addr, &word).is_ok());
+        assert!(lives(&case.read("pid")));
+        fs::write(case.at("go"), "").unwrap();
+        assert_eq!(asking.join().unwrap().0, ExitStatusWord::Exited(0));
+    });
+    case.daemon.take().unwrap().terminate();
 }

@@ -132,6 +132,11 @@ impl Daemon {
         self.collect()
     }
 
+    /// Its end, whatever is to end it; as [`Self::terminate`].
+    pub(crate) fn collected(mut self) -> (Option<i32>, String, String) {
+        self.collect()
+    }
+
     fn collect(&mut self) -> (Option<i32>, String, String) {
         let (mut out, mut said) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();

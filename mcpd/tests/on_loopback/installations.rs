@@ -3,7 +3,7 @@
 
 use crate::daemon::Daemon;
 use crate::master::Master;
-use crate::mirrors::{Hearing, LONG, Place, job};
+use crate::mirrors::{HOST, Hearing, LONG, Place, job};
 use mtm::installation::Shown;
 use mtm::words::{self, OfMaster, OfReceiver, ToMaster, ToReceiver};
 use std::fs::{self, Permissions};
@@ -15,8 +15,13 @@ use std::time::{Duration, Instant};
 use tcpxm::trust::{Identity, ListenKeys, ListenTrust, Secret, SenderKeys, SenderTrust};
 use transfer::message::OfJob;
 
-const ASK: ToReceiver = ToReceiver::Ask { job: [1; 16] };
-const OVER: ToReceiver = ToReceiver::Over { job: [1; 16] };
+fn ask() -> ToReceiver {
+    ToReceiver::Ask { job: [1; 16], host: HOST.to_owned() }
+}
+
+fn over() -> ToReceiver {
+    ToReceiver::Over { job: [1; 16], host: HOST.to_owned() }
+}
 
 fn secret(letter: char) -> (String, Arc<Secret>) {
     let line = letter.to_string().repeat(44);
@@ -61,13 +66,13 @@ fn with_the_same_secret_another_installation_is_another_master() {
     assert_eq!(place.send_by(&own, daemon.addr, "here", job(1)), None);
     let why = place.send_by(&other, daemon.addr, "here", job(1)).unwrap();
     assert!(why.contains("another master's"), "{why}");
-    for word in [ASK, OVER] {
+    for word in [ask(), over()] {
         let why = refused(other.says(daemon.addr, &word));
         assert!(why.contains("another master's"), "{why}");
     }
-    let asked = own.says(daemon.addr, &ASK);
+    let asked = own.says(daemon.addr, &ask());
     assert_eq!(asked, OfReceiver::Has { revision: Some(1) });
-    assert_eq!(own.says(daemon.addr, &OVER), OfReceiver::Done);
+    assert_eq!(own.says(daemon.addr, &over()), OfReceiver::Done);
     assert_eq!(place.send_by(&other, daemon.addr, "here", job(1)), None, "it was over");
 }
 
@@ -79,13 +84,13 @@ fn what_was_shown_on_another_association_counts_for_nothing() {
     // As somebody says it who has heard it, or who sits between the two.
     let copied = own.shown(&[1; 16], &[9; 32]);
     let thief = with_secret(2, 's').showing(copied);
-    for word in [ASK, OVER] {
+    for word in [ask(), over()] {
         let why = refused(thief.says(daemon.addr, &word));
         assert!(why.contains("does not show which installation"), "{why}");
     }
     let why = place.send_by(&thief, daemon.addr, "here", job(1)).unwrap();
     assert!(why.contains("does not show which installation"), "{why}");
-    assert_eq!(own.says(daemon.addr, &ASK), OfReceiver::Has { revision: Some(1) });
+    assert_eq!(own.says(daemon.addr, &ask()), OfReceiver::Has { revision: Some(1) });
 }
 
 #[test]
@@ -95,7 +100,7 @@ fn a_receiver_shows_the_same_installation_until_it_is_installed_anew() {
     let delivered = place.deliver(&own, daemon.addr, "here", job(1));
     let shown: Shown = words::decode(&delivered.said.shown).unwrap();
     let instance = shown.instance(&[1; 16], &delivered.said.binding.unwrap());
-    let which = |daemon: &Daemon| Some(own.asks(daemon.addr, &ASK).unwrap().0);
+    let which = |daemon: &Daemon| Some(own.asks(daemon.addr, &ask()).unwrap().0);
     assert!(instance.is_some() && which(&daemon) == instance);
     let key = place.at("state/instance");
     assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -105,7 +110,7 @@ fn a_receiver_shows_the_same_installation_until_it_is_installed_anew() {
     kill(&mut daemon);
     fs::remove_file(key).unwrap();
     let daemon = place.with_secrets(147, &['s']);
-    let (_, answer) = own.asks(daemon.addr, &ASK).unwrap();
+    let (_, answer) = own.asks(daemon.addr, &ask()).unwrap();
     assert_eq!(answer, OfReceiver::Has { revision: None });
     assert_ne!(which(&daemon), instance);
 }
@@ -117,7 +122,7 @@ fn only_its_master_makes_a_receiver_forget_a_job() {
     let master = hearing(&own, 's');
     let mut daemon = place.with_secrets(148, &['s']);
     assert_eq!(place.send_by(&own, daemon.addr, "here", master.job()), None);
-    let known = own.asks(daemon.addr, &ASK).unwrap().0;
+    let known = own.asks(daemon.addr, &ask()).unwrap().0;
     kill(&mut daemon);
     let _daemon = place.with_secrets(148, &['s']);
     let thief = with_secret(2, 's');
@@ -168,8 +173,8 @@ fn with_keys_a_daemon_that_was_killed_says_hello_and_is_served() {
     fs::write(place.at("tree/file"), "newer content").unwrap();
     let next = OfJob { revision: 2, ..master.job() };
     assert_eq!(place.send_by(&own, daemon.addr, "here", next), None);
-    assert_eq!(own.says(daemon.addr, &ASK), OfReceiver::Has { revision: Some(2) });
+    assert_eq!(own.says(daemon.addr, &ask()), OfReceiver::Has { revision: Some(2) });
     // The listed key is its master's, whatever else is shown under it.
     let same = own.showing(with_secret(2, 's').shown(&[1; 16], &[9; 32]));
-    assert_eq!(same.says(daemon.addr, &OVER), OfReceiver::Done);
+    assert_eq!(same.says(daemon.addr, &over()), OfReceiver::Done);
 }

@@ -25,6 +25,9 @@ use transfer::tree::source::TreeSource;
 /// Whatever is waited for comes within this, unless something is wrong.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
+/// What the daemon is called in a job.
+pub(crate) const HOST: &str = "node1:here";
+
 /// A place with a root, a folder of state and a tree.
 pub(crate) struct Place {
     dir: TempDir,
@@ -92,7 +95,7 @@ pub(crate) fn job(n: u8) -> OfJob {
         revision: 1,
         since: None,
         below: b"tree".to_vec(),
-        host: "node1:here".to_owned(),
+        host: HOST.to_owned(),
         hello: None,
         ..OfJob::default()
     }
@@ -123,11 +126,12 @@ fn a_place_is_of_one_job_until_that_is_over() {
     assert_eq!(place.leases(&["--drop", held, "-q"]), (true, String::new()));
     let (ok, why) = place.leases(&["--drop", held]);
     assert!(!ok && why.contains("no job has"), "{why}");
-    let asked = say(daemon.addr, &ToReceiver::Ask { job: [1; 16] });
+    let asked = say(daemon.addr, &ToReceiver::Ask { job: [1; 16], host: HOST.to_owned() });
     assert!(matches!(asked, OfReceiver::Has { revision: Some(1), .. }), "{asked:?}");
-    let asked = say(daemon.addr, &ToReceiver::Ask { job: [3; 16] });
+    let asked = say(daemon.addr, &ToReceiver::Ask { job: [3; 16], host: HOST.to_owned() });
     assert!(matches!(asked, OfReceiver::Has { revision: None, .. }), "{asked:?}");
-    assert_eq!(say(daemon.addr, &ToReceiver::Over { job: [1; 16] }), OfReceiver::Done);
+    let over = ToReceiver::Over { job: [1; 16], host: HOST.to_owned() };
+    assert_eq!(say(daemon.addr, &over), OfReceiver::Done);
     assert_eq!(place.leases(&[]), (true, String::new()));
     assert_eq!(place.send(daemon.addr, "here", job(2)), None);
     let options = SenderOptions::new(SenderTrust::Loopback);
@@ -196,6 +200,47 @@ fn a_daemon_that_was_killed_says_hello_and_what_it_has() {
     let (took, ToMaster::Hello { job, host, has, .. }) = master.hears();
     assert_eq!((job, host.as_str(), has), ([1; 16], "node1:here", Some(1)));
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_job_to_two_paths_of_a_daemon_has_both_and_says_hello_for_each() {
+    let (place, master) = (Place::new(), Hearing::new());
+    let mut daemon = place.daemon(144, &[]);
+    let names = ["node1:here", "node1:there"];
+    let job = |host: &str| OfJob { host: host.to_owned(), ..master.job() };
+    let send = |daemon: &Daemon, host: &str, job| place.send(daemon.addr, &host[6..], job);
+    for host in names {
+        assert_eq!(send(&daemon, host, job(host)), None);
+    }
+    let (_, leases) = place.leases(&[]);
+    assert_eq!(
+        leases.lines().filter(|line| line.contains("\trevision 1\t")).count(),
+        2,
+        "{leases}"
+    );
+    for host in names {
+        let why = send(&daemon, host, self::job(2)).unwrap();
+        assert!(why.contains("belongs to the job \"job1\""), "{why}");
+    }
+    daemon.child.kill().unwrap();
+    daemon.child.wait().unwrap();
+    let daemon = place.daemon(144, &[]);
+    let mut said = names.map(|_| match master.hears().1 {
+        ToMaster::Hello { host, has: Some(1), .. } => host,
+        other @ ToMaster::Hello { .. } => panic!("{other:?}"),
+    });
+    said.sort();
+    assert_eq!(said, names);
+    // One of them is a receiver no more.
+    let over = ToReceiver::Over { job: [1; 16], host: names[0].to_owned() };
+    assert_eq!(say(daemon.addr, &over), OfReceiver::Done);
+    let has = names.map(|host| {
+        let asked = ToReceiver::Ask { job: [1; 16], host: host.to_owned() };
+        matches!(say(daemon.addr, &asked), OfReceiver::Has { revision: Some(1), .. })
+    });
+    assert!(has[1]);
+    assert_eq!(send(&daemon, names[0], self::job(2)), None);
+    assert!(send(&daemon, names[1], self::job(2)).is_some());
 }
 
 /// What a master announces.

@@ -3,18 +3,19 @@
 //!
 //! It stands in a database of `SQLite` in the daemon's folder of state, written as a job's file is.
 
+mod room;
 mod runs;
 mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use runs::{Begun, Interrupted};
+pub use runs::{Begun, Interrupted, OfPlace};
 
 use crate::words::JobId;
 use core::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,13 @@ pub const LEASE: Duration = Duration::from_secs(7 * 24 * 3600);
 const FORGOTTEN: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Another connection, as of who drops a lease, has the file for a moment.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Jobs that are known at a time, at most: whoever may send could name any number.
-const MAX_JOBS: u64 = 4096;
+/// Places of jobs that are known at a time, at most: whoever may send could name any number.
+const MAX_PLACES: usize = 4096;
+/// Of these one master may have so many: none takes the room of the others.
+const MAX_PLACES_OF_A_MASTER: usize = 256;
+
+/// A job, and what the receiver is called in it: a host may have several names there, each with a place of its own.
+pub type Of<'a> = (JobId, &'a str);
 
 /// What is known of jobs cannot be kept, or a job may not have its place.
 #[derive(Debug, Error)]
@@ -49,8 +55,11 @@ pub enum HeldError {
     #[error("that job is another master's")]
     Foreign,
     /// There is no room for more.
-    #[error("this host knows {MAX_JOBS} jobs already")]
+    #[error("this host knows {MAX_PLACES} places of mirror jobs already")]
     Full,
+    /// There is no room for more of this master.
+    #[error("this host knows {MAX_PLACES_OF_A_MASTER} places of this master's mirror jobs already")]
+    FullOfMaster,
     /// It was written by a newer program.
     #[error(
         "what is known of mirror jobs has version {0} of its tables, which a newer program wrote"
@@ -95,6 +104,8 @@ pub struct Known {
     pub place: PathBuf,
     /// Where hello is said, if it is.
     pub hello: Option<SocketAddr>,
+    /// Where its master sent from last.
+    pub peer: Option<IpAddr>,
     /// Which installation this is to it.
     pub instance: [u8; 16],
     /// The newest revision of which all was in place.
@@ -139,20 +150,20 @@ impl Held {
         let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         forget(&work, known.heard)?;
         let all = list(&work)?;
-        if let Some(own) = all.iter().find(|other| other.job == known.job) {
-            if own.master.is_some() && own.master != known.master {
-                return Err(HeldError::Foreign);
-            }
-        } else if all.len() as u64 >= MAX_JOBS {
-            return Err(HeldError::Full);
+        let mut own = all.iter().filter(|other| other.job == known.job);
+        let is_foreign = |own: &Known| own.master.is_some() && own.master != known.master;
+        if own.clone().any(is_foreign) {
+            return Err(HeldError::Foreign);
         }
         let others = all.iter().filter(|other| other.job != known.job);
         let shares = |other: &&Known| {
             other.place.starts_with(&known.place) || known.place.starts_with(&other.place)
         };
+        let mut left = all.clone();
         for other in others.filter(shares) {
             if is_over(other, known.heard) {
-                work.execute("DELETE FROM jobs WHERE job = ?", [other.job])?;
+                remove(&work, other)?;
+                left.retain(|one| one != other);
                 continue;
             }
             let ago = Duration::from_millis(known.heard.saturating_sub(other.heard));
@@ -162,26 +173,14 @@ impl Held {
                 ago,
             });
         }
-        let sql = "INSERT INTO jobs (job, master, name, host, place, hello, instance, heard)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                   ON CONFLICT (job) DO UPDATE SET master = coalesce(master, excluded.master), name = excluded.name, host = excluded.host, hello = excluded.hello,
-                   complete = iif(place = excluded.place AND instance = excluded.instance
-                                  AND complete <= coalesce(?9, complete), complete, NULL),
-                   place = excluded.place, instance = excluded.instance, heard = excluded.heard";
-        work.execute(
-            sql,
-            params![
-                known.job,
-                known.master,
-                known.name,
-                known.host,
-                known.place.as_os_str().as_bytes(),
-                known.hello.map(|addr| addr.to_string()),
-                known.instance,
-                known.heard.cast_signed(),
-                known.complete,
-            ],
-        )?;
+        let is_known = own.any(|own| own.place == known.place || own.host == known.host);
+        if !is_known && let Some(over) = room::to_forget(&left, known)? {
+            remove(&work, over)?;
+        }
+        // By that name it goes on elsewhere.
+        let sql = "DELETE FROM jobs WHERE job = ? AND host = ? AND place <> ?";
+        work.execute(sql, params![known.job, known.host, known.place.as_os_str().as_bytes()])?;
+        write(&work, known)?;
         Ok(work.commit()?)
     }
 
@@ -193,38 +192,45 @@ impl Held {
     /// The file cannot be written.
     pub fn complete(
         &mut self,
-        job: JobId,
+        of: Of<'_>,
         since: Option<u32>,
         revision: u32,
     ) -> Result<bool, HeldError> {
-        let sql = "UPDATE jobs SET complete = ?1 WHERE job = ?2
+        let Some(known) = self.known(of)? else { return Ok(false) };
+        let sql = "UPDATE jobs SET complete = ?1 WHERE job = ?2 AND place = ?4
                    AND (complete IS NULL OR complete < ?1) AND (?3 IS NULL OR complete >= ?3)";
-        Ok(self.db.execute(sql, params![revision, job, since])? > 0)
+        let place = known.place.as_os_str().as_bytes();
+        Ok(self.db.execute(sql, params![revision, known.job, since, place])? > 0)
     }
 
-    /// A job, if it is known.
+    /// What is known of a job by that name of this host; if there is one place of it alone, that by any name.
     ///
     /// # Errors
     ///
     /// The file cannot be read.
-    pub fn known(&self, job: JobId) -> Result<Option<Known>, HeldError> {
-        let sql = format!("{COLUMNS} WHERE job = ?");
-        Ok(self.db.query_row(&sql, [job], read).optional()?)
+    pub fn known(&self, (job, host): Of<'_>) -> Result<Option<Known>, HeldError> {
+        let mut all = self.db.prepare_cached(&format!("{COLUMNS} WHERE job = ?"))?;
+        let rows = all.query_map([job], read)?;
+        let mut all: Vec<Known> = rows.collect::<Result<_, _>>()?;
+        let own = all.iter().position(|known| known.host == host);
+        let own = own.or((all.len() == 1).then_some(0));
+        Ok(own.map(|own| all.swap_remove(own)))
     }
 
-    /// The job is over: nothing is known of it any more. Only its own master may say so.
+    /// The job is over for the host of that name: nothing is known of it any more. Only its own master may say so.
     ///
     /// # Errors
     ///
     /// The file cannot be written, or it is another master's.
-    pub fn over(&mut self, job: JobId, master: Option<&[u8]>) -> Result<(), HeldError> {
-        let sql = "SELECT master FROM jobs WHERE job = ?";
+    pub fn over(&mut self, (job, host): Of<'_>, master: Option<&[u8]>) -> Result<(), HeldError> {
+        let sql = "SELECT master FROM jobs WHERE job = ? AND host = ?";
         let own: Option<Option<Vec<u8>>> =
-            self.db.query_row(sql, [job], |row| row.get(0)).optional()?;
+            self.db.query_row(sql, params![job, host], |row| row.get(0)).optional()?;
         match own {
             None => Ok(()),
             Some(own) if own.is_none() || own.as_deref() == master => {
-                self.db.execute("DELETE FROM jobs WHERE job = ?", [job])?;
+                let sql = "DELETE FROM jobs WHERE job = ? AND host = ?";
+                self.db.execute(sql, params![job, host])?;
                 Ok(())
             }
             Some(_) => Err(HeldError::Foreign),
@@ -236,9 +242,11 @@ impl Held {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn heard(&mut self, job: JobId, now: u64) -> Result<(), HeldError> {
-        let sql = "UPDATE jobs SET heard = ? WHERE job = ?";
-        self.db.execute(sql, params![now.cast_signed(), job])?;
+    pub fn heard(&mut self, of: Of<'_>, now: u64) -> Result<(), HeldError> {
+        let Some(known) = self.known(of)? else { return Ok(()) };
+        let sql = "UPDATE jobs SET heard = ? WHERE job = ? AND place = ?";
+        let place = known.place.as_os_str().as_bytes();
+        self.db.execute(sql, params![now.cast_signed(), known.job, place])?;
         Ok(())
     }
 
@@ -262,11 +270,42 @@ impl Held {
         let below = list(&work)?.into_iter().filter(|known| known.place.starts_with(place));
         let mut dropped = 0;
         for known in below {
-            dropped += work.execute("DELETE FROM jobs WHERE job = ?", [known.job])?;
+            dropped += remove(&work, &known)?;
         }
         work.commit()?;
         Ok(dropped)
     }
+}
+
+fn remove(db: &Connection, known: &Known) -> Result<usize, HeldError> {
+    let sql = "DELETE FROM jobs WHERE job = ? AND place = ?";
+    Ok(db.execute(sql, params![known.job, known.place.as_os_str().as_bytes()])?)
+}
+
+fn write(db: &Connection, known: &Known) -> Result<(), HeldError> {
+    let sql = "INSERT INTO jobs (job, master, name, host, place, hello, instance, heard, peer)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10)
+               ON CONFLICT (job, place) DO UPDATE SET master = coalesce(master, excluded.master), name = excluded.name,
+               host = excluded.host,
+               hello = excluded.hello, peer = excluded.peer,
+               complete = iif(instance = excluded.instance AND complete <= coalesce(?9, complete), complete, NULL),
+               instance = excluded.instance, heard = excluded.heard";
+    db.execute(
+        sql,
+        params![
+            known.job,
+            known.master,
+            known.name,
+            known.host,
+            known.place.as_os_str().as_bytes(),
+            known.hello.map(|addr| addr.to_string()),
+            known.instance,
+            known.heard.cast_signed(),
+            known.complete,
+            known.peer.map(|peer| peer.to_string()),
+        ],
+    )?;
+    Ok(())
 }
 
 /// Whether a place is free again: not by a clock alone that was set forward and back, for it is asked only by who wants
@@ -288,7 +327,7 @@ fn millis(time: Duration) -> u64 {
 
 /// What [`read`] reads.
 const COLUMNS: &str =
-    "SELECT job, master, name, host, place, hello, instance, complete, heard FROM jobs";
+    "SELECT job, master, name, host, place, hello, instance, complete, heard, peer FROM jobs";
 
 fn list(db: &Connection) -> Result<Vec<Known>, HeldError> {
     let mut all = db.prepare(&format!("{COLUMNS} ORDER BY place"))?;
@@ -309,5 +348,6 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Known> {
         instance: row.get(6)?,
         complete: row.get(7)?,
         heard: row.get::<_, i64>(8)?.cast_unsigned(),
+        peer: row.get::<_, Option<String>>(9)?.and_then(|peer| peer.parse().ok()),
     })
 }

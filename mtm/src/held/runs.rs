@@ -5,17 +5,23 @@ use super::{Held, HeldError};
 use crate::exec::{ExitStatusWord, MAX_TAIL};
 use crate::words::JobId;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// Runs that are kept, at most, beside those of jobs that are known: with their output they take less than 300 MB. What
 /// is forgotten is what has ended first.
 const MAX_RUNS: u32 = 65_536;
+
+/// A job, and its place here.
+pub type OfPlace<'a> = (JobId, &'a Path);
 
 /// What became of the wish to run a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
     /// It is recorded as running: it is to be started now.
     New,
-    /// It runs, or another one of the job does.
+    /// It runs, or another one for that place does.
     Running,
     /// It has ended so, with this as its last output.
     Ended(ExitStatusWord, Vec<u8>),
@@ -30,34 +36,45 @@ pub enum Begun {
 pub struct Interrupted {
     /// Of which job.
     pub job: JobId,
+    /// Where; empty if that is not known.
+    pub place: PathBuf,
     /// Of its tree.
     pub revision: u32,
     /// The command's name.
     pub command: String,
+    /// The daemon that ran it, as it calls itself.
+    pub daemon: Option<String>,
+    /// The process, as that daemon calls it.
+    pub process: Option<String>,
 }
 
+/// Rows of a place: those of which the place is not known count for every one.
+const OF_PLACE: &str = "job = ?1 AND place IN (?2, x'')";
+
 impl Held {
-    /// Records that a command begins for this revision of a job, if none has yet; `now` in milliseconds since 1970. One
-    /// command of a job runs at a time.
+    /// Records that a command begins for this revision of a job in this place, if none has yet; `now` in milliseconds
+    /// since 1970. One command for a place runs at a time. `daemon` says which daemon runs it ([`Self::interrupt_runs`]).
     ///
     /// # Errors
     ///
     /// The file cannot be written: nothing is to be started.
     pub fn begin_run(
         &mut self,
-        job: JobId,
-        revision: u32,
-        command: &str,
+        (job, place): OfPlace<'_>,
+        (revision, command): (u32, &str),
+        daemon: Option<&str>,
         now: u64,
     ) -> Result<Begun, HeldError> {
         let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if let Some((before, begun)) = find(&work, job, revision)? {
+        if let Some((before, begun)) = find(&work, (job, place), revision)? {
             return Ok(if before == command { begun } else { Begun::Other(before) });
         }
-        let sql =
-            "SELECT max(revision), coalesce(max(state = 'running'), 0) FROM runs WHERE job = ?";
+        let bytes = place.as_os_str().as_bytes();
+        let sql = format!(
+            "SELECT max(revision), coalesce(max(state = 'running'), 0) FROM runs WHERE {OF_PLACE}"
+        );
         let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<u32>>(0)?, row.get(1)?));
-        let (last, running): (_, bool) = work.query_row(sql, [job], row)?;
+        let (last, running): (_, bool) = work.query_row(&sql, params![job, bytes], row)?;
         if last.is_some_and(|last| last > revision) {
             return Ok(Begun::Later);
         }
@@ -65,15 +82,31 @@ impl Held {
             return Ok(Begun::Running);
         }
         // The revision of the newest one says enough of those before.
-        work.execute("DELETE FROM runs WHERE job = ?", [job])?;
+        work.execute("DELETE FROM runs WHERE job = ? AND place = ?", params![job, bytes])?;
         let sql = "DELETE FROM runs WHERE state = 'ended' AND job NOT IN (SELECT job FROM jobs)
                    AND at < (SELECT at FROM runs ORDER BY at DESC LIMIT 1 OFFSET ?)";
         work.execute(sql, [MAX_RUNS])?;
-        let sql =
-            "INSERT INTO runs (job, revision, command, state, at) VALUES (?, ?, ?, 'running', ?)";
-        work.execute(sql, params![job, revision, command, now.cast_signed()])?;
+        let sql = "INSERT INTO runs (job, place, revision, command, state, at, daemon)
+                   VALUES (?, ?, ?, ?, 'running', ?, ?)";
+        work.execute(sql, params![job, bytes, revision, command, now.cast_signed(), daemon])?;
         work.commit()?;
         Ok(Begun::New)
+    }
+
+    /// Which process a run that has begun is, in whatever words.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn note_process(
+        &mut self,
+        (job, place): OfPlace<'_>,
+        revision: u32,
+        process: &str,
+    ) -> Result<(), HeldError> {
+        let sql = "UPDATE runs SET process = ? WHERE job = ? AND place = ? AND revision = ? AND state = 'running'";
+        self.db.execute(sql, params![process, job, place.as_os_str().as_bytes(), revision])?;
+        Ok(())
     }
 
     /// A run has ended so, with this as its last output, of which [`MAX_TAIL`] bytes are kept. Whether it was running.
@@ -83,16 +116,16 @@ impl Held {
     /// The file cannot be written.
     pub fn end_run(
         &mut self,
-        job: JobId,
+        (job, place): OfPlace<'_>,
         revision: u32,
         (status, tail): (&ExitStatusWord, &[u8]),
         now: u64,
     ) -> Result<bool, HeldError> {
         let sql = "UPDATE runs SET state = 'ended', exit = ?, tail = ?, at = ?
-                   WHERE job = ? AND revision = ? AND state = 'running'";
+                   WHERE job = ? AND place = ? AND revision = ? AND state = 'running'";
         let tail = &tail[tail.len().saturating_sub(MAX_TAIL)..];
-        let exit = status.to_string();
-        let values = params![exit, tail, now.cast_signed(), job, revision];
+        let (exit, place) = (status.to_string(), place.as_os_str().as_bytes());
+        let values = params![exit, tail, now.cast_signed(), job, place, revision];
         Ok(self.db.execute(sql, values)? > 0)
     }
 
@@ -101,30 +134,57 @@ impl Held {
     /// # Errors
     ///
     /// The file cannot be read.
-    pub fn run(&self, job: JobId, revision: u32) -> Result<Option<Begun>, HeldError> {
-        Ok(find(&self.db, job, revision)?.map(|(_, begun)| begun))
+    pub fn run(&self, of: OfPlace<'_>, revision: u32) -> Result<Option<Begun>, HeldError> {
+        Ok(find(&self.db, of, revision)?.map(|(_, begun)| begun))
     }
 
-    /// None of what is recorded as running does so any more: a new daemon has not started it. How it ended is unknown.
+    /// What is recorded as running.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn running(&self) -> Result<Vec<Interrupted>, HeldError> {
+        let sql = "SELECT job, place, revision, command, daemon, process FROM runs WHERE state = 'running'";
+        let mut all = self.db.prepare(sql)?;
+        let rows = all.query_map([], |row| {
+            Ok(Interrupted {
+                job: row.get(0)?,
+                place: OsString::from_vec(row.get(1)?).into(),
+                revision: row.get(2)?,
+                command: row.get(3)?,
+                daemon: row.get(4)?,
+                process: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// None of these, which were recorded as running, does so any more, since their daemon has ended. How they ended is
+    /// unknown.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn interrupt_runs(&mut self, now: u64) -> Result<Vec<Interrupted>, HeldError> {
-        let sql = "UPDATE runs SET state = 'ended', exit = ?, at = ? WHERE state = 'running'
-                   RETURNING job, revision, command";
-        let mut all = self.db.prepare(sql)?;
-        let unknown = ExitStatusWord::Unknown.to_string();
-        let rows = all.query_map(params![unknown, now.cast_signed()], |row| {
-            Ok(Interrupted { job: row.get(0)?, revision: row.get(1)?, command: row.get(2)? })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    pub fn interrupt_runs(&mut self, all: &[Interrupted], now: u64) -> Result<(), HeldError> {
+        for one in all {
+            self.end_run(
+                (one.job, &one.place),
+                one.revision,
+                (&ExitStatusWord::Unknown, b""),
+                now,
+            )?;
+        }
+        Ok(())
     }
 }
 
 /// A run's command, and what is known of it.
-fn find(db: &Connection, job: JobId, revision: u32) -> Result<Option<(String, Begun)>, HeldError> {
-    let sql = "SELECT command, exit, tail FROM runs WHERE job = ? AND revision = ?";
+fn find(
+    db: &Connection,
+    (job, place): OfPlace<'_>,
+    revision: u32,
+) -> Result<Option<(String, Begun)>, HeldError> {
+    let sql = format!("SELECT command, exit, tail FROM runs WHERE {OF_PLACE} AND revision = ?3");
     let row = |row: &rusqlite::Row<'_>| {
         let (exit, tail): (Option<String>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
         let ended = |exit: String| {
@@ -134,5 +194,6 @@ fn find(db: &Connection, job: JobId, revision: u32) -> Result<Option<(String, Be
         };
         Ok((row.get(0)?, exit.map_or(Begun::Running, ended)))
     };
-    Ok(db.query_row(sql, params![job, revision], row).optional()?)
+    let values = params![job, place.as_os_str().as_bytes(), revision];
+    Ok(db.query_row(&sql, values, row).optional()?)
 }

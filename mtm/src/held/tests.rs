@@ -12,6 +12,7 @@ fn known(job: u8, place: &str, heard: u64) -> Known {
         host: "h1".to_owned(),
         place: place.into(),
         hello: Some(([10, 0, 0, 1], 9000).into()),
+        peer: Some([10, 0, 0, 1].into()),
         instance: [9; 16],
         complete: None,
         heard,
@@ -37,14 +38,14 @@ fn a_place_is_of_one_job_until_that_is_over_or_its_master_is_gone() {
     held.begin(&known(1, "/srv/a", 2 * DAY)).unwrap();
     held.begin(&known(1, "/srv/c", 2 * DAY)).unwrap(); // it goes on elsewhere
     held.begin(&known(3, "/srv/a", 2 * DAY)).unwrap();
-    assert!(matches!(held.over([3; 16], Some(b"other")), Err(HeldError::Foreign)));
-    held.over([3; 16], Some(&[3])).unwrap();
-    held.over([3; 16], None).unwrap(); // of what is not known
+    assert!(matches!(held.over(([3; 16], "h1"), Some(b"other")), Err(HeldError::Foreign)));
+    held.over(([3; 16], "h1"), Some(&[3])).unwrap();
+    held.over(([3; 16], "h1"), None).unwrap(); // of what is not known
     held.begin(&known(4, "/srv/a", 2 * DAY)).unwrap();
     drop(held);
     // Seven days later the place of a master that was not heard is free, and it is known still until another has it.
     let mut held = Held::open(&dir.path().join("mirrors")).unwrap();
-    held.heard([2; 16], 3 * DAY).unwrap();
+    held.heard(([2; 16], "h1"), 3 * DAY).unwrap();
     let names = |held: &mut Held, now| {
         held.all(now).unwrap().into_iter().map(|known| known.name).collect::<Vec<_>>()
     };
@@ -68,10 +69,10 @@ fn the_job_of_a_master_is_none_of_another_one() {
     // One of before that was told has whichever comes next.
     held.begin(&Known { master: None, ..known(2, "/srv/b", DAY) }).unwrap();
     held.begin(&known(2, "/srv/b", DAY)).unwrap();
-    assert_eq!(held.known([2; 16]).unwrap().unwrap().master, Some(vec![2]));
+    assert_eq!(held.known(([2; 16], "h1")).unwrap().unwrap().master, Some(vec![2]));
     let other = Known { master: Some(vec![3]), ..known(2, "/srv/b", DAY) };
     assert!(matches!(held.begin(&other), Err(HeldError::Foreign)));
-    assert!(matches!(held.over([2; 16], Some(&[3])), Err(HeldError::Foreign)));
+    assert!(matches!(held.over(([2; 16], "h1"), Some(&[3])), Err(HeldError::Foreign)));
 }
 
 #[test]
@@ -79,14 +80,14 @@ fn a_revision_is_complete_only_upon_one_that_was() {
     let (_dir, mut held) = new();
     let complete = |held: &mut Held| held.all(DAY).unwrap()[0].complete;
     held.begin(&known(1, "/srv/a", DAY)).unwrap();
-    held.complete([1; 16], Some(1), 2).unwrap();
+    held.complete(([1; 16], "h1"), Some(1), 2).unwrap();
     assert_eq!(complete(&mut held), None);
-    assert!(held.complete([1; 16], None, 2).unwrap());
-    assert!(!held.complete([1; 16], None, 2).unwrap(), "it is not new any more");
-    assert!(!held.complete([1; 16], Some(3), 4).unwrap());
+    assert!(held.complete(([1; 16], "h1"), None, 2).unwrap());
+    assert!(!held.complete(([1; 16], "h1"), None, 2).unwrap(), "it is not new any more");
+    assert!(!held.complete(([1; 16], "h1"), Some(3), 4).unwrap());
     assert_eq!(complete(&mut held), Some(2));
-    held.complete([1; 16], Some(2), 4).unwrap();
-    held.complete([1; 16], None, 3).unwrap(); // told late
+    held.complete(([1; 16], "h1"), Some(2), 4).unwrap();
+    held.complete(([1; 16], "h1"), None, 3).unwrap(); // told late
     assert_eq!(complete(&mut held), Some(4));
     held.begin(&known(1, "/srv/a", DAY)).unwrap();
     assert_eq!(complete(&mut held), Some(4));
@@ -98,7 +99,7 @@ fn a_revision_is_complete_only_upon_one_that_was() {
         None,
         "its master was restored, and has another revision 4 to come"
     );
-    held.complete([1; 16], None, 3).unwrap();
+    held.complete(([1; 16], "h1"), None, 3).unwrap();
     assert_eq!(complete(&mut held), Some(3));
     let elsewhere = Known { instance: [8; 16], ..known(1, "/srv/a", DAY) };
     held.begin(&elsewhere).unwrap();
@@ -106,11 +107,68 @@ fn a_revision_is_complete_only_upon_one_that_was() {
 }
 
 #[test]
+fn a_job_has_a_place_for_each_name_of_this_host() {
+    let (_dir, mut held) = new();
+    let named = |host: &str, place: &str| Known { host: host.to_owned(), ..known(1, place, DAY) };
+    held.begin(&named("h:a", "/srv/a")).unwrap();
+    held.begin(&named("h:b", "/srv/b")).unwrap();
+    for place in ["/srv/a", "/srv/b"] {
+        assert!(matches!(held.begin(&known(2, place, DAY)), Err(HeldError::Taken { .. })));
+    }
+    let job = [1; 16];
+    held.complete((job, "h:b"), None, 2).unwrap();
+    held.heard((job, "h:a"), 2 * DAY).unwrap();
+    let all = |held: &mut Held| -> Vec<_> {
+        let all = held.all(2 * DAY).unwrap().into_iter();
+        all.map(|known| (known.host, known.complete, known.heard / DAY)).collect()
+    };
+    let of = |host: &str, complete, heard| (host.to_owned(), complete, heard);
+    assert_eq!(all(&mut held), [of("h:a", None, 2), of("h:b", Some(2), 1)]);
+    assert_eq!(held.known((job, "h:c")).unwrap(), None, "which of them is not said");
+    held.over((job, "h:c"), Some(&[1])).unwrap();
+    assert!(matches!(held.over((job, "h:a"), None), Err(HeldError::Foreign)));
+    held.over((job, "h:a"), Some(&[1])).unwrap();
+    assert_eq!(all(&mut held), [of("h:b", Some(2), 1)]);
+    // By another name, and then by that elsewhere.
+    assert_eq!(held.known((job, "h:c")).unwrap().unwrap().host, "h:b");
+    held.begin(&named("h2:b", "/srv/b")).unwrap();
+    assert_eq!(all(&mut held), [of("h2:b", Some(2), 1)]);
+    held.begin(&named("h2:b", "/srv/c")).unwrap();
+    assert_eq!(all(&mut held), [of("h2:b", None, 1)]);
+    held.begin(&known(2, "/srv/b", DAY)).unwrap();
+}
+
+#[test]
+fn what_was_known_by_older_tables_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mirrors");
+    schema::make_version_2(&Connection::open(&path).unwrap()).unwrap();
+    let mut held = Held::open(&path).unwrap();
+    let known = held.known(([1; 16], "h1")).unwrap().unwrap();
+    let expected = Known { complete: Some(4), peer: None, ..self::known(1, "/srv/a", DAY) };
+    assert_eq!(known, expected);
+    let ended = Begun::Ended(ExitStatusWord::Exited(0), b"x".to_vec());
+    assert_eq!(held.run(([1; 16], Path::new("/srv/a")), 4).unwrap(), Some(ended.clone()));
+    // Of a job that was over the place was not kept.
+    let of = ([2; 16], Path::new("/srv/b"));
+    assert_eq!(held.begin_run(of, (4, "c"), None, 5).unwrap(), ended);
+    assert_eq!(held.begin_run(of, (5, "c"), None, 5).unwrap(), Begun::New);
+    let [running] = &held.running().unwrap()[..] else { panic!("one runs") };
+    assert_eq!((running.process.clone(), running.revision), (None, 5));
+}
+
+fn place() -> &'static Path {
+    Path::new("/srv/a")
+}
+
+#[test]
 fn a_command_is_run_once_for_a_revision() {
     let (_dir, mut held) = new();
     let job = [1; 16];
-    let begin =
-        |held: &mut Held, revision, command| held.begin_run(job, revision, command, 5).unwrap();
+    let job = (job, place());
+    let begin = |held: &mut Held, revision, command| {
+        held.begin_run(job, (revision, command), None, 5).unwrap()
+    };
     assert_eq!(held.run(job, 1).unwrap(), None);
     assert_eq!(begin(&mut held, 1, "a"), Begun::New);
     assert_eq!(begin(&mut held, 1, "a"), Begun::Running);
@@ -124,24 +182,36 @@ fn a_command_is_run_once_for_a_revision() {
     assert_eq!(held.run(job, 1).unwrap(), Some(ended));
     assert_eq!(begin(&mut held, 2, "b"), Begun::New);
     assert_eq!(begin(&mut held, 1, "a"), Begun::Later);
-    assert_eq!(held.begin_run([2; 16], 1, "a", 5).unwrap(), Begun::New, "another job");
+    for other in [([2; 16], place()), (job.0, Path::new("/srv/b"))] {
+        assert_eq!(held.begin_run(other, (1, "a"), None, 5).unwrap(), Begun::New, "{other:?}");
+    }
 }
 
 #[test]
 fn what_was_interrupted_is_unknown_and_stays_so_when_its_job_is_over() {
     let (dir, mut held) = new();
     held.begin(&known(1, "/srv/a", DAY)).unwrap();
-    held.begin_run([1; 16], 3, "a", DAY).unwrap();
+    let job = ([1; 16], place());
+    held.begin_run(job, (3, "a"), Some("daemon"), DAY).unwrap();
+    held.note_process(job, 3, "process").unwrap();
     drop(held);
     let mut held = Held::open(&dir.path().join("mirrors")).unwrap();
-    assert_eq!(held.run([1; 16], 3).unwrap(), Some(Begun::Running), "opening it says nothing");
-    let interrupted = Interrupted { job: [1; 16], revision: 3, command: "a".to_owned() };
-    assert_eq!(held.interrupt_runs(DAY).unwrap(), [interrupted]);
-    assert_eq!(held.interrupt_runs(DAY).unwrap(), []);
-    held.over([1; 16], Some(&[1])).unwrap();
-    assert_eq!(held.known([1; 16]).unwrap(), None);
+    assert_eq!(held.run(job, 3).unwrap(), Some(Begun::Running), "opening it says nothing");
+    let interrupted = Interrupted {
+        job: job.0,
+        place: place().to_owned(),
+        revision: 3,
+        command: "a".to_owned(),
+        daemon: Some("daemon".to_owned()),
+        process: Some("process".to_owned()),
+    };
+    assert_eq!(held.running().unwrap(), std::slice::from_ref(&interrupted));
+    held.interrupt_runs(&[interrupted], DAY).unwrap();
+    assert_eq!(held.running().unwrap(), []);
+    held.over(([1; 16], "h1"), Some(&[1])).unwrap();
+    assert_eq!(held.known(([1; 16], "h1")).unwrap(), None);
     let unknown = Begun::Ended(ExitStatusWord::Unknown, Vec::new());
-    assert_eq!(held.begin_run([1; 16], 3, "a", DAY).unwrap(), unknown);
+    assert_eq!(held.begin_run(job, (3, "a"), None, DAY).unwrap(), unknown);
 }
 
 proptest! {
@@ -151,16 +221,16 @@ proptest! {
         let (_dir, mut held) = new();
         let mut begun = std::collections::BTreeSet::new();
         for (what, job, revision) in steps {
-            let id = [job; 16];
+            let id = ([job; 16], place());
             match what {
                 0 | 1 => {
-                    let answer = held.begin_run(id, revision, "c", 1).unwrap();
+                    let answer = held.begin_run(id, (revision, "c"), None, 1).unwrap();
                     if answer == Begun::New {
                         prop_assert!(begun.insert((job, revision)));
                     }
                 }
                 2 => drop(held.end_run(id, revision, (&ExitStatusWord::Flooded, b"x"), 2).unwrap()),
-                _ => drop(held.interrupt_runs(3).unwrap()),
+                _ => held.interrupt_runs(&held.running().unwrap(), 3).unwrap(),
             }
         }
     }

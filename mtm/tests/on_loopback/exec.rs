@@ -86,7 +86,7 @@ fn with_all_nobody_runs_it_before_everybody_has_the_tree() {
     let first = Host::off(55).answering(&[OfReceiver::Refused("not now".to_owned()), exited(0)]);
     let second = Host::off(56);
     let mut job = place.send(&[&first, &second], &["--exec", "reload", "--exec-when", "all"]);
-    job.says("1 of 2 hosts have all of revision 1");
+    job.says("1 of 2 hosts has all of revision 1");
     place.wait_for("late", |status| status["hosts"][1]["why"].is_string());
     assert!(revisions(&first).is_empty());
     let second = second.answering(&[exited(0)]);
@@ -98,6 +98,23 @@ fn with_all_nobody_runs_it_before_everybody_has_the_tree() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!((revisions(&first), revisions(&second)), (vec![1, 1], vec![1]));
     assert!(place.status()["hosts"][0]["why"].is_null());
+}
+
+#[test]
+fn a_tree_that_changes_while_the_command_runs_is_sent_meanwhile() {
+    let place = Place::new();
+    let host = Host::off(58).answering(&[OfReceiver::Busy]);
+    let mut job = place.send(&[&host], &["--exec", "reload"]);
+    job.says("1 of 1 host has all of revision 1");
+    place.wait_for("asked", |_| !revisions(&host).is_empty());
+    fs::write(place.tree().join("index"), "two\n").unwrap();
+    let newer = |status: &serde_json::Value| status["hosts"][0]["complete"].as_u64() > Some(1);
+    let status = place.wait_for("sent", newer);
+    assert_eq!((&status["state"], place.is_at(&host)), (&"open".into(), true), "{status}");
+    let host = host.answering(&[exited(0)]);
+    let (code, said) = job.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(revisions(&host).last() > Some(&1), "it is run for the newest tree");
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn a_host_that_is_off_gets_it_when_it_is_there_and_a_new_installation_gets_all()
     let place = Place::new();
     let (mut first, mut second) = (Host::new(31), Host::off(32));
     let mut job = place.send(&[&first, &second], &[]);
-    job.says("1 of 2 hosts have all of revision 1");
+    job.says("1 of 2 hosts has all of revision 1");
     let status = place.wait_for("late", |status| status["hosts"][1]["why"].is_string());
     assert!(status["hosts"][1]["why"].as_str().unwrap().contains("nobody listens"), "{status}");
     assert_eq!(
@@ -120,7 +120,7 @@ fn an_entry_that_cannot_be_there_is_named_and_tried_again() {
     );
     let table = String::from_utf8(place.run(&["status", "lectures", "--entries"]).stdout).unwrap();
     let line = table.lines().find(|line| line.starts_with("lectures/autumn/last")).unwrap();
-    assert!(line.ends_with(&format!("{}[failed, failed 1 times]", bad.name())), "{line}");
+    assert!(line.ends_with(&format!("{}[failed, failed 1 time]", bad.name())), "{line}");
     fs::remove_file(in_the_way.join("x")).unwrap();
     fs::remove_dir(&in_the_way).unwrap();
     let (code, said) = job.ends();

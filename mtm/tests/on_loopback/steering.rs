@@ -152,7 +152,7 @@ fn a_job_is_paused_gets_hosts_and_loses_some_while_it_runs() {
     let place = Place::new();
     let (first, mut second, third) = (Host::new(16), Host::off(17), Host::new(18));
     let mut job = place.send(&[&first, &second], &["--name", "lectures"]);
-    job.says("1 of 2 hosts have all of revision 1");
+    job.says("1 of 2 hosts has all of revision 1");
     place.ok(&["pause", "lectures"]);
     job.says("the job is paused");
     second.start();

@@ -37,6 +37,10 @@ pub(crate) type Hosts = BTreeMap<String, Host>;
 #[derive(Debug)]
 pub(crate) struct Hello {
     pub(crate) id: ReceiverId,
+    /// Which installation it says that it is.
+    pub(crate) instance: [u8; 16],
+    /// The newest revision of which it says that it has everything.
+    pub(crate) has: Option<u32>,
     /// The announcement that it took last.
     pub(crate) last: Option<Vec<u8>>,
 }
@@ -175,7 +179,7 @@ fn hear(receiver: &Receiver, work: &Work) {
     let mut said = None;
     let answer = |word: &[u8]| {
         let binding = receiver.binding()?;
-        let Said { shown, word: ToMaster::Hello { job, host, last, .. } } =
+        let Said { shown, word: ToMaster::Hello { job, host, has, last } } =
             words::decode(word).ok()?;
         let instance = shown.instance(&job, &binding)?;
         // What is said of another job, whose port this was or is, ends nothing of that job.
@@ -184,10 +188,10 @@ fn hear(receiver: &Receiver, work: &Work) {
             None => OfMaster::Unknown,
             // Whoever holds the secret can call himself what that host is called: he is told nothing.
             Some(Host { instance: Some(known), .. }) if known != instance => return None,
-            Some(Host { id, instance, told }) => {
-                said = Some(Hello { id, last });
+            Some(Host { id, instance: known, told }) => {
+                said = Some(Hello { id, instance, has, last });
                 // Of one that was not met yet its name alone is known; its session tells it.
-                let told = told.filter(|_| instance.is_some());
+                let told = told.filter(|_| known.is_some());
                 OfMaster::Welcome { channel: told.as_ref().map(|told| work.newest(told)) }
             }
         };

@@ -3,7 +3,7 @@
 use crate::args::Status;
 use crate::place::Jobs;
 use crate::say::say;
-use crate::told::count;
+use crate::told::{count, some_have};
 use anyhow::{Context, Result};
 use indicatif::DecimalBytes;
 use mcp::mirror::fold;
@@ -156,11 +156,10 @@ impl Told {
             (None, _) => String::new(),
         };
         format!(
-            "{}: {}{why}; {} of {} have all of revision {} ({}, {}){run}",
+            "{}: {}{why}; {} all of revision {} ({}, {}){run}",
             self.job.name,
             self.state.name(),
-            self.complete(),
-            count(self.hosts.len() as u64, "host", "hosts"),
+            some_have(self.complete(), self.hosts.len()),
             self.revision,
             count(entries, "entry", "entries"),
             DecimalBytes(bytes),
@@ -302,7 +301,10 @@ fn entries(ledger: &Ledger, out: &mut impl Write) -> io::Result<()> {
             let status = match ledger.status(receiver.id, entry.number) {
                 None => "pending".to_owned(),
                 Some((status, 0)) => status.name().to_owned(),
-                Some((status, times)) => format!("{}, failed {times} times", status.name()),
+                Some((status, times)) => {
+                    let times = count(u64::from(times), "time", "times");
+                    format!("{}, failed {times}", status.name())
+                }
             };
             let comma = if index > 0 { "," } else { "" };
             write!(out, "{comma}{}[{status}]", plain(&receiver.name))?;

@@ -34,10 +34,7 @@ impl Told {
 
     /// So many of all hosts have this revision.
     pub(crate) fn complete(&mut self, hosts: usize, all: usize, revision: u32) {
-        self.say(format!(
-            "{hosts} of {} have all of revision {revision}",
-            count(all as u64, "host", "hosts")
-        ));
+        self.say(format!("{} all of revision {revision}", some_have(hosts, all)));
     }
 
     /// Nothing goes on, and why.
@@ -94,6 +91,12 @@ fn some_of(folded: &str) -> String {
     }
 }
 
+/// So many of all hosts have something, which follows.
+pub(crate) fn some_have(hosts: usize, all: usize) -> String {
+    let have = if hosts == 1 || all == 1 { "has" } else { "have" };
+    format!("{hosts} of {} {have}", count(all as u64, "host", "hosts"))
+}
+
 /// A number of things, by their name for one and for several.
 pub(crate) fn count(number: u64, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
@@ -102,6 +105,21 @@ pub(crate) fn count(number: u64, one: &str, several: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_has_and_several_have() {
+        let said = [(0, 1), (1, 1), (0, 2), (1, 2), (2, 3)].map(|(n, of)| some_have(n, of));
+        let expected = [
+            "0 of 1 host has",
+            "1 of 1 host has",
+            "0 of 2 hosts have",
+            "1 of 2 hosts has",
+            "2 of 3 hosts have",
+        ];
+        assert_eq!(said, expected);
+        let times = [0, 1, 2].map(|n| count(n, "time", "times"));
+        assert_eq!(times, ["0 times", "1 time", "2 times"]);
+    }
 
     #[test]
     fn of_many_names_the_first_are_said() {

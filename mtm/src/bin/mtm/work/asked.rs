@@ -86,7 +86,8 @@ impl Work {
             self.asking.same = Some(now);
             return Ok(());
         }
-        let word = self.word(ToReceiver::Ask { job: self.job.id });
+        let job = self.job.id;
+        let word = self.word(move |host| ToReceiver::Ask { job, host: host.to_owned() });
         let of = all.iter().map(|receiver| receiver.id).collect();
         let hosts: Vec<String> = all.into_iter().map(|one| one.name).collect();
         let (copying, over) = (Arc::clone(&self.copying), self.events.0.clone());

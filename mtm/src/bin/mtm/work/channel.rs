@@ -89,8 +89,48 @@ impl Work {
         {
             self.listen()?;
         }
-        // Which installation it is, and what it has, its session tells: a hello is said by whoever may connect.
-        self.called(hello.id, Instant::now());
+        let all = self.ledger.receivers()?;
+        let newest = self.ledger.revision();
+        let lacks = |one: &Receiver| {
+            lacks_something(one, hello, newest) || !self.ledger.lacking(one.id).is_empty()
+        };
+        let lacks = all.iter().find(|one| one.id == hello.id).is_some_and(lacks);
+        self.called(hello.id, lacks, Instant::now());
         Ok(())
+    }
+}
+
+/// Whether a receiver that says hello may lack something of this revision. Which installation it is, and what it has, its
+/// session tells: a hello is said by whoever may connect, so it counts only where it says the same as the ledger. The
+/// tree is not even looked at then, as it would be for a session. Hosts that have everything say hello every few minutes,
+/// and a tree that has changed is found by the looks that the hosts which lack something, or the end of the job, need.
+fn lacks_something(receiver: &Receiver, hello: &Hello, newest: u32) -> bool {
+    let has_all = newest > 0
+        && receiver.complete >= newest
+        && receiver.instance == Some(hello.instance)
+        && hello.has.is_some_and(|has| has >= newest);
+    !has_all || receiver.verify || receiver.late.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_all_by_its_own_words_and_by_the_ledger_lacks_nothing() {
+        let (name, late, rate, exec) = ("h".to_owned(), None, None, None);
+        let instance = Some([1; 16]);
+        let known =
+            Receiver { id: 1, name, instance, complete: 3, late, rate, verify: false, exec };
+        let hello = |n: u8, has| Hello { id: 1, instance: [n; 16], has, last: None };
+        assert!(!lacks_something(&known, &hello(1, Some(3)), 3));
+        for lacking in [hello(2, Some(3)), hello(1, Some(2)), hello(1, None)] {
+            assert!(lacks_something(&known, &lacking, 3), "{lacking:?}");
+        }
+        let all = hello(1, Some(4));
+        assert!(lacks_something(&known, &all, 4), "the tree has changed");
+        assert!(lacks_something(&Receiver { verify: true, ..known.clone() }, &all, 3));
+        let late = Some((0, "why".to_owned()));
+        assert!(lacks_something(&Receiver { late, ..known }, &all, 3));
     }
 }

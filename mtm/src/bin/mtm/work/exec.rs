@@ -1,6 +1,6 @@
 //! The command that receivers run once they have the tree: who is told to, when again, and what is noted of it.
 
-use super::{AGAIN, Event, Running, Work, now_unix, said};
+use super::{AGAIN, Event, Looked, Running, Work, now_unix, said};
 use crate::args::{self, When};
 use anyhow::{Context, Result};
 use mcp::mirror::Answer;
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_secs(5);
 /// … and then after twice as long each time, up to this: an end is known a minute late, at most.
 const LONGEST: Duration = Duration::from_secs(60);
+/// While nothing but commands is waited for the tree is looked at so often, if that does not take long.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What receivers have answered, or why there was no session.
 pub(super) struct Answered {
@@ -120,6 +122,10 @@ fn has_outcome(receiver: &Receiver, newest: u32) -> bool {
     receiver.exec.as_ref().is_some_and(|(revision, _)| *revision >= newest)
 }
 
+fn all_have_outcome(all: &[Receiver], newest: u32) -> bool {
+    newest == 0 || all.iter().all(|receiver| has_outcome(receiver, newest))
+}
+
 /// Whether a session with it runs.
 fn in_session(running: &BTreeMap<u64, Running>, id: ReceiverId) -> bool {
     running.values().any(|session| session.hosts.iter().any(|(other, _)| *other == id))
@@ -132,7 +138,7 @@ impl Work {
             return Ok(true);
         };
         let all = self.ledger.receivers()?;
-        if all.iter().all(|receiver| has_outcome(receiver, newest)) || newest == 0 {
+        if all_have_outcome(&all, newest) {
             return Ok(true);
         }
         if self.looked.is_none() {
@@ -154,15 +160,18 @@ impl Work {
             }
         };
         let root = self.job.source.file_name().unwrap_or(self.job.source.as_os_str());
-        let mex = ToReceiver::Mex {
-            job: self.job.id,
+        let (job, command) = (self.job.id, exec.command.clone());
+        let root = words::cut(&root.to_string_lossy()).to_owned();
+        let description = words::cut(&self.job.description).to_owned();
+        let mex = said::word((&self.installation, job), move |host| ToReceiver::Mex {
+            job,
             revision: newest,
-            command: exec.command.clone(),
-            credential,
-            root: words::cut(&root.to_string_lossy()).to_owned(),
-            description: words::cut(&self.job.description).to_owned(),
-        };
-        let mex = said::word((&self.installation, self.job.id), mex);
+            command: command.clone(),
+            credential: credential.clone(),
+            root: root.clone(),
+            description: description.clone(),
+            host: host.to_owned(),
+        });
         let asked: Vec<ReceiverId> = due.iter().map(|receiver| receiver.id).collect();
         let hosts: Vec<String> = due.into_iter().map(|one| one.name).collect();
         let (copying, over) = (Arc::clone(&self.copying), self.events.0.clone());
@@ -182,15 +191,27 @@ impl Work {
         Ok(false)
     }
 
+    /// Everybody has the tree, and commands are waited for, which may take hours: whether it is time to look whether the
+    /// tree has changed meanwhile.
+    pub(super) fn is_look_due(&self, now: Instant) -> Result<bool> {
+        let late = |looked: &Looked| now >= looked.ended + LOOK;
+        let is_time = self.looked.as_ref().is_some_and(late) && self.may_look(now, false);
+        Ok(is_time
+            && self.exec.is_some()
+            && !all_have_outcome(&self.ledger.receivers()?, self.ledger.revision()))
+    }
+
     /// When somebody is to be asked again; of those that cannot be asked before something else happens it is past.
     pub(super) fn exec_due(&self) -> Option<Instant> {
         let turns = self.exec.iter().flat_map(|exec| exec.turns.values());
         turns.filter(|turn| !turn.busy).map(|turn| turn.at).filter(|at| *at > Instant::now()).min()
     }
 
-    /// A receiver says hello: what it lacks is sent, and the command is asked for, without waiting.
-    pub(super) fn called(&mut self, id: ReceiverId, now: Instant) {
-        self.schedule.hello(id, now);
+    /// A receiver says hello: what it `lacks` is sent, and the command is asked for, without waiting.
+    pub(super) fn called(&mut self, id: ReceiverId, lacks: bool, now: Instant) {
+        if lacks {
+            self.schedule.hello(id, now);
+        }
         if let Some(turn) = self.exec.as_mut().and_then(|exec| exec.turns.get_mut(&id)) {
             (turn.at, turn.wait) = (now, FIRST);
         }

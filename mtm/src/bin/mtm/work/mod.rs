@@ -244,10 +244,12 @@ impl Work {
         let due = self.schedule.due(now);
         self.announce(now)?;
         let idle = due.is_empty() && self.running.is_empty() && self.schedule.next().is_none();
-        if idle && self.is_confirmed() {
+        let is_confirmed = idle && self.is_confirmed();
+        if is_confirmed && !self.is_look_due(now)? {
             return Ok(true);
         }
-        if (idle || !due.is_empty()) && self.may_look(now, idle) && !self.look()? {
+        let may_look = is_confirmed || (idle || !due.is_empty()) && self.may_look(now, idle);
+        if may_look && !self.look()? {
             return Ok(false);
         }
         for class in self.schedule.due(now) {

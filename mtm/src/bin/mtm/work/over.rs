@@ -20,7 +20,10 @@ pub(crate) fn say(
     names: &[String],
 ) {
     if !names.is_empty() {
-        let over = said::word((installation, job), ToReceiver::Over { job });
+        let over = said::word((installation, job), move |host| ToReceiver::Over {
+            job,
+            host: host.to_owned(),
+        });
         let _ = copying.tell(names, &over); // see above
     }
 }

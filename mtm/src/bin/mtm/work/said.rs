@@ -7,15 +7,15 @@ use std::sync::Arc;
 use tcpxm::seal::Binding;
 use transfer::send;
 
-/// A word of this master's, as it is said over whatever association.
+/// A word of this master's for the host of each name, as it is said over whatever association.
 pub(super) fn word(
     (installation, job): (&Arc<Installation>, JobId),
-    word: ToReceiver,
-) -> impl Fn(&Binding) -> Vec<u8> + Send + Sync + 'static {
+    word: impl Fn(&str) -> ToReceiver + Send + Sync + 'static,
+) -> impl Fn(&str, &Binding) -> Vec<u8> + Send + Sync + 'static {
     let installation = Arc::clone(installation);
-    move |binding| {
+    move |host, binding| {
         let shown = installation.shows(Role::Master, &job, binding);
-        words::encode(&Said { shown, word: word.clone() })
+        words::encode(&Said { shown, word: word(host) })
     }
 }
 

@@ -85,11 +85,11 @@ impl Work {
         })
     }
 
-    /// A word about the job.
+    /// A word about the job, for the host of each name.
     pub(super) fn word(
         &self,
-        word: ToReceiver,
-    ) -> impl Fn(&Binding) -> Vec<u8> + Send + Sync + 'static {
+        word: impl Fn(&str) -> ToReceiver + Send + Sync + 'static,
+    ) -> impl Fn(&str, &Binding) -> Vec<u8> + Send + Sync + 'static {
         said::word((&self.installation, self.job.id), word)
     }
 
