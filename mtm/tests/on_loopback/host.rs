@@ -4,6 +4,7 @@ use mtm::words::{self, OfReceiver, ToReceiver};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use tcpxm::api::{Closer, ListenOptions, Listener};
@@ -20,11 +21,17 @@ use transfer::message::OfJob;
 struct Script {
     answers: Mutex<VecDeque<OfReceiver>>,
     heard: Mutex<Vec<ToReceiver>>,
+    /// Whether it takes sessions of jobs.
+    refuses: AtomicBool,
 }
 
 impl Jobs for Script {
-    fn begin(&self, _: &From, _: &OfJob, _: &Path) -> Result<(), String> {
+    fn may_begin(&self, _: &From, _: &OfJob, _: &Path) -> Result<(), String> {
         Ok(())
+    }
+
+    fn begin(&self, _: &From, _: &OfJob, _: &Path) -> Result<(), String> {
+        if self.refuses.load(Ordering::SeqCst) { Err("not here".to_owned()) } else { Ok(()) }
     }
 
     fn end(&self, _: &OfJob, _: bool) {}
@@ -105,6 +112,19 @@ impl Host {
     pub(crate) fn asked(&self) -> Vec<ToReceiver> {
         let heard = self.script.as_ref().unwrap().heard.lock().unwrap();
         heard.iter().filter(|word| matches!(word, ToReceiver::Mex { .. })).cloned().collect()
+    }
+
+    /// It takes no sessions of jobs, and hears words; it is there.
+    pub(crate) fn refusing(self) -> Self {
+        let host = self.answering(&[]);
+        host.script.as_ref().unwrap().refuses.store(true, Ordering::SeqCst);
+        host
+    }
+
+    /// Whether it was told that the job is over.
+    pub(crate) fn heard_the_end(&self) -> bool {
+        let heard = self.script.as_ref().unwrap().heard.lock().unwrap();
+        heard.iter().any(|word| matches!(word, ToReceiver::Over { .. }))
     }
 
     /// Whether its daemon lets senders delete, from its next start on.
