@@ -143,6 +143,17 @@ fn a_job_that_was_cancelled_sends_nothing_and_can_be_forgotten() {
 }
 
 #[test]
+fn a_host_that_was_never_met_is_told_that_the_job_is_cancelled() {
+    let place = Place::new();
+    let (refusing, off) = (Host::new(25).refusing(), Host::off(26));
+    let mut job = place.send(&[&refusing, &off], &[]);
+    job.says("not here");
+    place.ok(&["cancel", "lectures"]);
+    assert_eq!(job.ends().0, Some(1));
+    assert!(refusing.heard_the_end());
+}
+
+#[test]
 fn the_users_own_command_is_told_of_the_end_and_of_who_is_late() {
     let place = Place::new();
     let (there, mut off) = (Host::new(22), Host::off(23));

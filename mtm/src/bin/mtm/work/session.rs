@@ -8,10 +8,13 @@ use mtm::ledger::{Outcome, Receiver, ReceiverId};
 use mtm::outcome;
 use mtm::words::{self, OfReceiver, ToReceiver};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use transfer::message::OfJob;
+
+/// Receivers are told of the end of a job for so long: longer than those take that are there. `mtm cancel` waits for 30 s.
+const SAYS_OVER: Duration = Duration::from_secs(15);
 
 impl Work {
     /// Begins a session.
@@ -101,20 +104,32 @@ impl Work {
         Ok(same)
     }
 
-    /// Tells the receivers that were met that the job has ended; who is not reached finds out by silence.
+    /// Tells all receivers that the job has ended, also those that were not met: a session may have begun there that this
+    /// side has heard nothing of. Who is not reached within [`SAYS_OVER`] finds out by silence.
     pub(super) fn say_over(&self) -> Result<()> {
-        let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
-        self.say_over_to(met.map(|one| one.name).collect());
+        let mut all = self.ledger.receivers()?;
+        all.sort_by_key(|one| one.instance.is_none()); // those first that are likely to be there
+        self.say_over_to(all.into_iter().map(|one| one.name).collect());
         Ok(())
     }
 
     /// The same to these, which are receivers no more.
     pub(super) fn say_over_to(&self, names: Vec<String>) {
+        if names.is_empty() {
+            return;
+        }
         let over = words::encode(&ToReceiver::Over { job: self.job.id });
         let hosts: Vec<(String, Vec<u8>)> =
             names.into_iter().map(|name| (name, over.clone())).collect();
-        if !hosts.is_empty() {
-            let _ = self.copying.tell(&hosts, &Stop::default()); // see above
+        let copying = Arc::clone(&self.copying);
+        let (said, wait) = mpsc::channel();
+        let work = move || {
+            let _ = copying.tell(&hosts, &Stop::default()); // see above
+            let _ = said.send(()); // nobody waits any more
+        };
+        // Without a thread nobody is told.
+        if thread::Builder::new().name("over".to_owned()).spawn(work).is_ok() {
+            let _ = wait.recv_timeout(SAYS_OVER);
         }
     }
 
