@@ -1,6 +1,10 @@
 //! A copy as a mirror job makes it: the options, hosts and trust are those of `mcp`, but each try goes to some of the
 //! hosts, with some of the tree, and nothing is said but who was met for the first time.
 
+mod pinned;
+
+pub use pinned::Pinned;
+
 use crate::args;
 use crate::copy::{self, Refused};
 use crate::hosts::{self, Target};
@@ -15,7 +19,6 @@ use mcp_cli::Common;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -173,40 +176,6 @@ pub struct Try {
     pub verify: bool,
     /// What the source must be, or nothing is deleted.
     pub ground: Pinned,
-}
-
-/// What a source is, beyond its path.
-#[derive(Debug, Clone, Default)]
-pub struct Pinned {
-    /// Device and inode of its root.
-    pub root: (u64, u64),
-    /// Folders below it, from the root of the transfer, where other file systems are mounted.
-    pub mounts: Vec<PathBuf>,
-}
-
-impl Pinned {
-    /// Whether a root of this device and inode is that one. The device of a file system without one of its own (btrfs, NFS,
-    /// overlay) has another number after each start.
-    pub fn is_root(&self, (dev, ino): (u64, u64)) -> bool {
-        let is_drawn = |dev: u64| rustix::fs::major(dev) == 0;
-        ino == self.root.1 && (dev == self.root.0 || (is_drawn(dev) && is_drawn(self.root.0)))
-    }
-
-    /// Why `source` is not that any more; paths of the transfer are below `above`.
-    fn doubt(&self, source: &Path, above: &Path) -> Option<String> {
-        match source.metadata() {
-            Ok(meta) if self.is_root((meta.dev(), meta.ino())) => {}
-            Ok(_) => return Some("the folder is another one by now".to_owned()),
-            Err(error) => return Some(format!("the folder cannot be looked at: {error}")),
-        }
-        let dev = |path: &Path| path.symlink_metadata().ok().map(|meta| meta.dev());
-        let is_mounted = |path: &PathBuf| {
-            let path = above.join(path);
-            dev(&path).is_some_and(|own| path.parent().and_then(dev) != Some(own))
-        };
-        let lost = self.mounts.iter().find(|path| !is_mounted(path))?;
-        Some(format!("{} is not mounted any more", lost.display()))
-    }
 }
 
 /// What came of it.

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -127,6 +127,14 @@ impl Root {
     /// Where it was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where it is by now, by no symbolic link; where the system does not tell (proc(5)), what its path leads to.
+    pub(crate) fn real(&self) -> PathBuf {
+        let link = format!("/proc/self/fd/{}", self.dir.as_raw_fd());
+        let told = std::fs::read_link(link).ok().filter(|path| path.is_absolute());
+        let found = || self.path.canonicalize().or_else(|_| std::path::absolute(&self.path));
+        told.or_else(|| found().ok()).unwrap_or_else(|| self.path.clone())
     }
 
     /// Another descriptor of it.

@@ -1,6 +1,9 @@
 //! What mirror jobs are to a receiver: whoever takes part in some says it by [`Jobs`].
 
+use crate::destination::Root;
 use crate::message::OfJob;
+use crate::place::PlaceError;
+use crate::place::beneath::plain_name;
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -32,16 +35,25 @@ impl From {
 /// Makes what shows who sends for the job of that id over the association of that binding.
 pub type Shows<'a> = dyn Fn(&[u8; 16], &Binding) -> Vec<u8> + Send + Sync + 'a;
 
-/// The place below a root that a path and a name below it lead to; what leads elsewhere is refused by who writes there.
-pub(crate) fn place(root: &Path, to: &[u8], below: &[u8]) -> PathBuf {
-    let parts = to.split(|byte| *byte == b'/').chain([below]);
-    let parts = parts.filter(|part| !part.is_empty() && *part != b".");
-    parts.fold(root.to_owned(), |path, part| path.join(OsStr::from_bytes(part)))
+/// The place of a job below a root: folders that lead there by no symbolic link, as whoever writes there has found them,
+/// and the name below them, if it has one.
+pub(crate) fn place(root: &Root, way: &[Vec<u8>], below: &[u8]) -> Result<PathBuf, PlaceError> {
+    let way = way.iter().fold(root.real(), |path, name| path.join(OsStr::from_bytes(name)));
+    Ok(if below.is_empty() { way } else { way.join(plain_name(below)?) })
 }
 
 /// What a receiver does about mirror jobs.
 pub trait Jobs: Debug + Send + Sync {
-    /// Something of a job is about to be written at this place, or what is not in it deleted.
+    /// Whether [`Self::begin`] would let a job have this place. It is asked before anything is made on the way there, and
+    /// nothing is kept of it: what is refused afterwards has had no place.
+    ///
+    /// # Errors
+    ///
+    /// It would not, and why: the sender is told.
+    fn may_begin(&self, from: &From, job: &OfJob, place: &Path) -> Result<(), String>;
+
+    /// Something of a job is about to be written at this place, or what is not in it deleted: the offer is accepted. No
+    /// symbolic link leads there.
     ///
     /// # Errors
     ///

@@ -1,11 +1,12 @@
 //! Receives what a session carries.
 
+mod for_job;
 mod take;
 
 pub(crate) use take::Unpark;
 
 use crate::destination::{Root, Shown};
-use crate::holders::{Holder, InJob};
+use crate::holders::Holder;
 use crate::jobs;
 use crate::limits::Limits;
 use crate::link::Incoming;
@@ -19,6 +20,7 @@ use crate::tree::change::By;
 use crate::tree::ground::Ground;
 use crate::tree::sink::TreeSink;
 use blake3::Hash;
+use for_job::ForJob;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -285,9 +287,12 @@ fn take_offer<R: Incoming>(
         Place::Below(root) if offer.stream => {
             take_to_file(receiver, messages, (root, limits), (offer, told))
         }
-        Place::Below(root) => of_job(receiver, (root, limits), offer, &mut || {
-            take_tree(receiver, messages, (root, limits), (offer, told))
-        }),
+        Place::Below(root) => {
+            let mut job = ForJob::new(receiver, (root, limits), offer);
+            let taken = take_tree(receiver, messages, (root, limits), (offer, told), &mut job);
+            job.end(&taken);
+            taken
+        }
         Place::Output(output) => {
             let shown = told.file.clone().unwrap_or_default();
             let mut land = InOutput(output);
@@ -295,30 +300,6 @@ fn take_offer<R: Incoming>(
             Ok(Received { path: shown.below("".as_ref()), shown, ..taken })
         }
     }
-}
-
-/// Takes a tree of a mirror job, if it is one, as who deals with these lets it.
-fn of_job<R: Incoming>(
-    receiver: &R,
-    (root, limits): (&Root, &Limits),
-    offer: &Offer,
-    take: &mut dyn FnMut() -> Result<Received, ReceiveError>,
-) -> Result<Received, ReceiveError> {
-    let (Some(jobs), Some(job), false) = (&limits.jobs, &offer.job, offer.dry) else {
-        return take();
-    };
-    let from = from(receiver);
-    let place = jobs::place(root.path(), &offer.to, &job.below);
-    if let Err(why) = jobs.begin(&from, job, &place) {
-        return refuse(&mut receiver.control(), why);
-    }
-    let (sender, peer) = (receiver.sender(), receiver.peer().to_string());
-    let holder = Holder { sender, peer, pulse: receiver.pulse() };
-    let _in_job = InJob::begin(&limits.holders, job.id, holder);
-    let taken = take();
-    let complete = |taken: &Received| taken.failure.is_none() && taken.spared.is_none();
-    jobs.end(job, taken.as_ref().is_ok_and(complete));
-    taken
 }
 
 /// Tells the sender why its offer has no place here.
@@ -384,6 +365,7 @@ fn take_tree<R: Incoming>(
     messages: &mpsc::Receiver<Heard>,
     (root, limits): (&Root, &Limits),
     (offer, told): (&Offer, &mut Told),
+    job: &mut ForJob<'_>,
 ) -> Result<Received, ReceiveError> {
     let mut control = receiver.control();
     let is_over = || receiver.over().is_some();
@@ -400,7 +382,9 @@ fn take_tree<R: Incoming>(
         return fill(receiver, messages, sink, (offer, limits), &|_| Vec::new())
             .map(|received| Received { path: shown.below(root.path()), shown, ..received });
     }
-    let below = led(Below::new(root, offer, limits, session), &mut control)?;
+    let may = &mut |way: &[Vec<u8>]| job.may_begin(way);
+    let below = led(Below::new_if(root, offer, limits, session, may), &mut control)?;
+    led(job.begin(), &mut control)?;
     let shown = begin(below.shown(), &mut control, (installation, told))?;
     let sink = TreeSink::new(below, offer.one.is_some());
     let sink = sink.itemizing(offer.itemize.then_some(by));

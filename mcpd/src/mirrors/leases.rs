@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use mcp_cli::Exit;
 use mcp_cli::say::plain;
 use mcp_keys::places::{self, Environment};
-use mtm::held::Held;
+use mtm::held::{self, Held};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -24,7 +24,10 @@ pub(crate) fn run(options: &Leases) -> Result<Exit> {
     let mut held = Held::open(&path)?;
     if let Some(place) = &options.drop {
         let place = std::path::absolute(place).context("the place")?;
-        let dropped = held.drop_lease(&place)?;
+        let dropped = match held.drop_lease(&place)? {
+            0 => held.drop_lease(&held::real(&place))?,
+            dropped => dropped,
+        };
         if dropped == 0 {
             bail!("no job has {}", place.display());
         }

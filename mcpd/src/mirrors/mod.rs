@@ -183,37 +183,50 @@ impl Mine {
     }
 }
 
-impl Jobs for Session {
-    fn begin(&self, from: &From, job: &OfJob, place: &Path) -> std::result::Result<(), String> {
-        let from = &who::master(from, words::decode(&job.shown).ok().as_ref(), &job.id)?;
+impl Session {
+    /// A job as it is known from a session of that master that is to write at this place.
+    fn known(&self, from: &From, job: &OfJob, place: &Path) -> Known {
         let hello = job.hello.map(|(ip, port)| {
             // The scope of a link-local address goes with it.
             let mut addr = from.peer;
             addr.set_port(port);
             ip.map_or(addr, |ip| SocketAddr::new(ip, port))
         });
-        let known = Known {
+        Known {
             job: job.id,
             master: from.who().map(|key| key.as_bytes().to_vec()),
             name: words::cut(&job.name).to_owned(),
             host: words::cut(&job.host).to_owned(),
-            // By whatever folder this was started in.
-            place: std::path::absolute(place).unwrap_or_else(|_| place.to_owned()),
+            place: place.to_owned(),
             hello,
             peer: Some(from.peer.ip().to_canonical()),
             instance: self.own.folder,
             complete: Some(job.revision),
             heard: now(),
-        };
-        lock(&self.mine.held).begin(&known).map_err(|error| {
-            say(format_args!(
-                "the job {} of {} is refused: {}",
-                plain(&known.name),
-                from.peer,
-                plain(&error.to_string())
-            ));
-            error.to_string()
-        })?;
+        }
+    }
+}
+
+/// A job has no place here, which is said here as well.
+fn refused(known: &Known, from: &From, error: &HeldError) -> String {
+    let (name, why) = (plain(&known.name), error.to_string());
+    say(format_args!("the job {name} of {} is refused: {}", from.peer, plain(&why)));
+    why
+}
+
+impl Jobs for Session {
+    fn may_begin(&self, from: &From, job: &OfJob, place: &Path) -> std::result::Result<(), String> {
+        let from = &who::master(from, words::decode(&job.shown).ok().as_ref(), &job.id)?;
+        let known = self.known(from, job, place);
+        let may = lock(&self.mine.held).may_begin(&known);
+        may.map_err(|error| refused(&known, from, &error))
+    }
+
+    fn begin(&self, from: &From, job: &OfJob, place: &Path) -> std::result::Result<(), String> {
+        let from = &who::master(from, words::decode(&job.shown).ok().as_ref(), &job.id)?;
+        let known = self.known(from, job, place);
+        let begun = lock(&self.mine.held).begin(&known);
+        begun.map_err(|error| refused(&known, from, &error))?;
         if let Ok(told) = words::decode(&job.told) {
             lock(&self.mine.announced).tell(name_of(&known), told);
         }

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use std::cell::RefCell;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -138,6 +139,48 @@ fn a_place_is_of_one_job_until_that_is_over() {
     let nonsense = talk::say(options, &[vec![daemon.addr]], &|_, _| vec![9, 9]).unwrap().remove(0);
     let Said { shown: _, word: answer } = words::decode(&nonsense.answer.unwrap().word).unwrap();
     assert!(matches!(&answer, OfReceiver::Refused(why) if why.contains("version 9")), "{answer:?}");
+}
+
+#[test]
+fn a_link_below_the_root_leads_around_no_lease() {
+    let place = Place::new();
+    let daemon = place.daemon(144, &["--follow-root"]);
+    let root = place.dir.path().join("root");
+    assert_eq!(place.send(daemon.addr, "here", job(1)), None);
+    symlink("here", root.join("link")).unwrap();
+    let made = fs::metadata(root.join("here/tree")).unwrap().modified().unwrap();
+    for path in ["link", "link/tree/below", "link/../link/tree"] {
+        let why = place.send(daemon.addr, path, job(2)).unwrap();
+        let refused = why.contains("belongs to the job \"job1\"") || why.contains("names a folder");
+        assert!(refused, "{path}: {why}");
+    }
+    let now = fs::metadata(root.join("here/tree")).unwrap().modified().unwrap();
+    assert_eq!(now, made, "nothing was made there, even for a moment");
+    assert_eq!(place.send(daemon.addr, "link", job(1)), None, "it is its own");
+    let (_, leases) = place.leases(&[]);
+    assert!(leases.contains("root/here/tree\tjob1"), "{leases}");
+    let by_link = root.join("link/tree");
+    assert!(place.leases(&["--drop", by_link.to_str().unwrap(), "-q"]).0);
+    assert_eq!(place.leases(&[]), (true, String::new()));
+}
+
+#[test]
+fn a_session_that_is_refused_leaves_no_lease() {
+    let place = Place::new();
+    let daemon = place.daemon(145, &[]);
+    let root = place.dir.path().join("root");
+    fs::create_dir(root.join("here")).unwrap();
+    symlink("here", root.join("link")).unwrap();
+    fs::write(root.join("file"), "x").unwrap();
+    for (path, why) in [("link", "link is refused"), ("file", "file is refused")] {
+        let told = place.send(daemon.addr, path, job(1)).unwrap();
+        assert!(told.contains(why), "{told}");
+        assert_eq!(place.leases(&[]), (true, String::new()));
+    }
+    // Of a job that was known the place stays.
+    assert_eq!(place.send(daemon.addr, "here", job(1)), None);
+    assert!(place.send(daemon.addr, "link", job(1)).is_some());
+    assert!(place.leases(&[]).1.contains("root/here/tree\tjob1"));
 }
 
 /// A master that hears hello.

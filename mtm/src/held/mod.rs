@@ -3,17 +3,21 @@
 //!
 //! It stands in a database of `SQLite` in the daemon's folder of state, written as a job's file is.
 
+mod places;
 mod room;
 mod runs;
 mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use places::real;
 pub use runs::{Begun, Interrupted, OfPlace};
 
 use crate::words::JobId;
 use core::time::Duration;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -147,6 +151,19 @@ impl Held {
     ///
     /// Another job has it.
     pub fn begin(&mut self, known: &Known) -> Result<(), HeldError> {
+        Ok(self.take(known)?.commit()?)
+    }
+
+    /// Whether [`Self::begin`] would give a job its place. Nothing is kept of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub fn may_begin(&mut self, known: &Known) -> Result<(), HeldError> {
+        Ok(self.take(known)?.rollback()?)
+    }
+
+    fn take(&mut self, known: &Known) -> Result<Transaction<'_>, HeldError> {
         let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         forget(&work, known.heard)?;
         let all = list(&work)?;
@@ -156,9 +173,7 @@ impl Held {
             return Err(HeldError::Foreign);
         }
         let others = all.iter().filter(|other| other.job != known.job);
-        let shares = |other: &&Known| {
-            other.place.starts_with(&known.place) || known.place.starts_with(&other.place)
-        };
+        let shares = |other: &&Known| places::share(&other.place, &known.place);
         let mut left = all.clone();
         for other in others.filter(shares) {
             if is_over(other, known.heard) {
@@ -181,7 +196,7 @@ impl Held {
         let sql = "DELETE FROM jobs WHERE job = ? AND host = ? AND place <> ?";
         work.execute(sql, params![known.job, known.host, known.place.as_os_str().as_bytes()])?;
         write(&work, known)?;
-        Ok(work.commit()?)
+        Ok(work)
     }
 
     /// All of this revision of a job is in place; or of all that has changed `since` an earlier one. Whether it was not

@@ -59,10 +59,12 @@ pub struct Found {
     pub gid: u32,
     /// Device and inode: under another name it is the same file.
     pub node: (u64, u64),
+    /// Something is mounted as it, be it another file system or a folder of the same one; `None`: that was not told.
+    pub mount: Option<bool>,
 }
 
 impl Found {
-    /// Whether this is what another look has found there. Device and inode say nothing: a device that is mounted anew may
+    /// Whether this is what another look has found there. Where it stands says nothing: a device that is mounted anew may
     /// have another number, and FAT makes numbers of inodes up as it reads them.
     fn is_as(&self, other: &Self) -> bool {
         let told = |found: &Self| (found.kind, found.mode, found.uid, found.gid);
@@ -102,7 +104,8 @@ impl Change {
     }
 }
 
-const COLUMNS: &str = "id, path, kind, size, mtime, ctime, mode, uid, gid, dev, ino, version, gone";
+const COLUMNS: &str =
+    "id, path, kind, size, mtime, ctime, mode, uid, gid, dev, ino, version, gone, mount";
 
 impl Ledger {
     /// Takes what a look at the whole tree has found. What has changed has the next revision as its version; without
@@ -142,7 +145,7 @@ impl Ledger {
             let old = known.remove(found.path.as_os_str());
             let number = match &old {
                 Some(entry) if entry.found.is_as(found) && !entry.gone => {
-                    if entry.found.node != found.node {
+                    if (entry.found.node, entry.found.mount) != (found.node, found.mount) {
                         write(&work, entry.number, found, entry.version, false)?;
                     }
                     continue;
@@ -166,7 +169,7 @@ impl Ledger {
         }
         former::note(&work, left, &tree)?;
         if change.is_none() {
-            work.commit()?; // devices and inodes, which are no change
+            work.commit()?; // devices, inodes and mounts, which are no change
             return Ok(change);
         }
         work.execute("UPDATE job SET revision = ?", [next])?;
@@ -195,19 +198,20 @@ impl Ledger {
                 uid: row.get(7)?,
                 gid: row.get(8)?,
                 node: (unsigned(9)?, unsigned(10)?),
+                mount: row.get(13)?,
             };
             Ok(Entry { number: row.get(0)?, found, version: row.get(11)?, gone: row.get(12)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Forgets on which devices entries are: the next look learns that anew.
+    /// Forgets on which devices entries are, and where something is mounted: the next look learns that anew.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
     pub fn forget_devices(&mut self) -> Result<(), LedgerError> {
-        self.db.execute("UPDATE entries SET dev = 0", [])?;
+        self.db.execute("UPDATE entries SET dev = 0, mount = NULL", [])?;
         Ok(())
     }
 
@@ -288,10 +292,11 @@ fn write(
     gone: bool,
 ) -> Result<(), LedgerError> {
     let sql = format!(
-        "INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET path = excluded.path, kind = excluded.kind, size = excluded.size,
          mtime = excluded.mtime, ctime = excluded.ctime, mode = excluded.mode, uid = excluded.uid,
-         gid = excluded.gid, dev = excluded.dev, ino = excluded.ino, version = excluded.version, gone = excluded.gone"
+         gid = excluded.gid, dev = excluded.dev, ino = excluded.ino, version = excluded.version, gone = excluded.gone,
+         mount = excluded.mount"
     );
     let (dev, ino) = found.node;
     work.prepare_cached(&sql)?.execute(params![
@@ -308,6 +313,7 @@ fn write(
         ino.cast_signed(),
         version,
         gone,
+        found.mount,
     ])?;
     Ok(())
 }

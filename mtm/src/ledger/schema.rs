@@ -7,7 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION: i32 = 0x6D74_6D31;
 
 /// The steps from one version of the tables to the next; the first makes them.
-const STEPS: &[&str] = &[FIRST, EXEC, FORMER];
+const STEPS: &[&str] = &[FIRST, EXEC, FORMER, MOUNT];
+
+/// Whether something is mounted as the entry, where the system has told that.
+const MOUNT: &str = "ALTER TABLE entries ADD COLUMN mount INTEGER CHECK (mount IN (0, 1));";
 
 /// What became of the command of `--exec` at a receiver, and for which revision.
 const EXEC: &str = "

@@ -30,6 +30,7 @@ pub(super) fn found(path: &str, size: u64) -> Found {
         uid: 0,
         gid: 0,
         node: (1, size),
+        mount: None,
     }
 }
 
@@ -117,7 +118,7 @@ fn what_changes_is_pending_again_and_what_does_not_stays_done() {
     assert!(ledger.look([found("c", 3), found("a", 1), found("b", 2)]).unwrap().is_none());
     assert_eq!((ledger.revision(), ledger.lacking(host.0)), (1, vec![]));
 
-    let moved = Found { node: (9, 1), ..found("a", 1) };
+    let moved = Found { node: (9, 1), mount: Some(true), ..found("a", 1) };
     let change = ledger.look([moved.clone(), found("b", 20), found("d", 4)]).unwrap();
     assert_eq!(change, Change { new: 1, changed: 1, gone: 1 });
     assert_eq!((ledger.revision(), ledger.lacking(host.0)), (2, vec![1, 2, 3]));
@@ -305,15 +306,23 @@ fn what_became_of_a_command_is_noted_once_for_each_revision() {
 fn a_file_of_the_first_version_is_brought_to_the_newest() {
     let (_dir, path, mut ledger) = new();
     ledger.add_receiver("h1").unwrap();
+    ledger.look([found("a", 1)]).unwrap();
     for column in ["exec_revision", "exec_status"] {
         ledger.db.execute(&format!("ALTER TABLE receivers DROP COLUMN {column}"), []).unwrap();
     }
     ledger.db.execute("DROP TABLE former", []).unwrap();
+    ledger.db.execute("ALTER TABLE entries DROP COLUMN mount", []).unwrap();
     ledger.db.pragma_update(None, "user_version", 1).unwrap();
     drop(ledger);
-    let ledger = Ledger::open(&path).unwrap();
+    let mut ledger = Ledger::open(&path).unwrap();
     assert_eq!(ledger.receivers().unwrap()[0].exec, None);
     assert!(ledger.former().unwrap().is_empty());
+    assert_eq!(ledger.entries().unwrap()[0].found.mount, None);
+    let mounted = Found { mount: Some(true), ..found("a", 1) };
+    assert!(ledger.look([mounted.clone()]).unwrap().is_none(), "it is the same");
+    assert_eq!(ledger.entries().unwrap()[0].found, mounted);
+    ledger.forget_devices().unwrap();
+    assert_eq!(ledger.entries().unwrap()[0].found.mount, None);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use transfer::tree::moved::{Moved, bounded};
 fn found(path: &str, node: u64, kind: Kind) -> Found {
     let (size, mtime) = if kind == Kind::File { (node * 10, 5) } else { (0, 7) };
     let (ctime, mode, uid, gid) = (1, 0o644, 0, 0);
-    Found { path: path.into(), kind, size, mtime, ctime, mode, uid, gid, node: (1, node) }
+    let (node, mount) = ((1, node), None);
+    Found { path: path.into(), kind, size, mtime, ctime, mode, uid, gid, node, mount }
 }
 
 fn entries(tree: &[Found]) -> Vec<Entry> {

@@ -5,6 +5,7 @@ use mtm::words::{self, JobId, OfReceiver, Said, ToReceiver};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use tcpxm::api::{Closer, ListenOptions, Listener};
@@ -23,11 +24,17 @@ struct Script {
     drawn: [u8; 32],
     answers: Mutex<VecDeque<OfReceiver>>,
     heard: Mutex<Vec<ToReceiver>>,
+    /// Whether it takes sessions of jobs.
+    refuses: AtomicBool,
 }
 
 impl Jobs for Script {
-    fn begin(&self, _: &From, _: &OfJob, _: &Path) -> Result<(), String> {
+    fn may_begin(&self, _: &From, _: &OfJob, _: &Path) -> Result<(), String> {
         Ok(())
+    }
+
+    fn begin(&self, _: &From, _: &OfJob, _: &Path) -> Result<(), String> {
+        if self.refuses.load(Ordering::SeqCst) { Err("not here".to_owned()) } else { Ok(()) }
     }
 
     fn shows(&self, from: &From, job: &OfJob) -> Vec<u8> {
@@ -57,7 +64,12 @@ impl Jobs for Script {
 
 impl Script {
     fn new(drawn: [u8; 32]) -> Self {
-        Self { drawn, answers: Mutex::default(), heard: Mutex::default() }
+        Self {
+            drawn,
+            answers: Mutex::default(),
+            heard: Mutex::default(),
+            refuses: AtomicBool::default(),
+        }
     }
 
     fn shown(&self, from: &From, job: &JobId) -> Shown {
@@ -129,8 +141,15 @@ impl Host {
         heard.iter().filter(|word| matches!(word, ToReceiver::Mex { .. })).cloned().collect()
     }
 
+    /// It takes no sessions of jobs, and hears words; it is there.
+    pub(crate) fn refusing(self) -> Self {
+        let host = self.answering(&[]);
+        host.script.refuses.store(true, Ordering::SeqCst);
+        host
+    }
+
     /// Whether it was told that the job is over.
-    pub(crate) fn heard_that_it_is_over(&self) -> bool {
+    pub(crate) fn heard_the_end(&self) -> bool {
         let heard = self.script.heard.lock().unwrap();
         heard.iter().any(|word| matches!(word, ToReceiver::Over { .. }))
     }

@@ -127,7 +127,7 @@ fn receivers_are_told_that_it_is_over_whatever_was_to_be_copied() {
     fs::remove_file(place.path().join("rules")).unwrap();
     fs::remove_dir_all(place.tree()).unwrap();
     let said = place.ok(&["cancel", "lectures"]);
-    assert!(there.heard_that_it_is_over(), "{said}");
+    assert!(there.heard_the_end(), "{said}");
 }
 
 #[test]
@@ -213,6 +213,17 @@ fn a_job_that_was_cancelled_sends_nothing_and_can_be_forgotten() {
     assert_eq!(place.run(&["status"]).stdout, b"there is no job\n");
     // The name is free again.
     assert_eq!(place.send(&[&there], &[]).ends().0, Some(0));
+}
+
+#[test]
+fn a_host_that_was_never_met_is_told_that_the_job_is_cancelled() {
+    let place = Place::new();
+    let (refusing, off) = (Host::new(25).refusing(), Host::off(26));
+    let mut job = place.send(&[&refusing, &off], &[]);
+    job.says("not here");
+    place.ok(&["cancel", "lectures"]);
+    assert_eq!(job.ends().0, Some(1));
+    assert!(refusing.heard_the_end());
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn found(name: &str, version: i64) -> Found {
         uid: 0,
         gid: 0,
         node: (1, 1),
+        mount: None,
     }
 }
 

@@ -1,3 +1,4 @@
+mod of_jobs;
 mod streams;
 
 use super::*;

@@ -149,10 +149,7 @@ impl<'a> Below<'a> {
         limits: &Limits,
         session: (Holder, &'a dyn Fn() -> bool),
     ) -> Result<Self, Why> {
-        let mut this = Self::bare(root, offer, limits, session)?;
-        this.dirs = Some(Dirs::new(this.beneath.clone(), this.rules).map_err(said)?);
-        this.lead(offer)?;
-        Ok(this)
+        Self::new_if(root, offer, limits, session, &mut |_| Ok(()))
     }
 
     /// Nothing below the root is entered or made yet.

@@ -91,6 +91,7 @@ impl Look {
             uid: meta.uid,
             gid: meta.gid,
             node: (stamp.dev, stamp.ino),
+            mount: stamp.mount,
         });
     }
 
@@ -103,31 +104,60 @@ impl Look {
         }
     }
 
-    /// A folder where another file system was mounted that is not mounted now, or is not there: what it held is not gone.
+    /// A folder where something was mounted that is not mounted now, or is not there: what it held is not gone.
     pub(crate) fn unmounted(&self, known: &[Entry]) -> Option<PathBuf> {
-        let found = self.found.iter().map(|found| (found.path.as_path(), found.node.0));
-        let now: HashMap<&Path, u64> = found.collect();
+        let (before, now) = (of_folders(known), ground(&self.found));
         let failed = |path: &Path| self.failed.iter().any(|(other, _)| path.starts_with(other));
-        let lost = |path: &PathBuf| is_mounted(&now, path) != Some(true) && !failed(path);
-        mounts(known).into_iter().find(lost)
+        let is_still = |path: &Path| {
+            let told = |ground: &Ground<'_>| ground.get(path).and_then(|(_, mount)| *mount);
+            match (told(&before), told(&now)) {
+                (_, Some(true)) => true,
+                (Some(_), Some(false)) => false,
+                // The system did not tell at one of the looks.
+                (None, _) | (_, None) => is_elsewhere(&now, path) == Some(true),
+            }
+        };
+        let lost = |path: &PathBuf| !is_still(path) && !failed(path);
+        mounted(&before).into_iter().find(lost)
     }
 }
 
-/// Whether that folder is on another device than the one that it stands in, if both are known.
-fn is_mounted(devices: &HashMap<&Path, u64>, path: &Path) -> Option<bool> {
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-    Some(devices.get(path)? != devices.get(above.unwrap_or(Path::new(ROOT)))?)
+/// Of each path the device, and whether something is mounted there, if that was told.
+type Ground<'a> = HashMap<&'a Path, (u64, Option<bool>)>;
+
+fn ground<'a>(all: impl IntoIterator<Item = &'a Found>) -> Ground<'a> {
+    let one = |found: &'a Found| (found.path.as_path(), (found.node.0, found.mount));
+    all.into_iter().map(one).collect()
 }
 
-/// Folders of the tree where another file system is mounted.
-pub(crate) fn mounts(known: &[Entry]) -> Vec<PathBuf> {
+fn of_folders(known: &[Entry]) -> Ground<'_> {
     let folders = known.iter().filter(|entry| !entry.gone && entry.found.kind == Kind::Directory);
-    let folders = folders.map(|entry| (entry.found.path.as_path(), entry.found.node.0));
-    let devices: HashMap<&Path, u64> = folders.collect();
-    let mounted = devices.keys().filter(|path| is_mounted(&devices, path) == Some(true));
-    let mut mounted: Vec<PathBuf> = mounted.map(|path| path.to_path_buf()).collect();
+    ground(folders.map(|entry| &entry.found))
+}
+
+/// Whether that is on another device than the folder that it stands in, if both are known.
+fn is_elsewhere(ground: &Ground<'_>, path: &Path) -> Option<bool> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    Some(ground.get(path)?.0 != ground.get(above.unwrap_or(Path::new(ROOT)))?.0)
+}
+
+/// Folders below the root where something is mounted: where that was not told they are on another device than what they
+/// stand in. The root is known by itself.
+fn mounted(ground: &Ground<'_>) -> Vec<PathBuf> {
+    let is_mounted = |(path, told): (&Path, Option<bool>)| {
+        let elsewhere = is_elsewhere(ground, path).filter(|_| path != Path::new(ROOT));
+        elsewhere.is_some_and(|elsewhere| told.unwrap_or(elsewhere))
+    };
+    let folders = ground.iter().map(|(path, (_, told))| (*path, *told));
+    let mounted = folders.filter(|folder| is_mounted(*folder));
+    let mut mounted: Vec<PathBuf> = mounted.map(|(path, _)| path.to_path_buf()).collect();
     mounted.sort();
     mounted
+}
+
+/// Folders of the tree where something is mounted.
+pub(crate) fn mounts(known: &[Entry]) -> Vec<PathBuf> {
+    mounted(&of_folders(known))
 }
 
 /// How long after `clock` it is certain that a change of what has this stamp had another time, if it is not yet.
@@ -212,8 +242,8 @@ mod tests {
         assert!(later.unsettled.is_none() && later.found.iter().all(|found| found.ctime > 0));
         let at = |secs, nanos| Time { secs, nanos };
         let of = |ctime| {
-            let stamp =
-                Stamp { dev: 1, ino: 2, size: 3, mtime: at(10, ctime % 2), ctime: at(100, ctime) };
+            let (mtime, ctime) = (at(10, ctime % 2), at(100, ctime));
+            let stamp = Stamp { dev: 1, ino: 2, size: 3, mtime, ctime, mount: None };
             [99, 100, 101, 102, 103].map(|now| settles(&stamp, at(now, 99)))
         };
         let (no, coarse, fine) = (None, Some(SETTLES_COARSE), Some(SETTLES));
@@ -235,11 +265,17 @@ mod tests {
         assert_eq!(kept, [PathBuf::from("a"), PathBuf::from("a/b")]);
     }
 
+    /// The same from a system that does not tell where mounts begin.
+    fn untold(mut look: Look) -> Look {
+        look.found.iter_mut().for_each(|found| found.mount = None);
+        look
+    }
+
     #[test]
     fn a_folder_that_is_not_mounted_any_more_is_not_empty() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("mnt/x")).unwrap();
-        let now = look(&dir.path().join("."));
+        let now = untold(look(&dir.path().join(".")));
         let mut known = entries(&now);
         assert_eq!(now.unmounted(&known), None);
         for entry in &mut known {
@@ -248,8 +284,47 @@ mod tests {
             }
         }
         assert_eq!(now.unmounted(&known), Some("mnt".into()));
-        let mut moved = look(&dir.path().join("."));
+        let told = look(&dir.path().join("."));
+        assert_eq!(told.unmounted(&known), Some("mnt".into()));
+        let mut moved = untold(look(&dir.path().join(".")));
         moved.found.iter_mut().for_each(|found| found.node.0 = 77);
         assert_eq!(moved.unmounted(&entries(&now)), None, "the whole tree is on another device");
+    }
+
+    #[test]
+    fn what_is_mounted_is_told_by_the_system() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("mnt/x")).unwrap();
+        for root in [dir.path().join("."), dir.path().to_owned()] {
+            let now = look(&root);
+            let mut known = entries(&now);
+            let first = known[0].found.path.clone();
+            let mnt = known[1].found.path.clone();
+            if known[0].found.mount.is_none() {
+                return; // an old kernel
+            }
+            for entry in &mut known {
+                // Also where the root is one.
+                let is_mount = entry.found.path == mnt || entry.found.path == first;
+                entry.found.mount = Some(is_mount);
+            }
+            let only = vec![mnt.clone()];
+            assert_eq!(mounts(&known), only, "a bind mount of the same file system");
+            assert_eq!(now.unmounted(&known), Some(mnt.clone()));
+            let with = |mount| {
+                let mut now = look(&root);
+                let found = now.found.iter_mut().find(|found| found.path == mnt).unwrap();
+                found.mount = mount;
+                now
+            };
+            assert_eq!(with(Some(true)).unmounted(&known), None);
+            assert_eq!(with(None).unmounted(&known), Some(mnt.clone()), "on the same device");
+            // What has a device of its own and is none, as a subvolume, may go.
+            for entry in &mut known {
+                entry.found.mount = Some(false);
+                entry.found.node.0 += u64::from(entry.found.path == mnt);
+            }
+            assert_eq!((mounts(&known), now.unmounted(&known)), (vec![], None));
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The way to where a tree goes.
 
 use super::{Below, said};
-use crate::destination::Shown;
-use crate::holders::Writing;
+use crate::destination::{Root, Shown};
+use crate::holders::{Holder, Writing};
+use crate::limits::Limits;
 use crate::message::Offer;
 use crate::place::beneath::{Beneath, plain_name};
-use crate::place::dirs::Folder;
+use crate::place::dirs::{Dirs, Folder};
 use crate::place::{PlaceError, what};
 use crate::tree::ground::Why;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, readlinkat, statat, unlinkat};
@@ -24,10 +25,31 @@ const TRIES: usize = 64;
 /// Folders, and the last name.
 pub(super) type Asked = (Vec<Vec<u8>>, Option<Vec<u8>>);
 
+/// Says whether something may go where these names lead from the root, without a symbolic link.
+pub(crate) type May<'m> = dyn FnMut(&[Vec<u8>]) -> Result<(), Why> + 'm;
+
+impl<'a> Below<'a> {
+    /// Finds the place that an offer names, and makes what of it is missing if `may` says that it may go there. What is
+    /// entered afterwards is that place: a link that comes on the way there is not followed.
+    pub(crate) fn new_if(
+        root: &Root,
+        offer: &Offer,
+        limits: &Limits,
+        session: (Holder, &'a dyn Fn() -> bool),
+        may: &mut May<'_>,
+    ) -> Result<Self, Why> {
+        let mut this = Self::bare(root, offer, limits, session)?;
+        let asked = this.asked(offer)?;
+        may(&[&asked.0[..], asked.1.as_slice()].concat())?;
+        this.dirs = Some(Dirs::new(this.beneath.clone(), this.rules).map_err(said)?);
+        this.lead(offer, asked)?;
+        Ok(this)
+    }
+}
+
 impl Below<'_> {
     /// Goes to the folder that an offer names; of a single file also finds the name that it gets there.
-    pub(super) fn lead(&mut self, offer: &Offer) -> Result<(), Why> {
-        let (way, last) = self.asked(offer)?;
+    fn lead(&mut self, offer: &Offer, (way, last): Asked) -> Result<(), Why> {
         for part in &way {
             self.go(part)?;
         }

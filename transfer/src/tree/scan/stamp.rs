@@ -1,9 +1,10 @@
 //! What tells whether a file is still as it was.
 
 use crate::tree::entry::Time;
-use rustix::fs::{AtFlags, Statx, StatxFlags, StatxTimestamp, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, StatxTimestamp, statx};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// The state of a file when it was looked at. A file whose stamp is another before or after it was read may
 /// have other bytes; so may one that somebody writes to through a shared mapping, which need not move a time.
@@ -19,6 +20,8 @@ pub struct Stamp {
     pub mtime: Time,
     /// When anything of it was last modified, its permissions and its number of names among that.
     pub ctime: Time,
+    /// Something is mounted as it, be it another file system or a folder of the same one; `None`: the system does not tell.
+    pub mount: Option<bool>,
 }
 
 impl Stamp {
@@ -28,6 +31,12 @@ impl Stamp {
         Ok(Self::from_statx(&statx(file, c"", AtFlags::EMPTY_PATH, flags)?))
     }
 
+    /// Of what is called so, now; a symbolic link is not followed.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(Self::from_statx(&statx(CWD, path, flags, StatxFlags::BASIC_STATS)?))
+    }
+
     pub(super) fn from_statx(stat: &Statx) -> Self {
         Self {
             dev: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
@@ -35,6 +44,7 @@ impl Stamp {
             size: stat.stx_size,
             mtime: time(stat.stx_mtime),
             ctime: time(stat.stx_ctime),
+            mount: mount(stat),
         }
     }
 
@@ -42,6 +52,12 @@ impl Stamp {
     pub(super) fn is_same_file(&self, other: &Self) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
     }
+}
+
+/// Whether a mount begins there (since Linux 5.8).
+fn mount(stat: &Statx) -> Option<bool> {
+    let is_told = stat.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    is_told.then(|| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 pub(super) fn time(time: StatxTimestamp) -> Time {

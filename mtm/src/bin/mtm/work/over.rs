@@ -8,10 +8,12 @@ use mtm::words::{JobId, ToReceiver};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// It is looked so often whether this process is to end.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Receivers are told of the end of a job for so long: longer than those take that are there. `mtm cancel` waits for 30 s.
+const SAYS_OVER: Duration = Duration::from_secs(15);
 
 /// Tells these hosts that it is over with this job. Who is not reached finds out by silence.
 pub(crate) fn say(
@@ -29,11 +31,15 @@ pub(crate) fn say(
 }
 
 impl Work {
-    /// Tells the receivers that were met that the job has ended, until this process is to end.
+    /// Tells all receivers that the job has ended, until this process is to end; also those that were not met: a session
+    /// may have begun there that this side has heard nothing of. Who is not reached within [`SAYS_OVER`] finds out by
+    /// silence.
     pub(super) fn say_over(&self) -> Result<()> {
-        let met = self.ledger.receivers()?.into_iter().filter(|one| one.instance.is_some());
-        let told = self.say_over_to(met.map(|one| one.name).collect());
-        while !self.watch.is_ended() {
+        let mut all = self.ledger.receivers()?;
+        all.sort_by_key(|one| one.instance.is_none()); // those first that are likely to be there
+        let told = self.say_over_to(all.into_iter().map(|one| one.name).collect());
+        let until = Instant::now() + SAYS_OVER;
+        while !self.watch.is_ended() && Instant::now() < until {
             match told.recv_timeout(PAUSE) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
