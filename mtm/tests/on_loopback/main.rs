@@ -4,6 +4,7 @@ mod exec;
 mod failures;
 mod host;
 mod job;
+mod source;
 mod steering;
 
 use host::Host;

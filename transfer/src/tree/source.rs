@@ -85,7 +85,7 @@ impl Omitted {
         match what {
             Skipped::Special => self.specials += 1,
             Skipped::Symlink => self.symlinks += 1,
-            Skipped::ByRule => self.by_rule += 1,
+            Skipped::ByRule | Skipped::Apart => self.by_rule += 1,
             Skipped::SourceByRule => {
                 self.by_rule += 1;
                 self.sources_by_rule += 1;
@@ -574,7 +574,7 @@ impl Asked {
 /// What a walk found, as the list takes it. `deletes`: also names of what is left out for what it is, as with rsync(1).
 fn as_listed(item: scan::Found, deletes: bool) -> impl Iterator<Item = Found> {
     let other = match &item {
-        scan::Found::Skipped { path, what: Skipped::Special | Skipped::Symlink } if deletes => {
+        scan::Found::Skipped { path, what } if deletes && what.is_told() => {
             path.rsplit(|byte| *byte == b'/').next().map(|name| Found::Other(name.to_vec()))
         }
         _ => None,
