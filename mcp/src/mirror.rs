@@ -1,8 +1,10 @@
 //! A copy as a mirror job makes it: the options, hosts and trust are those of `mcp`, but each try goes to some of the
 //! hosts, with some of the tree, and nothing is said but who was met for the first time.
 
+mod apart;
 mod pinned;
 
+pub use apart::ApartError;
 pub use pinned::Pinned;
 
 use crate::args;
@@ -13,6 +15,7 @@ use crate::plan::{Plan, PlanError, plan};
 use crate::resolve::resolve;
 use crate::seats::Seats;
 use crate::trust::{self, Ground, TrustError};
+use apart::Apart;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::Common;
@@ -35,7 +38,7 @@ use transfer::message::{Check, OfJob};
 use transfer::send::{Delivered, in_own_words};
 use transfer::talk;
 use transfer::tree::moved::Pair;
-use transfer::tree::scan::{FilesFrom, SourcesError, Walk};
+use transfer::tree::scan::{self, FilesFrom, SourcesError, Walk};
 use transfer::tree::source::TreeSource;
 
 /// Options of a copy that have no use for a mirror job, by their names on the command line and in the program.
@@ -159,6 +162,8 @@ pub struct Copying {
     options: args::Copy,
     source: PathBuf,
     filter: Filter,
+    /// Folders that are never sent.
+    apart: Vec<Apart>,
     interface: Option<u32>,
 }
 
@@ -285,7 +290,7 @@ impl Copying {
         ground.warn(&options);
         let source = source.clone();
         let hosts = targets.into_iter().map(|target| target.text).collect();
-        Ok((Self { options, source, filter, interface }, hosts))
+        Ok((Self { options, source, filter, apart: Vec::new(), interface }, hosts))
     }
 
     /// The folder, as it was given.
@@ -309,13 +314,38 @@ impl Copying {
         if is_contents(name) { b"" } else { name }
     }
 
+    /// Leaves these folders out from now on, under whatever names they stand in the source, as far as they are there.
+    /// Receivers delete nothing that stands under these names.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be told which folders these are.
+    pub fn leave_out(&mut self, folders: &[&Path]) -> Result<(), ApartError> {
+        self.apart = apart::find(folders)?;
+        Ok(())
+    }
+
+    /// The source is in none of the folders that are left out, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// It is, or that cannot be told.
+    pub fn check_source(&self) -> Result<(), ApartError> {
+        apart::check(&self.source, &self.apart)
+    }
+
+    fn looked_for(&self) -> scan::Options {
+        let apart = self.apart.iter().map(|(_, id)| *id).collect();
+        scan::Options { apart, ..payload::looked_for(&self.options, &self.filter) }
+    }
+
     /// A walk over all that is copied.
     ///
     /// # Errors
     ///
     /// The source cannot be walked.
     pub fn walk(&self) -> Result<Walk, SourcesError> {
-        Walk::new(&[&self.source], payload::looked_for(&self.options, &self.filter))
+        Walk::new(&[&self.source], self.looked_for())
     }
 
     /// One session with some hosts. It blocks until each has an outcome.
@@ -478,7 +508,7 @@ impl Copying {
 
     fn payload(&self, what: &Try) -> anyhow::Result<Payload> {
         let aside = std::env::temp_dir();
-        let mut looked_for = payload::looked_for(&self.options, &self.filter);
+        let mut looked_for = self.looked_for();
         looked_for.digests |= what.verify;
         let below = what.only.as_ref().and_then(|only| Some((only, above(&self.source)?)));
         let source = match below {

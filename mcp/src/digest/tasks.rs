@@ -166,7 +166,7 @@ impl Below<'_> {
             Found::Skipped { what: Skipped::Special, .. } => Task::Special,
             // No rules are given to it, and it deletes nothing.
             Found::Skipped {
-                what: Skipped::Symlink | Skipped::ByRule | Skipped::SourceByRule,
+                what: Skipped::Symlink | Skipped::ByRule | Skipped::SourceByRule | Skipped::Apart,
                 ..
             }
             | Found::Whole

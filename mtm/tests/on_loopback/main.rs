@@ -6,6 +6,7 @@ mod hello;
 mod host;
 mod job;
 mod renames;
+mod source;
 mod steering;
 
 use host::Host;

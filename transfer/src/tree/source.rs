@@ -525,7 +525,7 @@ impl Asked {
 /// What a walk found, as the list takes it. `deletes`: also names of what is left out for what it is, as with rsync(1).
 fn as_listed(item: scan::Found, deletes: bool) -> impl Iterator<Item = Found> {
     let other = match &item {
-        scan::Found::Skipped { path, what: Skipped::Special | Skipped::Symlink } if deletes => {
+        scan::Found::Skipped { path, what } if deletes && what.is_told() => {
             path.rsplit(|byte| *byte == b'/').next().map(|name| Found::Other(name.to_vec()))
         }
         _ => None,

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use transfer::tree::entry::{Kind as Walked, Meta, Time};
-use transfer::tree::scan::{Found as Seen, ScanError, Stamp, Walk};
+use transfer::tree::scan::{Found as Seen, ScanError, Skipped, Stamp, Walk};
 
 /// The root of the transfer among the entries, where what the source holds is sent without the folder.
 pub(crate) const ROOT: &str = ".";
@@ -26,6 +26,8 @@ pub(crate) struct Look {
     pub(crate) found: Vec<Found>,
     /// What could not be looked at, and why.
     pub(crate) failed: Vec<(PathBuf, String)>,
+    /// Folders that are never sent.
+    pub(crate) apart: Vec<PathBuf>,
     /// Why what was found may not be the tree, if so.
     pub(crate) doubt: Option<String>,
     /// Something was changed so shortly before that it must be looked at again, so long after the beginning.
@@ -41,6 +43,7 @@ impl Look {
             took: Duration::ZERO,
             found: Vec::new(),
             failed: Vec::new(),
+            apart: Vec::new(),
             doubt: None,
             unsettled: None,
         };
@@ -70,6 +73,7 @@ impl Look {
                     look.failed.push((of_bytes(&path), error.to_string()));
                 }
                 Seen::Doubt(why) => look.doubt = Some(why),
+                Seen::Skipped { path, what: Skipped::Apart } => look.apart.push(of_bytes(&path)),
                 // What has vanished is gone, as if the look had come later.
                 Seen::Failed { .. } | Seen::Whole | Seen::Skipped { .. } => {}
             }

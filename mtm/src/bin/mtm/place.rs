@@ -118,6 +118,11 @@ impl Jobs {
     }
 }
 
+/// The folders that a job with this file never sends: its own, that of all jobs, and that of state, which has them.
+pub(crate) fn apart(file: &Path) -> Vec<&Path> {
+    file.ancestors().skip(1).take(3).collect()
+}
+
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }

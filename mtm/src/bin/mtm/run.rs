@@ -4,7 +4,7 @@
 use crate::args::{Run, Send};
 use crate::given::Given;
 use crate::hook::Hook;
-use crate::place::Jobs;
+use crate::place::{self, Jobs};
 use crate::say::{TOOL, say};
 use crate::status;
 use crate::told::Told;
@@ -111,13 +111,14 @@ fn open(file: &Path) -> Result<Ledger, LedgerError> {
 
 /// Runs a job, and says how it has ended.
 pub(crate) fn work(
-    (ledger, copying): (Ledger, Copying),
+    (ledger, mut copying): (Ledger, Copying),
     watch: &Arc<Watch>,
     beside: Beside,
     quiet: &Quiet,
     file: &Path,
 ) -> Result<Exit> {
     let name = ledger.job()?.name;
+    copying.leave_out(&place::apart(file))?;
     let told = Told::new(quiet.quiet);
     let commands = beside.exec.command.is_some();
     let ended = Work::new(ledger, copying, watch, (told, beside)).and_then(Work::run);

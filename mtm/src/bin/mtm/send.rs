@@ -27,7 +27,7 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
         place::check(name)?;
     }
     exec.check()?;
-    let (copying, hosts) = Copying::new(options, TOOL)?;
+    let (mut copying, hosts) = Copying::new(options, TOOL)?;
     let source = absolute(copying.source())?;
     let shown = plain(&copying.source().display().to_string());
     let meta = source.metadata().with_context(|| format!("cannot send {shown}"))?;
@@ -45,6 +45,8 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
             "there is a job {name} already: mtm resume {name} goes on with it, mtm cancel --forget {name} removes it"
         );
     }
+    copying.leave_out(&place::apart(&file))?;
+    copying.check_source()?;
     jobs.make(&name)?;
     let given = Given::of_process(words)?;
     let job = Job {

@@ -5,7 +5,8 @@ use indicatif::DecimalBytes;
 use mcp::mirror::fold;
 use mcp_cli::say::plain;
 use mtm::ledger::ReceiverId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// Names in a line, at most, or one more.
 const SHOWN: usize = 8;
@@ -15,12 +16,13 @@ const SHOWN: usize = 8;
 pub(crate) struct Told {
     quiet: bool,
     late: BTreeMap<ReceiverId, String>,
+    apart: BTreeSet<PathBuf>,
     said: Option<String>,
 }
 
 impl Told {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet, late: BTreeMap::new(), said: None }
+        Self { quiet, late: BTreeMap::new(), apart: BTreeSet::new(), said: None }
     }
 
     /// What the job is of, by now.
@@ -35,6 +37,18 @@ impl Told {
     /// So many of all hosts have this revision.
     pub(crate) fn complete(&mut self, hosts: usize, all: usize, revision: u32) {
         self.say(format!("{} all of revision {revision}", some_have(hosts, all)));
+    }
+
+    /// These folders are never sent.
+    pub(crate) fn apart(&mut self, folders: &[PathBuf]) {
+        for folder in folders {
+            if self.apart.insert(folder.clone()) {
+                let folder = plain(&folder.display().to_string());
+                self.say(format!(
+                    "{folder}, the folder of state of this program, is left out: it has the keys of this host"
+                ));
+            }
+        }
     }
 
     /// Nothing goes on, and why.

@@ -134,7 +134,7 @@ impl Eye {
         }
         check_names(name, path)?;
         match at.hint {
-            Hint::Folder => return self.folder(at, name, may_enter),
+            Hint::Folder => return self.folder(at, (name, path), may_enter),
             Hint::Special if !self.options.devices && !self.options.specials => {
                 return skipped(Skipped::Special);
             }
@@ -147,7 +147,7 @@ impl Eye {
             return skipped(by_rule);
         }
         match kind {
-            FileType::Directory => self.folder(at, name, may_enter),
+            FileType::Directory => self.folder(at, (name, path), may_enter),
             FileType::RegularFile => self.file(at, &stat, name, path),
             FileType::Symlink if self.options.links => self.symlink(at, &stat, name, path),
             FileType::Symlink => skipped(Skipped::Symlink),
@@ -173,7 +173,12 @@ impl Eye {
         Ok((meta, Stamp::from_statx(&stat)))
     }
 
-    fn folder(&mut self, at: At<'_>, name: &[u8], may_enter: bool) -> Result<Seen, ScanError> {
+    fn folder(
+        &mut self,
+        at: At<'_>,
+        (name, path): (&[u8], &[u8]),
+        may_enter: bool,
+    ) -> Result<Seen, ScanError> {
         if !may_enter {
             return Err(ScanError::Depth);
         }
@@ -183,6 +188,9 @@ impl Eye {
             errno => ScanError::Open(errno.into()),
         })?;
         let (meta, stamp) = self.open_folder(&dir)?;
+        if self.options.apart.contains(&(stamp.dev, stamp.ino)) {
+            return Ok(Seen::Found(Found::Skipped { path: path.to_vec(), what: Skipped::Apart }));
+        }
         Ok(Seen::Folder(Entry { name: name.to_vec(), meta, kind: Kind::Dir }, dir, stamp))
     }
 

@@ -72,6 +72,9 @@ pub struct Options {
     pub acls: bool,
     /// What it leaves out is not looked at.
     pub filter: Filter,
+    /// These folders are left out under whatever names they stand below the sources; where anything is deleted, what
+    /// stands under these names is not.
+    pub apart: Vec<Inode>,
     /// A folder where another file system is mounted is told as an empty one.
     pub one_file_system: bool,
     /// What is told has receivers delete what it lacks: [`Found::Whole`] and [`Found::Doubt`] come as well.
@@ -113,6 +116,9 @@ pub enum Found {
     },
 }
 
+/// Which folder it is, by [`Stamp::dev`] and [`Stamp::ino`].
+pub type Inode = (u64, u64);
+
 /// What is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skipped {
@@ -124,6 +130,16 @@ pub enum Skipped {
     ByRule,
     /// A rule leaves out what was given as a source.
     SourceByRule,
+    /// A folder that is not for anybody else ([`Options::apart`]).
+    Apart,
+}
+
+impl Skipped {
+    /// Whether receivers are told that something stands there, so that they do not delete what has its name; what a rule
+    /// leaves out is told by the rule.
+    pub(super) fn is_told(self) -> bool {
+        matches!(self, Self::Special | Self::Symlink | Self::Apart)
+    }
 }
 
 /// Why something could not be looked at.

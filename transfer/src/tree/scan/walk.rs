@@ -297,7 +297,7 @@ impl Iterator for Walk {
         }
         let seen = self.eye.look(at, name, &self.path, depth < MAX_FOLDERS);
         let by_rule = |seen: &Seen| {
-            let what = |what: &Skipped| matches!(what, Skipped::ByRule | Skipped::SourceByRule);
+            let what = |what: &Skipped| !matches!(what, Skipped::Special | Skipped::Symlink);
             matches!(seen, Seen::Found(Found::Skipped { what: skipped, .. }) if what(skipped))
         };
         if !seen.as_ref().is_ok_and(by_rule) {

@@ -25,7 +25,7 @@ impl Omitted {
         match what {
             Skipped::Special => self.specials += 1,
             Skipped::Symlink => self.symlinks += 1,
-            Skipped::ByRule => self.by_rule += 1,
+            Skipped::ByRule | Skipped::Apart => self.by_rule += 1,
             Skipped::SourceByRule => {
                 self.by_rule += 1;
                 self.sources_by_rule += 1;

@@ -61,11 +61,15 @@ impl Work {
             }
             Ok(_) => {}
         }
+        if let Err(error) = self.copying.check_source() {
+            return Ok(Err(error.to_string()));
+        }
         let walk = match self.copying.walk() {
             Ok(walk) => walk,
             Err(error) => return Ok(Err(error.to_string())),
         };
         let mut look = Look::at(walk);
+        self.told.apart(&look.apart);
         if let Some(why) = look.doubt.take() {
             return Ok(Err(why));
         }

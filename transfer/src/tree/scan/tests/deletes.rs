@@ -29,6 +29,21 @@ fn folders_that_are_told_whole_are_named_as_such() {
 }
 
 #[test]
+fn a_folder_that_is_for_nobody_else_is_left_out_by_whatever_name() {
+    let dir = tree(&["s/a/x", "s/keys/k", "s/z"]);
+    let stamp = Stamp::at(&dir.path().join("s/keys")).unwrap();
+    let options = || Options { apart: vec![(stamp.dev, stamp.ino)], ..deletes() };
+    let walked = |source: &str| {
+        let walk = Walk::new(&[&dir.path().join(source)], options()).unwrap();
+        shown(walk)
+    };
+    assert_eq!(walked("s/."), [".", "whole", "a/", "whole", "x", "/", "keys: Apart", "z"]);
+    fs::rename(dir.path().join("s/keys"), dir.path().join("s/a/b")).unwrap();
+    let named = ["s/", "whole", "a/", "whole", "s/a/b: Apart", "x", "/", "z", "/"];
+    assert_eq!(walked("s"), named);
+}
+
+#[test]
 fn of_a_list_those_are_whole_of_which_all_names_are_told() {
     let dir = tree(&["a/b/x", "a/y", "z"]);
     for (list, recursive, whole) in

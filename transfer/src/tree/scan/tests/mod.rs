@@ -30,6 +30,7 @@ const ALL: Options = Options {
     xattrs: false,
     acls: false,
     filter: Filter::EMPTY,
+    apart: Vec::new(),
     one_file_system: false,
     deletes: false,
 };
