@@ -64,6 +64,12 @@ fn run(mine: &Mine) {
             }
         }
         first = false;
+        // Whoever is being served is heard by its session.
+        for job in lock(&mine.served).keys() {
+            if let Some(next) = all.get_mut(job).filter(|next| next.at <= begin) {
+                next.at = begin + shorter(PERIOD);
+            }
+        }
         let due = |known: &&Known| all.get(&known.job).is_some_and(|next| next.at <= begin);
         let due: Vec<&Known> = known.iter().filter(due).collect();
         if !due.is_empty() {

@@ -50,6 +50,8 @@ struct Mine {
     announced: Mutex<announced::Known>,
     /// Jobs whose masters are to be answered, and when.
     soon: Mutex<BTreeMap<JobId, Instant>>,
+    /// Jobs whose sessions run, and how many of each: their masters know what there is to say.
+    served: Mutex<BTreeMap<JobId, usize>>,
     /// How often a job has begun or ended; the thread that says hello waits for it.
     news: (Mutex<u64>, Condvar),
     mex: mex::Mex,
@@ -149,15 +151,26 @@ impl Mine {
             mex.interrupted(&run, held.known(run.job)?.as_ref());
         }
         let (held, trust) = (Mutex::new(held), Mutex::new(trust.clone()));
-        let (announced, soon) = (Mutex::default(), Mutex::default());
+        let (announced, soon, served) = (Mutex::default(), Mutex::default(), Mutex::default());
         let news = (Mutex::new(0), Condvar::new());
-        Ok(Arc::new(Self { installation, held, trust, announced, soon, news, mex }))
+        Ok(Arc::new(Self { installation, held, trust, announced, soon, served, news, mex }))
     }
 
     /// The master of a job is to be answered then.
     fn answer(&self, job: JobId, at: Instant) {
         lock(&self.soon).insert(job, at);
         self.tell();
+    }
+
+    /// A session of a job is over.
+    fn leave(&self, job: &JobId) {
+        let mut served = lock(&self.served);
+        if let Some(sessions) = served.get_mut(job) {
+            *sessions -= 1;
+            if *sessions == 0 {
+                served.remove(job);
+            }
+        }
     }
 
     /// A job has begun or ended.
@@ -197,6 +210,7 @@ impl Jobs for Session {
             ));
             error.to_string()
         })?;
+        *lock(&self.mine.served).entry(job.id).or_default() += 1;
         if let Ok(told) = words::decode(&job.told) {
             lock(&self.mine.announced).tell(job.id, told);
         }
@@ -209,6 +223,7 @@ impl Jobs for Session {
     }
 
     fn end(&self, job: &OfJob, ok: bool) {
+        self.mine.leave(&job.id);
         let mut held = lock(&self.mine.held);
         let done = held.heard(job.id, now());
         let done = done.and_then(|()| {
