@@ -1,12 +1,15 @@
 //! A receiver in this process, which can go off and come back.
 
+use crate::job::LONG;
 use mtm::installation::{Folder, Installation, Role, Shown};
 use mtm::words::{self, JobId, OfReceiver, Said, ToReceiver};
 use std::collections::VecDeque;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tcpxm::api::{Closer, ListenOptions, Listener};
 use tcpxm::trust::ListenTrust;
 use tempfile::TempDir;
@@ -69,6 +72,7 @@ impl Script {
 /// It.
 pub(crate) struct Host {
     addr: SocketAddr,
+    trust: ListenTrust,
     folder: TempDir,
     rate: Option<u64>,
     deletes: bool,
@@ -97,6 +101,7 @@ impl Host {
         let taken = Arc::default();
         Self {
             addr,
+            trust: ListenTrust::Loopback,
             folder,
             rate: None,
             deletes: true,
@@ -104,6 +109,16 @@ impl Host {
             taken,
             script: Arc::new(Script::new([last; 32])),
         }
+    }
+
+    /// Who may send to it.
+    pub(crate) fn trusting(mut self, trust: ListenTrust) -> Self {
+        self.trust = trust;
+        if self.running.is_some() {
+            self.stop();
+            self.start();
+        }
+        self
     }
 
     /// It takes no more than so many bits a second.
@@ -133,8 +148,7 @@ impl Host {
 
     /// It is there.
     pub(crate) fn start(&mut self) {
-        let options = ListenOptions::new(self.addr, ListenTrust::Loopback);
-        let listener = Listener::bind(options).unwrap();
+        let listener = bind(self.addr, &self.trust);
         let closer = listener.closer();
         let root = Root::open(self.folder.path()).unwrap();
         let allow = Allow { owner: true, setuid: true, delete: self.deletes, device: true };
@@ -180,6 +194,10 @@ impl Host {
         self.start();
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// As it is typed.
     pub(crate) fn name(&self) -> String {
         format!("{}:{}:mirror", self.addr.ip(), self.addr.port())
@@ -198,6 +216,20 @@ impl Host {
     /// Bytes of files that its sessions have written.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.lock().unwrap().iter().sum()
+    }
+}
+
+/// Takes the port again. A process that another test starts has all sockets of this one for a moment, until it is the
+/// other program.
+fn bind(addr: SocketAddr, trust: &ListenTrust) -> Listener {
+    let begin = Instant::now();
+    loop {
+        match Listener::bind(ListenOptions::new(addr, trust.clone())) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begin.elapsed() < LONG => {
+                thread::yield_now();
+            }
+            bound => return bound.unwrap(),
+        }
     }
 }
 
