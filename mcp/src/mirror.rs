@@ -21,6 +21,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::Common;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -173,6 +174,8 @@ pub struct Try {
     pub hosts: Vec<(String, OfJob)>,
     /// Makes what shows each of them who sends.
     pub shows: Arc<Shows<'static>>,
+    /// Told once the session is open, with the group that it tries, if it does.
+    pub opened: Box<dyn Fn(Option<SocketAddr>) + Send + Sync>,
     /// What of the tree alone; `None`: all of it, and with `--delete` what it does not have is deleted.
     pub only: Option<FilesFrom>,
     /// What stood under another name before: receivers copy it from there.
@@ -303,6 +306,11 @@ impl Copying {
         &self.options.common
     }
 
+    /// The group that sessions are to use; `None`: each draws one of its own, or goes by unicast.
+    pub fn group(&self) -> Option<SocketAddr> {
+        self.options.common.group.filter(|_| !self.options.unicast)
+    }
+
     /// Whether what the tree does not have is deleted.
     pub fn deletes(&self) -> bool {
         self.options.kept.delete
@@ -396,6 +404,7 @@ impl Copying {
             copy::connect(of, &trust, self.interface, &seats.addrs())?;
         let sender = Arc::new(sender);
         stop.watch(&sender);
+        (what.opened)(sender.group().map(|group| group.addr));
         let to: Vec<_> = (0..seats.members.len())
             .map(|member| {
                 let at = seats.members[member].targets.first().copied();

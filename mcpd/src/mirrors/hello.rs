@@ -64,6 +64,12 @@ fn run(mine: &Mine) {
             }
         }
         first = false;
+        // Whoever is being served is heard by its session.
+        for of in lock(&mine.served).keys() {
+            if let Some(next) = all.get_mut(of).filter(|next| next.at <= begin) {
+                next.at = begin + shorter(PERIOD);
+            }
+        }
         let due = |known: &&Known| all.get(&name_of(known)).is_some_and(|next| next.at <= begin);
         let due: Vec<&Known> = known.iter().filter(due).collect();
         if !due.is_empty() {

@@ -58,6 +58,8 @@ struct Mine {
     announced: Mutex<announced::Known>,
     /// Jobs whose masters are to be answered, and when.
     soon: Mutex<BTreeMap<Named, Instant>>,
+    /// Jobs whose sessions run, and how many of each: their masters know what there is to say.
+    served: Mutex<BTreeMap<Named, usize>>,
     /// How often a job has begun or ended; the thread that says hello waits for it.
     news: (Mutex<u64>, Condvar),
     mex: mex::Mex,
@@ -165,15 +167,26 @@ impl Mine {
         let mut held = Held::open(path)?;
         mex.interrupt(&mut held)?;
         let (held, trust) = (Mutex::new(held), Mutex::new(trust.clone()));
-        let (announced, soon) = (Mutex::default(), Mutex::default());
+        let (announced, soon, served) = (Mutex::default(), Mutex::default(), Mutex::default());
         let news = (Mutex::new(0), Condvar::new());
-        Ok(Arc::new(Self { installation, held, trust, announced, soon, news, mex }))
+        Ok(Arc::new(Self { installation, held, trust, announced, soon, served, news, mex }))
     }
 
     /// The master of a job is to be answered then, by each of these names.
     fn answer(&self, names: Vec<Named>, at: Instant) {
         lock(&self.soon).extend(names.into_iter().map(|of| (of, at)));
         self.tell();
+    }
+
+    /// A session of a job is over.
+    fn leave(&self, of: &Named) {
+        let mut served = lock(&self.served);
+        if let Some(sessions) = served.get_mut(of) {
+            *sessions -= 1;
+            if *sessions == 0 {
+                served.remove(of);
+            }
+        }
     }
 
     /// A job has begun or ended.
@@ -227,6 +240,7 @@ impl Jobs for Session {
         let known = self.known(from, job, place);
         let begun = lock(&self.mine.held).begin(&known);
         begun.map_err(|error| refused(&known, from, &error))?;
+        *lock(&self.mine.served).entry(name_of(&known)).or_default() += 1;
         if let Ok(told) = words::decode(&job.told) {
             lock(&self.mine.announced).tell(name_of(&known), told);
         }
@@ -239,6 +253,7 @@ impl Jobs for Session {
     }
 
     fn end(&self, job: &OfJob, ok: bool) {
+        self.mine.leave(&(job.id, words::cut(&job.host).to_owned()));
         let mut held = lock(&self.mine.held);
         let of = (job.id, words::cut(&job.host));
         let done = held.heard(of, now());

@@ -1,13 +1,16 @@
 //! A receiver in this process, which can go off and come back.
 
+use crate::job::LONG;
 use mtm::installation::{Folder, Installation, Role, Shown};
 use mtm::words::{self, JobId, OfReceiver, Said, ToReceiver};
 use std::collections::VecDeque;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tcpxm::api::{Closer, ListenOptions, Listener};
 use tcpxm::trust::ListenTrust;
 use tempfile::TempDir;
@@ -81,6 +84,7 @@ impl Script {
 /// It.
 pub(crate) struct Host {
     addr: SocketAddr,
+    trust: ListenTrust,
     folder: TempDir,
     rate: Option<u64>,
     deletes: bool,
@@ -111,6 +115,7 @@ impl Host {
         let (taken, came) = (Arc::default(), Arc::default());
         Self {
             addr,
+            trust: ListenTrust::Loopback,
             folder,
             rate: None,
             deletes: true,
@@ -119,6 +124,16 @@ impl Host {
             came,
             script: Arc::new(Script::new([last; 32])),
         }
+    }
+
+    /// Who may send to it.
+    pub(crate) fn trusting(mut self, trust: ListenTrust) -> Self {
+        self.trust = trust;
+        if self.running.is_some() {
+            self.stop();
+            self.start();
+        }
+        self
     }
 
     /// It takes no more than so many bits a second.
@@ -161,8 +176,7 @@ impl Host {
 
     /// It is there.
     pub(crate) fn start(&mut self) {
-        let options = ListenOptions::new(self.addr, ListenTrust::Loopback);
-        let listener = Listener::bind(options).unwrap();
+        let listener = bind(self.addr, &self.trust);
         let closer = listener.closer();
         let root = Root::open(self.folder.path()).unwrap();
         let allow = Allow { owner: true, setuid: true, delete: self.deletes, device: true };
@@ -210,6 +224,10 @@ impl Host {
         self.start();
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// As it is typed.
     pub(crate) fn name(&self) -> String {
         format!("{}:{}:mirror", self.addr.ip(), self.addr.port())
@@ -233,6 +251,20 @@ impl Host {
     /// Bytes that came for its sessions.
     pub(crate) fn came(&self) -> u64 {
         self.came.lock().unwrap().iter().sum()
+    }
+}
+
+/// Takes the port again. A process that another test starts has all sockets of this one for a moment, until it is the
+/// other program.
+fn bind(addr: SocketAddr, trust: &ListenTrust) -> Listener {
+    let begin = Instant::now();
+    loop {
+        match Listener::bind(ListenOptions::new(addr, trust.clone())) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begin.elapsed() < LONG => {
+                thread::yield_now();
+            }
+            bound => return bound.unwrap(),
+        }
     }
 }
 

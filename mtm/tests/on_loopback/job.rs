@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Whatever is waited for comes within this, unless something is wrong.
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) struct Place {
     dir: TempDir,
@@ -39,7 +39,7 @@ impl Place {
     }
 
     /// Waits until a look at the tree does not take it for just being changed.
-    fn settle() {
+    pub(crate) fn settle() {
         thread::sleep(Duration::from_millis(150));
     }
 
@@ -50,6 +50,11 @@ impl Place {
 
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The file of a job.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("state/jobs").join(name).join("job")
     }
 
     pub(crate) fn tree(&self) -> PathBuf {

@@ -1,5 +1,6 @@
 //! The command with real sessions over loopback, to receivers in this process.
 
+mod announced;
 mod exec;
 mod failures;
 mod hello;

@@ -234,7 +234,8 @@ impl MemberStream {
 impl MemberStream {
     /// What tells the association with this member from all others, the same at both ends
     /// ([`Receiver::binding`](super::Receiver::binding)). Waits until the member has answered; fails with the
-    /// [`Reason`] if it does not.
+    /// [`Reason`] if it does not. It is another one afterwards if the member, or its host, is restarted within a round
+    /// trip after that.
     pub fn binding(&self) -> io::Result<Binding> {
         let Private { handle, end } = &self.0;
         handle.wait(None, |inner, now| end.binding(&inner.endpoint, now))?

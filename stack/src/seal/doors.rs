@@ -52,6 +52,18 @@ pub(crate) struct Door {
     pub(crate) credentials: Credentials,
 }
 
+impl Door {
+    /// Whether what was answered by the one can go on by the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        use Credentials::Identity;
+        let same = match (&self.credentials, &other.credentials) {
+            (Identity(own), Identity(other)) => own.public() == other.public(),
+            (own, other) => own.suite() == other.suite(),
+        };
+        same && self.frame == other.frame
+    }
+}
+
 impl ListenTrust {
     /// The ways in to an end that made a key at its start.
     pub(crate) fn doors(&self, made: &NoiseKey) -> Vec<Door> {
@@ -83,5 +95,6 @@ mod tests {
         let mut syn = [0; 40];
         doors[0].frame.sign_syn(&mut syn);
         assert!(doors[0].frame.is_syn(&syn) && !doors[1].frame.is_syn(&syn));
+        assert!(doors[0].is_same(&doors[0].clone()) && !doors[0].is_same(&doors[1]));
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Announcer {
 pub(crate) struct News<'a> {
     pub(crate) job: JobId,
     pub(crate) revision: u32,
+    /// Where the transfer takes place, as far as that is known.
+    pub(crate) group: Option<SocketAddr>,
     pub(crate) tree: &'a Tree,
     /// Places of the roster that lack something, of so many.
     pub(crate) lacking: Vec<usize>,
@@ -117,9 +119,13 @@ impl Announcer {
         self.last.map(|(_, at)| at + PACE)
     }
 
+    /// All that lack something are told of this revision now.
+    pub(crate) fn is_told(&mut self, revision: u32, now: Instant) {
+        self.last = Some((revision, now));
+    }
+
     /// Announces.
-    pub(crate) fn say(&mut self, ledger: &mut Ledger, news: &News<'_>, now: Instant) -> Result<()> {
-        self.last = Some((news.revision, now));
+    pub(crate) fn say(&mut self, ledger: &mut Ledger, news: &News<'_>) -> Result<()> {
         let request = if news.tree.are_directories(&news.entries) {
             Request::Directories
         } else {
@@ -128,7 +134,7 @@ impl Announcer {
         let open = Open {
             job: news.job,
             version: news.revision,
-            group: None, // each receiver's session says it, over its own association
+            group: news.group,
             digest: news.tree.digest(&news.entries),
             allowed: Allowed::of(news.lacking.iter().copied()),
         };

@@ -237,7 +237,8 @@ impl Conn {
         self.life.keys().map(Keys::suite)
     }
 
-    /// What tells this association from all others, once there are keys.
+    /// What tells this association from all others, once there are keys. A peer that forgets what it has answered before
+    /// it has heard our proof answers otherwise, and it is another association.
     pub(crate) fn binding(&self) -> Option<Binding> {
         self.life.keys().map(Keys::binding)
     }

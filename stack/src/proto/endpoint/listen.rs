@@ -117,11 +117,15 @@ impl Listener {
         }
     }
 
-    /// From now on others may come in. What is half open begins again.
+    /// From now on others may come in. What is half open begins again, unless all ways in are as before: who comes by
+    /// one is judged once it has shown its key.
     pub(crate) fn set_trust(&mut self, trust: ListenTrust) {
-        self.doors = trust.doors(&self.key);
-        self.trust = trust;
-        self.table.clear();
+        let doors = trust.doors(&self.key);
+        let same = self.doors.iter().zip(&doors).all(|(before, now)| before.is_same(now));
+        if !same || self.doors.len() != doors.len() {
+            self.table.clear();
+        }
+        (self.doors, self.trust) = (doors, trust);
     }
 
     /// Whether who came in by this would still: if not, why, in words for it.

@@ -1,12 +1,13 @@
 //! What a job that runs says to all of its receivers at once, and hears from them.
 
-use super::Work;
+use super::{Running, Work};
 use crate::announcer::{Announcer, News};
 use crate::ear::{Hello, Host, Hosts};
 use anyhow::Result;
 use mtm::ledger::{Receiver, ReceiverId};
 use mtm::plan::Lists;
 use mtm::words::{self, ChannelTold};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,9 +68,11 @@ impl Work {
             return Ok(());
         }
         let tree = Arc::clone(&self.tree);
+        let ids: Vec<ReceiverId> = lacking.iter().map(|place| receivers[*place].id).collect();
         let news = News {
             job: self.job.id,
             revision,
+            group: self.group_of(&ids),
             entries: tree.union(lists.all()),
             tree: &tree,
             lacking,
@@ -77,9 +80,46 @@ impl Work {
             feedback: self.ear.told().1,
         };
         match &mut self.announcer {
-            Some(announcer) => announcer.say(&mut self.ledger, &news, now),
+            Some(announcer) => {
+                announcer.is_told(revision, now);
+                announcer.say(&mut self.ledger, &news)
+            }
             None => Ok(()),
         }
+    }
+
+    /// The group by which these are served, or will be, as far as that is known: of the session that serves them all, else
+    /// the one that sessions are to use.
+    fn group_of(&self, ids: &[ReceiverId]) -> Option<SocketAddr> {
+        let serves = |session: &&Running| {
+            ids.iter().all(|id| session.hosts.iter().any(|(served, _)| served == id))
+        };
+        match self.running.values().find(serves) {
+            Some(session) => session.group,
+            None => self.copying.group().filter(|_| ids.len() > 1),
+        }
+    }
+
+    /// A session is open. If it tries a group, that is announced to those that it serves, with what it carries.
+    pub(super) fn opened(&mut self, number: u64, group: Option<SocketAddr>) -> Result<()> {
+        let Some(session) = self.running.get_mut(&number) else { return Ok(()) };
+        session.group = group;
+        let (Some(announcer), Some(_)) = (&mut self.announcer, group) else { return Ok(()) };
+        let receivers = self.ledger.receivers()?;
+        let is_served = |one: &Receiver| session.hosts.iter().any(|(id, _)| *id == one.id);
+        let served = (0..).zip(&receivers).filter(|(_, one)| is_served(one));
+        let tree = Arc::clone(&session.tree);
+        let news = News {
+            job: self.job.id,
+            revision: session.revision,
+            group,
+            entries: session.planned.entries.clone(),
+            tree: &tree,
+            lacking: served.map(|(place, _)| place).collect(),
+            roster: receivers.len(),
+            feedback: self.ear.told().1,
+        };
+        announcer.say(&mut self.ledger, &news)
     }
 
     /// A receiver is there: it is served, if it lacks anything.

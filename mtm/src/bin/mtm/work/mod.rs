@@ -54,6 +54,8 @@ pub(crate) enum Ended {
 
 /// Something happened.
 enum Event {
+    /// A session is open, and tries this group, if it does.
+    Opened(u64, Option<SocketAddr>),
     /// A session is over.
     Over(u64, Result<Tried, String>),
     /// A receiver is there.
@@ -75,6 +77,8 @@ struct Running {
     revision: u32,
     began: Instant,
     stop: Arc<Stop>,
+    /// That it tries.
+    group: Option<SocketAddr>,
 }
 
 /// What the last look has come to.
@@ -252,6 +256,7 @@ impl Work {
         if may_look && !self.look()? {
             return Ok(false);
         }
+        self.announce(now)?; // the tree that has just been found, before there is a session
         for class in self.schedule.due(now) {
             for some in class.chunks(MAX_MEMBERS) {
                 self.serve_class(some, now)?;
@@ -300,6 +305,7 @@ impl Work {
         let limit = at.map_or(LISTEN, |at| at.saturating_duration_since(now).min(LISTEN));
         let limit = limit.max(Duration::from_millis(1));
         match self.events.1.recv_timeout(limit) {
+            Ok(Event::Opened(number, group)) => self.opened(number, group)?,
             Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
             Ok(Event::Hello(hello)) => self.hello(&hello)?,
             Ok(Event::Answered(answered)) => self.answered(answered)?,
@@ -359,7 +365,7 @@ impl Work {
                 Ok(Event::Over(number, tried)) => self.over(number, &tried)?,
                 Ok(Event::Answered(answered)) => self.answered(answered)?,
                 Ok(Event::Asked(asked)) => self.asked(asked)?,
-                Ok(Event::End | Event::Hello(_)) => {}
+                Ok(Event::End | Event::Hello(_) | Event::Opened(..)) => {}
                 Err(_) if last => return Ok(()),
                 Err(_) => break,
             }

@@ -36,11 +36,16 @@ impl Work {
         }
         let since = receivers.iter().map(|receiver| receiver.complete).min().unwrap_or(0);
         let hosts: Vec<_> = receivers.iter().map(|one| (one.id, one.name.clone())).collect();
+        let (number, stop) = (self.next_session, Arc::new(Stop::default()));
+        self.next_session += 1;
         let installation = Arc::clone(&self.installation);
+        let opens = self.events.0.clone();
         let what = Try {
             shows: Arc::new(move |job: &JobId, binding: &Binding| {
                 words::encode(&installation.shows(Role::Master, job, binding))
             }),
+            // Nobody listens once the job has ended.
+            opened: Box::new(move |group| drop(opens.send(Event::Opened(number, group)))),
             hosts: receivers
                 .iter()
                 .map(|one| Ok((one.name.clone(), self.of_job(one, &planned)?)))
@@ -50,8 +55,6 @@ impl Work {
             verify: planned.verify,
             ground: Pinned { root: self.job.root, mounts: self.tree.mounts().to_vec() },
         };
-        let (number, stop) = (self.next_session, Arc::new(Stop::default()));
-        self.next_session += 1;
         let (copying, own, over) =
             (Arc::clone(&self.copying), Arc::clone(&stop), self.events.0.clone());
         let work = move || {
@@ -62,10 +65,9 @@ impl Work {
             .name(format!("session-{number}"))
             .spawn(work)
             .context("cannot start a thread")?;
-        self.running.insert(
-            number,
-            Running { planned, tree: Arc::clone(&self.tree), hosts, revision, began: now, stop },
-        );
+        let (tree, group) = (Arc::clone(&self.tree), None);
+        let running = Running { planned, tree, hosts, revision, began: now, stop, group };
+        self.running.insert(number, running);
         Ok(())
     }
 
