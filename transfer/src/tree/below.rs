@@ -27,7 +27,7 @@ use super::manifest::{Owner, PartReader};
 use super::spool::{self, Spool};
 use crate::blocks::{self, Value};
 use crate::destination::{Root, Shown, umask};
-use crate::holders::{Holder, Holders, Inode, Writing};
+use crate::holders::{Holder, Holders, Inode, Turn, Writing};
 use crate::limits::Limits;
 use crate::message::{Check, Offer, Sync};
 use crate::place::PlaceError;
@@ -167,7 +167,8 @@ impl<'a> Below<'a> {
         session: (Holder, &'a dyn Fn() -> bool),
     ) -> Result<Self, Why> {
         let mut this = Self::bare(root, offer, limits, session)?;
-        this.dirs = Some(Dirs::new(this.beneath.clone(), this.rules).map_err(said)?);
+        let dirs = Dirs::new(this.beneath.clone(), this.rules).map_err(said)?;
+        this.dirs = Some(dirs.in_turn(Turn::new(&this.holders)));
         this.lead(offer)?;
         Ok(this)
     }
