@@ -1,7 +1,8 @@
 //! Who writes which partial file in this process, so that a session can take one over from another that its sender has
-//! left; who writes below which folder; and which sessions are a mirror job's.
+//! left; who writes below which folder; which sessions are a mirror job's; and what later ones have put right.
 
 mod job;
+mod turns;
 mod writers;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use tcpxm::api::Pulse;
 
 pub(crate) use job::InJob;
+pub(crate) use turns::Turn;
 pub(crate) use writers::Writing;
 
 /// A session that was silent for so long, or has not answered within this, is taken to be left by its sender.
@@ -113,6 +115,7 @@ pub struct Holders {
     folders: Mutex<HashMap<Inode, Led>>,
     writers: Mutex<writers::Writers>,
     sessions: Mutex<job::Sessions>,
+    turns: Mutex<turns::Turns>,
     gone: Condvar,
     written: Condvar,
     left: Condvar,

@@ -8,11 +8,16 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 use transfer::message::{Delete, Keep, Offer};
 use transfer::send::Delivered;
 use transfer::tree::owners::Chown;
 use transfer::tree::scan;
 use transfer::tree::source::TreeSource;
+
+/// Whatever is waited for comes within this, unless something is wrong.
+const LONG: Duration = Duration::from_secs(20);
 
 const ALL: &str = "owner,setuid,device,delete";
 
@@ -200,4 +205,37 @@ fn a_folder_that_stood_there_gets_a_default_list_from_who_may_set_owners() {
         let told = |note: &String| note.starts_with("default lists of folders that stood here");
         assert_eq!(delivered.said.notes.iter().any(told), !kept, "{:?}", delivered.said.notes);
     }
+}
+
+/// What is begun of its files goes, and after that the folder that it was in is as it was told.
+#[test]
+fn a_copy_that_is_broken_off_leaves_folders_with_the_times_that_were_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, root) = (dir.path().join("source"), dir.path().join("root"));
+    fs::create_dir_all(source.join("sub")).unwrap();
+    fs::create_dir(&root).unwrap();
+    fs::write(source.join("sub/large"), vec![7; 16 << 20]).unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::open(source.join("sub")).unwrap().set_modified(old).unwrap();
+    let daemon = Daemon::start(&root, 63, &[]);
+    let (sender, there) = (connect(daemon.addr, None), root.join("source/sub"));
+    let names = || fs::read_dir(&there).map_or(0, Iterator::count);
+    let options = scan::Options::default();
+    let tree = TreeSource::open(&[&source], options, dir.path()).unwrap();
+    let keep = Keep { times: true, ..Keep::default() };
+    let offer = Offer { keep, resume: false, ..Offer::default() };
+    let begin = Instant::now();
+    // It is broken off once something of the file is there, before the last of it.
+    let outcome = transfer::send(&sender, &tree, &[offer], &|_| {
+        while names() == 0 && begin.elapsed() < LONG {
+            thread::yield_now();
+        }
+        sender.abort("enough");
+    });
+    assert!(outcome.failure.is_some() || outcome.members[0].failure().is_some());
+    let is_left = || names() == 0 && fs::metadata(&there).unwrap().modified().unwrap() == old;
+    while !is_left() && begin.elapsed() < LONG {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(is_left(), "{} files, {:?}", names(), fs::metadata(&there).unwrap().modified());
 }

@@ -10,7 +10,8 @@ use super::inherited;
 use super::meta::{Applied, Has, Keep, NotCarried, Of, Rules, SET_GID, apply, plan};
 use super::room::Unset;
 use crate::destination::Shown;
-use crate::tree::entry::{Entry, Meta};
+use crate::holders::Turn;
+use crate::tree::entry::{Entry, Meta, Time};
 use crate::tree::records::Records;
 use crate::tree::spool::unnamed;
 use rustix::fs::{
@@ -174,6 +175,8 @@ pub struct Dirs {
     log: Option<Records<Record>>,
     /// What is told of the root, if the tree's own root is that.
     root_told: Option<Meta>,
+    /// Among the sessions of this process.
+    turn: Option<Turn>,
 }
 
 impl Dirs {
@@ -191,7 +194,14 @@ impl Dirs {
             rules,
             log,
             root_told: None,
+            turn: None,
         })
+    }
+
+    /// It is that session's: once it is broken off, later ones have said what counts.
+    pub(crate) fn in_turn(mut self, turn: Turn) -> Self {
+        self.turn = Some(turn);
+        self
     }
 
     /// Where entries are placed by now.
@@ -248,15 +258,30 @@ impl Dirs {
         Ok(())
     }
 
+    /// Puts right what a record says of a directory; of a session that was `broken` off only what no later one has.
+    fn put_right(&self, record: &Record, broken: bool) -> Result<Done, PlaceError> {
+        let later = self.turn.as_ref().filter(|_| broken).and_then(|turn| turn.later(record.id));
+        let done = set(record, &self.beneath, self.rules, later)?;
+        if let (Some(turn), Some(told), false) = (&self.turn, &record.told, broken) {
+            turn.put_right(record.id, told.mtime);
+        }
+        Ok(done)
+    }
+
     /// Of the root of all that is received the time alone is set: its owner and permissions say who may reach what
     /// everybody sends, and are not a single sender's.
-    fn set_root(&self, told: &Meta) -> Result<Done, PlaceError> {
+    fn set_root(&self, told: &Meta, broken: bool) -> Result<Done, PlaceError> {
+        let later = self.turn.as_ref().filter(|_| broken).and_then(|turn| turn.later(self.root.id));
+        let told = &Meta { mtime: later.unwrap_or(told.mtime), ..told.clone() };
         let times = Keep { times: self.rules.keep.times, ..Keep::default() };
         let stat = fstat(&self.root.fd)
             .map_err(|errno| PlaceError::system("look at", &self.root.shown, errno))?;
         let has = Has { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
         let plan = plan(told, Of::OldDir, has, None, Rules { keep: times, ..self.rules });
         apply(self.root.fd(), &plan, &self.root.shown, true)?;
+        if let (Some(turn), false) = (&self.turn, broken) {
+            turn.put_right(self.root.id, told.mtime);
+        }
         Ok(Done::default())
     }
 
@@ -358,27 +383,27 @@ impl Dirs {
         let (Some(record), Some(log)) = (level.record, self.log.as_mut()) else { return Ok(()) };
         log.push(record).map_err(|record| {
             // Nothing remembers it now, so that it is put right at once.
-            let _ = set(&record, &self.beneath, self.rules);
+            let _ = self.put_right(&record, false);
             PlaceError::system("remember what is told of", level.folder.shown(), Errno::NOSPC)
         })
     }
 
     /// Sets what was told of all directories. `told` gets the number of each, and what was left out or failed.
     pub fn finish(mut self, told: &mut Tell<'_>) -> Result<(), PlaceError> {
-        self.replay(told)
+        self.replay(told, false)
     }
 
-    fn replay(&mut self, told: &mut Tell<'_>) -> Result<(), PlaceError> {
+    fn replay(&mut self, told: &mut Tell<'_>, broken: bool) -> Result<(), PlaceError> {
         let mut first = Ok(());
         while !self.stack.is_empty() {
             first = first.and(self.leave());
         }
         let Some(log) = self.log.take() else { return first };
         let replayed = log.replay(|record| {
-            told(record.number, record.new, set(&record, &self.beneath, self.rules));
+            told(record.number, record.new, self.put_right(&record, broken));
         });
         if let Some(meta) = self.root_told.take() {
-            told(None, false, self.set_root(&meta));
+            told(None, false, self.set_root(&meta, broken));
         }
         first.and(
             replayed.map_err(|cause| {
@@ -390,8 +415,9 @@ impl Dirs {
 
 impl Drop for Dirs {
     fn drop(&mut self) {
-        // After an abort too: who comes next finds the directories as they should be. Nobody is left to tell.
-        let _ = self.replay(&mut |_, _, _| {});
+        // After an abort too: who comes next finds the directories as they should be, and who has come already as it
+        // has left them. Nobody is left to tell.
+        let _ = self.replay(&mut |_, _, _| {}, true);
     }
 }
 
@@ -414,8 +440,14 @@ fn close(folder: &Folder, rules: Rules) {
     }
 }
 
-/// Puts right what a record says of a directory.
-fn set(record: &Record, beneath: &Beneath, rules: Rules) -> Result<Done, PlaceError> {
+/// Puts right what a record says of a directory; where a later session has done so, which gave it that time, no more than
+/// this one has changed meanwhile.
+fn set(
+    record: &Record,
+    beneath: &Beneath,
+    rules: Rules,
+    later: Option<Time>,
+) -> Result<Done, PlaceError> {
     let path = shown(&record.path);
     // What may only be entered needs nothing to be set, or says so.
     let fd = beneath.open(&record.path, FOLDER, Mode::empty());
@@ -433,6 +465,12 @@ fn set(record: &Record, beneath: &Beneath, rules: Rules) -> Result<Done, PlaceEr
     }
     let Some(told) = &record.told else { return Ok(Done::default()) };
     let has = Has { mode, uid: stat.st_uid, gid: stat.st_gid };
+    if let Some(mtime) = later {
+        let times = Rules { keep: Keep { times: rules.keep.times, ..Keep::default() }, ..rules };
+        let told = Meta { mtime, ..told.clone() };
+        apply(fd.as_fd(), &plan(&told, Of::OldDir, has, None, times), &path, true)?;
+        return Ok(Done::default());
+    }
     let of = if record.new { Of::NewDir } else { Of::OldDir };
     if record.new && rules.keep.perms {
         inherited::remove(fd.as_fd()).map_err(|e| PlaceError::system(UNLIST, &path, e))?;

@@ -64,7 +64,6 @@ type Regions<G> = BTreeMap<u64, Region<G>>;
 
 /// A tree on its way in.
 pub(crate) struct TreeSink<G: Ground> {
-    ground: G,
     gather: Gather,
     regions: Regions<G>,
     /// Values of blocks that are lacking, or of which it is not known yet.
@@ -111,6 +110,8 @@ pub(crate) struct TreeSink<G: Ground> {
     digest: Option<Hash>,
     /// What could not be set of the folder that a slash stands behind, which is no entry: it is told once.
     root_lost: Lost,
+    /// Goes last: it puts right the folders that what is begun is in, which goes before.
+    ground: G,
 }
 
 /// Whether something was lost, and why if that was not told yet.

@@ -2,7 +2,7 @@
 
 use super::{Below, said};
 use crate::destination::{Root, Shown};
-use crate::holders::{Holder, Writing};
+use crate::holders::{Holder, Turn, Writing};
 use crate::limits::Limits;
 use crate::message::Offer;
 use crate::place::beneath::{Beneath, plain_name};
@@ -41,7 +41,8 @@ impl<'a> Below<'a> {
         let mut this = Self::bare(root, offer, limits, session)?;
         let asked = this.asked(offer)?;
         may(&[&asked.0[..], asked.1.as_slice()].concat())?;
-        this.dirs = Some(Dirs::new(this.beneath.clone(), this.rules).map_err(said)?);
+        let dirs = Dirs::new(this.beneath.clone(), this.rules).map_err(said)?;
+        this.dirs = Some(dirs.in_turn(Turn::new(&this.holders)));
         this.lead(offer, asked)?;
         Ok(this)
     }

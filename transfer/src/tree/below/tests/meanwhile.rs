@@ -124,3 +124,44 @@ fn another_session_may_put_the_same_names_into_a_folder_that_was_made() {
     }
     assert_eq!(tree(dir.path()), ["dir", "dir/Name", "dir/hard", "dir/link"]);
 }
+
+/// A session whose sender was killed lives on for some seconds: what it was told of folders, and what it removes from them
+/// then, changes nothing of what a later copy has been told of them, which may be over by then.
+#[test]
+fn a_session_that_is_broken_off_late_leaves_folders_as_a_later_one_has_set_them() {
+    let (dir, root) = root();
+    let limits = Limits::default();
+    let session = || Below::new(&root, &tree_offer(), &limits, (holder(), NEVER)).unwrap();
+    let told = |name: &str, secs, mode| {
+        let mut entry = named(name, Kind::Dir);
+        (entry.meta.mtime.secs, entry.meta.mode) = (secs, mode);
+        entry
+    };
+    let mut left = session();
+    left.root(&told("", 1_000, 0o755).meta).unwrap();
+    left.enter(0, &told("dir", 1_000, 0o750)).unwrap();
+    let (slot, _) = left.begin(&left.here(), &small("large")).unwrap();
+    left.leave();
+    left.enter(1, &told("own", 1_000, 0o750)).unwrap();
+    left.leave();
+
+    let mut later = session();
+    later.root(&told("", 2_000, 0o755).meta).unwrap();
+    later.enter(0, &told("dir", 2_000, 0o700)).unwrap();
+    let way = later.here();
+    later.files(&[(&way, &small("small"), b"one")]).remove(0).unwrap();
+    later.leave();
+    later.finish().unwrap();
+    drop(later);
+    let of = |path: &str| {
+        let meta = fs::metadata(dir.path().join(path)).unwrap();
+        (meta.mtime(), meta.mode() & 0o777)
+    };
+    assert_eq!(of("dir"), (2_000, 0o700));
+    // What it has begun goes first, as in the sink.
+    drop(slot);
+    drop(left);
+    assert_eq!((of("dir"), of("").0), ((2_000, 0o700), 2_000));
+    assert_eq!(of("own"), (1_000, 0o750), "of that no other was told");
+    assert_eq!(tree(dir.path()), ["dir", "dir/small", "own"]);
+}
