@@ -104,9 +104,9 @@ pub(super) fn a_one_way_link() {
     let lab = Lab::one_way(RECEIVERS, &[&LONG[..], &["0.up:rate=10M", &sky]].concat());
     for host in 1..=RECEIVERS {
         // What comes by the satellite has an address of its network, so that a strict filter lets it pass.
-        ["all", "eth0", "sky"]
-            .iter()
-            .for_each(|on| lab.set(host, &format!("ipv4/conf/{on}/rp_filter"), 1));
+        for on in ["all", "eth0", "sky"] {
+            lab.set(host, &format!("ipv4/conf/{on}/rp_filter"), 1);
+        }
     }
     let both = ["--interface", "sky", "--announce", "239.77.0.1"];
     let hosts = lab.all();

@@ -142,7 +142,7 @@ mod tests {
     fn they_are_asked_now_and_then_while_others_are_served() {
         let now = Instant::now();
         let mut asking = Asking::new(now);
-        assert!(!asking.is_due(now + EVERY - Duration::from_secs(1)));
+        assert!(!asking.is_due(now + EVERY.saturating_sub(Duration::from_secs(1))));
         assert!(asking.is_due(now + EVERY));
         asking.busy = true;
         assert!(!asking.is_due(now + EVERY * 2));
