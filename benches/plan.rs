@@ -33,6 +33,7 @@ fn tree() -> Vec<Found> {
             uid: 0,
             gid: 0,
             node: (1, n.into()),
+            mount: None,
         }
     };
     (0..ENTRIES).map(found).collect()
