@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use transfer::message::{Delete, Keep, Offer};
@@ -224,13 +225,22 @@ fn a_copy_that_is_broken_off_leaves_folders_with_the_times_that_were_told() {
     let tree = TreeSource::open(&[&source], options, dir.path()).unwrap();
     let keep = Keep { times: true, ..Keep::default() };
     let offer = Offer { keep, resume: false, ..Offer::default() };
-    let begin = Instant::now();
-    // It is broken off once something of the file is there, before the last of it.
-    let outcome = transfer::send(&sender, &tree, &[offer], &|_| {
-        while names() == 0 && begin.elapsed() < LONG {
+    let (begin, over) = (Instant::now(), AtomicBool::new(false));
+    let outcome = thread::scope(|scope| {
+        let copy = scope.spawn(|| {
+            // It does not come to its end before it is broken off.
+            transfer::send(&sender, &tree, &[offer], &|progress| {
+                while progress.read > 4 << 20 && !over.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
+            })
+        });
+        while names() == 0 && !copy.is_finished() {
             thread::yield_now();
         }
         sender.abort("enough");
+        over.store(true, Ordering::SeqCst);
+        copy.join().unwrap()
     });
     assert!(outcome.failure.is_some() || outcome.members[0].failure().is_some());
     let is_left = || names() == 0 && fs::metadata(&there).unwrap().modified().unwrap() == old;
