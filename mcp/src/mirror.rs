@@ -528,7 +528,7 @@ impl Copying {
             }
         };
         let (pinned, root) = (what.ground.clone(), self.source.clone());
-        let top = above(&root).unwrap_or(&root).to_owned();
+        let top = top(&root).to_owned();
         let source = source.guarded(Box::new(move || pinned.doubt(&root, &top)));
         let source = source.moved(what.moved.iter().cloned());
         let mut offer = payload::offer(&self.options, None);
@@ -570,6 +570,15 @@ fn is_contents(last: &[u8]) -> bool {
     matches!(last, b"" | b"." | b"..")
 }
 
+/// The folder that paths of the transfer are below, also through a link.
+fn top(source: &Path) -> &Path {
+    if is_contents(last(source)) {
+        return source;
+    }
+    let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// The folder that paths of the transfer are below: the source itself where what it holds is sent, else the one that it
 /// stands in. `None` where that cannot be told by its path, or a link is followed only if the source is given.
 fn above(source: &Path) -> Option<&Path> {
@@ -583,6 +592,12 @@ fn above(source: &Path) -> Option<&Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_a_source_is_found_below_the_folder_that_it_stands_in() {
+        let of = |source: &str| top(Path::new(source)).display().to_string();
+        assert_eq!(["a", "a/b", "/a", "a/", "a/.", "."].map(of), [".", "a", "/", "a/", "a/.", "."]);
+    }
 
     #[test]
     fn each_path_of_a_host_is_told_of_in_a_round_of_its_own() {

@@ -129,7 +129,7 @@ fn a_host_that_was_off_finds_what_was_renamed_twice_and_another_file_with_its_ti
     for (from, to) in [("archive", "shelf"), ("shelf/2025", "of 2025")] {
         fs::rename(tree.join(from), tree.join(to)).unwrap();
         let mut job = place.start(&["run", "lectures"]);
-        job.says("1 of 2 hosts have all of revision");
+        job.says("1 of 2 hosts has all of revision");
         job.signal(rustix::process::Signal::INT);
         assert_eq!(job.ends().0, Some(130));
     }
