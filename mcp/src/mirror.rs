@@ -3,6 +3,7 @@
 
 mod apart;
 mod pinned;
+mod rounds;
 
 pub use apart::ApartError;
 pub use pinned::Pinned;
@@ -19,7 +20,8 @@ use apart::Apart;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::Common;
-use std::collections::{HashMap, HashSet};
+use rounds::rounds;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -542,24 +544,6 @@ impl Copying {
     }
 }
 
-/// Who is told at once: of several paths of one host each in a round of its own, for a session has one place for it.
-fn rounds(hosts: &[String]) -> Vec<Vec<usize>> {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut rounds: Vec<Vec<usize>> = Vec::new();
-    for (at, text) in hosts.iter().enumerate() {
-        let target = hosts::parse(text).ok().and_then(|targets| targets.into_iter().next());
-        let host = target
-            .map_or_else(|| text.clone(), |target| format!("{} {:?}", target.host, target.port));
-        let round = seen.entry(host).or_default();
-        if rounds.len() <= *round {
-            rounds.push(Vec::new());
-        }
-        rounds[*round].push(at);
-        *round += 1;
-    }
-    rounds
-}
-
 /// What stands behind the last slash of a path.
 fn last(source: &Path) -> &[u8] {
     source.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default()
@@ -597,12 +581,5 @@ mod tests {
     fn what_is_in_a_source_is_found_below_the_folder_that_it_stands_in() {
         let of = |source: &str| top(Path::new(source)).display().to_string();
         assert_eq!(["a", "a/b", "/a", "a/", "a/.", "."].map(of), [".", "a", "/", "a/", "a/.", "."]);
-    }
-
-    #[test]
-    fn each_path_of_a_host_is_told_of_in_a_round_of_its_own() {
-        let hosts = ["h1:a", "h2", "h1:b", "h1:9:c", "h1:d"].map(str::to_owned);
-        assert_eq!(rounds(&hosts), [vec![0, 1, 3], vec![2], vec![4]]);
-        assert_eq!(rounds(&[]), Vec::<Vec<usize>>::new());
     }
 }
