@@ -70,8 +70,6 @@ pub(crate) const PATIENT: &[&str] = &[
     "multicast::the_group_dies_midway",
     "memberships::",
     "unheard::",
-    "mirrors::who_is_off",
-    "satellite::",
     "trust::keys_from_first_contact",
 ];
 
