@@ -6,6 +6,7 @@ use crate::hook::Hook;
 use crate::place::{self, Jobs};
 use crate::run::{self, Quiet};
 use crate::say::{TOOL, say};
+use crate::told::count;
 use crate::work::{Beside, now_unix};
 use anyhow::{Context, Result};
 use mcp::mirror::Copying;
@@ -60,7 +61,8 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     };
     let ledger = Ledger::create_for(&file, &job, &hosts)?;
     if !quiet {
-        say(format_args!("job {name} for {} hosts: {}", hosts.len(), file.display()));
+        let hosts = count(hosts.len() as u64, "host", "hosts");
+        say(format_args!("job {name} for {hosts}: {}", file.display()));
     }
     if detach {
         return Ok(Exit::Ok);
