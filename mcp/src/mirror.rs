@@ -564,13 +564,9 @@ fn top(source: &Path) -> &Path {
 }
 
 /// The folder that paths of the transfer are below: the source itself where what it holds is sent, else the one that it
-/// stands in. `None` where that cannot be told by its path, or a link is followed only if the source is given.
+/// stands in. `None` where a link is followed only if the source is given.
 fn above(source: &Path) -> Option<&Path> {
-    if is_contents(last(source)) {
-        return Some(source);
-    }
-    let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty())?;
-    (!source.is_symlink()).then_some(folder)
+    (is_contents(last(source)) || !source.is_symlink()).then(|| top(source))
 }
 
 #[cfg(test)]
