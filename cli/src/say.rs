@@ -8,13 +8,18 @@ use std::time::SystemTime;
 /// Says something, with the tool's name before it. Who closed standard error does not want to hear
 /// it; the work goes on.
 pub fn say(tool: &str, what: impl Display) {
-    let _ = writeln!(io::stderr(), "{tool}: {what}");
+    line(format!("{tool}: {what}\n"));
 }
 
 /// Says something in a log, where it matters when: the time, UTC, to the second (RFC 3339).
 pub fn log_line(tool: &str, what: impl Display) {
     let now = humantime::format_rfc3339_seconds(SystemTime::now());
-    let _ = writeln!(io::stderr(), "{now} {tool}: {what}");
+    line(format!("{now} {tool}: {what}\n"));
+}
+
+/// In one write: several processes may share standard error, and their lines are not to mix.
+fn line(line: impl AsRef<[u8]>) {
+    let _ = io::stderr().write_all(line.as_ref());
 }
 
 /// Text that may come from elsewhere, with everything that would steer a terminal escaped.

@@ -3,6 +3,7 @@
 //!
 //! It stands in a database of `SQLite` in the daemon's folder of state, written as a job's file is.
 
+mod age;
 mod places;
 mod room;
 mod runs;
@@ -10,6 +11,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use age::LEASE;
 pub use places::real;
 pub use runs::{Begun, Interrupted, OfPlace};
 
@@ -25,10 +27,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// A place is a job's until so long after its master's last word, if another job wants it then.
-pub const LEASE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// A master that was not heard for so long is forgotten: a host that was off for months says hello still.
-const FORGOTTEN: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Another connection, as of who drops a lease, has the file for a moment.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Places of jobs that are known at a time, at most: whoever may send could name any number.
@@ -165,7 +163,7 @@ impl Held {
 
     fn take(&mut self, known: &Known) -> Result<Transaction<'_>, HeldError> {
         let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        forget(&work, known.heard)?;
+        age::date(&work, known.heard)?;
         let all = list(&work)?;
         let mut own = all.iter().filter(|other| other.job == known.job);
         let is_foreign = |own: &Known| own.master.is_some() && own.master != known.master;
@@ -176,7 +174,7 @@ impl Held {
         let shares = |other: &&Known| places::share(&other.place, &known.place);
         let mut left = all.clone();
         for other in others.filter(shares) {
-            if is_over(other, known.heard) {
+            if age::is_over(other.heard, known.heard) {
                 remove(&work, other)?;
                 left.retain(|one| one != other);
                 continue;
@@ -259,7 +257,7 @@ impl Held {
     /// The file cannot be written.
     pub fn heard(&mut self, of: Of<'_>, now: u64) -> Result<(), HeldError> {
         let Some(known) = self.known(of)? else { return Ok(()) };
-        let sql = "UPDATE jobs SET heard = ? WHERE job = ? AND place = ?";
+        let sql = "UPDATE jobs SET heard = max(heard, ?) WHERE job = ? AND place = ?";
         let place = known.place.as_os_str().as_bytes();
         self.db.execute(sql, params![now.cast_signed(), known.job, place])?;
         Ok(())
@@ -271,8 +269,20 @@ impl Held {
     ///
     /// The file cannot be read.
     pub fn all(&mut self, now: u64) -> Result<Vec<Known>, HeldError> {
-        forget(&self.db, now)?;
+        age::date(&self.db, now)?;
         list(&self.db)
+    }
+
+    /// Those of them whose masters have been heard within a year: to the others no hello is said any more. They keep their
+    /// places until another job wants them or the room, since a clock may be wrong.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn alive(&mut self, now: u64) -> Result<Vec<Known>, HeldError> {
+        let mut all = self.all(now)?;
+        all.retain(|known| age::is_alive(known.heard, now));
+        Ok(all)
     }
 
     /// No job has that place any more, nor one in it. How many had.
@@ -304,7 +314,7 @@ fn write(db: &Connection, known: &Known) -> Result<(), HeldError> {
                host = excluded.host,
                hello = excluded.hello, peer = excluded.peer,
                complete = iif(instance = excluded.instance AND complete <= coalesce(?9, complete), complete, NULL),
-               instance = excluded.instance, heard = excluded.heard";
+               instance = excluded.instance, heard = max(heard, excluded.heard)";
     db.execute(
         sql,
         params![
@@ -321,23 +331,6 @@ fn write(db: &Connection, known: &Known) -> Result<(), HeldError> {
         ],
     )?;
     Ok(())
-}
-
-/// Whether a place is free again: not by a clock alone that was set forward and back, for it is asked only by who wants
-/// the place.
-fn is_over(known: &Known, now: u64) -> bool {
-    now.saturating_sub(known.heard) > millis(LEASE)
-}
-
-/// Forgets jobs whose masters have not been heard for very long.
-fn forget(db: &Connection, now: u64) -> Result<(), HeldError> {
-    let sql = "DELETE FROM jobs WHERE heard < ?";
-    db.execute(sql, [now.saturating_sub(millis(FORGOTTEN)).cast_signed()])?;
-    Ok(())
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What [`read`] reads.

@@ -1,6 +1,6 @@
 //! Room for one more place: what is known of jobs is bounded, and no master takes it from the others.
 
-use super::{HeldError, Known, MAX_PLACES, MAX_PLACES_OF_A_MASTER, is_over};
+use super::{HeldError, Known, MAX_PLACES, MAX_PLACES_OF_A_MASTER, age};
 use std::net::IpAddr;
 
 /// Which of all that are known is forgotten for a new one, if one has to be: of its master's own places where those are
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 pub(super) fn to_forget<'a>(all: &'a [Known], new: &Known) -> Result<Option<&'a Known>, HeldError> {
     let oldest = |own: bool| {
         let of = all.iter().filter(|known| !own || is_of_same_master(known, new));
-        of.filter(|known| is_over(known, new.heard)).min_by_key(|known| known.heard)
+        of.filter(|known| age::is_over(known.heard, new.heard)).min_by_key(|known| known.heard)
     };
     let own = all.iter().filter(|known| is_of_same_master(known, new)).count();
     if own >= MAX_PLACES_OF_A_MASTER {
@@ -43,7 +43,7 @@ fn network(ip: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LEASE, millis};
+    use super::super::age::{LEASE, millis};
     use super::*;
 
     const DAY: u64 = 24 * 3600 * 1000;

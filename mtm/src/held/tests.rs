@@ -54,10 +54,34 @@ fn a_place_is_of_one_job_until_that_is_over_or_its_master_is_gone() {
     assert_eq!(names(&mut held, late), ["job4", "job2", "job1"]);
     held.begin(&known(5, "/srv/a", late)).unwrap();
     assert_eq!(names(&mut held, late), ["job5", "job2", "job1"]);
-    assert_eq!(names(&mut held, 370 * DAY), ["job5"], "after a year");
+    let alive = held.alive(370 * DAY).unwrap().into_iter().map(|known| known.name);
+    assert_eq!(alive.collect::<Vec<_>>(), ["job5"], "after a year");
+    assert_eq!(names(&mut held, 370 * DAY), ["job5", "job2", "job1"], "their places stay theirs");
     held.begin(&known(2, "/srv/ab", late)).unwrap();
-    assert_eq!(held.drop_lease(Path::new("/srv")).unwrap(), 2);
+    assert_eq!(held.drop_lease(Path::new("/srv")).unwrap(), 3);
     assert_eq!(held.all(0).unwrap(), []);
+}
+
+#[test]
+fn a_clock_that_is_set_later_ends_no_lease() {
+    let (_dir, mut held) = new();
+    let today = 20_700 * DAY; // in 2026
+    held.begin(&known(1, "/srv/a", 5)).unwrap();
+    held.heard(([1; 16], "h1"), DAY).unwrap();
+    for (now, heard) in [(DAY, DAY), (today, today), (today + DAY, today), (DAY, today)] {
+        let all = held.alive(now).unwrap();
+        assert_eq!((all.len(), all[0].heard), (1, heard), "at {now}");
+        let other = held.may_begin(&known(2, "/srv/a", now));
+        assert!(matches!(other, Err(HeldError::Taken { .. })), "at {now}");
+    }
+    // It starts in 1970 once more, and its master is heard.
+    held.heard(([1; 16], "h1"), 2 * DAY).unwrap();
+    held.begin(&known(1, "/srv/a", 3 * DAY)).unwrap();
+    assert_eq!(held.alive(today + 300 * DAY).unwrap()[0].heard, today);
+    // A clock that is a year ahead for a while says no hello meanwhile, and that is all.
+    assert_eq!(held.alive(today + 400 * DAY).unwrap(), []);
+    assert_eq!(held.alive(today + 2 * DAY).unwrap().len(), 1);
+    assert!(held.may_begin(&known(2, "/srv/a", today + 8 * DAY)).is_ok(), "seven days have passed");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use crate::{Host, Place};
 use std::fs;
-use std::process::{Command, Stdio};
 
 #[test]
 fn the_folder_of_state_below_the_source_is_left_out_and_stays_at_receivers() {
@@ -35,41 +34,4 @@ fn the_folder_of_state_itself_is_no_source() {
         assert!(why.contains("the folder of state of this program"), "{why}");
     }
     assert_eq!(place.run(&["status"]).stdout, b"there is no job\n");
-}
-
-/// The same command where a folder of the same file system is mounted in the tree, which nobody else sees.
-fn bound(command: &Command) -> Command {
-    let mut bound = Command::new("unshare");
-    bound.args(["-rm", "sh", "-c", "mount --bind disk lectures/mnt && exec \"$@\"", "sh"]);
-    bound.arg(command.get_program()).args(command.get_args());
-    bound.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    bound.current_dir(command.get_current_dir().unwrap());
-    bound.stdin(Stdio::null());
-    bound
-}
-
-#[test]
-fn a_bind_mount_that_is_not_mounted_any_more_empties_no_mirror() {
-    let place = Place::new();
-    let host = Host::new(63);
-    fs::create_dir(place.path().join("disk")).unwrap();
-    fs::create_dir(place.tree().join("mnt")).unwrap();
-    fs::write(place.path().join("disk/film"), "frames").unwrap();
-    let mut probe = Command::new("true");
-    if !bound(probe.current_dir(place.path())).status().is_ok_and(|status| status.success()) {
-        return; // no mounts for us here
-    }
-    Place::grow_old();
-    let words = ["send", "--delete", "lectures", &host.name()];
-    let output = bound(&place.command(&words)).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(host.mirror("lectures/mnt/film").exists());
-    place.ok(&["resume", "lectures"]);
-    let mut job = place.start(&["run", "lectures"]);
-    job.says("was a mounted file system and is none now");
-    assert!(host.mirror("lectures/mnt/film").exists());
-    // Whoever knows better says so.
-    place.ok(&["resume", "--new-source", "lectures"]);
-    assert_eq!(job.ends().0, Some(0));
-    assert!(host.mirror("lectures/mnt").exists() && !host.mirror("lectures/mnt/film").exists());
 }

@@ -76,6 +76,11 @@ impl<'a> Mirror<'a> {
         self.ask(&["resume", NAME]);
     }
 
+    /// Likewise, whatever has become of the source.
+    pub(crate) fn resume_as_new(&self) {
+        self.ask(&["resume", "--new-source", NAME]);
+    }
+
     fn start(&self, words: &[&str]) -> Running {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -145,6 +150,11 @@ impl Running {
     /// Whether it has ended.
     pub(crate) fn is_over(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it says that.
+    pub(crate) fn says(&mut self, what: &str, limit: Duration) {
+        wait_for(what, limit, || fs::read_to_string(&self.err).unwrap().contains(what));
     }
 
     /// SIGKILL, and its end.

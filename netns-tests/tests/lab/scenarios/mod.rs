@@ -224,6 +224,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
         "tree_mounts::owners_of_what_a_slash_stands_behind",
         tree_mounts::owners_of_what_a_slash_stands_behind,
     ),
+    ("tree_mounts::a_mirror_of_what_was_mounted", tree_mounts::a_mirror_of_what_was_mounted),
     (
         "rights::what_is_not_allowed_is_left_out_and_told",
         rights::what_is_not_allowed_is_left_out_and_told,

@@ -1,8 +1,10 @@
 //! Trees that come to other file systems than the root's, and owners of folders that are named with a slash.
 
+use super::mirrors;
 use super::trees::daemons;
 use crate::copy::{Done, copy};
 use crate::judge;
+use crate::mirror::Mirror;
 use crate::network::{Lab, content, tree};
 use crate::shell::run;
 use std::fs::{self, File, FileTimes};
@@ -143,4 +145,32 @@ pub(super) fn owners_of_what_a_slash_stands_behind() {
     assert_eq!(of(&daemons[0].root.join("new")), (own.uid(), own.gid()));
     assert_eq!(of(&daemons[0].root), (own.uid(), own.gid()));
     assert_eq!(judge::rsync(&source, &daemons[0].root.join("new/place")), "");
+}
+
+/// A folder of the same file system that was mounted in the tree of a mirror job, and is not any more, empties no mirror.
+pub(super) fn a_mirror_of_what_was_mounted() {
+    let lab = Lab::bridge(1);
+    let _daemon = mirrors::daemon_with(&lab, 1, &[]);
+    let (source, disk) = (lab.dir.path().join("source"), lab.dir.path().join("disk"));
+    for (folder, file) in
+        [(source.join("mnt"), source.join("index")), (disk.clone(), disk.join("film"))]
+    {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(file, "frames").unwrap();
+    }
+    let mounted = source.join("mnt");
+    run(&format!("mount --bind {} {}", disk.display(), mounted.display()));
+    let (mirror, mut sender) = Mirror::send(&lab, &source, &["--delete"]);
+    sender.wait_complete(mirrors::LIMIT);
+    let there = lab.folder(1).join("source/mnt");
+    assert_eq!(fs::read(there.join("film")).unwrap(), b"frames");
+    run(&format!("umount {}", mounted.display()));
+    mirror.resume();
+    let mut sender = mirror.run();
+    sender.says("was a mounted file system and is none now", mirrors::LIMIT);
+    assert!(there.join("film").exists());
+    // Whoever knows better says so.
+    mirror.resume_as_new();
+    sender.wait_complete(mirrors::LIMIT);
+    assert!(there.exists() && !there.join("film").exists());
 }
