@@ -6,6 +6,7 @@ mod failures;
 mod hello;
 mod host;
 mod job;
+mod keeping;
 mod renames;
 mod source;
 mod steering;
