@@ -8,6 +8,7 @@ mod host;
 mod job;
 mod keeping;
 mod renames;
+mod restored;
 mod source;
 mod steering;
 
