@@ -2,7 +2,8 @@
 //! whoever carries it on reads the same.
 
 use crate::args::{self, PREFIX, Send};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use mcp_cli::say::plain;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -70,7 +71,30 @@ impl Given {
         self.folder.get().into()
     }
 
-    /// Gives a process the same surroundings.
+    /// The folder is there, or nothing is meant from it. This process must have the variables.
+    ///
+    /// # Errors
+    ///
+    /// It is gone, and an option names a file from it.
+    pub(crate) fn check_folder(&self) -> Result<()> {
+        if self.folder().is_dir() {
+            return Ok(());
+        }
+        let words: Vec<OsString> = self.words.iter().map(Text::get).collect();
+        // What is not understood is told when it is read.
+        let files = args::relative_files(&words).unwrap_or_default();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let folder = plain(&self.folder().display().to_string());
+        bail!(
+            "the folder {folder}, where the job was given, is gone, and {} is meant from it: make the folder again, with \
+             the file in it, or mtm cancel ends the job",
+            plain(&files.join(", "))
+        )
+    }
+
+    /// Gives a process the same surroundings; the folder is / where the one that there was is gone.
     pub(crate) fn surround(&self, command: &mut std::process::Command) {
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(is_own) {
@@ -78,13 +102,15 @@ impl Given {
             }
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value.get())));
-        command.current_dir(self.folder());
+        let folder = self.folder();
+        command.current_dir(if folder.is_dir() { &folder } else { Path::new("/") });
     }
 
     /// Whether this process has them.
-    pub(crate) fn is_here(&self) -> Result<bool> {
+    pub(crate) fn is_here(&self) -> bool {
         let words: Vec<OsString> = self.words.iter().map(Text::get).collect();
-        Ok(Self::of_process(&words)? == *self)
+        // This process may itself be in a folder that is gone.
+        Self::of_process(&words).is_ok_and(|here| here == *self)
     }
 
     /// Reads the options, of a job from `source` to `hosts`; this process must have the same surroundings.
@@ -117,7 +143,7 @@ mod tests {
         let given = Given::of_process(&words).unwrap();
         let again = Given::of_json(&given.to_json().unwrap()).unwrap();
         assert_eq!(again, given);
-        assert!(again.is_here().unwrap());
+        assert!(again.is_here());
         assert_eq!(again.words.last().unwrap().get(), words[3]);
         assert!(Given::of_json("{}").is_err());
     }

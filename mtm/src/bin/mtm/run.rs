@@ -60,7 +60,7 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
     let job = ledger.job()?;
     let given = Given::of_json(&job.options)?;
     // Where the folder has another name by now it is the same one: it is not gone to twice.
-    if !is_surrounded && !given.is_here()? {
+    if !is_surrounded && !given.is_here() {
         drop(ledger);
         let mut command = this_program(jobs, name, quiet)?;
         given.surround(&mut command);
@@ -69,6 +69,7 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
             format!("cannot go on from {}, where the job was given", given.folder().display())
         });
     }
+    given.check_folder()?;
     let hosts = ledger.receivers()?.into_iter().map(|receiver| receiver.name).collect();
     let Send { done, late, listen, announce, exec, options, .. } =
         given.read(&job.source, hosts)?;
