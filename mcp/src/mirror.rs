@@ -7,6 +7,7 @@ mod rounds;
 
 pub use apart::ApartError;
 pub use pinned::Pinned;
+pub use rounds::host_of;
 
 use crate::args;
 use crate::copy::{self, Refused};

@@ -238,3 +238,17 @@ fn a_job_goes_on_when_the_folder_is_gone_in_which_it_was_given() {
     let said = place.ok(&["cancel", "with-a-file"]);
     assert!(said.is_empty() && host.heard_the_end(), "{said}");
 }
+
+#[test]
+fn several_paths_of_a_host_are_served_one_after_the_other() {
+    let place = Place::new();
+    let host = Host::new(48);
+    let names = ["pa", "pb", "pc"].map(|path| host.at(path));
+    let words = [&["send", "lectures"][..], &names.each_ref().map(String::as_str)].concat();
+    let (code, said) = place.start(&words).ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("already gets"), "nobody fails: {said}");
+    for path in ["pa", "pb", "pc"] {
+        assert!(host.folder().join(path).join("lectures/autumn/01/video").exists(), "{path}");
+    }
+}
