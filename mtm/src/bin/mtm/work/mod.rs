@@ -395,11 +395,6 @@ impl Work {
     }
 }
 
-/// A random number from 0 to 1; without chance 0.
-fn draw() -> f64 {
-    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
-}
-
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
