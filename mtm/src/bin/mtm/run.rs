@@ -36,6 +36,9 @@ const END: Duration = Duration::from_secs(10);
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What was written within this may be written again without another time.
+const SETTLES: Duration = Duration::from_millis(100);
+
 /// How much is said.
 pub(crate) struct Quiet {
     pub(crate) quiet: bool,
@@ -227,7 +230,9 @@ impl All<'_> {
             return;
         }
         let file = self.jobs.file(name);
-        if self.idle.get(name).is_some_and(|then| *then == times(&file)) {
+        // Before the state: what is said to it in between is seen by the next look.
+        let then = times(&file);
+        if self.idle.get(name).is_some_and(|known| *known == then) {
             return; // nobody has said anything to it since
         }
         let open = match Ledger::state_of(&file) {
@@ -239,7 +244,9 @@ impl All<'_> {
             }
         };
         if !open {
-            self.idle.insert(name.to_owned(), times(&file));
+            if is_settled(then, SystemTime::now()) {
+                self.idle.insert(name.to_owned(), then);
+            }
             return;
         }
         self.idle.remove(name);
@@ -291,6 +298,12 @@ fn times(file: &Path) -> Times {
     (of(file), of(Path::new(&log)))
 }
 
+/// Whether a later change of a file with these times has others: the clock of a file system moves in steps.
+fn is_settled((file, log): Times, now: SystemTime) -> bool {
+    let mut times = file.into_iter().chain(log);
+    times.all(|time| now.duration_since(time).is_ok_and(|age| age >= SETTLES))
+}
+
 /// This program, for one job.
 pub(crate) fn this_program(jobs: &Jobs, name: &str, quiet: bool) -> Result<Command> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
@@ -306,4 +319,18 @@ pub(crate) fn this_program(jobs: &Jobs, name: &str, quiet: bool) -> Result<Comma
         command.arg("--quiet");
     }
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_just_now_is_looked_at_again() {
+        let now = SystemTime::now();
+        let ago = |millis| Some(now - Duration::from_millis(millis));
+        assert!(is_settled((ago(200), None), now) && is_settled((ago(200), ago(100)), now));
+        assert!(!is_settled((ago(200), ago(99)), now) && !is_settled((ago(0), None), now));
+        assert!(!is_settled((Some(now + SETTLES), None), now), "the clock was set back");
+    }
 }
