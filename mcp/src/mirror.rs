@@ -22,7 +22,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::Common;
 use rounds::rounds;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -117,6 +117,11 @@ impl Options {
         self.copy.kept.delete
     }
 
+    /// The file of the groups of hosts.
+    pub fn host_groups(&self) -> Option<&Path> {
+        self.copy.host_groups.as_deref()
+    }
+
     /// For words alone: nothing is copied, and no rule of what is copied is read.
     pub fn without_rules(&mut self) {
         self.copy.rules = crate::rules::Rules::default();
@@ -160,6 +165,15 @@ impl From<TrustError> for Fault {
     }
 }
 
+/// What people have said of a job since it was given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Meant {
+    /// The source may have nothing that is sent: with `--delete` receivers are to have nothing either.
+    pub empty: bool,
+    /// So many entries may be deleted in a session, instead of what the options say.
+    pub max_delete: Option<u64>,
+}
+
 /// A tree that is copied again and again.
 #[derive(Debug)]
 pub struct Copying {
@@ -169,6 +183,7 @@ pub struct Copying {
     /// Folders that are never sent.
     apart: Vec<Apart>,
     interface: Option<u32>,
+    meant: Mutex<Meant>,
 }
 
 /// What is tried.
@@ -249,14 +264,15 @@ impl Stop {
     }
 }
 
-/// The hosts that these words name, ranges and groups resolved.
+/// The hosts that these words name, ranges and groups resolved; groups stand in `groups`, or where they do without
+/// `--host-groups`.
 ///
 /// # Errors
 ///
 /// One of them names none.
-pub fn named(words: &[String]) -> Result<Vec<String>, Fault> {
+pub fn named(words: &[String], groups: Option<&Path>) -> Result<Vec<String>, Fault> {
     let hosts = words.iter().map(|word| (None, word.as_str()));
-    let given = hosts::collect(hosts, [], &hosts::Groups::new(None));
+    let given = hosts::collect(hosts, [], &hosts::Groups::new(groups));
     let given = given.map_err(|misplaced| Fault::Usage(misplaced.error.to_string()))?;
     Ok(given.targets.into_iter().map(|target| target.text).collect())
 }
@@ -296,12 +312,22 @@ impl Copying {
         ground.warn(&options);
         let source = source.clone();
         let hosts = targets.into_iter().map(|target| target.text).collect();
-        Ok((Self { options, source, filter, apart: Vec::new(), interface }, hosts))
+        let (apart, meant) = (Vec::new(), Mutex::default());
+        Ok((Self { options, source, filter, apart, interface, meant }, hosts))
     }
 
     /// The folder, as it was given.
     pub fn source(&self) -> &Path {
         &self.source
+    }
+
+    /// What is meant from now on.
+    pub fn mean(&self, meant: Meant) {
+        *self.meant.lock().unwrap_or_else(PoisonError::into_inner) = meant;
+    }
+
+    fn meant(&self) -> Meant {
+        *self.meant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What all tools have.
@@ -347,7 +373,8 @@ impl Copying {
 
     fn looked_for(&self) -> scan::Options {
         let apart = self.apart.iter().map(|(_, id)| *id).collect();
-        scan::Options { apart, ..payload::looked_for(&self.options, &self.filter) }
+        let empty = self.meant().empty;
+        scan::Options { apart, empty, ..payload::looked_for(&self.options, &self.filter) }
     }
 
     /// A walk over all that is copied.
@@ -464,11 +491,22 @@ impl Copying {
     /// There was no session: the fault of this side.
     pub fn tell(&self, hosts: &[String], word: &Word<'_>) -> Result<Vec<Answer>, String> {
         let mut answers: Vec<Option<Answer>> = vec![None; hosts.len()];
-        for round in rounds(hosts) {
+        let mut silent: HashMap<String, String> = HashMap::new();
+        for mut round in rounds(hosts) {
+            // Who has not answered for one path does not for the next, and would hold up the others once more.
+            round.retain(|at| {
+                let why = silent.get(&host_of(&hosts[*at]));
+                why.map(|why| answers[*at] = Some(Err(why.clone()))).is_none()
+            });
             for some in round.chunks(AT_A_TIME) {
                 let texts: Vec<String> = some.iter().map(|at| hosts[*at].clone()).collect();
                 let said = self.talk(&texts, word).map_err(|error| format!("{error:#}"))?;
-                some.iter().zip(said).for_each(|(at, said)| answers[*at] = Some(said));
+                for (at, said) in some.iter().zip(said) {
+                    if let Err(why) = &said {
+                        silent.insert(host_of(&hosts[*at]), why.clone());
+                    }
+                    answers[*at] = Some(said);
+                }
             }
         }
         let none = || Err("it was not asked".to_owned());
@@ -535,8 +573,10 @@ impl Copying {
         let source = source.guarded(Box::new(move || pinned.doubt(&root, &top)));
         let source = source.moved(what.moved.iter().cloned());
         let mut offer = payload::offer(&self.options, None);
-        if below.is_some() {
-            offer.delete = None;
+        match &mut offer.delete {
+            Some(_) if below.is_some() => offer.delete = None,
+            Some(delete) => delete.max = self.meant().max_delete.or(delete.max),
+            None => {}
         }
         if what.verify {
             offer.check = Check::Digest;

@@ -124,6 +124,9 @@ pub(crate) struct Run {
     /// Only tell the receivers of a job that it is over.
     #[arg(long, hide = true, requires = "job")]
     pub(crate) over: bool,
+    /// To this host, which is none of the job's any more, instead of all.
+    #[arg(long, hide = true, requires = "over")]
+    pub(crate) to: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -155,9 +158,12 @@ pub(crate) struct One {
 pub(crate) struct Resume {
     #[command(flatten)]
     pub(crate) one: One,
-    /// The folder that stands there now is the job's, also if it is another one than before.
+    /// The folder that stands there now is the job's, also if it is another one than before, or empty.
     #[arg(long)]
     pub(crate) new_source: bool,
+    /// With --delete: a session may delete so many entries at a host from now on.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_delete: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -50,7 +50,7 @@ pub(crate) struct Quiet {
 pub(crate) fn run(options: &Run) -> Result<Exit> {
     let jobs = Jobs::of(&options.here)?;
     match &options.job {
-        Some(name) if options.over => say_over(&jobs, name),
+        Some(name) if options.over => say_over(&jobs, name, &options.to),
         Some(name) => one(&jobs, name, (options.quiet, options.surrounded)),
         None => all(&jobs, options.quiet),
     }
@@ -85,17 +85,32 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
     work((ledger, copying), &watch, beside, &Quiet { quiet, json: false }, &file)
 }
 
-/// Tells the receivers of a job that it is over; this process has the surroundings of the job. What is copied of the
-/// tree does not matter for that, nor whether it is there.
-fn say_over(jobs: &Jobs, name: &str) -> Result<Exit> {
+/// Tells the receivers of a job that it is over, or these that have left it; this process has the surroundings of the
+/// job. What is copied of the tree does not matter for that, nor whether it is there.
+fn say_over(jobs: &Jobs, name: &str, left: &[String]) -> Result<Exit> {
     let ledger = Ledger::beside(&jobs.find(name)?)?;
     let job = ledger.job()?;
-    let hosts: Vec<String> = ledger.receivers()?.into_iter().map(|one| one.name).collect();
-    let mut send = Given::of_json(&job.options)?.read(&job.source, hosts.clone())?;
+    let mut hosts = left.to_vec();
+    if left.is_empty() {
+        let mut all = ledger.receivers()?;
+        all.sort_by_key(|one| one.instance.is_none()); // those first that are likely to be there
+        hosts = all.into_iter().map(|one| one.name).collect();
+    }
+    let given = Given::of_json(&job.options)?;
+    let mut send = given.read(&job.source, hosts.clone())?;
     send.options.without_rules();
     mcp_cli::say::log(send.options.common());
     let (copying, _) = Copying::new(send.options, TOOL)?;
-    over::say(&copying, (&jobs.installation()?, job.id), &hosts);
+    let told = over::say(Arc::new(copying), (&jobs.installation()?, job.id), hosts.clone());
+    // Who is told still when the time is over has not answered.
+    let unreached = told.recv_timeout(over::SAYS_OVER).unwrap_or(hosts);
+    if !left.is_empty() && !unreached.is_empty() {
+        say(format_args!(
+            "{}: not reached, to be told that it has left the job: its place there stays the job's for 7 days, or until \
+             mcpd leases --drop there",
+            plain(&unreached.join(" "))
+        ));
+    }
     Ok(Exit::Ok)
 }
 

@@ -11,6 +11,7 @@ mod tree;
 use crate::announcer::Announcer;
 use crate::args;
 use crate::ear::{Ear, Hello};
+use crate::given::Given;
 use crate::hook::Hook;
 use crate::round::{Planned, Tree};
 use crate::told::Told;
@@ -347,6 +348,7 @@ impl Work {
         let before = self.ear.roster();
         self.ledger.refresh()?;
         self.job = self.ledger.job()?;
+        self.copying.mean(Given::of_json(&self.job.options)?.meant());
         let now = Instant::now();
         let receivers = self.ledger.receivers()?;
         self.hosts = receivers.iter().map(|one| (one.id, host_of(&one.name))).collect();
