@@ -80,6 +80,9 @@ fn a_source_that_is_meant_to_be_empty_empties_its_mirrors() {
     place.ok(&["resume", "--new-source", "lectures"]);
     let why = job.says("nothing is deleted");
     assert!(why.contains("at most 5 may be deleted (--max-delete)"), "{why}");
+    let shown = place.run(&["status", "lectures"]).stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("mtm resume --max-delete N lectures sets another bound"), "{shown}");
     drop(job);
     place.ok(&["resume", "--max-delete", "7", "lectures"]);
     let (code, said) = place.start(&["run", "lectures"]).ends();

@@ -208,7 +208,12 @@ impl Told {
         }
         let names = |names: &[String]| plain(&fold(names));
         let late = late.iter().map(|(why, (since, hosts))| {
-            format!("  late since {}: {}: {}", time(*since), names(hosts), plain(why))
+            let remedy = if why.contains("(--max-delete)") {
+                format!("; mtm resume --max-delete N {} sets another bound", self.job.name)
+            } else {
+                String::new()
+            };
+            format!("  late since {}: {}: {}{remedy}", time(*since), names(hosts), plain(why))
         });
         let lack = lack.iter().map(|(entries, hosts)| {
             format!("  lacking {}: {}", count(*entries, "entry", "entries"), names(hosts))
