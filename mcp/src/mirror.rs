@@ -4,9 +4,12 @@
 mod apart;
 mod pinned;
 mod rounds;
+mod tell;
 
 pub use apart::ApartError;
 pub use pinned::Pinned;
+pub use rounds::host_of;
+pub use tell::{Answer, Word};
 
 use crate::args;
 use crate::copy::{self, Refused};
@@ -20,7 +23,6 @@ use apart::Apart;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use mcp_cli::Common;
-use rounds::rounds;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -28,10 +30,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tcpxm::api::{Sender, SenderOptions};
-use tcpxm::config::SessionConfig;
+use tcpxm::api::Sender;
 use tcpxm::net::interface::index_of;
-use tcpxm::seal::Binding;
 use tcpxm::stats::Sent;
 use tcpxm::trust::ListenTrust;
 use thiserror::Error;
@@ -60,9 +60,6 @@ const REFUSED: [(&str, &str); 13] = [
     ("--no-resume", "no_resume"),
     ("--update", "update"),
 ];
-
-/// Hosts that a word is said to at a time, at most: a session has room for 1024.
-const AT_A_TIME: usize = 1000;
 
 /// The options of a copy, for a command of its own. All of `-aAX` is kept.
 #[derive(Debug)]
@@ -116,6 +113,11 @@ impl Options {
         self.copy.kept.delete
     }
 
+    /// The file of the groups of hosts.
+    pub fn host_groups(&self) -> Option<&Path> {
+        self.copy.host_groups.as_deref()
+    }
+
     /// For words alone: nothing is copied, and no rule of what is copied is read.
     pub fn without_rules(&mut self) {
         self.copy.rules = crate::rules::Rules::default();
@@ -159,6 +161,15 @@ impl From<TrustError> for Fault {
     }
 }
 
+/// What people have said of a job since it was given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Meant {
+    /// The source may have nothing that is sent: with `--delete` receivers are to have nothing either.
+    pub empty: bool,
+    /// So many entries may be deleted in a session, instead of what the options say.
+    pub max_delete: Option<u64>,
+}
+
 /// A tree that is copied again and again.
 #[derive(Debug)]
 pub struct Copying {
@@ -168,6 +179,7 @@ pub struct Copying {
     /// Folders that are never sent.
     apart: Vec<Apart>,
     interface: Option<u32>,
+    meant: Mutex<Meant>,
 }
 
 /// What is tried.
@@ -212,12 +224,6 @@ pub struct Member {
     pub broken: Option<String>,
 }
 
-/// Makes a word for the host of that name, as it was typed, and for the association of that binding.
-pub type Word<'a> = dyn Fn(&str, &Binding) -> Vec<u8> + Sync + 'a;
-
-/// What a host answered to a word, or why it did not.
-pub type Answer = Result<talk::Answer, String>;
-
 /// Ends a try from outside.
 #[derive(Debug, Default)]
 pub struct Stop {
@@ -248,14 +254,15 @@ impl Stop {
     }
 }
 
-/// The hosts that these words name, ranges and groups resolved.
+/// The hosts that these words name, ranges and groups resolved; groups stand in `groups`, or where they do without
+/// `--host-groups`.
 ///
 /// # Errors
 ///
 /// One of them names none.
-pub fn named(words: &[String]) -> Result<Vec<String>, Fault> {
+pub fn named(words: &[String], groups: Option<&Path>) -> Result<Vec<String>, Fault> {
     let hosts = words.iter().map(|word| (None, word.as_str()));
-    let given = hosts::collect(hosts, [], &hosts::Groups::new(None));
+    let given = hosts::collect(hosts, [], &hosts::Groups::new(groups));
     let given = given.map_err(|misplaced| Fault::Usage(misplaced.error.to_string()))?;
     Ok(given.targets.into_iter().map(|target| target.text).collect())
 }
@@ -295,12 +302,22 @@ impl Copying {
         ground.warn(&options);
         let source = source.clone();
         let hosts = targets.into_iter().map(|target| target.text).collect();
-        Ok((Self { options, source, filter, apart: Vec::new(), interface }, hosts))
+        let (apart, meant) = (Vec::new(), Mutex::default());
+        Ok((Self { options, source, filter, apart, interface, meant }, hosts))
     }
 
     /// The folder, as it was given.
     pub fn source(&self) -> &Path {
         &self.source
+    }
+
+    /// What is meant from now on.
+    pub fn mean(&self, meant: Meant) {
+        *self.meant.lock().unwrap_or_else(PoisonError::into_inner) = meant;
+    }
+
+    fn meant(&self) -> Meant {
+        *self.meant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What all tools have.
@@ -346,7 +363,8 @@ impl Copying {
 
     fn looked_for(&self) -> scan::Options {
         let apart = self.apart.iter().map(|(_, id)| *id).collect();
-        scan::Options { apart, ..payload::looked_for(&self.options, &self.filter) }
+        let empty = self.meant().empty;
+        scan::Options { apart, empty, ..payload::looked_for(&self.options, &self.filter) }
     }
 
     /// A walk over all that is copied.
@@ -455,57 +473,6 @@ impl Copying {
         }
     }
 
-    /// Says a word to each of these hosts, which is made for it and the association with it. What each answered, or why
-    /// it did not.
-    ///
-    /// # Errors
-    ///
-    /// There was no session: the fault of this side.
-    pub fn tell(&self, hosts: &[String], word: &Word<'_>) -> Result<Vec<Answer>, String> {
-        let mut answers: Vec<Option<Answer>> = vec![None; hosts.len()];
-        for round in rounds(hosts) {
-            for some in round.chunks(AT_A_TIME) {
-                let texts: Vec<String> = some.iter().map(|at| hosts[*at].clone()).collect();
-                let said = self.talk(&texts, word).map_err(|error| format!("{error:#}"))?;
-                some.iter().zip(said).for_each(|(at, said)| answers[*at] = Some(said));
-            }
-        }
-        let none = || Err("it was not asked".to_owned());
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(none)).collect())
-    }
-
-    fn talk(&self, hosts: &[String], word: &Word<'_>) -> anyhow::Result<Vec<Answer>> {
-        let (common, stop) = (&self.options.common, &Stop::default());
-        let texts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-        let (ground, plan, seats) = self.seated(&texts, stop)?;
-        let mut answers = Vec::new();
-        if !seats.members.is_empty() {
-            let trust = ground.trust(seats.named(&plan), common.port);
-            let session = SessionConfig {
-                connect_timeout: common.patience(),
-                rate: common.rate,
-                ..SessionConfig::default()
-            };
-            let options = SenderOptions { session, ..SenderOptions::new(trust) };
-            let word = |member: usize, binding: &Binding| {
-                let target = seats.target(&plan, member);
-                target.map(|target| word(&target.text, binding)).unwrap_or_default()
-            };
-            answers = talk::say(options, &seats.addrs(), &word)?;
-        }
-        let answer = |(seat, target): (Result<usize, String>, &Target)| {
-            let said =
-                answers.get(seat?).ok_or_else(|| "it had no place in the session".to_owned())?;
-            said.answer.clone().map_err(|why| match &said.report.outcome {
-                Some(Err(reason)) => ground
-                    .why(target, &[target], (said.report.addr, common.port), reason)
-                    .unwrap_or(why),
-                _ => why,
-            })
-        };
-        Ok(seats.of.into_iter().zip(&plan.targets).map(answer).collect())
-    }
-
     /// Who may say hello here: these hosts, as they are known by now.
     ///
     /// # Errors
@@ -534,8 +501,10 @@ impl Copying {
         let source = source.guarded(Box::new(move || pinned.doubt(&root, &top)));
         let source = source.moved(what.moved.iter().cloned());
         let mut offer = payload::offer(&self.options, None);
-        if below.is_some() {
-            offer.delete = None;
+        match &mut offer.delete {
+            Some(_) if below.is_some() => offer.delete = None,
+            Some(delete) => delete.max = self.meant().max_delete.or(delete.max),
+            None => {}
         }
         if what.verify {
             offer.check = Check::Digest;

@@ -23,6 +23,11 @@ pub fn wait(away: Duration, draw: f64) -> Duration {
     Duration::from_secs_f64(wait * (1.0 - JITTER * draw))
 }
 
+/// A random number from 0 to 1; 0 where the system gives none.
+pub fn draw() -> f64 {
+    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

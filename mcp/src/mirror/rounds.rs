@@ -1,17 +1,20 @@
-//! Which hosts are told a word at once.
+//! Which hosts are served or told a word at once.
 
 use crate::hosts;
 use std::collections::HashMap;
+
+/// The host that a text names, whatever its path: a session has one place for it.
+pub fn host_of(text: &str) -> String {
+    let target = hosts::parse(text).ok().and_then(|targets| targets.into_iter().next());
+    target.map_or_else(|| text.to_owned(), |target| format!("{} {:?}", target.host, target.port))
+}
 
 /// Who is told at once: of several paths of one host each in a round of its own, for a session has one place for it.
 pub(super) fn rounds(hosts: &[String]) -> Vec<Vec<usize>> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut rounds: Vec<Vec<usize>> = Vec::new();
     for (at, text) in hosts.iter().enumerate() {
-        let target = hosts::parse(text).ok().and_then(|targets| targets.into_iter().next());
-        let host = target
-            .map_or_else(|| text.clone(), |target| format!("{} {:?}", target.host, target.port));
-        let round = seen.entry(host).or_default();
+        let round = seen.entry(host_of(text)).or_default();
         if rounds.len() <= *round {
             rounds.push(Vec::new());
         }

@@ -4,6 +4,7 @@ use super::{Mine, Named, lock, now};
 use crate::report::say;
 use mcp_cli::say::plain;
 use mtm::announce::{Announcement, ChannelKey, Ignored, JobKey, Masters};
+use mtm::backoff;
 use mtm::words::{self, Batch, ChannelTold};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -191,7 +192,6 @@ impl Ear {
         let taken = lock(&self.mine.announced).take(datagram);
         let Some((names, batch)) = taken else { return };
         let window = FOR_EACH.saturating_mul(u32::from(batch.roster)).min(WINDOW);
-        let draw = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-        self.mine.answer(names, Instant::now() + window.mul_f64(draw));
+        self.mine.answer(names, Instant::now() + window.mul_f64(backoff::draw()));
     }
 }

@@ -2,6 +2,7 @@
 //! was off or cut off gets what it lacks at once.
 
 use super::{Mine, Named, lock, name_of, now};
+use mtm::backoff;
 use mtm::held::Known;
 use mtm::installation::Role;
 use mtm::words::{self, OfMaster, Said, ToMaster};
@@ -203,6 +204,5 @@ fn trusts(listen: &ListenTrust, due: &[&Known]) -> Vec<SenderTrust> {
 
 /// A wait, by chance a little shorter.
 fn shorter(wait: Duration) -> Duration {
-    let draw = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-    wait.mul_f64(1.0 - JITTER * draw)
+    wait.mul_f64(1.0 - JITTER * backoff::draw())
 }

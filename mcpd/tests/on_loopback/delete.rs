@@ -282,8 +282,8 @@ fn an_empty_source_deletes_nothing() {
 
 #[test]
 fn nothing_goes_before_all_is_in_place() {
-    let case = Case::new(58, &ALLOW);
-    // A file does not replace a folder that is not empty.
+    let case = Case::new(58, &ALLOW).rule("P full");
+    // A file does not replace a folder of which not all may go.
     fs::create_dir_all(case.at("root/source/4/full")).unwrap();
     let member = case.copy("source", "");
     assert_eq!(report(&member).failed, 1);

@@ -161,6 +161,16 @@ impl Ledger {
         Ok(())
     }
 
+    /// The options are these from now on, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn set_options(&mut self, options: &str) -> Result<(), LedgerError> {
+        self.db.execute("UPDATE job SET options = ?", [options])?;
+        Ok(())
+    }
+
     /// What of an open job is not as it should be at this side, if anything; others are as they are.
     ///
     /// # Errors

@@ -208,3 +208,47 @@ fn what_cannot_be_read_at_the_source_keeps_a_job_open_and_is_named() {
     let status = place.status();
     assert_eq!((&status["state"], &status["why"]), (&"complete".into(), &serde_json::Value::Null));
 }
+
+#[test]
+fn a_job_goes_on_when_the_folder_is_gone_in_which_it_was_given() {
+    let place = Place::new();
+    let host = Host::new(47);
+    let (gone, tree) = (place.path().join("gone"), place.tree());
+    let give = |name: &str, options: &[&str]| {
+        fs::create_dir(&gone).unwrap();
+        fs::write(gone.join("rules"), "- *.o\n").unwrap();
+        let (tree, host) = (tree.to_str().unwrap(), host.name());
+        let words = [&["send", "--detach", "--name", name], options, &[tree, &host]].concat();
+        let given = place.command(&words).current_dir(&gone).output().unwrap();
+        assert!(given.status.success(), "{}", String::from_utf8_lossy(&given.stderr));
+        fs::remove_dir_all(&gone).unwrap();
+    };
+    give("lectures", &[]);
+    place.ok(&["run", "lectures"]);
+    assert!(place.is_at(&host));
+
+    // What is meant from the folder is not looked for elsewhere.
+    give("with-a-file", &["--filter", "merge rules"]);
+    let run = place.run(&["run", "with-a-file"]);
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(said.contains("/gone, where the job was given, is gone"), "{said}");
+    assert!(said.contains("--filter rules is meant from it: make the folder again"), "{said}");
+    // Receivers are told all the same, for which no rule is read.
+    let said = place.ok(&["cancel", "with-a-file"]);
+    assert!(said.is_empty() && host.heard_the_end(), "{said}");
+}
+
+#[test]
+fn several_paths_of_a_host_are_served_one_after_the_other() {
+    let place = Place::new();
+    let host = Host::new(48);
+    let names = ["pa", "pb", "pc"].map(|path| host.at(path));
+    let words = [&["send", "lectures"][..], &names.each_ref().map(String::as_str)].concat();
+    let (code, said) = place.start(&words).ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("already gets"), "nobody fails: {said}");
+    for path in ["pa", "pb", "pc"] {
+        assert!(host.folder().join(path).join("lectures/autumn/01/video").exists(), "{path}");
+    }
+}

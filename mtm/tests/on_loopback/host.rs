@@ -260,7 +260,12 @@ impl Host {
 
     /// As it is typed.
     pub(crate) fn name(&self) -> String {
-        format!("{}:{}:mirror", self.addr.ip(), self.addr.port())
+        self.at("mirror")
+    }
+
+    /// The same, with another path.
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}:{}:{path}", self.addr.ip(), self.addr.port())
     }
 
     /// Where the job's folder of this name stands.

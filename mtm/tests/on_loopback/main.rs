@@ -5,6 +5,7 @@ mod exec;
 mod failures;
 mod hello;
 mod host;
+mod hosts;
 mod job;
 mod keeping;
 mod renames;

@@ -1,6 +1,7 @@
 //! The file system below a root, as a tree's receiver writes into it.
 
 mod ahead;
+mod cleared;
 mod extras;
 mod lead;
 mod links;
@@ -23,7 +24,7 @@ mod watched;
 use super::attrs::{Attrs, List};
 use super::change::Standing;
 use super::entry::{Device, Entry, Meta, Time};
-use super::extras::{Deleted, Deletion};
+use super::extras::{Clearing, Deleted, Deletion};
 use super::ground::{Ground, Held, Stands, Unfinished, Why};
 use super::manifest::{Owner, PartReader};
 use super::moved::Pair;
@@ -508,6 +509,12 @@ impl Ground for Below<'_> {
 
     fn is_shared(&mut self) -> bool {
         self.writing.as_ref().is_some_and(Writing::is_shared)
+    }
+
+    fn clear(&mut self, entry: &Entry, clearing: &Clearing<'_>) -> Option<Deleted> {
+        let dirs = self.dirs().ok()?;
+        let (here, path) = (Arc::clone(dirs.here()), Arc::clone(dirs.path()));
+        if here.is_new() { None } else { self.clear_name((&here, &path), entry, clearing) }
     }
 
     fn delete(&mut self, deletion: &Deletion<'_>) -> Deleted {

@@ -88,6 +88,18 @@ pub(crate) struct Deletion<'a> {
     pub(crate) named: bool,
 }
 
+/// How a name is cleared of a folder that stands where the source has something else.
+#[derive(Debug)]
+pub(crate) struct Clearing<'a> {
+    pub(crate) rules: &'a Told,
+    /// Entries that may be deleted: if there are more none is.
+    pub(crate) most: u64,
+    /// Not in folders of another file system than the topmost one.
+    pub(crate) one_file_system: bool,
+    /// What goes is to be told by name.
+    pub(crate) named: bool,
+}
+
 /// What was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Deleted {

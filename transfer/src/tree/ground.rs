@@ -3,7 +3,7 @@
 use super::attrs::Attrs;
 use super::change::Standing;
 use super::entry::{Device, Entry, Meta};
-use super::extras::{Deleted, Deletion};
+use super::extras::{Clearing, Deleted, Deletion};
 use super::manifest::{Owner, PartReader};
 use super::moved::Pair;
 use super::spool::Spool;
@@ -147,6 +147,11 @@ pub(crate) trait Ground {
     /// Whether another session writes below the folder that the tree goes into.
     fn is_shared(&mut self) -> bool {
         false
+    }
+    /// Deletes a folder that stands where an entry that is none is to be, in the directory that this is in, with all that
+    /// is in it. What was deleted, or would be; `None`: nothing.
+    fn clear(&mut self, _: &Entry, _: &Clearing<'_>) -> Option<Deleted> {
+        None
     }
     /// Deletes what the list of a tree that is in place does not have.
     fn delete(&mut self, _: &Deletion<'_>) -> Deleted {

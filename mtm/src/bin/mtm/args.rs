@@ -1,12 +1,13 @@
 //! The command line. `mtm send` has the options of a copy, with their variables (`MCP_…`) and configuration file.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp::mirror::Options;
 use mcp_cli::listen::Listen;
 use mcp_cli::parse::{self, untyped};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Begins the names of the variables: they are those of `mcp`.
@@ -123,6 +124,9 @@ pub(crate) struct Run {
     /// Only tell the receivers of a job that it is over.
     #[arg(long, hide = true, requires = "job")]
     pub(crate) over: bool,
+    /// To this host, which is none of the job's any more, instead of all.
+    #[arg(long, hide = true, requires = "over")]
+    pub(crate) to: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -154,9 +158,12 @@ pub(crate) struct One {
 pub(crate) struct Resume {
     #[command(flatten)]
     pub(crate) one: One,
-    /// The folder that stands there now is the job's, also if it is another one than before.
+    /// The folder that stands there now is the job's, also if it is another one than before, or empty.
     #[arg(long)]
     pub(crate) new_source: bool,
+    /// With --delete: a session may delete so many entries at a host from now on.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_delete: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -237,6 +244,49 @@ pub(crate) fn send(words: &[OsString]) -> Result<Send, clap::Error> {
     Ok(send)
 }
 
+/// Options that name files which a job reads while it runs, by their long names.
+const FILES: [&str; 7] = [
+    "config",
+    "secret-file",
+    "state-dir",
+    "known-hosts",
+    "exclude-from",
+    "include-from",
+    "exec-credential",
+];
+
+/// Options whose values name such a file by a path that is meant from the current folder, each with that path; `words`
+/// stood behind `mtm send`. Lists of hosts are not among them: a job has its hosts in its own file.
+pub(crate) fn relative_files(words: &[OsString]) -> Result<Vec<String>, clap::Error> {
+    let args: Vec<OsString> =
+        std::iter::once("mtm send".into()).chain(words.iter().cloned()).collect();
+    let command = SendLine::command();
+    let matches = command.clone().try_get_matches_from(&args)?;
+    let with_rules = [&FILES[..], &["filter"]].concat();
+    let mut values = untyped::<SendLine>(PREFIX, &args, &with_rules)?;
+    for long in with_rules {
+        let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+        let typed = arg.and_then(|arg| matches.get_raw(arg.get_id().as_str()));
+        values.extend(typed.into_iter().flatten().map(|value| (long, value.to_owned())));
+    }
+    let file = |long: &str, value: &OsString| match long {
+        "filter" => merged(value.as_bytes()).map(|file| OsStr::from_bytes(file).to_owned()),
+        _ => Some(value.clone()),
+    };
+    let relative = values.iter().filter_map(|(long, value)| {
+        let file = file(long, value).filter(|file| Path::new(file).is_relative() && file != "-")?;
+        Some(format!("--{long} {}", Path::new(&file).display()))
+    });
+    Ok(relative.collect())
+}
+
+/// The file that a rule of `--filter` has merged, if it does (rsync(1), "FILTER RULES").
+fn merged(rule: &[u8]) -> Option<&[u8]> {
+    let rest = rule.strip_prefix(b"merge").or_else(|| rule.strip_prefix(b"."))?;
+    let at = rest.iter().position(|byte| matches!(byte, b' ' | b'_'))?;
+    Some(&rest[at + 1..])
+}
+
 /// The folder of state that the configuration file names for all jobs, if it does.
 pub(crate) fn state_dir_of_file() -> Result<Option<PathBuf>, clap::Error> {
     let values = untyped::<SendLine>(PREFIX, &["mtm".into()], &["state-dir"])?;
@@ -271,7 +321,28 @@ fn long_time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use std::any::TypeId;
+
+    #[test]
+    fn each_option_that_names_a_file_is_known_for_one() {
+        // They are read when the job is given, or not at all.
+        let others = ["hosts", "host-groups", "source", "retry-file", "files-from"];
+        for arg in SendLine::command().get_arguments() {
+            let Some(long) = arg.get_long() else { continue };
+            let is_file = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+            assert_eq!(is_file, FILES.contains(&long) || others.contains(&long), "{long}");
+        }
+    }
+
+    #[test]
+    fn files_are_meant_from_the_folder_where_their_path_does_not_begin_at_the_root() {
+        let of = |line: &str| {
+            relative_files(&line.split(';').map(Into::into).collect::<Vec<OsString>>()).unwrap()
+        };
+        assert!(of("--delete;--secret-file;/s;--exclude-from=-;d;h;--hosts;l;-f;- x").is_empty());
+        let found = of("--secret-file=s;-f;merge r;-f;. /q;--exec;x;--exec-credential;../c;d;h");
+        assert_eq!(found, ["--secret-file s", "--exec-credential ../c", "--filter r"]);
+    }
 
     #[test]
     fn the_definitions_are_sound() {

@@ -2,7 +2,9 @@
 //! whoever carries it on reads the same.
 
 use crate::args::{self, PREFIX, Send};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use mcp::mirror::Meant;
+use mcp_cli::say::plain;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,6 +20,25 @@ pub(crate) struct Given {
     folder: Text,
     /// Variables that options have.
     variables: BTreeMap<String, Text>,
+    /// What was said since.
+    #[serde(default, skip_serializing_if = "Later::is_none")]
+    later: Later,
+}
+
+/// What was said of a job after it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Later {
+    /// The source may be empty.
+    #[serde(default)]
+    empty: bool,
+    #[serde(default)]
+    max_delete: Option<u64>,
+}
+
+impl Later {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Text where it is one, else bytes.
@@ -54,7 +75,8 @@ impl Given {
             .map(|(name, value)| (name.to_string_lossy().into_owned(), Text::of(&value)))
             .collect();
         let words = words.iter().map(|word| Text::of(word)).collect();
-        Ok(Self { words, folder: Text::of(folder.as_os_str()), variables })
+        let (folder, later) = (Text::of(folder.as_os_str()), Later::default());
+        Ok(Self { words, folder, variables, later })
     }
 
     pub(crate) fn to_json(&self) -> Result<String> {
@@ -70,7 +92,30 @@ impl Given {
         self.folder.get().into()
     }
 
-    /// Gives a process the same surroundings.
+    /// The folder is there, or nothing is meant from it. This process must have the variables.
+    ///
+    /// # Errors
+    ///
+    /// It is gone, and an option names a file from it.
+    pub(crate) fn check_folder(&self) -> Result<()> {
+        if self.folder().is_dir() {
+            return Ok(());
+        }
+        let words: Vec<OsString> = self.words.iter().map(Text::get).collect();
+        // What is not understood is told when it is read.
+        let files = args::relative_files(&words).unwrap_or_default();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let folder = plain(&self.folder().display().to_string());
+        bail!(
+            "the folder {folder}, where the job was given, is gone, and {} is meant from it: make the folder again, with \
+             the file in it, or mtm cancel ends the job",
+            plain(&files.join(", "))
+        )
+    }
+
+    /// Gives a process the same surroundings; the folder is / where the one that there was is gone.
     pub(crate) fn surround(&self, command: &mut std::process::Command) {
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(is_own) {
@@ -78,13 +123,40 @@ impl Given {
             }
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value.get())));
-        command.current_dir(self.folder());
+        let folder = self.folder();
+        command.current_dir(if folder.is_dir() { &folder } else { Path::new("/") });
     }
 
     /// Whether this process has them.
-    pub(crate) fn is_here(&self) -> Result<bool> {
+    pub(crate) fn is_here(&self) -> bool {
         let words: Vec<OsString> = self.words.iter().map(Text::get).collect();
-        Ok(Self::of_process(&words)? == *self)
+        // This process may itself be in a folder that is gone.
+        Self::of_process(&words).is_ok_and(|here| Self { later: self.later, ..here } == *self)
+    }
+
+    /// What was said of it since.
+    pub(crate) fn meant(&self) -> Meant {
+        Meant { empty: self.later.empty, max_delete: self.later.max_delete }
+    }
+
+    /// That is said of it.
+    pub(crate) fn mean(&mut self, meant: Meant) {
+        self.later = Later { empty: meant.empty, max_delete: meant.max_delete };
+    }
+
+    /// The file of the groups of hosts that the job was given with, if one was said; else that of this process.
+    pub(crate) fn host_groups(&self) -> Result<Option<PathBuf>> {
+        let words: Vec<OsString> =
+            std::iter::once("mtm send".into()).chain(self.words.iter().map(Text::get)).collect();
+        let own = |name: &str| self.variables.get(name).map(|file| PathBuf::from(file.get()));
+        let is_typed = mcp_cli::parse::is_typed(&words, "--host-groups");
+        let of_job =
+            own("MCP_HOST_GROUPS").filter(|file| !file.as_os_str().is_empty() && !is_typed);
+        if of_job.is_some() {
+            return Ok(of_job.map(|file| self.folder().join(file)));
+        }
+        let send = args::send(&words[1..]).context("what the job was given")?;
+        Ok(send.options.host_groups().map(|file| self.folder().join(file)))
     }
 
     /// Reads the options, of a job from `source` to `hosts`; this process must have the same surroundings.
@@ -117,7 +189,7 @@ mod tests {
         let given = Given::of_process(&words).unwrap();
         let again = Given::of_json(&given.to_json().unwrap()).unwrap();
         assert_eq!(again, given);
-        assert!(again.is_here().unwrap());
+        assert!(again.is_here());
         assert_eq!(again.words.last().unwrap().get(), words[3]);
         assert!(Given::of_json("{}").is_err());
     }

@@ -2,14 +2,20 @@
 
 use crate::say::say;
 use mcp_cli::say::plain;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::collections::HashSet;
 use std::io;
-use std::process::{Command, ExitStatus};
-use std::thread;
-use std::time::Duration;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// It is looked so often whether it has ended, or is to be.
 const PAUSE: Duration = Duration::from_millis(50);
+/// One that is to end is asked to, and so long later it is ended.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// It, and whom it was run for.
 #[derive(Debug)]
@@ -18,41 +24,21 @@ pub(crate) struct Hook {
     command: Option<String>,
     late: Option<Duration>,
     told: HashSet<String>,
+    /// Commands that run beside the job.
+    beside: Vec<JoinHandle<()>>,
+    /// They are to end.
+    ends: Arc<AtomicBool>,
 }
 
 impl Hook {
     pub(crate) fn new(job: &str, command: Option<String>, late: Option<Duration>) -> Self {
-        Self { job: job.to_owned(), command, late, told: HashSet::new() }
+        let (job, told, beside) = (job.to_owned(), HashSet::new(), Vec::new());
+        Self { job, command, late, told, beside, ends: Arc::default() }
     }
 
     /// The job is complete. It is waited for as long as `goes_on` says; then it is ended. Whether it has ended by itself.
-    pub(crate) fn complete(&self, mut goes_on: impl FnMut() -> bool) -> bool {
-        let Some(mut command) = self.command("complete") else { return true };
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                tell(Err(error));
-                return true;
-            }
-        };
-        loop {
-            match child.try_wait() {
-                Ok(None) if goes_on() => thread::sleep(PAUSE),
-                Ok(None) => {
-                    let _ = child.kill(); // it may have ended just now
-                    let _ = child.wait();
-                    return false;
-                }
-                Ok(Some(status)) => {
-                    tell(Ok(status));
-                    return true;
-                }
-                Err(error) => {
-                    tell(Err(error));
-                    return true;
-                }
-            }
-        }
+    pub(crate) fn complete(&self, goes_on: impl FnMut() -> bool) -> bool {
+        self.command("complete").is_none_or(|mut command| run(&mut command, goes_on))
     }
 
     /// A host is late since so long, and why: runs the command once each time that it has become so.
@@ -62,9 +48,16 @@ impl Hook {
         }
         if let Some(mut command) = self.command("late") {
             command.env("MTM_HOST", host).env("MTM_WHY", why);
-            let started = thread::Builder::new().spawn(move || run(&mut command));
-            if let Err(error) = started {
-                say(format_args!("cannot start a thread for the command of --done: {error}"));
+            let ends = Arc::clone(&self.ends);
+            let work = move || {
+                run(&mut command, || !ends.load(Ordering::SeqCst));
+            };
+            self.beside.retain(|thread| !thread.is_finished());
+            match thread::Builder::new().spawn(work) {
+                Ok(thread) => self.beside.push(thread),
+                Err(error) => {
+                    say(format_args!("cannot start a thread for the command of --done: {error}"));
+                }
             }
         }
     }
@@ -78,12 +71,60 @@ impl Hook {
         let mut command = Command::new("sh");
         command.arg("-c").arg(self.command.as_ref()?);
         command.env("MTM_JOB", &self.job).env("MTM_EVENT", event);
+        command.process_group(0); // what it starts ends with it
         Some(command)
     }
 }
 
-fn run(command: &mut Command) {
-    tell(command.status());
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        for thread in self.beside.drain(..) {
+            let _ = thread.join(); // it says nothing
+        }
+    }
+}
+
+/// Runs a command for as long as `goes_on` says, and ends it then, with all that it has started. Whether it has ended by
+/// itself.
+fn run(command: &mut Command, mut goes_on: impl FnMut() -> bool) -> bool {
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            tell(Err(error));
+            return true;
+        }
+    };
+    loop {
+        let ended = match child.try_wait() {
+            Ok(None) if goes_on() => {
+                thread::sleep(PAUSE);
+                continue;
+            }
+            Ok(None) => {
+                end(&mut child);
+                return false;
+            }
+            Ok(Some(status)) => Ok(status),
+            Err(error) => Err(error),
+        };
+        tell(ended);
+        return true;
+    }
+}
+
+/// Asks a command and what it has started to end, and ends what has not.
+fn end(child: &mut Child) {
+    let group = Pid::from_child(child);
+    let _ = kill_process_group(group, Signal::TERM); // all of them may have ended
+    let begin = Instant::now();
+    // The group, not the shell alone, which does not wait for what runs behind it.
+    while test_kill_process_group(group).is_ok() && begin.elapsed() < GRACE {
+        let _ = child.try_wait(); // one that has ended and was not waited for is in the group still
+        thread::sleep(PAUSE);
+    }
+    let _ = kill_process_group(group, Signal::KILL); // see above
+    let _ = child.wait();
 }
 
 fn tell(ended: io::Result<ExitStatus>) {
@@ -134,5 +175,35 @@ mod tests {
         let begin = std::time::Instant::now();
         assert!(!hook.complete(|| begin.elapsed() < PAUSE * 3));
         assert!(Hook::new("lectures", None, None).complete(|| false));
+    }
+
+    /// Whether the process lives whose number stands in that file, once it does.
+    fn lives(file: &std::path::Path) -> bool {
+        let read = || std::fs::read_to_string(file).unwrap_or_default();
+        while !read().ends_with('\n') {
+            thread::sleep(PAUSE);
+        }
+        // One that nobody has waited for is dead as well.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", read().trim()));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    #[test]
+    fn what_a_command_has_started_ends_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        // Behind the shell, which does not pass signals on, and deaf to being asked.
+        let deaf = "trap '' TERM; sleep 600 & echo $! > ";
+        let command = format!("{deaf}{}; wait", file.display());
+        let hook = Hook::new("lectures", Some(command.clone()), None);
+        assert!(!hook.complete(|| !lives(&file)));
+        assert!(!lives(&file), "when the job goes on without it");
+
+        std::fs::remove_file(&file).unwrap();
+        let mut hook = Hook::new("lectures", Some(command), Some(Duration::ZERO));
+        hook.late("h1", Duration::ZERO, "it is off");
+        assert!(lives(&file));
+        drop(hook);
+        assert!(!lives(&file), "when the job's process ends");
     }
 }

@@ -36,6 +36,9 @@ const END: Duration = Duration::from_secs(10);
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What was written within this may be written again without another time.
+const SETTLES: Duration = Duration::from_millis(100);
+
 /// How much is said.
 pub(crate) struct Quiet {
     pub(crate) quiet: bool,
@@ -47,7 +50,7 @@ pub(crate) struct Quiet {
 pub(crate) fn run(options: &Run) -> Result<Exit> {
     let jobs = Jobs::of(&options.here)?;
     match &options.job {
-        Some(name) if options.over => say_over(&jobs, name),
+        Some(name) if options.over => say_over(&jobs, name, &options.to),
         Some(name) => one(&jobs, name, (options.quiet, options.surrounded)),
         None => all(&jobs, options.quiet),
     }
@@ -60,7 +63,7 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
     let job = ledger.job()?;
     let given = Given::of_json(&job.options)?;
     // Where the folder has another name by now it is the same one: it is not gone to twice.
-    if !is_surrounded && !given.is_here()? {
+    if !is_surrounded && !given.is_here() {
         drop(ledger);
         let mut command = this_program(jobs, name, quiet)?;
         given.surround(&mut command);
@@ -69,6 +72,7 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
             format!("cannot go on from {}, where the job was given", given.folder().display())
         });
     }
+    given.check_folder()?;
     let hosts = ledger.receivers()?.into_iter().map(|receiver| receiver.name).collect();
     let Send { done, late, listen, announce, exec, options, .. } =
         given.read(&job.source, hosts)?;
@@ -81,17 +85,32 @@ fn one(jobs: &Jobs, name: &str, (quiet, is_surrounded): (bool, bool)) -> Result<
     work((ledger, copying), &watch, beside, &Quiet { quiet, json: false }, &file)
 }
 
-/// Tells the receivers of a job that it is over; this process has the surroundings of the job. What is copied of the
-/// tree does not matter for that, nor whether it is there.
-fn say_over(jobs: &Jobs, name: &str) -> Result<Exit> {
+/// Tells the receivers of a job that it is over, or these that have left it; this process has the surroundings of the
+/// job. What is copied of the tree does not matter for that, nor whether it is there.
+fn say_over(jobs: &Jobs, name: &str, left: &[String]) -> Result<Exit> {
     let ledger = Ledger::beside(&jobs.find(name)?)?;
     let job = ledger.job()?;
-    let hosts: Vec<String> = ledger.receivers()?.into_iter().map(|one| one.name).collect();
-    let mut send = Given::of_json(&job.options)?.read(&job.source, hosts.clone())?;
+    let mut hosts = left.to_vec();
+    if left.is_empty() {
+        let mut all = ledger.receivers()?;
+        all.sort_by_key(|one| one.instance.is_none()); // those first that are likely to be there
+        hosts = all.into_iter().map(|one| one.name).collect();
+    }
+    let given = Given::of_json(&job.options)?;
+    let mut send = given.read(&job.source, hosts.clone())?;
     send.options.without_rules();
     mcp_cli::say::log(send.options.common());
     let (copying, _) = Copying::new(send.options, TOOL)?;
-    over::say(&copying, (&jobs.installation()?, job.id), &hosts);
+    let told = over::say(Arc::new(copying), (&jobs.installation()?, job.id), hosts.clone());
+    // Who is told still when the time is over has not answered.
+    let unreached = told.recv_timeout(over::SAYS_OVER).unwrap_or(hosts);
+    if !left.is_empty() && !unreached.is_empty() {
+        say(format_args!(
+            "{}: not reached, to be told that it has left the job: its place there stays the job's for 7 days, or until \
+             mcpd leases --drop there",
+            plain(&unreached.join(" "))
+        ));
+    }
     Ok(Exit::Ok)
 }
 
@@ -226,7 +245,9 @@ impl All<'_> {
             return;
         }
         let file = self.jobs.file(name);
-        if self.idle.get(name).is_some_and(|then| *then == times(&file)) {
+        // Before the state: what is said to it in between is seen by the next look.
+        let then = times(&file);
+        if self.idle.get(name).is_some_and(|known| *known == then) {
             return; // nobody has said anything to it since
         }
         let open = match Ledger::state_of(&file) {
@@ -238,7 +259,9 @@ impl All<'_> {
             }
         };
         if !open {
-            self.idle.insert(name.to_owned(), times(&file));
+            if is_settled(then, SystemTime::now()) {
+                self.idle.insert(name.to_owned(), then);
+            }
             return;
         }
         self.idle.remove(name);
@@ -290,6 +313,12 @@ fn times(file: &Path) -> Times {
     (of(file), of(Path::new(&log)))
 }
 
+/// Whether a later change of a file with these times has others: the clock of a file system moves in steps.
+fn is_settled((file, log): Times, now: SystemTime) -> bool {
+    let mut times = file.into_iter().chain(log);
+    times.all(|time| now.duration_since(time).is_ok_and(|age| age >= SETTLES))
+}
+
 /// This program, for one job.
 pub(crate) fn this_program(jobs: &Jobs, name: &str, quiet: bool) -> Result<Command> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
@@ -305,4 +334,18 @@ pub(crate) fn this_program(jobs: &Jobs, name: &str, quiet: bool) -> Result<Comma
         command.arg("--quiet");
     }
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_just_now_is_looked_at_again() {
+        let now = SystemTime::now();
+        let ago = |millis| Some(now - Duration::from_millis(millis));
+        assert!(is_settled((ago(200), None), now) && is_settled((ago(200), ago(100)), now));
+        assert!(!is_settled((ago(200), ago(99)), now) && !is_settled((ago(0), None), now));
+        assert!(!is_settled((Some(now + SETTLES), None), now), "the clock was set back");
+    }
 }

@@ -63,6 +63,27 @@ struct FailureLine {
     entries: u64,
 }
 
+/// An entry in a line of JSON.
+#[derive(Debug, Serialize)]
+struct EntryLine {
+    entry: String,
+    size: u64,
+    gone: bool,
+    hosts: Vec<AtHost>,
+}
+
+/// How it stands with it at a host.
+#[derive(Debug, Serialize)]
+struct AtHost {
+    host: String,
+    status: &'static str,
+    /// How often this version has failed there.
+    failures: u32,
+}
+
+/// Where it is printed.
+type Out = io::BufWriter<io::StdoutLock<'static>>;
+
 /// A host, with how many entries fail there for which reason.
 type Host = (Receiver, Standing, Vec<(String, u64)>);
 
@@ -187,7 +208,12 @@ impl Told {
         }
         let names = |names: &[String]| plain(&fold(names));
         let late = late.iter().map(|(why, (since, hosts))| {
-            format!("  late since {}: {}: {}", time(*since), names(hosts), plain(why))
+            let remedy = if why.contains("(--max-delete)") {
+                format!("; mtm resume --max-delete N {} sets another bound", self.job.name)
+            } else {
+                String::new()
+            };
+            format!("  late since {}: {}: {}{remedy}", time(*since), names(hosts), plain(why))
         });
         let lack = lack.iter().map(|(entries, hosts)| {
             format!("  lacking {}: {}", count(*entries, "entry", "entries"), names(hosts))
@@ -248,7 +274,8 @@ pub(crate) fn run(options: &Status) -> Result<Exit> {
             Err(error) => return Err(error).with_context(|| format!("the job {name}")),
         };
         if options.entries {
-            closed(entries(&ledger, &mut out))?;
+            let shown = if options.json { entries_json } else { entries };
+            closed(shown(&ledger, &mut out))?;
             continue;
         }
         let told = Told::of(&ledger, &file)?;
@@ -292,7 +319,7 @@ fn text(told: &Told, full: bool, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The seed's table: each entry, with its status at each receiver.
-fn entries(ledger: &Ledger, out: &mut impl Write) -> io::Result<()> {
+fn entries(ledger: &Ledger, out: &mut Out) -> io::Result<()> {
     let receivers = ledger.receivers().map_err(io::Error::other)?;
     for entry in ledger.entries().map_err(io::Error::other)? {
         let gone = if entry.gone { " (gone)" } else { "" };
@@ -309,6 +336,28 @@ fn entries(ledger: &Ledger, out: &mut impl Write) -> io::Result<()> {
             let comma = if index > 0 { "," } else { "" };
             write!(out, "{comma}{}[{status}]", plain(&receiver.name))?;
         }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// The same as a line of JSON for each entry.
+fn entries_json(ledger: &Ledger, out: &mut Out) -> io::Result<()> {
+    let receivers = ledger.receivers().map_err(io::Error::other)?;
+    for entry in ledger.entries().map_err(io::Error::other)? {
+        let host = |receiver: &Receiver| {
+            let known = ledger.status(receiver.id, entry.number);
+            let (status, failures) =
+                known.map_or(("pending", 0), |(status, failures)| (status.name(), failures));
+            AtHost { host: receiver.name.clone(), status, failures }
+        };
+        let line = EntryLine {
+            entry: entry.found.path.display().to_string(),
+            size: entry.found.size,
+            gone: entry.gone,
+            hosts: receivers.iter().map(host).collect(),
+        };
+        serde_json::to_writer(&mut *out, &line)?;
         writeln!(out)?;
     }
     Ok(())

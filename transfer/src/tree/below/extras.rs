@@ -26,7 +26,7 @@ const UNDECIDED: &str =
 const AT_ROOT: &str =
     "nothing is deleted right below this host's root folder: name a folder behind the host";
 
-const JOINED: &str = "another session is writing below this folder by now";
+pub(super) const JOINED: &str = "another session is writing below this folder by now";
 
 /// Why a pass did not come to its end.
 enum Ended {
@@ -160,7 +160,7 @@ impl Below<'_> {
 }
 
 impl Deleted {
-    fn of(tally: Tally, notes: Vec<&'static str>) -> Self {
+    pub(super) fn of(tally: Tally, notes: Vec<&'static str>) -> Self {
         let undecided = tally.undecided.then(|| UNDECIDED.to_owned());
         Self {
             count: tally.extras,
@@ -352,7 +352,7 @@ impl Pass<'_, '_> {
 }
 
 /// A path behind another.
-fn from_root(above: &[u8], below: &[u8]) -> Vec<u8> {
+pub(super) fn from_root(above: &[u8], below: &[u8]) -> Vec<u8> {
     match (above, below) {
         ([], path) | (path, []) => path.to_vec(),
         (above, below) => [above, below].join(&b'/'),

@@ -1,8 +1,8 @@
 //! Names of one inode: what the source has as one is one here, what it has apart is apart, and where the file system
 //! has no further name for an inode a second one with the same bytes stands for it.
 
+use super::extras::from_root;
 use super::several::Ready;
-use super::verified::joined;
 use super::{Below, UNWANTED, Way, has_of, mode_of, said, same, unopened};
 use crate::holders::Inode;
 use crate::message::{Check, Sync};
@@ -145,7 +145,7 @@ impl Below<'_> {
             self.put_copy(&from, &key.0, folder, (dir, entry))?
         };
         if self.names.seconds.len() < MAX_SECONDS || self.names.seconds.contains_key(&key) {
-            self.names.seconds.insert(key, joined(&dir.path, &entry.name));
+            self.names.seconds.insert(key, from_root(&dir.path, &entry.name));
         }
         Ok(put)
     }

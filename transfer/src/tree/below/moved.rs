@@ -1,8 +1,8 @@
 //! Files that stand here under other names: their bytes are copied, and none of that is believed before the sender has
 //! said the same of it.
 
+use super::extras::from_root;
 use super::same::modified;
-use super::verified::joined;
 use super::{Below, Slot, Way};
 use crate::place::meta::same_time;
 use crate::place::room;
@@ -54,7 +54,7 @@ impl Below<'_> {
     }
 
     fn open_former(&mut self, dir: &Way, entry: &Entry, from: &[u8]) -> Option<File> {
-        let path = joined(&self.base, from);
+        let path = from_root(&self.base, from);
         let (parent, name) = self.beneath.parent(&path).ok()?;
         // Nothing is opened but files: a device or a pipe may do something then.
         let found = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;

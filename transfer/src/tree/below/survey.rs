@@ -18,7 +18,7 @@ use crate::place::temporary::{Standing as Replaced, may_replace_special};
 use crate::tree::attrs::Attrs;
 use crate::tree::change::{Beside, Standing, Thing};
 use crate::tree::entry::{Device, Entry, Kind, Meta, Time};
-use crate::tree::extras::{Deleted, Deletion};
+use crate::tree::extras::{Clearing, Deleted, Deletion};
 use crate::tree::ground::{Ground, Held, Stands, Unfinished, Why};
 use crate::tree::manifest::{Owner, PartReader};
 use crate::tree::spool::{Spool, nameless};
@@ -362,6 +362,11 @@ impl Ground for Survey<'_> {
 
     fn spool(&self) -> io::Result<Spool> {
         self.unnamed().map(Spool::of)
+    }
+
+    fn clear(&mut self, entry: &Entry, clearing: &Clearing<'_>) -> Option<Deleted> {
+        let (here, path) = (self.here_folder()?, Arc::clone(self.path()));
+        self.below.clear_name((&here, &path), entry, clearing)
     }
 
     fn delete(&mut self, deletion: &Deletion<'_>) -> Deleted {

@@ -4,6 +4,7 @@
 
 use super::Below;
 use super::ahead::state;
+use super::extras::from_root;
 use crate::blocks::hashing;
 use crate::place::PlaceError;
 use crate::place::beneath::shown;
@@ -59,7 +60,7 @@ impl Below<'_> {
     /// Something was put under a name, or was compared with what is told of it; `found` is what it is like by now.
     pub(super) fn note_verified(&mut self, folder: &[u8], name: &[u8], found: &Stat) {
         if self.named.is_none() {
-            self.verified.add(&joined(folder, name), found);
+            self.verified.add(&from_root(folder, name), found);
         }
     }
 
@@ -96,9 +97,4 @@ impl Below<'_> {
         }
         done
     }
-}
-
-/// The path of a name in a folder.
-pub(super) fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }

@@ -79,6 +79,8 @@ pub struct Options {
     pub one_file_system: bool,
     /// What is told has receivers delete what it lacks: [`Found::Whole`] and [`Found::Doubt`] come as well.
     pub deletes: bool,
+    /// A source of which nothing is sent is meant so: it is no doubt.
+    pub empty: bool,
 }
 
 /// What the walk comes across.

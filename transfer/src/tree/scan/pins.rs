@@ -79,16 +79,17 @@ impl Pins {
         }
     }
 
-    /// Why nothing is to be deleted on their account.
-    pub(super) fn doubt(&self) -> Option<String> {
+    /// Why nothing is to be deleted on their account; `empty`: not because nothing of one is sent.
+    pub(super) fn doubt(&self, empty: bool) -> Option<String> {
         let of = |Pin { path, inode, filled, told, other, .. }: &Pin| {
             if *other || at(path) != Some(*inode) {
                 let path = shown(path.to_bytes());
                 return Some(format!("{path} is another folder by now, or none"));
             }
-            filled.filter(|_| !told).map(|filled| bare(path.to_bytes(), filled))
+            filled.filter(|_| !told && !empty).map(|filled| bare(path.to_bytes(), filled))
         };
-        let listed = || self.bare.as_ref().map(|(path, filled)| bare(path, *filled));
+        let listed =
+            || self.bare.as_ref().filter(|_| !empty).map(|(path, filled)| bare(path, *filled));
         self.all.iter().find_map(of).or_else(listed)
     }
 }

@@ -278,7 +278,7 @@ impl Iterator for Walk {
         } else {
             if self.next == self.sources.len() {
                 let pins = self.pins.take().filter(|_| self.eye.options.deletes)?;
-                return pins.doubt().map(Found::Doubt);
+                return pins.doubt(self.eye.options.empty).map(Found::Doubt);
             }
             self.next += 1;
             let (name, hint, source) = self.sources.get(self.next - 1);

@@ -2,10 +2,11 @@
 
 use super::TreeSink;
 use crate::filter::{Told, ToldRule};
-use crate::message::Delete;
+use crate::message::{Delete, LEAST_BOUND};
 use crate::shown::shown;
 use crate::sink::SinkError;
-use crate::tree::extras::{Bound, Deleted, Deletion, List};
+use crate::tree::entry::Entry;
+use crate::tree::extras::{Bound, Clearing, Deleted, Deletion, List};
 use crate::tree::ground::{Ground, Why};
 
 /// What is known of it until then.
@@ -78,6 +79,28 @@ impl<G: Ground> TreeSink<G> {
         }
     }
 
+    /// A folder that stands where this entry is to be goes for it, where that is asked for and may be. It is certain
+    /// already that nothing of what it holds is at the source, whatever else is listed; rules are told before the list.
+    /// Whether it is gone, or would be.
+    pub(super) fn clear(&mut self, entry: &Entry) -> bool {
+        let Some(deleting) = self.deleting.as_ref().filter(|deleting| deleting.allowed) else {
+            return false;
+        };
+        if !self.progress.is_in_whole() {
+            return false;
+        }
+        let most = deleting.asked.max.unwrap_or(LEAST_BOUND).saturating_sub(self.report.deleted);
+        let (one_file_system, named) = (deleting.asked.one_file_system, self.itemizes.is_some());
+        let clearing = Clearing { rules: &deleting.rules, most, one_file_system, named };
+        let Some(Deleted { count, gone, notes, .. }) = self.ground.clear(entry, &clearing) else {
+            return false;
+        };
+        self.report.deleted += count;
+        self.gone.extend(gone);
+        self.notes.extend(notes);
+        true
+    }
+
     /// Deletes what is to be, now that all entries have been put or have failed.
     pub(super) fn delete(&mut self) {
         let Some(deleting) = self.deleting.take() else { return };
@@ -96,12 +119,14 @@ impl<G: Ground> TreeSink<G> {
         // In a dry run what is new does not stand there.
         let new = if self.dry { self.new } else { 0 };
         let brought = self.report.arrived.saturating_sub(new);
-        let bound = Bound { most: asked.max, brought };
+        // What has gone for entries was a part of what may.
+        let most = asked.max.map(|most| most.saturating_sub(self.report.deleted));
+        let bound = Bound { most, brought };
         let (one_file_system, named) = (asked.one_file_system, self.itemizes.is_some());
         let deletion = Deletion { list: &list, rules: &rules, bound, one_file_system, named };
         let Deleted { count, failed, failures, notes, gone } = self.ground.delete(&deletion);
-        self.gone = gone;
-        self.report.deleted = count;
+        self.gone.extend(gone);
+        self.report.deleted += count;
         self.report.undeleted = failures;
         self.notes.extend(notes);
         if let Some((path, why)) = failed.first() {

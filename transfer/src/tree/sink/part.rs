@@ -43,6 +43,8 @@ pub(super) struct Progress {
     /// Folders on the way that are not in place: what they hold is not either.
     lost: u32,
     depth: u32,
+    /// Of the folders on the way, from the root of the transfer down, whether they are listed whole.
+    wholes: Vec<bool>,
 }
 
 impl Progress {
@@ -77,6 +79,17 @@ impl Progress {
     /// The blocks before this one are known.
     pub(super) fn known(&self) -> u64 {
         self.data.map_or(0, |(data, count)| data + count)
+    }
+
+    /// The folder that it is in is listed whole.
+    fn enter_whole(&mut self) {
+        self.wholes.resize(self.depth as usize, false);
+        self.wholes.push(true);
+    }
+
+    /// Whether the folder that it is in is.
+    pub(super) fn is_in_whole(&self) -> bool {
+        self.wholes.get(self.depth as usize).is_some_and(|whole| *whole)
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -180,7 +193,8 @@ impl<G: Ground> TreeSink<G> {
                     }
                     self.root_came(&meta, before.as_ref());
                 }
-                Record::Whole | Record::Other(_) => {}
+                Record::Whole => self.progress.enter_whole(),
+                Record::Other(_) => {}
                 Record::Leave => self.leave(),
                 Record::Entry(number, mut entry, digest) => {
                     self.progress.entries = number + 1;
@@ -215,6 +229,7 @@ impl<G: Ground> TreeSink<G> {
     }
 
     fn leave(&mut self) {
+        self.progress.wholes.truncate(self.progress.depth as usize);
         self.progress.depth = self.progress.depth.saturating_sub(1);
         if self.progress.lost > 0 {
             self.progress.lost -= 1;
@@ -249,7 +264,8 @@ impl<G: Ground> TreeSink<G> {
             Kind::Dir => {}
             Kind::Symlink { target } => {
                 let before = self.before(&entry);
-                match self.ground.symlink(&entry, target) {
+                let put = |ground: &mut G| ground.symlink(&entry, target);
+                match self.put_clearing(&entry, put) {
                     Err(why) => {
                         let here = self.ground.here();
                         let path = FirstName::of(&self.ground.path(&here, &entry.name));
@@ -263,7 +279,7 @@ impl<G: Ground> TreeSink<G> {
             }
             &Kind::Special(device) => {
                 let before = self.before(&entry);
-                let put = self.ground.special(&entry, device);
+                let put = self.put_clearing(&entry, |ground| ground.special(&entry, device));
                 if let Ok(came) = put {
                     self.came(number, &entry, before.as_ref(), came);
                 }
@@ -282,11 +298,30 @@ impl<G: Ground> TreeSink<G> {
             }
             Kind::Link { to } => {
                 self.further_name(number, &entry);
+                self.clear(&entry);
                 let dir = self.ground.write_dir(&self.ground.here());
                 let (name, meta, to) = (entry.name, entry.meta, to.clone());
                 self.defer(Deferred { number, dir, name, meta, to });
             }
             Kind::File { .. } => self.take_file(number, (entry, digest), spot, plan),
+        }
+    }
+
+    /// Puts an entry, once more if a folder stands there and goes for it.
+    fn put_clearing(
+        &mut self,
+        entry: &Entry,
+        put: impl Fn(&mut G) -> Result<Stands, Why>,
+    ) -> Result<Stands, Why> {
+        match put(&mut self.ground) {
+            Err(_) if self.clear(entry) => {
+                if self.dry {
+                    Ok(Stands::Other)
+                } else {
+                    put(&mut self.ground)
+                }
+            }
+            put => put,
         }
     }
 
@@ -314,7 +349,10 @@ impl<G: Ground> TreeSink<G> {
         plan: &mut Plan<G>,
     ) {
         let (dir, before) = (self.ground.here(), self.before(&entry));
-        let looked = self.ground.look(&entry, digest.as_ref());
+        let mut looked = self.ground.look(&entry, digest.as_ref());
+        if !matches!(looked, Ok(Stands::Same)) && self.clear(&entry) {
+            looked = Ok(Stands::Other);
+        }
         if let Ok(came) = looked {
             self.came(number, &entry, before.as_ref(), came);
         }

@@ -11,18 +11,19 @@ mod tree;
 use crate::announcer::Announcer;
 use crate::args;
 use crate::ear::{Ear, Hello};
+use crate::given::Given;
 use crate::hook::Hook;
 use crate::round::{Planned, Tree};
 use crate::told::Told;
 use anyhow::Result;
-use mcp::mirror::{Copying, Stop, Tried};
+use mcp::mirror::{Copying, Stop, Tried, host_of};
 use mcp_cli::listen::Listen;
 use mcp_cli::signals::Watch;
 use mtm::installation::Installation;
 use mtm::ledger::{Job, JobState, Ledger, Receiver, ReceiverId};
 use mtm::plan::Lists;
 use mtm::schedule::Schedule;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,6 +118,8 @@ pub(crate) struct Work {
     /// When the last session ended.
     last_over: Option<Instant>,
     running: BTreeMap<u64, Running>,
+    /// The host of each receiver, whatever its path.
+    hosts: BTreeMap<ReceiverId, String>,
     next_session: u64,
     /// No look before.
     not_before: Option<Instant>,
@@ -172,6 +175,7 @@ impl Work {
             looked: None,
             last_over: None,
             running,
+            hosts: BTreeMap::new(),
             next_session: 0,
             not_before: None,
             events,
@@ -245,7 +249,7 @@ impl Work {
         if self.not_before.is_some_and(|at| now < at) {
             return Ok(false);
         }
-        let due = self.schedule.due(now);
+        let due = self.due(now);
         self.announce(now)?;
         let idle = due.is_empty() && self.running.is_empty() && self.schedule.next().is_none();
         let is_confirmed = idle && self.is_confirmed();
@@ -257,12 +261,29 @@ impl Work {
             return Ok(false);
         }
         self.announce(now)?; // the tree that has just been found, before there is a session
-        for class in self.schedule.due(now) {
-            for some in class.chunks(MAX_MEMBERS) {
+        let mut due = self.due(now);
+        while !due.is_empty() {
+            for some in due.iter().flat_map(|class| class.chunks(MAX_MEMBERS)) {
                 self.serve_class(some, now)?;
             }
+            // One that lacks nothing makes room for another path of its host.
+            let next = self.due(now);
+            due = if next == due { Vec::new() } else { next };
         }
         Ok(false)
+    }
+
+    /// Who is to be served now. Of several paths of a host one at a time is, the others at once after it: a session has
+    /// one place for a host.
+    fn due(&self, now: Instant) -> Vec<Vec<ReceiverId>> {
+        let mut taken: HashSet<Option<&String>> =
+            self.in_sessions().map(|id| self.hosts.get(&id)).collect();
+        let mut due = self.schedule.due(now);
+        for class in &mut due {
+            class.retain(|id| taken.insert(self.hosts.get(id)));
+        }
+        due.retain(|class| !class.is_empty());
+        due
     }
 
     fn serve_class(&mut self, class: &[ReceiverId], now: Instant) -> Result<()> {
@@ -327,8 +348,10 @@ impl Work {
         let before = self.ear.roster();
         self.ledger.refresh()?;
         self.job = self.ledger.job()?;
+        self.copying.mean(Given::of_json(&self.job.options)?.meant());
         let now = Instant::now();
         let receivers = self.ledger.receivers()?;
+        self.hosts = receivers.iter().map(|one| (one.id, host_of(&one.name))).collect();
         self.renew(&before, &receivers)?;
         let left = |name: &String| !receivers.iter().any(|receiver| receiver.name == *name);
         let names = before.into_iter().map(|(name, _)| name);
@@ -372,11 +395,6 @@ impl Work {
         }
         Ok(())
     }
-}
-
-/// A random number from 0 to 1; without chance 0.
-fn draw() -> f64 {
-    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -13,21 +13,32 @@ use std::time::{Duration, Instant};
 /// It is looked so often whether this process is to end.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Receivers are told of the end of a job for so long: longer than those take that are there. `mtm cancel` waits for 30 s.
-const SAYS_OVER: Duration = Duration::from_secs(15);
+pub(crate) const SAYS_OVER: Duration = Duration::from_secs(15);
 
-/// Tells these hosts that it is over with this job. Who is not reached finds out by silence.
+/// Tells these hosts that it is over with this job, in a thread; what is given back tells who was not reached, once all
+/// were told. Those find out by silence.
 pub(crate) fn say(
-    copying: &Copying,
+    copying: Arc<Copying>,
     (installation, job): (&Arc<Installation>, JobId),
-    names: &[String],
-) {
-    if !names.is_empty() {
-        let over = said::word((installation, job), move |host| ToReceiver::Over {
-            job,
-            host: host.to_owned(),
-        });
-        let _ = copying.tell(names, &over); // see above
-    }
+    names: Vec<String>,
+) -> mpsc::Receiver<Vec<String>> {
+    let (over, told) = mpsc::channel();
+    let word = move |host: &str| ToReceiver::Over { job, host: host.to_owned() };
+    let word = said::word((installation, job), word);
+    let tell = move || {
+        let answers = if names.is_empty() { Ok(Vec::new()) } else { copying.tell(&names, &word) };
+        let left = match answers {
+            Ok(answers) => {
+                let all = names.into_iter().zip(answers);
+                all.filter(|(_, answer)| answer.is_err()).map(|(name, _)| name).collect()
+            }
+            Err(_) => names,
+        };
+        let _ = over.send(left); // nobody may wait for it
+    };
+    // Without a thread nobody is told.
+    let _ = thread::Builder::new().name("over".to_owned()).spawn(tell);
+    told
 }
 
 impl Work {
@@ -42,23 +53,14 @@ impl Work {
         while !self.watch.is_ended() && Instant::now() < until {
             match told.recv_timeout(PAUSE) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         Ok(())
     }
 
     /// The same to these, while the job goes on without them; what is given back tells when all were told.
-    pub(super) fn say_over_to(&self, names: Vec<String>) -> mpsc::Receiver<()> {
-        let (over, told) = mpsc::channel();
-        let (copying, job) = (Arc::clone(&self.copying), self.job.id);
-        let installation = Arc::clone(&self.installation);
-        let tell = move || {
-            say(&copying, (&installation, job), &names);
-            let _ = over.send(()); // nobody may wait for it
-        };
-        // Without a thread they find out by silence.
-        let _ = thread::Builder::new().name("over".to_owned()).spawn(tell);
-        told
+    pub(super) fn say_over_to(&self, names: Vec<String>) -> mpsc::Receiver<Vec<String>> {
+        say(Arc::clone(&self.copying), (&self.installation, self.job.id), names)
     }
 }

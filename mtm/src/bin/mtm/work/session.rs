@@ -1,9 +1,10 @@
 //! The sessions of a job that runs: how they begin, and what is noted when they are over.
 
-use super::{Event, RATED, Running, Work, draw, millis, now_unix, said};
+use super::{Event, RATED, Running, Work, millis, now_unix, said};
 use crate::round::Planned;
 use anyhow::{Context, Result};
 use mcp::mirror::{Member, Pinned, Stop, Tried, Try};
+use mtm::backoff;
 use mtm::installation::Role;
 use mtm::ledger::{Outcome, Receiver, ReceiverId};
 use mtm::outcome;
@@ -125,7 +126,7 @@ impl Work {
             }
         }
         self.forget_gone()?;
-        let draw = draw();
+        let draw = backoff::draw();
         let known = self.ledger.receivers()?;
         for (id, _, why) in &late {
             let now = Instant::now();

@@ -1,10 +1,16 @@
 //! The looks at the tree of a job that runs.
 
 use super::{AGAIN, LOOKS, Looked, Work};
+use crate::given::Given;
 use crate::look::Look;
 use crate::round::Tree;
+<<<<<<< HEAD
 use anyhow::{Context, Result};
 use mcp::mirror::Pinned;
+=======
+use anyhow::Result;
+use mcp::mirror::{Meant, Pinned};
+>>>>>>> mend-cli
 use mcp_cli::say::plain;
 use mtm::ledger::JobState;
 use mtm::revision::Revision;
@@ -82,6 +88,9 @@ impl Work {
                 self.job.name
             )));
         }
+        if look.found.len() > 1 {
+            self.is_filled()?;
+        }
         look.keep(&known);
         let edition = getrandom::u64().context("the system gives no random numbers")?;
         let edition = Revision::edition_of(edition);
@@ -108,6 +117,19 @@ impl Work {
         let confirms = change.is_none() && again.is_none();
         self.looked = Some(Looked { began: look.began, ended: Instant::now(), confirms, again });
         Ok(Ok(()))
+    }
+
+    /// The source has something: where it is empty again that was not said to be meant.
+    fn is_filled(&mut self) -> Result<()> {
+        let mut given = Given::of_json(&self.job.options)?;
+        let meant = given.meant();
+        if meant.empty {
+            given.mean(Meant { empty: false, ..meant });
+            self.job.options = given.to_json()?;
+            self.ledger.set_options(&self.job.options)?;
+            self.copying.mean(given.meant());
+        }
+        Ok(())
     }
 
     pub(super) fn forget_gone(&mut self) -> Result<()> {

@@ -33,6 +33,7 @@ const ALL: Options = Options {
     apart: Vec::new(),
     one_file_system: false,
     deletes: false,
+    empty: false,
 };
 
 /// A folder with these files; a name that ends in a slash is a folder. Parents are made.

@@ -175,3 +175,89 @@ fn a_list_of_many_parts_is_read_again_as_one() {
     assert_eq!(stands(to.path()).len(), 9001);
     assert_eq!(fs::read_dir(to.path().join("in/deep")).unwrap().count(), 9000);
 }
+
+/// Folders `a` with a file, `b` with two and `c` with a folder and a file in that.
+fn in_the_way() -> tempfile::TempDir {
+    let to = with(&["extra"]);
+    for folder in ["a", "b", "c/deep"] {
+        fs::create_dir_all(to.path().join("in").join(folder)).unwrap();
+    }
+    for file in ["a/1", "b/1", "b/2.o", "c/deep/1"] {
+        fs::write(to.path().join("in").join(file), file).unwrap();
+    }
+    to
+}
+
+/// Copies a link `a`, an empty file `b` and a file `c`.
+fn copied_over(
+    to: &std::path::Path,
+    whole: bool,
+    (max, allowed): (Option<u64>, bool),
+    rules: &[&str],
+) -> (TreeSink<OnDisk<'static>>, Report) {
+    let from = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("x", from.path().join("a")).unwrap();
+    fs::write(from.path().join("b"), "").unwrap();
+    fs::write(from.path().join("c"), "sent\n").unwrap();
+    let mut found = Vec::new();
+    walk(from.path(), &mut found);
+    if whole {
+        found.insert(0, Found::Whole);
+    }
+    let listed = listed(from.path(), found);
+    let (root, limits) = (Root::open(to).unwrap(), Limits::default());
+    let offer = Offer { to: "in".into(), ..Offer::default() };
+    let below = OnDisk::new(&root, &offer, &limits, (holder(), &|| false)).unwrap();
+    let ask = Ask { folds: |_, _| Some(Folds::Nothing), ..Ask::SYSTEM };
+    let sink = TreeSink::new(below.folding(ask), false);
+    let asked = Delete { max, ..Delete::default() };
+    let mut sink = sink.deleting(Some(asked), allowed);
+    let mut filter = crate::filter::Filter::default();
+    for rule in rules {
+        let none = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        filter.rule(rule.as_bytes(), false, &none).unwrap();
+    }
+    let told: Vec<_> = filter.told().collect();
+    let count = told.len() as u64;
+    sink.rules(told).unwrap();
+    carry(&listed, &mut sink, |_| {}).unwrap();
+    sink.extras(Ok(count)).unwrap();
+    let report = sink.finish().unwrap();
+    (sink, report)
+}
+
+/// As rsync does it with `--delete`: what is in the folder is not at the source.
+#[test]
+fn a_folder_goes_for_what_has_its_name_at_the_source() {
+    let to = in_the_way();
+    let (mut sink, report) = copied_over(to.path(), true, (None, true), &[]);
+    assert_eq!((report.failed, report.arrived), (0, 3), "{:?}", sink.failures());
+    assert_eq!((report.deleted, report.spared), (9, false), "with the extra file");
+    assert_eq!(fs::read_link(to.path().join("in/a")).unwrap(), std::path::Path::new("x"));
+    assert_eq!(stands(to.path()), ["a", "b", "c"]);
+    assert_eq!(fs::metadata(to.path().join("in/c")).unwrap().len(), 5);
+}
+
+#[test]
+fn a_folder_stays_of_which_not_all_may_go() {
+    for (whole, bound, rules, failed, deleted) in [
+        (false, (None, true), &[][..], 3, 0),
+        (true, (None, false), &[], 3, 0),
+        (true, (Some(2), true), &[], 2, 2),
+        (true, (Some(5), true), &[], 1, 5),
+        (true, (None, true), &["- *.o"], 1, 5),
+        (true, (None, true), &["P /*/deep/"], 1, 5),
+    ] {
+        let to = in_the_way();
+        let (_, report) = copied_over(to.path(), whole, bound, rules);
+        let case = (whole, bound, rules);
+        assert_eq!((report.failed, report.deleted), (failed, deleted), "{case:?}");
+        let left = ["a/1", "b/1", "b/2.o", "c/deep/1"].map(|path| to.path().join("in").join(path));
+        // Whole or not at all.
+        let of = |name: usize| left[name].exists();
+        assert_eq!(of(1), of(2), "{case:?}");
+        let standing = [of(0), of(1), of(3)].into_iter().filter(|stands| *stands).count();
+        assert_eq!(standing as u64, failed, "{case:?}");
+        assert!(to.path().join("in/extra").exists(), "nothing else goes then: {case:?}");
+    }
+}
