@@ -31,7 +31,7 @@ impl Channel {
         }
         let (run, whole) = (self.cursor.run(), self.cursor.next(self.segment, store.end()));
         let limit = if led {
-            edges(members, &whole, Member::is_multicast).min()
+            edges(members, &whole, Member::binds).min()
         } else if store.is_source() {
             // Who is far behind is not to keep the others from being tried: it hears, and has no use for it.
             edges(members, &whole, Member::is_tried).max()

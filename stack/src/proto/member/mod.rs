@@ -14,6 +14,7 @@ pub(crate) mod question;
 mod reason;
 mod retry;
 pub(crate) mod setback;
+pub(crate) mod slow;
 mod stall;
 pub(crate) mod thinning;
 pub(crate) mod timers;
@@ -43,6 +44,7 @@ use mode::Cause;
 use need::{Need, Proof, Way};
 use question::Doubt;
 use setback::Setback;
+use slow::Slow;
 use stall::Stall;
 use std::net::SocketAddr;
 use thinning::Thinning;
@@ -87,6 +89,7 @@ pub(crate) struct Member {
     thinning: Thinning,
     watch: Watch,
     ways: Ways,
+    slow: Slow,
     retry_at: Option<Instant>,
     retry_after: Duration,
     probe_after: Duration,
@@ -142,6 +145,7 @@ impl Member {
             thinning: Thinning::default(),
             watch: Watch::default(),
             ways: Ways::default(),
+            slow: Slow::default(),
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
@@ -317,7 +321,7 @@ impl Member {
 
     /// Follows the group, and bounds its window.
     pub(crate) fn is_limiting(&self) -> bool {
-        self.is_multicast() && self.limits
+        self.binds() && self.limits
     }
 
     /// In trial, and in the group.
@@ -526,6 +530,10 @@ impl Member {
             _ => {}
         }
         self.limits = false; // whoever joins is elected, or not
+        self.clear_suspicion();
+        if to == Mode::Unicast && self.is_to_leave(cause) {
+            self.tell_leave();
+        }
         self.history.moved(now.since(began), self.mode, to, cause.text());
         self.mode = to;
         tracing::debug!(to = %self.addr, mode = to.name(), "{}", cause.text());

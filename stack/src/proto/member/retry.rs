@@ -4,6 +4,7 @@ use super::mode::{self, BOOTS, Cause, RETRY_FIRST};
 use super::{GroupView, Member};
 use crate::proto::time::Instant;
 use crate::stats::{Mode, ModeReason};
+use crate::wire::GroupStatus;
 
 impl Member {
     /// It is demoted for this: when it is tried again, if at all.
@@ -26,6 +27,17 @@ impl Member {
         if self.mode == Mode::Unicast && !slower {
             (self.retry_at, self.retry_after) = (Some(Instant::ZERO), RETRY_FIRST);
         }
+    }
+
+    /// Whether it leaves the group with this step: where its line, or the air, is the narrow one, what the group brings
+    /// there is at the cost of what it gets alone. Who hears nothing stays, and may hear something.
+    pub(super) fn is_to_leave(&self, cause: Cause) -> bool {
+        let narrow = match cause {
+            Cause::Slow | Cause::Slower => true,
+            Cause::HearsLittle | Cause::TimedOut => self.slow.returns_at().is_some(),
+            _ => false,
+        };
+        narrow && self.group_status == GroupStatus::Joined
     }
 
     /// Whether it is time to try the group again; told once.

@@ -23,10 +23,6 @@ pub(crate) struct Watch {
     best: f64,
     /// When its bytes were counted for that, and how many there were.
     counted: (Instant, u64),
-    /// Its losses of the last period, which began then, were not judged yet.
-    due: Option<Instant>,
-    /// Those judged last were its own trouble.
-    loses: bool,
 }
 
 impl Watch {
@@ -78,20 +74,5 @@ impl Watch {
             self.deaf = None;
             Duration::ZERO
         }
-    }
-
-    /// All is known of a period of its channel, which began then.
-    pub(crate) fn end_period(&mut self, began: Instant) {
-        self.due = Some(began);
-    }
-
-    /// The losses judged now are its own trouble, or not; whether those judged before them were.
-    pub(crate) fn loses(&mut self, is_own: bool) -> bool {
-        core::mem::replace(&mut self.loses, is_own)
-    }
-
-    /// When the last period began, if its losses are to be judged; they are once.
-    pub(crate) fn take_due(&mut self) -> Option<Instant> {
-        self.due.take()
     }
 }

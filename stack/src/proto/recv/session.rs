@@ -275,8 +275,10 @@ impl Receiving {
                     }
                 }
                 Notice::Leave => {
-                    self.leave_due = true;
-                    self.set_status(GroupStatus::None);
+                    self.leave_due = self.group.is_some();
+                    if let Some(group) = &mut self.group {
+                        group.leave();
+                    }
                 }
                 Notice::AckPolicy { every, delay_us } => {
                     let delay = Duration::from_micros(u64::from(delay_us));

@@ -114,10 +114,19 @@ impl Session {
         let Some(id) = members[index].channel().filter(|_| members[index].is_served()) else {
             return;
         };
-        let channel = &mut channels[id.0];
-        channel.turn(now, id, members);
+        let channel = &channels[id.0];
         if let Some(cause) = channel.judge(now, members, index, store.end(), config.promotion) {
             self.change(now, index, cause);
+        }
+    }
+
+    /// Evicts who makes a channel slow.
+    pub(super) fn evict(&mut self, now: Instant) {
+        for id in 0..self.channels.len() {
+            let Self { members, channels, store, config, .. } = self;
+            for index in channels[id].evict(now, members, store.end(), config.algorithm) {
+                self.change(now, index, Cause::Slow);
+            }
         }
     }
 
@@ -126,6 +135,9 @@ impl Session {
         let Self { members, channels, began, .. } = self;
         let view = members[index].channel().map(|id| channels[id.0].view());
         members[index].change(now, *began, cause, view.as_ref());
+        if cause == Cause::Retry && self.members[index].has_left() {
+            self.tell_group(index);
+        }
         self.regroup(index);
         self.fit(index);
         self.changed = true;

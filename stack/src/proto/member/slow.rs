@@ -1,0 +1,107 @@
+//! Whether a follower is slower than the others could go. A suspect still follows the group, which does not wait for
+//! it meanwhile: what comes of that decides.
+
+use super::Member;
+use crate::proto::time::Instant;
+use core::time::Duration;
+
+/// One that was acquitted is no suspect for so long, each time after twice as long: chance makes suspects of equals.
+const ACQUITTED: Duration = Duration::from_secs(2);
+/// One that was evicted is tried again after so long at the earliest, each time after twice as long: one eviction and
+/// return in it.
+pub(crate) const EVICTED: Duration = Duration::from_secs(10);
+/// But at least so often.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+
+/// What is known of that.
+#[derive(Debug, Default)]
+pub(crate) struct Slow {
+    /// The group does not wait for it.
+    suspect: bool,
+    /// No suspect before.
+    not_before: Instant,
+    /// How often it was acquitted since it was last evicted, and evicted.
+    acquitted: u32,
+    evicted: u32,
+    /// What it took, and what the group carried, in bytes a second, when it was last evicted; and when it may return.
+    found: Option<(f64, f64)>,
+    returns_at: Option<Instant>,
+    /// Bytes that had arrived at the mark.
+    marked: u64,
+}
+
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(LONGEST)
+}
+
+impl Slow {
+    /// The group does not wait for it, as it may be slow.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// What it took, and what the group carried, in bytes a second, when it was evicted.
+    pub(crate) fn found(&self) -> Option<(f64, f64)> {
+        self.found
+    }
+
+    /// It was evicted, and may be tried again from then on.
+    pub(crate) fn returns_at(&self) -> Option<Instant> {
+        self.returns_at
+    }
+}
+
+impl Member {
+    /// Follows the group, which waits for it: its window and its edge bound it.
+    pub(crate) fn binds(&self) -> bool {
+        self.is_multicast() && !self.slow.suspect
+    }
+
+    /// Whether it is slower than the others could go.
+    pub(crate) fn slow(&self) -> &Slow {
+        &self.slow
+    }
+
+    /// Whether it may be suspected.
+    pub(crate) fn may_be_suspect(&self, now: Instant) -> bool {
+        self.binds() && now >= self.slow.not_before
+    }
+
+    /// The group goes on without waiting for it.
+    pub(crate) fn suspect(&mut self) {
+        self.slow.suspect = true;
+        self.mark();
+    }
+
+    /// What arrives is counted from here on.
+    pub(crate) fn mark(&mut self) {
+        self.slow.marked = self.need.arrived();
+        self.board.mark();
+    }
+
+    /// Bytes that have arrived since the mark, by whichever way.
+    pub(crate) fn arrived_since_mark(&self) -> u64 {
+        self.need.arrived().saturating_sub(self.slow.marked)
+    }
+
+    /// It is not slow: the group waits for it again, with the window that it has shown to take.
+    pub(crate) fn acquit(&mut self, now: Instant, window: u64) {
+        self.slow.suspect = false;
+        self.slow.not_before = now + doubled(ACQUITTED, self.slow.acquitted);
+        self.slow.acquitted += 1;
+        self.board.path.congestion.raise_to(window);
+    }
+
+    /// It is: so many bytes a second arrived there, of so many that the group carried.
+    pub(crate) fn convict(&mut self, now: Instant, own: f64, group: f64) {
+        self.slow.found = Some((own, group));
+        self.slow.returns_at = Some(now + doubled(EVICTED, self.slow.evicted));
+        self.slow.evicted += 1;
+        self.slow.acquitted = 0;
+    }
+
+    /// It goes another way than the group from here on, or follows that: nothing speaks against it.
+    pub(super) fn clear_suspicion(&mut self) {
+        self.slow.suspect = false;
+    }
+}
