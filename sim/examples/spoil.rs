@@ -8,7 +8,8 @@ fn main() {
     let n: usize = args.get(3).map_or(4, |s| s.parse().unwrap());
     let ms = Duration::from_millis;
     let lan = Link::lan().delay(ms(5)).queue(512 << 10);
-    let base = Scenario::new(1).receivers(n).bytes(64 << 20).link(lan).horizon(Duration::from_secs(600));
+    let base =
+        Scenario::new(1).receivers(n).bytes(64 << 20).link(lan).horizon(Duration::from_secs(600));
     let one = |link: Link| base.clone().downlink(0, link);
     let loss = |p| one(lan.losing(Loss::Random(p)));
     let rows: Vec<(&str, Scenario)> = vec![
@@ -30,11 +31,17 @@ fn main() {
             let o = s.clone().seed(seed).run();
             let t = |i: usize| o.receivers[i].drained.map_or(-1.0, |d| d.as_secs_f64());
             let others = (1..n).map(t).fold(0.0, f64::max);
-            println!("{name:12} seed {seed}: others {others:7.2}  one {:7.2}  group {:.2} uni {:.2}", t(0),
-                o.sent.group_bytes as f64 / (64 << 20) as f64, o.sent.unicast_bytes as f64 / (64 << 20) as f64);
+            println!(
+                "{name:12} seed {seed}: others {others:7.2}  one {:7.2}  group {:.2} uni {:.2}",
+                t(0),
+                o.sent.group_bytes as f64 / (64 << 20) as f64,
+                o.sent.unicast_bytes as f64 / (64 << 20) as f64
+            );
             if args.len() > 4 {
                 for (i, r) in o.receivers.iter().enumerate().take(args[4].parse().unwrap()) {
-                    for t in &r.report.transitions { println!("    {i} {:8.3} {:?} {}", t.at.as_secs_f64(), t.mode, t.why); }
+                    for t in &r.report.transitions {
+                        println!("    {i} {:8.3} {:?} {}", t.at.as_secs_f64(), t.mode, t.why);
+                    }
                     println!("    {i} closed {:?}", r.closed);
                 }
             }

@@ -8,6 +8,7 @@ use super::verdict::{Evidence, Signs, Verdict, judge};
 use super::worth;
 use crate::config::Algorithm;
 use crate::proto::member::Member;
+use crate::proto::send::store::Store;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
@@ -39,39 +40,43 @@ struct Watched {
 
 /// The least time for a judgement of those who follow, and the longest.
 fn patience(members: &[Member]) -> (Duration, Duration) {
-    let rtts = members.iter().filter(|m| m.binds()).filter_map(|m| m.group_path().rtt.least());
-    let rtt = rtts.max().unwrap_or_default();
-    ((rtt * PATIENCE_RTTS).max(PATIENCE), (rtt * LONGEST_RTTS).max(LONGEST))
+    let longest = |of: fn(&Member) -> Option<Duration>| {
+        members.iter().filter(|m| m.binds()).filter_map(of).max().unwrap_or_default()
+    };
+    // Without a queue, which may be the suspect's; but what is lost shows once in a round trip as it is.
+    let (least, now) =
+        (longest(|m| m.group_path().rtt.least()), longest(|m| m.group_path().rtt.smoothed()));
+    ((least * PATIENCE_RTTS).max(PATIENCE), (now * LONGEST_RTTS).max(LONGEST))
 }
 
 impl Channel {
-    /// Looks for suspects, and what is to become of them: who of the members is to be evicted. `end` is that of the bytes
-    /// there are.
+    /// Looks for suspects, and what is to become of them: who of the members is to be evicted.
     pub(crate) fn evict(
         &mut self,
         now: Instant,
         members: &mut [Member],
-        end: u64,
+        store: &Store,
         algorithm: Algorithm,
     ) -> Vec<usize> {
         if members.iter().any(|m| m.slow().is_suspect()) {
             return self.judge_suspects(now, members, algorithm);
         }
         self.eviction.watch = None;
-        if self.is_unfinished(end) {
-            self.find_suspects(now, members, end);
+        if self.is_unfinished(store.end()) {
+            self.find_suspects(now, members, store);
         }
         Vec::new()
     }
 
     /// Bytes a second that each who follows could take, the slowest first.
-    fn rates(&self, now: Instant, members: &mut [Member], end: u64) -> Vec<(f64, usize)> {
+    fn rates(&self, now: Instant, members: &mut [Member], store: &Store) -> Vec<(f64, usize)> {
         let mut rates = Vec::new();
         for index in 0..members.len() {
             if !members[index].binds() {
                 continue;
             }
-            let holds = self.blocks(members, index, end);
+            // A ring waits for a slow reader by whichever way it is served.
+            let holds = store.is_source() && self.blocks(members, index, store.end());
             members[index].measure(now);
             let held = !members[index].watch_mut().hold(now, holds).is_zero();
             let mut rate = self.rate_of(members, index);
@@ -90,8 +95,8 @@ impl Channel {
         self.window_of(members, index) as f64 / srtt.as_secs_f64().max(1e-6)
     }
 
-    fn find_suspects(&mut self, now: Instant, members: &mut [Member], end: u64) {
-        let rates = self.rates(now, members, end);
+    fn find_suspects(&mut self, now: Instant, members: &mut [Member], store: &Store) {
+        let rates = self.rates(now, members, store);
         let plain: Vec<f64> = rates.iter().map(|(rate, _)| *rate).collect();
         let present = members.iter().filter(|m| m.binds()).map(|m| m.watch().rate());
         let present = present.fold(0.0, f64::max);
@@ -158,12 +163,24 @@ impl Channel {
                 among: &among,
                 segment: self.segment as f64,
                 rtt: m.group_path().rtt.least().unwrap_or_default(),
+                queued: m.group_path().rtt.smoothed().unwrap_or_default(),
                 algorithm,
                 long: passed >= long,
+                longer: passed >= long * 2,
                 longest: over,
             });
-            if std::env::var_os("EVDBG").is_some() { // DBG
-                eprintln!("{:.3} suspect {index}: before {:.2} others {:.2} own {:.2} {:?} among {:?} {:?}", now.as_nanos() as f64/1e9, before*8e-6, others*8e-6, rate(m)*8e-6, signs(m), among, verdict); // DBG
+            if std::env::var_os("EVDBG").is_some() {
+                // DBG
+                eprintln!(
+                    "{:.3} suspect {index}: before {:.2} others {:.2} own {:.2} {:?} among {:?} {:?}",
+                    now.as_nanos() as f64 / 1e9,
+                    before * 8e-6,
+                    others * 8e-6,
+                    rate(m) * 8e-6,
+                    signs(m),
+                    among,
+                    verdict
+                ); // DBG
             } // DBG
             match verdict {
                 None => {}

@@ -47,12 +47,14 @@ pub(crate) struct Evidence<'a> {
     pub(crate) signs: Signs,
     /// The same of each of the others.
     pub(crate) among: &'a [Signs],
-    /// Payload of a full segment in bytes, and its least round trip.
+    /// Payload of a full segment in bytes, and its round trip without a queue, and with that there is.
     pub(crate) segment: f64,
     pub(crate) rtt: Duration,
+    pub(crate) queued: Duration,
     pub(crate) algorithm: Algorithm,
-    /// It has been watched for long enough to tell, and for as long as it may be.
+    /// It has been watched for long enough to tell, for twice as long, and for as long as it may be.
     pub(crate) long: bool,
+    pub(crate) longer: bool,
     pub(crate) longest: bool,
 }
 
@@ -65,20 +67,21 @@ pub(crate) fn judge(e: &Evidence<'_>) -> Option<Verdict> {
         if e.own < e.others * KEEPS_UP {
             return Some(Verdict::Slow { own: e.own, others: e.others });
         }
-        let bearable = bearable(e.others / WORTH, e);
-        if loses_too_much(e.signs, bearable) || loses_more(e.signs, e.among, bearable) {
+        let bearable = |rtt: Duration| bearable(e.others / WORTH, rtt, e);
+        let more = || loses_more(e.signs, e.among, bearable(e.queued));
+        if loses_too_much(e.signs, bearable(e.rtt)) || more() {
             let own = e.own.min(e.others / WORTH);
             return Some(Verdict::Slow { own, others: e.others });
         }
     }
-    // They have met what bounds them.
-    let met = e.long && !gains && e.among.iter().any(|signs| signs.events > 0);
-    (met || e.longest).then_some(Verdict::KeepsUp)
+    // It was not it that held them.
+    let met = e.long && e.among.iter().any(|signs| signs.events > 0) || e.longer;
+    (!gains && met || e.longest).then_some(Verdict::KeepsUp)
 }
 
 /// The share of packets with which a sign of congestion may come for a flow of its own to make so many bytes a second.
-fn bearable(rate: f64, e: &Evidence<'_>) -> f64 {
-    let rtt = e.rtt.as_secs_f64().max(1e-6);
+fn bearable(rate: f64, rtt: Duration, e: &Evidence<'_>) -> f64 {
+    let rtt = rtt.as_secs_f64().max(1e-6);
     let window = (rate * rtt / e.segment.max(1.0)).max(1.0);
     let reno = (MATHIS / window).powi(2);
     match e.algorithm {
@@ -127,8 +130,10 @@ mod tests {
             among,
             segment: 1420.0,
             rtt: Duration::from_millis(20),
+            queued: Duration::from_millis(20),
             algorithm: Algorithm::Cubic,
             long: true,
+            longer: false,
             longest: false,
         }
     }
@@ -144,7 +149,9 @@ mod tests {
         assert_eq!(is_slow(&Evidence { own: LINE * 0.79, long: false, ..e }), None);
         let nothing = Evidence { before: LINE * 0.9, own: LINE * 0.5, ..e };
         assert_eq!(is_slow(&nothing), None, "the others do not, yet");
-        assert_eq!(is_slow(&Evidence { longest: true, ..nothing }), Some(false), "nor at the end");
+        assert_eq!(is_slow(&Evidence { longer: true, ..nothing }), Some(false), "nor later");
+        let bounded = [signs(5000, 1)];
+        assert_eq!(is_slow(&Evidence { among: &bounded, ..nothing }), Some(false));
         let deaf = Signs { heard: 0, packets: 500, events: 20 };
         assert_eq!(is_slow(&Evidence { own: 0.0, signs: deaf, ..e }), None, "it hears nothing");
         assert_eq!(is_slow(&e), None);
@@ -174,11 +181,11 @@ mod tests {
     #[test]
     fn laws_of_windows_meet_their_rates() {
         let e = evidence(&[]);
-        let reno = bearable(LINE, &Evidence { algorithm: Algorithm::Reno, ..e });
+        let reno = bearable(LINE, e.rtt, &Evidence { algorithm: Algorithm::Reno, ..e });
         // 176 segments: (1.22 / 176)^2.
         assert!((reno / 4.8e-5 - 1.0).abs() < 0.01, "{reno}");
         let rtt = Duration::from_millis(200);
-        let cubic = bearable(LINE, &Evidence { rtt, ..e });
+        let cubic = bearable(LINE, rtt, &e);
         // 1760 segments: 0.2 (1.054 / 1760)^(4/3).
         assert!((cubic / 1.0e-5 - 1.0).abs() < 0.02, "{cubic}");
     }

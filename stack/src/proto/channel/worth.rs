@@ -6,10 +6,11 @@ pub(crate) const WORTH: f64 = 1.25;
 
 /// How many of the slowest are to leave, for the rest to go faster by more than [`WORTH`]; `rates` in bytes a second,
 /// the slowest first. The group makes `present`: if none of them is about as slow as that, it is not they who hold it.
-/// What the line can carry, if that is known, is what the rest and those who leave share. As many stay as the group is
-/// to have at `least`.
+/// What the line can carry, if that is known, is what the rest and those who leave share; if not, no more than half
+/// leave, since as many unicasts may be more than it carries. As many stay as the group is to have at `least`.
 pub(crate) fn leaving(rates: &[f64], present: f64, capacity: Option<f64>, least: usize) -> usize {
-    let most = rates.len().saturating_sub(least.max(1));
+    let stay = if capacity.is_some() { 1 } else { rates.len().div_ceil(2) };
+    let most = rates.len().saturating_sub(least.max(stay));
     let slowest = rates.first().copied().unwrap_or_default();
     if slowest > present * WORTH {
         return 0;
@@ -41,6 +42,8 @@ mod tests {
             (&[10.0, 100.0], None, 1, 1),
             (&[10.0, 100.0], None, 2, 0),
             (&[10.0, 10.0, 100.0, 100.0], None, 1, 2),
+            (&[10.0, 10.0, 100.0], None, 1, 0),
+            (&[10.0, 10.0, 100.0], Some(200.0), 1, 2),
             (&[10.0, 50.0, 100.0, 100.0], None, 1, 2),
             (&[10.0, 50.0, 100.0, 100.0], None, 3, 1),
             // A line that all share.

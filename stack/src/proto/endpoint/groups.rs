@@ -50,9 +50,14 @@ pub(super) fn join(id: ReceiverId, receiver: &mut Receiving) -> Option<Action> {
 }
 
 impl Endpoint {
-    /// The next group that its sender has announced anew: it is left, and then joined.
+    /// The next group that its sender has announced anew: it is left, and then joined. Or that it wants to be left.
     pub(super) fn next_move(&mut self) -> Option<Action> {
         let now = self.now;
+        if let Some(id) =
+            self.receivers.iter_mut().find_map(|(id, r)| r.take_leave().then_some(*id))
+        {
+            return Some(Action::Leave { receiver: id });
+        }
         let mut all = self.receivers.iter_mut();
         let (id, receiver) = all.find_map(|(id, r)| r.take_move(now).then_some((*id, r)))?;
         if let Some(pace) = receiver.group.as_mut().and_then(GroupRx::learnt) {

@@ -520,6 +520,7 @@ impl Member {
         view: Option<&GroupView<'_>>,
     ) {
         let Some(to) = mode::next(self.mode, cause) else { return };
+        let leaves = to == Mode::Unicast && self.is_to_leave(cause);
         self.note_reason(cause);
         if let (Mode::Multicast, Some(view)) = (self.mode, view) {
             self.leave_group_data(view);
@@ -531,15 +532,18 @@ impl Member {
         }
         self.limits = false; // whoever joins is elected, or not
         self.clear_suspicion();
-        if to == Mode::Unicast && self.is_to_leave(cause) {
-            self.tell_leave();
-        }
         self.history.moved(now.since(began), self.mode, to, cause.text());
         self.mode = to;
         tracing::debug!(to = %self.addr, mode = to.name(), "{}", cause.text());
         self.board.reset_judgement();
         self.watch = Watch::begin(now, self.need.arrived());
         self.ways.turn(now, self.need.arrived(), cause == Cause::Slower);
+        if leaves {
+            self.tell_leave();
+            if cause == Cause::HearsLittle {
+                self.stay_away(now);
+            }
+        }
     }
 
     /// Served by the group from here on: what lies ahead, and what is on its way, is not to be

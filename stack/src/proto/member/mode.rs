@@ -177,9 +177,7 @@ pub(crate) fn is_deaf((counted, share): (u32, f64)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Cause, Evidence, RETRY_FIRST, RETRY_MAX, RETRY_SLOWER, STEPS, judge, next, retry,
-    };
+    use super::{Cause, Evidence, RETRY_FIRST, RETRY_MAX, RETRY_SLOWER, STEPS, judge, next, retry};
     use crate::stats::Mode;
     use core::time::Duration;
 

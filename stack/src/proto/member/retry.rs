@@ -34,7 +34,7 @@ impl Member {
     pub(super) fn is_to_leave(&self, cause: Cause) -> bool {
         let narrow = match cause {
             Cause::Slow | Cause::Slower => true,
-            Cause::HearsLittle | Cause::TimedOut => self.slow.returns_at().is_some(),
+            Cause::HearsLittle => self.board.hearing().1 > 0.0,
             _ => false,
         };
         narrow && self.group_status == GroupStatus::Joined
@@ -44,6 +44,7 @@ impl Member {
     pub(crate) fn retries(&mut self, now: Instant) -> bool {
         let wrong = self.mode == Mode::Unicast && self.ways.was_wrong(now, self.need.arrived());
         let due = self.mode == Mode::Unicast && self.retry_at.is_some_and(|at| at <= now) || wrong;
+        let due = due || self.returns(now);
         if due {
             self.retry_at = None;
         }

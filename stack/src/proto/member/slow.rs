@@ -2,16 +2,23 @@
 //! it meanwhile: what comes of that decides.
 
 use super::Member;
+use crate::proto::channel::verdict::KEEPS_UP;
 use crate::proto::time::Instant;
+use crate::stats::Mode;
 use core::time::Duration;
 
 /// One that was acquitted is no suspect for so long, each time after twice as long: chance makes suspects of equals.
-const ACQUITTED: Duration = Duration::from_secs(2);
+const ACQUITTED: Duration = Duration::from_millis(500);
 /// One that was evicted is tried again after so long at the earliest, each time after twice as long: one eviction and
 /// return in it.
 pub(crate) const EVICTED: Duration = Duration::from_secs(10);
 /// But at least so often.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+
+/// Then it is looked so often whether it may keep up.
+const LOOK: Duration = Duration::from_secs(1);
+/// Below this share of loss a line is not full.
+const UNLOSSY: f64 = 0.001;
 
 /// What is known of that.
 #[derive(Debug, Default)]
@@ -45,8 +52,8 @@ impl Slow {
         self.found
     }
 
-    /// It was evicted, and may be tried again from then on.
-    pub(crate) fn returns_at(&self) -> Option<Instant> {
+    /// When it is to be looked whether one that was evicted may be tried again.
+    pub(super) fn returns_at(&self) -> Option<Instant> {
         self.returns_at
     }
 }
@@ -95,9 +102,36 @@ impl Member {
     /// It is: so many bytes a second arrived there, of so many that the group carried.
     pub(crate) fn convict(&mut self, now: Instant, own: f64, group: f64) {
         self.slow.found = Some((own, group));
+        self.stay_away(now);
+    }
+
+    /// It has left the group, and is not tried again for a while.
+    pub(super) fn stay_away(&mut self, now: Instant) {
+        self.retry_at = None;
         self.slow.returns_at = Some(now + doubled(EVICTED, self.slow.evicted));
         self.slow.evicted += 1;
         self.slow.acquitted = 0;
+    }
+
+    /// Whether it was evicted, and is to be tried again now; told once.
+    pub(super) fn returns(&mut self, now: Instant) -> bool {
+        if self.mode != Mode::Unicast || self.slow.returns_at.is_none_or(|at| at > now) {
+            return false;
+        }
+        let returns = self.may_keep_up();
+        self.slow.returns_at = (!returns).then(|| now + LOOK);
+        returns
+    }
+
+    /// Whether what it gets alone shows that it may keep up with the group: its window is as wide, or does not tell, as
+    /// its line is not full.
+    fn may_keep_up(&self) -> bool {
+        let (path, (_, group)) = (self.conn.path(), self.slow.found.unwrap_or_default());
+        let (Some(srtt), Some(least)) = (path.rtt.smoothed(), path.rtt.least()) else {
+            return false;
+        };
+        let wide = path.congestion.window() as f64 / srtt.as_secs_f64() >= group * KEEPS_UP;
+        wide || self.conn.tx().loss() < UNLOSSY && srtt < least * 2
     }
 
     /// It goes another way than the group from here on, or follows that: nothing speaks against it.

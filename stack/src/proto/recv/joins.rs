@@ -14,6 +14,8 @@ pub(crate) struct Joins {
     open: u32,
     /// When the group is to be left and joined, as it was announced anew.
     anew: Option<Instant>,
+    /// It is to be left, until it is announced again.
+    leave: bool,
     last: Option<Instant>,
 }
 
@@ -31,8 +33,19 @@ impl Joins {
 
     /// The group was announced anew.
     pub(crate) fn begin_anew(&mut self, now: Instant) {
+        self.leave = false;
         let least = self.last.map_or(now, |last| last + LEAST);
         self.anew.get_or_insert(least.max(now));
+    }
+
+    /// The sender wants it to be left.
+    pub(crate) fn leave(&mut self) {
+        (self.anew, self.leave) = (None, true);
+    }
+
+    /// Whether the system is to leave it now; told once.
+    pub(crate) fn take_leave(&mut self) -> bool {
+        core::mem::take(&mut self.leave)
     }
 
     /// When [`Self::take_anew`] is due.
@@ -71,6 +84,19 @@ mod tests {
         joins.ask();
         assert!(!joins.answer());
         assert!(joins.answer());
+    }
+
+    #[test]
+    fn the_last_word_counts_of_leaving_and_joining() {
+        let mut joins = Joins::default();
+        joins.leave();
+        assert!(joins.take_leave() && !joins.take_leave());
+        joins.begin_anew(at(0));
+        joins.leave();
+        assert!(!joins.take_anew(at(9)) && joins.take_leave());
+        joins.leave();
+        joins.begin_anew(at(9));
+        assert!(!joins.take_leave() && joins.take_anew(at(9)));
     }
 
     #[test]

@@ -275,9 +275,9 @@ impl Receiving {
                     }
                 }
                 Notice::Leave => {
-                    self.leave_due = self.group.is_some();
                     if let Some(group) = &mut self.group {
                         group.leave();
+                        self.joins.leave();
                     }
                 }
                 Notice::AckPolicy { every, delay_us } => {
@@ -317,6 +317,11 @@ impl Receiving {
     /// Whether the group is to be left and joined anew, as the sender has announced it; told once.
     pub(crate) fn take_move(&mut self, now: Instant) -> bool {
         self.joins.take_anew(now)
+    }
+
+    /// Whether the group is to be left, until the sender announces it again; told once.
+    pub(crate) fn take_leave(&mut self) -> bool {
+        self.joins.take_leave()
     }
 
     /// The system's answer to the wish to join, on an interface where memberships are reported so often.

@@ -124,7 +124,7 @@ impl Session {
     pub(super) fn evict(&mut self, now: Instant) {
         for id in 0..self.channels.len() {
             let Self { members, channels, store, config, .. } = self;
-            for index in channels[id].evict(now, members, store.end(), config.algorithm) {
+            for index in channels[id].evict(now, members, store, config.algorithm) {
                 self.change(now, index, Cause::Slow);
             }
         }
