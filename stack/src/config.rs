@@ -96,6 +96,9 @@ pub struct SessionConfig {
     /// Most that the session sends, to the group and to all members together, in bits per second
     /// with the headers of UDP and IP; `None`: what the receivers and the network can take.
     pub rate: Option<u64>,
+    /// Part of what is sent that goes to receivers alone which do not follow the group, in percent, while that is served
+    /// and the line is full. Of a source only: a ring waits for all.
+    pub unicast_share: u8,
     /// Longest IP packet to send, in bytes. Longer ones than 1228 (IPv4) or 1248 (IPv6) are sent only
     /// where probes of their length have passed (RFC 8899, `MAX_PLPMTU`).
     pub mtu: usize,
@@ -134,6 +137,7 @@ impl Default for SessionConfig {
             group_window: GroupWindow::default(),
             promotion: Promotion::default(),
             rate: None,
+            unicast_share: 5,
             mtu: 9000, // jumbo frames
             connect_timeout: Duration::from_secs(10),
             give_up_refused: true,

@@ -169,19 +169,6 @@ impl Channel {
                 longer: passed >= long * 2,
                 longest: over,
             });
-            if std::env::var_os("EVDBG").is_some() {
-                // DBG
-                eprintln!(
-                    "{:.3} suspect {index}: before {:.2} others {:.2} own {:.2} {:?} among {:?} {:?}",
-                    now.as_nanos() as f64 / 1e9,
-                    before * 8e-6,
-                    others * 8e-6,
-                    rate(m) * 8e-6,
-                    signs(m),
-                    among,
-                    verdict
-                ); // DBG
-            } // DBG
             match verdict {
                 None => {}
                 Some(Verdict::Slow { own, others }) => {

@@ -166,13 +166,14 @@ mod tests {
         assert_eq!(is_slow(&Evidence { signs: signs(1200, 11), ..e }), None);
         assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..e }), Some(true));
         let alike = [signs(1200, 12); 3];
-        assert_eq!(is_slow(&Evidence { among: &alike, signs: signs(1200, 12), ..e }), None);
+        let (others, before) = (LINE / 25.0, LINE / 40.0); // as losses of one in a hundred let them
+        let equal = Evidence { among: &alike, signs: signs(1200, 12), others, before, ..e };
+        assert_eq!(is_slow(&equal), None);
         // On a line that carries so many packets that one loss in ten thousand is borne.
         let far = Evidence { others: LINE / 100.0, before: LINE / 1000.0, own: LINE, ..e };
         assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..far }), None);
         // It loses no more than they do, and is much farther away.
-        let far = Evidence { among: &alike, rtt: Duration::from_millis(300), ..e };
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..far }), Some(true));
+        assert_eq!(is_slow(&Evidence { rtt: Duration::from_millis(300), ..equal }), Some(true));
         let bbr = Evidence { algorithm: Algorithm::Bbr, ..e };
         assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..bbr }), None);
         assert_eq!(is_slow(&Evidence { signs: signs(1200, 60), ..bbr }), Some(true));

@@ -11,9 +11,9 @@ use core::time::Duration;
 const ACQUITTED: Duration = Duration::from_millis(500);
 /// One that was evicted is tried again after so long at the earliest, each time after twice as long: one eviction and
 /// return in it.
-pub(crate) const EVICTED: Duration = Duration::from_secs(10);
+pub(crate) const AWAY: Duration = Duration::from_secs(10);
 /// But at least so often.
-pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+pub(crate) const AWAY_MAX: Duration = Duration::from_secs(60);
 
 /// Then it is looked so often whether it may keep up.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,10 +35,12 @@ pub(crate) struct Slow {
     returns_at: Option<Instant>,
     /// Bytes that had arrived at the mark.
     marked: u64,
+    /// When its way by the group last showed congestion.
+    congested: Option<Instant>,
 }
 
 fn doubled(first: Duration, times: u32) -> Duration {
-    first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(LONGEST)
+    first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(AWAY_MAX)
 }
 
 impl Slow {
@@ -72,6 +74,16 @@ impl Member {
     /// Whether it may be suspected.
     pub(crate) fn may_be_suspect(&self, now: Instant) -> bool {
         self.binds() && now >= self.slow.not_before
+    }
+
+    /// Its way by the group shows congestion.
+    pub(crate) fn has_seen_congestion(&mut self, now: Instant) {
+        self.slow.congested = Some(now);
+    }
+
+    /// Whether it has done so within this time.
+    pub(crate) fn saw_congestion(&self, now: Instant, within: Duration) -> bool {
+        self.slow.congested.is_some_and(|at| now.since(at) <= within)
     }
 
     /// The group goes on without waiting for it.
@@ -108,7 +120,7 @@ impl Member {
     /// It has left the group, and is not tried again for a while.
     pub(super) fn stay_away(&mut self, now: Instant) {
         self.retry_at = None;
-        self.slow.returns_at = Some(now + doubled(EVICTED, self.slow.evicted));
+        self.slow.returns_at = Some(now + doubled(AWAY, self.slow.evicted));
         self.slow.evicted += 1;
         self.slow.acquitted = 0;
     }

@@ -45,11 +45,6 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
-    #[cfg(test)]
-    pub(crate) fn of(heard: u32, missed: u32) -> Self {
-        Self { heard, missed }
-    }
-
     fn count(&mut self, heard: bool) {
         if heard {
             self.heard += 1;
@@ -64,11 +59,6 @@ impl Outcomes {
 
     pub(crate) fn total(self) -> u32 {
         self.heard + self.missed
-    }
-
-    /// Share missed, 0 to 1.
-    pub(crate) fn loss(self) -> f64 {
-        if self.total() == 0 { 0.0 } else { f64::from(self.missed) / f64::from(self.total()) }
     }
 }
 

@@ -85,9 +85,13 @@ impl Session {
                 self.touch(index, highest);
             }
             Told::Group(news) => {
-                let Self { members, channels, .. } = self;
+                let Self { members, channels, uplink, .. } = self;
                 if let Some(id) = members[index].channel() {
+                    let congested = news.shown.is_some_and(|shown| shown.congested);
                     channels[id.0].settle(now, members, index, news);
+                    if congested && channels[id.0].is_crowded(now, members, index) {
+                        uplink.is_full(now);
+                    }
                 }
             }
         }
