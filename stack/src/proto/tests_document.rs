@@ -6,6 +6,7 @@ use super::channel::judge::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_
 use super::channel::verdict::KEEPS_UP;
 use super::channel::worth::WORTH;
 use super::conn::{life, state};
+use super::member::lag::SELDOM;
 use super::member::mode::{
     self, BOOTS, Cause, DEMOTE_SHARE, MOST_SHARED, PROMOTE, RETRY_FIRST, RETRY_MAX, RETRY_SLOWER,
 };
@@ -53,8 +54,8 @@ fn when(cause: Cause) -> String {
         Cause::Slow => format!(
             "it was the slowest for max({PATIENCE_RTTS} RTT, {PATIENCE:?}), the group went on without waiting for it for \
              max({LONGEST_RTTS} SRTT, {LONGEST:?}) at most, and the others then went faster by more than {WORTH}, of which \
-             it got less than {}, or its losses are clearly more than theirs, or than a flow of its own could bear; it \
-             leaves the group",
+             it got less than {}, or its losses are clearly more than theirs, or than a flow of its own could bear; not what \
+             is lost in a silence that it was told of, the first in {SELDOM:?}; it leaves the group",
             percent(KEEPS_UP)
         ),
         Cause::Slower => format!(

@@ -161,6 +161,7 @@ impl Channel {
                 own: rate(m),
                 signs: signs(m),
                 among: &among,
+                excused: m.was_silent(marked),
                 segment: self.segment as f64,
                 rtt: m.group_path().rtt.least().unwrap_or_default(),
                 queued: m.group_path().rtt.smoothed().unwrap_or_default(),

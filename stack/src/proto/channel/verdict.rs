@@ -47,6 +47,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) signs: Signs,
     /// The same of each of the others.
     pub(crate) among: &'a [Signs],
+    /// What it lost may be a membership that was forgotten, which does not last.
+    pub(crate) excused: bool,
     /// Payload of a full segment in bytes, and its round trip without a queue, and with that there is.
     pub(crate) segment: f64,
     pub(crate) rtt: Duration,
@@ -63,7 +65,7 @@ pub(crate) fn judge(e: &Evidence<'_>) -> Option<Verdict> {
     // Who hears nothing is not slow: that is for others to judge.
     let deaf = e.signs.heard == 0 && e.signs.packets > 0;
     let gains = e.others > e.before * WORTH;
-    if e.long && gains && !deaf {
+    if e.long && gains && !deaf && !e.excused {
         if e.own < e.others * KEEPS_UP {
             return Some(Verdict::Slow { own: e.own, others: e.others });
         }
@@ -128,6 +130,7 @@ mod tests {
             own: LINE,
             signs: signs(5000, 0),
             among,
+            excused: false,
             segment: 1420.0,
             rtt: Duration::from_millis(20),
             queued: Duration::from_millis(20),
@@ -154,6 +157,7 @@ mod tests {
         assert_eq!(is_slow(&Evidence { among: &bounded, ..nothing }), Some(false));
         let deaf = Signs { heard: 0, packets: 500, events: 20 };
         assert_eq!(is_slow(&Evidence { own: 0.0, signs: deaf, ..e }), None, "it hears nothing");
+        assert_eq!(is_slow(&Evidence { own: 0.0, excused: true, ..e }), None);
         assert_eq!(is_slow(&e), None);
         assert_eq!(is_slow(&Evidence { longest: true, ..e }), Some(false));
     }
@@ -162,9 +166,12 @@ mod tests {
     fn who_loses_more_is_slow_unless_it_may_be_chance() {
         let three = [signs(5000, 0); 3];
         let e = evidence(&three);
-        // One of four: the twelfth sign is chance with 4^-12.
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 11), ..e }), None);
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..e }), Some(true));
+        // A tenth of the line would bear nine of 1200. One of four: the twelfth sign is chance with 4^-12.
+        let tenth = Evidence { others: LINE / 10.0, before: LINE / 20.0, ..e };
+        assert_eq!(is_slow(&Evidence { signs: signs(1200, 11), ..tenth }), None);
+        assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..tenth }), Some(true));
+        // All of it bears none.
+        assert_eq!(is_slow(&Evidence { signs: signs(1200, 6), ..e }), Some(true));
         let alike = [signs(1200, 12); 3];
         let (others, before) = (LINE / 25.0, LINE / 40.0); // as losses of one in a hundred let them
         let equal = Evidence { among: &alike, signs: signs(1200, 12), others, before, ..e };

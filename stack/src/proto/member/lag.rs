@@ -12,7 +12,13 @@ pub(super) struct Lag {
     next: u64,
     since: Instant,
     told: bool,
+    /// When the silences ended that it was told of: the last, and the one before.
+    ended: [Option<Instant>; 2],
 }
+
+/// One silence in so long is no bad way but a membership that was forgotten: the receiver learns to report it in time
+/// (`recv::membership`). What comes again sooner is held against it. As for time-outs ([`super::mode::Cause::TimedOut`]).
+pub(crate) const SELDOM: Duration = Duration::from_secs(10);
 
 impl Lag {
     /// It has joined; `next` is the number of the next packet.
@@ -24,8 +30,19 @@ impl Lag {
     pub(super) fn reported(&mut self, now: Instant, pn: u64) {
         if pn >= self.next {
             (self.next, self.since) = (pn + 1, now);
-            self.told = false;
+            if core::mem::take(&mut self.told) {
+                self.ended = [Some(now), self.ended[0]];
+            }
         }
+    }
+
+    /// Whether what it lost since then was lost in a silence, and those are seldom.
+    pub(super) fn excuses(&self, from: Instant) -> bool {
+        let [last, before] = self.ended;
+        let (at, before) = if self.told { (Some(self.since), last) } else { (last, before) };
+        let lasts = self.told || at.is_some_and(|at| at >= from);
+        let seldom = at.zip(before).is_none_or(|(at, before)| at.since(before) >= SELDOM);
+        lasts && seldom
     }
 
     /// When it is to be told, if nothing else comes; `next` is the number of the next packet. Once: it is told of
@@ -62,5 +79,22 @@ mod tests {
         assert_eq!((lag.due_at(214), lag.due_at(215)), (None, Some(at(900))));
         lag.reported(at(700), 150);
         assert_eq!(lag.due_at(215), Some(at(900)), "nothing new");
+    }
+    #[test]
+    fn one_silence_in_a_while_excuses_what_is_lost_in_it() {
+        let mut lag = Lag::begin(at(0), 0);
+        assert!(!lag.excuses(at(0)), "there was none");
+        lag.told();
+        assert!(lag.excuses(at(300)), "it lasts");
+        lag.reported(at(400), 100);
+        assert!(lag.excuses(at(399)) && lag.excuses(at(400)) && !lag.excuses(at(401)));
+        // Another one soon after that is no accident.
+        lag.told();
+        assert!(!lag.excuses(at(300)));
+        lag.reported(at(5000), 200);
+        assert!(!lag.excuses(at(300)));
+        lag.reported(at(15_000), 300);
+        lag.told();
+        assert!(lag.excuses(at(15_000)));
     }
 }

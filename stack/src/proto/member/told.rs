@@ -90,6 +90,11 @@ impl Member {
         self.told.lag.reported(now, pn);
     }
 
+    /// Whether what it lost since then was lost in a silence, of which there are few.
+    pub(crate) fn was_silent(&self, from: Instant) -> bool {
+        self.told.lag.excuses(from)
+    }
+
     /// When it is to be told of the newest packet since it reports none of those before.
     pub(super) fn tells_at(&self, next: u64) -> Option<Instant> {
         let hears = self.group_status == GroupStatus::Joined && self.is_served();
