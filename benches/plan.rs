@@ -58,7 +58,7 @@ fn job(path: &Path) -> Ledger {
         options: String::new(),
     };
     let mut ledger = Ledger::create(path, &job).expect("a job");
-    ledger.look(tree()).expect("a look");
+    ledger.look(tree(), 7).expect("a look");
     let (all, mut state) = ((0..ENTRIES).collect::<Vec<u32>>(), 1);
     for n in 0..RECEIVERS {
         let id = ledger.add_receiver(&format!("host{n:03}")).expect("a receiver");
@@ -106,7 +106,7 @@ fn round(c: &mut Criterion) {
             tree,
             |tree| {
                 let known = ledger.entries().expect("the entries");
-                assert!(ledger.look_from(known, tree).expect("a look").is_none());
+                assert!(ledger.look_from(known, tree, 7).expect("a look").is_none());
                 ledger.forget_gone(true).expect("nothing is gone")
             },
             criterion::BatchSize::PerIteration,

@@ -5,7 +5,7 @@
 //! receiver that could not be reached is tried next says [`backoff`], and [`schedule`] keeps
 //! all of them in mind; [`outcome`] is what is noted after a session. Which installation of a receiver it is about says
 //! its [`installation`], which of it stood under other names before [`renames`]. All receivers are told at once by
-//! [`announce`]. A command that they run at the end is [`exec`].
+//! [`announce`]. A command that they run at the end is [`exec`]. Which state of the tree is meant says its [`revision`].
 
 pub mod announce;
 pub mod backoff;
@@ -16,5 +16,6 @@ pub mod ledger;
 pub mod outcome;
 pub mod plan;
 pub mod renames;
+pub mod revision;
 pub mod schedule;
 pub mod words;

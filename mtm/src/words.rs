@@ -6,12 +6,13 @@
 
 use crate::exec::{Credential, ExitStatusWord};
 use crate::installation::Shown;
+use crate::revision::Revision;
 use core::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Version of these words.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Longest text in a word, in bytes, that is kept: what is longer is cut.
 pub const MAX_TEXT: usize = 4096;
@@ -29,7 +30,9 @@ pub enum ToMaster {
         /// What it is called there.
         host: String,
         /// The newest revision of which it has everything, if it has had one.
-        has: Option<u32>,
+        has: Option<Revision>,
+        /// The one of which it may have something, since a session for it has begun.
+        begun: Option<Revision>,
         /// The announcement that it took last, whole: the master's state may have been restored from a copy.
         last: Option<Vec<u8>>,
     },
@@ -115,7 +118,7 @@ pub enum ToReceiver {
         /// For which job.
         job: JobId,
         /// Of the tree; all of it is in place there.
-        revision: u32,
+        revision: Revision,
         /// The command's name on the receiver's list.
         command: String,
         /// The command's password; empty where it has none.
@@ -167,8 +170,10 @@ pub enum OfReceiver {
     Incomplete,
     /// What was asked; which installation it is is shown with each answer.
     Has {
-        /// The newest revision of which it has everything, if it knows the job.
-        revision: Option<u32>,
+        /// The newest revision of which it has everything, or has had it, if it knows the job.
+        revision: Option<Revision>,
+        /// The one of which it may have something, since a session for it has begun.
+        begun: Option<Revision>,
     },
 }
 
@@ -191,6 +196,10 @@ pub struct Said<W> {
     /// It.
     pub word: W,
 }
+
+/// What a receiver shows at the beginning of a session: which installation it is, the newest revision of which it has
+/// everything, or has had it, and the one of which it may have something.
+pub type Met = Said<[Option<Revision>; 2]>;
 
 /// A word as bytes.
 pub fn encode<W: Serialize>(word: &W) -> Vec<u8> {
@@ -229,16 +238,17 @@ mod tests {
 
     #[test]
     fn a_word_has_these_bytes() {
-        let hello =
-            ToMaster::Hello { job: [1; 16], host: "h:x".to_owned(), has: Some(300), last: None };
+        let has = Some(Revision::new(300, 129));
+        let (host, begun) = ("h:x".to_owned(), None);
+        let hello = ToMaster::Hello { job: [1; 16], host, has, begun, last: None };
         let bytes = encode(&hello);
-        let expected = [&[2, 0][..], &[1; 16], &[3], b"h:x", &[1, 0xac, 2, 0]].concat();
+        let expected = [&[3, 0][..], &[1; 16], &[3], b"h:x", &[1, 0xac, 2, 0x81, 1, 0, 0]].concat();
         assert_eq!(bytes, expected);
         assert_eq!(decode::<ToMaster>(&bytes), Ok(hello));
         assert_eq!(decode::<ToMaster>(&[1, 0]), Err(WordError::Version(1)));
         assert_eq!(decode::<ToMaster>(&[]), Err(WordError::Body));
         let over = ToReceiver::Over { job: [3; 16], host: "h".to_owned() };
-        assert_eq!(encode(&over), [&[2, 0][..], &[3; 16], &[1], b"h"].concat());
+        assert_eq!(encode(&over), [&[3, 0][..], &[3; 16], &[1], b"h"].concat());
     }
 
     #[test]
@@ -258,7 +268,7 @@ mod tests {
     fn a_command_and_its_end_have_these_bytes() {
         let mex = ToReceiver::Mex {
             job: [1; 16],
-            revision: 300,
+            revision: Revision::new(300, 129),
             command: "c".to_owned(),
             credential: Credential::new("pw".to_owned()),
             root: "r".to_owned(),
@@ -266,14 +276,14 @@ mod tests {
             host: "h:x".to_owned(),
         };
         let bytes = encode(&mex);
-        let expected = [&[2, 1][..], &[1; 16], &[0xac, 2, 1], b"c", &[2], b"pw", b"\x01r\0\x03h:x"];
+        let expected = [&[3, 1][..], &[1; 16], &[0xac, 2, 0x81, 1, 1], b"c\x02pw\x01r\0\x03h:x"];
         assert_eq!(bytes, expected.concat());
         assert_eq!(decode(&bytes), Ok(mex.clone()));
         assert!(!format!("{mex:?}").contains("pw"));
         let ran = OfReceiver::Ran { status: ExitStatusWord::Exited(3), tail: b"x".to_vec() };
-        assert_eq!(encode(&ran), [2, 3, 0, 3, 1, b'x']);
+        assert_eq!(encode(&ran), [3, 3, 0, 3, 1, b'x']);
         let others = [OfReceiver::Dnpwd, OfReceiver::Busy, OfReceiver::Incomplete];
-        assert_eq!(others.map(|word| encode(&word)), [[2, 2], [2, 4], [2, 5]]);
+        assert_eq!(others.map(|word| encode(&word)), [[3, 2], [3, 4], [3, 5]]);
     }
 
     proptest! {

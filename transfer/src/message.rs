@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 /// Version of these messages.
-pub const VERSION: u8 = 8;
+pub const VERSION: u8 = 9;
 
 /// Longest frame after its length field, in bytes.
 pub const MAX_FRAME: usize = 64 << 10;
@@ -28,6 +28,9 @@ pub const MAX_CHANGES: usize = 4096;
 
 /// Bytes of paths in one [`ToSender::Gone`] or [`ToReceiver::Moved`], at most, unless it has only one.
 pub const MAX_PATHS: usize = 8 << 10;
+
+/// Most editions in [`OfJob::line`]; 256 × 10 bytes are a twentieth of [`MAX_FRAME`].
+pub const MAX_LINE: usize = 256;
 
 /// Bytes of the length field.
 const PREFIX: usize = 4;
@@ -126,11 +129,17 @@ pub struct OfJob {
     pub name: String,
     /// The revision of its tree.
     pub revision: u32,
+    /// Which one of that number: a job's file that was restored from a copy counts the numbers of the revisions that it has
+    /// lost once more. 0: that is not known.
+    pub edition: u64,
     /// Where it stands below the path of the offer: the name of the folder that is sent, or nothing where what it holds
     /// goes into the path itself.
     pub below: Vec<u8>,
     /// All of the tree is listed; or only what is not as it was in this earlier revision, all of which is there.
     pub since: Option<u32>,
+    /// A revision, which is [`Self::since`] if there is one, and the editions from that one on, [`MAX_LINE`] at most: what
+    /// was complete in one of these has everything after the session.
+    pub line: (u32, Vec<u64>),
     /// What the receiver is called in the job.
     pub host: String,
     /// Where it may say that it is there: this port, at the address that the session comes from unless there is another.
@@ -386,7 +395,8 @@ mod tests {
         assert_eq!(read(&[0, 0, 0, 3, VERSION, 0, 0]), Ok(Some(ready)));
         assert_eq!(read(&[0, 0, 0, 0]), Err(FrameError::Length(0)));
         assert_eq!(read(&[0, 1, 0, 1]), Err(FrameError::Length(65_537)));
-        assert_eq!(read(&[0, 0, 0, 2, 9, 0]), Err(FrameError::Version(9)));
+        let newer = VERSION + 1;
+        assert_eq!(read(&[0, 0, 0, 2, newer, 0]), Err(FrameError::Version(newer)));
         assert_eq!(read(&[0, 0, 0, 2, VERSION, 7]), Err(FrameError::Body));
         assert_eq!(read(&[0, 0, 0, 4, VERSION, 0, 0, 0]), Err(FrameError::Body));
         assert_eq!(read(&[0, 0, 0, 2, VERSION]), Ok(None));

@@ -168,10 +168,14 @@ fn answer(known: &Known, said: talk::Said) -> Option<OfMaster> {
 fn hello(mine: &Mine, known: &Known, binding: &Binding) -> Vec<u8> {
     let role = Role::Receiver(known.instance);
     let shown = mine.installation.shows(role, &known.job, binding);
+    let of = (known.job, &known.host[..]);
+    // What cannot be read is told by the next session.
+    let [has, begun] = super::has_of(&lock(&mine.held), of, known.instance).unwrap_or_default();
     let word = ToMaster::Hello {
         job: known.job,
         host: known.host.clone(),
-        has: known.complete,
+        has,
+        begun,
         last: lock(&mine.announced).last(&name_of(known)),
     };
     words::encode(&Said { shown, word })

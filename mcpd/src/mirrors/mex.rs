@@ -9,6 +9,7 @@ use crate::report::say;
 use mcp_cli::say::plain;
 use mtm::exec::{Credential, ExitStatusWord};
 use mtm::held::{Begun, Held, HeldError, Interrupted, Known, OfPlace};
+use mtm::revision::Revision;
 use mtm::words::{self, JobId, OfReceiver};
 use std::ffi::OsString;
 use std::io::{self, PipeWriter};
@@ -30,7 +31,7 @@ const NOTED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) job: JobId,
-    pub(super) revision: u32,
+    pub(super) revision: Revision,
     pub(super) command: String,
     pub(super) credential: Credential,
     pub(super) root: String,
@@ -132,7 +133,7 @@ impl Mex {
     fn interrupted(&self, of: &Interrupted, known: Option<&Known>) {
         let Interrupted { revision, command, place, .. } = of.clone();
         let job = known.map(|known| known.name.clone()).unwrap_or_default();
-        let of = Of { job, revision, command };
+        let of = Of { job, revision: revision.number, command };
         let status = ExitStatusWord::Unknown.to_string();
         told(logs::ran(&self.state, &of, &place, ("", ""), &status));
         say(format_args!(
@@ -281,8 +282,8 @@ fn execute(mine: &Mine, entry: &Entry, known: &Known, asked: &Asked) {
         say(format_args!("cannot note how a command has ended: {error}"));
         thread::sleep(AGAIN);
     }
-    let of =
-        Of { job: known.name.clone(), revision: asked.revision, command: asked.command.clone() };
+    let (job, revision) = (known.name.clone(), asked.revision.number);
+    let of = Of { job, revision, command: asked.command.clone() };
     let (root, status) = (words::cut(&asked.root), ran.status.to_string());
     let tree = (root, words::cut(&asked.description));
     told(logs::ran(&mine.mex.state, &of, &known.place, tree, &status));
@@ -299,7 +300,7 @@ fn execute(mine: &Mine, entry: &Entry, known: &Known, asked: &Asked) {
 }
 
 /// Waits for its end, not for long.
-fn wait(mine: &Mine, of: OfPlace<'_>, revision: u32) -> Result<OfReceiver, HeldError> {
+fn wait(mine: &Mine, of: OfPlace<'_>, revision: Revision) -> Result<OfReceiver, HeldError> {
     let until = Instant::now() + WAIT;
     loop {
         let seen = lock(&mine.mex.count.0).ended;
@@ -345,10 +346,10 @@ mod tests {
         }
     }
 
-    fn asked(revision: u32) -> Asked {
+    fn asked(number: u32) -> Asked {
         Asked {
             job: [1; 16],
-            revision,
+            revision: Revision::new(number, 5),
             command: "x".to_owned(),
             credential: Credential::default(),
             root: "a".to_owned(),
@@ -381,7 +382,8 @@ mod tests {
             super::hear(&mine, from, [instance; 16], asked(revision))
         };
         assert_eq!(hear(&from(1), 9, 1), OfReceiver::Incomplete);
-        lock(&mine.held).complete(([1; 16], "h1"), None, 1).unwrap();
+        let revision = Revision::new(1, 5);
+        lock(&mine.held).complete(([1; 16], "h1"), None, revision).unwrap();
         let OfReceiver::Refused(why) = hear(&from(2), 9, 1) else { panic!("it is another's") };
         assert_eq!(why, HeldError::Foreign.to_string());
         let nobody = From { key: None, ..from(1) };

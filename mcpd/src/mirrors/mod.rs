@@ -20,8 +20,9 @@ use anyhow::{Context, Result};
 use mcp_cli::say::plain;
 use mcp_keys::Drawn;
 use mcp_keys::places::{self, Environment};
-use mtm::held::{Held, HeldError, Known};
+use mtm::held::{Held, HeldError, Known, Of};
 use mtm::installation::{Installation, Shown};
+use mtm::revision::Revision;
 use mtm::words::{self, JobId, OfReceiver, Said, ToReceiver};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -214,7 +215,7 @@ impl Session {
             hello,
             peer: Some(from.peer.ip().to_canonical()),
             instance: self.own.folder,
-            complete: Some(job.revision),
+            complete: Some(Revision::new(job.revision, job.edition)),
             heard: now(),
         }
     }
@@ -238,7 +239,7 @@ impl Jobs for Session {
     fn begin(&self, from: &From, job: &OfJob, place: &Path) -> std::result::Result<(), String> {
         let from = &who::master(from, words::decode(&job.shown).ok().as_ref(), &job.id)?;
         let known = self.known(from, job, place);
-        let begun = lock(&self.mine.held).begin(&known);
+        let begun = lock(&self.mine.held).begin_after(&known, (job.line.0, &job.line.1));
         begun.map_err(|error| refused(&known, from, &error))?;
         *lock(&self.mine.served).entry(name_of(&known)).or_default() += 1;
         if let Ok(told) = words::decode(&job.told) {
@@ -249,7 +250,9 @@ impl Jobs for Session {
     }
 
     fn shows(&self, from: &From, job: &OfJob) -> Vec<u8> {
-        words::encode(&self.own.shown(from, &job.id))
+        let who = who::master(from, words::decode(&job.shown).ok().as_ref(), &job.id);
+        let has = self.has((job.id, words::cut(&job.host)), who.ok().as_ref()).unwrap_or_default();
+        words::encode(&words::Met { shown: self.own.shown(from, &job.id), word: has })
     }
 
     fn end(&self, job: &OfJob, ok: bool) {
@@ -257,8 +260,10 @@ impl Jobs for Session {
         let mut held = lock(&self.mine.held);
         let of = (job.id, words::cut(&job.host));
         let done = held.heard(of, now());
-        let done = done
-            .and_then(|()| if ok { held.complete(of, job.since, job.revision) } else { Ok(false) });
+        let since = job.since.map(|since| (since, &job.line.1[..]));
+        let revision = Revision::new(job.revision, job.edition);
+        let done =
+            done.and_then(|()| if ok { held.complete(of, since, revision) } else { Ok(false) });
         let new = done.and_then(|new| if new { held.known(of) } else { Ok(None) });
         drop(held);
         match new {
@@ -282,6 +287,17 @@ impl Jobs for Session {
 }
 
 impl Session {
+    /// What this installation has of a job, as its master is told, and nobody else.
+    fn has(&self, of: Of<'_>, from: Option<&From>) -> Has {
+        let held = lock(&self.mine.held);
+        let known = held.known(of)?;
+        let master = from.and_then(From::who).map(|key| key.as_bytes().to_vec());
+        if known.as_ref().is_some_and(|own| own.master.is_some() && own.master != master) {
+            return Err(HeldError::Foreign);
+        }
+        has_of(&held, of, self.own.folder)
+    }
+
     fn answer(&self, from: &From, shown: &Shown, word: ToReceiver) -> OfReceiver {
         let from = match who::master(from, Some(shown), &word.job()) {
             Ok(from) => from,
@@ -290,13 +306,11 @@ impl Session {
         let master = from.who().map(|key| key.as_bytes().to_vec());
         match word {
             ToReceiver::Ask { job, host } => {
-                let known = lock(&self.mine.held).known((job, words::cut(&host)));
-                let known = known.unwrap_or_default();
-                if known.as_ref().is_some_and(|own| own.master.is_some() && own.master != master) {
-                    return OfReceiver::Refused(HeldError::Foreign.to_string());
-                }
-                let own = known.filter(|known| known.instance == self.own.folder);
-                OfReceiver::Has { revision: own.and_then(|own| own.complete) }
+                let has = self.has((job, words::cut(&host)), Some(&from));
+                has.map_or_else(
+                    |error| OfReceiver::Refused(error.to_string()),
+                    |[revision, begun]| OfReceiver::Has { revision, begun },
+                )
             }
             ToReceiver::Over { job, host } => {
                 let host = words::cut(&host);
@@ -317,6 +331,13 @@ impl Session {
             }
         }
     }
+}
+
+/// The revision of which an installation has, or has had, everything, and the one of which it may have something.
+type Has = std::result::Result<[Option<Revision>; 2], HeldError>;
+
+fn has_of(held: &Held, of: Of<'_>, instance: [u8; 16]) -> Has {
+    Ok([held.has(of, instance)?, held.begun(of, instance)?])
 }
 
 fn installation(drawn: &Drawn) -> Arc<Installation> {

@@ -58,7 +58,7 @@ impl Jobs for Placeless {
     }
 
     fn shows(&self, from: &From, job: &OfJob) -> Vec<u8> {
-        words::encode(&self.0.shown(from, &job.id))
+        words::encode(&words::Met { shown: self.0.shown(from, &job.id), word: [None; 2] })
     }
 
     fn end(&self, _: &OfJob, _: bool) {}

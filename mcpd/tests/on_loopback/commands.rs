@@ -4,6 +4,7 @@ use crate::daemon::{Daemon, command};
 use crate::master::Master;
 use mtm::exec::{Credential, ExitStatusWord};
 use mtm::held::Held;
+use mtm::revision::Revision;
 use mtm::words::{OfReceiver, ToReceiver};
 use rustix::process::Signal;
 use std::fs;
@@ -26,6 +27,8 @@ struct Case {
     dir: TempDir,
     config: PathBuf,
     last: u8,
+    /// Of the revisions that are sent and asked for.
+    edition: u64,
     daemon: Option<Daemon>,
 }
 
@@ -38,7 +41,7 @@ impl Case {
         }
         fs::write(dir.path().join("source/file"), "x").unwrap();
         let config = dir.path().join("mcpd.toml");
-        let mut case = Self { dir, config, last, daemon: None };
+        let mut case = Self { dir, config, last, edition: 1, daemon: None };
         case.list(commands);
         case.start();
         case
@@ -82,6 +85,7 @@ impl Case {
             id: JOB,
             name: "lectures".to_owned(),
             revision,
+            edition: self.edition,
             below: b"source".to_vec(),
             host: "h1".to_owned(),
             ..OfJob::default()
@@ -99,7 +103,7 @@ impl Case {
     fn try_ask(&self, revision: u32, command: &str, password: &str) -> Option<OfReceiver> {
         let word = ToReceiver::Mex {
             job: JOB,
-            revision,
+            revision: Revision::new(revision, self.edition),
             command: command.to_owned(),
             credential: Credential::new(password.to_owned()),
             root: "source".to_owned(),
@@ -204,6 +208,29 @@ fn it_is_run_once_for_a_revision_and_again_for_the_next() {
     );
 }
 
+/// What a master sends and asks for that counts revision 2 once more, as its job file knows of revision 1 alone.
+#[test]
+fn it_is_run_for_the_revisions_of_a_master_that_was_restored() {
+    let mut case = Case::new(109, &[("note", "echo $MTM_REVISION >> DIR/runs", "")]);
+    let ran = OfReceiver::Ran { status: ExitStatusWord::Exited(0), tail: Vec::new() };
+    for revision in 1..=3 {
+        case.send(revision);
+        assert_eq!(case.ask(revision, "note", ""), ran);
+    }
+    assert_eq!(case.read("runs"), "1\n2\n3\n");
+    case.edition = 2;
+    for revision in 2..=3 {
+        assert_eq!(case.ask(revision, "note", ""), OfReceiver::Incomplete, "that one is not here");
+        case.send(revision);
+        assert_eq!(case.ask(revision, "note", ""), ran);
+        assert_eq!(case.ask(revision, "note", ""), ran);
+    }
+    assert_eq!(case.read("runs"), "1\n2\n3\n2\n3\n");
+    case.edition = 1;
+    assert_eq!(case.ask(2, "note", ""), ran, "how that one has ended");
+    assert_eq!(case.read("runs").lines().count(), 5);
+}
+
 #[test]
 fn a_wrong_password_and_an_unknown_command_are_the_same_and_cost_time() {
     let credential = format!("credential = '{}'", hash("right\n"));
@@ -300,7 +327,7 @@ fn what_runs_when_the_daemon_is_killed_is_ended_at_the_next_start_and_not_run_ag
     fs::write(case.at("go"), "").unwrap();
     case.send(2);
     assert_eq!(case.ends(2, "slow").0, ExitStatusWord::Exited(0));
-    assert_eq!(case.ask(1, "slow", ""), OfReceiver::Incomplete, "it is past");
+    assert_eq!(case.ends(1, "slow"), (ExitStatusWord::Unknown, Vec::new()), "it is past");
     assert_eq!(case.read("runs"), "x\nx\n");
     assert!(case.read("state/mirrors.log").contains("\tslow\tunknown\n"));
 }

@@ -3,9 +3,9 @@
 
 use crate::daemon::Daemon;
 use crate::master::Master;
-use crate::mirrors::{HOST, Hearing, LONG, Place, job};
-use mtm::installation::Shown;
-use mtm::words::{self, OfMaster, OfReceiver, ToMaster, ToReceiver};
+use crate::mirrors::{HOST, Hearing, LONG, ONE, Place, job};
+use mtm::revision::Revision;
+use mtm::words::{self, Met, OfMaster, OfReceiver, ToMaster, ToReceiver};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -71,7 +71,7 @@ fn with_the_same_secret_another_installation_is_another_master() {
         assert!(why.contains("another master's"), "{why}");
     }
     let asked = own.says(daemon.addr, &ask());
-    assert_eq!(asked, OfReceiver::Has { revision: Some(1) });
+    assert_eq!(asked, OfReceiver::Has { revision: Some(ONE), begun: None });
     assert_eq!(own.says(daemon.addr, &over()), OfReceiver::Done);
     assert_eq!(place.send_by(&other, daemon.addr, "here", job(1)), None, "it was over");
 }
@@ -90,7 +90,7 @@ fn what_was_shown_on_another_association_counts_for_nothing() {
     }
     let why = place.send_by(&thief, daemon.addr, "here", job(1)).unwrap();
     assert!(why.contains("does not show which installation"), "{why}");
-    assert_eq!(own.says(daemon.addr, &ask()), OfReceiver::Has { revision: Some(1) });
+    assert_eq!(own.says(daemon.addr, &ask()), OfReceiver::Has { revision: Some(ONE), begun: None });
 }
 
 #[test]
@@ -98,7 +98,8 @@ fn a_receiver_shows_the_same_installation_until_it_is_installed_anew() {
     let (place, own) = (Place::new(), with_secret(1, 's'));
     let mut daemon = place.with_secrets(147, &['s']);
     let delivered = place.deliver(&own, daemon.addr, "here", job(1));
-    let shown: Shown = words::decode(&delivered.said.shown).unwrap();
+    let Met { shown, word: has } = words::decode(&delivered.said.shown).unwrap();
+    assert_eq!(has, [None; 2], "it knew nothing of the job");
     let instance = shown.instance(&[1; 16], &delivered.said.binding.unwrap());
     let which = |daemon: &Daemon| Some(own.asks(daemon.addr, &ask()).unwrap().0);
     assert!(instance.is_some() && which(&daemon) == instance);
@@ -111,7 +112,7 @@ fn a_receiver_shows_the_same_installation_until_it_is_installed_anew() {
     fs::remove_file(key).unwrap();
     let daemon = place.with_secrets(147, &['s']);
     let (_, answer) = own.asks(daemon.addr, &ask()).unwrap();
-    assert_eq!(answer, OfReceiver::Has { revision: None });
+    assert_eq!(answer, OfReceiver::Has { revision: None, begun: None });
     assert_ne!(which(&daemon), instance);
 }
 
@@ -147,7 +148,7 @@ fn while_secrets_are_exchanged_hello_is_said_under_each() {
     kill(&mut daemon);
     let _daemon = place.with_secrets(149, &['n', 'o']);
     let (_, ToMaster::Hello { has, .. }) = master.hears();
-    assert_eq!(has, Some(1));
+    assert_eq!(has, Some(ONE));
 }
 
 #[test]
@@ -168,12 +169,13 @@ fn with_keys_a_daemon_that_was_killed_says_hello_and_is_served() {
     kill(&mut daemon);
     let daemon = place.daemon(150, &options);
     let (took, ToMaster::Hello { job, has, .. }) = master.hears();
-    assert_eq!((job, has), ([1; 16], Some(1)));
+    assert_eq!((job, has), ([1; 16], Some(ONE)));
     assert!(took < Duration::from_secs(5), "{took:?}");
     fs::write(place.at("tree/file"), "newer content").unwrap();
-    let next = OfJob { revision: 2, ..master.job() };
+    let two = Revision::new(2, 6);
+    let next = OfJob { revision: 2, edition: 6, ..master.job() };
     assert_eq!(place.send_by(&own, daemon.addr, "here", next), None);
-    assert_eq!(own.says(daemon.addr, &ask()), OfReceiver::Has { revision: Some(2) });
+    assert_eq!(own.says(daemon.addr, &ask()), OfReceiver::Has { revision: Some(two), begun: None });
     // The listed key is its master's, whatever else is shown under it.
     let same = own.showing(with_secret(2, 's').shown(&[1; 16], &[9; 32]));
     assert_eq!(same.says(daemon.addr, &over()), OfReceiver::Done);

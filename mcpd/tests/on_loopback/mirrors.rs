@@ -3,6 +3,7 @@
 use crate::daemon::Daemon;
 use crate::master::Master;
 use mtm::announce::{Allowed, ChannelKey, JobKey, Open, Request, Reserved, Stamps, seal};
+use mtm::revision::Revision;
 use mtm::words::{self, Batch, ChannelTold, OfMaster, OfReceiver, Said, ToMaster, ToReceiver};
 use rustix::process::Signal;
 use std::cell::RefCell;
@@ -89,12 +90,15 @@ impl Place {
     }
 }
 
+/// The revision of [`job`].
+pub(crate) const ONE: Revision = Revision { number: 1, edition: 5 };
+
 pub(crate) fn job(n: u8) -> OfJob {
     OfJob {
         id: [n; 16],
         name: format!("job{n}"),
-        revision: 1,
-        since: None,
+        revision: ONE.number,
+        edition: ONE.edition,
         below: b"tree".to_vec(),
         host: HOST.to_owned(),
         hello: None,
@@ -128,9 +132,9 @@ fn a_place_is_of_one_job_until_that_is_over() {
     let (ok, why) = place.leases(&["--drop", held]);
     assert!(!ok && why.contains("no job has"), "{why}");
     let asked = say(daemon.addr, &ToReceiver::Ask { job: [1; 16], host: HOST.to_owned() });
-    assert!(matches!(asked, OfReceiver::Has { revision: Some(1), .. }), "{asked:?}");
+    assert!(matches!(asked, OfReceiver::Has { revision: Some(ONE), begun: None }), "{asked:?}");
     let asked = say(daemon.addr, &ToReceiver::Ask { job: [3; 16], host: HOST.to_owned() });
-    assert!(matches!(asked, OfReceiver::Has { revision: None, .. }), "{asked:?}");
+    assert!(matches!(asked, OfReceiver::Has { revision: None, begun: None }), "{asked:?}");
     let over = ToReceiver::Over { job: [1; 16], host: HOST.to_owned() };
     assert_eq!(say(daemon.addr, &over), OfReceiver::Done);
     assert_eq!(place.leases(&[]), (true, String::new()));
@@ -241,7 +245,7 @@ fn a_daemon_that_was_killed_says_hello_and_what_it_has() {
     daemon.child.wait().unwrap();
     let _daemon = place.daemon(142, &[]);
     let (took, ToMaster::Hello { job, host, has, .. }) = master.hears();
-    assert_eq!((job, host.as_str(), has), ([1; 16], "node1:here", Some(1)));
+    assert_eq!((job, host.as_str(), has), ([1; 16], "node1:here", Some(ONE)));
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
@@ -269,7 +273,7 @@ fn a_job_to_two_paths_of_a_daemon_has_both_and_says_hello_for_each() {
     daemon.child.wait().unwrap();
     let daemon = place.daemon(144, &[]);
     let mut said = names.map(|_| match master.hears().1 {
-        ToMaster::Hello { host, has: Some(1), .. } => host,
+        ToMaster::Hello { host, has: Some(ONE), .. } => host,
         other @ ToMaster::Hello { .. } => panic!("{other:?}"),
     });
     said.sort();
@@ -279,7 +283,7 @@ fn a_job_to_two_paths_of_a_daemon_has_both_and_says_hello_for_each() {
     assert_eq!(say(daemon.addr, &over), OfReceiver::Done);
     let has = names.map(|host| {
         let asked = ToReceiver::Ask { job: [1; 16], host: host.to_owned() };
-        matches!(say(daemon.addr, &asked), OfReceiver::Has { revision: Some(1), .. })
+        matches!(say(daemon.addr, &asked), OfReceiver::Has { revision: Some(ONE), begun: None })
     });
     assert!(has[1]);
     assert_eq!(send(&daemon, names[0], self::job(2)), None);
@@ -326,7 +330,7 @@ fn an_announcement_that_counts_is_answered_and_no_other() {
     let first = announcement(&mut stamps, &told, &[4]);
     speaker.say(&first).unwrap();
     let (_, ToMaster::Hello { has, last, .. }) = master.hears();
-    assert_eq!((has, last), (Some(1), Some(first.clone())));
+    assert_eq!((has, last), (Some(ONE), Some(first.clone())));
 
     speaker.say(&first).unwrap(); // repeated
     speaker.say(&announcement(&mut stamps, &told, &[3, 5])).unwrap(); // for others

@@ -4,6 +4,7 @@
 //! It stands in a database of `SQLite` in the daemon's folder of state, written as a job's file is.
 
 mod age;
+mod past;
 mod places;
 mod room;
 mod runs;
@@ -15,6 +16,7 @@ pub use age::LEASE;
 pub use places::real;
 pub use runs::{Begun, Interrupted, OfPlace};
 
+use crate::revision::Revision;
 use crate::words::JobId;
 use core::time::Duration;
 use rusqlite::{
@@ -111,7 +113,7 @@ pub struct Known {
     /// Which installation this is to it.
     pub instance: [u8; 16],
     /// The newest revision of which all was in place.
-    pub complete: Option<u32>,
+    pub complete: Option<Revision>,
     /// When its master was heard last, in milliseconds since 1970.
     pub heard: u64,
 }
@@ -143,13 +145,25 @@ impl Held {
     }
 
     /// A job is about to write. It has the place from now on. `known.complete` is the revision that is to be complete then,
-    /// if that is known: one that is higher is of a tree that its master, which was restored, knows nothing of.
+    /// if that is known: one that is higher, or another one of that number, is of a tree that its master, which was
+    /// restored, knows nothing of.
     ///
     /// # Errors
     ///
     /// Another job has it.
     pub fn begin(&mut self, known: &Known) -> Result<(), HeldError> {
-        Ok(self.take(known)?.commit()?)
+        self.begin_after(known, (0, &[]))
+    }
+
+    /// The same after revisions from one on, whose editions are these, as far as they are known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub fn begin_after(&mut self, known: &Known, line: (u32, &[u64])) -> Result<(), HeldError> {
+        let work = self.take(known)?;
+        past::begin(&work, known, line)?;
+        Ok(work.commit()?)
     }
 
     /// Whether [`Self::begin`] would give a job its place. Nothing is kept of it.
@@ -186,6 +200,14 @@ impl Held {
                 ago,
             });
         }
+        // Another one that is not higher has something else, or it is of a tree that has been lost.
+        let goes_on = |complete: Revision| {
+            known.complete.is_none_or(|to| complete == to || complete.number < to.number)
+        };
+        let here = own.clone().find(|own| own.place == known.place);
+        if let Some(here) = here.filter(|here| !here.complete.is_none_or(goes_on)) {
+            past::keep(&work, here)?;
+        }
         let is_known = own.any(|own| own.place == known.place || own.host == known.host);
         if !is_known && let Some(over) = room::to_forget(&left, known)? {
             remove(&work, over)?;
@@ -197,8 +219,8 @@ impl Held {
         Ok(work)
     }
 
-    /// All of this revision of a job is in place; or of all that has changed `since` an earlier one. Whether it was not
-    /// known before.
+    /// All of this revision of a job is in place; or of all that has changed `since` an earlier one, of which the editions
+    /// are told, and of those after it: it is complete only upon one of these. Whether it was not known before.
     ///
     /// # Errors
     ///
@@ -206,14 +228,25 @@ impl Held {
     pub fn complete(
         &mut self,
         of: Of<'_>,
-        since: Option<u32>,
-        revision: u32,
+        since: Option<(u32, &[u64])>,
+        revision: Revision,
     ) -> Result<bool, HeldError> {
         let Some(known) = self.known(of)? else { return Ok(false) };
-        let sql = "UPDATE jobs SET complete = ?1 WHERE job = ?2 AND place = ?4
-                   AND (complete IS NULL OR complete < ?1) AND (?3 IS NULL OR complete >= ?3)";
-        let place = known.place.as_os_str().as_bytes();
-        Ok(self.db.execute(sql, params![revision, known.job, since, place])? > 0)
+        let begun = past::begun(&self.db, &known)?;
+        let is_other = begun.is_some_and(|begun| begun != revision);
+        if since.is_some_and(|since| is_other || !is_in_line(known.complete, since)) {
+            return Ok(false);
+        }
+        let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "UPDATE jobs SET complete = ?1, edition = ?2, begun = NULL, begun_edition = NULL
+                   WHERE job = ?3 AND place = ?4 AND (complete IS NULL OR complete < ?1)";
+        let (place, edition) = (known.place.as_os_str().as_bytes(), revision.edition.cast_signed());
+        let new = work.execute(sql, params![revision.number, edition, known.job, place])? > 0;
+        if new {
+            past::forget(&work, &known)?;
+        }
+        work.commit()?;
+        Ok(new)
     }
 
     /// What is known of a job by that name of this host; if there is one place of it alone, that by any name.
@@ -236,15 +269,14 @@ impl Held {
     ///
     /// The file cannot be written, or it is another master's.
     pub fn over(&mut self, (job, host): Of<'_>, master: Option<&[u8]>) -> Result<(), HeldError> {
-        let sql = "SELECT master FROM jobs WHERE job = ? AND host = ?";
-        let own: Option<Option<Vec<u8>>> =
-            self.db.query_row(sql, params![job, host], |row| row.get(0)).optional()?;
+        let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = format!("{COLUMNS} WHERE job = ? AND host = ?");
+        let own = work.query_row(&sql, params![job, host], read).optional()?;
         match own {
             None => Ok(()),
-            Some(own) if own.is_none() || own.as_deref() == master => {
-                let sql = "DELETE FROM jobs WHERE job = ? AND host = ?";
-                self.db.execute(sql, params![job, host])?;
-                Ok(())
+            Some(own) if own.master.is_none() || own.master.as_deref() == master => {
+                remove(&work, &own)?;
+                Ok(work.commit()?)
             }
             Some(_) => Err(HeldError::Foreign),
         }
@@ -302,7 +334,15 @@ impl Held {
     }
 }
 
+/// Whether a revision is one of those from an earlier one on, whose editions these are.
+fn is_in_line(revision: Option<Revision>, (since, editions): (u32, &[u64])) -> bool {
+    revision.is_some_and(|Revision { number, edition }| {
+        (since..).zip(editions).any(|of_line| of_line == (number, &edition))
+    })
+}
+
 fn remove(db: &Connection, known: &Known) -> Result<usize, HeldError> {
+    past::keep(db, known)?;
     let sql = "DELETE FROM jobs WHERE job = ? AND place = ?";
     Ok(db.execute(sql, params![known.job, known.place.as_os_str().as_bytes()])?)
 }
@@ -313,8 +353,11 @@ fn write(db: &Connection, known: &Known) -> Result<(), HeldError> {
                ON CONFLICT (job, place) DO UPDATE SET master = coalesce(master, excluded.master), name = excluded.name,
                host = excluded.host,
                hello = excluded.hello, peer = excluded.peer,
-               complete = iif(instance = excluded.instance AND complete <= coalesce(?9, complete), complete, NULL),
+               complete = iif(instance = excluded.instance AND
+                   (?9 IS NULL OR complete < ?9 OR (complete = ?9 AND edition = ?11)), complete, NULL),
                instance = excluded.instance, heard = max(heard, excluded.heard)";
+    let (revision, edition) =
+        known.complete.map(|to| (to.number, to.edition.cast_signed())).unzip();
     db.execute(
         sql,
         params![
@@ -326,16 +369,16 @@ fn write(db: &Connection, known: &Known) -> Result<(), HeldError> {
             known.hello.map(|addr| addr.to_string()),
             known.instance,
             known.heard.cast_signed(),
-            known.complete,
+            revision,
             known.peer.map(|peer| peer.to_string()),
+            edition,
         ],
     )?;
     Ok(())
 }
 
 /// What [`read`] reads.
-const COLUMNS: &str =
-    "SELECT job, master, name, host, place, hello, instance, complete, heard, peer FROM jobs";
+const COLUMNS: &str = "SELECT job, master, name, host, place, hello, instance, complete, heard, peer, edition FROM jobs";
 
 fn list(db: &Connection) -> Result<Vec<Known>, HeldError> {
     let mut all = db.prepare(&format!("{COLUMNS} ORDER BY place"))?;
@@ -346,6 +389,8 @@ fn list(db: &Connection) -> Result<Vec<Known>, HeldError> {
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Known> {
     let place: Vec<u8> = row.get(4)?;
     let hello: Option<String> = row.get(5)?;
+    let edition = row.get::<_, i64>(10)?.cast_unsigned();
+    let complete: Option<u32> = row.get(7)?;
     Ok(Known {
         job: row.get(0)?,
         master: row.get(1)?,
@@ -354,7 +399,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Known> {
         place: OsString::from_vec(place).into(),
         hello: hello.and_then(|addr| addr.parse().ok()),
         instance: row.get(6)?,
-        complete: row.get(7)?,
+        complete: complete.map(|number| Revision::new(number, edition)),
         heard: row.get::<_, i64>(8)?.cast_unsigned(),
         peer: row.get::<_, Option<String>>(9)?.and_then(|peer| peer.parse().ok()),
     })

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION: i32 = 0x6D74_6D72;
 
 /// The steps from one version of the tables to the next; the first makes them.
-const STEPS: &[&str] = &[FIRST, RUNS, PLACES];
+const STEPS: &[&str] = &[FIRST, RUNS, PLACES, EDITIONS];
 
 const FIRST: &str = "
 CREATE TABLE jobs (
@@ -73,6 +73,41 @@ CREATE TABLE runs (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO runs SELECT job, coalesce((SELECT place FROM jobs WHERE jobs.job = old_runs.job), x''), revision, command,
     state, exit, tail, at, NULL, NULL FROM old_runs;
+DROP TABLE old_runs;
+";
+
+/// Which revision of its number each is, 0 if that is not known; of which one something may be here since its session
+/// began; and which one was complete here and is not any more.
+const EDITIONS: &str = "
+ALTER TABLE jobs ADD COLUMN edition INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN begun INTEGER;
+ALTER TABLE jobs ADD COLUMN begun_edition INTEGER;
+CREATE TABLE past (
+    job BLOB NOT NULL CHECK (length(job) = 16),
+    host TEXT NOT NULL,
+    instance BLOB NOT NULL CHECK (length(instance) = 16),
+    revision INTEGER NOT NULL,
+    edition INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (job, host)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX past_at ON past (at);
+ALTER TABLE runs RENAME TO old_runs;
+CREATE TABLE runs (
+    job BLOB NOT NULL CHECK (length(job) = 16),
+    place BLOB NOT NULL,
+    revision INTEGER NOT NULL,
+    edition INTEGER NOT NULL,
+    command TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running', 'ended')),
+    exit TEXT CHECK ((exit IS NULL) = (state = 'running')),
+    tail BLOB,
+    at INTEGER NOT NULL,
+    daemon TEXT,
+    process TEXT,
+    PRIMARY KEY (job, place, revision, edition)
+) STRICT, WITHOUT ROWID;
+INSERT INTO runs SELECT job, place, revision, 0, command, state, exit, tail, at, daemon, process FROM old_runs;
 DROP TABLE old_runs;
 ";
 

@@ -1,8 +1,9 @@
 //! The entries of the tree, and what a look at it finds changed.
 
 use super::paths::{Given, Stored};
-use super::{Ledger, LedgerError, former};
+use super::{Ledger, LedgerError, editions, former};
 use crate::renames::Former;
+use crate::revision::Revision;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -108,15 +109,20 @@ const COLUMNS: &str =
     "id, path, kind, size, mtime, ctime, mode, uid, gid, dev, ino, version, gone, mount";
 
 impl Ledger {
-    /// Takes what a look at the whole tree has found. What has changed has the next revision as its version; without
-    /// a change there is none. Of a name that is found twice the first counts.
+    /// Takes what a look at the whole tree has found. What has changed has the next revision as its version, which is of
+    /// this `edition` (random; [`Revision::edition_of`](crate::revision::Revision::edition_of)); without a change there
+    /// is none. Of a name that is found twice the first counts.
     ///
     /// # Errors
     ///
     /// The file cannot be written; then nothing has changed.
-    pub fn look(&mut self, tree: impl IntoIterator<Item = Found>) -> Result<Change, LedgerError> {
+    pub fn look(
+        &mut self,
+        tree: impl IntoIterator<Item = Found>,
+        edition: u64,
+    ) -> Result<Change, LedgerError> {
         let known = self.entries()?;
-        self.look_from(known, tree)
+        self.look_from(known, tree, edition)
     }
 
     /// The same, where what [`Self::entries`] gives is at hand.
@@ -128,6 +134,7 @@ impl Ledger {
         &mut self,
         known: Vec<Entry>,
         tree: impl IntoIterator<Item = Found>,
+        edition: u64,
     ) -> Result<Change, LedgerError> {
         let tree: Vec<Found> = tree.into_iter().collect(); // a walk takes its time, and others wait for what follows
         let known = known.into_iter().map(|entry| (entry.found.path.clone().into(), entry));
@@ -173,6 +180,7 @@ impl Ledger {
             return Ok(change);
         }
         work.execute("UPDATE job SET revision = ?", [next])?;
+        editions::note(&work, Revision::new(next, edition))?;
         work.commit()?;
         drop(free);
         (self.versions, self.revision) = (versions, next);

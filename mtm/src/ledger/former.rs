@@ -127,14 +127,14 @@ mod tests {
     fn former_names_are_kept_until_all_receivers_have_had_a_later_one() {
         let (_dir, path, mut ledger) = new();
         let (one, two) = (met(&mut ledger, "1"), met(&mut ledger, "2"));
-        ledger.look([found("a", 1), found("b", 2), found("x", 3)]).unwrap();
+        ledger.look([found("a", 1), found("b", 2), found("x", 3)], 7).unwrap();
         ledger.note_complete(one, 1).unwrap();
-        ledger.look([found("b", 1), found("a", 2)]).unwrap(); // swapped, and one removed
+        ledger.look([found("b", 1), found("a", 2)], 7).unwrap(); // swapped, and one removed
         let swapped = [("a".to_owned(), 1, 2), ("b".to_owned(), 2, 2)];
         assert_eq!(names(&ledger), swapped);
         ledger.note_complete(one, 2).unwrap();
         assert_eq!(ledger.forget_former().unwrap(), 0, "one has nothing of it yet");
-        ledger.look([found("c", 1), found("a", 2)]).unwrap();
+        ledger.look([found("c", 1), found("a", 2)], 7).unwrap();
         drop(ledger);
         let mut ledger = Ledger::open(&path).unwrap();
         let now = [("a".to_owned(), 1, 2), ("b".to_owned(), 1, 3), ("b".to_owned(), 2, 2)];
@@ -142,7 +142,7 @@ mod tests {
         ledger.note_complete(two, 2).unwrap();
         assert_eq!(ledger.forget_former().unwrap(), 2);
         assert_eq!(names(&ledger), now[1..2]);
-        ledger.look([found("b", 1), found("a", 2)]).unwrap();
+        ledger.look([found("b", 1), found("a", 2)], 7).unwrap();
         assert_eq!(names(&ledger), [("c".to_owned(), 1, 4)], "it is called so again");
         ledger.remove_receiver(one.0).unwrap();
         ledger.remove_receiver(two.0).unwrap();
@@ -156,8 +156,8 @@ mod tests {
         let tree = |prefix: &str| -> Vec<Found> {
             (1..5).map(|n| found(&format!("{prefix}{n}"), n)).collect()
         };
-        ledger.look(tree("a")).unwrap();
-        ledger.look(tree("b")).unwrap();
+        ledger.look(tree("a"), 7).unwrap();
+        ledger.look(tree("b"), 7).unwrap();
         let work = ledger.db.transaction().unwrap();
         let left = tree("b").into_iter().map(|found| Former::new(found, 3)).collect();
         note_at_most(&work, left, &tree("c"), 5).unwrap();

@@ -5,6 +5,7 @@
 //! meanwhile. The entries' status stands as runs of neighbours, which memory holds as well.
 
 mod channel;
+mod editions;
 mod entries;
 mod former;
 mod job;

@@ -137,12 +137,10 @@ impl Ledger {
         let anew = before.is_some();
         let work = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if anew {
-            work.execute("DELETE FROM runs WHERE receiver = ?", [id])?;
+            all_pending(&work, id)?;
         }
-        let sql = "UPDATE receivers SET instance = ?1, complete = iif(?2, 0, complete),
-                   exec_revision = iif(?2, NULL, exec_revision), exec_status = iif(?2, NULL, exec_status)
-                   WHERE id = ?3";
-        work.execute(sql, params![instance, anew, id])?;
+        let sql = "UPDATE receivers SET instance = ?1, lost = NULL WHERE id = ?2";
+        work.execute(sql, params![instance, id])?;
         work.commit()?;
         if anew {
             self.runs.insert(id, Runs::default());
@@ -379,6 +377,15 @@ impl Ledger {
         self.runs = runs;
         Ok(())
     }
+}
+
+/// Nothing is known any more of what a receiver has.
+pub(super) fn all_pending(work: &Transaction<'_>, id: ReceiverId) -> Result<(), LedgerError> {
+    work.execute("DELETE FROM runs WHERE receiver = ?", [id])?;
+    let sql =
+        "UPDATE receivers SET complete = 0, exec_revision = NULL, exec_status = NULL WHERE id = ?";
+    work.execute(sql, [id])?;
+    Ok(())
 }
 
 /// What became of a command, in the columns 8 and 9.

@@ -7,10 +7,17 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION: i32 = 0x6D74_6D31;
 
 /// The steps from one version of the tables to the next; the first makes them.
-const STEPS: &[&str] = &[FIRST, EXEC, FORMER, MOUNT];
+const STEPS: &[&str] = &[FIRST, EXEC, FORMER, MOUNT, EDITIONS];
 
 /// Whether something is mounted as the entry, where the system has told that.
 const MOUNT: &str = "ALTER TABLE entries ADD COLUMN mount INTEGER CHECK (mount IN (0, 1));";
+
+/// Which revision of its number each is; those of before have no row. And which one a receiver has told of that this file
+/// knows nothing of: what is known of the receiver since then is known in spite of it.
+const EDITIONS: &str = "
+CREATE TABLE editions (revision INTEGER PRIMARY KEY, edition INTEGER NOT NULL) STRICT;
+ALTER TABLE receivers ADD COLUMN lost INTEGER;
+";
 
 /// What became of the command of `--exec` at a receiver, and for which revision.
 const EXEC: &str = "

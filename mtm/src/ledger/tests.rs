@@ -1,6 +1,7 @@
 use super::runs::Mark;
 use super::*;
 use crate::exec::{self, ExitStatusWord};
+use crate::revision::Revision;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -67,7 +68,7 @@ fn view(path: &Path) -> Vec<(String, u32, String, String, u32, Option<String>)> 
 fn what_was_noted_is_there_when_it_is_opened_again_and_others_can_read_it() {
     let (_dir, path, mut ledger) = new();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let change = ledger.look([found("a", 1), found("b", 2), found("c", 3)]).unwrap();
+    let change = ledger.look([found("a", 1), found("b", 2), found("c", 3)], 7).unwrap();
     assert_eq!(change, Change { new: 3, changed: 0, gone: 0 });
     let host = met(&mut ledger, "host1:/mirror");
     let other = met(&mut ledger, "host2");
@@ -112,14 +113,14 @@ fn what_was_noted_is_there_when_it_is_opened_again_and_others_can_read_it() {
 fn what_changes_is_pending_again_and_what_does_not_stays_done() {
     let (_dir, path, mut ledger) = new();
     let host = met(&mut ledger, "host");
-    ledger.look([found("a", 1), found("b", 2), found("c", 3)]).unwrap();
+    ledger.look([found("a", 1), found("b", 2), found("c", 3)], 7).unwrap();
     ledger.note_complete(host, 1).unwrap();
     assert_eq!(ledger.receivers().unwrap()[0].complete, 1);
-    assert!(ledger.look([found("c", 3), found("a", 1), found("b", 2)]).unwrap().is_none());
+    assert!(ledger.look([found("c", 3), found("a", 1), found("b", 2)], 7).unwrap().is_none());
     assert_eq!((ledger.revision(), ledger.lacking(host.0)), (1, vec![]));
 
     let moved = Found { node: (9, 1), mount: Some(true), ..found("a", 1) };
-    let change = ledger.look([moved.clone(), found("b", 20), found("d", 4)]).unwrap();
+    let change = ledger.look([moved.clone(), found("b", 20), found("d", 4)], 7).unwrap();
     assert_eq!(change, Change { new: 1, changed: 1, gone: 1 });
     assert_eq!((ledger.revision(), ledger.lacking(host.0)), (2, vec![1, 2, 3]));
     assert_eq!(ledger.entries().unwrap()[0].found, moved, "mounted anew, it is the same");
@@ -134,7 +135,7 @@ fn what_changes_is_pending_again_and_what_does_not_stays_done() {
     assert_eq!(ledger.forget_gone(true).unwrap(), 1);
 
     // The number is free for another.
-    ledger.look([moved, found("b", 20), found("d", 4), found("e", 5)]).unwrap();
+    ledger.look([moved, found("b", 20), found("d", 4), found("e", 5)], 7).unwrap();
     assert_eq!(ledger.number_of(Path::new("e")).unwrap(), Some(2));
     assert_eq!(ledger.lacking(host.0), [2]);
     drop(ledger);
@@ -146,8 +147,8 @@ fn what_changes_is_pending_again_and_what_does_not_stays_done() {
 fn nothing_is_forgotten_that_one_is_yet_to_delete() {
     let (_dir, _path, mut ledger) = new();
     let (one, two) = (met(&mut ledger, "1"), met(&mut ledger, "2"));
-    ledger.look([found("a", 1), found("b", 2)]).unwrap();
-    ledger.look([found("a", 1)]).unwrap();
+    ledger.look([found("a", 1), found("b", 2)], 7).unwrap();
+    ledger.look([found("a", 1)], 7).unwrap();
     ledger.note_complete(one, 2).unwrap();
     assert_eq!(ledger.forget_gone(true).unwrap(), 0);
     ledger.remove_receiver(two.0).unwrap();
@@ -160,7 +161,7 @@ fn nothing_is_forgotten_that_one_is_yet_to_delete() {
 fn another_installation_has_nothing() {
     let (_dir, path, mut ledger) = new();
     let host = ledger.add_receiver("host").unwrap();
-    ledger.look([found("a", 1), found("b", 2)]).unwrap();
+    ledger.look([found("a", 1), found("b", 2)], 7).unwrap();
     let done = [(0..=0, Outcome::Done)];
     assert!(!ledger.note((host, ONE), 1, &done).unwrap(), "it has not answered");
     assert!(!ledger.meet(host, ONE).unwrap());
@@ -183,8 +184,8 @@ fn another_installation_has_nothing() {
 fn what_is_told_of_an_older_revision_counts_for_what_has_not_changed_since() {
     let (_dir, _path, mut ledger) = new();
     let host = met(&mut ledger, "host");
-    ledger.look([found("a", 1), found("b", 2)]).unwrap();
-    ledger.look([found("a", 1), found("b", 20)]).unwrap();
+    ledger.look([found("a", 1), found("b", 2)], 7).unwrap();
+    ledger.look([found("a", 1), found("b", 20)], 7).unwrap();
     ledger.note(host, 2, &[(0..=1, Outcome::Announced)]).unwrap();
     ledger.note(host, 1, &[(0..=1, Outcome::Done)]).unwrap();
     assert_eq!(ledger.lacking(host.0), [1]);
@@ -198,7 +199,7 @@ fn what_is_told_of_an_older_revision_counts_for_what_has_not_changed_since() {
 #[test]
 fn a_name_that_is_found_twice_is_one_entry() {
     let (_dir, _path, mut ledger) = new();
-    let change = ledger.look([found("a", 1), found("c", 3), found("c", 4)]).unwrap();
+    let change = ledger.look([found("a", 1), found("c", 3), found("c", 4)], 7).unwrap();
     assert_eq!(change, Change { new: 2, changed: 0, gone: 0 });
     assert_eq!(ledger.entries().unwrap()[1].found.size, 3);
 }
@@ -231,7 +232,7 @@ fn what_a_file_cannot_say_is_damage() {
     ] {
         let (_dir, path, mut ledger) = new();
         let host = met(&mut ledger, "host");
-        ledger.look([found("a", 1), found("b", 2)]).unwrap();
+        ledger.look([found("a", 1), found("b", 2)], 7).unwrap();
         ledger.note_complete(host, 1).unwrap();
         ledger.db.execute_batch(change).unwrap();
         drop(ledger);
@@ -244,7 +245,7 @@ fn names_that_are_no_text_are_kept_byte_by_byte() {
     use std::os::unix::ffi::OsStrExt;
     let (_dir, path, mut ledger) = new();
     let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"caf\xe9"));
-    ledger.look([Found { path: odd.clone(), ..found("", 1) }]).unwrap();
+    ledger.look([Found { path: odd.clone(), ..found("", 1) }], 7).unwrap();
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
     assert_eq!(ledger.entries().unwrap()[0].found.path, odd);
@@ -306,20 +307,23 @@ fn what_became_of_a_command_is_noted_once_for_each_revision() {
 fn a_file_of_the_first_version_is_brought_to_the_newest() {
     let (_dir, path, mut ledger) = new();
     ledger.add_receiver("h1").unwrap();
-    ledger.look([found("a", 1)]).unwrap();
+    ledger.look([found("a", 1)], 7).unwrap();
     for column in ["exec_revision", "exec_status"] {
         ledger.db.execute(&format!("ALTER TABLE receivers DROP COLUMN {column}"), []).unwrap();
     }
     ledger.db.execute("DROP TABLE former", []).unwrap();
     ledger.db.execute("ALTER TABLE entries DROP COLUMN mount", []).unwrap();
+    ledger.db.execute("DROP TABLE editions", []).unwrap();
+    ledger.db.execute("ALTER TABLE receivers DROP COLUMN lost", []).unwrap();
     ledger.db.pragma_update(None, "user_version", 1).unwrap();
     drop(ledger);
     let mut ledger = Ledger::open(&path).unwrap();
     assert_eq!(ledger.receivers().unwrap()[0].exec, None);
     assert!(ledger.former().unwrap().is_empty());
     assert_eq!(ledger.entries().unwrap()[0].found.mount, None);
+    assert_eq!(ledger.newest().unwrap(), Revision::new(1, Revision::UNKNOWN));
     let mounted = Found { mount: Some(true), ..found("a", 1) };
-    assert!(ledger.look([mounted.clone()]).unwrap().is_none(), "it is the same");
+    assert!(ledger.look([mounted.clone()], 7).unwrap().is_none(), "it is the same");
     assert_eq!(ledger.entries().unwrap()[0].found, mounted);
     ledger.forget_devices().unwrap();
     assert_eq!(ledger.entries().unwrap()[0].found.mount, None);
@@ -330,10 +334,10 @@ fn who_reads_a_job_while_it_is_written_reads_one_moment_of_it() {
     const REVISIONS: u64 = 200;
     let (_dir, path, mut ledger) = new();
     let host = met(&mut ledger, "h1");
-    ledger.look([found("f", 0)]).unwrap();
+    ledger.look([found("f", 0)], 7).unwrap();
     let writes = std::thread::spawn(move || {
         for n in 1..=REVISIONS {
-            ledger.look([found("f", n)]).unwrap();
+            ledger.look([found("f", n)], 7).unwrap();
             ledger.note(host, ledger.revision(), &[(0..=0, Outcome::Done)]).unwrap();
         }
     });
@@ -429,7 +433,7 @@ fn a_job_of_many_entries_and_receivers_is_compact() {
         let path = format!("term-{}/course-{}/lecture-{n:06}.mp4", n / 5000, n / 100);
         found(&path, u64::from(n))
     });
-    ledger.look(tree).unwrap();
+    ledger.look(tree, 7).unwrap();
     let mut odd = 0;
     for n in 0..RECEIVERS {
         let host = met(&mut ledger, &format!("host{n}"));
@@ -457,7 +461,7 @@ fn a_job_of_many_entries_and_receivers_is_compact() {
 #[test]
 fn others_say_what_is_to_be_done_while_one_runs_the_job() {
     let (_dir, path, mut ledger) = new();
-    ledger.look([found("a", 1)]).unwrap();
+    ledger.look([found("a", 1)], 7).unwrap();
     let one = met(&mut ledger, "host1");
     assert!(!ledger.has_changed().unwrap(), "by others");
     assert_eq!(Ledger::holder(&path), Some(format!("process {}", std::process::id())));
@@ -486,7 +490,7 @@ fn others_say_what_is_to_be_done_while_one_runs_the_job() {
 #[test]
 fn reasons_are_counted_for_what_fails_now() {
     let (_dir, _path, mut ledger) = new();
-    ledger.look([found("a", 1), found("b", 1), found("c", 1)]).unwrap();
+    ledger.look([found("a", 1), found("b", 1), found("c", 1)], 7).unwrap();
     let host = met(&mut ledger, "host1");
     let failed = |why: &str| Outcome::Failed(why.to_owned());
     ledger.note(host, 1, &[(0..=1, failed("no room")), (2..=2, failed("no name"))]).unwrap();
@@ -494,7 +498,7 @@ fn reasons_are_counted_for_what_fails_now() {
         all.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect()
     };
     assert_eq!(ledger.failures(host.0).unwrap(), counted(&[("no room", 2), ("no name", 1)]));
-    ledger.look([found("a", 2), found("b", 1), found("c", 1)]).unwrap();
+    ledger.look([found("a", 2), found("b", 1), found("c", 1)], 7).unwrap();
     assert_eq!(ledger.failures(host.0).unwrap().len(), 2);
     ledger.note(host, 2, &[(2..=2, Outcome::Done)]).unwrap();
     assert_eq!(ledger.failures(host.0).unwrap(), counted(&[("no room", 1)]));

@@ -167,7 +167,8 @@ fn hello(to: SocketAddr, secret: &Arc<Secret>, drawn: u8, (job, host): (JobId, &
     let installation = Installation::new(&[drawn; 32]);
     let word = |_, binding: &Binding| {
         let shown = installation.shows(Role::Receiver(Folder::default()), &job, binding);
-        let word = ToMaster::Hello { job, host: host.to_owned(), has: None, last: None };
+        let word =
+            ToMaster::Hello { job, host: host.to_owned(), has: None, begun: None, last: None };
         words::encode(&Said { shown, word })
     };
     let answer = talk::say(options, &[vec![to]], &word).unwrap().remove(0).answer?;

@@ -13,7 +13,7 @@ fn exited(code: u8) -> OfReceiver {
 /// Revisions for which a host was asked.
 fn revisions(host: &Host) -> Vec<u32> {
     let revision = |word: ToReceiver| match word {
-        ToReceiver::Mex { revision, .. } => revision,
+        ToReceiver::Mex { revision, .. } => revision.number,
         ToReceiver::Over { .. } | ToReceiver::Ask { .. } => 0,
     };
     host.asked().into_iter().map(revision).collect()

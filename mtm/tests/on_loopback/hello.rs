@@ -15,7 +15,8 @@ fn hello(port: u16, job: JobId, host: &str) -> Option<OfMaster> {
     let installation = Installation::new(&[9; 32]);
     let word = |_: usize, binding: &Binding| {
         let shown = installation.shows(Role::Receiver(Folder::default()), &job, binding);
-        let word = ToMaster::Hello { job, host: host.to_owned(), has: None, last: None };
+        let word =
+            ToMaster::Hello { job, host: host.to_owned(), has: None, begun: None, last: None };
         words::encode(&Said { shown, word })
     };
     let options = SenderOptions::new(SenderTrust::Loopback);

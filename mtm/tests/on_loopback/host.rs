@@ -1,7 +1,9 @@
 //! A receiver in this process, which can go off and come back.
 
 use crate::job::LONG;
+use crate::keeping::Kept;
 use mtm::installation::{Folder, Installation, Role, Shown};
+use mtm::revision::Revision;
 use mtm::words::{self, JobId, OfReceiver, Said, ToReceiver};
 use std::collections::VecDeque;
 use std::io;
@@ -27,6 +29,8 @@ struct Script {
     drawn: [u8; 32],
     answers: Mutex<VecDeque<OfReceiver>>,
     heard: Mutex<Vec<ToReceiver>>,
+    /// What it keeps of its jobs, if it does.
+    kept: Mutex<Option<Kept>>,
     /// Whether it takes sessions of jobs.
     refuses: AtomicBool,
 }
@@ -36,29 +40,42 @@ impl Jobs for Script {
         Ok(())
     }
 
-    fn begin(&self, _: &From, _: &OfJob, _: &Path) -> Result<(), String> {
+    fn begin(&self, _: &From, job: &OfJob, place: &Path) -> Result<(), String> {
+        if let Some(kept) = &mut *self.kept.lock().unwrap() {
+            kept.begin(job, place);
+        }
         if self.refuses.load(Ordering::SeqCst) { Err("not here".to_owned()) } else { Ok(()) }
     }
 
     fn shows(&self, from: &From, job: &OfJob) -> Vec<u8> {
-        words::encode(&self.shown(from, &job.id))
+        let kept = self.kept.lock().unwrap();
+        let has = kept.as_ref().map(|kept| kept.has(job.id, &job.host));
+        words::encode(&words::Met {
+            shown: self.shown(from, &job.id),
+            word: has.unwrap_or_default(),
+        })
     }
 
-    fn end(&self, _: &OfJob, _: bool) {}
+    fn end(&self, job: &OfJob, ok: bool) {
+        if let Some(kept) = &mut *self.kept.lock().unwrap() {
+            kept.end(job, ok);
+        }
+    }
 
     fn hear(&self, from: &From, word: &[u8]) -> Vec<u8> {
         let Said { shown: _, word } = words::decode(word).unwrap();
         let job = ToReceiver::job(&word);
         let mut answer = OfReceiver::Done;
-        if let ToReceiver::Mex { .. } = word {
+        if let Some(kept) = &mut *self.kept.lock().unwrap() {
+            answer = kept.hear(&word);
+        } else if let ToReceiver::Mex { .. } = word {
             let mut answers = self.answers.lock().unwrap();
             answer = answers.pop_front().unwrap();
             if answers.is_empty() {
                 answers.push_back(answer.clone());
             }
-        }
-        if let ToReceiver::Ask { .. } = word {
-            answer = OfReceiver::Has { revision: None };
+        } else if let ToReceiver::Ask { .. } = word {
+            answer = OfReceiver::Has { revision: None, begun: None };
         }
         self.heard.lock().unwrap().push(word);
         words::encode(&Said { shown: self.shown(from, &job), word: answer })
@@ -71,6 +88,7 @@ impl Script {
             drawn,
             answers: Mutex::default(),
             heard: Mutex::default(),
+            kept: Mutex::default(),
             refuses: AtomicBool::default(),
         }
     }
@@ -148,6 +166,18 @@ impl Host {
         self.stop();
         self.start();
         self
+    }
+
+    /// It keeps what it has of its jobs, and runs their commands.
+    pub(crate) fn keeping(self) -> Self {
+        let kept = Kept::open(&self.folder.path().join("kept"));
+        *self.script.kept.lock().unwrap() = Some(kept);
+        self
+    }
+
+    /// The revisions for which it has run a command.
+    pub(crate) fn ran(&self) -> Vec<Revision> {
+        self.script.kept.lock().unwrap().as_ref().map(|kept| kept.ran.clone()).unwrap_or_default()
     }
 
     /// The words to run a command that came.

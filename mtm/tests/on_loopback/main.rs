@@ -6,7 +6,9 @@ mod failures;
 mod hello;
 mod host;
 mod job;
+mod keeping;
 mod renames;
+mod restored;
 mod source;
 mod steering;
 

@@ -2,8 +2,10 @@
 
 use crate::JOB;
 use crate::draw::{Clock, Rng};
+use crate::master::Since;
 use mtm::announce::{ChannelKey, Ignored, Masters};
 use mtm::held::{Held, HeldError, Known, LEASE, Of};
+use mtm::revision::Revision;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -107,7 +109,12 @@ impl Host {
     }
 
     /// A session for that revision begins.
-    pub(crate) fn begins(&mut self, revision: u32, told: &Told, now: Instant) {
+    pub(crate) fn begins(
+        &mut self,
+        (since, revision): (&Since, Revision),
+        told: &Told,
+        now: Instant,
+    ) {
         let known = Known {
             job: JOB,
             master: None,
@@ -120,14 +127,16 @@ impl Host {
             complete: Some(revision),
             heard: self.clock.unix(now),
         };
-        self.held.begin(&known).unwrap();
+        let (_, (first, line)) = since;
+        self.held.begin_after(&known, (*first, line)).unwrap();
         self.welcome(told, now);
     }
 
     /// It ends; `since` which revision the session was.
-    pub(crate) fn ends(&mut self, (since, revision): (Option<u32>, u32), ok: bool, now: Instant) {
+    pub(crate) fn ends(&mut self, (since, revision): (&Since, Revision), ok: bool, now: Instant) {
         self.held.heard(OF, self.clock.unix(now)).unwrap();
         if ok {
+            let since = since.0.map(|from| (from, &since.1.1[..]));
             self.held.complete(OF, since, revision).unwrap();
         }
         self.heard = Some(now);
@@ -135,7 +144,14 @@ impl Host {
 
     /// The revision of which it knows that it had everything.
     pub(crate) fn complete(&self) -> Option<u32> {
-        self.held.known(OF).unwrap().and_then(|known| known.complete)
+        let complete = self.held.known(OF).unwrap().and_then(|known| known.complete);
+        complete.map(|complete| complete.number)
+    }
+
+    /// What it tells its master that it has.
+    pub(crate) fn tells(&self) -> [Option<Revision>; 2] {
+        let instance = self.instance();
+        [self.held.has(OF, instance).unwrap(), self.held.begun(OF, instance).unwrap()]
     }
 
     /// Another job wants the place: whatever the clocks show, it does not get that of a master that was heard.

@@ -1,7 +1,8 @@
 //! Weeks of a job in virtual time: the ledger, the plan, the schedule and the announcements of a master, and what its
 //! hosts know of it. Hosts come and go, disks fill and are cleared, installations are lost, the master is killed, the
-//! tree changes while it is sent, no announcement arrives for hours, and all clocks are wrong and jump. All the time the
-//! ledger says which version each host has. `MTM_SEED=n` replays one.
+//! tree changes while it is sent, the job's file is restored from a copy, no announcement arrives for hours, and all
+//! clocks are wrong and jump. All the time the ledger says which version each host has, once it has heard it after it was
+//! restored. `MTM_SEED=n` replays one.
 
 mod draw;
 mod host;

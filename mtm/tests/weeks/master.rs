@@ -7,27 +7,39 @@ use mtm::announce::{Allowed, ChannelKey, JobKey, Open, Request, Reserved, Stamps
 use mtm::ledger::{Channel, Found, Job, Kind, Ledger, Outcome, ReceiverId};
 use mtm::outcome;
 use mtm::plan::{self, Wanted};
+use mtm::revision::Revision;
 use mtm::schedule::Schedule;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tcpxm::trust::Identity;
+use transfer::message::MAX_LINE;
 use zeroize::Zeroizing;
 
 /// As long as somebody lacks something, that is announced again after so long: more seldom than `mtm` does, for the sake
 /// of time.
 const PACE: Duration = Duration::from_secs(20 * 60);
 
+/// Since which revision changes alone are listed, if that is so, and the editions from that one on, or from another one.
+pub(crate) type Since = (Option<u32>, (u32, Vec<u64>));
+
 /// A session that has begun.
 pub(crate) struct Session {
     pub(crate) hosts: Vec<ReceiverId>,
     /// Those of them that are there: how often each was turned on or off, and since which revision changes are listed.
-    pub(crate) met: BTreeMap<ReceiverId, (u64, Option<u32>)>,
+    pub(crate) met: BTreeMap<ReceiverId, (u64, Since)>,
+    /// What these had before.
+    pub(crate) had: BTreeMap<ReceiverId, [Option<Revision>; 2]>,
     /// What it lists: by their numbers, with what they are at that time, or that they are gone.
     pub(crate) listed: BTreeMap<u32, (String, Option<i64>)>,
-    pub(crate) revision: u32,
+    /// All names that the ledger knows: of any other a receiver deletes what it has.
+    pub(crate) names: BTreeSet<String>,
+    pub(crate) revision: Revision,
     pub(crate) began: Instant,
 }
+
+/// What each name has been since which revision.
+type History = BTreeMap<String, Vec<(u32, Option<i64>)>>;
 
 /// It.
 pub(crate) struct Master {
@@ -41,8 +53,11 @@ pub(crate) struct Master {
     lives: u8,
     /// The tree in each revision that a look has found.
     pub(crate) revisions: BTreeMap<u32, Tree>,
-    /// What each name has been since which revision.
-    pub(crate) history: BTreeMap<String, Vec<(u32, Option<i64>)>>,
+    pub(crate) history: History,
+    /// A copy of the job's file, with the two before as they were then.
+    copy: Option<(PathBuf, BTreeMap<u32, Tree>, History)>,
+    /// The job's file is that copy.
+    pub(crate) is_restored: bool,
 }
 
 fn found(name: &str, version: i64) -> Found {
@@ -90,6 +105,8 @@ impl Master {
             lives: 0,
             revisions: BTreeMap::new(),
             history: BTreeMap::new(),
+            copy: None,
+            is_restored: false,
         };
         master.set(now);
         master
@@ -117,6 +134,37 @@ impl Master {
         self.set(now);
     }
 
+    /// The job's file is copied.
+    pub(crate) fn is_copied(&mut self) {
+        let copy = self.path.with_file_name("copy");
+        let db = rusqlite::Connection::open(&self.path).unwrap();
+        db.execute("VACUUM INTO ?", [copy.to_str().unwrap()]).unwrap();
+        self.copy = Some((copy, self.revisions.clone(), self.history.clone()));
+    }
+
+    /// It is killed, and goes on with that copy: the tree as it was then.
+    pub(crate) fn restore(&mut self, now: Instant) -> Tree {
+        let (path, revisions, history) = self.copy.take().unwrap();
+        (self.path, self.revisions, self.history) = (path, revisions, history);
+        self.is_restored = true;
+        self.is_killed(now);
+        self.revisions.values().next_back().cloned().unwrap_or_default()
+    }
+
+    /// A host says which installation it is, and what it has.
+    pub(crate) fn meets(
+        &mut self,
+        (id, instance): (ReceiverId, [u8; 16]),
+        has: [Option<Revision>; 2],
+    ) -> bool {
+        if self.ledger.meet(id, instance).unwrap() {
+            return true;
+        }
+        let lost = self.ledger.told((id, instance), has).unwrap();
+        assert!(lost.is_none() || self.is_restored, "{lost:?}");
+        lost.is_some()
+    }
+
     pub(crate) fn told(&self) -> Told {
         let incarnation = self.stamps.reserved().incarnation;
         let (master, floor) = (self.identity.public(), self.stamps.floor());
@@ -127,13 +175,18 @@ impl Master {
     pub(crate) fn hears(&mut self, id: ReceiverId, last: Option<&[u8]>, now: Instant) {
         if let Some(last) = last {
             let taken = made_by(&self.identity.public(), last).expect("it has signed it");
-            assert!(!self.stamps.is_outdated_by(taken), "it was never restored from a copy");
+            if self.stamps.is_outdated_by(taken) {
+                assert!(self.is_restored, "it was never restored from a copy");
+                let incarnation = self.stamps.reserved().incarnation + 1;
+                self.stamps.begin_anew(incarnation, |to| self.ledger.reserve(to)).unwrap();
+            }
         }
         self.schedule.hello(id, now);
     }
 
-    pub(crate) fn look(&mut self, tree: &Tree, now: Instant) {
-        let change = self.ledger.look(tree.iter().map(|(name, at)| found(name, *at))).unwrap();
+    pub(crate) fn look(&mut self, tree: &Tree, now: Instant, edition: u64) {
+        let tree_now = tree.iter().map(|(name, at)| found(name, *at));
+        let change = self.ledger.look(tree_now, edition).unwrap();
         self.ledger.forget_gone(true).unwrap();
         if !change.is_none() {
             let revision = self.ledger.revision();
@@ -182,33 +235,40 @@ impl Master {
         is_on: impl Fn(ReceiverId) -> bool,
         now: Instant,
     ) -> Session {
-        let revision = self.ledger.revision();
+        let revision = self.ledger.newest().unwrap();
         planned.receivers.iter().for_each(|id| self.schedule.begin(*id));
         let (hosts, mut listed, met) = (planned.receivers, BTreeMap::new(), BTreeMap::new());
+        let (had, mut names) = (BTreeMap::new(), BTreeSet::new());
         // Nothing comes of a session with nobody: for the sake of time that is all of it.
         if hosts.iter().any(|id| is_on(*id)) {
             let told = outcome::all(&planned.entries, &Outcome::Announced);
             for one in self.ledger.receivers().unwrap() {
                 if let Some(instance) = one.instance.filter(|_| hosts.contains(&one.id)) {
-                    self.ledger.note((one.id, instance), revision, &told).unwrap();
+                    self.ledger.note((one.id, instance), revision.number, &told).unwrap();
                 }
             }
-            let all = self.ledger.entries().unwrap().into_iter();
-            let all = all.filter(|entry| planned.entries.binary_search(&entry.number).is_ok());
+            let all = self.ledger.entries().unwrap();
+            names.extend(all.iter().map(|one| one.found.path.to_str().unwrap().to_owned()));
+            let all = all
+                .into_iter()
+                .filter(|entry| planned.entries.binary_search(&entry.number).is_ok());
             listed.extend(all.map(|entry| {
                 let name = entry.found.path.to_str().unwrap().to_owned();
                 (entry.number, (name, (!entry.gone).then_some(entry.found.mtime)))
             }));
         }
-        Session { hosts, met, listed, revision, began: now }
+        Session { hosts, met, had, listed, names, revision, began: now }
     }
 
     /// The newest revision of which a host has everything, unless the session lists all.
-    pub(crate) fn since(&self, id: ReceiverId, session: &Session) -> Option<u32> {
+    pub(crate) fn since(&self, id: ReceiverId, session: &Session) -> Since {
         let all = self.ledger.receivers().unwrap();
         let since = all.iter().find(|one| one.id == id).map(|one| one.complete);
         let is_whole = session.listed.len() == self.ledger.entries().unwrap().len();
-        since.filter(|since| !is_whole && *since > 0)
+        let since = since.filter(|since| !is_whole && *since > 0);
+        let last = session.revision.number.saturating_sub(100).max(1);
+        let first = since.unwrap_or(last);
+        (since, (first, self.ledger.editions(first, MAX_LINE).unwrap()))
     }
 
     /// A host's verdict. Whether it has everything of the session's revision.
@@ -219,10 +279,10 @@ impl Master {
         failed: &BTreeMap<u32, String>,
         (now, draw): (Instant, f64),
     ) -> bool {
-        let anew = self.ledger.meet(id, instance).unwrap();
+        let anew = self.meets((id, instance), session.had[&id]);
         let entries: Vec<u32> = session.listed.keys().copied().collect();
         let outcomes = outcome::of_session(&entries, failed, true);
-        self.ledger.note((id, instance), session.revision, &outcomes).unwrap();
+        self.ledger.note((id, instance), session.revision.number, &outcomes).unwrap();
         if let Some(why) = failed.values().next() {
             self.failed(id, why, (session.began, now), draw);
             return false;
@@ -232,7 +292,7 @@ impl Master {
             self.schedule.goes_on(id, now);
             return false;
         }
-        self.complete((id, instance), session.revision);
+        self.complete((id, instance), session.revision.number);
         true
     }
 
@@ -257,11 +317,6 @@ impl Master {
             let since = late.map_or(since, |(before, _)| before.min(since));
             self.ledger.set_late(id, Some((since, why))).unwrap();
         }
-    }
-
-    /// Asks a host which installation it is, as before the job ends.
-    pub(crate) fn asks(&mut self, id: ReceiverId, instance: [u8; 16]) {
-        self.ledger.meet(id, instance).unwrap();
     }
 
     /// What is announced by now, if anything is.

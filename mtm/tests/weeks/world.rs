@@ -6,6 +6,7 @@ use crate::host::{Host, Tree};
 use crate::master::{Master, Session, begun};
 use mtm::announce::Ignored;
 use mtm::ledger::ReceiverId;
+use mtm::revision::Revision;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,6 +24,10 @@ enum Event {
     Change,
     /// No announcement reaches any host from now on.
     Deaf,
+    /// The job's file is copied.
+    Copied,
+    /// It was lost, and the copy takes its place.
+    Restored,
 }
 
 pub(crate) struct World {
@@ -39,6 +44,8 @@ pub(crate) struct World {
     heard: (u64, u64),
     /// What was sent to whom: nothing twice to the same installation.
     sent: BTreeSet<(ReceiverId, [u8; 16], String, i64)>,
+    /// Those that the master has not heard since its job's file was restored.
+    unheard: BTreeSet<ReceiverId>,
     tries: u64,
     versions: i64,
     now: Instant,
@@ -66,6 +73,7 @@ impl World {
             deaf: now,
             heard: (0, 0),
             sent: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             tries: 0,
             versions: 1,
             now,
@@ -73,6 +81,10 @@ impl World {
         };
         world.put(now, Event::Happens);
         world.put(now + HOUR, Event::Deaf);
+        let copied = HOUR * 24 + world.rng.up_to(HOUR * 24 * 10);
+        world.put(now + copied, Event::Copied);
+        let restored = copied + world.rng.up_to(HOUR * 24 * 8);
+        world.put(now + restored, Event::Restored);
         world
     }
 
@@ -108,18 +120,21 @@ impl World {
         }
         // A look that is sure to find nothing takes its time, too.
         if std::mem::take(&mut self.is_changed) || self.rng.one_in(16) {
-            self.master.look(&self.tree, now);
+            let edition = Revision::edition_of(self.rng.next());
+            self.master.look(&self.tree, now, edition);
         }
         let hosts = &self.hosts;
         for mut session in self.master.round(|id| hosts[&id].on, now) {
             self.tries += session.hosts.len() as u64;
             let took = Duration::from_secs(1 + self.rng.below(60));
             for id in session.hosts.clone() {
-                let (told, host) = (self.master.told(), self.hosts.get_mut(&id).unwrap());
+                let (told, since) = (self.master.told(), self.master.since(id, &session));
+                let host = self.hosts.get_mut(&id).unwrap();
                 if host.on {
-                    host.begins(session.revision, &told, now);
+                    session.had.insert(id, host.tells());
+                    host.begins((&since, session.revision), &told, now);
                     let turns = host.turns;
-                    session.met.insert(id, (turns, self.master.since(id, &session)));
+                    session.met.insert(id, (turns, since));
                     self.will_call((id, turns), now);
                 }
             }
@@ -145,7 +160,11 @@ impl World {
             }
             match host.hears(&datagram) {
                 Ok(()) => answers.push((*id, host.turns)),
-                Err(why) => assert_eq!(why, Ignored::Stranger, "it was not told of its master"),
+                Err(Ignored::Stranger) => {} // it was not told of its master
+                Err(why) => {
+                    assert!(self.master.is_restored, "{why:?}");
+                    continue;
+                }
             }
             if host.last(&self.master.told().master).is_some() && self.rng.one_in(4) {
                 assert_eq!(host.hears(&datagram), Err(Ignored::Replayed));
@@ -171,6 +190,8 @@ impl World {
                 self.change(now);
                 self.master.schedule.wake(now);
             }
+            Event::Copied => self.master.is_copied(),
+            Event::Restored => self.restore(now),
             Event::Deaf => {
                 self.deaf = now + HOUR + self.rng.up_to(HOUR * 4);
                 let at = self.deaf + HOUR + self.rng.up_to(HOUR * 12);
@@ -228,6 +249,15 @@ impl World {
         }
         let told = self.master.told();
         self.master.hears(id, host.last(&told.master).as_deref(), now);
+        let met = self.master.ledger.receivers().unwrap();
+        let is_met =
+            |one: &mtm::ledger::Receiver| one.id == id && one.instance == Some(host.instance());
+        // Another installation is met by its session.
+        if met.iter().any(is_met) {
+            self.master.meets((id, host.instance()), host.tells());
+            self.unheard.remove(&id);
+        }
+        let told = self.master.told();
         host.welcome(&told, now);
         self.will_call((id, turns), now);
     }
@@ -241,6 +271,33 @@ impl World {
 
     /// The master is killed, and with it its sessions: what has arrived of them stays.
     fn kill(&mut self, now: Instant) {
+        self.break_off();
+        self.master.is_killed(now);
+        self.check();
+    }
+
+    /// The same, and its job's file is the copy from now on; some of the tree is again as it was then.
+    fn restore(&mut self, now: Instant) {
+        self.break_off();
+        let then = self.master.restore(now);
+        let names: BTreeSet<String> = self.tree.keys().chain(then.keys()).cloned().collect();
+        for name in names {
+            if self.rng.one_in(2) {
+                match then.get(&name) {
+                    Some(version) => drop(self.tree.insert(name, *version)),
+                    None => drop(self.tree.remove(&name)),
+                }
+            }
+        }
+        self.unheard = self.hosts.keys().copied().collect();
+        self.hosts.values_mut().for_each(|host| host.is_told = false);
+        self.sent.clear(); // what was lost is replaced by what was there before
+        let edition = Revision::edition_of(self.rng.next());
+        self.master.look(&self.tree, now, edition);
+        self.master.schedule.wake(now);
+    }
+
+    fn break_off(&mut self) {
         let all = std::mem::take(&mut self.queue);
         for (at, event) in all {
             match event {
@@ -252,8 +309,6 @@ impl World {
                 event => drop(self.queue.insert(at, event)),
             }
         }
-        self.master.is_killed(now);
-        self.check();
     }
 
     fn is_broken_off(&mut self, id: ReceiverId, session: &Session) {
@@ -294,6 +349,12 @@ impl World {
         }
     }
 
+    /// What a host has told when its session began.
+    fn meets(&mut self, id: ReceiverId, session: &Session) {
+        self.master.meets((id, self.hosts[&id].instance()), session.had[&id]);
+        self.unheard.remove(&id);
+    }
+
     /// A session is over.
     fn over(&mut self, session: &Session, now: Instant) {
         for id in &session.hosts {
@@ -305,20 +366,26 @@ impl World {
             };
             if self.rng.one_in(20) {
                 self.is_broken_off(*id, session);
+                self.meets(*id, session);
                 self.master.failed(*id, "the network is gone", times, draw);
                 continue;
             }
             let (mut failed, all) = (BTreeMap::new(), session.listed.keys().copied());
             self.bring(*id, session, &all.collect::<Vec<_>>(), &mut failed);
             let host = self.hosts.get_mut(id).unwrap();
-            host.ends((*since, session.revision), failed.is_empty(), now);
+            if failed.is_empty() {
+                host.has.retain(|name, _| session.names.contains(name));
+            }
+            host.ends((since, session.revision), failed.is_empty(), now);
             host.is_told = false;
             if self.rng.one_in(20) {
+                self.meets(*id, session);
                 self.master.failed(*id, "its verdict was lost", times, draw);
                 continue;
             }
             let of = (*id, host.instance());
             host.is_told = self.master.verdict(of, session, &failed, (now, draw));
+            self.unheard.remove(id);
         }
         if !session.met.is_empty() {
             self.check();
@@ -331,6 +398,9 @@ impl World {
         let (newest, entries) = (ledger.revision(), ledger.entries().unwrap());
         for receiver in ledger.receivers().unwrap() {
             let host = &self.hosts[&receiver.id];
+            if self.unheard.contains(&receiver.id) {
+                continue; // the ledger says what was so when it was copied
+            }
             if receiver.instance != Some(host.instance()) {
                 assert!(receiver.instance.is_some() || receiver.complete == 0);
                 continue; // nobody has met this installation
@@ -370,7 +440,8 @@ impl World {
             self.turn(id, true, now);
         }
         for (id, host) in &self.hosts {
-            self.master.asks(*id, host.instance());
+            self.master.meets((*id, host.instance()), host.tells());
+            self.unheard.remove(id);
         }
         self.master.schedule.wake(now);
         self.put(now + HOUR, Event::Change);

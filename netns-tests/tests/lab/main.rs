@@ -33,6 +33,7 @@ mod tree;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
+use std::time::Instant;
 
 fn main() -> ExitCode {
     if tcp::play() || flood::play() || capture::play() || rivals::play() {
@@ -68,7 +69,9 @@ fn main() -> ExitCode {
             if let Some(why) = why {
                 return Err(why.into());
             }
+            let begin = Instant::now();
             scenario();
+            eprintln!("{name} took {:.1} s", begin.elapsed().as_secs_f32());
             Ok(())
         });
         trial.with_ignored_flag(ignored)

@@ -6,6 +6,7 @@ use mcp_cli::listen::Listen;
 use mcp_cli::say::plain;
 use mtm::installation::{Installation, Role};
 use mtm::ledger::ReceiverId;
+use mtm::revision::Revision;
 use mtm::words::{self, ChannelTold, JobId, OfMaster, Said, ToMaster};
 use std::collections::BTreeMap;
 use std::io;
@@ -40,7 +41,9 @@ pub(crate) struct Hello {
     /// Which installation it says that it is.
     pub(crate) instance: [u8; 16],
     /// The newest revision of which it says that it has everything.
-    pub(crate) has: Option<u32>,
+    pub(crate) has: Option<Revision>,
+    /// The one of which it says that it may have something.
+    pub(crate) begun: Option<Revision>,
     /// The announcement that it took last.
     pub(crate) last: Option<Vec<u8>>,
 }
@@ -179,7 +182,7 @@ fn hear(receiver: &Receiver, work: &Work) {
     let mut said = None;
     let answer = |word: &[u8]| {
         let binding = receiver.binding()?;
-        let Said { shown, word: ToMaster::Hello { job, host, has, last } } =
+        let Said { shown, word: ToMaster::Hello { job, host, has, begun, last } } =
             words::decode(word).ok()?;
         let instance = shown.instance(&job, &binding)?;
         // What is said of another job, whose port this was or is, ends nothing of that job.
@@ -189,7 +192,7 @@ fn hear(receiver: &Receiver, work: &Work) {
             // Whoever holds the secret can call himself what that host is called: he is told nothing.
             Some(Host { instance: Some(known), .. }) if known != instance => return None,
             Some(Host { id, instance: known, told }) => {
-                said = Some(Hello { id, instance, has, last });
+                said = Some(Hello { id, instance, has, begun, last });
                 // Of one that was not met yet its name alone is known; its session tells it.
                 let told = told.filter(|_| known.is_some());
                 OfMaster::Welcome { channel: told.as_ref().map(|told| work.newest(told)) }

@@ -5,6 +5,7 @@ use indicatif::DecimalBytes;
 use mcp::mirror::fold;
 use mcp_cli::say::plain;
 use mtm::ledger::ReceiverId;
+use mtm::revision::Revision;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -18,11 +19,13 @@ pub(crate) struct Told {
     late: BTreeMap<ReceiverId, String>,
     apart: BTreeSet<PathBuf>,
     said: Option<String>,
+    restored: bool,
 }
 
 impl Told {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet, late: BTreeMap::new(), apart: BTreeSet::new(), said: None }
+        let (late, apart) = (BTreeMap::new(), BTreeSet::new());
+        Self { quiet, late, apart, said: None, restored: false }
     }
 
     /// What the job is of, by now.
@@ -57,6 +60,18 @@ impl Told {
         if self.said.as_ref() != Some(&why) {
             self.said = Some(why.clone());
             say(why); // also with -q: nothing is sent
+        }
+    }
+
+    /// A host has had a revision that the job's file knows nothing of: said once, whoever else has.
+    pub(crate) fn restored(&mut self, host: &str, has: Revision) {
+        if !std::mem::replace(&mut self.restored, true) {
+            // Also with -q: somebody may not know what has become of the file.
+            say(format_args!(
+                "{} has a revision {has} that is not in the job's file, which was restored from an older copy: where that is \
+                 so, the whole tree is looked through",
+                plain(host)
+            ));
         }
     }
 

@@ -5,6 +5,7 @@ use super::{Event, Work, said};
 use anyhow::{Context, Result};
 use mcp::mirror::Answer;
 use mtm::ledger::{Receiver, ReceiverId};
+use mtm::revision::Revision;
 use mtm::words::{OfReceiver, ToReceiver};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -103,14 +104,35 @@ impl Work {
         Ok(())
     }
 
+    /// A receiver has said which installation it is, and what it has had. Whether nothing is known of what it has: it is
+    /// another installation than before, or has had what this job's file, which was restored, knows nothing of.
+    pub(super) fn meet(
+        &mut self,
+        id: ReceiverId,
+        (instance, has): ([u8; 16], [Option<Revision>; 2]),
+    ) -> Result<bool> {
+        let anew = self.ledger.meet(id, instance)?;
+        let lost = if anew { None } else { self.ledger.told((id, instance), has)? };
+        if let Some(lost) = lost {
+            self.told.restored(&self.name_of(id)?, lost);
+        }
+        Ok(anew || lost.is_some())
+    }
+
+    fn name_of(&self, id: ReceiverId) -> Result<String> {
+        let one = self.ledger.receivers()?.into_iter().find(|receiver| receiver.id == id);
+        Ok(one.map(|one| one.name).unwrap_or_default())
+    }
+
     /// Notes which installations have answered: another one has nothing, and is served.
     pub(super) fn asked(&mut self, asked: Asked) -> Result<()> {
         let Asked { began, of, answers } = asked;
         self.asking.busy = false;
         self.asking.same = Some(began);
         for (id, answer) in of.into_iter().zip(answers.unwrap_or_default()) {
-            if let Ok((instance, OfReceiver::Has { .. })) = said::answer(&self.job.id, answer)
-                && self.ledger.meet(id, instance)?
+            if let Ok((instance, OfReceiver::Has { revision, begun })) =
+                said::answer(&self.job.id, answer)
+                && self.meet(id, (instance, [revision, begun]))?
             {
                 self.asking.same = None;
                 self.schedule.goes_on(id, Instant::now());

@@ -6,6 +6,7 @@ use crate::ear::{Hello, Host, Hosts};
 use anyhow::Result;
 use mtm::ledger::{Receiver, ReceiverId};
 use mtm::plan::Lists;
+use mtm::revision::Revision;
 use mtm::words::{self, ChannelTold};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -129,8 +130,13 @@ impl Work {
         {
             self.listen()?;
         }
+        // Another installation is met by its session.
+        let is_same = |one: &&Receiver| one.id == hello.id && one.instance == Some(hello.instance);
+        if self.ledger.receivers()?.iter().any(|one| is_same(&one)) {
+            self.meet(hello.id, (hello.instance, [hello.has, hello.begun]))?;
+        }
         let all = self.ledger.receivers()?;
-        let newest = self.ledger.revision();
+        let newest = self.ledger.newest()?;
         let lacks = |one: &Receiver| {
             lacks_something(one, hello, newest) || !self.ledger.lacking(one.id).is_empty()
         };
@@ -144,11 +150,11 @@ impl Work {
 /// session tells: a hello is said by whoever may connect, so it counts only where it says the same as the ledger. The
 /// tree is not even looked at then, as it would be for a session. Hosts that have everything say hello every few minutes,
 /// and a tree that has changed is found by the looks that the hosts which lack something, or the end of the job, need.
-fn lacks_something(receiver: &Receiver, hello: &Hello, newest: u32) -> bool {
-    let has_all = newest > 0
-        && receiver.complete >= newest
+fn lacks_something(receiver: &Receiver, hello: &Hello, newest: Revision) -> bool {
+    let has_all = newest.number > 0
+        && receiver.complete >= newest.number
         && receiver.instance == Some(hello.instance)
-        && hello.has.is_some_and(|has| has >= newest);
+        && hello.has == Some(newest);
     !has_all || receiver.verify || receiver.late.is_some()
 }
 
@@ -162,15 +168,21 @@ mod tests {
         let instance = Some([1; 16]);
         let known =
             Receiver { id: 1, name, instance, complete: 3, late, rate, verify: false, exec };
-        let hello = |n: u8, has| Hello { id: 1, instance: [n; 16], has, last: None };
-        assert!(!lacks_something(&known, &hello(1, Some(3)), 3));
+        let revision = |number| Revision::new(number, 5);
+        let hello = |n: u8, has: Option<u32>| {
+            let has = has.map(revision);
+            Hello { id: 1, instance: [n; 16], has, begun: None, last: None }
+        };
+        assert!(!lacks_something(&known, &hello(1, Some(3)), revision(3)));
         for lacking in [hello(2, Some(3)), hello(1, Some(2)), hello(1, None)] {
-            assert!(lacks_something(&known, &lacking, 3), "{lacking:?}");
+            assert!(lacks_something(&known, &lacking, revision(3)), "{lacking:?}");
         }
         let all = hello(1, Some(4));
-        assert!(lacks_something(&known, &all, 4), "the tree has changed");
-        assert!(lacks_something(&Receiver { verify: true, ..known.clone() }, &all, 3));
+        assert!(lacks_something(&known, &all, revision(4)), "the tree has changed");
+        assert!(lacks_something(&Receiver { verify: true, ..known.clone() }, &all, revision(3)));
+        let other = Revision::new(3, 6);
+        assert!(lacks_something(&known, &hello(1, Some(3)), other), "it was restored");
         let late = Some((0, "why".to_owned()));
-        assert!(lacks_something(&Receiver { late, ..known }, &all, 3));
+        assert!(lacks_something(&Receiver { late, ..known }, &all, revision(3)));
     }
 }

@@ -161,11 +161,12 @@ impl Work {
         };
         let root = self.job.source.file_name().unwrap_or(self.job.source.as_os_str());
         let (job, command) = (self.job.id, exec.command.clone());
+        let revision = self.ledger.newest()?;
         let root = words::cut(&root.to_string_lossy()).to_owned();
         let description = words::cut(&self.job.description).to_owned();
         let mex = said::word((&self.installation, job), move |host| ToReceiver::Mex {
             job,
-            revision: newest,
+            revision,
             command: command.clone(),
             credential: credential.clone(),
             root: root.clone(),

@@ -1,8 +1,9 @@
 //! Words as they are said and heard over the association with a receiver, where each side shows who it is.
 
 use mcp::mirror::Answer;
-use mtm::installation::{Installation, Role, Shown};
-use mtm::words::{self, JobId, OfReceiver, Said, ToReceiver};
+use mtm::installation::{Installation, Role};
+use mtm::revision::Revision;
+use mtm::words::{self, JobId, Met, OfReceiver, Said, ToReceiver};
 use std::sync::Arc;
 use tcpxm::seal::Binding;
 use transfer::send;
@@ -30,8 +31,8 @@ pub(super) fn answer(job: &JobId, answer: Answer) -> Result<([u8; 16], OfReceive
     Ok((instance, word))
 }
 
-/// Which installation a member of a session is, if it has shown that.
-pub(super) fn instance(job: &JobId, said: &send::Said) -> Option<[u8; 16]> {
-    let shown: Shown = words::decode(&said.shown).ok()?;
-    shown.instance(job, &said.binding?)
+/// Which installation a member of a session is, if it has shown that, and what it had before the session.
+pub(super) fn met(job: &JobId, said: &send::Said) -> Option<([u8; 16], [Option<Revision>; 2])> {
+    let Met { shown, word: has } = words::decode(&said.shown).ok()?;
+    Some((shown.instance(job, &said.binding?)?, has))
 }

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 use tcpxm::seal::Binding;
-use transfer::message::OfJob;
+use transfer::message::{MAX_LINE, OfJob};
+
+/// Editions of the last revisions that a session tells where it lists everything, beside the newest one's.
+const LAST: u32 = 100;
 
 impl Work {
     /// Begins a session.
@@ -74,11 +77,16 @@ impl Work {
     /// What a receiver is told of the job.
     fn of_job(&self, receiver: &Receiver, planned: &Planned) -> Result<OfJob> {
         let since = Some(receiver.complete).filter(|since| !planned.whole && *since > 0);
+        let newest = self.ledger.newest()?;
+        let first = since.unwrap_or_else(|| newest.number.saturating_sub(LAST).max(1));
+        let line = (first, self.ledger.editions(first, MAX_LINE)?);
         Ok(OfJob {
             id: self.job.id,
             name: self.job.name.clone(),
-            revision: self.ledger.revision(),
+            revision: newest.number,
+            edition: newest.edition,
             since,
+            line,
             below: self.copying.below().to_vec(),
             host: receiver.name.clone(),
             hello: Some(self.ear.told()),
@@ -146,11 +154,11 @@ impl Work {
         id: ReceiverId,
         (tried, member): (&Tried, &Member),
     ) -> Result<Option<String>> {
-        let Some(instance) = said::instance(&self.job.id, &member.delivered.said) else {
+        let Some((instance, has)) = said::met(&self.job.id, &member.delivered.said) else {
             let why = "it does not show which installation it is: its mcpd is older than mirror jobs, or runs once";
             return Ok(Some(member.broken.clone().unwrap_or_else(|| why.to_owned())));
         };
-        let anew = self.ledger.meet(id, instance)?;
+        let anew = self.meet(id, (instance, has))?;
         let find = |path: &Path| Ok(self.ledger.number_of(path)?);
         let (outcomes, why) = session.tree.outcome(&session.planned, (tried, member), find)?;
         self.ledger.note((id, instance), session.revision, &outcomes)?;

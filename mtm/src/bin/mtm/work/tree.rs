@@ -3,10 +3,11 @@
 use super::{AGAIN, LOOKS, Looked, Work};
 use crate::look::Look;
 use crate::round::Tree;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mcp::mirror::Pinned;
 use mcp_cli::say::plain;
 use mtm::ledger::JobState;
+use mtm::revision::Revision;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,7 +83,9 @@ impl Work {
             )));
         }
         look.keep(&known);
-        let change = self.ledger.look_from(known, std::mem::take(&mut look.found))?;
+        let edition = getrandom::u64().context("the system gives no random numbers")?;
+        let edition = Revision::edition_of(edition);
+        let change = self.ledger.look_from(known, std::mem::take(&mut look.found), edition)?;
         self.forget_gone()?;
         if !change.is_none() || self.looked.is_none() {
             self.tree = Arc::new(Tree::of(&self.ledger, self.copying.deletes())?);
