@@ -1,5 +1,7 @@
 //! The scenarios that have a name, so that tests and the command line mean the same ones.
 
+mod spoilers;
+
 use crate::fault::{DropRule, Fault, Who};
 use crate::holding::Holding;
 use crate::link::Link;
@@ -49,6 +51,7 @@ pub fn all() -> Vec<Entry> {
         losers(),
         forgotten(),
         lossy(),
+        spoilers::all(),
         stations(),
         restarts(),
         holders(),

@@ -4,9 +4,9 @@
 //! faster, the group waits for it again.
 
 use super::Channel;
-use super::verdict::{Evidence, Signs, Verdict, judge};
+use super::verdict::{self, Evidence, Rates, Signs, Verdict, Way, judge};
 use super::worth;
-use crate::config::Algorithm;
+use crate::config::{Algorithm, SessionConfig, Slow};
 use crate::proto::member::Member;
 use crate::proto::send::store::Store;
 use crate::proto::time::Instant;
@@ -19,6 +19,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
 /// They are watched for so many round trips, and so long, at most.
 pub(crate) const LONGEST_RTTS: u32 = 32;
 pub(crate) const LONGEST: Duration = Duration::from_secs(1);
+
+/// What the application wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    pub(crate) slow: Slow,
+    /// So many stay.
+    pub(crate) least: usize,
+    /// Bytes a second that all together may be sent, if that is bounded.
+    pub(crate) capacity: Option<f64>,
+    pub(crate) algorithm: Algorithm,
+}
+
+impl Policy {
+    pub(crate) fn of(config: &SessionConfig) -> Self {
+        let capacity = config.rate.map(|rate| rate as f64 / 8.0);
+        let SessionConfig { slow, least_group: least, algorithm, .. } = *config;
+        Self { slow, least, capacity, algorithm }
+    }
+}
 
 /// What the rule remembers.
 #[derive(Debug, Default)]
@@ -56,14 +75,14 @@ impl Channel {
         now: Instant,
         members: &mut [Member],
         store: &Store,
-        algorithm: Algorithm,
+        policy: &Policy,
     ) -> Vec<usize> {
         if members.iter().any(|m| m.slow().is_suspect()) {
-            return self.judge_suspects(now, members, algorithm);
+            return self.judge_suspects(now, members, policy.algorithm);
         }
         self.eviction.watch = None;
-        if self.is_unfinished(store.end()) {
-            self.find_suspects(now, members, store);
+        if policy.slow == Slow::Leave && self.is_unfinished(store.end()) {
+            self.find_suspects(now, members, store, policy);
         }
         Vec::new()
     }
@@ -95,12 +114,18 @@ impl Channel {
         self.window_of(members, index) as f64 / srtt.as_secs_f64().max(1e-6)
     }
 
-    fn find_suspects(&mut self, now: Instant, members: &mut [Member], store: &Store) {
+    fn find_suspects(
+        &mut self,
+        now: Instant,
+        members: &mut [Member],
+        store: &Store,
+        policy: &Policy,
+    ) {
         let rates = self.rates(now, members, store);
         let plain: Vec<f64> = rates.iter().map(|(rate, _)| *rate).collect();
         let present = members.iter().filter(|m| m.binds()).map(|m| m.watch().rate());
         let present = present.fold(0.0, f64::max);
-        let leave = worth::leaving(&plain, present, None, 1);
+        let leave = worth::leaving(&plain, present, policy.capacity, policy.least);
         let slowest = rates[..leave].last().map(|(_, index)| *index);
         let since = self.eviction.slowest.filter(|(who, _)| Some(*who) == slowest);
         self.eviction.slowest = slowest.map(|who| since.unwrap_or((who, now)));
@@ -138,7 +163,12 @@ impl Channel {
             return Vec::new();
         };
         let (passed, before) = (now.since(marked), watched.before);
-        let over = now.since(watched.began) >= longest;
+        let watched = match passed {
+            _ if now.since(watched.began) >= longest => verdict::Watched::Longest,
+            _ if passed >= long * 2 => verdict::Watched::Longer,
+            _ if passed >= long => verdict::Watched::Long,
+            _ => verdict::Watched::Short,
+        };
         let rate = |m: &Member| m.arrived_since_mark() as f64 / passed.as_secs_f64().max(1e-6);
         let signs = |m: &Member| {
             let (outcomes, events) = m.board().since_mark();
@@ -155,20 +185,19 @@ impl Channel {
                 continue;
             }
             let m = &members[index];
+            let rtt = &m.group_path().rtt;
             let verdict = judge(&Evidence {
-                before,
-                others,
-                own: rate(m),
+                rates: Rates { before, others, own: rate(m) },
                 signs: signs(m),
                 among: &among,
                 excused: m.was_silent(marked),
-                segment: self.segment as f64,
-                rtt: m.group_path().rtt.least().unwrap_or_default(),
-                queued: m.group_path().rtt.smoothed().unwrap_or_default(),
-                algorithm,
-                long: passed >= long,
-                longer: passed >= long * 2,
-                longest: over,
+                way: Way {
+                    algorithm,
+                    segment: self.segment as f64,
+                    rtt: rtt.least().unwrap_or_default(),
+                    queued: rtt.smoothed().unwrap_or_default(),
+                },
+                watched,
             });
             match verdict {
                 None => {}

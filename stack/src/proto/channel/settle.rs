@@ -92,15 +92,6 @@ impl Channel {
         m.board_mut().recycle(news);
     }
 
-    /// A member that follows has seen congestion: whether most have by now, at the same time as far as that can be told.
-    pub(crate) fn is_crowded(&self, now: Instant, members: &mut [Member], index: usize) -> bool {
-        members[index].has_seen_congestion(now);
-        let follows = || members.iter().filter(|m| m.binds());
-        let together = repair::wait(members) * 2;
-        let seen = follows().filter(|m| m.saw_congestion(now, together));
-        seen.count() * 2 > follows().count()
-    }
-
     /// A member lacks what the group has passed: a moment is waited for who else does.
     pub(crate) fn owe(
         &mut self,
@@ -121,4 +112,13 @@ impl Channel {
     pub(crate) fn touch(&mut self, offset: u64) {
         self.cursor.touch(offset);
     }
+}
+
+/// A member that follows has seen congestion: whether most have by now, at the same time as far as that can be told.
+pub(crate) fn is_crowded(now: Instant, members: &mut [Member], index: usize) -> bool {
+    members[index].has_seen_congestion(now);
+    let follows = || members.iter().filter(|m| m.binds());
+    let together = repair::wait(members) * 2;
+    let seen = follows().filter(|m| m.saw_congestion(now, together));
+    seen.count() * 2 > follows().count()
 }

@@ -36,60 +36,86 @@ pub(crate) enum Verdict {
     KeepsUp,
 }
 
+/// Bytes a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rates {
+    /// That the group made before it was suspected.
+    pub(crate) before: f64,
+    /// That arrive at the slowest of the others, and at it.
+    pub(crate) others: f64,
+    pub(crate) own: f64,
+}
+
+/// What a flow of its own would have to live with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) algorithm: Algorithm,
+    /// Payload of a full segment in bytes.
+    pub(crate) segment: f64,
+    /// Its round trip without a queue, and with that there is.
+    pub(crate) rtt: Duration,
+    pub(crate) queued: Duration,
+}
+
+/// For how long it has been watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Watched {
+    /// Too short to tell.
+    Short,
+    Long,
+    /// Twice as long.
+    Longer,
+    /// As long as it may be.
+    Longest,
+}
+
 /// What speaks for and against it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Evidence<'a> {
-    /// Bytes a second that the group made before it was suspected.
-    pub(crate) before: f64,
-    /// Bytes a second that arrive at the slowest of the others, and at it.
-    pub(crate) others: f64,
-    pub(crate) own: f64,
+    pub(crate) rates: Rates,
     pub(crate) signs: Signs,
     /// The same of each of the others.
     pub(crate) among: &'a [Signs],
     /// What it lost may be a membership that was forgotten, which does not last.
     pub(crate) excused: bool,
-    /// Payload of a full segment in bytes, and its round trip without a queue, and with that there is.
-    pub(crate) segment: f64,
-    pub(crate) rtt: Duration,
-    pub(crate) queued: Duration,
-    pub(crate) algorithm: Algorithm,
-    /// It has been watched for long enough to tell, for twice as long, and for as long as it may be.
-    pub(crate) long: bool,
-    pub(crate) longer: bool,
-    pub(crate) longest: bool,
+    pub(crate) way: Way,
+    pub(crate) watched: Watched,
 }
 
 /// The judgement; `None`: it is not clear yet.
 pub(crate) fn judge(e: &Evidence<'_>) -> Option<Verdict> {
+    let Rates { before, others, own } = e.rates;
     // Who hears nothing is not slow: that is for others to judge.
     let deaf = e.signs.heard == 0 && e.signs.packets > 0;
-    let gains = e.others > e.before * WORTH;
-    if e.long && gains && !deaf && !e.excused {
-        if e.own < e.others * KEEPS_UP {
-            return Some(Verdict::Slow { own: e.own, others: e.others });
+    let gains = others > before * WORTH;
+    let long = e.watched >= Watched::Long;
+    if long && gains && !deaf && !e.excused {
+        if own < others * KEEPS_UP {
+            return Some(Verdict::Slow { own, others });
         }
-        let bearable = |rtt: Duration| bearable(e.others / WORTH, rtt, e);
-        let more = || loses_more(e.signs, e.among, bearable(e.queued));
-        if loses_too_much(e.signs, bearable(e.rtt)) || more() {
-            let own = e.own.min(e.others / WORTH);
-            return Some(Verdict::Slow { own, others: e.others });
+        let bearable = |rtt: Duration| e.way.bearable(others / WORTH, rtt);
+        let more = || loses_more(e.signs, e.among, bearable(e.way.queued));
+        if loses_too_much(e.signs, bearable(e.way.rtt)) || more() {
+            return Some(Verdict::Slow { own: own.min(others / WORTH), others });
         }
     }
     // It was not it that held them.
-    let met = e.long && e.among.iter().any(|signs| signs.events > 0) || e.longer;
-    (!gains && met || e.longest).then_some(Verdict::KeepsUp)
+    let bounded = long && e.among.iter().any(|signs| signs.events > 0);
+    let met = bounded || e.watched >= Watched::Longer;
+    (!gains && met || e.watched == Watched::Longest).then_some(Verdict::KeepsUp)
 }
 
-/// The share of packets with which a sign of congestion may come for a flow of its own to make so many bytes a second.
-fn bearable(rate: f64, rtt: Duration, e: &Evidence<'_>) -> f64 {
-    let rtt = rtt.as_secs_f64().max(1e-6);
-    let window = (rate * rtt / e.segment.max(1.0)).max(1.0);
-    let reno = (MATHIS / window).powi(2);
-    match e.algorithm {
-        Algorithm::Reno => reno,
-        Algorithm::Cubic => reno.max(rtt * (CUBIC / window).powf(4.0 / 3.0)),
-        Algorithm::Bbr => BBR,
+impl Way {
+    /// The share of packets with which a sign of congestion may come for a flow to make so many bytes a second.
+    fn bearable(&self, rate: f64, rtt: Duration) -> f64 {
+        let rtt = rtt.as_secs_f64().max(1e-6);
+        let window = (rate * rtt / self.segment.max(1.0)).max(1.0);
+        let reno = (MATHIS / window).powi(2);
+        match self.algorithm {
+            Algorithm::Reno => reno,
+            Algorithm::Cubic => reno.max(rtt * (CUBIC / window).powf(4.0 / 3.0)),
+            Algorithm::Bbr => BBR,
+        }
     }
 }
 
@@ -123,21 +149,19 @@ mod tests {
         Signs { heard: packets - events, packets, events }
     }
 
+    fn rates(before: f64, others: f64, own: f64) -> Rates {
+        Rates { before: LINE * before, others: LINE * others, own: LINE * own }
+    }
+
     fn evidence(among: &[Signs]) -> Evidence<'_> {
+        let rtt = Duration::from_millis(20);
         Evidence {
-            before: LINE / 10.0,
-            others: LINE,
-            own: LINE,
+            rates: rates(0.1, 1.0, 1.0),
             signs: signs(5000, 0),
             among,
             excused: false,
-            segment: 1420.0,
-            rtt: Duration::from_millis(20),
-            queued: Duration::from_millis(20),
-            algorithm: Algorithm::Cubic,
-            long: true,
-            longer: false,
-            longest: false,
+            way: Way { algorithm: Algorithm::Cubic, segment: 1420.0, rtt, queued: rtt },
+            watched: Watched::Long,
         }
     }
 
@@ -148,52 +172,51 @@ mod tests {
     #[test]
     fn who_does_not_keep_up_is_slow_if_the_others_gain() {
         let e = evidence(&[]);
-        assert_eq!(is_slow(&Evidence { own: LINE * 0.79, ..e }), Some(true));
-        assert_eq!(is_slow(&Evidence { own: LINE * 0.79, long: false, ..e }), None);
-        let nothing = Evidence { before: LINE * 0.9, own: LINE * 0.5, ..e };
-        assert_eq!(is_slow(&nothing), None, "the others do not, yet");
-        assert_eq!(is_slow(&Evidence { longer: true, ..nothing }), Some(false), "nor later");
+        let behind = Evidence { rates: rates(0.1, 1.0, 0.79), ..e };
+        assert_eq!(is_slow(&behind), Some(true));
+        assert_eq!(is_slow(&Evidence { watched: Watched::Short, ..behind }), None);
+        assert_eq!(is_slow(&Evidence { excused: true, ..behind }), None);
+        let deaf = Signs { heard: 0, packets: 500, events: 20 };
+        assert_eq!(is_slow(&Evidence { signs: deaf, ..behind }), None, "it hears nothing");
+        let nothing = Evidence { rates: rates(0.9, 1.0, 0.5), ..e };
+        assert_eq!(is_slow(&nothing), None, "the others do not gain, yet");
+        let later = Evidence { watched: Watched::Longer, ..nothing };
+        assert_eq!(is_slow(&later), Some(false), "nor later");
         let bounded = [signs(5000, 1)];
         assert_eq!(is_slow(&Evidence { among: &bounded, ..nothing }), Some(false));
-        let deaf = Signs { heard: 0, packets: 500, events: 20 };
-        assert_eq!(is_slow(&Evidence { own: 0.0, signs: deaf, ..e }), None, "it hears nothing");
-        assert_eq!(is_slow(&Evidence { own: 0.0, excused: true, ..e }), None);
         assert_eq!(is_slow(&e), None);
-        assert_eq!(is_slow(&Evidence { longest: true, ..e }), Some(false));
+        assert_eq!(is_slow(&Evidence { watched: Watched::Longest, ..e }), Some(false));
     }
 
     #[test]
     fn who_loses_more_is_slow_unless_it_may_be_chance() {
         let three = [signs(5000, 0); 3];
         let e = evidence(&three);
+        let losing =
+            |e: Evidence<'_>, events| is_slow(&Evidence { signs: signs(1200, events), ..e });
         // A tenth of the line would bear nine of 1200. One of four: the twelfth sign is chance with 4^-12.
-        let tenth = Evidence { others: LINE / 10.0, before: LINE / 20.0, ..e };
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 11), ..tenth }), None);
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..tenth }), Some(true));
+        let tenth = Evidence { rates: rates(0.05, 0.1, 0.1), ..e };
+        assert_eq!((losing(tenth, 11), losing(tenth, 12)), (None, Some(true)));
         // All of it bears none.
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 6), ..e }), Some(true));
+        assert_eq!((losing(e, 3), losing(e, 6)), (None, Some(true)));
+        // As losses of one in a hundred let them.
         let alike = [signs(1200, 12); 3];
-        let (others, before) = (LINE / 25.0, LINE / 40.0); // as losses of one in a hundred let them
-        let equal = Evidence { among: &alike, signs: signs(1200, 12), others, before, ..e };
-        assert_eq!(is_slow(&equal), None);
-        // On a line that carries so many packets that one loss in ten thousand is borne.
-        let far = Evidence { others: LINE / 100.0, before: LINE / 1000.0, own: LINE, ..e };
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..far }), None);
+        let equal = Evidence { among: &alike, rates: rates(0.025, 0.04, 0.04), ..e };
+        assert_eq!(losing(equal, 12), None);
         // It loses no more than they do, and is much farther away.
-        assert_eq!(is_slow(&Evidence { rtt: Duration::from_millis(300), ..equal }), Some(true));
-        let bbr = Evidence { algorithm: Algorithm::Bbr, ..e };
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 12), ..bbr }), None);
-        assert_eq!(is_slow(&Evidence { signs: signs(1200, 60), ..bbr }), Some(true));
+        let far = Way { rtt: Duration::from_millis(300), ..e.way };
+        assert_eq!(losing(Evidence { way: far, ..equal }, 12), Some(true));
+        let bbr = Evidence { way: Way { algorithm: Algorithm::Bbr, ..e.way }, ..e };
+        assert_eq!((losing(bbr, 12), losing(bbr, 60)), (None, Some(true)));
     }
 
     #[test]
     fn laws_of_windows_meet_their_rates() {
-        let e = evidence(&[]);
-        let reno = bearable(LINE, e.rtt, &Evidence { algorithm: Algorithm::Reno, ..e });
+        let way = evidence(&[]).way;
+        let reno = Way { algorithm: Algorithm::Reno, ..way }.bearable(LINE, way.rtt);
         // 176 segments: (1.22 / 176)^2.
         assert!((reno / 4.8e-5 - 1.0).abs() < 0.01, "{reno}");
-        let rtt = Duration::from_millis(200);
-        let cubic = bearable(LINE, rtt, &e);
+        let cubic = way.bearable(LINE, Duration::from_millis(200));
         // 1760 segments: 0.2 (1.054 / 1760)^(4/3).
         assert!((cubic / 1.0e-5 - 1.0).abs() < 0.02, "{cubic}");
     }

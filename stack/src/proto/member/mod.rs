@@ -229,16 +229,6 @@ impl Member {
         self.conn.path_mut()
     }
 
-    /// What it is watched for.
-    pub(crate) fn watch(&self) -> &Watch {
-        &self.watch
-    }
-
-    /// What it is watched for.
-    pub(crate) fn watch_mut(&mut self) -> &mut Watch {
-        &mut self.watch
-    }
-
     /// Its receive window.
     pub(crate) fn window(&self) -> &Window {
         &self.window
@@ -455,11 +445,6 @@ impl Member {
     /// So many bytes of payload have left for it alone at this pace, in bytes a second.
     pub(crate) fn spend(&mut self, now: Instant, rate: f64, bytes: u64) {
         self.pacer.spend(now, rate, bytes);
-    }
-
-    /// Bytes that arrived there lately are measured.
-    pub(crate) fn measure(&mut self, now: Instant) {
-        self.watch.measure(now, self.need.arrived());
     }
 
     /// Takes its report, but for what it says of the group's packets; `at` is where the group stands,

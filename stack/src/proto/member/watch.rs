@@ -1,5 +1,6 @@
 //! What a member is watched for while it is served: troubles, and since when they last.
 
+use super::Member;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
@@ -74,5 +75,22 @@ impl Watch {
             self.deaf = None;
             Duration::ZERO
         }
+    }
+}
+
+impl Member {
+    /// What it is watched for.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// What it is watched for.
+    pub(crate) fn watch_mut(&mut self) -> &mut Watch {
+        &mut self.watch
+    }
+
+    /// Bytes that arrived there lately are measured.
+    pub(crate) fn measure(&mut self, now: Instant) {
+        self.watch.measure(now, self.need.arrived());
     }
 }

@@ -3,6 +3,8 @@
 use super::Session;
 use crate::config::Algorithm;
 use crate::proto::channel::ack_rate;
+use crate::proto::channel::eviction::Policy;
+use crate::proto::channel::settle::is_crowded;
 use crate::proto::member::mode::Cause;
 use crate::proto::member::need::Proof;
 use crate::proto::send::scoreboard::GroupNews;
@@ -89,7 +91,7 @@ impl Session {
                 if let Some(id) = members[index].channel() {
                     let congested = news.shown.is_some_and(|shown| shown.congested);
                     channels[id.0].settle(now, members, index, news);
-                    if congested && channels[id.0].is_crowded(now, members, index) {
+                    if congested && is_crowded(now, members, index) {
                         uplink.is_full(now);
                     }
                 }
@@ -128,7 +130,7 @@ impl Session {
     pub(super) fn evict(&mut self, now: Instant) {
         for id in 0..self.channels.len() {
             let Self { members, channels, store, config, .. } = self;
-            for index in channels[id].evict(now, members, store, config.algorithm) {
+            for index in channels[id].evict(now, members, store, &Policy::of(config)) {
                 self.change(now, index, Cause::Slow);
             }
         }
