@@ -14,7 +14,8 @@ pub(super) fn all() -> Vec<Named> {
     let line = Link::lan().delay(ms(5)).queue(512 << 10);
     let losing = |p| four().downlink(1, line.losing(Loss::Random(p)));
     // It gets nearly all of it alone, at a tenth of the line, or as its losses let it.
-    let narrow = |s: Scenario| s.min_share(0.4).costing(Duration::from_secs(60));
+    let narrow =
+        |s: Scenario| s.min_share(0.4).costing(Duration::from_secs(60)).horizon(ms(900_000));
     vec![
         (
             "spoiler-narrow",
@@ -28,7 +29,7 @@ pub(super) fn all() -> Vec<Named> {
         ),
         ("spoiler-loses-1", "one of four loses 1 %", narrow(losing(0.01))),
         ("spoiler-loses-2", "one of four loses 2 %", narrow(losing(0.02))),
-        ("spoiler-loses-8", "one of four loses 8 %", narrow(losing(0.08)).horizon(ms(400_000))),
+        ("spoiler-loses-8", "one of four loses 8 %", narrow(losing(0.08))),
         ("spoiler-reads", "one of four reads 1 MB/s", narrow(four().slow_reader(1, 1_000_000))),
         (
             "spoiler-little",
