@@ -15,7 +15,7 @@ pub(super) fn all() -> Vec<Named> {
     let losing = |p| four().downlink(1, line.losing(Loss::Random(p)));
     // It gets nearly all of it alone, at a tenth of the line, or as its losses let it.
     let narrow =
-        |s: Scenario| s.min_share(0.4).costing(Duration::from_secs(60)).horizon(ms(900_000));
+        |s: Scenario| s.min_share(0.4).costing(Duration::from_secs(60)).horizon(ms(1_200_000));
     vec![
         (
             "spoiler-narrow",
