@@ -108,6 +108,10 @@ pub(crate) struct Copy {
     /// How the rate is found: by losses, as most do, or by what arrives, which bears lossy lines.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) congestion: Congestion,
+    /// What becomes of a host that makes the group slow: it leaves that, and gets the rest alone, if the others then go
+    /// clearly faster; or all go at its pace.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) slow: Slow,
     /// Start a daemon for this copy alone on each host, by ssh: HOST may be USER@HOST, PATH is relative to the home
     /// folder unless it begins with a slash, and none of mcp's keys or secrets is needed.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
@@ -200,6 +204,23 @@ pub(crate) enum Congestion {
     Cubic,
     Reno,
     Bbr,
+}
+
+/// What becomes of a host that makes the group slow.
+#[derive(Debug, Clone, core::marker::Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Slow {
+    #[default]
+    Leave,
+    Keep,
+}
+
+impl From<Slow> for tcpxm::config::Slow {
+    fn from(slow: Slow) -> Self {
+        match slow {
+            Slow::Leave => Self::Leave,
+            Slow::Keep => Self::Keep,
+        }
+    }
 }
 
 impl From<Congestion> for Algorithm {

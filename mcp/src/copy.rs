@@ -212,6 +212,7 @@ pub(crate) fn connect(
             group,
             rate: common.rate,
             algorithm,
+            slow: options.slow.into(),
             connect_timeout: common.patience(),
             // Who says how long to wait means it, also for a host that is starting just now.
             give_up_refused: common.connect_timeout.is_none(),

@@ -10,7 +10,7 @@ use std::thread;
 
 /// Each long option with a value that may stand for it; a flag is true. `FILE` is a file of hosts and of rules, `NEW` one
 /// that is not there.
-const OPTIONS: [(&str, &str); 64] = [
+const OPTIONS: [(&str, &str); 65] = [
     ("acls", "true"),
     ("archive", "true"),
     ("checksum", "true"),
@@ -55,6 +55,7 @@ const OPTIONS: [(&str, &str); 64] = [
     ("retry", "1"),
     ("retry-file", "NEW"),
     ("secret-file", "NEW"),
+    ("slow", "keep"),
     ("sparse", "true"),
     ("specials", "true"),
     ("ssh", "true"),

@@ -1,5 +1,7 @@
 //! The scenarios that have a name, so that tests and the command line mean the same ones.
 
+mod spoilers;
+
 use crate::fault::{DropRule, Fault, Who};
 use crate::holding::Holding;
 use crate::link::Link;
@@ -49,6 +51,7 @@ pub fn all() -> Vec<Entry> {
         losers(),
         forgotten(),
         lossy(),
+        spoilers::all(),
         stations(),
         restarts(),
         holders(),
@@ -333,12 +336,11 @@ fn members() -> Vec<Named> {
     vec![
         (
             "slow-host",
-            "the socket of one of three, 128 KiB, is emptied at 200 Mbit/s of 1 Gbit/s",
-            three()
-                .bytes(96 << 20)
-                .link(Link::lan().rate(1_000_000_000).queue(1 << 20))
-                .slow_host(1, 25_000_000, 128 << 10)
-                .costing(ms(3000)),
+            "the sockets of all three, 128 KiB, are emptied at 200 Mbit/s of 1 Gbit/s",
+            (0..3).fold(
+                three().bytes(96 << 20).link(Link::lan().rate(1_000_000_000).queue(1 << 20)),
+                |s, i| s.slow_host(i, 25_000_000, 128 << 10).costing(ms(3000)),
+            ),
         ),
         (
             "trickle-reader",

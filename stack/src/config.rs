@@ -75,6 +75,17 @@ pub enum Content {
     },
 }
 
+/// What becomes of a receiver that follows the group and makes it slow: by its line, its losses, or as it reads slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Slow {
+    /// It leaves the group, and gets the rest alone, if the others then go clearly faster. Of a stream, whose ring waits
+    /// for all, a slow reader stays.
+    #[default]
+    Leave,
+    /// The group goes at the pace of the slowest (TCP-XM, slide 21).
+    Keep,
+}
+
 /// One session: one byte sequence to a list of receivers.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
@@ -91,11 +102,18 @@ pub struct SessionConfig {
     pub algorithm: Algorithm,
     /// Whose windows bound the group's.
     pub group_window: GroupWindow,
+    /// What becomes of one that makes the group slow.
+    pub slow: Slow,
+    /// As many stay on the group as long as they hear it, however slow.
+    pub least_group: usize,
     /// Rule for the step from trial to multicast.
     pub promotion: Promotion,
     /// Most that the session sends, to the group and to all members together, in bits per second
     /// with the headers of UDP and IP; `None`: what the receivers and the network can take.
     pub rate: Option<u64>,
+    /// Part of what is sent that goes to receivers alone which do not follow the group, in percent, while that is served
+    /// and the line is full. Of a source only: a ring waits for all.
+    pub unicast_share: u8,
     /// Longest IP packet to send, in bytes. Longer ones than 1228 (IPv4) or 1248 (IPv6) are sent only
     /// where probes of their length have passed (RFC 8899, `MAX_PLPMTU`).
     pub mtu: usize,
@@ -132,8 +150,11 @@ impl Default for SessionConfig {
             content: Content::Stream { ring: 4 << 20 },
             algorithm: Algorithm::default(),
             group_window: GroupWindow::default(),
+            slow: Slow::default(),
+            least_group: 1,
             promotion: Promotion::default(),
             rate: None,
+            unicast_share: 5,
             mtu: 9000, // jumbo frames
             connect_timeout: Duration::from_secs(10),
             give_up_refused: true,

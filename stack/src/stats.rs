@@ -98,12 +98,15 @@ pub enum ModeReason {
     Unclear(Hearing),
     /// It heard too little of what the group carried.
     HearsLittle(Hearing),
-    /// It loses more of the group's packets than the others.
-    Lossy,
     /// Three repeated retransmission time-outs within ten seconds.
     TimedOut,
-    /// Its receive window was closed for long while the others went on.
-    Closed,
+    /// It did not keep up with the others.
+    Slow {
+        /// What it took, in bits a second.
+        own: u64,
+        /// What the group brought the others without waiting for it.
+        group: u64,
+    },
     /// Unicast was faster than the group.
     Slower {
         /// What the group brought, in bits a second.
@@ -148,9 +151,12 @@ impl fmt::Display for ModeReason {
                 None | Some(Lost::Before) => write!(f, "it hears {hearing}"),
                 Some(lost) => write!(f, "it hears {hearing}: {lost}"),
             },
-            Self::Lossy => f.write_str("it loses more of the group's packets than the others"),
             Self::TimedOut => f.write_str("three time-outs in ten seconds"),
-            Self::Closed => f.write_str("its receive window was closed"),
+            Self::Slow { own, group } => {
+                let mega = |bits: &u64| *bits as f64 / 1e6;
+                let (own, group) = (mega(own), mega(group));
+                write!(f, "it takes {own:.1} Mbit/s, the others {group:.1} Mbit/s")
+            }
             Self::Slower { group, unicast } => {
                 let mega = |bits: &u64| *bits as f64 / 1e6;
                 let (group, unicast) = (mega(group), mega(unicast));

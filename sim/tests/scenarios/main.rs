@@ -13,3 +13,4 @@ mod holders;
 mod lines;
 mod members;
 mod sessions;
+mod spoilers;

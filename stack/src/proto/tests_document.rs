@@ -1,15 +1,16 @@
 //! The tables in `docs/states.md` are those of the code. The document's first lines say how to write
 //! it anew.
 
-use super::channel::judge::{
-    PERIOD_MIN, PERIOD_PACKETS, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT, WORTH,
-};
+use super::channel::eviction::{LONGEST, LONGEST_RTTS, PATIENCE, PATIENCE_RTTS};
+use super::channel::judge::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT};
+use super::channel::verdict::KEEPS_UP;
+use super::channel::worth::WORTH;
 use super::conn::{life, state};
 use super::member::lag::SELDOM;
 use super::member::mode::{
-    self, BOOTS, CLOSED_LIMIT, Cause, DEMOTE_SHARE, DEVIATIONS, MOST_SHARED, OWN_LOSS, PROMOTE,
-    RETRY_FIRST, RETRY_MAX, RETRY_SLOWER,
+    self, BOOTS, Cause, DEMOTE_SHARE, MOST_SHARED, PROMOTE, RETRY_FIRST, RETRY_MAX, RETRY_SLOWER,
 };
+use super::member::slow::{AWAY, AWAY_MAX};
 use super::member::ways::{FASTER, SPEAKS, STAY};
 use super::send::scoreboard::{JUDGED, ONE_TRAIN};
 use core::fmt::Write as _;
@@ -49,17 +50,13 @@ fn when(cause: Cause) -> String {
                 "less than {little} heard of at least {least}, or none of more than {ONE_TRAIN} in a row, for {period}"
             )
         }
-        Cause::Lossy => format!(
-            "over the same packets of the group, at least {PERIOD_PACKETS} ({JUDGED} of them for it) \
-             and half of {period}, judged when as much has passed since: more than {}, more than twice \
-             the others' median, and by more than {DEVIATIONS} standard deviations; in two judgements, one after \
-             the other; not what is lost in a silence that it was told of, the first in {SELDOM:?}",
-            percent(OWN_LOSS)
-        ),
         Cause::TimedOut => "each the repetition of another, on its unicast".to_owned(),
-        Cause::Closed => format!(
-            "for {CLOSED_LIMIT:?} more than it was open (of a stream: without a break), while half of \
-             the others have room, and would go faster by more than {WORTH} of its rate"
+        Cause::Slow => format!(
+            "it was the slowest for max({PATIENCE_RTTS} RTT, {PATIENCE:?}), the group went on without waiting for it for \
+             max({LONGEST_RTTS} SRTT, {LONGEST:?}) at most, and the others then went faster by more than {WORTH}, of which \
+             it got less than {}, or its losses are clearly more than theirs, or than a flow of its own could bear; not what \
+             is lost in a silence that it was told of, the first in {SELDOM:?}; it leaves the group",
+            percent(KEEPS_UP)
         ),
         Cause::Slower => format!(
             "by the first datagrams of both ways, or since half of all it could serve found so within {SPEAKS:?}: unicast \
@@ -73,7 +70,8 @@ fn when(cause: Cause) -> String {
         Cause::CannotJoin => "CANNOT_JOIN, or its answer takes no groups".to_owned(),
         Cause::Retry => format!(
             "{RETRY_FIRST:?} after a demotion, then doubled, to {RETRY_MAX:?}; not doubled for one that hears \
-             little of an IPv6 group in the first {BOOTS:?} after it has answered: it may just have started"
+             little of an IPv6 group in the first {BOOTS:?} after it has answered: it may just have started; of one that left the \
+             group {AWAY:?} after that, doubled up to {AWAY_MAX:?}, if what it gets alone shows that it may keep up"
         ),
         Cause::Ended => "verdict, failure or abort".to_owned(),
     }

@@ -1,11 +1,11 @@
 //! What a member's mode is judged by: how it hears the group, loses of it, answers, and reads.
 
-use super::{Channel, ChannelId};
+use super::Channel;
+use super::worth::WORTH;
 use crate::config::Promotion;
 use crate::proto::member::Member;
-use crate::proto::member::mode::{self, Cause, Evidence, Losses};
+use crate::proto::member::mode::{self, Cause, Evidence};
 use crate::proto::member::ways::Rates;
-use crate::proto::send::scoreboard::{JUDGED, Outcomes};
 use crate::proto::time::Instant;
 use crate::stats::Mode;
 use crate::wire::GroupStatus;
@@ -18,54 +18,9 @@ pub(crate) const PUBLISHED_BYTES: u64 = 75 << 10;
 pub(crate) const PUBLISHED_PERCENT: u8 = 40;
 /// The least length of a judgement.
 pub(crate) const PERIOD_MIN: Duration = Duration::from_millis(500);
-/// Whom its own window slows down goes by unicast, on the same line, if the others then gain more than
-/// this part of its rate: one part pays for the unicast, a quarter is what it must be worth.
-pub(crate) const WORTH: f64 = 1.25;
 /// In round trips.
 pub(crate) const PERIOD_RTTS: u32 = 10;
-/// The group's packets in a period of losses, at least: of so many, 7 % lost against none are no chance
-/// ([`mode::DEVIATIONS`]), and enough were meant for everybody though some are repeated for a few.
-pub(crate) const PERIOD_PACKETS: u64 = 4 * JUDGED as u64;
-
-/// The channel's packets come in periods, over which its members' losses are compared: all count the same
-/// packets, so that a queue which overflows to everybody speaks against nobody.
-#[derive(Debug)]
-pub(super) struct Period {
-    began: Instant,
-    /// When the one before began.
-    before: Instant,
-    /// Its first packet.
-    first: u64,
-    lasts: Duration,
-}
-
-impl Period {
-    /// The first one.
-    pub(super) fn begin(now: Instant) -> Self {
-        Self { began: now, before: now, first: 0, lasts: PERIOD_MIN / 2 }
-    }
-}
-
 impl Channel {
-    /// Begins another period if the present one has lasted and carried enough. What the one before it
-    /// has come to is known then: half the time that a judgement takes has passed since it ended.
-    pub(crate) fn turn(&mut self, now: Instant, id: ChannelId, members: &mut [Member]) {
-        let next = self.log.next_pn();
-        if now.since(self.period.began) < self.period.lasts
-            || next - self.period.first < PERIOD_PACKETS
-        {
-            return;
-        }
-        let longest = members.iter().filter(|m| m.is_multicast()).map(period).max();
-        let lasts = longest.unwrap_or(PERIOD_MIN) / 2;
-        let Period { began, before, .. } = self.period;
-        self.period = Period { began: now, before: began, first: next, lasts };
-        for m in members.iter_mut().filter(|m| m.channel() == Some(id)) {
-            m.board_mut().begin_period();
-            m.watch_mut().end_period(before);
-        }
-    }
-
     /// Judges a member that is served: what moves it to another mode, if anything does. `end` is that
     /// of the bytes there are.
     pub(crate) fn judge(
@@ -79,25 +34,21 @@ impl Channel {
         if members[index].group_status() == GroupStatus::Cannot {
             return Some(Cause::CannotJoin);
         }
-        let losses = losses(members, index);
         let others = found_slower(now, members);
         let m = &mut members[index];
         m.measure(now);
-        let (blocked, has_room) =
-            (self.blocks(members, index, end), self.room(members, index, end));
+        let has_room = self.room(members, index, end);
         let m = &mut members[index];
         let period = period(m);
         let hearing = m.board().hearing();
         let deaf_for = m.watch_mut().deaf(now, mode::is_deaf(hearing));
         m.inquire(deaf_for, hearing);
-        let closed_for = m.watch_mut().hold(now, blocked);
         let arrived = m.need().arrived();
         let is_slower = match m.mode() {
             Mode::Trial => m.ways_mut().is_slower_at_first(others),
             Mode::Multicast => m.ways_mut().is_slower(now, arrived, others),
             Mode::Unicast | Mode::Gone => false,
         };
-        let lost_before = losses.is_some_and(|l| m.watch_mut().loses(l.is_own()));
         let oldest = m.board().oldest_out().and_then(|pn| self.log.get(pn));
         let heard = m.conn().last_heard();
         let silent_for = oldest.map_or(Duration::ZERO, |entry| now.since(entry.at.max(heard)));
@@ -106,10 +57,7 @@ impl Channel {
             hearing,
             unicast_loss: m.conn().tx().loss(),
             deaf_for,
-            losses,
-            lost_before,
             timed_out: m.conn().tx().often_timed_out(now),
-            closed_for,
             is_slower,
             has_room,
             silent_for,
@@ -121,14 +69,14 @@ impl Channel {
 
     /// Whether this member's window holds the group, while at least half of the others have read what
     /// came, and would gain. Who is as slow as most others is not what holds them.
-    fn blocks(&self, members: &[Member], index: usize, end: u64) -> bool {
+    pub(super) fn blocks(&self, members: &[Member], index: usize, end: u64) -> bool {
         let m = &members[index];
-        if !m.is_multicast() || !self.is_unfinished(end) || self.reaches(m, self.segment, end) {
+        if !m.binds() || !self.is_unfinished(end) || self.reaches(m, self.segment, end) {
             return false;
         }
         let others = || {
             let all = members.iter().enumerate();
-            all.filter(|(n, o)| *n != index && o.is_multicast()).map(|(_, o)| o)
+            all.filter(|(n, o)| *n != index && o.binds()).map(|(_, o)| o)
         };
         let half = |o: &Member| (o.window().widest() / 2).max(self.segment);
         let free = || others().filter(|o| self.reaches(o, half(o), end));
@@ -142,7 +90,7 @@ impl Channel {
     /// wait for it: who follows the group, or is tried and has room.
     fn room(&self, members: &[Member], index: usize, end: u64) -> bool {
         let reaches = |m: &Member| self.reaches(m, self.segment, end);
-        let waits = |m: &Member| m.is_multicast() || m.is_tried() && reaches(m);
+        let waits = |m: &Member| m.binds() || m.is_tried() && reaches(m);
         reaches(&members[index]) || !members.iter().enumerate().any(|(n, m)| n != index && waits(m))
     }
 }
@@ -161,35 +109,7 @@ fn is_promoted_as_published(m: &Member) -> bool {
     m.is_tried() && m.need().sent() >= PUBLISHED_BYTES && m.heard_percent() >= PUBLISHED_PERCENT
 }
 
-/// Losses of the last period of which all is known, once; those in a silence are none of its way's.
-fn losses(members: &mut [Member], index: usize) -> Option<Losses> {
-    let began = members[index].watch_mut().take_due()?;
-    if members[index].was_silent(began) {
-        return None;
-    }
-    let known = members[index].board().known();
-    let others = median_loss(members, index)?;
-    (known.total() >= JUDGED).then(|| Losses { own: known.loss(), others, packets: known.total() })
-}
-
 /// The least time for a judgement of this member.
 fn period(m: &Member) -> Duration {
     (m.group_path().rtt.smoothed().unwrap_or_default() * PERIOD_RTTS).max(PERIOD_MIN)
-}
-
-/// Median loss of the other multicast members over the same packets, if there are any.
-fn median_loss(members: &[Member], index: usize) -> Option<f64> {
-    let mut losses: Vec<f64> = members
-        .iter()
-        .enumerate()
-        .filter(|(n, m)| *n != index && m.is_multicast())
-        .map(|(_, m)| m.board().known())
-        .filter(|known| known.total() >= JUDGED)
-        .map(Outcomes::loss)
-        .collect();
-    if losses.is_empty() {
-        return None;
-    }
-    let middle = losses.len() / 2;
-    Some(*losses.select_nth_unstable_by(middle, f64::total_cmp).1)
 }

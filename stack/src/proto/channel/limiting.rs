@@ -48,14 +48,14 @@ pub(crate) fn elect(candidates: &[(f64, bool)], seats: usize) -> Vec<bool> {
 impl Channel {
     /// Elects anew whose windows bound the group's.
     pub(crate) fn elect(&mut self, members: &mut [Member]) {
-        let following = members.iter().filter(|m| m.is_multicast()).count();
+        let following = members.iter().filter(|m| m.binds()).count();
         let seats = seats(self.rule, following);
         if seats >= following {
             (0..members.len()).for_each(|index| self.seat(members, index, true));
             return;
         }
         let following: Vec<usize> =
-            (0..members.len()).filter(|index| members[*index].is_multicast()).collect();
+            (0..members.len()).filter(|index| members[*index].binds()).collect();
         let candidate = |index: &usize| {
             let m = &members[*index];
             (expected(m.group_path().rtt.expected(), m.board().loss()), m.is_limiting())

@@ -3,13 +3,14 @@
 //!
 //! [`cursor`] says where it stands, [`plan`] what it carries next, [`emit`] sends that, [`rate`] says
 //! how fast, [`limiting`] by whose windows, [`segment`] in pieces of what length; [`settle`] takes
-//! what comes back, [`judge`] judges by it, [`repair`] decides what is repeated, [`ack_rate`] says how
+//! what comes back, [`judge`] judges by it, [`eviction`] who makes it slow, by what that is [`worth`] and by a [`verdict`], [`repair`] decides what is repeated, [`ack_rate`] says how
 //! often each member answers; [`trial`] tries the group before anybody follows it; [`keys`] has
 //! what seals it.
 
 pub(crate) mod ack_rate;
 pub(crate) mod cursor;
 pub(crate) mod emit;
+pub(crate) mod eviction;
 pub(crate) mod judge;
 pub(crate) mod keys;
 pub(crate) mod limiting;
@@ -20,6 +21,8 @@ pub(crate) mod segment;
 pub(crate) mod settle;
 pub(crate) mod trial;
 pub(crate) mod union;
+pub(crate) mod verdict;
+pub(crate) mod worth;
 
 use super::member::{GroupView, Member};
 use super::rng::Rng;
@@ -32,7 +35,7 @@ use crate::seal::Suite;
 use crate::wire::{PAYLOAD_SHORT, Record};
 use core::time::Duration;
 use cursor::Cursor;
-use judge::Period;
+use eviction::Eviction;
 use keys::ChannelKeys;
 use repair::RepairQueue;
 use std::net::SocketAddr;
@@ -62,8 +65,8 @@ pub(crate) struct Channel {
     /// What is repeated has the next turn, before what is new: neither waits for all of the other.
     repair_turn: bool,
     trial: Trial,
-    /// By which the losses of its members are compared.
-    period: Period,
+    /// Who makes it slow.
+    eviction: Eviction,
     pacer: Pacer,
     /// Whose windows bound it.
     rule: GroupWindow,
@@ -96,7 +99,7 @@ impl Channel {
             repairs: RepairQueue::default(),
             repair_turn: true,
             trial: Trial::default(),
-            period: Period::begin(now),
+            eviction: Eviction::default(),
             pacer: Pacer::default(),
             rule: config.group_window,
             bbr: bbr.then(|| Bbr::for_group(members, full, rng.u64())),

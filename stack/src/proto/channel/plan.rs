@@ -31,7 +31,9 @@ impl Channel {
         }
         let (run, whole) = (self.cursor.run(), self.cursor.next(self.segment, store.end()));
         let limit = if led {
-            edges(members, &whole, Member::is_multicast).min()
+            // A ring cannot go on for long without whoever it waits for.
+            let waits = if store.is_source() { Member::binds } else { Member::is_multicast };
+            edges(members, &whole, waits).min()
         } else if store.is_source() {
             // Who is far behind is not to keep the others from being tried: it hears, and has no use for it.
             edges(members, &whole, Member::is_tried).max()

@@ -54,7 +54,7 @@ impl Channel {
 
     /// A member's congestion window for what the group carries, in bytes: its own, or its part of
     /// what the one machine says.
-    fn window_of(&self, members: &[Member], index: usize) -> u64 {
+    pub(super) fn window_of(&self, members: &[Member], index: usize) -> u64 {
         match &self.bbr {
             Some(bbr) => bbr.window(index),
             None => members[index].group_path().congestion.window(),

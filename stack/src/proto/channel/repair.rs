@@ -127,7 +127,7 @@ fn first_shared(members: &[Member], range: Range<u64>) -> Option<Range<u64>> {
 
 /// How far everybody who is owed any of a range has room for it.
 fn room_for(members: &[Member], range: &Range<u64>) -> u64 {
-    let owed = members.iter().filter(|m| m.need().shares(range));
+    let owed = members.iter().filter(|m| m.binds() && m.need().shares(range));
     owed.map(Member::edge).min().unwrap_or(range.end).clamp(range.start, range.end)
 }
 
@@ -146,7 +146,7 @@ fn serve_alone(members: &mut [Member], range: &Range<u64>) {
 pub(crate) fn wait(members: &[Member]) -> Duration {
     let mut least = Duration::MAX;
     let (mut most, mut round) = (Duration::ZERO, Duration::ZERO);
-    for m in members.iter().filter(|m| m.is_multicast()) {
+    for m in members.iter().filter(|m| m.binds()) {
         if let Some(rtt) = m.group_path().rtt.smoothed() {
             least = least.min(rtt);
             most = most.max(rtt);

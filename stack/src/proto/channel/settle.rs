@@ -113,3 +113,12 @@ impl Channel {
         self.cursor.touch(offset);
     }
 }
+
+/// A member that follows has seen congestion: whether most have by now, at the same time as far as that can be told.
+pub(crate) fn is_crowded(now: Instant, members: &mut [Member], index: usize) -> bool {
+    members[index].has_seen_congestion(now);
+    let follows = || members.iter().filter(|m| m.binds());
+    let together = repair::wait(members) * 2;
+    let seen = follows().filter(|m| m.saw_congestion(now, together));
+    seen.count() * 2 > follows().count()
+}

@@ -5,6 +5,7 @@ use super::Endpoint;
 use crate::config::Group;
 use crate::proto::event::{Action, Arrival, ReceiverId, Stranger};
 use crate::proto::recv::group::{GroupRx, Unwanted};
+use crate::proto::recv::joins::Move;
 use crate::proto::recv::session::Receiving;
 use crate::proto::time::Instant;
 use crate::wire::Header;
@@ -50,15 +51,17 @@ pub(super) fn join(id: ReceiverId, receiver: &mut Receiving) -> Option<Action> {
 }
 
 impl Endpoint {
-    /// The next group that its sender has announced anew: it is left, and then joined.
+    /// The next group that its sender has announced anew: it is left, and then joined. Or that it wants to be left.
     pub(super) fn next_move(&mut self) -> Option<Action> {
         let now = self.now;
         let mut all = self.receivers.iter_mut();
-        let (id, receiver) = all.find_map(|(id, r)| r.take_move(now).then_some((*id, r)))?;
+        let (id, next, receiver) = all.find_map(|(id, r)| Some((*id, r.take_move(now)?, r)))?;
         if let Some(pace) = receiver.group.as_mut().and_then(GroupRx::learnt) {
             self.paces.learn(receiver.conn.names().ifindex, pace);
         }
-        self.joins.extend(join(id, receiver));
+        if next == Move::Anew {
+            self.joins.extend(join(id, receiver));
+        }
         Some(Action::Leave { receiver: id })
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod question;
 mod reason;
 mod retry;
 pub(crate) mod setback;
+pub(crate) mod slow;
 mod stall;
 pub(crate) mod thinning;
 pub(crate) mod timers;
@@ -43,6 +44,7 @@ use mode::Cause;
 use need::{Need, Proof, Way};
 use question::Doubt;
 use setback::Setback;
+use slow::Slow;
 use stall::Stall;
 use std::net::SocketAddr;
 use thinning::Thinning;
@@ -87,6 +89,7 @@ pub(crate) struct Member {
     thinning: Thinning,
     watch: Watch,
     ways: Ways,
+    slow: Slow,
     retry_at: Option<Instant>,
     retry_after: Duration,
     probe_after: Duration,
@@ -142,6 +145,7 @@ impl Member {
             thinning: Thinning::default(),
             watch: Watch::default(),
             ways: Ways::default(),
+            slow: Slow::default(),
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
@@ -223,16 +227,6 @@ impl Member {
     /// The way to it alone.
     pub(crate) fn path_mut(&mut self) -> &mut Path {
         self.conn.path_mut()
-    }
-
-    /// What it is watched for.
-    pub(crate) fn watch(&self) -> &Watch {
-        &self.watch
-    }
-
-    /// What it is watched for.
-    pub(crate) fn watch_mut(&mut self) -> &mut Watch {
-        &mut self.watch
     }
 
     /// Its receive window.
@@ -317,7 +311,7 @@ impl Member {
 
     /// Follows the group, and bounds its window.
     pub(crate) fn is_limiting(&self) -> bool {
-        self.is_multicast() && self.limits
+        self.binds() && self.limits
     }
 
     /// In trial, and in the group.
@@ -453,11 +447,6 @@ impl Member {
         self.pacer.spend(now, rate, bytes);
     }
 
-    /// Bytes that arrived there lately are measured.
-    pub(crate) fn measure(&mut self, now: Instant) {
-        self.watch.measure(now, self.need.arrived());
-    }
-
     /// Takes its report, but for what it says of the group's packets; `at` is where the group stands,
     /// and whether the session's bytes can be read again (`source`).
     pub(crate) fn on_report(
@@ -516,6 +505,7 @@ impl Member {
         view: Option<&GroupView<'_>>,
     ) {
         let Some(to) = mode::next(self.mode, cause) else { return };
+        let leaves = to == Mode::Unicast && self.is_to_leave(cause);
         self.note_reason(cause);
         if let (Mode::Multicast, Some(view)) = (self.mode, view) {
             self.leave_group_data(view);
@@ -526,12 +516,19 @@ impl Member {
             _ => {}
         }
         self.limits = false; // whoever joins is elected, or not
+        self.clear_suspicion();
         self.history.moved(now.since(began), self.mode, to, cause.text());
         self.mode = to;
         tracing::debug!(to = %self.addr, mode = to.name(), "{}", cause.text());
         self.board.reset_judgement();
         self.watch = Watch::begin(now, self.need.arrived());
         self.ways.turn(now, self.need.arrived(), cause == Cause::Slower);
+        if leaves {
+            self.tell_leave();
+            if cause == Cause::HearsLittle {
+                self.stay_away(now);
+            }
+        }
     }
 
     /// Served by the group from here on: what lies ahead, and what is on its way, is not to be

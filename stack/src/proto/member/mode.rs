@@ -10,12 +10,10 @@ pub(crate) enum Cause {
     Hears,
     /// It heard less than half of what the group carried.
     HearsLittle,
-    /// It loses more than most others do.
-    Lossy,
     /// Three repeated retransmission time-outs within ten seconds.
     TimedOut,
-    /// Its window held the group for a second, while others had room.
-    Closed,
+    /// The others could go faster without it, and it does not keep up with them.
+    Slow,
     /// Unicast to those that the group serves is faster.
     Slower,
     /// It answers nothing.
@@ -36,9 +34,8 @@ impl Cause {
         match self {
             Self::Hears => "hears the group",
             Self::HearsLittle => "hears less than half of the group's packets",
-            Self::Lossy => "loses more of the group's packets than the others",
             Self::TimedOut => "three time-outs in ten seconds",
-            Self::Closed => "receive window closed",
+            Self::Slow => "does not keep up with the others",
             Self::Slower => "the group is slower than unicast",
             Self::Silent => "silent",
             Self::CannotJoin => "cannot join the group",
@@ -60,9 +57,8 @@ pub(crate) const STEPS: &[(Mode, Cause, Mode)] = {
         (M::Trial, C::CannotJoin, M::Unicast),
         (M::Trial, C::Ended, M::Gone),
         (M::Multicast, C::HearsLittle, M::Unicast),
-        (M::Multicast, C::Lossy, M::Unicast),
         (M::Multicast, C::TimedOut, M::Unicast),
-        (M::Multicast, C::Closed, M::Unicast),
+        (M::Multicast, C::Slow, M::Unicast),
         (M::Multicast, C::Slower, M::Unicast),
         (M::Multicast, C::Silent, M::Unicast),
         (M::Multicast, C::CannotJoin, M::Unicast),
@@ -94,7 +90,7 @@ pub(crate) const BOOTS: Duration = Duration::from_secs(15);
 /// time said. Of one that may be starting, deafness is not held against the group.
 pub(crate) fn retry(after: Duration, cause: Cause, boots: bool) -> Option<(Duration, Duration)> {
     let after = match cause {
-        Cause::CannotJoin => return None,
+        Cause::CannotJoin | Cause::Slow => return None, // the one by itself, if ever (`member::slow`)
         Cause::Slower => after.max(RETRY_SLOWER),
         _ => after,
     };
@@ -113,13 +109,7 @@ pub(crate) struct Evidence {
     pub(crate) unicast_loss: f64,
     /// The share heard has been below one half for so long.
     pub(crate) deaf_for: Duration,
-    /// Losses over the last period of which all is known, if they were not judged yet.
-    pub(crate) losses: Option<Losses>,
-    /// Those of the period before were its own trouble.
-    pub(crate) lost_before: bool,
     pub(crate) timed_out: bool,
-    /// Its window has held the group for so long, less the time in which it has not since.
-    pub(crate) closed_for: Duration,
     /// Unicast is the faster way.
     pub(crate) is_slower: bool,
     /// It has room for what the group carries next.
@@ -135,29 +125,6 @@ pub(crate) struct Evidence {
     pub(crate) published: Option<bool>,
 }
 
-/// Loss over one period, set against that of the others.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Losses {
-    pub(crate) own: f64,
-    /// Median over the other multicast members, of the same packets.
-    pub(crate) others: f64,
-    /// Packets that `own` was counted over.
-    pub(crate) packets: u32,
-}
-
-impl Losses {
-    /// Clearly this member's own trouble: more than twice what most others lose, and by more than
-    /// [`DEVIATIONS`] of the difference of two counts of so many packets, so that chance does not demote. That
-    /// counts packets as if each were lost by itself, which those of an overflowing queue are not: one period
-    /// demotes nobody ([`judge`]).
-    pub(crate) fn is_own(self) -> bool {
-        let deviation = ((self.own + self.others) / f64::from(self.packets.max(1))).sqrt();
-        self.own > OWN_LOSS
-            && self.others < self.own / 2.0
-            && self.own - self.others > DEVIATIONS * deviation
-    }
-}
-
 /// So much loss that unicast shares is not held against the group, at most: below one half of the
 /// packets a member is not reached.
 pub(crate) const MOST_SHARED: f64 = 0.4;
@@ -166,12 +133,6 @@ pub(crate) const MOST_SHARED: f64 = 0.4;
 pub(crate) const PROMOTE: (u32, f64) = (LEAST, 0.9);
 /// Below this share a member does not count as reached.
 pub(crate) const DEMOTE_SHARE: f64 = 0.5;
-/// Loss above this, unless most others share it, is the member's own trouble.
-pub(crate) const OWN_LOSS: f64 = 0.05;
-/// Standard deviations that make a difference of two losses no chance: five of them are chance in one of
-/// 3.5 million judgements (the normal distribution's tail), and an hour has 14,400 at most.
-pub(crate) const DEVIATIONS: f64 = 5.0;
-pub(crate) const CLOSED_LIMIT: Duration = Duration::from_secs(1);
 
 /// The judgement, as a pure function.
 pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
@@ -197,14 +158,10 @@ pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
                 Some(Cause::Silent)
             } else if e.deaf_for >= e.period {
                 Some(Cause::HearsLittle)
-            } else if e.lost_before && e.losses.is_some_and(Losses::is_own) {
-                Some(Cause::Lossy)
             } else if e.timed_out {
                 Some(Cause::TimedOut)
             } else if e.is_slower {
                 Some(Cause::Slower)
-            } else if e.closed_for >= CLOSED_LIMIT {
-                Some(Cause::Closed)
             } else {
                 None
             }
@@ -220,9 +177,7 @@ pub(crate) fn is_deaf((counted, share): (u32, f64)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Cause, Evidence, Losses, RETRY_FIRST, RETRY_MAX, RETRY_SLOWER, STEPS, judge, next, retry,
-    };
+    use super::{Cause, Evidence, RETRY_FIRST, RETRY_MAX, RETRY_SLOWER, STEPS, judge, next, retry};
     use crate::stats::Mode;
     use core::time::Duration;
 
@@ -232,10 +187,7 @@ mod tests {
             hearing: (128, 1.0),
             unicast_loss: 0.0,
             deaf_for: Duration::ZERO,
-            losses: None,
-            lost_before: true,
             timed_out: false,
-            closed_for: Duration::ZERO,
             is_slower: false,
             has_room: true,
             silent_for: Duration::ZERO,
@@ -254,7 +206,7 @@ mod tests {
         for mode in [Mode::Trial, Mode::Multicast, Mode::Unicast] {
             assert_eq!(next(mode, Cause::Ended), Some(Mode::Gone));
         }
-        assert_eq!(next(Mode::Unicast, Cause::Lossy), None);
+        assert_eq!(next(Mode::Unicast, Cause::Slow), None);
     }
 
     #[test]
@@ -262,7 +214,8 @@ mod tests {
         let first = RETRY_FIRST;
         assert_eq!(retry(first, Cause::HearsLittle, true), Some((first, first)));
         assert_eq!(retry(first, Cause::HearsLittle, false), Some((first, first * 2)));
-        assert_eq!(retry(first, Cause::Lossy, true), Some((first, first * 2)));
+        assert_eq!(retry(first, Cause::TimedOut, true), Some((first, first * 2)));
+        assert_eq!(retry(first, Cause::Slow, true), None);
         assert_eq!(retry(first, Cause::Slower, true), Some((RETRY_SLOWER, RETRY_SLOWER * 2)));
         assert_eq!(retry(RETRY_MAX, Cause::Silent, false), Some((RETRY_MAX, RETRY_MAX)));
         assert_eq!(retry(first, Cause::CannotJoin, true), None);
@@ -299,15 +252,6 @@ mod tests {
         assert_eq!(judge(&Evidence { deaf_for: ms(499), ..e }), None);
         assert_eq!(judge(&Evidence { deaf_for: ms(500), ..e }), Some(Cause::HearsLittle));
         assert_eq!(judge(&Evidence { silent_for: ms(401), ..e }), Some(Cause::Silent));
-        let losses = |own, others, packets| Some(Losses { own, others, packets });
-        let lossy = |l| judge(&Evidence { losses: l, ..e });
-        assert_eq!(lossy(losses(0.2, 0.15, 1000)), None, "shared loss");
-        assert_eq!(lossy(losses(0.04, 0.0, 1000)), None, "little loss");
-        assert_eq!(lossy(losses(0.06, 0.01, 128)), None, "may be chance");
-        assert_eq!(lossy(losses(0.06, 0.01, 1000)), Some(Cause::Lossy));
-        let once = Evidence { losses: losses(0.06, 0.01, 1000), lost_before: false, ..e };
-        assert_eq!(judge(&once), None, "a queue that overflowed once");
-        assert_eq!(judge(&Evidence { closed_for: ms(1000), ..e }), Some(Cause::Closed));
         assert_eq!(judge(&Evidence { timed_out: true, ..e }), Some(Cause::TimedOut));
         assert_eq!(judge(&evidence(Mode::Unicast)), None);
     }

@@ -14,9 +14,8 @@ impl Member {
     pub(super) fn note_reason(&mut self, cause: Cause) {
         let reason = match cause {
             Cause::HearsLittle => ModeReason::HearsLittle(self.hearing()),
-            Cause::Lossy => ModeReason::Lossy,
             Cause::TimedOut => ModeReason::TimedOut,
-            Cause::Closed => ModeReason::Closed,
+            Cause::Slow => self.slow_reason(),
             Cause::Slower => self.slower(),
             Cause::Silent => ModeReason::Silent,
             Cause::NoKey => ModeReason::NoKey,
@@ -27,6 +26,13 @@ impl Member {
             Cause::Hears | Cause::Retry | Cause::Ended => return,
         };
         self.off_group = Some(reason);
+    }
+
+    fn slow_reason(&self) -> ModeReason {
+        #[expect(clippy::cast_sign_loss, reason = "no rate is negative")]
+        let bits = |bytes: f64| (bytes * 8.0) as u64;
+        let (own, group) = self.slow.found().unwrap_or_default();
+        ModeReason::Slow { own: bits(own), group: bits(group) }
     }
 
     fn slower(&self) -> ModeReason {

@@ -4,6 +4,7 @@ use super::mode::{self, BOOTS, Cause, RETRY_FIRST};
 use super::{GroupView, Member};
 use crate::proto::time::Instant;
 use crate::stats::{Mode, ModeReason};
+use crate::wire::GroupStatus;
 
 impl Member {
     /// It is demoted for this: when it is tried again, if at all.
@@ -28,10 +29,22 @@ impl Member {
         }
     }
 
+    /// Whether it leaves the group with this step: where its line, or the air, is the narrow one, what the group brings
+    /// there is at the cost of what it gets alone. Who hears nothing stays, and may hear something.
+    pub(super) fn is_to_leave(&self, cause: Cause) -> bool {
+        let narrow = match cause {
+            Cause::Slow | Cause::Slower => true,
+            Cause::HearsLittle => self.board.hearing().1 > 0.0,
+            _ => false,
+        };
+        narrow && self.group_status == GroupStatus::Joined
+    }
+
     /// Whether it is time to try the group again; told once.
     pub(crate) fn retries(&mut self, now: Instant) -> bool {
         let wrong = self.mode == Mode::Unicast && self.ways.was_wrong(now, self.need.arrived());
         let due = self.mode == Mode::Unicast && self.retry_at.is_some_and(|at| at <= now) || wrong;
+        let due = due || self.returns(now);
         if due {
             self.retry_at = None;
         }

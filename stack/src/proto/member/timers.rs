@@ -3,6 +3,7 @@
 use super::Member;
 use crate::proto::send::log::GroupLog;
 use crate::proto::time::Instant;
+use crate::stats::Mode;
 use crate::wire::PAYLOAD_SHORT;
 use core::ops::Range;
 use core::time::Duration;
@@ -30,6 +31,7 @@ impl Member {
             own,
             self.stall.deadline(idle, self.conn.bears_until()),
             self.retry_at,
+            self.slow.returns_at().filter(|_| self.mode == Mode::Unicast),
             self.ways.looks_at(),
             self.nudges_at(),
             self.window.asks_at(),

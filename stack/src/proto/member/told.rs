@@ -15,6 +15,8 @@ pub(super) struct Told {
     key: Option<(u8, u64)>,
     /// Where the newest word of its group stands there, if there was one after the SYN's.
     group: Option<u64>,
+    /// That was to leave it.
+    left: bool,
     lag: Lag,
     pub(super) inquiry: Inquiry,
 }
@@ -34,9 +36,24 @@ impl Member {
         self.told.inquiry = Inquiry::default();
         self.cannot_join = None;
         self.begin_to_retry();
-        if matches!(self.group_status, GroupStatus::Joined | GroupStatus::Cannot) {
+        let left = core::mem::take(&mut self.told.left);
+        if left || matches!(self.group_status, GroupStatus::Joined | GroupStatus::Cannot) {
             self.group_status = GroupStatus::Joining;
         }
+    }
+
+    /// It is told to leave the group, so that its line is free for what it gets alone.
+    pub(super) fn tell_leave(&mut self) {
+        self.conn.control_mut().push(&Record::Leave);
+        self.told.group = Some(self.conn.control().out_end());
+        self.told.inquiry = Inquiry::default();
+        self.told.left = true;
+        self.group_status = GroupStatus::None;
+    }
+
+    /// Whether it was told to leave the group, and not yet to join it again.
+    pub(crate) fn has_left(&self) -> bool {
+        self.told.left
     }
 
     /// Whether what it says of its group is said of the one that it is now.

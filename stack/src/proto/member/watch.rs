@@ -1,5 +1,6 @@
 //! What a member is watched for while it is served: troubles, and since when they last.
 
+use super::Member;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
@@ -23,10 +24,6 @@ pub(crate) struct Watch {
     best: f64,
     /// When its bytes were counted for that, and how many there were.
     counted: (Instant, u64),
-    /// Its losses of the last period, which began then, were not judged yet.
-    due: Option<Instant>,
-    /// Those judged last were its own trouble.
-    loses: bool,
 }
 
 impl Watch {
@@ -79,19 +76,21 @@ impl Watch {
             Duration::ZERO
         }
     }
+}
 
-    /// All is known of a period of its channel, which began then.
-    pub(crate) fn end_period(&mut self, began: Instant) {
-        self.due = Some(began);
+impl Member {
+    /// What it is watched for.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
     }
 
-    /// The losses judged now are its own trouble, or not; whether those judged before them were.
-    pub(crate) fn loses(&mut self, is_own: bool) -> bool {
-        core::mem::replace(&mut self.loses, is_own)
+    /// What it is watched for.
+    pub(crate) fn watch_mut(&mut self) -> &mut Watch {
+        &mut self.watch
     }
 
-    /// When the last period began, if its losses are to be judged; they are once.
-    pub(crate) fn take_due(&mut self) -> Option<Instant> {
-        self.due.take()
+    /// Bytes that arrived there lately are measured.
+    pub(crate) fn measure(&mut self, now: Instant) {
+        self.watch.measure(now, self.need.arrived());
     }
 }

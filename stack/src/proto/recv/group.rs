@@ -119,8 +119,9 @@ impl GroupRx {
         })
     }
 
-    /// The sender has announced the group anew: it is another one now, or comes from elsewhere. Its keys and its
-    /// packet numbers go on. Whether that changes anything: then it is to be left, and joined.
+    /// The sender has announced the group anew: it is another one now, or comes from elsewhere, or is to be joined
+    /// after it was left. Its keys and its packet numbers go on. Whether that changes anything: then it is to be left,
+    /// and joined.
     pub(crate) fn announced(
         &mut self,
         now: Instant,
@@ -130,12 +131,19 @@ impl GroupRx {
         let was = (self.group, self.source.addr());
         self.group = group;
         self.source.announced(now, group.source.or(told), peer);
-        let changed = (self.group, self.source.addr()) != was;
+        let left = self.status == GroupStatus::None;
+        let changed = left || (self.group, self.source.addr()) != was;
         if changed {
             self.learnt = self.learnt();
             (self.membership, self.status) = (None, GroupStatus::Joining);
         }
         changed
+    }
+
+    /// It is left, as the sender wants, until that announces it again.
+    pub(crate) fn leave(&mut self) {
+        self.learnt = self.learnt();
+        (self.membership, self.status) = (None, GroupStatus::None);
     }
 
     /// The sender's other datagrams come from here.
@@ -431,6 +439,24 @@ mod tests {
         assert!(group.keys.before.is_some());
         group.on_timer(end, t);
         assert!(group.keys.before.is_none() && group.deadline(t).is_none());
+    }
+
+    #[test]
+    fn who_has_left_joins_again_when_it_is_announced() {
+        let (mut group, t) = (group(), Instant::ZERO);
+        let (same, peer) = (group.group(), SENDER.parse().unwrap());
+        group.take_key(t, key(1), Duration::ZERO);
+        group.joined(t, Pace::default());
+        assert!(group.becomes_joined());
+        group.leave();
+        assert_eq!(group.status(), GroupStatus::None);
+        group.joined(t, Pace::default());
+        assert!(!group.becomes_joined(), "an answer that came late");
+        assert!(group.announced(t, (same, None), peer));
+        assert_eq!(group.status(), GroupStatus::Joining);
+        group.joined(t, Pace::default());
+        assert!(group.becomes_joined());
+        assert!(!group.announced(t, (same, None), peer));
     }
 
     #[test]

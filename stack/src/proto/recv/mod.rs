@@ -8,7 +8,7 @@ pub(crate) mod buffer;
 pub(crate) mod declare;
 pub(crate) mod group;
 pub(crate) mod heard;
-mod joins;
+pub(crate) mod joins;
 mod limits;
 pub(crate) mod membership;
 mod ordered;

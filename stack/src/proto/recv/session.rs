@@ -5,7 +5,7 @@ use super::buffer::{Accepted, RecvBuffer};
 use super::declare::Declarations;
 use super::group::GroupRx;
 use super::heard::Heard;
-use super::joins::Joins;
+use super::joins::{Joins, Move};
 use super::membership::Pace;
 use crate::config::{Delivery, Group};
 use crate::error::{DeclareError, Reason};
@@ -275,8 +275,10 @@ impl Receiving {
                     }
                 }
                 Notice::Leave => {
-                    self.leave_due = true;
-                    self.set_status(GroupStatus::None);
+                    if let Some(group) = &mut self.group {
+                        group.leave();
+                        self.joins.leave();
+                    }
                 }
                 Notice::AckPolicy { every, delay_us } => {
                     let delay = Duration::from_micros(u64::from(delay_us));
@@ -312,9 +314,9 @@ impl Receiving {
         Some(group)
     }
 
-    /// Whether the group is to be left and joined anew, as the sender has announced it; told once.
-    pub(crate) fn take_move(&mut self, now: Instant) -> bool {
-        self.joins.take_anew(now)
+    /// Whether the group is to be left, or to be left and joined anew, as the sender wants; told once.
+    pub(crate) fn take_move(&mut self, now: Instant) -> Option<Move> {
+        self.joins.take(now)
     }
 
     /// The system's answer to the wish to join, on an interface where memberships are reported so often.

@@ -53,50 +53,12 @@ impl Outcomes {
         }
     }
 
+    pub(crate) fn heard(self) -> u32 {
+        self.heard
+    }
+
     pub(crate) fn total(self) -> u32 {
         self.heard + self.missed
-    }
-
-    /// Share missed, 0 to 1.
-    pub(crate) fn loss(self) -> f64 {
-        if self.total() == 0 { 0.0 } else { f64::from(self.missed) / f64::from(self.total()) }
-    }
-}
-
-/// Outcomes by periods of the channel, which begin at the same packet for all members.
-#[derive(Debug)]
-struct Periods {
-    /// First packet of the present period; the largest number there is while it has none.
-    first: u64,
-    /// First packet of the one before, in the same way.
-    first_before: u64,
-    present: Outcomes,
-    /// Some of its packets may be on their way yet.
-    before: Outcomes,
-    /// The one before that: all is known.
-    known: Outcomes,
-}
-
-impl Periods {
-    /// Counting begins with the next period: of the present one some packets are past.
-    fn none() -> Self {
-        let none = Outcomes::default();
-        Self { first: u64::MAX, first_before: u64::MAX, present: none, before: none, known: none }
-    }
-
-    /// The next period begins with packet `next`.
-    fn turn(&mut self, next: u64) {
-        self.known = core::mem::take(&mut self.before);
-        self.before = core::mem::take(&mut self.present);
-        self.first_before = core::mem::replace(&mut self.first, next);
-    }
-
-    fn count(&mut self, pn: u64, heard: bool) {
-        if pn >= self.first {
-            self.present.count(heard);
-        } else if pn >= self.first_before {
-            self.before.count(heard);
-        }
     }
 }
 
@@ -114,7 +76,8 @@ pub(crate) struct Scoreboard {
     counted: u32,
     /// First packet that was heard since judgement began.
     first_heard: Option<u64>,
-    periods: Periods,
+    /// Outcomes of the packets from this one on, and signs of congestion since it left: one in a round trip.
+    marked: (u64, Outcomes, u32),
     /// Share missed of late, 0 to 1.
     loss: f64,
     pub(crate) path: Path,
@@ -149,7 +112,7 @@ impl Scoreboard {
             outcomes: 0,
             counted: 0,
             first_heard: None,
-            periods: Periods::none(),
+            marked: (base, Outcomes::default(), 0),
             loss: 0.0,
             path: Path::new(algorithm, mss, initial_rto),
             late: VecDeque::new(),
@@ -230,8 +193,9 @@ impl Scoreboard {
     }
 
     fn conclude(&mut self, now: Instant, cap: Option<u64>) -> GroupNews {
-        let shown = Some(self.path.conclude(now, cap));
-        GroupNews { shown, ..core::mem::take(&mut self.news) }
+        let shown = self.path.conclude(now, cap);
+        self.marked.2 += u32::from(shown.congested);
+        GroupNews { shown: Some(shown), ..core::mem::take(&mut self.news) }
     }
 
     /// Takes a range of the report for packets that are remembered only as missed.
@@ -359,7 +323,9 @@ impl Scoreboard {
         self.outcomes = self.outcomes << 1 | u128::from(heard);
         self.counted = (self.counted + 1).min(JUDGED);
         self.loss += (f64::from(u8::from(!heard)) - self.loss) / LOSS_MEMORY;
-        self.periods.count(pn, heard);
+        if pn >= self.marked.0 {
+            self.marked.1.count(heard);
+        }
     }
 
     /// What was sent before the first packet that is heard came before the way to the member had grown: it
@@ -390,14 +356,14 @@ impl Scoreboard {
         (self.counted, f64::from(heard) / f64::from(self.counted.max(1)))
     }
 
-    /// Outcomes of the last period of which all are known.
-    pub(crate) fn known(&self) -> Outcomes {
-        self.periods.known
+    /// Outcomes are counted from the next packet on.
+    pub(crate) fn mark(&mut self) {
+        self.marked = (self.next(), Outcomes::default(), 0);
     }
 
-    /// The channel's next period begins with the next packet.
-    pub(crate) fn begin_period(&mut self) {
-        self.periods.turn(self.next());
+    /// These, as far as they are known, and how often there was a sign of congestion: one counts in a round trip.
+    pub(crate) fn since_mark(&self) -> (Outcomes, u32) {
+        (self.marked.1, self.marked.2)
     }
 
     /// Judgement begins anew.
@@ -405,7 +371,6 @@ impl Scoreboard {
         self.outcomes = 0;
         self.counted = 0;
         self.first_heard = None;
-        self.periods = Periods::none();
     }
 
     /// Gives up what is in flight: the member is served otherwise now. Their ranges.

@@ -37,9 +37,16 @@ impl Session {
 
     /// A member whose SYN may have announced another group is told of the one that it is now.
     pub(super) fn tell_move(&mut self, index: usize) {
-        let Self { members, channels, config, moved, .. } = self;
-        let channel = members[index].channel().map(|id| &channels[id.0]);
-        if let Some(channel) = channel.filter(|_| *moved) {
+        // One that has left joins what the group is when it is told to join again.
+        if self.moved && !self.members[index].has_left() {
+            self.tell_group(index);
+        }
+    }
+
+    /// A member is told to join its group, as it is now.
+    pub(super) fn tell_group(&mut self, index: usize) {
+        let Self { members, channels, config, .. } = self;
+        if let Some(channel) = members[index].channel().map(|id| &channels[id.0]) {
             let (group, from) = (channel.group(), config.group_from);
             members[index].tell_group(&Record::Join { group, from });
             self.reconsider(index);

@@ -2,7 +2,7 @@
 //! 11, 12 and 21). It is members, a store and channels: one packet to a channel's group counts for
 //! every member that follows it.
 //!
-//! [`plan`] decides whose turn it is, purely; [`transmit`] sends; [`settle`] takes what comes back;
+//! [`plan`] decides whose turn it is, purely, by what [`uplink`] leaves to unicast; [`transmit`] sends; [`settle`] takes what comes back;
 //! [`begin`] begins and ends members, [`renew`] lets one begin again; [`declare`] takes what they say of
 //! what they hold; [`timers`] wakes.
 
@@ -17,6 +17,7 @@ pub(crate) mod size;
 pub(crate) mod tell;
 pub(crate) mod timers;
 pub(crate) mod transmit;
+mod uplink;
 
 use super::channel::emit::Carrier;
 use super::channel::{Channel, ChannelId};
@@ -45,6 +46,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use transmit::Turn;
+use uplink::Uplink;
 
 /// Receivers of one session, at most: above this relays are the better tool (TCP-XM is for a
 /// moderate number of known receivers, slide 2).
@@ -61,6 +63,8 @@ pub(crate) struct Session {
     store: Store,
     channels: Vec<Channel>,
     pace: Pace,
+    /// What unicast may take from the groups.
+    uplink: Uplink,
     /// Data may be marked on the way instead of dropped.
     ecn: bool,
     /// When the next train may leave that nothing but its pace holds back.
@@ -124,6 +128,7 @@ impl Session {
             members: Vec::with_capacity(peers.len()),
             store,
             pace: Pace::new(config.rate),
+            uplink: Uplink::new(config.unicast_share),
             // BBR does not go by marks, so it does not ask for any (RFC 3168, 6.1).
             ecn: config.algorithm != Algorithm::Bbr,
             paced_until: None,

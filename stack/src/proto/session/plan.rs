@@ -21,8 +21,24 @@ impl Session {
             return None;
         }
         let group = || self.groups().find(|target| self.may_send(now, *target));
-        let member = || self.members_in_turn().find(|target| self.may_send(now, *target));
-        if self.turn.is_groups() { group().or_else(member) } else { member().or_else(group) }
+        let member = |shared: bool| {
+            let mut all = self.members_in_turn().filter(|target| shared || self.is_repair(*target));
+            all.find(|target| self.may_send(now, *target))
+        };
+        if self.turn.is_groups() {
+            group().or_else(|| member(self.uplink.permits(now)))
+        } else {
+            member(self.uplink.precedes(now))
+                .or_else(group)
+                .or_else(|| member(self.uplink.permits(now)))
+        }
+    }
+
+    /// Whether a member follows a group, or may: what goes to it alone is what the group has not brought. The others
+    /// have a share of their own.
+    pub(super) fn is_repair(&self, target: Target) -> bool {
+        let follows = |index: usize| self.members[index].may_follow() || !self.store.is_source();
+        matches!(target, Target::Member(index) if follows(index))
     }
 
     fn may_send(&self, now: Instant, target: Target) -> bool {
@@ -51,8 +67,14 @@ impl Session {
         if !self.started {
             return None;
         }
-        let held =
-            |target: &Target| !self.is_due(now, *target) && self.step(now, *target).is_some();
+        let permits = self.uplink.permits(now);
+        let shared = |target: &Target| match target {
+            Target::Group(_) => true,
+            Target::Member(_) => permits || self.is_repair(*target),
+        };
+        let held = |target: &Target| {
+            !self.is_due(now, *target) && shared(target) && self.step(now, *target).is_some()
+        };
         let next = |target| match target {
             Target::Group(ChannelId(n)) => self.channels[n].next_due(),
             Target::Member(index) => self.members[index].pacer().next(),

@@ -3,6 +3,8 @@
 use super::Session;
 use crate::config::Algorithm;
 use crate::proto::channel::ack_rate;
+use crate::proto::channel::eviction::Policy;
+use crate::proto::channel::settle::is_crowded;
 use crate::proto::member::mode::Cause;
 use crate::proto::member::need::Proof;
 use crate::proto::send::scoreboard::GroupNews;
@@ -85,9 +87,13 @@ impl Session {
                 self.touch(index, highest);
             }
             Told::Group(news) => {
-                let Self { members, channels, .. } = self;
+                let Self { members, channels, uplink, .. } = self;
                 if let Some(id) = members[index].channel() {
+                    let congested = news.shown.is_some_and(|shown| shown.congested);
                     channels[id.0].settle(now, members, index, news);
+                    if congested && is_crowded(now, members, index) {
+                        uplink.is_full(now);
+                    }
                 }
             }
         }
@@ -114,10 +120,19 @@ impl Session {
         let Some(id) = members[index].channel().filter(|_| members[index].is_served()) else {
             return;
         };
-        let channel = &mut channels[id.0];
-        channel.turn(now, id, members);
+        let channel = &channels[id.0];
         if let Some(cause) = channel.judge(now, members, index, store.end(), config.promotion) {
             self.change(now, index, cause);
+        }
+    }
+
+    /// Evicts who makes a channel slow.
+    pub(super) fn evict(&mut self, now: Instant) {
+        for id in 0..self.channels.len() {
+            let Self { members, channels, store, config, .. } = self;
+            for index in channels[id].evict(now, members, store, &Policy::of(config)) {
+                self.change(now, index, Cause::Slow);
+            }
         }
     }
 
@@ -126,6 +141,9 @@ impl Session {
         let Self { members, channels, began, .. } = self;
         let view = members[index].channel().map(|id| channels[id.0].view());
         members[index].change(now, *began, cause, view.as_ref());
+        if cause == Cause::Retry && self.members[index].has_left() {
+            self.tell_group(index);
+        }
         self.regroup(index);
         self.fit(index);
         self.changed = true;

@@ -175,7 +175,7 @@ fn the_group_window_is_the_least_of_its_members_windows() {
     // A demoted member limits it no more.
     let at_cursor = s.at(0);
     s.members[0].set_edge(at_cursor);
-    s.change(at(2), 0, Cause::Closed);
+    s.change(at(2), 0, Cause::Slow);
     s.members[2].group_path_mut().congestion.raise_to(1 << 20);
     assert_eq!(s.channels[0].window(&s.members), Some(1 << 20));
 }
@@ -325,6 +325,6 @@ fn an_acker_is_followed_by_one_that_is_clearly_worse_and_by_no_newcomer() {
     (0..40).for_each(|_| s.members[2].group_path_mut().rtt.sample(Duration::from_millis(30)));
     s.regroup(0);
     assert_eq!(acker(&s), Some(2));
-    s.change(at(2), 2, Cause::Lossy);
+    s.change(at(2), 2, Cause::Slow);
     assert_eq!(s.members.iter().filter(|m| m.is_limiting()).count(), 1, "another at once");
 }

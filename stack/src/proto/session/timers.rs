@@ -64,6 +64,7 @@ impl Session {
         }
         if now >= self.next_check {
             self.next_check = now + CHECK_EVERY;
+            self.evict(now);
             for index in 0..self.members.len() {
                 self.judge(now, index);
             }

@@ -73,7 +73,8 @@ impl Session {
         }
         let target = self.choose(now);
         if target.is_none() {
-            self.paced_until = self.next_paced(now);
+            self.paced_until =
+                self.next_paced(now).into_iter().chain(self.uplink.deadline(now)).min();
             self.note_idle(now);
             self.watch_windows(now);
         }
@@ -237,13 +238,17 @@ impl Session {
         index: usize,
         step: &Step,
     ) -> Result<(), NotAtHand> {
-        let Self { members, store, sent, .. } = self;
+        let Self { members, store, sent, uplink, .. } = self;
         let m = &mut members[index];
         let range = step.range.clone();
         let bytes = range.end - range.start;
         let read = |to: &mut [u8]| store.read(range.start, to);
+        let follows = m.may_follow();
         m.conn_mut().emit_data(now, buf, (range.clone(), step.repair, step.push), read)?;
         m.on_sent_alone(now, range);
+        if !follows {
+            uplink.alone(now, bytes);
+        }
         sent.unicast_bytes += bytes;
         sent.repaired_bytes += if step.repair { bytes } else { 0 };
         Ok(())
@@ -256,9 +261,12 @@ impl Session {
         id: ChannelId,
         step: &Step,
     ) -> Result<(), NotAtHand> {
-        let Self { members, channels, store, sent, carrier, .. } = self;
+        let Self { members, channels, store, sent, carrier, uplink, .. } = self;
         channels[id.0].emit(now, buf, step, *carrier, (members, store))?;
         let bytes = step.range.end - step.range.start;
+        if members.iter().any(Member::is_multicast) {
+            uplink.grouped(now, bytes);
+        }
         sent.group_bytes += bytes;
         sent.repaired_bytes += if step.repair { bytes } else { 0 };
         Ok(())

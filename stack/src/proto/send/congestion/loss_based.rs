@@ -273,10 +273,11 @@ impl LossBased {
     }
 
     /// Lifts the window to at least `bytes`.
-    #[cfg(test)]
     pub(crate) fn raise_to(&mut self, bytes: u64) {
+        self.end_recovery();
         if bytes > self.window {
             self.window = bytes;
+            self.threshold = self.threshold.max(bytes);
             self.restart();
         }
     }

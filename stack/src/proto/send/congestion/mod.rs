@@ -152,7 +152,6 @@ impl Congestion {
     }
 
     /// Lifts the window to at least `bytes`.
-    #[cfg(test)]
     pub(crate) fn raise_to(&mut self, bytes: u64) {
         if let Self::Loss(window) = self {
             window.raise_to(bytes);

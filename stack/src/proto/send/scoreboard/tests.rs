@@ -148,29 +148,20 @@ fn hearing_is_judged_over_the_last_packets_only() {
 }
 
 #[test]
-fn a_period_counts_its_own_packets_whenever_their_fate_is_known() {
+fn a_mark_counts_packets_sent_after_it_whenever_their_fate_is_known() {
     let mut bench = Bench::new();
     bench.send(0, true);
-    bench.board.begin_period();
+    bench.board.mark();
     let first: Vec<u64> = (1..9).map(|at| bench.send(at, true)).collect();
     bench.ack(10, &[(0, first[3])]);
-    bench.board.begin_period();
+    assert_eq!(bench.board.since_mark().0.total(), 4, "and not the one before it");
     let next: Vec<u64> = (11..21).map(|at| bench.send(at, true)).collect();
-    assert_eq!(bench.board.known().total(), 0, "the packet before the first period");
     bench.ack(2000, &[(next[0], next[9])]);
-    bench.board.begin_period();
-    let known = bench.board.known();
-    assert_eq!(
-        (known.total(), known.loss()),
-        (8, 0.5),
-        "four are heard, four given up in the next"
-    );
-    bench.board.begin_period();
-    assert_eq!((bench.board.known().total(), bench.board.known().loss()), (10, 0.0));
-    bench.board.reset_judgement();
-    bench.board.begin_period();
-    bench.board.begin_period();
-    assert_eq!(bench.board.known().total(), 0);
+    let (outcomes, events) = bench.board.since_mark();
+    assert_eq!((outcomes.total(), outcomes.heard()), (18, 14), "four were given up");
+    assert_eq!(events, 1, "all in one round trip");
+    bench.board.mark();
+    assert_eq!((bench.board.since_mark().0.total(), bench.board.since_mark().1), (0, 0));
 }
 
 #[test]

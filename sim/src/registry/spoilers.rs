@@ -1,0 +1,55 @@
+//! One member that is worse than the others.
+
+use super::{Named, four_apart, ms};
+use crate::fault::Fault;
+use crate::link::Link;
+use crate::loss::Loss;
+use crate::scenario::Scenario;
+use core::time::Duration;
+use tcpxm::config::Slow;
+
+/// 64 MiB over 100 Mbit/s and 20 ms to four, and one of them is worse.
+pub(super) fn all() -> Vec<Named> {
+    let four = || four_apart().bytes(64 << 20);
+    let line = Link::lan().delay(ms(5)).queue(512 << 10);
+    let losing = |p| four().downlink(1, line.losing(Loss::Random(p)));
+    // It gets nearly all of it alone, at a tenth of the line, or as its losses let it.
+    let narrow =
+        |s: Scenario| s.min_share(0.4).costing(Duration::from_secs(60)).horizon(ms(1_200_000));
+    vec![
+        (
+            "spoiler-narrow",
+            "one of four is behind 10 Mbit/s with a queue of 400 ms",
+            narrow(four().downlink(1, line.rate(10_000_000))),
+        ),
+        (
+            "spoiler-narrow-short",
+            "one of four is behind 10 Mbit/s with a queue of 25 ms",
+            narrow(four().downlink(1, line.rate(10_000_000).queue(32 << 10))),
+        ),
+        ("spoiler-loses-1", "one of four loses 1 %", narrow(losing(0.01))),
+        ("spoiler-loses-2", "one of four loses 2 %", narrow(losing(0.02))),
+        ("spoiler-loses-8", "one of four loses 8 %", narrow(losing(0.08))),
+        ("spoiler-reads", "one of four reads 1 MB/s", narrow(four().slow_reader(1, 1_000_000))),
+        (
+            "spoiler-little",
+            "one of four is behind 90 Mbit/s",
+            four().downlink(1, line.rate(90_000_000)),
+        ),
+        (
+            "spoiler-kept",
+            "one of four is behind 10 Mbit/s, and the session keeps it",
+            four().downlink(1, line.rate(10_000_000)).session(|s| s.slow = Slow::Keep),
+        ),
+        (
+            "spoiler-recovers",
+            "one of four loses 80 of 1000 for the first second of twenty",
+            four()
+                .bytes(256 << 20)
+                .at(ms(0), Fault::Lose(1, 80))
+                .at(ms(1500), Fault::Lose(1, 0))
+                .min_share(0.6)
+                .costing(Duration::from_secs(10)),
+        ),
+    ]
+}

@@ -1,0 +1,94 @@
+//! One member that is worse than the others, and a group that it does not spoil.
+
+use core::time::Duration;
+use sim::{Link, Outcome, Scenario, parallel, registry, verify};
+use tcpxm::stats::Mode;
+
+/// The one that is worse.
+const WORSE: usize = 1;
+
+/// When the last of the others had everything.
+fn others(outcome: &Outcome) -> Duration {
+    let all = outcome.receivers.iter().enumerate().filter(|(i, _)| *i != WORSE);
+    all.map(|(_, r)| r.drained.expect("it has everything")).max().expect("there are others")
+}
+
+/// When they have where nobody is worse.
+fn undisturbed() -> Duration {
+    let mut scenario = registry::find("spoiler-little").expect("it has that name").scenario;
+    let line = Link::lan().delay(Duration::from_millis(5)).queue(512 << 10);
+    scenario = scenario.downlink(WORSE, line);
+    others(&scenario.run())
+}
+
+fn left(outcome: &Outcome, receiver: usize) -> bool {
+    outcome.receivers[receiver].modes().contains(&Mode::Unicast)
+}
+
+#[test]
+fn the_others_lose_a_tenth_of_their_time_at_most() {
+    let bound = undisturbed().mul_f64(1.1);
+    for name in [
+        "spoiler-narrow",
+        "spoiler-narrow-short",
+        "spoiler-loses-1",
+        "spoiler-loses-2",
+        "spoiler-loses-8",
+        "spoiler-reads",
+    ] {
+        verify(name, |outcome| {
+            let took = others(outcome);
+            assert!(took <= bound, "{name}: {took:?}, {bound:?} allowed");
+            assert!(left(outcome, WORSE), "{name}: it follows the group");
+            for i in [0, 2, 3] {
+                assert!(!left(outcome, i), "{name}: receiver {i} does not follow");
+            }
+        });
+    }
+}
+
+#[test]
+fn one_that_is_a_little_worse_stays() {
+    verify("spoiler-little", |outcome| {
+        assert!((0..4).all(|i| !left(outcome, i)));
+        let (took, all) = (others(outcome), outcome.completed.expect("verified"));
+        assert!(all <= took.mul_f64(1.05), "{all:?}, the others {took:?}");
+    });
+}
+
+/// As published: the group goes at the pace of the slowest.
+#[test]
+fn a_session_may_keep_the_slow() {
+    verify("spoiler-kept", |outcome| {
+        assert!((0..4).all(|i| !left(outcome, i)));
+        assert!(others(outcome) > undisturbed() * 5);
+    });
+}
+
+#[test]
+fn one_that_has_recovered_comes_back() {
+    verify("spoiler-recovers", |outcome| {
+        let worse = &outcome.receivers[WORSE];
+        assert!(
+            worse.went_through(&[Mode::Multicast, Mode::Unicast, Mode::Trial, Mode::Multicast]),
+            "{:?}",
+            worse.report.transitions
+        );
+    });
+}
+
+/// Chance makes one of equals the slowest again and again.
+#[test]
+fn equals_stay_though_they_lose_by_chance() {
+    let line = Link::lan().delay(Duration::from_millis(5)).queue(512 << 10);
+    let seeds: Vec<u64> = (1..=24).collect();
+    for loss in [0.0, 0.01, 0.05] {
+        let evicted = parallel::map(&seeds, |seed| {
+            let eight = Scenario::new(*seed).receivers(8).bytes(2 << 20).link(line);
+            let outcome = eight.independent_loss(loss).run();
+            (0..8).any(|i| left(&outcome, i)).then_some(*seed)
+        });
+        let evicted: Vec<u64> = evicted.into_iter().flatten().collect();
+        assert_eq!(evicted, [] as [u64; 0], "seeds with {loss} of loss in which one left");
+    }
+}
