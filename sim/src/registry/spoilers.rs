@@ -39,7 +39,10 @@ pub(super) fn all() -> Vec<Named> {
         (
             "spoiler-kept",
             "one of four is behind 10 Mbit/s, and the session keeps it",
-            four().downlink(1, line.rate(10_000_000)).session(|s| s.slow = Slow::Keep),
+            four()
+                .downlink(1, line.rate(10_000_000))
+                .session(|s| s.slow = Slow::Keep)
+                .horizon(ms(200_000)),
         ),
         (
             "spoiler-recovers",
