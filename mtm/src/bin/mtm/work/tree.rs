@@ -4,13 +4,8 @@ use super::{AGAIN, LOOKS, Looked, Work};
 use crate::given::Given;
 use crate::look::Look;
 use crate::round::Tree;
-<<<<<<< HEAD
 use anyhow::{Context, Result};
-use mcp::mirror::Pinned;
-=======
-use anyhow::Result;
 use mcp::mirror::{Meant, Pinned};
->>>>>>> mend-cli
 use mcp_cli::say::plain;
 use mtm::ledger::JobState;
 use mtm::revision::Revision;
