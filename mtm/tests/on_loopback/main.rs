@@ -7,6 +7,7 @@ mod hello;
 mod host;
 mod job;
 mod keeping;
+mod nested;
 mod renames;
 mod restored;
 mod source;

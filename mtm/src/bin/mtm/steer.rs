@@ -134,6 +134,7 @@ pub(crate) fn hosts(options: &Hosts) -> Result<Exit> {
     let (mut ledger, file) = open(job, here)?;
     let hosts = mcp::mirror::named(hosts)?;
     if let HostsCommand::Add(_) = options.what {
+        crate::send::may_add(&ledger, &hosts)?;
         for host in &hosts {
             ledger.add_receiver(host)?;
         }
