@@ -46,10 +46,12 @@ impl Work {
     ) -> Result<()> {
         // By its number: one that was removed and added again meanwhile is another one.
         let is_left = |(_, id): &(String, ReceiverId)| !receivers.iter().any(|one| one.id == *id);
-        match &mut self.announcer {
-            Some(announcer) if before.iter().any(is_left) => announcer.renew(&mut self.ledger),
-            _ => Ok(()),
+        let Some(announcer) = &mut self.announcer else { return Ok(()) };
+        // Its keys may be gone while the roster is known without it already.
+        if before.iter().any(is_left) || self.ledger.channel()?.is_none() {
+            announcer.renew(&mut self.ledger)?;
         }
+        Ok(())
     }
 
     /// Announces what is lacking, if it is time.
