@@ -1,14 +1,10 @@
-//! Options of rsync and scp that are no options here: what does the same; and names that are reserved.
+//! Options of rsync and scp that are no options here: what does the same.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
 /// Options by their names elsewhere, and what to do here.
-const KNOWN: [(&[&str], &str); 29] = [
-    (
-        &["--slow"],
-        "the name is reserved for what is to become of hosts that are slower than the others",
-    ),
+const KNOWN: [(&[&str], &str); 28] = [
     (
         &["--bwlimit"],
         "--rate limits it, in bits per second: --bwlimit=1000 of rsync is --rate 8.2M",

@@ -13,6 +13,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)] // a closed pipe must not end in a panic
 
 pub mod mirror;
+pub mod nested;
 
 mod args;
 mod clusters;

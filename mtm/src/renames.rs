@@ -104,11 +104,44 @@ pub fn told(
     let pairs: Vec<(&Path, &Path)> =
         planned.into_iter().map(|one| (one.from.as_path(), one.to.as_path())).collect();
     let known: HashSet<(&Path, &Path)> = pairs.iter().copied().collect();
-    let follows = |(from, to): &(&Path, &Path)| {
-        let above = from.parent().zip(to.parent());
-        from.file_name() == to.file_name() && above.is_some_and(|above| known.contains(&above))
-    };
-    pairs.iter().copied().filter(|pair| !follows(pair)).collect()
+    pairs.iter().copied().filter(|pair| !follows(*pair, |above| known.contains(&above))).collect()
+}
+
+/// Whether a pair follows from that of a folder above: what is below it has the same name there.
+fn follows<'a>(
+    (mut from, mut to): (&'a Path, &'a Path),
+    is_known: impl Fn((&'a Path, &'a Path)) -> bool,
+) -> bool {
+    while from.file_name() == to.file_name() {
+        let Some(above) = from.parent().zip(to.parent()) else { return false };
+        if is_known(above) {
+            return true;
+        }
+        (from, to) = above;
+    }
+    false
+}
+
+/// Which of these former names follow from that of a folder, as long as nothing in it gets another name: with the name
+/// that the folder has in the tree, and told to as many receivers.
+pub fn following(former: &[Former], tree: &[Found]) -> Vec<bool> {
+    let by_node = by_node(former);
+    let mut pairs = Vec::new();
+    for found in tree {
+        let known = by_node.get(&found.node).into_iter().flatten();
+        let known = known.filter(|at| former[**at].is(found));
+        pairs.extend(known.map(|at| (*at, (former[*at].path.as_path(), found.path.as_path()))));
+    }
+    let folders = pairs.iter().filter(|(at, _)| former[*at].kind == Kind::Directory);
+    let folders: HashMap<(&Path, &Path), u32> =
+        folders.map(|(at, pair)| (*pair, former[*at].left)).collect();
+    // One that stands under several names follows if all of them do.
+    let mut all = vec![true; former.len()];
+    for (at, pair) in pairs {
+        let is_told = |above| folders.get(&above).is_some_and(|left| *left >= former[at].left);
+        all[at] &= follows(pair, is_told);
+    }
+    all
 }
 
 fn by_node(former: &[Former]) -> HashMap<(u64, u64), Vec<usize>> {

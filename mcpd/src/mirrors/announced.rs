@@ -50,16 +50,37 @@ impl Known {
         }
         let channel = ChannelKey::new(told.channel);
         self.masters.tell(master, channel, (told.incarnation, told.floor));
-        self.jobs.insert(of, told);
+        if let Some(before) = self.jobs.insert(of, told) {
+            self.is_left(&before);
+        }
     }
 
     /// The job is over for the host of that name.
     pub(super) fn forget(&mut self, of: &Named) {
-        if let Some(told) = self.jobs.remove(of)
-            && !self.jobs.values().any(|other| other.master == told.master)
-        {
+        if let Some(told) = self.jobs.remove(of) {
+            self.is_left(&told);
+        }
+    }
+
+    /// These jobs alone are known here, each by what this host is called there.
+    pub(super) fn keep(&mut self, known: &BTreeSet<Named>) {
+        let over = self.jobs.keys().filter(|of| !known.contains(of));
+        for of in over.cloned().collect::<Vec<_>>() {
+            self.forget(&of);
+        }
+    }
+
+    /// One that was told is none any more: nobody listens to its master, unless that is told by another name.
+    fn is_left(&mut self, told: &ChannelTold) {
+        if !self.jobs.values().any(|other| other.master == told.master) {
             self.masters.forget(&told.master);
         }
+    }
+
+    /// Whether a job has told of its announcements.
+    #[cfg(test)]
+    pub(super) fn knows(&self, of: &Named) -> bool {
+        self.jobs.contains_key(of)
     }
 
     /// The announcement of a job that was taken last.
@@ -193,5 +214,72 @@ impl Ear {
         let Some((names, batch)) = taken else { return };
         let window = FOR_EACH.saturating_mul(u32::from(batch.roster)).min(WINDOW);
         self.mine.answer(names, Instant::now() + window.mul_f64(backoff::draw()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtm::announce::{Allowed, Open, Request, Reserved, Stamps, seal};
+    use tcpxm::trust::Identity;
+
+    fn of(host: &str) -> Named {
+        ([1; 16], host.to_owned())
+    }
+
+    fn told(identity: &Identity) -> ChannelTold {
+        ChannelTold {
+            master: *identity.public().as_bytes(),
+            channel: [2; 32],
+            private: [3; 32],
+            incarnation: 1,
+            floor: 0,
+            place: 0,
+        }
+    }
+
+    /// What a master announces first.
+    fn announcement(identity: &Identity) -> Vec<u8> {
+        let mut stamps = Stamps::resume(Reserved { incarnation: 1, below: 0 }, [1; 16]);
+        let stamp = stamps.next(|_| Ok::<_, ()>(())).unwrap();
+        let open = Open {
+            job: [1; 16],
+            version: 1,
+            group: None,
+            digest: [0; 32],
+            allowed: Allowed::of([0]),
+        };
+        let batch = Batch { roster: 1, entries: 1, bytes: 1, feedback: 0, first: Vec::new() };
+        let keys = (ChannelKey::new([2; 32]), JobKey::new([3; 32]));
+        let what = (Request::Transfer, &open);
+        seal(identity, stamp, (&keys.0, &keys.1), what, &words::encode(&batch)).unwrap()
+    }
+
+    #[test]
+    fn a_master_that_has_another_key_is_not_heard_under_the_former_one() {
+        let [one, two] = [1, 2].map(|n| Identity::generate([n; 64]));
+        let mut known = Known::default();
+        known.tell(of("h:a"), told(&one));
+        known.tell(of("h:b"), told(&one));
+        known.tell(of("h:a"), told(&two));
+        assert!(known.take(&announcement(&one)).is_some(), "it is told so by another name still");
+        known.tell(of("h:b"), told(&two));
+        assert!(known.take(&announcement(&one)).is_none());
+        assert_eq!(known.masters.counts().stranger, 1);
+        known.tell(of("h:b"), told(&two)); // the same once more
+        assert_eq!(known.take(&announcement(&two)).unwrap().0, [of("h:a"), of("h:b")]);
+    }
+
+    #[test]
+    fn of_jobs_that_are_not_known_any_more_nothing_is_heard() {
+        let one = Identity::generate([1; 64]);
+        let mut known = Known::default();
+        known.tell(of("h:a"), told(&one));
+        known.tell(of("h:b"), told(&one));
+        known.keep(&[of("h:b"), of("h:c")].into());
+        assert_eq!(known.jobs.keys().collect::<Vec<_>>(), [&of("h:b")]);
+        known.keep(&BTreeSet::new());
+        assert!(known.take(&announcement(&one)).is_none());
+        assert_eq!(known.masters.counts().stranger, 1);
     }
 }

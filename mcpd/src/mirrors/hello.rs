@@ -50,7 +50,7 @@ fn run(mine: &Mine) {
     let mut first = true;
     loop {
         let seen = *lock(&mine.news.0);
-        let known = lock(&mine.held).alive(now()).unwrap_or_default();
+        let known = mine.alive().unwrap_or_default();
         let known: Vec<Known> = known.into_iter().filter(|known| known.hello.is_some()).collect();
         let begin = Instant::now();
         all.retain(|of, _| known.iter().any(|known| name_of(known) == *of));

@@ -179,6 +179,25 @@ impl Mine {
         self.tell();
     }
 
+    /// All jobs whose masters are told that this host is there. What others have told of their announcements is
+    /// forgotten: a lease may have been dropped by another process, or taken over by another job.
+    fn alive(&self) -> std::result::Result<Vec<Known>, HeldError> {
+        // Before these are read: what is told meanwhile is of one that they do not have.
+        let mut announced = lock(&self.announced);
+        let known = lock(&self.held).alive(now())?;
+        announced.keep(&known.iter().map(name_of).collect());
+        Ok(known)
+    }
+
+    /// Somebody has said something of a job: its lease goes on if it was its master.
+    fn heard(&self, of: Of<'_>, from: &From) -> std::result::Result<(), HeldError> {
+        let master = from.who().map(|key| key.as_bytes().to_vec());
+        let mut held = lock(&self.held);
+        let known = held.known(of)?;
+        let is_its = known.is_some_and(|known| known.master.is_some() && known.master == master);
+        if is_its { held.heard(of, now()) } else { Ok(()) }
+    }
+
     /// A session of a job is over.
     fn leave(&self, of: &Named) {
         let mut served = lock(&self.served);
@@ -306,7 +325,9 @@ impl Session {
         let master = from.who().map(|key| key.as_bytes().to_vec());
         match word {
             ToReceiver::Ask { job, host } => {
-                let has = self.has((job, words::cut(&host)), Some(&from));
+                let of = (job, words::cut(&host));
+                let _ = self.mine.heard(of, &from); // the lease is a little shorter
+                let has = self.has(of, Some(&from));
                 has.map_or_else(
                     |error| OfReceiver::Refused(error.to_string()),
                     |[revision, begun]| OfReceiver::Has { revision, begun },
@@ -325,6 +346,7 @@ impl Session {
                 )
             }
             ToReceiver::Mex { job, revision, command, credential, root, description, host } => {
+                let _ = self.mine.heard((job, words::cut(&host)), &from); // as above
                 let asked =
                     mex::Asked { job, revision, command, credential, root, description, host };
                 mex::hear(&self.mine, &from, self.own.folder, asked)
@@ -352,4 +374,95 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtm::exec::Credential;
+    use mtm::installation::Role;
+    use std::time::Duration;
+    use tcpxm::trust::Identity;
+
+    const JOB: JobId = [1; 16];
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn session(dir: &Path) -> Session {
+        let installation = Arc::new(Installation::new(&[1; 32]));
+        let own = who::Own::new(&installation, dir);
+        let mex = mex::Mex::new(dir.to_owned(), Commands::default()).unwrap();
+        let of = (&ListenTrust::Loopback, installation);
+        Session { mine: Mine::open(&dir.join("mirrors"), of, mex).unwrap(), own }
+    }
+
+    fn from(n: u8) -> From {
+        From {
+            key: Some(Identity::generate([n; 64]).public()),
+            installation: None,
+            binding: [0; 32],
+            peer: ([127, 0, 0, 1], 1).into(),
+        }
+    }
+
+    /// A job of the first master, who was heard so many days ago.
+    fn begin(mine: &Mine, days: u32) {
+        let known = Known {
+            job: JOB,
+            master: from(1).who().map(|key| key.as_bytes().to_vec()),
+            name: "lectures".to_owned(),
+            host: "h1".to_owned(),
+            place: "/srv/a".into(),
+            hello: None,
+            peer: None,
+            instance: [9; 16],
+            complete: None,
+            heard: now() - u64::try_from((DAY * days).as_millis()).unwrap(),
+        };
+        lock(&mine.held).begin(&known).unwrap();
+    }
+
+    #[test]
+    fn a_masters_words_keep_its_places_and_those_of_others_do_not() {
+        let ask = || ToReceiver::Ask { job: JOB, host: "h1".to_owned() };
+        let mex = || ToReceiver::Mex {
+            job: JOB,
+            revision: Revision::new(1, 5),
+            command: "x".to_owned(),
+            credential: Credential::default(),
+            root: "a".to_owned(),
+            description: String::new(),
+            host: "h1".to_owned(),
+        };
+        for word in [ask, mex] as [fn() -> ToReceiver; 2] {
+            let dir = tempfile::tempdir().unwrap();
+            let session = session(dir.path());
+            begin(&session.mine, 6);
+            let ago = || now() - lock(&session.mine.held).all(now()).unwrap()[0].heard;
+            let day = u64::try_from(DAY.as_millis()).unwrap();
+            let shown = Installation::new(&[7; 32]).shows(Role::Master, &JOB, &[0; 32]);
+            let refused = session.answer(&from(2), &shown, word());
+            assert!(matches!(refused, OfReceiver::Refused(_)), "{refused:?}");
+            assert!(ago() >= 6 * day, "{:?}", word());
+            session.answer(&from(1), &shown, word());
+            assert!(ago() < day, "{:?}", word());
+        }
+    }
+
+    #[test]
+    fn announcements_of_a_job_whose_lease_was_dropped_are_not_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = session(dir.path()).mine;
+        begin(&mine, 0);
+        let master = *Identity::generate([5; 64]).public().as_bytes();
+        let (channel, private) = ([2; 32], [3; 32]);
+        let told =
+            words::ChannelTold { master, channel, private, incarnation: 1, floor: 0, place: 0 };
+        let of = (JOB, "h1".to_owned());
+        lock(&mine.announced).tell(of.clone(), told);
+        assert_eq!(mine.alive().unwrap().len(), 1);
+        assert!(lock(&mine.announced).knows(&of));
+        Held::open(&dir.path().join("mirrors")).unwrap().drop_lease(Path::new("/srv/a")).unwrap();
+        assert_eq!(mine.alive().unwrap(), []);
+        assert!(!lock(&mine.announced).knows(&of));
+    }
 }

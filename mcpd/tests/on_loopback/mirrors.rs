@@ -265,6 +265,8 @@ fn a_job_to_two_paths_of_a_daemon_has_both_and_says_hello_for_each() {
         2,
         "{leases}"
     );
+    let why = send(&daemon, "node1:here/tree/sub", job("node1:here/tree/sub")).unwrap();
+    assert!(why.contains("\"node1:here\" of the same job"), "{why}");
     for host in names {
         let why = send(&daemon, host, self::job(2)).unwrap();
         assert!(why.contains("belongs to the job \"job1\""), "{why}");

@@ -55,6 +55,17 @@ pub enum HeldError {
         /// Since its master was heard.
         ago: Duration,
     },
+    /// The job has a place already that this one is in, or that is in it.
+    #[error(
+        "{} is in, or has in it, the place of {host:?} of the same job: each would delete what the other one has",
+         .place.display()
+    )]
+    Nested {
+        /// The place that is asked for.
+        place: PathBuf,
+        /// What the host is called there to which the other one belongs.
+        host: String,
+    },
     /// A job of that id is another master's.
     #[error("that job is another master's")]
     Foreign,
@@ -150,7 +161,7 @@ impl Held {
     ///
     /// # Errors
     ///
-    /// Another job has it.
+    /// Another job has it, or the job itself has one that it is in, or that is in it.
     pub fn begin(&mut self, known: &Known) -> Result<(), HeldError> {
         self.begin_after(known, (0, &[]))
     }
@@ -184,21 +195,18 @@ impl Held {
         if own.clone().any(is_foreign) {
             return Err(HeldError::Foreign);
         }
-        let others = all.iter().filter(|other| other.job != known.job);
+        // Of its own job's another one is the same place under another name; by its own name it goes on elsewhere.
+        let is_apart = |other: &&Known| {
+            other.job != known.job || other.host != known.host && other.place != known.place
+        };
         let shares = |other: &&Known| places::share(&other.place, &known.place);
         let mut left = all.clone();
-        for other in others.filter(shares) {
-            if age::is_over(other.heard, known.heard) {
-                remove(&work, other)?;
-                left.retain(|one| one != other);
-                continue;
+        for other in all.iter().filter(is_apart).filter(shares) {
+            if !age::is_over(other.heard, known.heard) {
+                return Err(taken(known, other));
             }
-            let ago = Duration::from_millis(known.heard.saturating_sub(other.heard));
-            return Err(HeldError::Taken {
-                place: other.place.clone(),
-                job: other.name.clone(),
-                ago,
-            });
+            remove(&work, other)?;
+            left.retain(|one| one != other);
         }
         // Another one that is not higher has something else, or it is of a tree that has been lost.
         let goes_on = |complete: Revision| {
@@ -332,6 +340,15 @@ impl Held {
         work.commit()?;
         Ok(dropped)
     }
+}
+
+/// Why a job may not have a place that this one has something of.
+fn taken(known: &Known, other: &Known) -> HeldError {
+    if other.job == known.job {
+        return HeldError::Nested { place: known.place.clone(), host: other.host.clone() };
+    }
+    let ago = Duration::from_millis(known.heard.saturating_sub(other.heard));
+    HeldError::Taken { place: other.place.clone(), job: other.name.clone(), ago }
 }
 
 /// Whether a revision is one of those from an earlier one on, whose editions these are.

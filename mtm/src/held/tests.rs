@@ -77,6 +77,32 @@ fn a_place_is_of_one_job_until_that_is_over_or_its_master_is_gone() {
 }
 
 #[test]
+fn no_place_of_a_job_is_in_another_one_of_it() {
+    let (dir, mut held) = new();
+    let of = |host: &str, place: &Path, heard| Known {
+        host: host.to_owned(),
+        ..known(1, place.to_str().unwrap(), heard)
+    };
+    let at = |path: &str| dir.path().join(path);
+    std::fs::create_dir(at("q")).unwrap();
+    std::os::unix::fs::symlink("q", at("mounted")).unwrap(); // stands for a second mount
+    held.begin(&of("h:q/sub", &at("q/sub"), DAY)).unwrap();
+    for place in [at("q"), at("q/sub/deep"), at("mounted/sub"), dir.path().to_owned()] {
+        let why = held.begin(&of("h:q", &place, DAY)).unwrap_err();
+        assert!(matches!(&why, HeldError::Nested { host, .. } if host == "h:q/sub"), "{why}");
+        assert!(held.may_begin(&of("h:q", &place, DAY)).is_err(), "{}", place.display());
+    }
+    held.begin(&of("h:other", &at("q-2"), DAY)).unwrap();
+    held.begin(&of("h:q/sub", &at("q"), DAY)).unwrap(); // by that name it goes on elsewhere
+    held.begin(&of("h:./q", &at("q"), DAY)).unwrap(); // another name of the place
+    let hosts = held.all(DAY).unwrap().into_iter().map(|known| known.host);
+    assert_eq!(hosts.collect::<Vec<_>>(), ["h:./q", "h:other"]);
+    // What was removed from the job, and was not reached since, keeps its place for as long as another job's.
+    held.begin(&of("h:q/sub", &at("q/sub"), 9 * DAY)).unwrap();
+    assert_eq!(held.all(9 * DAY).unwrap().len(), 2);
+}
+
+#[test]
 fn a_clock_that_is_set_later_ends_no_lease() {
     let (_dir, mut held) = new();
     let today = 20_700 * DAY; // in 2026

@@ -73,7 +73,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// The file cannot be written: none of them may be used.
+    /// The file cannot be written, or the keys have been removed with a receiver ([`LedgerError::NoKeys`]): none of them
+    /// may be used.
     pub fn reserve(
         &mut self,
         Reserved { incarnation, below }: Reserved,
@@ -82,7 +83,7 @@ impl Ledger {
         let changed =
             self.db.execute(sql, params![incarnation.cast_signed(), below.cast_signed()])?;
         if changed == 0 {
-            return Err(LedgerError::Damaged("there are no keys to announce by"));
+            return Err(LedgerError::NoKeys);
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use rusqlite::{Connection, Transaction, params};
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Former names that are kept, at most: the last ones. Of the others receivers are sent all bytes.
+/// Former names that are kept, at most: those of what a folder holds leave first, since they follow from the folder's own,
+/// then the oldest. Of what has left receivers are sent all bytes.
 const MOST: usize = 200_000;
 
 impl Ledger {
@@ -78,9 +79,12 @@ fn note_at_most(
     let count: i64 = work.query_row("SELECT count(*) FROM former", [], |row| row.get(0))?;
     let beyond = usize::try_from(count).unwrap_or(0).saturating_sub(most);
     if beyond > 0 {
-        let mut all = read(work)?;
-        all.sort_by_key(|one| one.left);
-        for one in &all[..beyond] {
+        let all = read(work)?;
+        let follows = renames::following(&all, tree);
+        let mut all: Vec<(Former, bool)> = all.into_iter().zip(follows).collect();
+        // What a folder holds is found by that folder's; of the others a folder's tells the most.
+        all.sort_by_key(|(one, follows)| (!follows, one.left, one.kind == Kind::Directory));
+        for (one, _) in &all[..beyond] {
             forget(work, &one.path, (one.node.0.cast_signed(), one.node.1.cast_signed()))?;
         }
     }
@@ -147,6 +151,26 @@ mod tests {
         ledger.remove_receiver(one.0).unwrap();
         ledger.remove_receiver(two.0).unwrap();
         assert_eq!(ledger.forget_former().unwrap(), 1);
+    }
+
+    #[test]
+    fn of_a_folder_with_another_name_its_own_former_name_is_kept() {
+        for most in [5, 1] {
+            let (_dir, _path, mut ledger) = new();
+            met(&mut ledger, "1");
+            let tree = |name: &str| -> Vec<Found> {
+                let folder = Found { kind: Kind::Directory, ..found(name, 9) };
+                let files = (1..=5).map(|n| found(&format!("{name}/{n}"), n));
+                std::iter::once(folder).chain(files).collect()
+            };
+            ledger.look(tree("a"), 7).unwrap();
+            let work = ledger.db.transaction().unwrap();
+            let left = tree("a").into_iter().map(|found| Former::new(found, 2)).collect();
+            note_at_most(&work, left, &tree("b"), most).unwrap();
+            work.commit().unwrap();
+            let names = names(&ledger);
+            assert_eq!((names.len(), &names[0]), (most, &("a".to_owned(), 9, 2)));
+        }
     }
 
     #[test]

@@ -70,6 +70,9 @@ pub enum LedgerError {
     /// It does not say what its tables allow to be said. The fault of the file.
     #[error("this job's file is damaged: {0}")]
     Damaged(&'static str),
+    /// It has no keys to announce by: with a receiver that leaves they are removed, whoever runs the job.
+    #[error("this job's file has no keys to announce by")]
+    NoKeys,
     /// The caller's fault.
     #[error("the tree has no revision {0}")]
     Revision(u32),

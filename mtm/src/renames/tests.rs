@@ -63,6 +63,37 @@ fn a_renamed_folder_is_one_pair_whatever_it_holds() {
 }
 
 #[test]
+fn what_a_folder_holds_follows_from_its_former_name() {
+    use Kind::{Directory, File};
+    let former = [
+        Former::new(found("a", 1, Directory), 2),
+        Former::new(found("a/in", 2, Directory), 2),
+        Former::new(found("a/in/f", 101, File), 2),
+        Former::new(found("a/g", 102, File), 2),
+        Former::new(found("a/h", 103, File), 3), // later than the folder
+        Former::new(found("a/two", 104, File), 2),
+        Former::new(found("x", 105, File), 2),
+    ];
+    let tree = [
+        found("b", 1, Directory),
+        found("b/in", 2, Directory),
+        found("b/in/f", 101, File),
+        found("b/other", 102, File),
+        found("b/h", 103, File),
+        found("b/two", 104, File),
+        found("b/2", 104, File),
+        found("y", 105, File),
+    ];
+    let all = following(&former, &tree);
+    assert_eq!(all, [false, true, true, false, false, false, false]);
+    // Also where nothing is known of a folder between.
+    let some = [former[0].clone(), former[2].clone()];
+    assert_eq!(following(&some, &tree), [false, true]);
+    let renames = of(&some, entries(&tree).iter());
+    assert_eq!(pairs(&told(&renames, 1, |_| true)), own(&[("a", "b")]));
+}
+
+#[test]
 fn all_former_names_are_told_the_oldest_one_first_and_swaps_are_two() {
     use Kind::{File, Link};
     let former = [

@@ -8,6 +8,7 @@ mod host;
 mod hosts;
 mod job;
 mod keeping;
+mod nested;
 mod renames;
 mod restored;
 mod source;

@@ -5,8 +5,8 @@ use crate::say::say;
 use anyhow::{Context, Result};
 use mcp_cli::Common;
 use mcp_cli::say::plain;
-use mtm::announce::{Allowed, ChannelKey, JobKey, Open, Request, Stamps, made_by, seal};
-use mtm::ledger::{Channel, Ledger};
+use mtm::announce::{Allowed, ChannelKey, JobKey, NoStamp, Open, Request, Stamps, made_by, seal};
+use mtm::ledger::{Channel, Ledger, LedgerError};
 use mtm::words::{self, Batch, ChannelTold, JobId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -102,11 +102,29 @@ impl Announcer {
             return Ok(false);
         }
         let incarnation = u64::from_be_bytes(*random()?);
-        self.stamps.begin_anew(incarnation, |reserved| ledger.reserve(reserved))?;
+        self.with_keys(ledger, |stamps, ledger| {
+            let kept = stamps.begin_anew(incarnation, |reserved| ledger.reserve(reserved));
+            kept.map_err(NoStamp::Kept)
+        })?;
         self.channel.reserved.incarnation = incarnation;
         self.floor.store(self.stamps.floor(), Ordering::SeqCst);
         self.last = None;
         Ok(true)
+    }
+
+    /// Does what writes down which numbers are used. Where another process has removed a receiver a moment ago, and the
+    /// keys with it, it is done with new ones.
+    fn with_keys<T>(
+        &mut self,
+        ledger: &mut Ledger,
+        keep: impl Fn(&mut Stamps, &mut Ledger) -> Result<T, NoStamp<LedgerError>>,
+    ) -> Result<T> {
+        loop {
+            match keep(&mut self.stamps, ledger) {
+                Err(NoStamp::Kept(LedgerError::NoKeys)) => self.renew(ledger)?,
+                kept => return Ok(kept?),
+            }
+        }
     }
 
     /// Whether it is time to announce this revision.
@@ -146,9 +164,12 @@ impl Announcer {
             feedback: news.feedback,
             first: news.tree.named(&news.entries),
         };
-        let keys = (ChannelKey::new(*self.channel.channel), JobKey::new(*self.channel.private));
         let datagram = loop {
-            let stamp = self.stamps.next(|reserved| ledger.reserve(reserved))?;
+            let next = |stamps: &mut Stamps, ledger: &mut Ledger| {
+                stamps.next(|reserved| ledger.reserve(reserved))
+            };
+            let stamp = self.with_keys(ledger, next)?;
+            let keys = (ChannelKey::new(*self.channel.channel), JobKey::new(*self.channel.private));
             let private = words::encode(&batch);
             match seal(&self.identity, stamp, (&keys.0, &keys.1), (request, &open), &private) {
                 Ok(datagram) => break datagram,
@@ -196,4 +217,50 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     getrandom::fill(bytes.as_mut_slice()).context("the system gives no random numbers")?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtm::ledger::Job;
+
+    #[test]
+    fn a_receiver_that_is_removed_by_another_process_ends_no_announcing_job() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("job");
+        let (name, options) = ("lectures".to_owned(), "{}".to_owned());
+        let (description, source) = (String::new(), "/srv/lectures".into());
+        let job = Job { id: [7; 16], name, description, source, root: (1, 2), created: 0, options };
+        let hosts = ["h1", "h2"].map(str::to_owned);
+        let mut ledger = Ledger::create_for(&file, &job, &hosts).unwrap();
+        let channel = drawn(&mut ledger).unwrap();
+        let (identity, stamps) =
+            (Identity::generate(*channel.identity), Stamps::resume(channel.reserved, [1; 16]));
+        let mut announcer = Announcer {
+            group: ([239, 255, 78, 9], 8738).into(),
+            interface: Some("none".to_owned()), // nobody is to hear it
+            ttl: 1,
+            channel: channel.clone(),
+            identity,
+            floor: Arc::new(AtomicU64::new(stamps.floor())),
+            stamps,
+            last: None,
+            mute: None,
+        };
+        let mut other = Ledger::beside(&file).unwrap();
+        let left = other.receivers().unwrap()[1].id;
+        other.remove_receiver(left).unwrap();
+        assert!(matches!(ledger.reserve(channel.reserved), Err(LedgerError::NoKeys)));
+        let tree = Tree::of(&ledger, false).unwrap();
+        let (group, lacking, entries) = (None, vec![0], Vec::new());
+        let (revision, roster, feedback) = (1, 1, 9000);
+        let news =
+            News { job: [7; 16], revision, group, tree: &tree, lacking, roster, entries, feedback };
+        announcer.say(&mut ledger, &news).unwrap();
+        let now = ledger.channel().unwrap().unwrap();
+        assert_eq!(now.identity, channel.identity, "it is the same master");
+        assert!(now.channel != channel.channel && now.private != channel.private);
+        assert!(now.reserved.below > 0);
+        assert_eq!(announcer.told(0).channel, *now.channel);
+    }
 }

@@ -48,6 +48,7 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     }
     copying.leave_out(&place::apart(&file))?;
     copying.check_source()?;
+    mcp::nested::check(&source, &hosts, Some(copying.common().port))?;
     jobs.make(&name)?;
     let given = Given::of_process(words)?;
     let job = Job {
@@ -72,6 +73,13 @@ pub(crate) fn run(send: Send, words: &[OsString]) -> Result<Exit> {
     let installation = jobs.installation()?;
     let beside = Beside { installation, hook, listen, announce, exec };
     run::work((ledger, copying), &watch, beside, &Quiet { quiet, json }, &file)
+}
+
+/// Finds out whether a job can have these hosts beside those that it has.
+pub(crate) fn may_add(ledger: &Ledger, hosts: &[String]) -> Result<()> {
+    let known = ledger.receivers()?.into_iter().map(|receiver| receiver.name);
+    let all: Vec<String> = known.chain(hosts.iter().cloned()).collect();
+    Ok(mcp::nested::check(&ledger.job()?.source, &all, None)?)
 }
 
 /// The path of the source from the root on; whether what it holds is meant stays as it was typed.

@@ -170,6 +170,7 @@ fn add(mut ledger: Ledger, (job, file): (&str, &Path), hosts: &[String]) -> Resu
     if state == JobState::Cancelled {
         bail!("{job} is over: nothing of it is sent; mtm resume {job} goes on with it");
     }
+    crate::send::may_add(&ledger, hosts)?;
     for host in hosts {
         ledger.add_receiver(host)?;
     }

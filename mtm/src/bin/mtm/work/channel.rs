@@ -8,6 +8,7 @@ use mtm::ledger::{Receiver, ReceiverId};
 use mtm::plan::Lists;
 use mtm::revision::Revision;
 use mtm::words::{self, ChannelTold};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,12 +31,14 @@ impl Work {
         self.announcer.as_ref().map(|announcer| announcer.told(place))
     }
 
-    /// The same as a word that goes with a session; empty: nothing.
-    pub(super) fn told_with_session(&self, receiver: &Receiver) -> Result<Vec<u8>> {
-        let all = self.ledger.receivers()?;
-        let place = all.iter().position(|other| other.id == receiver.id);
-        let told = place.and_then(|place| self.channel_told(place));
-        Ok(told.map(|told| words::encode(&told)).unwrap_or_default())
+    /// The same as a word that goes with a session, of each receiver; of whom there is none it is told nothing.
+    pub(super) fn told_with_session(&self) -> Result<BTreeMap<ReceiverId, Vec<u8>>> {
+        if self.announcer.is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let all = self.ledger.receivers()?.into_iter().enumerate();
+        let told = all.filter_map(|(place, one)| Some((one.id, self.channel_told(place)?)));
+        Ok(told.map(|(id, told)| (id, words::encode(&told))).collect())
     }
 
     /// Receivers that are none any more do not read what is announced from now on.
@@ -46,10 +49,12 @@ impl Work {
     ) -> Result<()> {
         // By its number: one that was removed and added again meanwhile is another one.
         let is_left = |(_, id): &(String, ReceiverId)| !receivers.iter().any(|one| one.id == *id);
-        match &mut self.announcer {
-            Some(announcer) if before.iter().any(is_left) => announcer.renew(&mut self.ledger),
-            _ => Ok(()),
+        let Some(announcer) = &mut self.announcer else { return Ok(()) };
+        // Its keys may be gone while the roster is known without it already.
+        if before.iter().any(is_left) || self.ledger.channel()?.is_none() {
+            announcer.renew(&mut self.ledger)?;
         }
+        Ok(())
     }
 
     /// Announces what is lacking, if it is time.

@@ -9,6 +9,7 @@ use mtm::installation::Role;
 use mtm::ledger::{Outcome, Receiver, ReceiverId};
 use mtm::outcome;
 use mtm::words::{self, JobId, ToReceiver};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +19,16 @@ use transfer::message::{MAX_LINE, OfJob};
 
 /// Editions of the last revisions that a session tells where it lists everything, beside the newest one's.
 const LAST: u32 = 100;
+
+/// What became of a receiver of a session.
+enum Noted {
+    /// It has everything.
+    Complete,
+    /// It lacks something still, and is served again at once.
+    GoesOn,
+    /// It is tried later, and why it does not have all of it.
+    Late(String),
+}
 
 impl Work {
     /// Begins a session.
@@ -43,6 +54,7 @@ impl Work {
         let (number, stop) = (self.next_session, Arc::new(Stop::default()));
         self.next_session += 1;
         let installation = Arc::clone(&self.installation);
+        let mut told = self.told_with_session()?;
         let opens = self.events.0.clone();
         let what = Try {
             shows: Arc::new(move |job: &JobId, binding: &Binding| {
@@ -52,7 +64,10 @@ impl Work {
             opened: Box::new(move |group| drop(opens.send(Event::Opened(number, group)))),
             hosts: receivers
                 .iter()
-                .map(|one| Ok((one.name.clone(), self.of_job(one, &planned)?)))
+                .map(|one| {
+                    let told = told.remove(&one.id).unwrap_or_default();
+                    Ok((one.name.clone(), self.of_job(one, &planned, told)?))
+                })
                 .collect::<Result<_>>()?,
             only: self.tree.only(&planned),
             moved: self.tree.moved(&planned, since),
@@ -75,8 +90,8 @@ impl Work {
         Ok(())
     }
 
-    /// What a receiver is told of the job.
-    fn of_job(&self, receiver: &Receiver, planned: &Planned) -> Result<OfJob> {
+    /// What a receiver is told of the job; `told`: of its announcements.
+    fn of_job(&self, receiver: &Receiver, planned: &Planned, told: Vec<u8>) -> Result<OfJob> {
         let since = Some(receiver.complete).filter(|since| !planned.whole && *since > 0);
         let newest = self.ledger.newest()?;
         let first = since.unwrap_or_else(|| newest.number.saturating_sub(LAST).max(1));
@@ -91,7 +106,7 @@ impl Work {
             below: self.copying.below().to_vec(),
             host: receiver.name.clone(),
             hello: Some(self.ear.told()),
-            told: self.told_with_session(receiver)?,
+            told,
             shown: Vec::new(), // made for the association
         })
     }
@@ -108,31 +123,42 @@ impl Work {
     pub(super) fn over(&mut self, number: u64, tried: &Result<Tried, String>) -> Result<()> {
         let Some(session) = self.running.remove(&number) else { return Ok(()) };
         self.last_over = Some(Instant::now());
-        let mut late = Vec::new();
+        let known: BTreeMap<ReceiverId, Receiver> =
+            self.ledger.receivers()?.into_iter().map(|one| (one.id, one)).collect();
+        let (mut late, mut is_news) = (Vec::new(), false);
+        let no_place = || Noted::Late("it had no place in the session".to_owned());
         for (index, (id, name)) in session.hosts.iter().enumerate() {
-            let why = match tried {
-                Err(why) => Some(why.clone()),
+            let noted = match tried {
+                Err(why) => Noted::Late(why.clone()),
                 Ok(tried) => match tried.of.get(index) {
                     Some(Ok(member)) => match tried.members.get(*member) {
-                        Some(member) => self.note(&session, *id, (tried, member))?,
-                        None => Some("it had no place in the session".to_owned()),
+                        Some(member) => {
+                            self.note(&session, (*id, known.get(id)), (tried, member))?
+                        }
+                        None => no_place(),
                     },
-                    Some(Err(why)) => Some(why.clone()),
-                    None => Some("it had no place in the session".to_owned()),
+                    Some(Err(why)) => Noted::Late(why.clone()),
+                    None => no_place(),
                 },
             };
-            if let Some(why) = why.filter(|_| !session.stop.is_stopped()) {
-                late.push((*id, name.clone(), why));
+            match noted {
+                Noted::Late(why) if !session.stop.is_stopped() => {
+                    late.push((*id, name.clone(), why));
+                }
+                Noted::Late(_) | Noted::GoesOn => {}
+                Noted::Complete => is_news = true,
             }
+        }
+        if is_news {
+            self.tell_complete()?;
         }
         self.forget_gone()?;
         let draw = backoff::draw();
-        let known = self.ledger.receivers()?;
         for (id, _, why) in &late {
             let now = Instant::now();
             let since = self.schedule.failed(*id, (session.began, now), draw);
             let since = now_unix().saturating_sub(millis(now.saturating_duration_since(since)));
-            let late = known.iter().find(|one| one.id == *id).and_then(|one| one.late.clone());
+            let late = known.get(id).and_then(|one| one.late.clone());
             // Not once more for each try of weeks; and since when it is late stays, whatever the reason is.
             if late.as_ref().is_none_or(|(_, known)| known != why) {
                 let since = late.map_or(since, |(before, _)| before.min(since));
@@ -148,16 +174,16 @@ impl Work {
         Ok(())
     }
 
-    /// Notes what a member said. Why it does not have all of it, if that is to be tried later.
+    /// Notes what a member said, who was known so when its session ended.
     fn note(
         &mut self,
         session: &Running,
-        id: ReceiverId,
+        (id, known): (ReceiverId, Option<&Receiver>),
         (tried, member): (&Tried, &Member),
-    ) -> Result<Option<String>> {
+    ) -> Result<Noted> {
         let Some((instance, has)) = said::met(&self.job.id, &member.delivered.said) else {
             let why = "it does not show which installation it is: its mcpd is older than mirror jobs, or runs once";
-            return Ok(Some(member.broken.clone().unwrap_or_else(|| why.to_owned())));
+            return Ok(Noted::Late(member.broken.clone().unwrap_or_else(|| why.to_owned())));
         };
         let anew = self.meet(id, (instance, has))?;
         let find = |path: &Path| Ok(self.ledger.number_of(path)?);
@@ -165,10 +191,10 @@ impl Work {
         self.ledger.note((id, instance), session.revision, &outcomes)?;
         self.rate(id, member)?;
         if let Some(broken) = &member.broken {
-            return Ok(Some(tried.failure.clone().unwrap_or_else(|| broken.clone())));
+            return Ok(Noted::Late(tried.failure.clone().unwrap_or_else(|| broken.clone())));
         }
         if let Some(why) = why.or_else(|| tried.doubt.clone()) {
-            return Ok(Some(why));
+            return Ok(Noted::Late(why));
         }
         if session.planned.verify {
             self.ledger.set_verify(Some(id), false)?;
@@ -179,13 +205,13 @@ impl Work {
         if anew || is_old || !self.ledger.lacking(id).is_empty() {
             self.ledger.set_late(id, None)?;
             self.schedule.goes_on(id, Instant::now());
-            return Ok(None);
+            return Ok(Noted::GoesOn);
         }
-        let receiver = self.ledger.receivers()?.into_iter().find(|receiver| receiver.id == id);
-        if let Some(receiver) = receiver {
-            self.complete(&receiver, newest)?;
+        // It may have been met by this session.
+        if let Some(known) = known {
+            self.has_all(&Receiver { instance: Some(instance), ..known.clone() }, newest)?;
         }
-        Ok(None)
+        Ok(Noted::Complete)
     }
 
     /// What a member has taken a second.
@@ -198,8 +224,13 @@ impl Work {
         Ok(())
     }
 
-    /// A receiver has everything of this revision.
+    /// A receiver has everything of this revision, which is said.
     pub(super) fn complete(&mut self, receiver: &Receiver, revision: u32) -> Result<()> {
+        self.has_all(receiver, revision)?;
+        self.tell_complete()
+    }
+
+    fn has_all(&mut self, receiver: &Receiver, revision: u32) -> Result<()> {
         if let Some(instance) = receiver.instance.filter(|_| receiver.complete < revision) {
             self.ledger.note_complete((receiver.id, instance), revision)?;
         }
@@ -207,6 +238,11 @@ impl Work {
         self.schedule.has_all(receiver.id);
         self.told.served(receiver.id);
         self.hook.served(&receiver.name);
+        Ok(())
+    }
+
+    /// Says how many have everything by now.
+    fn tell_complete(&mut self) -> Result<()> {
         let all = self.ledger.receivers()?;
         let newest = self.ledger.revision();
         let complete = all.iter().filter(|one| one.complete >= newest).count();
