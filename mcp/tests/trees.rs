@@ -228,6 +228,7 @@ fn all_tries_of_a_host_are_told() {
     fs::write(there.join("old"), "old").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp"));
     command.args(["--interface", "lo", "--json", "-ai", "--delete", "--retry", "1"]);
+    command.args(["--filter", "P full"]); // else the folder went for the file
     command.arg(format!("{}/", dir.path().display())).arg(receiver.host("to"));
     command.env("MCP_STATE_DIR", "/nonexistent/state").stdin(Stdio::null());
     let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
