@@ -8,7 +8,7 @@ use crate::link::Link;
 use crate::loss::Loss;
 use crate::scenario::Scenario;
 use core::time::Duration;
-use tcpxm::config::{Algorithm, GroupWindow, Promotion};
+use tcpxm::config::{Algorithm, GroupWindow, Promotion, Slow};
 
 /// Unicast holds back so long at the start of a session, unless the group is promoted before.
 const HOLD: Duration = Duration::from_millis(250);
@@ -101,6 +101,12 @@ fn three() -> Scenario {
     Scenario::new(SEED).receivers(3)
 }
 
+/// 1 Gbit/s to three, of which one is 40 ms further away, and 0.1 % independent loss.
+fn unequal() -> Scenario {
+    let line = Link::lan().rate(1_000_000_000).queue(4 << 20);
+    three().bytes(32 << 20).link(line).downlink(2, line.delay(ms(40))).independent_loss(0.001)
+}
+
 /// Lines that do other things than lose.
 fn lines() -> Vec<Named> {
     let lan = Link::lan();
@@ -121,12 +127,13 @@ fn lines() -> Vec<Named> {
         (
             "unequal-paths",
             "1 Gbit/s, one of three 40 ms further away, 0.1 % independent loss",
-            // a repair waits for the far one's report while thousands of packets pass
-            three()
-                .bytes(32 << 20)
-                .link(lan.rate(1_000_000_000).queue(4 << 20))
-                .downlink(2, lan.rate(1_000_000_000).queue(4 << 20).delay(ms(40)))
-                .independent_loss(0.001),
+            // a repair waits for the far one's report while thousands of packets pass, as long as it follows
+            unequal().session(|s| s.slow = Slow::Keep),
+        ),
+        (
+            "unequal-paths-left",
+            "the same, where the far one may leave: by losses as rare as that its window is the least",
+            unequal().min_share(0.45),
         ),
         (
             "satellite",
