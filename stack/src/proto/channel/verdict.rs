@@ -2,6 +2,7 @@
 
 use super::worth::WORTH;
 use crate::config::Algorithm;
+use crate::proto::send::scoreboard::JUDGED;
 use core::time::Duration;
 
 /// Who gets less than this part of what the others get does not keep up.
@@ -95,7 +96,8 @@ pub(crate) fn judge(e: &Evidence<'_>) -> Option<Verdict> {
         }
         let bearable = |rtt: Duration| e.way.bearable(others / WORTH, rtt);
         let more = || loses_more(e.signs, e.among, bearable(e.way.queued));
-        if loses_too_much(e.signs, bearable(e.way.rtt)) || more() {
+        let enough = e.signs.packets >= JUDGED;
+        if enough && (loses_too_much(e.signs, bearable(e.way.rtt)) || more()) {
             return Some(Verdict::Slow { own: own.min(others / WORTH), others });
         }
     }
@@ -194,6 +196,9 @@ mod tests {
         let e = evidence(&three);
         let losing =
             |e: Evidence<'_>, events| is_slow(&Evidence { signs: signs(1200, events), ..e });
+        let early = Signs { heard: 0, packets: 0, events: 1 };
+        let early = Evidence { signs: early, watched: Watched::Long, ..e };
+        assert_eq!(is_slow(&early), None, "it is of what was sent before");
         // A tenth of the line would bear nine of 1200. One of four: the twelfth sign is chance with 4^-12.
         let tenth = Evidence { rates: rates(0.05, 0.1, 0.1), ..e };
         assert_eq!((losing(tenth, 11), losing(tenth, 12)), (None, Some(true)));

@@ -194,7 +194,8 @@ impl Scoreboard {
 
     fn conclude(&mut self, now: Instant, cap: Option<u64>) -> GroupNews {
         let shown = self.path.conclude(now, cap);
-        self.marked.2 += u32::from(shown.congested);
+        // As long as none of these is known it was a sign of what had left before.
+        self.marked.2 += u32::from(shown.congested && self.marked.1.total() > 0);
         GroupNews { shown: Some(shown), ..core::mem::take(&mut self.news) }
     }
 
