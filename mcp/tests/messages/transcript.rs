@@ -38,9 +38,10 @@ pub(crate) fn check<Living>(
         return;
     }
     let first = difference(&known, &texts[0]);
+    // What differs stands last: of a long output the end is what is kept.
     assert!(
         first.is_none(),
-        "{}: not as it was, first at {first:#?}\nTRANSCRIPTS=write writes it anew; all of it now:\n{}",
+        "{}: not as it was; all of it now:\n{}\nTRANSCRIPTS=write writes it anew; first at {first:#?}",
         path.display(),
         texts[0]
     );
