@@ -3,7 +3,6 @@
 
 use crate::scenarios::{ALL, PATIENT, Scenario};
 use libtest_mimic::Arguments;
-use std::ffi::OsString;
 
 /// Tells a process inside which lane is its own.
 pub(crate) const LANE: &str = "NETNS_TESTS_LANE";
@@ -11,8 +10,10 @@ pub(crate) const LANE: &str = "NETNS_TESTS_LANE";
 /// Which scenarios a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Those that mostly wait.
-    Patient,
+    /// Those that mostly wait for timers of IGMP and MLD, and others whose time does not depend on the processors.
+    Queries,
+    /// Others that mostly wait.
+    Limits,
     /// Those that need the machine for themselves.
     Busy,
 }
@@ -21,16 +22,24 @@ impl Lane {
     /// As the environment has it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Patient => "patient",
+            Self::Queries => "queries",
+            Self::Limits => "limits",
             Self::Busy => "busy",
         }
     }
+
+    /// That of a scenario.
+    fn of(scenario: &str) -> Self {
+        let own = PATIENT.iter().find(|(_, begin)| scenario.starts_with(begin));
+        own.map_or(Self::Busy, |(lane, _)| *lane)
+    }
 }
 
-/// One process for each; the second is the one whose output is seen while it runs.
-pub(crate) const BOTH: [Option<Lane>; 2] = [Some(Lane::Patient), Some(Lane::Busy)];
+/// One process for each; the last is the one whose output is seen while it runs.
+pub(crate) const LANES: [Option<Lane>; 3] =
+    [Some(Lane::Queries), Some(Lane::Limits), Some(Lane::Busy)];
 
-/// Whether all that is asked for is to be run: then in two lanes.
+/// Whether all that is asked for is to be run: then in several lanes.
 pub(crate) fn are_wanted(arguments: &Arguments) -> bool {
     let Arguments { filter, skip, list, ignored, .. } = arguments;
     filter.is_none() && skip.is_empty() && !list && !ignored
@@ -38,18 +47,9 @@ pub(crate) fn are_wanted(arguments: &Arguments) -> bool {
 
 /// The scenarios of this process.
 pub(crate) fn scenarios() -> impl Iterator<Item = &'static (&'static str, Scenario)> {
-    for patient in PATIENT {
+    for (_, patient) in PATIENT {
         assert!(ALL.iter().any(|(name, _)| name.starts_with(patient)), "no scenario {patient}");
     }
-    let lane = std::env::var_os(LANE);
-    ALL.iter().filter(move |(name, _)| is_on(lane.as_ref(), name))
-}
-
-fn is_on(lane: Option<&OsString>, name: &str) -> bool {
-    let own = if PATIENT.iter().any(|patient| name.starts_with(patient)) {
-        Lane::Patient
-    } else {
-        Lane::Busy
-    };
-    lane.is_none_or(|lane| lane == own.name())
+    let own = std::env::var_os(LANE);
+    ALL.iter().filter(move |(name, _)| own.as_ref().is_none_or(|own| own == Lane::of(name).name()))
 }

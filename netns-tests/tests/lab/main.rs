@@ -10,10 +10,11 @@
 //! The process starts itself again in a user, network, mount and process namespace of its own
 //! ([`enter`]), so an ordinary user may run it, nothing on the host is touched, and nothing can
 //! stay behind. The programs are built first, in this test's own profile ([`programs`]). Scenarios
-//! run one after another; of all of them those that mostly wait beside the others ([`lanes`]). What the system forbids is reported as ignored, with the reason; with
-//! `CI=true` that is a failure.
+//! run one after another; of all of them those that mostly wait beside the others ([`lanes`]). What
+//! the system forbids is reported as ignored, with the reason; with `CI=true` that is a failure.
 
 mod as_rsync;
+mod asked;
 mod capture;
 mod copy;
 mod daemon;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1); // each needs the machine for itself
-    let lanes: &[_] = if lanes::are_wanted(&arguments) { &lanes::BOTH } else { &[None] };
+    let lanes: &[_] = if lanes::are_wanted(&arguments) { &lanes::LANES } else { &[None] };
     let missing = if arguments.list || enter::is_inside() { Ok(()) } else { enter::again(lanes) };
     let missing = missing.err();
     if let Some(why) = &missing {

@@ -1,6 +1,7 @@
 //! What the source does not have is deleted at hosts: what was to stay stays, whoever is killed meanwhile.
 
 use super::trees::seeded;
+use crate::asked::asked;
 use crate::copy::{Copy, Done, copy};
 use crate::daemon::Daemon;
 use crate::judge;
@@ -27,7 +28,7 @@ const MORE: u64 = 8;
 /// How often somebody is killed: mcp and mcpd in turn. For each change of what is deleted, and when, it is to be tried
 /// with `KILLS=20`.
 fn kills() -> u64 {
-    std::env::var("KILLS").map_or(2, |text| text.parse().unwrap())
+    asked("KILLS", 2)
 }
 
 fn daemon(lab: &Lab, host: usize) -> Daemon {

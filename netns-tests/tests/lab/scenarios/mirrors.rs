@@ -1,6 +1,7 @@
 //! Mirror jobs: whatever happens to hosts and to the sender, each receiver gets the tree, and gets it once.
 
 use super::trees::seeded;
+use crate::asked::asked;
 use crate::daemon::Daemon;
 use crate::judge;
 use crate::mirror::{Done, Mirror, Running};
@@ -19,10 +20,9 @@ pub(super) const MIB: u64 = 1 << 20;
 
 /// Receivers of most jobs here.
 const RECEIVERS: usize = 12;
-/// Files and bytes of the tree that reaches all. To be raised by hand, to 3000 files and 500 MiB, where a minute more
-/// does not matter.
+/// Files and MiB of the tree that reaches all, unless `MIRROR_FILES` and `MIRROR_MIB` say others.
 const FILES: u64 = 600;
-const BYTES: u64 = 60 * MIB;
+const TREE_MIB: u64 = 60;
 /// What a small file has on average ([`Tree::many`]).
 const SMALL: u64 = 8 * KIB;
 /// Of what leaves the sender to the tree's bytes, at most.
@@ -41,9 +41,8 @@ const ANEW: &str = "many/0/file 7";
 /// Of what leaves the sender to a file's bytes, at most, if two hosts get it at once.
 const SHARED: f64 = 1.5;
 
-/// How often the sender is killed, and a receiver: to be raised by hand, to 20 each, where minutes do not matter.
-const SENDER_KILLS: u64 = 6;
-const RECEIVER_KILLS: u64 = 6;
+/// How often the sender is killed, and a receiver, unless `KILLS` says another number.
+const KILLS: u64 = 6;
 /// Receivers of that job.
 const KILLED_RECEIVERS: usize = 4;
 /// Bytes and files by which its tree grows before each kill.
@@ -119,7 +118,8 @@ pub(super) fn a_tree_reaches_all() {
     let lab = Lab::bridge(RECEIVERS);
     let _daemons: Vec<Daemon> = (1..=RECEIVERS).map(|host| daemon(&lab, host)).collect();
     let (seed, _printed) = seeded("mirrors::a_tree_reaches_all");
-    let tree = grow(lab.dir.path().join("tree"), seed, (FILES, BYTES));
+    let size = (asked("MIRROR_FILES", FILES), asked("MIRROR_MIB", TREE_MIB) * MIB);
+    let tree = grow(lab.dir.path().join("tree"), seed, size);
     let (files, bytes) = amount(&tree.root);
     let before = lab.bytes(0).0;
     let (mirror, mut running) = Mirror::send(&lab, &tree.root, &["--rate", "200M"]);
@@ -314,8 +314,9 @@ pub(super) fn killed_again_and_again() {
     let (seed, _printed) = seeded("mirrors::killed_again_and_again");
     eprintln!("seed {seed}");
     let (begin, mut job) = (Instant::now(), Killed::new(&lab, seed));
-    let (mut senders, mut receivers) = (SENDER_KILLS, RECEIVER_KILLS);
-    for number in 0..SENDER_KILLS + RECEIVER_KILLS {
+    let kills = asked("KILLS", KILLS);
+    let (mut senders, mut receivers) = (kills, kills);
+    for number in 0..2 * kills {
         job.wait_complete_at_times();
         job.add(number);
         job.wait_moment();

@@ -35,6 +35,7 @@ mod usage;
 mod waits;
 
 use crate::as_rsync;
+use crate::lanes::Lane;
 use crate::shell::find;
 
 /// Begins the names of those that need TAP devices.
@@ -57,20 +58,24 @@ pub(crate) fn lacks(name: &str) -> Option<String> {
 /// What is tried.
 pub(crate) type Scenario = fn();
 
-/// Begins the names of those that mostly wait, for time limits and for disks and networks that are made slow: they run
-/// beside the others.
-pub(crate) const PATIENT: &[&str] = &[
-    "hosts::",
-    "messages::",
-    "waits::",
-    "by_ssh::one_that_hangs",
-    "tree_faults::one_that_is_slow",
-    "resume::a_network_that_was_lost",
-    "multicast::a_snooping_switch_with_a_querier",
-    "multicast::the_group_dies_midway",
-    "memberships::",
-    "unheard::",
-    "trust::keys_from_first_contact",
+/// Begins the names of those that mostly wait, for time limits and for disks, lines and networks that are made slow:
+/// they run beside the others. The lanes take about as long as each other (each scenario says how long it took).
+pub(crate) const PATIENT: &[(Lane, &str)] = &[
+    (Lane::Queries, "memberships::"),
+    (Lane::Queries, "mirrors::who_is_off"),
+    (Lane::Queries, "departures::an_address_that_is_taken_away"),
+    (Lane::Queries, "unheard::"),
+    (Lane::Limits, "hosts::"),
+    (Lane::Limits, "messages::"),
+    (Lane::Limits, "waits::"),
+    (Lane::Limits, "satellite::"),
+    (Lane::Limits, "firewalls::"),
+    (Lane::Limits, "by_ssh::one_that_hangs"),
+    (Lane::Limits, "tree_faults::one_that_is_slow"),
+    (Lane::Limits, "resume::a_network_that_was_lost"),
+    (Lane::Limits, "multicast::a_snooping_switch_with_a_querier"),
+    (Lane::Limits, "multicast::the_group_dies_midway"),
+    (Lane::Limits, "trust::keys_from_first_contact"),
 ];
 
 /// Every scenario by name.

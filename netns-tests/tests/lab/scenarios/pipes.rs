@@ -1,5 +1,6 @@
 //! Streams from one program's standard output into others' standard input, at three hosts.
 
+use crate::asked::asked;
 use crate::copy::Copy;
 use crate::daemon::memory_kib;
 use crate::network::Lab;
@@ -121,7 +122,7 @@ pub(super) fn a_folder_into_tar_at_three_hosts() {
 }
 
 pub(super) fn memory_does_not_follow_the_length() {
-    let gib: u64 = std::env::var(GIB).map_or(2, |gib| gib.parse().expect("a number of GiB"));
+    let gib = asked(GIB, 2_u64);
     let lab = Lab::bridge(3);
     let mut outputs: Vec<Output> = (1..=3).map(|host| Output::start(&lab, host)).collect();
     let mut readers: Vec<Child> = outputs

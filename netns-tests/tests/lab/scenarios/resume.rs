@@ -1,6 +1,7 @@
 //! Copies that were broken off, by whatever it was: the next one goes on with what is there.
 
 use super::trees::{ALLOW, daemons};
+use crate::asked::asked;
 use crate::copy::{Copy, copy};
 use crate::daemon::Daemon;
 use crate::judge;
@@ -22,10 +23,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Of what is sent by the second copy to the file's length, at most: half of it was there.
 const REST: f64 = 0.6;
 
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
-
 /// Bytes of a host's copy that came in this session.
 fn came(host: &serde_json::Value) -> u64 {
     host["bytes"].as_u64().unwrap()
@@ -37,7 +34,7 @@ fn came(host: &serde_json::Value) -> u64 {
 pub(super) fn a_killed_sender_is_gone_on_with() {
     let lab = Lab::bridge(3);
     let daemons = lab.daemons();
-    let len = number("RESUME_LEN", SHARED);
+    let len = asked("RESUME_LEN", SHARED);
     let source = lab.source(len).display().to_string();
     // Some seconds for half of it, so that it is not over before it is seen.
     let rate = format!("{}M", (len >> 20) * 8 / 4);
@@ -174,7 +171,7 @@ pub(super) fn kills_while_a_tree_is_replaced() {
     let mut all = daemons(&lab, 2);
     let args = [vec!["-a".to_owned(), source.display().to_string()], lab.all()].concat();
     let slow = [vec!["--rate".to_owned(), "80M".to_owned()], args.clone()].concat();
-    for round in 0..2 * number("KILLS", 2) {
+    for round in 0..2 * asked("KILLS", 2) {
         Versions::write(&source, |both| both.old);
         copy(&lab, &args).assert_ok();
         Versions::write(&source, |both| both.new);

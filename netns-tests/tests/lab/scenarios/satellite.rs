@@ -2,16 +2,17 @@
 
 use super::mirrors::{LIMIT, MIB, amount, assert_equal, daemon_with, grow};
 use super::trees::seeded;
+use crate::asked::asked;
 use crate::daemon::Daemon;
 use crate::mirror::Mirror;
 use crate::network::Lab;
 use crate::shell::wait_for;
 use std::time::{Duration, Instant};
 
-/// Receivers, files and bytes: to be raised by hand, to 12, 200 and 64 MiB, where a minute more does not matter.
+/// Receivers, files and MiB, unless `SATELLITE_RECEIVERS`, `SATELLITE_FILES` and `SATELLITE_MIB` say others.
 const RECEIVERS: usize = 4;
 const FILES: u64 = 50;
-const BYTES: u64 = 8 * MIB;
+const TREE_MIB: u64 = 8;
 /// A tree that has stood for so long is not one that may be changing just now, of which a second session would tell.
 const SETTLES: Duration = Duration::from_millis(150);
 /// Bits a second that the line to the satellite carries, and what of a frame of 1514 bytes is payload by IPv6
@@ -44,9 +45,10 @@ impl Job<'_> {
     fn run(&self) -> Vec<Daemon> {
         let (lab, (of_daemons, of_job)) = (self.lab, self.options);
         let (seed, _printed) = seeded(self.name);
-        let tree = grow(lab.dir.path().join("tree"), seed, (FILES, BYTES));
+        let tree =
+            grow(lab.dir.path().join("tree"), seed, (asked("SATELLITE_FILES", FILES), bytes()));
         let grown = Instant::now();
-        let daemons = (1..=RECEIVERS).map(|host| daemon_with(lab, host, of_daemons)).collect();
+        let daemons = (1..=receivers()).map(|host| daemon_with(lab, host, of_daemons)).collect();
         let bytes = amount(&tree.root).1;
         wait_for("the tree is settled", LIMIT, || grown.elapsed() > SETTLES);
         let options = [&["--rate", "10M"], of_job].concat();
@@ -58,7 +60,7 @@ impl Job<'_> {
             begin.elapsed().as_secs_f64()
         };
         let (some, most) = (reach(0.5), reach(1.0));
-        mirror.wait_for("the last verdict", LIMIT, |status| status["complete"] == RECEIVERS);
+        mirror.wait_for("the last verdict", LIMIT, |status| status["complete"] == receivers());
         let last = begin.elapsed().as_secs_f64();
         let took = running.wait_complete(LIMIT).took.as_secs_f64();
         let needs = bytes as f64 * 8.0 / (LINE_RATE * PAYLOAD);
@@ -72,14 +74,23 @@ impl Job<'_> {
         );
         assert!(filled >= MEANWHILE, "{filled} of the line while it is sent");
         assert!(last - AROUND <= needs / FILLED, "{last} s for what takes {needs} s on the line");
-        assert_equal(lab, 1..=RECEIVERS, &tree.root);
+        assert_equal(lab, 1..=receivers(), &tree.root);
         daemons
     }
 }
 
+fn receivers() -> usize {
+    asked("SATELLITE_RECEIVERS", RECEIVERS)
+}
+
+/// The tree's, about.
+fn bytes() -> u64 {
+    asked("SATELLITE_MIB", TREE_MIB) * MIB
+}
+
 /// The receivers' lines, and the sender's.
 fn lab() -> Lab {
-    Lab::lines(RECEIVERS, &[&LONG[..], &["0.up:rate=10M"]].concat())
+    Lab::lines(receivers(), &[&LONG[..], &["0.up:rate=10M"]].concat())
 }
 
 pub(super) fn by_ipv4() {
@@ -94,15 +105,15 @@ pub(super) fn by_ipv6() {
     let lab = lab();
     let announced = ["--announce", "ff15::7701"];
     let options = (&announced[..], &announced[..]);
-    let hosts = (1..=RECEIVERS).map(|host| format!("[{}]", lab.v6(host))).collect();
+    let hosts = (1..=receivers()).map(|host| format!("[{}]", lab.v6(host))).collect();
     Job { lab: &lab, name: "satellite::by_ipv6", hosts, options, interface: "eth0" }.run();
 }
 
 /// The group comes by one interface, on which nothing can be answered, and all else goes by another.
 pub(super) fn a_one_way_link() {
-    let sky = format!("{}.up:rate=10M", Lab::in_the_sky(RECEIVERS, 0));
-    let lab = Lab::one_way(RECEIVERS, &[&LONG[..], &["0.up:rate=10M", &sky]].concat());
-    for host in 1..=RECEIVERS {
+    let sky = format!("{}.up:rate=10M", Lab::in_the_sky(receivers(), 0));
+    let lab = Lab::one_way(receivers(), &[&LONG[..], &["0.up:rate=10M", &sky]].concat());
+    for host in 1..=receivers() {
         // What comes by the satellite has an address of its network, so that a strict filter lets it pass.
         for on in ["all", "eth0", "sky"] {
             lab.set(host, &format!("ipv4/conf/{on}/rp_filter"), 1);
@@ -117,7 +128,7 @@ pub(super) fn a_one_way_link() {
     let daemons = job.run();
     let ground = lab.bytes(0).0 - before;
     eprintln!("{ground} bytes left the sender on the ground");
-    assert!(ground <= BYTES / 8, "{ground} bytes left the sender on the ground");
+    assert!(ground <= bytes() / 8, "{ground} bytes left the sender on the ground");
     for daemon in daemons {
         let log = daemon.log();
         assert!(!log.contains("rp_filter"), "{log}");

@@ -1,5 +1,6 @@
 //! Trees of folders, copied by the programs and judged by others: rsync, and the file system.
 
+use crate::asked::asked;
 use crate::copy::{Copy, Done};
 use crate::daemon::{Daemon, memory_kib};
 use crate::judge;
@@ -229,12 +230,6 @@ pub(super) fn a_hundredth_has_changed() {
         done.hosts[0]
     );
     assert!(sent <= most, "{sent} bytes sent, {changed} changed, {entries} entries");
-}
-
-/// How many files there are to be, by a variable.
-fn asked<T: std::str::FromStr>(variable: &str, default: T) -> T {
-    let Ok(text) = std::env::var(variable) else { return default };
-    text.parse().unwrap_or_else(|_| panic!("{variable}={text}: what is that?"))
 }
 
 /// Makes empty files in folders of a thousand, of these numbers.
