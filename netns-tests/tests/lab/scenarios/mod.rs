@@ -25,6 +25,7 @@ mod prefix;
 mod resume;
 mod rights;
 mod satellite;
+mod spoilers;
 mod stations;
 mod tree_faults;
 mod tree_mounts;
@@ -39,7 +40,7 @@ use crate::lanes::Lane;
 use crate::shell::find;
 
 /// Begins the names of those that need TAP devices.
-const ON_LINES: [&str; 2] = ["lines::", "satellite::"];
+const ON_LINES: [&str; 3] = ["lines::", "satellite::", "spoilers::that_loses"];
 
 /// Whether a scenario needs them.
 pub(crate) fn is_on_lines(name: &str) -> bool {
@@ -65,6 +66,8 @@ pub(crate) const PATIENT: &[(Lane, &str)] = &[
     (Lane::Queries, "mirrors::who_is_off"),
     (Lane::Queries, "departures::an_address_that_is_taken_away"),
     (Lane::Queries, "unheard::"),
+    (Lane::Queries, "spoilers::behind_a_narrow_line"),
+    (Lane::Limits, "spoilers::that_loses"),
     (Lane::Limits, "hosts::"),
     (Lane::Limits, "messages::"),
     (Lane::Limits, "waits::"),
@@ -99,6 +102,9 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("departures::towards_those_that_have_answered", departures::towards_those_that_have_answered),
     ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
     ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
+    ("spoilers::behind_a_narrow_line", spoilers::behind_a_narrow_line),
+    ("spoilers::that_loses", spoilers::that_loses),
+    ("spoilers::whose_disk_is_slow", spoilers::whose_disk_is_slow),
     ("stations::are_served_by_unicast", stations::are_served_by_unicast),
     ("memberships::a_switch_that_forgets_them_v4", memberships::a_switch_that_forgets_them_v4),
     ("memberships::a_switch_that_forgets_them_v6", memberships::a_switch_that_forgets_them_v6),
