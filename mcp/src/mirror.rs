@@ -72,6 +72,9 @@ pub struct Options {
 impl Args for Options {
     fn augment_args(command: Command) -> Command {
         let command = args::Copy::augment_args(command);
+        let command = command.mut_arg("words", |arg| {
+            arg.value_name("DIR HOST[:PATH]").help("The folder to send, then the hosts that get it")
+        });
         REFUSED.iter().fold(command, |command, (_, id)| command.mut_arg(id, |arg| arg.hide(true)))
     }
 

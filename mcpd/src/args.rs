@@ -78,7 +78,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Shows this host's key, and makes it if there is none.
     Key(Key),
-    /// Shows which places belong to mirror jobs, or drops that.
+    /// Shows which folders belong to mirror jobs, or frees one.
     Leases(Leases),
     /// Reads the password of a command from standard input, one line, and prints its hash, as the configuration file has
     /// it (credential, in a table [command.NAME]).
@@ -93,7 +93,7 @@ pub(crate) struct Key {
 
 #[derive(Debug, Args)]
 pub(crate) struct Leases {
-    /// This place, and all below it, belongs to no job any more.
+    /// This folder, and all below it, belongs to no job any more.
     #[arg(long, value_name = "PATH")]
     pub(crate) drop: Option<PathBuf>,
     #[command(flatten)]

@@ -110,7 +110,7 @@ pub(crate) enum When {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Jobs that are run in this process.
+    /// Run this job alone, in this process, until it is complete [default: all open ones, each in a process of its own].
     #[arg(value_name = "JOB")]
     pub(crate) job: Option<String>,
     #[command(flatten)]
@@ -147,7 +147,7 @@ pub(crate) struct Status {
 /// A job.
 #[derive(Debug, Args)]
 pub(crate) struct One {
-    /// Its name.
+    /// The job's name.
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
     #[command(flatten)]
@@ -191,7 +191,7 @@ pub(crate) enum HostsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Names {
-    /// The job.
+    /// The job's name.
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
     /// HOST[:PATH], as mtm send takes them.
@@ -209,7 +209,8 @@ pub(crate) struct Here {
     pub(crate) state_dir: Option<PathBuf>,
 }
 
-/// `mtm send` as a program of its own, whose options come from the configuration file as well.
+// As a program of its own: its options come from the configuration file as well.
+/// Gives a job, and runs it until all hosts have all of the folder.
 #[derive(Debug, Parser)]
 #[command(name = "mtm send", version, override_usage = "mtm send [OPTIONS] DIR HOST[:PATH]...")]
 struct SendLine {
