@@ -3,17 +3,19 @@
 mod again;
 mod cells;
 mod entries;
+mod events;
 mod reasons;
 
 use crate::fold;
 use crate::hosts::list::as_listed;
 use crate::itemized::{self, Changes, Estimate};
 use crate::stats::Stats;
+use events::Event;
 use mcp_cli::say::plain;
 use mcp_cli::{Common, Exit};
 use serde::Serialize;
 use std::io::{self, Write};
-use tcpxm::stats::{MemberReport, Mode, Sent, Transition};
+use tcpxm::stats::{MemberReport, Mode, Sent};
 use transfer::message::Report;
 use transfer::send::Delivered;
 use transfer::shown::shown;
@@ -96,14 +98,6 @@ pub(crate) struct FailedEntry {
     reason: String,
 }
 
-/// A change of a host's mode.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Event {
-    seconds: f64,
-    mode: &'static str,
-    reason: &'static str,
-}
-
 impl HostRow {
     /// From the session's report, why it is not on the group, and what became of the copy: its digest, or why there is none.
     pub(crate) fn new(
@@ -114,11 +108,7 @@ impl HostRow {
         events: bool,
     ) -> Self {
         let arrived = report.arrived;
-        let event = |t: &Transition| Event {
-            seconds: t.at.as_secs_f64(),
-            mode: t.mode.name(),
-            reason: t.why,
-        };
+        let events = events.then(|| events::of(&host, report));
         let (digest, reason) = match result {
             Ok(digest) => (digest, None),
             Err(reason) => (None, Some(reason)),
@@ -149,7 +139,7 @@ impl HostRow {
             notes: Vec::new(),
             itemized: None,
             untold: false,
-            events: events.then(|| report.transitions.iter().map(event).collect()),
+            events,
         }
     }
 
@@ -409,8 +399,8 @@ mod tests {
     use std::time::Duration;
     use tcpxm::stats::Arrived;
 
-    pub(super) fn rows() -> Vec<HostRow> {
-        let report = |host: u8, mode| MemberReport {
+    pub(super) fn report(host: u8, mode: Mode) -> MemberReport {
+        MemberReport {
             key: None,
             addr: ([127, 0, 0, host], 4000).into(),
             outcome: None,
@@ -422,7 +412,10 @@ mod tests {
             duration: Duration::from_millis(410),
             transitions: Vec::new(),
             restarts: 0,
-        };
+        }
+    }
+
+    pub(super) fn rows() -> Vec<HostRow> {
         vec![
             HostRow::new(
                 "127.0.0.2".to_owned(),

@@ -218,7 +218,7 @@ mod tests {
         let is_fault = |scenario: &Scenario, reached, begun| {
             let mut outcome = good(scenario);
             let at = ms(20);
-            let to = Transition { at, mode: Mode::Multicast, why: "hears the group" };
+            let to = Transition { at, mode: Mode::Multicast, why: "hears the group", reason: None };
             outcome.receivers[0].report.transitions.push(to);
             let late = &mut outcome.receivers[1];
             (late.reached, late.begun) = (Some(reached), Some(begun));

@@ -285,7 +285,7 @@ impl Session {
             undeclared: m.need().undeclared_below(self.store.end()),
             duration: until.since(self.began),
             restarts: m.restarts(),
-            transitions: history.transitions().to_vec(),
+            transitions: m.transitions(),
         }
     }
 
