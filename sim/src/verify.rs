@@ -195,6 +195,7 @@ mod tests {
                 acked: BYTES,
                 undeclared: 0,
                 duration: Duration::from_millis(101),
+                waited_percent: None,
                 transitions: Vec::new(),
                 restarts: 0,
             },

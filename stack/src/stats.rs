@@ -260,6 +260,10 @@ pub struct MemberReport {
     /// the session waits for it. 0 once it has its outcome. Of a source of unknown length it is counted up
     /// to the longest that could be.
     pub undeclared: u64,
+    /// For which share of the time the group has waited for it, in percent: of the time in which two or more followed
+    /// the group and there was something to carry, that in which its congestion window over its round trip allowed
+    /// the least and was in use, or it had no room. `None` if there was no such time.
+    pub waited_percent: Option<u8>,
     /// From the first SYN to the verdict, or until now.
     pub duration: Duration,
     /// Every change of mode.

@@ -35,6 +35,8 @@ pub(crate) struct Slow {
     returns_at: Option<Instant>,
     /// Bytes that had arrived at the mark.
     marked: u64,
+    /// For how long the group has waited for it, looked at now and then.
+    waited: Duration,
     /// When its way by the group last showed congestion.
     congested: Option<Instant>,
 }
@@ -52,6 +54,11 @@ impl Slow {
     /// What it took, and what the group carried, in bytes a second, when it was evicted.
     pub(crate) fn found(&self) -> Option<(f64, f64)> {
         self.found
+    }
+
+    /// For how long the group has waited for it.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// When it is to be looked whether one that was evicted may be tried again.
@@ -74,6 +81,11 @@ impl Member {
     /// Whether it may be suspected.
     pub(crate) fn may_be_suspect(&self, now: Instant) -> bool {
         self.binds() && now >= self.slow.not_before
+    }
+
+    /// The group has waited for it for so long, as it seems.
+    pub(crate) fn is_waited_for_by_group(&mut self, passed: Duration) {
+        self.slow.waited += passed;
     }
 
     /// Its way by the group shows congestion.

@@ -285,6 +285,7 @@ impl Session {
             undeclared: m.need().undeclared_below(self.store.end()),
             duration: until.since(self.began),
             restarts: m.restarts(),
+            waited_percent: self.channel_of(index).and_then(|channel| channel.waited_percent(m)),
             transitions: m.transitions(),
         }
     }
