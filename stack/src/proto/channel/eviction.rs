@@ -81,7 +81,7 @@ impl Channel {
             return self.judge_suspects(now, members, policy.algorithm);
         }
         self.eviction.watch = None;
-        if policy.slow == Slow::Leave && self.is_unfinished(store.end()) {
+        if policy.slow != Slow::Keep && self.is_unfinished(store.end()) {
             self.find_suspects(now, members, store, policy);
         }
         Vec::new()

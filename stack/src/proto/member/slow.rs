@@ -2,6 +2,8 @@
 //! it meanwhile: what comes of that decides.
 
 use super::Member;
+use crate::config;
+use crate::error::Reason;
 use crate::proto::channel::verdict::KEEPS_UP;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
@@ -127,6 +129,16 @@ impl Member {
     pub(crate) fn convict(&mut self, now: Instant, own: f64, group: f64) {
         self.slow.found = Some((own, group));
         self.stay_away(now);
+    }
+
+    /// Why it is dropped, if it was found to take less than what is wanted of each.
+    pub(crate) fn too_slow(&self, slow: config::Slow) -> Option<Reason> {
+        let (config::Slow::Drop { below }, Some((own, _))) = (slow, self.slow.found) else {
+            return None;
+        };
+        #[expect(clippy::cast_sign_loss, reason = "no rate is negative")]
+        let own = (own * 8.0) as u64;
+        (own < below).then_some(Reason::TooSlow { own, below })
     }
 
     /// It has left the group, and is not tried again for a while.
