@@ -7,6 +7,7 @@ use crate::kept::{Durable, Kept};
 use crate::pipes::Stream;
 use crate::plan::Plan;
 use crate::rules::Rules;
+use crate::slow::SlowHosts;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::Common;
@@ -108,10 +109,8 @@ pub(crate) struct Copy {
     /// How the rate is found: by losses, as most do, or by what arrives, which bears lossy lines.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) congestion: Congestion,
-    /// What becomes of a host that makes the group slow: it leaves that, and gets the rest alone, if the others then go
-    /// clearly faster; or all go at its pace.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) slow: Slow,
+    #[command(flatten)]
+    pub(crate) slow_hosts: SlowHosts,
     /// Start a daemon for this copy alone on each host, by ssh: HOST may be USER@HOST, PATH is relative to the home
     /// folder unless it begins with a slash, and none of mcp's keys or secrets is needed.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
@@ -206,23 +205,6 @@ pub(crate) enum Congestion {
     Bbr,
 }
 
-/// What becomes of a host that makes the group slow.
-#[derive(Debug, Clone, core::marker::Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(crate) enum Slow {
-    #[default]
-    Leave,
-    Keep,
-}
-
-impl From<Slow> for tcpxm::config::Slow {
-    fn from(slow: Slow) -> Self {
-        match slow {
-            Slow::Leave => Self::Leave,
-            Slow::Keep => Self::Keep,
-        }
-    }
-}
-
 impl From<Congestion> for Algorithm {
     fn from(congestion: Congestion) -> Self {
         match congestion {
@@ -258,6 +240,11 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap
     if let Some(long) = for_ssh.filter(|_| !cli.copy.ssh) {
         let what = format!("--{long} has a use only with --ssh");
         return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, what));
+    }
+    if let Some((kind, what)) = cli.copy.slow_hosts.refuse(&cli.copy.typed)
+        && cli.command.is_none()
+    {
+        return Err(Cli::command().error(kind, what));
     }
     if cli.copy.ssh && is_typed(&args, "--secret-file") {
         // As a variable or in the configuration file it is for copies to daemons that run already.

@@ -12,6 +12,7 @@ use crate::resolve::{Found, resolve};
 use crate::retry;
 use crate::say::say;
 use crate::seats::Seats;
+use crate::slow;
 use crate::ssh::{self, Daemons, Started};
 use crate::stats::Stats;
 use crate::table::{self, HostRow, Summary};
@@ -212,7 +213,8 @@ pub(crate) fn connect(
             group,
             rate: common.rate,
             algorithm,
-            slow: options.slow.into(),
+            slow: options.slow_hosts.config(),
+            least_group: options.slow_hosts.least_group.get(),
             connect_timeout: common.patience(),
             // Who says how long to wait means it, also for a host that is starting just now.
             give_up_refused: common.connect_timeout.is_none(),
@@ -258,7 +260,7 @@ fn send(
         let names: Vec<&Target> = hosts.get(member).into_iter().flatten().collect();
         let own = names.first().zip(addrs.get(member));
         let own = own.and_then(|(first, at)| ground.why(first, &names, (at[0], port), reason));
-        own.unwrap_or_else(|| in_own_words(reason))
+        own.or_else(|| slow::dropped(reason)).unwrap_or_else(|| in_own_words(reason))
     };
     let to: Vec<_> = (0..seats.members.len())
         .map(|member| seats.target(plan, member).map_or_else(Vec::new, |t| t.path.clone().into()))
@@ -335,7 +337,8 @@ fn rows(
             let said = match (&member.said.refused, &member.report.outcome) {
                 (Some(_), _) => None, // its own words say more
                 (_, Some(Err(reason))) => {
-                    ground.why(target, &names, (member.report.addr, common.port), reason)
+                    let at = (member.report.addr, common.port);
+                    ground.why(target, &names, at, reason).or_else(|| slow::dropped(reason))
                 }
                 _ => ground.unknown(target, common.port, &member.report),
             };

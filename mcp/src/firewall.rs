@@ -48,6 +48,7 @@ mod tests {
             acked: 0,
             undeclared: 0,
             duration: Duration::ZERO,
+            waited_percent: None,
             transitions: Vec::new(),
             restarts: 0,
         }

@@ -40,6 +40,7 @@ mod rules;
 mod say;
 mod seats;
 mod slips;
+mod slow;
 mod ssh;
 mod standard_input;
 mod start;

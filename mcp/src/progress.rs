@@ -407,6 +407,7 @@ mod tests {
             acked,
             undeclared: 0,
             duration: Duration::from_millis(1500),
+            waited_percent: None,
             transitions: Vec::new(),
             restarts: 0,
         }

@@ -56,9 +56,14 @@ impl Reach {
         })
     }
 
-    /// What is known of a change of a host's mode beyond the few words that it has: why the host hears nothing, if it
-    /// was taken off the group for that, and for nothing else since.
+    /// What is known of a change of a host's mode beyond the few words that it has: what its system says, and by which
+    /// rates it left; why the host hears nothing, if it was taken off the group for that, and for nothing else since.
     pub(crate) fn reason_of(&self, change: &Transition, report: &MemberReport) -> Option<String> {
+        if let Some(reason) = &change.reason
+            && (reason.rates().is_some() || matches!(reason, ModeReason::CannotJoin(_)))
+        {
+            return Some(reason.to_string());
+        }
         let Some(ModeReason::HearsLittle(hearing)) = &report.mode_reason else { return None };
         let is_last = report.transitions.last() == Some(change);
         let known = is_last && change.mode == Mode::Unicast && hearing.lost.is_some();
@@ -182,6 +187,7 @@ mod tests {
             acked: 0,
             undeclared: 0,
             duration: Duration::ZERO,
+            waited_percent: None,
             transitions: Vec::new(),
             restarts: 0,
         }
@@ -223,7 +229,7 @@ mod tests {
         assert_eq!(none.warning(&[deaf(), deaf()], true), None, "that was told at the beginning");
         let at = Duration::ZERO;
         let lost = MemberReport {
-            transitions: vec![Transition { at, mode: Mode::Multicast, why: "" }],
+            transitions: vec![Transition { at, mode: Mode::Multicast, why: "", reason: None }],
             ..deaf()
         };
         assert_eq!(reach.warning(&[lost.clone(), deaf()], false), None);
@@ -266,12 +272,23 @@ mod tests {
         assert!(why.starts_with("it hears none of the group's packets, which leave"), "{why}");
         assert!(why.ends_with("; it is reached through lo"), "{why}");
         // So does the line that tells of the change.
-        let change = Transition { at: Duration::ZERO, mode: Mode::Unicast, why: "few words" };
+        let (at, mode) = (Duration::ZERO, Mode::Unicast);
+        let change = Transition { at, mode, why: "few words", reason: None };
         let told = |transitions| {
             let report = MemberReport { transitions, ..of(filter) };
             reach().reason_of(&change, &report)
         };
-        assert_eq!(told(vec![change]), said(filter));
-        assert_eq!(told(vec![change, Transition { mode: Mode::Trial, ..change }]), None);
+        assert_eq!(told(vec![change.clone()]), said(filter));
+        let tried = Transition { mode: Mode::Trial, ..change.clone() };
+        assert_eq!(told(vec![change.clone(), tried]), None);
+        // What is known at once is told, whatever comes later.
+        for reason in [
+            ModeReason::CannotJoin("no such device".to_owned()),
+            ModeReason::Slow { own: 1_000_000, group: 2_000_000 },
+        ] {
+            let words = Some(reason.to_string());
+            let change = Transition { reason: Some(reason), ..change.clone() };
+            assert_eq!(reach().reason_of(&change, &report(None)), words);
+        }
     }
 }

@@ -3,17 +3,19 @@
 mod again;
 mod cells;
 mod entries;
+mod events;
 mod reasons;
 
 use crate::fold;
 use crate::hosts::list::as_listed;
 use crate::itemized::{self, Changes, Estimate};
 use crate::stats::Stats;
+use events::Event;
 use mcp_cli::say::plain;
 use mcp_cli::{Common, Exit};
 use serde::Serialize;
 use std::io::{self, Write};
-use tcpxm::stats::{MemberReport, Mode, Sent, Transition};
+use tcpxm::stats::{MemberReport, Mode, Sent};
 use transfer::message::Report;
 use transfer::send::Delivered;
 use transfer::shown::shown;
@@ -34,6 +36,9 @@ pub(crate) struct HostRow {
     pub(crate) multicast_bytes: u64,
     pub(crate) unicast_bytes: u64,
     pub(crate) repaired_bytes: u64,
+    /// For which share of its time the group waited for it, in percent; `None` if no two followed one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waited_percent: Option<u8>,
     /// How often it was restarted in the middle, and began again with what it had.
     pub(crate) restarts: u32,
     /// How often it was tried (--retry).
@@ -96,14 +101,6 @@ pub(crate) struct FailedEntry {
     reason: String,
 }
 
-/// A change of a host's mode.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Event {
-    seconds: f64,
-    mode: &'static str,
-    reason: &'static str,
-}
-
 impl HostRow {
     /// From the session's report, why it is not on the group, and what became of the copy: its digest, or why there is none.
     pub(crate) fn new(
@@ -114,11 +111,7 @@ impl HostRow {
         events: bool,
     ) -> Self {
         let arrived = report.arrived;
-        let event = |t: &Transition| Event {
-            seconds: t.at.as_secs_f64(),
-            mode: t.mode.name(),
-            reason: t.why,
-        };
+        let events = events.then(|| events::of(&host, report));
         let (digest, reason) = match result {
             Ok(digest) => (digest, None),
             Err(reason) => (None, Some(reason)),
@@ -135,6 +128,7 @@ impl HostRow {
             multicast_bytes: arrived.multicast,
             unicast_bytes: arrived.unicast,
             repaired_bytes: arrived.repaired,
+            waited_percent: report.waited_percent,
             restarts: report.restarts,
             tries: 1,
             digest,
@@ -149,7 +143,7 @@ impl HostRow {
             notes: Vec::new(),
             itemized: None,
             untold: false,
-            events: events.then(|| report.transitions.iter().map(event).collect()),
+            events,
         }
     }
 
@@ -167,6 +161,7 @@ impl HostRow {
             multicast_bytes: 0,
             unicast_bytes: 0,
             repaired_bytes: 0,
+            waited_percent: None,
             restarts: 0,
             tries: 1,
             digest: None,
@@ -365,7 +360,8 @@ const WIDEST: usize = 300;
 
 /// Writes a table, numbers of bytes in full so that they can be added up; of many hosts their bounds.
 fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result<()> {
-    let titles = ["host", "mode", "multicast", "unicast", "repaired", "seconds", "verdict"];
+    let titles =
+        ["host", "mode", "multicast", "unicast", "repaired", "seconds", "waited", "verdict"];
     let titles = cells::Line { cells: titles.map(str::to_owned), out_of_line: false };
     let lines: Vec<_> = std::iter::once(titles).chain(cells::lines(rows)).collect();
     // What is longer than any name stands out of line; nothing pads to what somebody made up.
@@ -374,13 +370,13 @@ fn text(out: &mut impl Write, rows: &[HostRow], summary: &Summary) -> io::Result
         let longest = in_line.map(|line| line.cells[column].chars().count()).max().unwrap_or(0);
         longest.min(WIDEST)
     };
-    let widths: [usize; 7] = std::array::from_fn(width);
+    let widths: [usize; cells::COLUMNS] = std::array::from_fn(width);
     for line in &lines {
         for (column, cell) in line.cells.iter().enumerate() {
             let width = widths[column];
             match column {
                 0 | 1 => write!(out, "{cell:<width$}  ")?, // words stand left, numbers right
-                2..=5 => write!(out, "{cell:>width$}  ")?,
+                2..=6 => write!(out, "{cell:>width$}  ")?,
                 _ => writeln!(out, "{cell}")?,
             }
         }
@@ -409,8 +405,8 @@ mod tests {
     use std::time::Duration;
     use tcpxm::stats::Arrived;
 
-    pub(super) fn rows() -> Vec<HostRow> {
-        let report = |host: u8, mode| MemberReport {
+    pub(super) fn report(host: u8, mode: Mode) -> MemberReport {
+        MemberReport {
             key: None,
             addr: ([127, 0, 0, host], 4000).into(),
             outcome: None,
@@ -420,13 +416,17 @@ mod tests {
             acked: 1000,
             undeclared: 0,
             duration: Duration::from_millis(410),
+            waited_percent: None,
             transitions: Vec::new(),
             restarts: 0,
-        };
+        }
+    }
+
+    pub(super) fn rows() -> Vec<HostRow> {
         vec![
             HostRow::new(
                 "127.0.0.2".to_owned(),
-                &report(2, Mode::Multicast),
+                &MemberReport { waited_percent: Some(37), ..report(2, Mode::Multicast) },
                 None,
                 Ok(Some("ab".repeat(32))),
                 false,
@@ -457,9 +457,9 @@ mod tests {
         let mut out = Vec::new();
         text(&mut out, &rows(), &summary()).unwrap();
         let expected = "\
-host        mode       multicast  unicast  repaired  seconds  verdict
-127.0.0.2   multicast        900      100        40    0.410  verified
-127.0.0.10  -                900      100        40    0.410  failed: no room
+host        mode       multicast  unicast  repaired  seconds  waited  verdict
+127.0.0.2   multicast        900      100        40    0.410     37%  verified
+127.0.0.10  -                900      100        40    0.410       -  failed: no room
 sent 1020 bytes to the group and 50 by unicast, 102.0 % and 5.0 % of the file's 1000, \
 in 0.500 seconds: 1 of 2 hosts have it
 ";

@@ -10,7 +10,7 @@ use std::thread;
 
 /// Each long option with a value that may stand for it; a flag is true. `FILE` is a file of hosts and of rules, `NEW` one
 /// that is not there.
-const OPTIONS: [(&str, &str); 65] = [
+const OPTIONS: [(&str, &str); 67] = [
     ("acls", "true"),
     ("archive", "true"),
     ("checksum", "true"),
@@ -40,6 +40,7 @@ const OPTIONS: [(&str, &str); 65] = [
     ("json", "true"),
     ("keep-group", "true"),
     ("known-hosts", "NEW"),
+    ("least-group", "2"),
     ("links", "true"),
     ("max-delete", "100"),
     ("no-progress", "true"),
@@ -56,6 +57,7 @@ const OPTIONS: [(&str, &str); 65] = [
     ("retry-file", "NEW"),
     ("secret-file", "NEW"),
     ("slow", "keep"),
+    ("slow-limit", "10M"),
     ("sparse", "true"),
     ("specials", "true"),
     ("ssh", "true"),

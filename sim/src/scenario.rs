@@ -57,6 +57,8 @@ pub(crate) struct Receiver {
     pub(crate) reads: Option<u64>,
     /// Its host takes so many bytes a second from its socket, whose buffer holds so many.
     pub(crate) host: Option<(u64, usize)>,
+    /// The session drops it.
+    pub(crate) dropped: bool,
     /// Its downlink, if it is not like the others'.
     pub(crate) downlink: Option<Link>,
     /// What it says of what it holds.
@@ -200,6 +202,13 @@ impl Scenario {
         self
     }
 
+    /// The session drops this receiver.
+    #[must_use]
+    pub fn dropping(mut self, receiver: usize) -> Self {
+        self.receivers[receiver].dropped = true;
+        self
+    }
+
     /// This receiver hears no group, though it can join.
     #[must_use]
     pub fn deaf(mut self, receiver: usize) -> Self {
@@ -312,7 +321,8 @@ impl Scenario {
     /// Whether this receiver is to get everything.
     pub fn survives(&self, receiver: usize) -> bool {
         let killed = self.faults.iter().any(|(_, fault)| *fault == Fault::Kill(receiver));
-        !killed && !self.receivers[receiver].absent
+        let Receiver { absent, dropped, .. } = self.receivers[receiver];
+        !killed && !absent && !dropped
     }
 
     /// Whether this receiver is started anew in the middle.

@@ -195,6 +195,7 @@ mod tests {
                 acked: BYTES,
                 undeclared: 0,
                 duration: Duration::from_millis(101),
+                waited_percent: None,
                 transitions: Vec::new(),
                 restarts: 0,
             },
@@ -218,7 +219,7 @@ mod tests {
         let is_fault = |scenario: &Scenario, reached, begun| {
             let mut outcome = good(scenario);
             let at = ms(20);
-            let to = Transition { at, mode: Mode::Multicast, why: "hears the group" };
+            let to = Transition { at, mode: Mode::Multicast, why: "hears the group", reason: None };
             outcome.receivers[0].report.transitions.push(to);
             let late = &mut outcome.receivers[1];
             (late.reached, late.begun) = (Some(reached), Some(begun));

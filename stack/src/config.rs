@@ -84,6 +84,11 @@ pub enum Slow {
     Leave,
     /// The group goes at the pace of the slowest (TCP-XM, slide 21).
     Keep,
+    /// As [`Self::Leave`]; and one that was found to be slow, and takes less than this, is dropped from the session.
+    Drop {
+        /// Bits a second of the session's bytes.
+        below: u64,
+    },
 }
 
 /// One session: one byte sequence to a list of receivers.

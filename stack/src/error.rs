@@ -150,6 +150,19 @@ pub enum Reason {
     /// It answered after the stream's first bytes had been given up.
     #[error("answered too late: the beginning of the stream is gone")]
     TooLate,
+    /// It made the group slow, and took less than the session wants of each
+    /// ([`Slow::Drop`](crate::config::Slow::Drop)).
+    #[error(
+        "dropped: {:.1} Mbit/s, less than the limit of {:.1} Mbit/s",
+        *own as f64 / 1e6,
+        *below as f64 / 1e6
+    )]
+    TooSlow {
+        /// What it took, in bits a second.
+        own: u64,
+        /// The limit.
+        below: u64,
+    },
     /// It took bytes back, or lacked them late, that the stream has given up: it is read once.
     #[error("asked again for bytes of a stream that is read once, and they are gone")]
     CannotRepeat,

@@ -71,7 +71,7 @@ pub struct Sent {
 }
 
 /// One change of a member's mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// Since the session began.
     pub at: Duration,
@@ -79,6 +79,9 @@ pub struct Transition {
     pub mode: Mode,
     /// Why, in a few words.
     pub why: &'static str,
+    /// Why the group does not serve it from then on, with what was counted or measured for that; `None` if it does,
+    /// or is tried.
+    pub reason: Option<ModeReason>,
 }
 
 /// Why a member is not served by the group.
@@ -121,6 +124,17 @@ pub enum ModeReason {
 }
 
 impl ModeReason {
+    /// What the member was measured to take otherwise than the group, and what the group brought, in bits a second; of
+    /// reasons that are about rates.
+    pub fn rates(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Slow { own, group } | Self::Slower { unicast: own, group } => {
+                Some((*own, *group))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it is known that the group does not reach the member, as far as it was tried.
     pub fn is_deaf(&self) -> bool {
         matches!(self, Self::HearsLittle(hearing) | Self::Unclear(hearing) if hearing.is_nothing())
@@ -155,7 +169,10 @@ impl fmt::Display for ModeReason {
             Self::Slow { own, group } => {
                 let mega = |bits: &u64| *bits as f64 / 1e6;
                 let (own, group) = (mega(own), mega(group));
-                write!(f, "it takes {own:.1} Mbit/s, the others {group:.1} Mbit/s")
+                write!(
+                    f,
+                    "it was slow and left: it took {own:.1} Mbit/s, the others {group:.1} Mbit/s"
+                )
             }
             Self::Slower { group, unicast } => {
                 let mega = |bits: &u64| *bits as f64 / 1e6;
@@ -243,6 +260,10 @@ pub struct MemberReport {
     /// the session waits for it. 0 once it has its outcome. Of a source of unknown length it is counted up
     /// to the longest that could be.
     pub undeclared: u64,
+    /// For which share of the time the group has waited for it, in percent: of the time in which two or more followed
+    /// the group and there was something to carry, that in which its congestion window over its round trip allowed
+    /// the least and was in use, or it had no room. `None` if there was no such time.
+    pub waited_percent: Option<u8>,
     /// From the first SYN to the verdict, or until now.
     pub duration: Duration,
     /// Every change of mode.

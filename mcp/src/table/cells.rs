@@ -13,15 +13,18 @@ const SCREEN: usize = 20;
 /// Characters of a folded name that the column is made wide enough for.
 const WIDE: usize = 40;
 
+/// Columns of the table.
+pub(super) const COLUMNS: usize = 8;
+
 /// A line of the table.
 pub(super) struct Line {
-    pub(super) cells: [String; 7],
+    pub(super) cells: [String; COLUMNS],
     /// Its name is longer than the column is made for.
     pub(super) out_of_line: bool,
 }
 
 /// What those who share a line have in common: mode and verdict, the numbers, and the name around its number.
-type Key<'a> = (&'a str, String, Option<[String; 4]>, (&'a str, &'a str));
+type Key<'a> = (&'a str, String, Option<[String; 5]>, (&'a str, &'a str));
 
 /// A line for each host, or for those of which nothing that is shown differs but the number in their name. With many
 /// hosts also for those of which only the numbers differ: then the least and the most of them are shown.
@@ -58,6 +61,7 @@ fn line(rows: &[&HostRow], many: bool) -> Line {
         bytes(|row| row.unicast_bytes),
         bytes(|row| row.repaired_bytes),
         between(seconds(f64::min), seconds(f64::max)),
+        waited(rows.iter().map(|row| row.waited_percent)),
         rows.first().map(|row| verdict(row, many)).unwrap_or_default(),
     ];
     Line { cells, out_of_line }
@@ -69,6 +73,15 @@ fn between<T: PartialEq + ToString>(least: Option<T>, most: Option<T>) -> String
             format!("{}-{}", least.to_string(), most.to_string())
         }
         (least, _) => least.map(|one| one.to_string()).unwrap_or_default(),
+    }
+}
+
+/// For which share of its time the group waited for them.
+fn waited(all: impl Iterator<Item = Option<u8>> + Clone) -> String {
+    let percent = all.flatten();
+    match between(percent.clone().min(), percent.max()) {
+        none if none.is_empty() => "-".to_owned(),
+        share => format!("{share}%"),
     }
 }
 
@@ -101,10 +114,11 @@ fn verdict_of_entries(row: &HostRow, many: bool) -> String {
 }
 
 /// As they are shown.
-fn numbers(row: &HostRow) -> [String; 4] {
+fn numbers(row: &HostRow) -> [String; 5] {
     let bytes = [row.multicast_bytes, row.unicast_bytes, row.repaired_bytes];
     let [multicast, unicast, repaired] = bytes.map(|bytes| bytes.to_string());
-    [multicast, unicast, repaired, format!("{:.3}", row.seconds)]
+    let waited = waited(std::iter::once(row.waited_percent));
+    [multicast, unicast, repaired, format!("{:.3}", row.seconds), waited]
 }
 
 #[cfg(test)]
@@ -122,7 +136,7 @@ mod tests {
 
     fn shown(rows: &[HostRow]) -> Vec<String> {
         let lines = lines(rows).into_iter();
-        lines.map(|line| [0, 1, 3, 6].map(|column| line.cells[column].clone()).join(" ")).collect()
+        lines.map(|line| [0, 1, 3, 7].map(|column| line.cells[column].clone()).join(" ")).collect()
     }
 
     #[test]

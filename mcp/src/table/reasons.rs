@@ -12,16 +12,20 @@ const NAMED: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Word<'r> {
     Text(&'r str),
-    /// A count: the least and the most, each as it was written.
+    /// A count, or a rate with one decimal: the least and the most in tenths, each as it was written.
     Count([(u64, &'r str); 2]),
 }
 
 impl<'r> Word<'r> {
     fn of(word: &'r str) -> Self {
-        let digits = word.replace(',', "");
-        let is_count = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let mut digits = word.replace(',', "");
+        match digits.len().checked_sub(2) {
+            Some(point) if digits.as_bytes()[point] == b'.' => drop(digits.remove(point)),
+            _ => digits.push('0'),
+        }
+        let is_count = digits.len() > 1 && digits.bytes().all(|b| b.is_ascii_digit());
         match digits.parse() {
-            Ok(count) if is_count => Self::Count([(count, word); 2]),
+            Ok(tenths) if is_count => Self::Count([(tenths, word); 2]),
             _ => Self::Text(word),
         }
     }
@@ -112,6 +116,8 @@ mod tests {
         assert_eq!(told, "not by the group: a, b: it dropped 1,234 packets\n", "as it was written");
         let told = written(&[("a", &one), ("b", &two), ("c", &three)]);
         assert_eq!(told, "not by the group: a, b, c: it dropped 56 to 1,234 packets\n");
+        let told = written(&[("a", "it took 9.6 Mbit/s"), ("b", "it took 10.1 Mbit/s")]);
+        assert_eq!(told, "not by the group: a, b: it took 9.6 to 10.1 Mbit/s\n");
         // An address is no count.
         let told = written(&[("a", "from 10.0.0.1"), ("b", "from 10.0.0.2")]);
         assert_eq!(told.lines().count(), 2, "{told}");

@@ -45,6 +45,20 @@ pub(super) fn all() -> Vec<Named> {
                 .horizon(ms(200_000)),
         ),
         (
+            "spoiler-dropped",
+            "one of four is behind 10 Mbit/s, and the session drops who takes less than 20",
+            four()
+                .downlink(1, line.rate(10_000_000))
+                .session(|s| s.slow = Slow::Drop { below: 20_000_000 })
+                .dropping(1),
+        ),
+        (
+            "spoiler-borne",
+            "one of four is behind 10 Mbit/s, and the session drops who takes less than 5",
+            narrow(four().downlink(1, line.rate(10_000_000)))
+                .session(|s| s.slow = Slow::Drop { below: 5_000_000 }),
+        ),
+        (
             "spoiler-recovers",
             "one of four loses 80 of 1000 for the first second of twenty",
             four()

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use sim::{Link, Outcome, Scenario, parallel, registry, verify};
+use tcpxm::error::Reason;
 use tcpxm::stats::Mode;
 
 /// The one that is worse.
@@ -62,6 +63,37 @@ fn a_session_may_keep_the_slow() {
     verify("spoiler-kept", |outcome| {
         assert!((0..4).all(|i| !left(outcome, i)));
         assert!(others(outcome) > undisturbed() * 5);
+        let waited = |i: usize| outcome.receivers[i].report.waited_percent;
+        assert!(waited(WORSE) >= Some(90), "the group waits for it: {:?}", waited(WORSE));
+        assert!([0, 2, 3].iter().all(|i| waited(*i) <= Some(10)), "and for nobody else");
+    });
+}
+
+/// The same evidence that has it leave.
+#[test]
+fn a_session_may_drop_the_slow() {
+    verify("spoiler-dropped", |outcome| {
+        let report = &outcome.receivers[WORSE].report;
+        let Some(Err(Reason::TooSlow { own, below: 20_000_000 })) = report.outcome else {
+            panic!("{report:?}");
+        };
+        assert!((5_000_000..12_000_000).contains(&own), "it is behind 10 Mbit/s: {own}");
+        assert!(report.duration < Duration::from_secs(3), "{report:?}");
+        let told = &outcome.receivers[WORSE].closed;
+        let is_told = matches!(told, Some(Err(Reason::Aborted(why))) if why.starts_with("dropped"));
+        assert!(is_told, "{told:?}");
+        assert!(others(outcome) <= undisturbed().mul_f64(1.1));
+    });
+    verify("spoiler-borne", |outcome| assert!(left(outcome, WORSE)));
+}
+
+#[test]
+fn one_that_leaves_is_told_of_with_its_rates() {
+    verify("spoiler-narrow", |outcome| {
+        let changes = &outcome.receivers[WORSE].report.transitions;
+        let rates = changes.iter().find_map(|change| change.reason.as_ref()?.rates());
+        let (own, group) = rates.expect("it was slow");
+        assert!(own < 12_000_000 && group > 60_000_000, "{own} {group}");
     });
 }
 

@@ -26,6 +26,7 @@ pub(super) fn report(outcome: Result<(), Reason>) -> MemberReport {
         undeclared: 0,
         acked: 0,
         duration: Duration::ZERO,
+        waited_percent: None,
         transitions: Vec::new(),
         restarts: 0,
     }

@@ -81,7 +81,7 @@ impl Channel {
             return self.judge_suspects(now, members, policy.algorithm);
         }
         self.eviction.watch = None;
-        if policy.slow == Slow::Leave && self.is_unfinished(store.end()) {
+        if policy.slow != Slow::Keep && self.is_unfinished(store.end()) {
             self.find_suspects(now, members, store, policy);
         }
         Vec::new()
@@ -109,7 +109,7 @@ impl Channel {
     }
 
     /// Bytes a second that a member's own window allows.
-    fn rate_of(&self, members: &[Member], index: usize) -> f64 {
+    pub(super) fn rate_of(&self, members: &[Member], index: usize) -> f64 {
         let srtt = members[index].group_path().rtt.smoothed().unwrap_or_default();
         self.window_of(members, index) as f64 / srtt.as_secs_f64().max(1e-6)
     }

@@ -3,7 +3,7 @@
 //!
 //! [`cursor`] says where it stands, [`plan`] what it carries next, [`emit`] sends that, [`rate`] says
 //! how fast, [`limiting`] by whose windows, [`segment`] in pieces of what length; [`settle`] takes
-//! what comes back, [`judge`] judges by it, [`eviction`] who makes it slow, by what that is [`worth`] and by a [`verdict`], [`repair`] decides what is repeated, [`ack_rate`] says how
+//! what comes back, [`judge`] judges by it, [`waited`] whom it waits for, [`eviction`] who makes it slow, by what that is [`worth`] and by a [`verdict`], [`repair`] decides what is repeated, [`ack_rate`] says how
 //! often each member answers; [`trial`] tries the group before anybody follows it; [`keys`] has
 //! what seals it.
 
@@ -22,6 +22,7 @@ pub(crate) mod settle;
 pub(crate) mod trial;
 pub(crate) mod union;
 pub(crate) mod verdict;
+mod waited;
 pub(crate) mod worth;
 
 use super::member::{GroupView, Member};
@@ -40,6 +41,7 @@ use keys::ChannelKeys;
 use repair::RepairQueue;
 use std::net::SocketAddr;
 use trial::Trial;
+use waited::Waited;
 
 /// The members are told after so many packets, a quarter of what a receiver takes unheard of …
 const TELL_EVERY: u64 = crate::proto::recv::group::AHEAD / 4;
@@ -67,6 +69,8 @@ pub(crate) struct Channel {
     trial: Trial,
     /// Who makes it slow.
     eviction: Eviction,
+    /// Whom it waits for.
+    waited: Waited,
     pacer: Pacer,
     /// Whose windows bound it.
     rule: GroupWindow,
@@ -100,6 +104,7 @@ impl Channel {
             repair_turn: true,
             trial: Trial::default(),
             eviction: Eviction::default(),
+            waited: Waited::default(),
             pacer: Pacer::default(),
             rule: config.group_window,
             bbr: bbr.then(|| Bbr::for_group(members, full, rng.u64())),

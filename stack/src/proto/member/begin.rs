@@ -131,7 +131,7 @@ impl Member {
     pub(crate) fn succeed(&mut self, now: Instant, began: Instant, before: Self) {
         self.restarts = before.restarts + 1;
         self.history = before.history;
-        self.history.moved(now.since(began), before.mode, self.mode, RESTARTED);
+        self.history.moved(now.since(began), (before.mode, self.mode), (RESTARTED, None));
         tracing::debug!(to = %self.addr, times = self.restarts, RESTARTED);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::Reason;
 use crate::proto::time::Instant;
-use crate::stats::{Arrived, Mode, Transition};
+use crate::stats::{Arrived, Mode, ModeReason, Transition};
 use core::time::Duration;
 
 /// Changes of mode kept for the report.
@@ -68,14 +68,19 @@ impl History {
         }
     }
 
-    /// It went from one mode to another, so long after the session began.
-    pub(crate) fn moved(&mut self, at: Duration, from: Mode, to: Mode, why: &'static str) {
+    /// It went to a mode from another one, so long after the session began; why, in a few words and in full.
+    pub(crate) fn moved(
+        &mut self,
+        at: Duration,
+        (from, to): (Mode, Mode),
+        (why, reason): (&'static str, Option<ModeReason>),
+    ) {
         if to == Mode::Gone {
             // Until it was promoted it was served by unicast.
             self.last_mode = if from == Mode::Trial { Mode::Unicast } else { from };
         }
         if self.transitions.len() < MAX_TRANSITIONS {
-            self.transitions.push(Transition { at, mode: to, why });
+            self.transitions.push(Transition { at, mode: to, why, reason });
         }
     }
 }

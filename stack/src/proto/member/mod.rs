@@ -517,7 +517,8 @@ impl Member {
         }
         self.limits = false; // whoever joins is elected, or not
         self.clear_suspicion();
-        self.history.moved(now.since(began), self.mode, to, cause.text());
+        let reason = self.off_group.clone().filter(|_| to == Mode::Unicast);
+        self.history.moved(now.since(began), (self.mode, to), (cause.text(), reason));
         self.mode = to;
         tracing::debug!(to = %self.addr, mode = to.name(), "{}", cause.text());
         self.board.reset_judgement();

@@ -3,7 +3,7 @@
 use super::Member;
 use super::mode::Cause;
 use super::ways::Rates;
-use crate::stats::{Hearing, Mode, ModeReason};
+use crate::stats::{Hearing, Mode, ModeReason, Transition};
 
 /// An acknowledgement says that a receiver cannot join; its own words come by themselves.
 const NO_WORDS: &str = "it has not said why";
@@ -50,6 +50,26 @@ impl Member {
         Hearing { heard, of, lost: None }
     }
 
+    /// Its changes of mode, with what has become known since of why it cannot join, or has not heard the group last.
+    pub(crate) fn transitions(&self) -> Vec<Transition> {
+        let mut all = self.history.transitions().to_vec();
+        let last = all.iter_mut().rev().find(|change| change.mode != Mode::Gone);
+        if let Some(Transition { mode: Mode::Unicast, reason: Some(reason), .. }) = last {
+            *reason = self.in_its_words(reason);
+        }
+        all
+    }
+
+    /// With what the member says itself.
+    fn in_its_words(&self, reason: &ModeReason) -> ModeReason {
+        match reason {
+            ModeReason::CannotJoin(unsaid) => {
+                ModeReason::CannotJoin(self.cannot_join.as_ref().unwrap_or(unsaid).clone())
+            }
+            other => self.explained(other),
+        }
+    }
+
     /// With what has become known since of what it did not hear.
     fn explained(&self, reason: &ModeReason) -> ModeReason {
         let explained = |hearing: Hearing| Hearing { lost: self.lost(), ..hearing };
@@ -70,11 +90,7 @@ impl Member {
             {
                 Some(ModeReason::Alone)
             }
-            Some(ModeReason::CannotJoin(unsaid)) => {
-                let why = self.cannot_join.as_ref().unwrap_or(unsaid);
-                Some(ModeReason::CannotJoin(why.clone()))
-            }
-            Some(reason) => Some(self.explained(reason)),
+            Some(reason) => Some(self.in_its_words(reason)),
             None if !self.conn.has_keys() => Some(ModeReason::NotServed),
             None if self.channel.is_some() => Some(ModeReason::Unclear(self.hearing())),
             None => Some(ModeReason::NoGroup),

@@ -2,6 +2,8 @@
 //! it meanwhile: what comes of that decides.
 
 use super::Member;
+use crate::config;
+use crate::error::Reason;
 use crate::proto::channel::verdict::KEEPS_UP;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
@@ -35,6 +37,8 @@ pub(crate) struct Slow {
     returns_at: Option<Instant>,
     /// Bytes that had arrived at the mark.
     marked: u64,
+    /// For how long the group has waited for it, looked at now and then.
+    waited: Duration,
     /// When its way by the group last showed congestion.
     congested: Option<Instant>,
 }
@@ -52,6 +56,11 @@ impl Slow {
     /// What it took, and what the group carried, in bytes a second, when it was evicted.
     pub(crate) fn found(&self) -> Option<(f64, f64)> {
         self.found
+    }
+
+    /// For how long the group has waited for it.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// When it is to be looked whether one that was evicted may be tried again.
@@ -74,6 +83,11 @@ impl Member {
     /// Whether it may be suspected.
     pub(crate) fn may_be_suspect(&self, now: Instant) -> bool {
         self.binds() && now >= self.slow.not_before
+    }
+
+    /// The group has waited for it for so long, as it seems.
+    pub(crate) fn is_waited_for_by_group(&mut self, passed: Duration) {
+        self.slow.waited += passed;
     }
 
     /// Its way by the group shows congestion.
@@ -115,6 +129,16 @@ impl Member {
     pub(crate) fn convict(&mut self, now: Instant, own: f64, group: f64) {
         self.slow.found = Some((own, group));
         self.stay_away(now);
+    }
+
+    /// Why it is dropped, if it was found to take less than what is wanted of each.
+    pub(crate) fn too_slow(&self, slow: config::Slow) -> Option<Reason> {
+        let (config::Slow::Drop { below }, Some((own, _))) = (slow, self.slow.found) else {
+            return None;
+        };
+        #[expect(clippy::cast_sign_loss, reason = "no rate is negative")]
+        let own = (own * 8.0) as u64;
+        (own < below).then_some(Reason::TooSlow { own, below })
     }
 
     /// It has left the group, and is not tried again for a while.

@@ -288,6 +288,12 @@ impl Session {
         }
     }
 
+    /// The same by this side's own judgement, which the member is told.
+    pub(super) fn drop_for(&mut self, now: Instant, index: usize, reason: Reason) {
+        self.members[index].conn_mut().abort(&reason.to_string());
+        self.end_member(now, index, Err(reason));
+    }
+
     /// Ends the session at once for one member, and shuts it out: what goes to its group from now on is
     /// sealed with a key that it is not told, as soon as the others have that.
     pub(crate) fn exclude(&mut self, now: Instant, index: usize, why: &str) {

@@ -285,7 +285,8 @@ impl Session {
             undeclared: m.need().undeclared_below(self.store.end()),
             duration: until.since(self.began),
             restarts: m.restarts(),
-            transitions: history.transitions().to_vec(),
+            waited_percent: self.channel_of(index).and_then(|channel| channel.waited_percent(m)),
+            transitions: m.transitions(),
         }
     }
 

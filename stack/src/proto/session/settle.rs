@@ -130,8 +130,12 @@ impl Session {
     pub(super) fn evict(&mut self, now: Instant) {
         for id in 0..self.channels.len() {
             let Self { members, channels, store, config, .. } = self;
-            for index in channels[id].evict(now, members, store, &Policy::of(config)) {
-                self.change(now, index, Cause::Slow);
+            let slow = channels[id].evict(now, members, store, &Policy::of(config));
+            for index in slow {
+                match self.members[index].too_slow(self.config.slow) {
+                    Some(reason) => self.drop_for(now, index, reason),
+                    None => self.change(now, index, Cause::Slow),
+                }
             }
         }
     }

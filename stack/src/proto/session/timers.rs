@@ -68,8 +68,10 @@ impl Session {
             for index in 0..self.members.len() {
                 self.judge(now, index);
             }
-            let Self { members, channels, .. } = self;
+            let most = self.config.rate.map(|rate| rate as f64 / 8.0);
+            let Self { members, channels, store, .. } = self;
             for channel in channels {
+                channel.note_waits(now, members, store.end(), most);
                 channel.elect(members);
                 channel.trim(now, members);
             }
