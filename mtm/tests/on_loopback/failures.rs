@@ -180,6 +180,10 @@ fn a_host_that_deletes_nothing_is_not_told_to_be_a_mirror() {
     assert!(why.contains("allows no sender to delete"), "{why}");
     let status = place.wait_for("late", |status| status["hosts"][0]["why"].is_string());
     assert_eq!((&status["state"], &status["hosts"][0]["done"]), (&"open".into(), &8.into()));
+    // What is counted is who is complete, and not who lacks no entry.
+    assert_eq!((&status["complete"], &status["hosts"][0]["complete"]), (&0.into(), &0.into()));
+    let text = String::from_utf8(place.run(&["status", "lectures"]).stdout).unwrap();
+    assert!(text.contains("0 of 1 host has all of revision 1"), "{text}");
     host.stop();
     host.set_deletes(true);
     host.start();
