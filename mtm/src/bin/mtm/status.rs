@@ -228,6 +228,16 @@ impl Told {
 }
 
 impl Told {
+    /// Who is yet to read what it has, as mtm verify asks, folded; of a job that is over nobody is.
+    fn unverified(&self) -> Option<String> {
+        if self.state == JobState::Cancelled {
+            return None;
+        }
+        let names = self.hosts.iter().filter(|(receiver, _, _)| receiver.verify);
+        let names: Vec<String> = names.map(|(receiver, _, _)| receiver.name.clone()).collect();
+        (!names.is_empty()).then(|| format!("  to be verified: {}", plain(&fold(&names))))
+    }
+
     /// What became of the command, folded; where it has succeeded only if all is to be told.
     fn commands(&self, full: bool) -> Vec<String> {
         let mut all: BTreeMap<(u32, String), Vec<String>> = BTreeMap::new();
@@ -312,7 +322,8 @@ fn text(told: &Told, full: bool, out: &mut impl Write) -> io::Result<()> {
             time(told.job.created)
         )?;
     }
-    told.reasons().iter().chain(&told.commands(full)).try_for_each(|line| writeln!(out, "{line}"))
+    let lines = told.reasons().into_iter().chain(told.unverified()).chain(told.commands(full));
+    lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 /// The seed's table: each entry, with its status at each receiver.
