@@ -8,6 +8,23 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// Begins the variables of `mcp` and `mtm`, which share their configuration file as well.
+pub const SENDERS: &str = "MCP";
+
+/// Options that of these `mtm send` alone has: `mcp` passes over them in the file. The other way round there are none.
+pub const OF_JOBS: [&str; 10] = [
+    "name",
+    "description",
+    "detach",
+    "done",
+    "late",
+    "listen",
+    "announce",
+    "exec",
+    "exec-when",
+    "exec-credential",
+];
+
 /// Reads a tool's options. `prefix` begins the name of each option's variable: with `MCP` the
 /// option `--connect-timeout` is also `MCP_CONNECT_TIMEOUT`. What is wrong in the file named by
 /// `--config` is an error of usage that names file and key.
@@ -64,7 +81,7 @@ fn read<P: CommandFactory + FromArgMatches>(
     let args: Vec<OsString> = args.into_iter().collect();
     let mut command = with_variables(P::command(), prefix);
     if let Some(path) = config_path(&args, prefix) {
-        command = with_file(command, &path, tables)?;
+        command = with_file(command, &path, (prefix, tables))?;
     }
     let matches = command.clone().try_get_matches_from(&args);
     let mut matches = matches.map_err(|error| of_variable(error, &mut command, &args, prefix))?;
@@ -82,7 +99,7 @@ pub fn untyped<P: CommandFactory>(
 ) -> Result<Vec<(&'static str, OsString)>, clap::Error> {
     let mut command = P::command();
     if let Some(path) = config_path(args, prefix) {
-        command = with_file(command, &path, &[])?;
+        command = with_file(command, &path, (prefix, &[]))?;
     }
     let by_variable = longs.iter().filter_map(|long| {
         let value = std::env::var_os(variable(prefix, long)).filter(|value| !value.is_empty())?;
@@ -203,11 +220,12 @@ fn config_path(args: &[OsString], prefix: &str) -> Option<PathBuf> {
     std::env::var_os(format!("{prefix}_CONFIG")).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// Puts a file's values below everything else that may set them; tables of these names are left to others.
+/// Puts a file's values below everything else that may set them. Tables of these names are left to others, and so is what
+/// only another program has of those that share the file.
 fn with_file(
     mut command: Command,
     path: &PathBuf,
-    tables: &[&str],
+    (prefix, tables): (&str, &[&str]),
 ) -> Result<Command, clap::Error> {
     let wrong = |command: &mut Command, what: String| {
         let text = format!("{}: {what}", path.display());
@@ -232,6 +250,9 @@ fn with_file(
             .get_arguments()
             .find(|arg| arg.get_long() == Some(&key) && has_value(arg) && key != "config");
         let Some(arg) = found else {
+            if prefix == SENDERS && OF_JOBS.contains(&key.as_str()) {
+                continue;
+            }
             return Err(wrong(&mut command, format!("{key} is not an option that it can set")));
         };
         let (id, flag) = (arg.get_id().clone(), !arg.get_action().takes_values());
@@ -409,6 +430,27 @@ mod tests {
             }
         }
         assert!(read(&["--config", "/no/such/file"]).unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn who_shares_a_file_passes_over_what_another_program_alone_has() {
+        let path = std::env::temp_dir().join(format!("mcp-cli-{}-shared", std::process::id()));
+        let read = |text: &str, prefix: &str| {
+            std::fs::write(&path, text).unwrap();
+            let command = with_file(Tool::command(), &path, (prefix, &[]));
+            command.map(drop).map_err(|error| error.to_string())
+        };
+        let text = "root = \"r\"\nannounce = \"239.255.77.17:28738\"\nexec-when = \"all\"\n";
+        assert_eq!(read(text, SENDERS), Ok(()));
+        for (text, prefix, what) in [
+            (text, "MCPD", "announce is not an option that it can set"),
+            ("anounce = \"239.255.77.17\"", SENDERS, "anounce is not an option that it can set"),
+            ("late = 1\nport = 0", SENDERS, "port: "),
+        ] {
+            let error = read(text, prefix).unwrap_err();
+            assert!(error.contains(what), "{error}");
+        }
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use tcpxm::config::Algorithm;
 
 /// Begins the names of the variables.
-pub(crate) const PREFIX: &str = "MCP";
+pub(crate) const PREFIX: &str = mcp_cli::parse::SENDERS;
 
 /// Copies a file to many hosts in the time of one.
 ///
@@ -389,6 +389,20 @@ mod tests {
         ] {
             let demo = demo(&line).unwrap();
             assert!(demo.common.json && demo.common.port == 9000, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_file_is_shared_with_mirror_jobs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mcp.toml");
+        std::fs::write(&path, "announce = \"239.255.77.17:28738\"\nport = 9000\n").unwrap();
+        let line = format!("f h --config {}", path.display());
+        assert_eq!(words(&line).unwrap().copy.common.port, 9000);
+        let known = Copy::augment_args(clap::Command::new("mtm"));
+        let known: Vec<_> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
+        for arg in Cli::command().get_arguments() {
+            assert!(arg.get_long().is_none_or(|long| known.contains(&long)), "{arg}");
         }
     }
 

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tcpxm::api::Sender;
 use tcpxm::net::interface::index_of;
-use tcpxm::stats::Sent;
+use tcpxm::stats::{MemberReport, Sent};
 use tcpxm::trust::ListenTrust;
 use thiserror::Error;
 use transfer::filter::Filter;
@@ -225,6 +225,9 @@ pub struct Member {
     pub delivered: Delivered,
     /// Why the session with it failed, in the words for people; what failed of single entries is told by them.
     pub broken: Option<String>,
+    /// All that was listed has left and come there, as far as it was lacking, and the session ended without its verdict. Of
+    /// a part it is not known which entries that was.
+    pub is_unjudged: bool,
 }
 
 /// Ends a try from outside.
@@ -436,7 +439,7 @@ impl Copying {
                 (path, at.and_then(|at| what.hosts.get(at)).map(|(_, job)| job.clone()))
             })
             .collect();
-        let Copied { members, sent, failure, .. } = payload.send(&sender, &to, &|_| {});
+        let Copied { members, sent, failure, come, .. } = payload.send(&sender, &to, &|_| {});
         let met = members.iter().zip(&seats.members);
         let met = met.map(|(member, seat)| (&member.report, seat.names(&plan.targets)));
         ground.remember(met, (common.port, common.quiet));
@@ -444,7 +447,10 @@ impl Copying {
         let member = |(delivered, seat): (Delivered, &crate::seats::Seat)| {
             let broken =
                 Self::broken(&ground, (&delivered, common.port), &seat.names(&plan.targets));
-            Member { delivered, broken }
+            let MemberReport { acked, undeclared, .. } = delivered.report;
+            let has_come = come.ended && acked >= come.span && undeclared == 0;
+            let is_unjudged = has_come && broken.is_some() && delivered.said.refused.is_none();
+            Member { delivered, broken, is_unjudged }
         };
         let members = members.map(member).collect();
         // All have their verdicts: the next session does not wait for the end of this one.

@@ -2,6 +2,7 @@
 
 use crate::commands::{self, Commands};
 use crate::starter;
+use clap::builder::FalseyValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use mcp_cli::listen::Listen;
@@ -96,8 +97,18 @@ pub(crate) struct Leases {
     /// This folder, and all below it, belongs to no job any more.
     #[arg(long, value_name = "PATH")]
     pub(crate) drop: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) common: Common,
+    /// Say nothing but what went wrong.
+    #[arg(short, long, value_parser = FalseyValueParser::new())]
+    pub(crate) quiet: bool,
+    /// Print JSON lines on standard output.
+    #[arg(long, value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+    /// Read options from this file: TOML, the keys are the long options' names.
+    #[arg(id = "config", long = "config", value_name = "FILE")]
+    _config: Option<PathBuf>, // is read before the others
+    /// What is known of jobs stands here [default: /var/lib/mcp for root, else ~/.local/state/mcp].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// Reads the command line, the variables and the configuration file. Of a daemon whose starter gives it the secret by a

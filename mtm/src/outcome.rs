@@ -4,20 +4,20 @@ use crate::ledger::Outcome;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// What is noted of the entries of a session, whose numbers ascend: those in `failed` failed, and why; the others are
-/// done if it was said of all failures which they are (`named`), else nothing is known of them. Neighbours with the
-/// same outcome are one.
+/// What is noted of the entries of a session, whose numbers ascend: those in `failed` failed, and why; the others have
+/// this outcome, or nothing is known of them. They are done if it was said of all failures which they are. Neighbours with
+/// the same outcome are one.
 pub fn of_session(
     entries: &[u32],
     failed: &BTreeMap<u32, String>,
-    named: bool,
+    others: Option<&Outcome>,
 ) -> Vec<(RangeInclusive<u32>, Outcome)> {
     let mut all: Vec<(RangeInclusive<u32>, Outcome)> = Vec::new();
     for entry in entries {
-        let outcome = match failed.get(entry) {
-            Some(why) => Outcome::Failed(why.clone()),
-            None if named => Outcome::Done,
-            None => continue,
+        let outcome = match (failed.get(entry), others) {
+            (Some(why), _) => Outcome::Failed(why.clone()),
+            (None, Some(outcome)) => outcome.clone(),
+            (None, None) => continue,
         };
         match all.last_mut() {
             Some((range, last))
@@ -33,8 +33,7 @@ pub fn of_session(
 
 /// Entries of a session as ranges, all with one outcome.
 pub fn all(entries: &[u32], outcome: &Outcome) -> Vec<(RangeInclusive<u32>, Outcome)> {
-    let ranges = of_session(entries, &BTreeMap::new(), true);
-    ranges.into_iter().map(|(range, _)| (range, outcome.clone())).collect()
+    of_session(entries, &BTreeMap::new(), Some(outcome))
 }
 
 #[cfg(test)]
@@ -45,9 +44,9 @@ mod tests {
     fn neighbours_are_one_and_what_is_not_named_is_not_known() {
         let full = || "no room".to_owned();
         let failed = BTreeMap::from([(3, full()), (4, full()), (9, "no name".to_owned())]);
-        let of = |named| of_session(&[1, 2, 3, 4, 5, 7, 9], &failed, named);
+        let of = |others| of_session(&[1, 2, 3, 4, 5, 7, 9], &failed, others);
         assert_eq!(
-            of(true),
+            of(Some(&Outcome::Done)),
             [
                 (1..=2, Outcome::Done),
                 (3..=4, Outcome::Failed(full())),
@@ -56,7 +55,8 @@ mod tests {
                 (9..=9, Outcome::Failed("no name".to_owned())),
             ]
         );
-        assert_eq!(of(false).len(), 2);
+        assert_eq!(of(None).len(), 2);
+        assert_eq!(of(Some(&Outcome::Sent))[0], (1..=2, Outcome::Sent));
         let told = all(&[1, 2, 4], &Outcome::Announced);
         assert_eq!(told, [(1..=2, Outcome::Announced), (4..=4, Outcome::Announced)]);
     }

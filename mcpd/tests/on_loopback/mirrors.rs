@@ -126,6 +126,16 @@ fn a_place_is_of_one_job_until_that_is_over() {
     let (_, leases) = place.leases(&[]);
     let lines: Vec<&str> = leases.lines().collect();
     assert!(lines[1].contains("here/tree\tjob1\tnode1:here\trevision 1\t"), "{leases}");
+    let (_, leases) = place.leases(&["--json"]);
+    let lines: Vec<serde_json::Value> =
+        leases.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let here = lines.iter().find(|line| line["name"] == "job1").unwrap();
+    assert_eq!((lines.len(), &here["host"], &here["complete"]), (2, &HOST.into(), &1.into()));
+    assert_eq!(here["job"], "01".repeat(16));
+    assert!(here["place"].as_str().unwrap().ends_with("root/here/tree"), "{here}");
+    assert!(humantime::parse_rfc3339(here["heard"].as_str().unwrap()).is_ok(), "{here}");
+    let (ok, why) = place.leases(&["--rate", "1M"]);
+    assert!(!ok && why.contains("unexpected argument '--rate'"), "{why}");
     let held = place.dir.path().join("root/beside");
     let held = held.to_str().unwrap();
     assert_eq!(place.leases(&["--drop", held, "-q"]), (true, String::new()));

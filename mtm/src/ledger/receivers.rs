@@ -296,6 +296,13 @@ impl Ledger {
         all.filter(|(_, state)| !done(*state)).map(|(entry, _)| entry).collect()
     }
 
+    /// Whether a receiver has everything of the newest revision, and where that is asked for has deleted what else there
+    /// was: by that a job ends. Who only lacks no entry may not have done so.
+    pub fn is_complete(&self, receiver: &Receiver) -> bool {
+        let has_said = receiver.complete >= self.revision && self.revision > 0;
+        has_said && self.lacking(receiver.id).is_empty()
+    }
+
     /// What is known of an entry at a receiver: its status, and how often this version has failed there.
     pub fn status(&self, id: ReceiverId, entry: u32) -> Option<(Status, u32)> {
         let version = *self.versions.get(&entry)?;

@@ -73,6 +73,35 @@ fn an_interrupted_job_says_how_it_goes_on() {
 }
 
 #[test]
+fn what_has_come_without_a_verdict_is_sent_and_not_done() {
+    let place = Place::new();
+    let host = Host::new(49);
+    host.set_judges_late(true);
+    let mut job = place.send(&[&host], &[]);
+    job.says("revision 1");
+    let begin = std::time::Instant::now();
+    while !host.has_all() {
+        assert!(begin.elapsed() < crate::job::LONG);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    job.signal(Signal::INT);
+    assert_eq!(job.ends().0, Some(130));
+    let of = |status: &serde_json::Value| {
+        let host = &status["hosts"][0];
+        (host["sent"].clone(), host["announced"].clone(), host["done"].clone())
+    };
+    let status = place.status();
+    assert_eq!(of(&status), (8.into(), 0.into(), 0.into()), "{status}");
+    assert_eq!((&status["complete"], &status["hosts"][0]["complete"]), (&0.into(), &0.into()));
+
+    host.set_judges_late(false);
+    let (code, said) = place.start(&["run", "lectures"]).ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(of(&place.status()), (0.into(), 0.into(), 8.into()));
+    assert!(place.is_at(&host));
+}
+
+#[test]
 fn a_source_that_is_gone_empties_no_mirror() {
     let place = Place::new();
     let (there, mut off) = (Host::new(36), Host::off(37));
@@ -180,6 +209,10 @@ fn a_host_that_deletes_nothing_is_not_told_to_be_a_mirror() {
     assert!(why.contains("allows no sender to delete"), "{why}");
     let status = place.wait_for("late", |status| status["hosts"][0]["why"].is_string());
     assert_eq!((&status["state"], &status["hosts"][0]["done"]), (&"open".into(), &8.into()));
+    // What is counted is who is complete, and not who lacks no entry.
+    assert_eq!((&status["complete"], &status["hosts"][0]["complete"]), (&0.into(), &0.into()));
+    let text = String::from_utf8(place.run(&["status", "lectures"]).stdout).unwrap();
+    assert!(text.contains("0 of 1 host has all of revision 1"), "{text}");
     host.stop();
     host.set_deletes(true);
     host.start();

@@ -10,7 +10,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tcpxm::api::{Closer, ListenOptions, Listener};
@@ -33,6 +33,11 @@ struct Script {
     kept: Mutex<Option<Kept>>,
     /// Whether it takes sessions of jobs.
     refuses: AtomicBool,
+    /// Whether it has all of the last one.
+    has_all: AtomicBool,
+    /// Whether it gives no verdict on them.
+    judges_late: Mutex<bool>,
+    judges: Condvar,
 }
 
 impl Jobs for Script {
@@ -60,6 +65,9 @@ impl Jobs for Script {
         if let Some(kept) = &mut *self.kept.lock().unwrap() {
             kept.end(job, ok);
         }
+        self.has_all.store(ok, Ordering::SeqCst);
+        let late = self.judges_late.lock().unwrap();
+        drop(self.judges.wait_while(late, |late| *late).unwrap());
     }
 
     fn hear(&self, from: &From, word: &[u8]) -> Vec<u8> {
@@ -90,6 +98,9 @@ impl Script {
             heard: Mutex::default(),
             kept: Mutex::default(),
             refuses: AtomicBool::default(),
+            has_all: AtomicBool::default(),
+            judges_late: Mutex::default(),
+            judges: Condvar::new(),
         }
     }
 
@@ -197,6 +208,17 @@ impl Host {
     pub(crate) fn heard_the_end(&self) -> bool {
         let heard = self.script.heard.lock().unwrap();
         heard.iter().any(|word| matches!(word, ToReceiver::Over { .. }))
+    }
+
+    /// Whether it has all of its last session.
+    pub(crate) fn has_all(&self) -> bool {
+        self.script.has_all.load(Ordering::SeqCst)
+    }
+
+    /// Whether it gives no verdict on what has come, until it is said otherwise.
+    pub(crate) fn set_judges_late(&self, late: bool) {
+        *self.script.judges_late.lock().unwrap() = late;
+        self.script.judges.notify_all();
     }
 
     /// Whether its daemon lets senders delete, from its next start on.

@@ -110,7 +110,11 @@ fn what_is_to_be_verified_of_a_job_that_is_paused_is_so_when_it_goes_on() {
     assert!(said.contains("mtm resume lectures goes on with it"), "{said}");
     let status = place.status();
     assert_eq!((&status["state"], &status["hosts"][0]["verify"]), (&"paused".into(), &true.into()));
+    let told = |place: &Place| String::from_utf8(place.run(&["status"]).stdout).unwrap();
+    let line = format!("\n  to be verified: {}\n", host.name());
+    assert!(told(&place).contains(&line), "{}", told(&place));
     place.ok(&["cancel", "lectures"]);
+    assert!(!told(&place).contains(&line), "{}", told(&place));
     let said = place.run(&["verify", "lectures"]).stderr;
     assert!(String::from_utf8_lossy(&said).contains("is over"));
     assert_eq!(place.status()["state"], "cancelled");

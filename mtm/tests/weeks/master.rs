@@ -281,7 +281,7 @@ impl Master {
     ) -> bool {
         let anew = self.meets((id, instance), session.had[&id]);
         let entries: Vec<u32> = session.listed.keys().copied().collect();
-        let outcomes = outcome::of_session(&entries, failed, true);
+        let outcomes = outcome::of_session(&entries, failed, Some(&Outcome::Done));
         self.ledger.note((id, instance), session.revision.number, &outcomes).unwrap();
         if let Some(why) = failed.values().next() {
             self.failed(id, why, (session.began, now), draw);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Begins the names of the variables: they are those of `mcp`.
-pub(crate) const PREFIX: &str = "MCP";
+pub(crate) const PREFIX: &str = parse::SENDERS;
 
 /// Brings a tree to every host of a list, however long it takes.
 ///
@@ -333,6 +333,18 @@ mod tests {
             let is_file = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
             assert_eq!(is_file, FILES.contains(&long) || others.contains(&long), "{long}");
         }
+    }
+
+    #[test]
+    fn what_a_copy_has_no_option_for_is_known_to_it() {
+        use clap::Args as _;
+        let longs = |command: &clap::Command| -> Vec<String> {
+            command.get_arguments().filter_map(clap::Arg::get_long).map(str::to_owned).collect()
+        };
+        let of_copies = longs(&Options::augment_args(clap::Command::new("mcp")));
+        let mut own = longs(&SendLine::command());
+        own.retain(|long| !of_copies.contains(long));
+        assert_eq!(own, parse::OF_JOBS);
     }
 
     #[test]

@@ -233,7 +233,10 @@ impl Tree {
             planned.entries.iter().partition(|entry| is_listed(entry));
         let all = delivered.failed_entries() + report.undeleted;
         let named = member.broken.is_none() && told >= all;
-        let noted = outcome::of_session(&listed, &failed, named);
+        // Without its verdict nothing is done, whatever has come there.
+        let others =
+            if named { Some(Outcome::Done) } else { member.is_unjudged.then_some(Outcome::Sent) };
+        let noted = outcome::of_session(&listed, &failed, others.as_ref());
         let note = || {
             delivered.said.notes.iter().find(|note| note.contains("nothing is deleted")).cloned()
         };

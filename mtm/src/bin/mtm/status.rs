@@ -31,7 +31,7 @@ struct JobLine<'a> {
     revision: u32,
     entries: u64,
     bytes: u64,
-    /// How many hosts have everything.
+    /// How many hosts have all of the newest revision.
     complete: usize,
     hosts: Vec<HostLine>,
 }
@@ -96,12 +96,16 @@ struct Told {
     holder: Option<String>,
     revision: u32,
     amount: (u64, u64),
+    /// How many hosts have all of that revision.
+    complete: usize,
     hosts: Vec<Host>,
 }
 
 impl Told {
     fn of(ledger: &Ledger, file: &Path) -> Result<Self> {
-        let hosts = ledger.receivers()?.into_iter().map(|receiver| {
+        let receivers = ledger.receivers()?;
+        let complete = receivers.iter().filter(|receiver| ledger.is_complete(receiver)).count();
+        let hosts = receivers.into_iter().map(|receiver| {
             let (standing, failures) =
                 (ledger.standing(receiver.id), ledger.failures(receiver.id)?);
             Ok((receiver, standing, failures))
@@ -117,16 +121,9 @@ impl Told {
             holder: Ledger::holder(file),
             revision: ledger.revision(),
             amount,
+            complete,
             hosts: hosts.collect::<Result<_>>()?,
         })
-    }
-
-    /// How many hosts have all of the newest revision.
-    fn complete(&self) -> usize {
-        let has_all = |(receiver, standing, _): &&Host| {
-            receiver.instance.is_some() && lacking(standing) == 0 && self.revision > 0
-        };
-        self.hosts.iter().filter(has_all).count()
     }
 
     fn line(&self) -> JobLine<'_> {
@@ -161,7 +158,7 @@ impl Told {
             revision: self.revision,
             entries: self.amount.0,
             bytes: self.amount.1,
-            complete: self.complete(),
+            complete: self.complete,
             hosts: self.hosts.iter().map(host).collect(),
         }
     }
@@ -180,7 +177,7 @@ impl Told {
             "{}: {}{why}; {} all of revision {} ({}, {}){run}",
             self.job.name,
             self.state.name(),
-            some_have(self.complete(), self.hosts.len()),
+            some_have(self.complete, self.hosts.len()),
             self.revision,
             count(entries, "entry", "entries"),
             DecimalBytes(bytes),
@@ -231,6 +228,16 @@ impl Told {
 }
 
 impl Told {
+    /// Who is yet to read what it has, as mtm verify asks, folded; of a job that is over nobody is.
+    fn unverified(&self) -> Option<String> {
+        if self.state == JobState::Cancelled {
+            return None;
+        }
+        let names = self.hosts.iter().filter(|(receiver, _, _)| receiver.verify);
+        let names: Vec<String> = names.map(|(receiver, _, _)| receiver.name.clone()).collect();
+        (!names.is_empty()).then(|| format!("  to be verified: {}", plain(&fold(&names))))
+    }
+
     /// What became of the command, folded; where it has succeeded only if all is to be told.
     fn commands(&self, full: bool) -> Vec<String> {
         let mut all: BTreeMap<(u32, String), Vec<String>> = BTreeMap::new();
@@ -315,7 +322,8 @@ fn text(told: &Told, full: bool, out: &mut impl Write) -> io::Result<()> {
             time(told.job.created)
         )?;
     }
-    told.reasons().iter().chain(&told.commands(full)).try_for_each(|line| writeln!(out, "{line}"))
+    let lines = told.reasons().into_iter().chain(told.unverified()).chain(told.commands(full));
+    lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 /// The seed's table: each entry, with its status at each receiver.

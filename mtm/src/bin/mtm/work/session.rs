@@ -244,9 +244,8 @@ impl Work {
     /// Says how many have everything by now.
     fn tell_complete(&mut self) -> Result<()> {
         let all = self.ledger.receivers()?;
-        let newest = self.ledger.revision();
-        let complete = all.iter().filter(|one| one.complete >= newest).count();
-        self.told.complete(complete, all.len(), newest);
+        let complete = all.iter().filter(|one| self.ledger.is_complete(one)).count();
+        self.told.complete(complete, all.len(), self.ledger.revision());
         Ok(())
     }
 }
