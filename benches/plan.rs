@@ -3,7 +3,7 @@
 //! gets what.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mtm::ledger::{Found, Job, Kind, Ledger, Receiver};
+use mtm::ledger::{Found, Job, Kind, Ledger, Outcome, Receiver};
 use mtm::outcome;
 use mtm::plan::{self, Lists, Wanted};
 use std::collections::BTreeMap;
