@@ -50,6 +50,7 @@ mod tests {
             duration: Duration::ZERO,
             transitions: Vec::new(),
             restarts: 0,
+            lost: None,
         }
     }
 

@@ -409,6 +409,7 @@ mod tests {
             duration: Duration::from_millis(1500),
             transitions: Vec::new(),
             restarts: 0,
+            lost: None,
         }
     }
 

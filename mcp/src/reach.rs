@@ -184,6 +184,7 @@ mod tests {
             duration: Duration::ZERO,
             transitions: Vec::new(),
             restarts: 0,
+            lost: None,
         }
     }
 

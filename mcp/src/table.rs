@@ -422,6 +422,7 @@ mod tests {
             duration: Duration::from_millis(410),
             transitions: Vec::new(),
             restarts: 0,
+            lost: None,
         };
         vec![
             HostRow::new(

@@ -197,6 +197,7 @@ mod tests {
                 duration: Duration::from_millis(101),
                 transitions: Vec::new(),
                 restarts: 0,
+                lost: None,
             },
         };
         Outcome {

@@ -69,7 +69,9 @@ impl core::error::Error for NoMemberLeft {}
 /// The nearest kind of [`std::io::Error`]. Never `Interrupted`, which callers retry.
 fn kind_of(reason: &Reason) -> ErrorKind {
     match reason {
-        Reason::NeverAnswered(_) | Reason::Silent(_) | Reason::Stalled(_) => ErrorKind::TimedOut,
+        Reason::NeverAnswered(_) | Reason::Silent(_) | Reason::Lost { .. } | Reason::Stalled(_) => {
+            ErrorKind::TimedOut
+        }
         Reason::Refused(_) | Reason::Unreachable(_) | Reason::NoAddress(_) => {
             ErrorKind::ConnectionRefused
         }

@@ -28,6 +28,7 @@ pub(super) fn report(outcome: Result<(), Reason>) -> MemberReport {
         duration: Duration::ZERO,
         transitions: Vec::new(),
         restarts: 0,
+        lost: None,
     }
 }
 
