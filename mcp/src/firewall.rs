@@ -51,6 +51,7 @@ mod tests {
             waited_percent: None,
             transitions: Vec::new(),
             restarts: 0,
+            lost: None,
         }
     }
 

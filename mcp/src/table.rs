@@ -419,6 +419,7 @@ mod tests {
             waited_percent: None,
             transitions: Vec::new(),
             restarts: 0,
+            lost: None,
         }
     }
 

@@ -30,12 +30,24 @@ pub enum Fault {
     Restart(usize),
     /// The receiver dies: nothing goes in or out any more, its engine stands still.
     Kill(usize),
+    /// The receiver's process is gone; its host says that nobody listens (ICMP port unreachable).
+    Stop(usize),
+    /// It is started anew there.
+    Start(usize),
+    /// Nothing passes the line, either way.
+    Cut(Who),
+    /// It does again.
+    Mend(Who),
+    /// The sender's process stands still: what comes waits in its socket, as far as there is room.
+    Pause,
+    /// It goes on.
+    Resume,
 }
 
 impl Fault {
     /// Whether it is the death of this node.
     pub(crate) fn kills(self, node: usize) -> bool {
-        matches!(self, Self::Kill(receiver) if receiver + 1 == node)
+        matches!(self, Self::Kill(receiver) | Self::Stop(receiver) if receiver + 1 == node)
     }
 }
 

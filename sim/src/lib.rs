@@ -31,6 +31,7 @@ pub mod model;
 mod net;
 mod outcome;
 pub mod parallel;
+mod pause;
 pub mod pick;
 mod pool;
 pub mod registry;

@@ -30,9 +30,14 @@ pub(crate) enum Happening {
     Wake { node: usize },
     /// The system answers a join.
     JoinResult { node: usize, receiver: ReceiverId },
+    /// The system says that nobody listens there, to which this node has sent.
+    Refused { node: usize, to: SocketAddr },
     /// A fault strikes.
     Strike(Fault),
 }
+
+/// How long an ICMP message takes back.
+const ICMP_TAKES: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 enum Step {
@@ -48,6 +53,10 @@ struct Port {
     /// For group datagrams, if they come down otherwise.
     air: Option<Line>,
     dead: bool,
+    /// Nobody listens there; the host says so.
+    refuses: bool,
+    /// The line is cut.
+    cut: bool,
 }
 
 /// A datagram was longer than its node's uplink takes (EMSGSIZE).
@@ -96,6 +105,8 @@ impl Net {
             down: Line::new(seat.down),
             air: seat.air.map(Line::new),
             dead: false,
+            refuses: false,
+            cut: false,
         };
         Self {
             agenda: Agenda::new(),
@@ -191,7 +202,18 @@ impl Net {
             }
             Fault::Narrow(Who::Receiver(i), mtu) => self.ports[i + 1].down.narrow(mtu),
             Fault::Kill(i) => self.ports[i + 1].dead = true,
-            Fault::Restart(_) => {} // the network is as before
+            Fault::Stop(i) => self.ports[i + 1].refuses = true,
+            Fault::Start(i) => self.ports[i + 1].refuses = false,
+            Fault::Cut(who) => self.cut(who, true),
+            Fault::Mend(who) => self.cut(who, false),
+            Fault::Restart(_) | Fault::Pause | Fault::Resume => {} // the network is as before
+        }
+    }
+
+    fn cut(&mut self, who: Who, cut: bool) {
+        match who {
+            Who::All => self.ports.iter_mut().skip(1).for_each(|port| port.cut = cut),
+            Who::Receiver(i) => self.ports[i + 1].cut = cut,
         }
     }
 
@@ -222,6 +244,10 @@ impl Net {
         if let Some(what) = self.dropping.strikes(&passing) {
             self.traffic.lost += 1;
             return self.see(from, to, bytes, Fate::Struck(what));
+        }
+        if self.ports[from].cut {
+            self.traffic.lost += 1;
+            return self.see(from, to, bytes, Fate::LostUp);
         }
         let frame = frame_len(bytes.len(), to.is_ipv6());
         let line = &mut self.ports[from].up;
@@ -289,9 +315,24 @@ impl Net {
                     self.see_slot(slot, Fate::Vanished);
                     self.pool.release(slot);
                 }
+                Step::Host(Happening::Arrival { node, slot }) if self.ports[node].refuses => {
+                    self.refuse(slot);
+                }
                 Step::Host(happening) => return Some(happening),
             }
         }
+    }
+
+    /// A datagram has reached a host where nobody listens. Nothing is said of one to a group (RFC 1122, 3.2.2).
+    fn refuse(&mut self, slot: Slot) {
+        self.traffic.vanished += 1;
+        self.see_slot(slot, Fate::Vanished);
+        let Datagram { from: node, to, .. } = *self.pool.get(slot);
+        if !to.ip().is_multicast() {
+            let at = self.now() + ICMP_TAKES;
+            self.agenda.enter(at, Step::Host(Happening::Refused { node, to }));
+        }
+        self.pool.release(slot);
     }
 
     /// A datagram has reached the fabric: on to the downlink of everyone it is for.
@@ -321,8 +362,9 @@ impl Net {
         let now = self.now();
         let group = self.pool.get(slot).to.ip().is_multicast();
         let port = &mut self.ports[node];
+        let cut = port.cut;
         let line = port.air.as_mut().filter(|_| group).unwrap_or(&mut port.down);
-        if packet_len(len, v6) > line.mtu() {
+        if cut || packet_len(len, v6) > line.mtu() {
             self.traffic.lost += 1;
             return self.see_slot(slot, Fate::LostDown(node));
         }

@@ -1,5 +1,6 @@
 //! The scenarios that have a name, so that tests and the command line mean the same ones.
 
+mod lost;
 mod spoilers;
 
 use crate::fault::{DropRule, Fault, Who};
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Entry> {
         forgotten(),
         lossy(),
         spoilers::all(),
+        lost::all(),
         stations(),
         restarts(),
         holders(),

@@ -320,14 +320,17 @@ impl Scenario {
 
     /// Whether this receiver is to get everything.
     pub fn survives(&self, receiver: usize) -> bool {
-        let killed = self.faults.iter().any(|(_, fault)| *fault == Fault::Kill(receiver));
+        let strikes = |wanted| self.faults.iter().any(|(_, fault)| *fault == wanted);
+        let stopped = strikes(Fault::Stop(receiver)) && !strikes(Fault::Start(receiver));
+        let killed = strikes(Fault::Kill(receiver)) || stopped;
         let Receiver { absent, dropped, .. } = self.receivers[receiver];
         !killed && !absent && !dropped
     }
 
     /// Whether this receiver is started anew in the middle.
     pub(crate) fn restarts(&self, receiver: usize) -> bool {
-        self.faults.iter().any(|(_, fault)| *fault == Fault::Restart(receiver))
+        let anew = [Fault::Restart(receiver), Fault::Start(receiver)];
+        self.faults.iter().any(|(_, fault)| anew.contains(fault))
     }
 
     /// Runs it.

@@ -198,6 +198,7 @@ mod tests {
                 waited_percent: None,
                 transitions: Vec::new(),
                 restarts: 0,
+                lost: None,
             },
         };
         Outcome {

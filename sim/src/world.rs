@@ -4,6 +4,7 @@ use crate::fault::Fault;
 use crate::host::{App, Host, Inbox, Joins, Receiver, ReceiverEnd, Scratch, Sender, SenderEnd};
 use crate::net::{Happening, Net, Watcher};
 use crate::outcome::{Outcome, ReceiverOutcome};
+use crate::pause::{Pause, SENDER};
 use crate::scenario::{self, Scenario};
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub(crate) struct World<'a> {
     /// Hosts whose application still waits for something.
     unfinished: usize,
     scratch: Scratch,
+    pause: Pause,
 }
 
 impl<'a> World<'a> {
@@ -40,7 +42,7 @@ impl<'a> World<'a> {
             hosts.push(receiver(scenario, &mut net, node));
         }
         let unfinished = hosts.iter().flatten().count();
-        Self { scenario, net, hosts, unfinished, scratch: Scratch::new() }
+        Self { scenario, net, hosts, unfinished, scratch: Scratch::new(), pause: Pause::default() }
     }
 
     /// Runs until everyone is finished, nothing is left to happen, or the horizon is reached.
@@ -51,18 +53,30 @@ impl<'a> World<'a> {
             match self.net.next() {
                 None => break,
                 Some(Happening::Strike(fault)) => self.strike(fault),
-                Some(Happening::Wake { node }) => self.with_host(node, Host::wake),
-                Some(Happening::Arrival { node, slot }) => {
-                    self.with_host(node, |host, net, scratch| host.arrival(net, slot, scratch));
+                Some(happening) if self.pause.holds(&happening) => {
+                    self.pause.keep(&mut self.net, happening);
                 }
-                Some(Happening::JoinResult { node, receiver }) => {
-                    self.with_host(node, |host, net, scratch| {
-                        host.join_result(net, receiver, scratch);
-                    });
-                }
+                Some(happening) => self.happen(happening),
             }
         }
         self.outcome()
+    }
+
+    /// Something for one node.
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Strike(fault) => self.strike(fault),
+            Happening::Wake { node } => self.with_host(node, Host::wake),
+            Happening::Arrival { node, slot } => {
+                self.with_host(node, |host, net, scratch| host.arrival(net, slot, scratch));
+            }
+            Happening::JoinResult { node, receiver } => {
+                self.with_host(node, |host, net, scratch| host.join_result(net, receiver, scratch));
+            }
+            Happening::Refused { node, to } => {
+                self.with_host(node, |host, net, scratch| host.refused(net, to, scratch));
+            }
+        }
     }
 
     /// Lets a living host do something.
@@ -87,8 +101,26 @@ impl<'a> World<'a> {
             }
         }
         self.net.apply(fault);
-        if let Fault::Restart(receiver) = fault {
-            self.restart(receiver + 1);
+        match fault {
+            Fault::Restart(receiver) => self.restart(receiver + 1),
+            Fault::Stop(receiver) => {
+                if let Some(mut host) = self.hosts[receiver + 1].take() {
+                    host.leave_all(&mut self.net);
+                }
+            }
+            Fault::Start(receiver) => {
+                self.hosts[receiver + 1] =
+                    self::receiver(self.scenario, &mut self.net, receiver + 1);
+                self.unfinished += 1;
+            }
+            Fault::Pause => self.pause.begin(),
+            Fault::Resume => {
+                for happening in self.pause.end() {
+                    self.happen(happening);
+                }
+                self.with_host(SENDER, Host::go_on);
+            }
+            _ => {}
         }
     }
 

@@ -142,8 +142,11 @@ pub struct SessionConfig {
     /// for declarations: the receiver keeps its place in the session until it says something, ends, or
     /// answers nothing for `idle_timeout`.
     pub declare_wait: Duration,
-    /// A member from which nothing was heard for so long, though it was asked, is gone.
+    /// A member from which nothing was heard for so long, though it was asked, is gone: of a source it is lost, and may
+    /// return until the session ends.
     pub idle_timeout: Duration,
+    /// When only lost members are left, the session waits for them for so long, and then ends.
+    pub wait_lost: Duration,
 }
 
 impl Default for SessionConfig {
@@ -167,6 +170,7 @@ impl Default for SessionConfig {
             declares: false,
             declare_wait: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(10),
+            wait_lost: Duration::ZERO,
         }
     }
 }
@@ -191,7 +195,8 @@ pub struct EndpointConfig {
     pub recv_buffer_max: usize,
     /// Established receivers that wait to be accepted, at most; further ones are refused.
     pub backlog: usize,
-    /// A sender from which nothing was heard for so long is gone.
+    /// A sender from which nothing was heard for so long is gone. One that stands still for a while (Ctrl-Z, a suspended
+    /// machine) goes on with a session that is half done, as does one whose network was away.
     pub idle_timeout: Duration,
 }
 
@@ -204,7 +209,7 @@ impl Default for EndpointConfig {
             recv_buffer: 2 << 20,
             recv_buffer_max: 32 << 20, // 1 Gbit/s over 100 ms is 12.5 MB
             backlog: 128,
-            idle_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(1),
         }
     }
 }

@@ -117,6 +117,20 @@ pub enum Unreachable {
     },
 }
 
+/// Why a member is taken to be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Lost {
+    /// It answered nothing for so long.
+    #[error("nothing heard for {0:?}")]
+    Silent(Duration),
+    /// It cannot be reached any more, the system or the network says.
+    #[error("{0}")]
+    Unreachable(Unreachable),
+    /// It knows nothing of the session any more, and does not begin again.
+    #[error("it knows nothing of the session any more")]
+    Unknown,
+}
+
 /// Why a member did not get everything, or a receiver not the whole session.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Reason {
@@ -135,6 +149,14 @@ pub enum Reason {
     /// It was there, then nothing more was heard.
     #[error("nothing heard for {0:?}")]
     Silent(Duration),
+    /// It was there, was lost, and had not come back when nobody else was left.
+    #[error("{why}; lost {:.1} s after the beginning", since.as_secs_f64())]
+    Lost {
+        /// When it was last heard, since the session began.
+        since: Duration,
+        /// Why it is taken to be lost.
+        why: Lost,
+    },
     /// It was restarted, knows nothing of the session any more, and could not begin again, for this reason.
     #[error("it was restarted in the middle: {0}")]
     Forgotten(&'static str),

@@ -247,6 +247,8 @@ pub struct MemberReport {
     /// (`acked`, `undeclared`, `arrived`) is counted from the last time on; `duration` and `transitions`
     /// go on.
     pub restarts: u32,
+    /// When it was last heard, since the session began, if it is lost: it may return as long as it has no outcome.
+    pub lost: Option<Duration>,
     /// Last mode before the end.
     pub mode: Mode,
     /// Why that is not the group; `None` if it is.

@@ -13,6 +13,7 @@ use crate::net::Net;
 use crate::pool::Slot;
 use core::time::Duration;
 use std::net::SocketAddr;
+use tcpxm::error::Unreachable;
 use tcpxm::proto::endpoint::Endpoint;
 use tcpxm::proto::event::{Action, Event, ReceiverId};
 use tcpxm::proto::time::Instant;
@@ -130,6 +131,21 @@ impl Host {
     ) {
         let result = if self.joins.refused { Err("not permitted".to_owned()) } else { Ok(()) };
         self.engine.handle_join(net.now(), receiver, result);
+        self.fire_if_due(net.now());
+        self.settle(net, scratch);
+    }
+
+    /// The system says that nobody listens there.
+    pub(crate) fn refused(&mut self, net: &mut Net, to: SocketAddr, scratch: &mut Scratch) {
+        let why = Unreachable::Port(to.port());
+        self.engine.handle_unreachable(net.now(), to, why);
+        self.fire_if_due(net.now());
+        self.settle(net, scratch);
+    }
+
+    /// Its process has stood still: what timers are due fire now.
+    pub(crate) fn go_on(&mut self, net: &mut Net, scratch: &mut Scratch) {
+        self.armed = None;
         self.fire_if_due(net.now());
         self.settle(net, scratch);
     }

@@ -11,6 +11,7 @@ mod grid;
 mod handshake;
 mod holders;
 mod lines;
+mod lost;
 mod members;
 mod sessions;
 mod spoilers;

@@ -123,7 +123,7 @@ fn one_that_dies_holds_the_others_for_a_bounded_time() {
         assert!(completed <= bound, "{completed:?} after a death, {bound:?} allowed");
         let dead = &outcome.receivers[2];
         assert!(dead.went_through(&[Mode::Multicast, Mode::Unicast, Mode::Gone]));
-        assert!(matches!(dead.report.outcome, Some(Err(Reason::Silent(_)))), "{dead:?}");
+        assert!(matches!(dead.report.outcome, Some(Err(Reason::Lost { .. }))), "{dead:?}");
         // death at 0.3 s, then the idle time-out of 10 s, and as much as one time-out's back-off
         let done = outcome.done.expect("verified");
         assert!(done <= Duration::from_secs(13), "done after {done:?}");

@@ -71,6 +71,7 @@ fn kind_of(reason: &Reason) -> ErrorKind {
     match reason {
         Reason::NeverAnswered(_)
         | Reason::Silent(_)
+        | Reason::Lost { .. }
         | Reason::Stalled(_)
         | Reason::TooSlow { .. } => ErrorKind::TimedOut,
         Reason::Refused(_) | Reason::Unreachable(_) | Reason::NoAddress(_) => {

@@ -10,6 +10,7 @@ use super::member::lag::SELDOM;
 use super::member::mode::{
     self, BOOTS, Cause, DEMOTE_SHARE, MOST_SHARED, PROMOTE, RETRY_FIRST, RETRY_MAX, RETRY_SLOWER,
 };
+use super::member::presence::{self, PATIENCE_MAX, PATIENCE_TIMEOUTS, SAID, Sign};
 use super::member::slow::{AWAY, AWAY_MAX};
 use super::member::ways::{FASTER, SPEAKS, STAY};
 use super::send::scoreboard::{JUDGED, ONE_TRAIN};
@@ -63,7 +64,9 @@ fn when(cause: Cause) -> String {
              is faster by more than {FASTER}; the group is tried again after {RETRY_SLOWER:?}, then after twice as long, and \
              left when {STAY:?} of it brings that much less than unicast did"
         ),
-        Cause::Silent => "for twice RTO + ACK delay, though an answer is due".to_owned(),
+        Cause::Silent => "it is silent (below), and another that follows, or is tried, was heard when it should have \
+                          answered; or it is lost; it is tried again as soon as it is heard"
+            .to_owned(),
         Cause::NoKey => {
             "the group's new key is in use, and the member has not acknowledged it".to_owned()
         }
@@ -77,6 +80,28 @@ fn when(cause: Cause) -> String {
     }
 }
 
+/// Whether a member is there.
+fn presence() -> String {
+    let mut out =
+        "\n## Whether a member is there\n\nNobody waits for one that is silent or lost.\n\n\
+                   | in | on | to | when |\n|---|---|---|---|\n"
+            .to_owned();
+    for (state, sign, to) in presence::STEPS {
+        let when = match sign {
+            Sign::Heard => "something sealed came from it".to_owned(),
+            Sign::Silence => format!(
+                "an answer is due for {PATIENCE_TIMEOUTS} (RTO + ACK delay), {PATIENCE_MAX:?} at most unless one of these is longer"
+            ),
+            Sign::Absence => format!(
+                "nothing heard for `idle_timeout` (10s), or for {SAID:?} since when it is said that nobody is there; not while \
+                 it answers whether it has forgotten the session"
+            ),
+        };
+        let _ = writeln!(out, "| {state:?} | {sign:?} | {to:?} | {when} |");
+    }
+    out
+}
+
 fn document() -> String {
     let mut out = HEAD.to_owned();
     out += "\n## Modes of a member\n\nHow its data travels. A member begins in trial if a group is \
@@ -86,6 +111,7 @@ fn document() -> String {
         let (from, why, to) = (from.name(), cause.text(), to.name());
         let _ = writeln!(out, "| {from} | {why} | {to} | {} |", when(*cause));
     }
+    out += &presence();
     out += "\n## States of a conversation\n\nData and control each, at either end, as in RFC 9293, \
             3.3.2. An abort leads from every state to Closed;\nany other input without a step in \
             this table changes nothing.\n\n| in | on | to |\n|---|---|---|\n";

@@ -362,7 +362,7 @@ fn one_that_declares_after_an_hour_is_waited_for_unless_it_is_dead() {
         let member = MemberId { session: app.session, index: 2 };
         let report = net.nodes[0].endpoint.report(net.now, member).unwrap();
         if dies {
-            let silent = matches!(report.outcome, Some(Err(Reason::Silent(_))));
+            let silent = matches!(report.outcome, Some(Err(Reason::Lost { .. })));
             assert!(silent && report.undeclared == 0, "{report:?}");
             continue;
         }

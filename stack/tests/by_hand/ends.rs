@@ -103,7 +103,7 @@ fn after_the_peer_vanished() {
     for n in 0..2 {
         net.nodes[n + 1].endpoint.release(net.now, app.ids[n].unwrap());
     }
-    assert_freed(&mut net, SECOND * 21);
+    assert_freed(&mut net, SECOND * 71); // the receivers' idle time-out
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn release(net: &mut Net, app: &App) {
             receiver.release(net.now, id);
         }
     }
-    let quiet = net.run(SECOND * 30, |net| net.nodes.iter().any(|n| n.endpoint.lingers()));
+    let quiet = net.run(SECOND * 80, |net| net.nodes.iter().any(|n| n.endpoint.lingers()));
     assert!(quiet, "it lingers");
 }
 

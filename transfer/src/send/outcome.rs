@@ -6,7 +6,7 @@ use crate::shown::shown;
 use crate::source::{Named, Source, SourceError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tcpxm::error::Reason;
+use tcpxm::error::{Lost, Reason};
 use tcpxm::stats::{Arrived, MemberReport, Sent};
 
 /// Entries that are named where a member's failure is told in one line.
@@ -130,7 +130,9 @@ impl Delivered {
 /// its reason needs no word about who said it, and of silence it is told what it may come from.
 pub fn in_own_words(reason: &Reason) -> String {
     match reason {
-        Reason::Silent(_) => format!("{reason}: the host, its mcpd or the way to it is gone"),
+        Reason::Silent(_) | Reason::Lost { why: Lost::Silent(_), .. } => {
+            format!("{reason}: the host, its mcpd or the way to it is gone")
+        }
         Reason::Aborted(why) if !why.is_empty() => why.clone(),
         other => other.to_string(),
     }

@@ -29,6 +29,7 @@ pub(super) fn report(outcome: Result<(), Reason>) -> MemberReport {
         waited_percent: None,
         transitions: Vec::new(),
         restarts: 0,
+        lost: None,
     }
 }
 

@@ -49,9 +49,6 @@ impl Channel {
             Mode::Multicast => m.ways_mut().is_slower(now, arrived, others),
             Mode::Unicast | Mode::Gone => false,
         };
-        let oldest = m.board().oldest_out().and_then(|pn| self.log.get(pn));
-        let heard = m.conn().last_heard();
-        let silent_for = oldest.map_or(Duration::ZERO, |entry| now.since(entry.at.max(heard)));
         mode::judge(&Evidence {
             mode: m.mode(),
             hearing,
@@ -60,8 +57,6 @@ impl Channel {
             timed_out: m.conn().tx().often_timed_out(now),
             is_slower,
             has_room,
-            silent_for,
-            patience: (m.path().rtt.rto() + m.ack_delay()) * 2,
             period,
             published: (promotion == Promotion::After75K).then(|| is_promoted_as_published(m)),
         })
@@ -100,7 +95,7 @@ impl Channel {
 fn found_slower(now: Instant, members: &[Member]) -> Option<Rates> {
     let mut found = members.iter().filter_map(|m| m.ways().speaks(now)).peekable();
     let first = found.peek().copied()?;
-    let all = members.iter().filter(|m| m.is_served()).count();
+    let all = members.iter().filter(|m| m.is_served() && m.is_here()).count();
     (found.count() * 2 >= all).then_some(first)
 }
 

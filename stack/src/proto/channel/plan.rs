@@ -17,7 +17,7 @@ impl Channel {
 
     /// The next segment that is repeated.
     fn step_again(&self, members: &[Member], store: &Store) -> Option<Step> {
-        let range = self.repairs.next()?;
+        let range = self.repairs.next().filter(|_| members.iter().any(Member::leads))?;
         let range = range.start..range.end.min(range.start + self.segment).min(store.end());
         let ready = store.has(&range) && self.permits(members, range.end - range.start);
         (ready && !range.is_empty()).then_some(Step { range, repair: true, push: false })
@@ -25,7 +25,7 @@ impl Channel {
 
     /// The next segment that is new.
     fn step_new(&self, members: &[Member], store: &Store, finishing: bool) -> Option<Step> {
-        let led = members.iter().any(Member::is_multicast);
+        let led = members.iter().any(Member::leads);
         if !led && self.trial.allowance() == 0 {
             return None;
         }

@@ -156,7 +156,10 @@ pub(crate) fn wait(members: &[Member]) -> Duration {
         }
     }
     let spread = most.saturating_sub(least).min(MAX_WAIT);
-    (spread + (most / 4).min(MAX_RHYTHM)).max(MIN_WAIT).max(round)
+    // Those that were silent are asked as soon as one of them is there again, and may have missed the same.
+    let missed = members.iter().filter(|m| m.is_missed());
+    let back = missed.map(|m| m.path().rtt.expected() + MIN_WAIT).max().unwrap_or_default();
+    (spread + (most / 4).min(MAX_RHYTHM)).max(MIN_WAIT).max(round).max(back)
 }
 
 #[cfg(test)]

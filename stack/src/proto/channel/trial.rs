@@ -97,12 +97,12 @@ impl Trial {
         {
             self.hold_until = Some(now + HOLD_TIME);
         }
-        let lone = members.iter().filter(|m| m.may_follow()).take(2).count() < 2;
+        let lone = members.iter().filter(|m| m.may_follow() && m.is_here()).take(2).count() < 2;
         self.lone = lone;
         self.shared |= !lone;
         let tried = members.iter().filter(|m| m.is_tried()).count();
         // What one alone lacks is not the group's to carry.
-        if tried < 2 || members.iter().any(Member::is_multicast) {
+        if tried < 2 || members.iter().any(Member::leads) {
             self.left = 0;
             self.next_train = None;
             return;

@@ -93,6 +93,10 @@ pub(crate) struct Conn {
     /// Why this side aborted: said again whenever the peer shows that it does not know.
     aborted: Option<String>,
     last_heard: Instant,
+    /// This host slept until then, and could hear nothing.
+    excused: Instant,
+    /// Its silence does not end it, once it is proven: whoever has it looks for that.
+    endures: bool,
     /// It is not taken to be silent before: its host is asked something else, and answers.
     bears_until: Instant,
     /// Something that was sent to the peer alone has arrived.
@@ -160,6 +164,8 @@ impl Conn {
             abort_due: None,
             aborted: None,
             last_heard: now,
+            excused: now,
+            endures: false,
             reached: false,
             idle_timeout,
             bears_until: now,
@@ -251,6 +257,27 @@ impl Conn {
     /// When something authentic came last.
     pub(crate) fn last_heard(&self) -> Instant {
         self.last_heard
+    }
+
+    /// Since when the peer is silent, as far as this host could hear it.
+    pub(crate) fn silent_since(&self) -> Instant {
+        self.last_heard.max(self.excused)
+    }
+
+    /// This host has slept until now: neither silence nor time-outs of that time speak against the peer.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.excused = now;
+        self.tx.excuse(now);
+    }
+
+    /// The peer is there again: time-outs of its absence speak against no path.
+    pub(crate) fn forgive(&mut self) {
+        self.tx.forgive();
+    }
+
+    /// Its silence does not end it.
+    pub(crate) fn endure(&mut self) {
+        self.endures = true;
     }
 
     /// The peer lives, though it has nothing to say to us alone.
@@ -485,7 +512,7 @@ impl Conn {
             consider(self.tx.deadline());
             if !self.is_over() {
                 consider(Some(
-                    self.keepalive_at.max(self.last_heard + self.idle_timeout / KEEPALIVES),
+                    self.keepalive_at.max(self.silent_since() + self.idle_timeout / KEEPALIVES),
                 ));
             }
         }
@@ -505,12 +532,13 @@ impl Conn {
         if !self.is_open() {
             return Ok((Fired::Nothing, News::default()));
         }
-        let quiet = now.since(self.last_heard);
+        let quiet = now.since(self.silent_since());
         let closing =
             self.control_fin.is_wanted().then(|| now.since(*self.closing.get_or_insert(now)));
+        let endured = self.endures && closing.is_none() && self.is_proven();
         let quiet_or_closing = closing.map_or(quiet, |c| c.max(quiet));
         let borne = now < self.bears_until && quiet_or_closing < self.idle_timeout * BORNE;
-        if quiet_or_closing >= self.idle_timeout && !borne && !self.is_over() {
+        if quiet_or_closing >= self.idle_timeout && !borne && !endured && !self.is_over() {
             return Err(Reason::Silent(self.idle_timeout));
         }
         if quiet >= self.idle_timeout / KEEPALIVES && now >= self.keepalive_at {

@@ -10,6 +10,7 @@ pub(crate) mod lag;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
+pub(crate) mod presence;
 pub(crate) mod question;
 mod reason;
 mod retry;
@@ -42,6 +43,7 @@ use core::time::Duration;
 use history::History;
 use mode::Cause;
 use need::{Need, Proof, Way};
+use presence::Presence;
 use question::Doubt;
 use setback::Setback;
 use slow::Slow;
@@ -88,6 +90,7 @@ pub(crate) struct Member {
     ack_policy: AckPolicy,
     thinning: Thinning,
     watch: Watch,
+    presence: Presence,
     ways: Ways,
     slow: Slow,
     retry_at: Option<Instant>,
@@ -144,6 +147,7 @@ impl Member {
             ack_policy: AckPolicy::default(),
             thinning: Thinning::default(),
             watch: Watch::default(),
+            presence: Presence::default(),
             ways: Ways::default(),
             slow: Slow::default(),
             retry_at: None,
@@ -316,7 +320,7 @@ impl Member {
 
     /// In trial, and in the group.
     pub(crate) fn is_tried(&self) -> bool {
-        self.mode == Mode::Trial && self.group_status == GroupStatus::Joined
+        self.mode == Mode::Trial && self.group_status == GroupStatus::Joined && self.is_here()
     }
 
     /// What goes to the group is for it, too: it follows that, or is being tried.

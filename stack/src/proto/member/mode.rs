@@ -54,6 +54,7 @@ pub(crate) const STEPS: &[(Mode, Cause, Mode)] = {
         (M::Trial, C::Hears, M::Multicast),
         (M::Trial, C::HearsLittle, M::Unicast),
         (M::Trial, C::Slower, M::Unicast),
+        (M::Trial, C::Silent, M::Unicast),
         (M::Trial, C::CannotJoin, M::Unicast),
         (M::Trial, C::Ended, M::Gone),
         (M::Multicast, C::HearsLittle, M::Unicast),
@@ -90,7 +91,8 @@ pub(crate) const BOOTS: Duration = Duration::from_secs(15);
 /// time said. Of one that may be starting, deafness is not held against the group.
 pub(crate) fn retry(after: Duration, cause: Cause, boots: bool) -> Option<(Duration, Duration)> {
     let after = match cause {
-        Cause::CannotJoin | Cause::Slow => return None, // the one by itself, if ever (`member::slow`)
+        // By themselves, if ever (`member::slow`, `member::presence`).
+        Cause::CannotJoin | Cause::Slow | Cause::Silent => return None,
         Cause::Slower => after.max(RETRY_SLOWER),
         _ => after,
     };
@@ -114,10 +116,6 @@ pub(crate) struct Evidence {
     pub(crate) is_slower: bool,
     /// It has room for what the group carries next.
     pub(crate) has_room: bool,
-    /// Nothing was heard for so long though an answer is due.
-    pub(crate) silent_for: Duration,
-    /// How long silence is borne: two time-outs with their ACK delay.
-    pub(crate) patience: Duration,
     /// The least time for a judgement: 10 round trips, 500 ms at least.
     pub(crate) period: Duration,
     /// After 75 KiB by unicast with option 51 at or above the threshold (the published rule);
@@ -154,9 +152,7 @@ pub(crate) fn judge(e: &Evidence) -> Option<Cause> {
             }
         }
         Mode::Multicast => {
-            if e.silent_for > e.patience {
-                Some(Cause::Silent)
-            } else if e.deaf_for >= e.period {
+            if e.deaf_for >= e.period {
                 Some(Cause::HearsLittle)
             } else if e.timed_out {
                 Some(Cause::TimedOut)
@@ -190,8 +186,6 @@ mod tests {
             timed_out: false,
             is_slower: false,
             has_room: true,
-            silent_for: Duration::ZERO,
-            patience: Duration::from_millis(400),
             period: Duration::from_millis(500),
             published: None,
         }
@@ -217,7 +211,8 @@ mod tests {
         assert_eq!(retry(first, Cause::TimedOut, true), Some((first, first * 2)));
         assert_eq!(retry(first, Cause::Slow, true), None);
         assert_eq!(retry(first, Cause::Slower, true), Some((RETRY_SLOWER, RETRY_SLOWER * 2)));
-        assert_eq!(retry(RETRY_MAX, Cause::Silent, false), Some((RETRY_MAX, RETRY_MAX)));
+        assert_eq!(retry(RETRY_MAX, Cause::TimedOut, false), Some((RETRY_MAX, RETRY_MAX)));
+        assert_eq!(retry(first, Cause::Silent, false), None);
         assert_eq!(retry(first, Cause::CannotJoin, true), None);
     }
 
@@ -251,7 +246,6 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(judge(&Evidence { deaf_for: ms(499), ..e }), None);
         assert_eq!(judge(&Evidence { deaf_for: ms(500), ..e }), Some(Cause::HearsLittle));
-        assert_eq!(judge(&Evidence { silent_for: ms(401), ..e }), Some(Cause::Silent));
         assert_eq!(judge(&Evidence { timed_out: true, ..e }), Some(Cause::TimedOut));
         assert_eq!(judge(&evidence(Mode::Unicast)), None);
     }

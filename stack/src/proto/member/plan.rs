@@ -25,7 +25,8 @@ impl Member {
         finishing: bool,
         hold: impl FnOnce() -> Option<u64>,
     ) -> Option<Step> {
-        if !self.is_served() {
+        // Who is silent is asked for a sign of life, and sent nothing else.
+        if !self.is_served() || !self.is_here() {
             return None;
         }
         let Owed { range: first, repair } = self.need.next_alone(self.segment())?;

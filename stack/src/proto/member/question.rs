@@ -90,6 +90,12 @@ impl Member {
         }
     }
 
+    /// When one that is lost is to be asked next, if it is not being asked.
+    pub(super) fn asks_again_at(&self) -> Option<Instant> {
+        let asking = self.doubt.question.is_some() || self.doubt.said.is_some();
+        (!asking).then(|| self.doubt.not_before.unwrap_or(Instant::ZERO))
+    }
+
     /// When the question has something to do next.
     pub(super) fn question_deadline(&self) -> Option<Instant> {
         let Some(question) = &self.doubt.question else { return self.doubt.said };

@@ -44,7 +44,7 @@ impl Member {
     pub(crate) fn retries(&mut self, now: Instant) -> bool {
         let wrong = self.mode == Mode::Unicast && self.ways.was_wrong(now, self.need.arrived());
         let due = self.mode == Mode::Unicast && self.retry_at.is_some_and(|at| at <= now) || wrong;
-        let due = due || self.returns(now);
+        let due = self.is_here() && (due || self.returns(now));
         if due {
             self.retry_at = None;
         }

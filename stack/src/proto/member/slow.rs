@@ -72,7 +72,7 @@ impl Slow {
 impl Member {
     /// Follows the group, which waits for it: its window and its edge bound it.
     pub(crate) fn binds(&self) -> bool {
-        self.is_multicast() && !self.slow.suspect
+        self.leads() && !self.slow.suspect
     }
 
     /// Whether it is slower than the others could go.

@@ -14,6 +14,8 @@ const PROBE_MAX: Duration = Duration::from_millis(500);
 /// again it is found within a second, the question whether it has forgotten the session included, which takes
 /// two time-outs and 3.5 round trips: up to round trips of 50 ms.
 const NUDGE_AFTER: Duration = Duration::from_millis(250);
+/// One that is lost is asked so often, by a SYN as well (`member::question`).
+const SEEK_AFTER: Duration = Duration::from_secs(1);
 
 impl Member {
     /// When one of them is due next; `log` is its channel's.
@@ -30,7 +32,8 @@ impl Member {
         let timers = [
             own,
             self.stall.deadline(idle, self.conn.bears_until()),
-            self.retry_at,
+            self.presence_deadline(log, idle),
+            self.retry_at.filter(|_| self.is_here()),
             self.slow.returns_at().filter(|_| self.mode == Mode::Unicast),
             self.ways.looks_at(),
             self.nudges_at(),
@@ -54,7 +57,7 @@ impl Member {
         }
         let lasts = self.stall.lasts(now, (self.served, self.conn.bears_until()), idle);
         self.stall.tries(now, self.conn.last_heard(), idle);
-        lasts
+        lasts && self.is_here()
     }
 
     /// Payload of the probe that is to be sent, as long as a segment, to learn whether bytes get there
@@ -68,7 +71,8 @@ impl Member {
     /// it but what was sent long ago: the time-outs back off, which says nothing of when it is there again.
     fn nudges_at(&self) -> Option<Instant> {
         let unanswered = self.conn.tx().unanswered_since()?;
-        Some(unanswered + NUDGE_AFTER.max(self.conn.path().rtt.rto()))
+        let after = if self.is_lost() { SEEK_AFTER } else { NUDGE_AFTER };
+        Some(unanswered + after.max(self.conn.path().rtt.rto()))
     }
 
     /// Asks it what it is to be asked: whether it is there, about its window, and what it heard of the group.

@@ -45,6 +45,8 @@ pub(crate) struct Path {
     marked: u32,
     /// A round trip ends when this packet has arrived.
     round_end: u64,
+    /// This host slept until then: reports of what left before may have waited here.
+    slept_until: Instant,
     tally: Tally,
 }
 
@@ -83,8 +85,14 @@ impl Path {
             longest_delay: ACK_DELAY,
             marked: 0,
             round_end: 0,
+            slept_until: Instant::ZERO,
             tally: Tally::default(),
         }
+    }
+
+    /// This host has slept until now: the round trips of what left before say nothing of the path.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.slept_until = now;
     }
 
     /// Bytes in flight.
@@ -203,6 +211,7 @@ impl Path {
         }
         if let Some((pn, sent)) = self.tally.newest
             && pn == largest
+            && sent >= self.slept_until
         {
             // No more than it was asked for (RFC 9002, 5.3).
             let delay = Duration::from_micros(u64::from(delay_us)).min(self.longest_delay);

@@ -134,6 +134,8 @@ pub(crate) struct SendSpace {
     rto_base: Instant,
     /// When something left last that must be acknowledged.
     last_sent: Instant,
+    /// Since when an answer is due: when the first of what must be acknowledged left after the last that was.
+    asked: Option<Instant>,
     /// The tail has been probed; what comes next is the time-out.
     probed: bool,
     /// One data segment may leave whatever the window says: a probe.
@@ -162,6 +164,7 @@ impl SendSpace {
             backoff: 0,
             rto_base: Instant::ZERO,
             last_sent: Instant::ZERO,
+            asked: None,
             probed: false,
             probe_allowed: false,
             given_up: 0,
@@ -204,6 +207,23 @@ impl SendSpace {
         (self.backoff > 0).then_some(self.last_sent)
     }
 
+    /// Since when an answer is due.
+    pub(crate) fn asked_at(&self) -> Option<Instant> {
+        self.asked
+    }
+
+    /// This host has slept until now: its timers begin anew.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.rto_base = now;
+        self.asked = self.asked.map(|_| now);
+        self.path.excuse(now);
+    }
+
+    /// The time-outs until here were those of a peer that was away.
+    pub(crate) fn forgive(&mut self) {
+        self.timeouts.clear();
+    }
+
     /// Whether bytes of the data conversation are in flight.
     pub(crate) fn carries_data(&self) -> bool {
         self.data_out > 0
@@ -226,6 +246,7 @@ impl SendSpace {
             }
             self.eliciting_out += 1;
             self.last_sent = now;
+            self.asked.get_or_insert(now);
             self.data_out += usize::from(!content.data.is_empty());
             self.path.on_sent(now, self.base + self.packets.len() as u64, u64::from(size));
             self.probe_allowed &= content.data.is_empty();
@@ -256,6 +277,7 @@ impl SendSpace {
             self.backoff = 0;
             self.probed = false;
             self.rto_base = now; // RFC 6298 (5.3)
+            self.asked = (self.eliciting_out > 0).then_some(now);
         }
         self.path.reported(now, ack, self.next_pn());
         self.find_lost(now);

@@ -8,6 +8,7 @@ use crate::proto::conn::incoming::{AnswerKind, Incoming};
 use crate::proto::event::Arrival;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
+use crate::proto::member::presence::Word;
 use crate::proto::member::setback::Surety;
 use crate::proto::time::Instant;
 use crate::seal::frame::NO_TAG;
@@ -119,6 +120,7 @@ impl Session {
         let found = |m: &Member| m.addr() == from && m.conn().names().remote_cid == cid;
         let Some(index) = self.members.iter().position(found) else { return };
         if self.trust.frame(from).is_answer(bytes, &NO_TAG) {
+            self.members[index].is_said_gone(now, Word::Unknown);
             self.members[index].on_unknown(now);
         } else {
             self.forged += 1;
@@ -131,11 +133,13 @@ impl Session {
     }
 
     /// An ICMP message about a datagram to this address: ends a member that has not answered yet
-    /// when it has come often enough, unless the application would rather wait. Later it means
-    /// nothing, since anybody may send one (RFC 5927, 4 and 5): a receiver that is gone is found by
-    /// its silence.
+    /// when it has come often enough, unless the application would rather wait. Later it only makes a silence the
+    /// shorter after which a member is lost, since anybody may send one (RFC 5927, 4 and 5).
     pub(crate) fn on_unreachable(&mut self, now: Instant, to: SocketAddr, why: Unreachable) {
         let ends = self.config.give_up_refused;
+        for m in self.members.iter_mut().filter(|m| m.addr() == to) {
+            m.is_said_gone(now, Word::Unreachable(why));
+        }
         let surety = if ends { Surety::Counts } else { Surety::Waits };
         self.on_not_sent(now, (to, why), surety);
     }
@@ -166,6 +170,7 @@ impl Session {
         (header, header_len): (Header, usize),
         datagram: &mut [u8],
     ) {
+        self.wake(now); // what has waited here is read before the timers fire
         let Some(conn) = self.members.get_mut(index).map(Member::conn_mut) else { return };
         if conn.names().peer == from
             && let Some(incoming) = conn.open(header, header_len, datagram)
@@ -195,6 +200,7 @@ impl Session {
         }
         conn.book(now, incoming, ce);
         self.members[index].has_heard(now, incoming.header.segment.options.heard);
+        self.on_return(now, index);
         if let Some(ack) = &incoming.ack {
             self.on_ack(now, index, ack);
         }

@@ -10,6 +10,7 @@ pub(crate) mod ahead;
 pub(crate) mod announce;
 pub(crate) mod begin;
 pub(crate) mod declare;
+mod lost;
 pub(crate) mod plan;
 pub(crate) mod renew;
 pub(crate) mod settle;
@@ -79,6 +80,10 @@ pub(crate) struct Session {
     turn: Turn,
     sent: Sent,
     next_check: Instant,
+    /// When its timers fired last.
+    ran: Instant,
+    /// Since when only lost members are left.
+    only_lost_since: Option<Instant>,
     /// For whom, and after which block, all that is to be read ahead of a source has been asked for; since
     /// then nobody has declared anything, or taken another way.
     read_ahead_of: Option<(Target, u64)>,
@@ -141,6 +146,8 @@ impl Session {
             turn: Turn::default(),
             sent: Sent::default(),
             next_check: now,
+            ran: now,
+            only_lost_since: None,
             read_ahead_of: None,
             grown: false,
             changed: false,
@@ -174,6 +181,9 @@ impl Session {
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::connect(names, opening, algorithm, idle, now);
         conn.path_mut().mtu = self.new_mtu(peer);
+        if self.store.is_source() {
+            conn.endure();
+        }
         conn.path_mut().congestion.seed(ids.rng.u64());
         let channel = self.channels.first().map(|_| ChannelId(0));
         Member::new(now, (peer, conn), self.new_board(), channel, self.config.declares)
@@ -285,6 +295,7 @@ impl Session {
             undeclared: m.need().undeclared_below(self.store.end()),
             duration: until.since(self.began),
             restarts: m.restarts(),
+            lost: m.lost_since(self.began),
             waited_percent: self.channel_of(index).and_then(|channel| channel.waited_percent(m)),
             transitions: m.transitions(),
         }

@@ -137,7 +137,7 @@ impl Session {
             })
         };
         let alone = || {
-            let mut served = self.members.iter().filter(|m| m.is_served());
+            let mut served = self.members.iter().filter(|m| m.is_served() && m.is_here());
             served.find_map(|m| lacks(m.need().first_alone()?, m.segment()))
         };
         group().or_else(alone)

@@ -117,7 +117,10 @@ impl Session {
     /// Judges one member's mode.
     pub(super) fn judge(&mut self, now: Instant, index: usize) {
         let Self { members, channels, store, config, .. } = self;
-        let Some(id) = members[index].channel().filter(|_| members[index].is_served()) else {
+        let Some(id) = members[index]
+            .channel()
+            .filter(|_| members[index].is_served() && members[index].is_here())
+        else {
             return;
         };
         let channel = &channels[id.0];

@@ -221,7 +221,7 @@ fn a_demoted_member_is_owed_exactly_what_it_does_not_have() {
     all_multicast(&mut s);
     drain_group(&mut s, at(1));
     report(&mut s, at(11), 0, &[(5, 9), (0, 1)]);
-    s.change(at(12), 0, Cause::Silent);
+    s.change(at(12), 0, Cause::TimedOut);
     assert_eq!(alone(&s, 0), [2 * SEGMENT..5 * SEGMENT, s.at(0)..u64::MAX]);
     assert_eq!(s.members[0].board().flight(), 0);
     assert!(!s.members[0].retries(at(1011)) && s.members[0].retries(at(1012)));

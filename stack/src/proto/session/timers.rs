@@ -47,6 +47,7 @@ impl Session {
         for channel in &self.channels {
             consider(channel.deadline(now, self.started));
         }
+        consider(self.gives_up_at(now));
         consider(self.pace.deadline(now));
         consider(self.paced_until);
         at
@@ -54,6 +55,7 @@ impl Session {
 
     /// Fires what is due.
     pub(crate) fn on_timer(&mut self, now: Instant) {
+        self.wake(now);
         for index in 0..self.members.len() {
             self.member_timers(now, index);
         }
@@ -64,6 +66,7 @@ impl Session {
         }
         if now >= self.next_check {
             self.next_check = now + CHECK_EVERY;
+            self.part(now);
             self.evict(now);
             for index in 0..self.members.len() {
                 self.judge(now, index);
@@ -76,6 +79,7 @@ impl Session {
                 channel.trim(now, members);
             }
         }
+        self.give_up_lost(now);
         self.refresh(now);
     }
 
@@ -133,6 +137,7 @@ impl Session {
         if self.members[index].has_forgotten(now) {
             return self.end_forgotten(now, index); // or it begins again
         }
+        self.look_for(now, index);
         let (at, idle) = (self.at(index), self.config.idle_timeout);
         let segment = self.channel_of(index).map_or(0, Channel::segment);
         let m = &mut self.members[index];

@@ -1,0 +1,75 @@
+//! Members that are lost, and found again.
+
+use super::{Named, four_apart, ms, three};
+use crate::fault::{Fault, Who};
+use crate::link::Link;
+use crate::scenario::Scenario;
+use core::time::Duration;
+
+/// 50 Mbit/s to three.
+fn three_apart() -> Scenario {
+    three().bytes(64 << 20).link(Link::lan().rate(50_000_000))
+}
+
+/// Long enough for all that is waited for.
+fn waiting(s: Scenario) -> Scenario {
+    s.horizon(ms(300_000)).costing(Duration::from_secs(40)).min_share(0.3)
+}
+
+/// See the module's description.
+pub(super) fn all() -> Vec<Named> {
+    let long = || three_apart().session(|s| s.wait_lost = Duration::from_secs(60));
+    vec![
+        (
+            "dead-last",
+            "one of three dies midway",
+            three_apart().at(ms(4000), Fault::Kill(2)).costing(Duration::from_secs(11)),
+        ),
+        (
+            "dead-two",
+            "two of three die halfway: the last one goes on alone",
+            three_apart()
+                .at(ms(4000), Fault::Kill(1))
+                .at(ms(4000), Fault::Kill(2))
+                .costing(Duration::from_secs(11))
+                .min_share(0.3),
+        ),
+        (
+            "nobody-listens",
+            "one of four is stopped, and its host says so",
+            four_apart().bytes(64 << 20).at(ms(2000), Fault::Stop(2)),
+        ),
+        (
+            "outage-shared",
+            "nobody is reached for three seconds",
+            three_apart()
+                .at(ms(4000), Fault::Cut(Who::All))
+                .at(ms(7000), Fault::Mend(Who::All))
+                .costing(Duration::from_secs(3)),
+        ),
+        (
+            "outage-of-one",
+            "one of three is not reached for twenty seconds",
+            waiting(
+                long()
+                    .at(ms(4000), Fault::Cut(Who::Receiver(1)))
+                    .at(ms(24_000), Fault::Mend(Who::Receiver(1))),
+            ),
+        ),
+        (
+            "paused-12",
+            "the sender stands still for 12 seconds",
+            waiting(three_apart().at(ms(4000), Fault::Pause).at(ms(16_000), Fault::Resume)),
+        ),
+        (
+            "paused-30",
+            "the sender stands still for 30 seconds",
+            waiting(three_apart().at(ms(4000), Fault::Pause).at(ms(34_000), Fault::Resume)),
+        ),
+        (
+            "stopped-and-started",
+            "one of three is stopped for twenty seconds, and started anew",
+            waiting(long().at(ms(4000), Fault::Stop(1)).at(ms(24_000), Fault::Start(1))),
+        ),
+    ]
+}

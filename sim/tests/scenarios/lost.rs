@@ -1,0 +1,115 @@
+//! Members that are lost, and found again.
+
+use core::time::Duration;
+use sim::fault::Fault;
+use sim::{Outcome, registry, verify};
+use tcpxm::error::{Lost, Reason};
+use tcpxm::stats::Mode;
+
+const FILE: u64 = 64 << 20;
+
+fn sent(outcome: &Outcome) -> f64 {
+    (outcome.sent.group_bytes + outcome.sent.unicast_bytes) as f64 / FILE as f64
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+#[test]
+fn a_dead_host_costs_nothing() {
+    for name in ["dead-last", "dead-two"] {
+        verify(name, |outcome| {
+            assert!(sent(outcome) < 1.1, "{name}: {} of the file", sent(outcome));
+            let dead = &outcome.receivers[2].report;
+            let lost = |why: &Option<_>| {
+                matches!(why, Some(Err(Reason::Lost { why: Lost::Silent(_), .. })))
+            };
+            assert!(lost(&dead.outcome), "{dead:?}");
+            // since it was last heard, at its death
+            assert!(dead.lost.is_some_and(|at| at < seconds(4.1)), "{dead:?}");
+            assert!(outcome.done.is_some_and(|at| at < seconds(14.2)), "{:?}", outcome.done);
+        });
+    }
+}
+
+/// Three die at four seconds: nothing goes to the group that nobody hears.
+#[test]
+fn nothing_is_sent_to_nobody() {
+    let scenario = registry::find("dead-last").expect("it has that name").scenario;
+    let die = |n| (Duration::from_secs(4), Fault::Kill(n));
+    let scenario = [die(0), die(1)].into_iter().fold(scenario, |s, (at, fault)| s.at(at, fault));
+    let outcome = scenario.run();
+    // at 50 Mbit/s, and what was on its way
+    assert!(sent(&outcome) < 0.4, "{} of the file", sent(&outcome));
+    assert!(outcome.done.is_some_and(|at| at < seconds(14.2)), "{:?}", outcome.done);
+}
+
+#[test]
+fn one_of_which_its_host_says_that_nobody_listens_is_lost_at_once() {
+    verify("nobody-listens", |outcome| {
+        let gone = &outcome.receivers[2].report;
+        let lost = |why: &Option<_>| {
+            matches!(why, Some(Err(Reason::Lost { why: Lost::Unreachable(_), .. })))
+        };
+        assert!(lost(&gone.outcome), "{gone:?}");
+        let late = outcome.done.zip(outcome.completed).map(|(done, all)| done.saturating_sub(all));
+        assert!(late.is_some_and(|late| late < seconds(0.1)), "it was waited for: {late:?}");
+    });
+    let scenario = registry::find("nobody-listens").expect("it has that name").scenario;
+    let stop = |n| (Duration::from_secs(2), Fault::Stop(n));
+    let all = [stop(0), stop(1), stop(3)].into_iter();
+    let outcome = all.fold(scenario, |s, (at, fault)| s.at(at, fault)).run();
+    assert!(outcome.done.is_some_and(|at| at < seconds(5.0)), "known in 3 s: {:?}", outcome.done);
+}
+
+#[test]
+fn after_an_outage_that_all_share_the_group_goes_on() {
+    verify("outage-shared", |outcome| {
+        let completed = outcome.completed.expect("verified");
+        assert!(completed <= seconds(15.1), "{completed:?}, undisturbed 12.04 s");
+        for r in &outcome.receivers {
+            assert_eq!(r.modes(), [Mode::Multicast, Mode::Gone], "{:?}", r.report.transitions);
+            assert!(r.arrived.is_some_and(|arrived| arrived.unicast < 1 << 20), "{:?}", r.arrived);
+        }
+    });
+}
+
+#[test]
+fn one_that_was_lost_gets_what_it_lacks_and_nothing_again() {
+    verify("outage-of-one", |outcome| {
+        let r = &outcome.receivers[1];
+        assert_eq!((r.report.restarts, r.report.lost), (0, None));
+        let duplicate = r.arrived.map(|arrived| arrived.duplicate).expect("it took part");
+        assert!((duplicate as f64) < FILE as f64 * 0.02, "{duplicate}");
+        for i in [0, 2] {
+            let r = &outcome.receivers[i];
+            assert_eq!(r.modes(), [Mode::Multicast, Mode::Gone], "{:?}", r.report.transitions);
+            assert!(r.drained.is_some_and(|at| at < seconds(13.3)), "{:?}", r.drained);
+        }
+    });
+}
+
+#[test]
+fn one_that_is_started_again_late_is_found() {
+    verify("stopped-and-started", |outcome| {
+        let r = &outcome.receivers[1].report;
+        assert_eq!((r.restarts, r.lost), (1, None));
+        let again = r.transitions.iter().find(|t| t.why.contains("restarted")).expect("it began");
+        // started at 24 s: a ping or a SYN comes within a second, and is answered twice
+        assert!(again.at < seconds(26.5), "{:?}", r.transitions);
+    });
+}
+
+#[test]
+fn a_sender_that_stood_still_goes_on() {
+    for (name, pause) in [("paused-12", 12.0), ("paused-30", 30.0)] {
+        verify(name, |outcome| {
+            let completed = outcome.completed.expect("verified");
+            assert!(completed < seconds(pause + 13.0), "{name}: {completed:?}");
+            for r in &outcome.receivers {
+                assert_eq!(r.modes(), [Mode::Multicast, Mode::Gone], "{:?}", r.report.transitions);
+            }
+        });
+    }
+}
