@@ -15,6 +15,7 @@ use mcp_cli::parse::{Typed, is_typed, parse, parse_typed, refuse_secret_file, un
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 use tcpxm::config::Algorithm;
 
 /// Begins the names of the variables.
@@ -111,6 +112,10 @@ pub(crate) struct Copy {
     pub(crate) congestion: Congestion,
     #[command(flatten)]
     pub(crate) slow_hosts: SlowHosts,
+    /// When only hosts are left that do not answer any more, wait for them for so long; they go on with what they lack
+    /// when they are back [default: 0s].
+    #[arg(long, value_name = "TIME", value_parser = mcp_cli::values::time)]
+    pub(crate) wait_lost: Option<Duration>,
     /// Start a daemon for this copy alone on each host, by ssh: HOST may be USER@HOST, PATH is relative to the home
     /// folder unless it begins with a slash, and none of mcp's keys or secrets is needed.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]

@@ -218,6 +218,7 @@ pub(crate) fn connect(
             connect_timeout: common.patience(),
             // Who says how long to wait means it, also for a host that is starting just now.
             give_up_refused: common.connect_timeout.is_none(),
+            wait_lost: options.wait_lost.unwrap_or_default(),
             ..SessionConfig::default()
         },
         interface,
