@@ -42,7 +42,7 @@ fn its_own_binary_crosses_once_by_multicast() {
     assert_eq!(hosts, ["127.0.0.2", "127.0.0.3", "127.0.0.4"], "{stdout}");
     let len = data(Path::new(env!("CARGO_BIN_EXE_mcp")));
     for row in &rows {
-        assert_eq!((row[1], row[6]), ("multicast", "verified"), "{stdout}");
+        assert_eq!((row[1], row[7]), ("multicast", "verified"), "{stdout}");
         let bytes: u64 = row[2].parse::<u64>().unwrap() + row[3].parse::<u64>().unwrap();
         assert_eq!(bytes, len, "each byte counted where it first arrived\n{stdout}");
     }
@@ -62,7 +62,7 @@ fn a_group_that_nobody_may_join_means_unicast() {
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
     for row in rows(&stdout) {
         assert_eq!((row[1], row[2], row[3]), ("unicast", "0", "3000001"), "{stdout}");
-        assert_eq!(row[6], "verified", "{stdout}");
+        assert_eq!(row[7], "verified", "{stdout}");
     }
     assert!(stderr.contains("224.0.0.1") && stderr.contains("going on by unicast"), "{stderr}");
     let (group, unicast) = totals(&stdout);

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-/// It is tried so often at first …
-pub const FIRST_WAIT: Duration = Duration::from_secs(10);
+/// It is tried so often at first, so that one that has come back begins to get what it lacks within ten seconds, with what
+/// a session needs to begin …
+pub const FIRST_WAIT: Duration = Duration::from_secs(9);
 /// … for so long, in which most hosts that are only started anew are back …
 pub const FIRST_TIME: Duration = Duration::from_secs(600);
 /// … and then ever more seldom, but at least so often: a host that has never been told of its master cannot say that
@@ -37,8 +38,8 @@ mod tests {
     #[test]
     fn a_host_is_tried_often_at_first_and_never_forgotten() {
         let at = |minutes| wait(MINUTE * minutes, 0.0).as_secs();
-        assert_eq!([0, 9, 10, 19, 20, 40, 80].map(at), [10, 10, 20, 20, 40, 80, 160]);
-        assert_eq!([160, 60 * 24 * 365].map(at), [300, 300], "also after a year");
+        assert_eq!([0, 9, 10, 19, 20, 40, 80].map(at), [9, 9, 18, 18, 36, 72, 144]);
+        assert_eq!([160, 320, 60 * 24 * 365].map(at), [288, 300, 300], "also after a year");
         assert_eq!(wait(Duration::MAX, 0.0), LONGEST_WAIT);
     }
 

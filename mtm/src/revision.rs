@@ -2,6 +2,7 @@
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use transfer::message::MAX_LINE;
 
 /// A revision of a job's tree: its number, and which one of that number. A master whose job file was restored from an
 /// older copy counts the numbers of the revisions that it has lost once more.
@@ -26,6 +27,12 @@ impl Revision {
     pub fn edition_of(random: u64) -> u64 {
         random.max(Self::UNKNOWN + 1)
     }
+}
+
+/// Whether a receiver that had all of revision `complete` cannot be told of all revisions from that one to the newest
+/// ([`MAX_LINE`]), by which it knows what it has begun since: the whole tree is listed for it then.
+pub fn is_far_behind(complete: u32, newest: u32) -> bool {
+    complete > 0 && newest.saturating_sub(complete) as usize >= MAX_LINE
 }
 
 /// As people are told of it: its number alone.

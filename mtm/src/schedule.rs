@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Receivers that were in trouble and are due within this are tried together, so that they share a group if they come
-/// back: as much as chance puts between the tries of those that failed at once.
+/// back: more than chance puts at first between the tries of those that failed at once.
 pub const TOGETHER: Duration = Duration::from_millis(2500);
 
 /// Between the end of a try and the beginning of the next one at least this passes.
@@ -170,8 +170,8 @@ mod tests {
         assert_eq!(all.due(later), [[4]]);
         all.begin(4);
         all.has_all(4);
-        // One is due after ten seconds, by chance the other one after seven and a half.
-        let due = now + Duration::from_millis(7500);
+        // One is due after nine seconds, by chance the other one after three quarters of that.
+        let due = now + Duration::from_millis(6750);
         assert_eq!(all.next(), Some(due));
         assert_eq!(all.due(due), [[2, 3]]);
         all.wake(due);

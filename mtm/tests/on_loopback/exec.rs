@@ -3,6 +3,7 @@
 use crate::{Host, Place};
 use mtm::exec::{Credential, ExitStatusWord};
 use mtm::words::{OfReceiver, ToReceiver};
+use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -53,6 +54,30 @@ fn each_host_runs_it_once_for_each_state_of_the_tree() {
     assert_eq!(place.start(&["run", "lectures"]).ends().0, Some(0));
     let last = place.status()["revision"].clone();
     assert_eq!(revisions(&first).last().map(|last| (*last).into()), Some(last));
+}
+
+/// Without --delete a host lacks nothing when a file is gone at the source: it is told of that revision all the same, and
+/// of those after it.
+#[test]
+fn it_is_run_also_for_a_revision_of_which_a_host_lacks_nothing() {
+    let place = Place::new();
+    let (host, off) = (Host::new(86).keeping(), Host::off(87));
+    let mut job = place.send(&[&host, &off], &["--exec", "reload"]);
+    for revision in 1..=3 {
+        job.says("the command reload: exited 0");
+        job.signal(Signal::INT); // the other host is off: it would not end
+        assert_eq!(job.ends().0, Some(130));
+        let ran: Vec<u32> = host.ran().iter().map(|revision| revision.number).collect();
+        assert_eq!(ran, (1..=revision).collect::<Vec<_>>());
+        match revision {
+            1 => fs::remove_file(place.tree().join("autumn/01/notes")).unwrap(),
+            _ => fs::write(place.tree().join("autumn/01/words"), "new\n").unwrap(),
+        }
+        Place::grow_old();
+        job = place.start(&["run", "lectures"]);
+    }
+    job.signal(Signal::INT);
+    job.ends();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use mtm::announce::{Allowed, ChannelKey, JobKey, Open, Request, Reserved, Stamps
 use mtm::ledger::{Channel, Found, Job, Kind, Ledger, Outcome, ReceiverId};
 use mtm::outcome;
 use mtm::plan::{self, Wanted};
-use mtm::revision::Revision;
+use mtm::revision::{Revision, is_far_behind};
 use mtm::schedule::Schedule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -214,9 +214,16 @@ impl Master {
                 if !class.contains(&one.id) {
                     continue;
                 }
-                let lacks = self.ledger.lacking(one.id);
+                let mut lacks = self.ledger.lacking(one.id);
+                let newest = self.ledger.revision();
+                let unsure = lacks.is_empty() && one.complete < newest;
+                if unsure || is_far_behind(one.complete, newest) {
+                    // It is told of everything once more.
+                    let all = self.ledger.entries().unwrap();
+                    lacks = all.iter().map(|entry| entry.number).collect();
+                }
                 match one.instance.filter(|_| lacks.is_empty()) {
-                    Some(instance) => self.complete((one.id, instance), self.ledger.revision()),
+                    Some(instance) => self.complete((one.id, instance), newest),
                     None => {
                         wanted.push(Wanted { receiver: one.id, lacks: lacks.into(), rate: None });
                     }

@@ -27,13 +27,6 @@ pub(super) fn all() -> Vec<Named> {
             "one of four is behind 10 Mbit/s with a queue of 25 ms",
             narrow(four().downlink(1, line.rate(10_000_000).queue(32 << 10))),
         ),
-        (
-            "spoilers-three-narrow",
-            "three of four are behind 10 Mbit/s",
-            (1..4)
-                .fold(narrow(four()), |s, i| s.downlink(i, line.rate(10_000_000)))
-                .min_share(0.05),
-        ),
         ("spoiler-loses-1", "one of four loses 1 %", narrow(losing(0.01))),
         ("spoiler-loses-2", "one of four loses 2 %", narrow(losing(0.02))),
         ("spoiler-loses-8", "one of four loses 8 %", narrow(losing(0.08))),

@@ -48,17 +48,6 @@ fn the_others_lose_a_tenth_of_their_time_at_most() {
     }
 }
 
-/// The line shows that it has room for three alone. At their pace it would take ten times as long.
-#[test]
-fn one_is_not_held_by_many() {
-    let bound = undisturbed().mul_f64(1.5);
-    verify("spoilers-three-narrow", |outcome| {
-        let took = outcome.receivers[0].drained.expect("it has everything");
-        assert!(took <= bound, "{took:?}, {bound:?} allowed");
-        assert!((1..4).all(|i| left(outcome, i)));
-    });
-}
-
 #[test]
 fn one_that_is_a_little_worse_stays() {
     verify("spoiler-little", |outcome| {

@@ -30,8 +30,8 @@ const SHARE: f64 = 1.10;
 
 /// Receivers that are off when a job begins.
 const NEVER_STARTED: usize = 3;
-/// A host that does not know its master is tried every 10 s, and such a session has so long to begin.
-const TRIED: Duration = Duration::from_secs(10 + 2);
+/// A host that does not know its master begins to get what it lacks within so long.
+const TRIED: Duration = Duration::from_secs(10);
 /// And one that does.
 const HELLO: Duration = Duration::from_secs(5);
 /// Bytes of the file that is added to the tree.

@@ -71,7 +71,6 @@ pub(crate) const PATIENT: &[(Lane, &str)] = &[
     (Lane::Limits, "hosts::"),
     (Lane::Limits, "messages::"),
     (Lane::Limits, "waits::"),
-    (Lane::Limits, "satellite::"),
     (Lane::Limits, "firewalls::"),
     (Lane::Limits, "by_ssh::one_that_hangs"),
     (Lane::Limits, "tree_faults::one_that_is_slow"),

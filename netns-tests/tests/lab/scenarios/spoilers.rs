@@ -18,8 +18,8 @@ const NARROW: u64 = 10;
 /// Of its packets the slow one loses this many in a hundred, unless `SPOILERS_LOSS` says another number.
 const LOSS: u64 = 1;
 /// Of the time that the others take without the slow one they take with it at most so much, unless `SPOILERS_MOST`
-/// says another: 1.1 by release programs with the processors to themselves. Without leave it would be 4 and more.
-const MOST: f64 = 1.5;
+/// says another: 1.1 by release programs with the processors to themselves. If they waited for it, it would be 4.
+const MOST: f64 = 2.5;
 /// Of the time that what the slow one lacks takes on its line alone, it takes at most so much after the group, …
 const AFTER: f64 = 1.1;
 /// … and for finding out that it is slow and for leaving the group.

@@ -55,30 +55,6 @@ struct Watched {
     marked: Option<Instant>,
     /// Bytes a second that the group made before.
     before: f64,
-    /// Bytes a second that the suspects would take alone, if there must be room for that.
-    alone: Option<f64>,
-}
-
-impl Watched {
-    /// Whether there is room for the suspects by unicast where the others get so many bytes a second.
-    fn has_room(&self, others: f64) -> bool {
-        self.alone.is_none_or(|alone| worth::has_room(others, alone, self.before))
-    }
-
-    /// For how long they have been watched, of the least time and the longest, and since the mark.
-    fn so_far(
-        &self,
-        now: Instant,
-        passed: Duration,
-        (long, longest): (Duration, Duration),
-    ) -> verdict::Watched {
-        match passed {
-            _ if now.since(self.began) >= longest => verdict::Watched::Longest,
-            _ if passed >= long * 2 => verdict::Watched::Longer,
-            _ if passed >= long => verdict::Watched::Long,
-            _ => verdict::Watched::Short,
-        }
-    }
 }
 
 /// The least time for a judgement of those who follow, and the longest.
@@ -90,12 +66,6 @@ fn patience(members: &[Member]) -> (Duration, Duration) {
     let (least, now) =
         (longest(|m| m.group_path().rtt.least()), longest(|m| m.group_path().rtt.smoothed()));
     ((least * PATIENCE_RTTS).max(PATIENCE), (now * LONGEST_RTTS).max(LONGEST))
-}
-
-/// What has shown on a member's way by the group since the mark.
-fn signs(member: &Member) -> Signs {
-    let (outcomes, events) = member.board().since_mark();
-    Signs { heard: outcomes.heard(), packets: outcomes.total(), events }
 }
 
 impl Channel {
@@ -168,10 +138,7 @@ impl Channel {
         if suspects.len() < leave {
             return; // without all of them the others gain nothing
         }
-        // The line's own rate is not known: what it carries while they are watched is what it has shown to carry.
-        let asks = policy.capacity.is_none() && leave > rates.len() / 2;
-        let alone = asks.then(|| plain[..leave].iter().sum());
-        self.eviction.watch = Some(Watched { began: now, marked: None, before: present, alone });
+        self.eviction.watch = Some(Watched { began: now, marked: None, before: present });
         self.eviction.slowest = None;
         for index in suspects {
             members[index].suspect();
@@ -196,14 +163,21 @@ impl Channel {
             return Vec::new();
         };
         let (passed, before) = (now.since(marked), watched.before);
-        let watch = *watched;
-        let watched = watch.so_far(now, passed, (long, longest));
+        let watched = match passed {
+            _ if now.since(watched.began) >= longest => verdict::Watched::Longest,
+            _ if passed >= long * 2 => verdict::Watched::Longer,
+            _ if passed >= long => verdict::Watched::Long,
+            _ => verdict::Watched::Short,
+        };
         let rate = |m: &Member| m.arrived_since_mark() as f64 / passed.as_secs_f64().max(1e-6);
+        let signs = |m: &Member| {
+            let (outcomes, events) = m.board().since_mark();
+            Signs { heard: outcomes.heard(), packets: outcomes.total(), events }
+        };
         let others = members.iter().filter(|m| m.binds()).map(rate).min_by(f64::total_cmp);
         let Some(others) = others else {
             return self.acquit_all(now, members); // nobody is left who would gain
         };
-        let room = watch.has_room(others);
         let among: Vec<Signs> = members.iter().filter(|m| m.binds()).map(signs).collect();
         let mut evicted = Vec::new();
         for index in 0..members.len() {
@@ -227,13 +201,11 @@ impl Channel {
             });
             match verdict {
                 None => {}
-                // The others may be getting faster still.
-                Some(Verdict::Slow { .. }) if !room && watched != verdict::Watched::Longest => {}
-                Some(Verdict::Slow { own, others }) if room => {
+                Some(Verdict::Slow { own, others }) => {
                     members[index].convict(now, own, others);
                     evicted.push(index);
                 }
-                Some(_) => self.acquit(now, members, index),
+                Some(Verdict::KeepsUp) => self.acquit(now, members, index),
             }
         }
         evicted

@@ -22,6 +22,7 @@ use mcp_cli::signals::Watch;
 use mtm::installation::Installation;
 use mtm::ledger::{Job, JobState, Ledger, Receiver, ReceiverId};
 use mtm::plan::Lists;
+use mtm::revision::is_far_behind;
 use mtm::schedule::Schedule;
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -294,8 +295,10 @@ impl Work {
             }
             let newest = self.ledger.revision();
             let mut lacks = self.lacking(receiver.id);
-            if lacks.is_empty() && self.copying.deletes() && receiver.complete < newest {
-                // It has all entries, and has not said that it has nothing else: it is told of everything once more.
+            let unsure = lacks.is_empty() && self.copying.deletes() && receiver.complete < newest;
+            if unsure || is_far_behind(receiver.complete, newest) {
+                // It has all entries, and has not said that it has nothing else; or it could not tell from the
+                // editions that are told where it stands: it is told of everything once more.
                 lacks = self.tree.all();
             }
             if lacks.is_empty() && !receiver.verify {
