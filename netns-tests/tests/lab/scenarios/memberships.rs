@@ -1,5 +1,6 @@
 //! Switches that forget who is in a group, and links that come and go: the group is kept, or comes back at once.
 
+use super::mirrors::daemon_with;
 use super::multicast::share;
 use crate::copy::{Copy, Done};
 use crate::daemon::Daemon;
@@ -226,4 +227,16 @@ pub(super) fn the_senders_link_is_down_for_a_moment() {
         run(&format!("ip -n {ns} route add 224.0.0.0/4 dev eth0"));
     });
     assert_by_group(&done, 1.3);
+}
+
+/// Masters announce at any time: a daemon listens again on an interface that was made anew, as above.
+pub(super) fn of_those_who_wait_for_announcements() {
+    let lab = Lab::forgetful(1);
+    let _daemon = daemon_with(&lab, 1, &["--announce", "239.77.0.1"]);
+    let listens = || run("bridge mdb show dev br0").contains("port p1 grp 239.77.0.1");
+    wait_for("the daemon listens", SOON, listens);
+    lab.remove_interface(1);
+    wait_for("the switch has forgotten that", SOON, || !listens());
+    lab.cable(1);
+    wait_for("the daemon listens again", SOON, listens);
 }

@@ -108,6 +108,10 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("memberships::a_switch_that_forgets_them_v4", memberships::a_switch_that_forgets_them_v4),
     ("memberships::a_switch_that_forgets_them_v6", memberships::a_switch_that_forgets_them_v6),
     ("memberships::firewalls_that_drop_queries", memberships::firewalls_that_drop_queries),
+    (
+        "memberships::of_those_who_wait_for_announcements",
+        memberships::of_those_who_wait_for_announcements,
+    ),
     ("memberships::a_cable_out_and_in", memberships::a_cable_out_and_in),
     (
         "memberships::a_cable_out_and_in_far_from_the_querier",
