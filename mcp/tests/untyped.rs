@@ -10,7 +10,7 @@ use std::thread;
 
 /// Each long option with a value that may stand for it; a flag is true. `FILE` is a file of hosts and of rules, `NEW` one
 /// that is not there.
-const OPTIONS: [(&str, &str); 67] = [
+const OPTIONS: [(&str, &str); 68] = [
     ("acls", "true"),
     ("archive", "true"),
     ("checksum", "true"),
@@ -73,6 +73,7 @@ const OPTIONS: [(&str, &str); 67] = [
     ("unicast", "true"),
     ("update", "true"),
     ("verbose", "1"),
+    ("wait-lost", "1s"),
     ("xattrs", "true"),
     // What is copied at all, and what is said for the program itself.
     ("source", ""),
