@@ -20,7 +20,7 @@ const SETTLES: Duration = Duration::from_millis(150);
 const LINE_RATE: f64 = 10e6;
 const PAYLOAD: f64 = 1400.0 / 1514.0;
 /// Of that the tree's bytes get at least so much while its second half is sent …
-const MEANWHILE: f64 = 0.75;
+const MEANWHILE: f64 = 0.9;
 /// … and so much of the time until the last verdict, beside …
 const FILLED: f64 = 0.75;
 /// … seconds for handshakes, for finding the rate, and for the verdict: about 20 round trips.

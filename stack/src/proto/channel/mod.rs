@@ -3,9 +3,10 @@
 //!
 //! [`cursor`] says where it stands, [`plan`] what it carries next, [`emit`] sends that, [`rate`] says
 //! how fast, [`limiting`] by whose windows, [`segment`] in pieces of what length; [`settle`] takes
-//! what comes back, [`judge`] judges by it, [`waited`] whom it waits for, [`eviction`] who makes it slow, by what that is [`worth`] and by a [`verdict`], [`repair`] decides what is repeated, [`ack_rate`] says how
-//! often each member answers; [`trial`] tries the group before anybody follows it; [`keys`] has
-//! what seals it.
+//! what comes back, [`judge`] judges by it, [`waited`] whom it waits for, [`eviction`] who makes it
+//! slow, by what that is [`worth`] and by a [`verdict`], [`repair`] decides what is repeated,
+//! [`ack_rate`] says how often each member answers; [`trial`] tries the group before anybody follows
+//! it; [`keys`] has what seals it.
 
 pub(crate) mod ack_rate;
 pub(crate) mod cursor;
