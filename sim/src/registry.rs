@@ -1,5 +1,6 @@
 //! The scenarios that have a name, so that tests and the command line mean the same ones.
 
+mod late;
 mod spoilers;
 
 use crate::fault::{DropRule, Fault, Who};
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Entry> {
         forgotten(),
         lossy(),
         spoilers::all(),
+        late::all(),
         stations(),
         restarts(),
         holders(),

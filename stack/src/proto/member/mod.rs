@@ -90,6 +90,8 @@ pub(crate) struct Member {
     watch: Watch,
     ways: Ways,
     slow: Slow,
+    /// It joined while others were served: what it has missed is much.
+    late: bool,
     retry_at: Option<Instant>,
     retry_after: Duration,
     probe_after: Duration,
@@ -146,6 +148,7 @@ impl Member {
             watch: Watch::default(),
             ways: Ways::default(),
             slow: Slow::default(),
+            late: false,
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
