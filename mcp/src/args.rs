@@ -4,6 +4,7 @@ use crate::clusters;
 use crate::deletion;
 use crate::elsewhere;
 use crate::kept::{Durable, Kept};
+use crate::late::LateHosts;
 use crate::pipes::Stream;
 use crate::plan::Plan;
 use crate::rules::Rules;
@@ -116,6 +117,8 @@ pub(crate) struct Copy {
     /// when they are back [default: 0s].
     #[arg(long, value_name = "TIME", value_parser = mcp_cli::values::time)]
     pub(crate) wait_lost: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) late_hosts: LateHosts,
     /// Start a daemon for this copy alone on each host, by ssh: HOST may be USER@HOST, PATH is relative to the home
     /// folder unless it begins with a slash, and none of mcp's keys or secrets is needed.
     #[arg(long, value_parser = clap::builder::FalseyValueParser::new())]
@@ -175,6 +178,7 @@ impl Copy {
         let is_stream = plan.stream.is_some();
         self.kept.itemize_changes &= !is_stream;
         self.kept.delete &= !is_stream && !deletion::are_files(&plan.sources);
+        self.late_hosts.late_join &= !is_stream;
         if plan.stream == Some(Stream::Stdin) {
             self.retry = 0;
         }
@@ -187,6 +191,8 @@ impl Copy {
         (kept.archive, kept.acls, kept.xattrs) = (true, true, true);
         (kept.dry_run, kept.itemize_changes, kept.no_resume) = (false, false, false);
         kept.update = false;
+        // A job tries each host until it has all.
+        (self.late_hosts.late_join, self.late_hosts.min_hosts) = (false, None);
         // What is told to be done is on the disk.
         kept.sync = kept.sync.filter(|sync| *sync != Durable::None);
         (self.ssh, self.ssh_install, self.retry, self.stats) = (false, false, 0, false);

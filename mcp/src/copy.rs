@@ -208,23 +208,21 @@ pub(crate) fn connect(
         check_source(common.interface.as_deref().zip(interface), Family::of(addr.ip()))?;
     }
     let algorithm = options.congestion.into();
-    let options = SenderOptions {
-        session: SessionConfig {
-            group,
-            rate: common.rate,
-            algorithm,
-            slow: options.slow_hosts.config(),
-            least_group: options.slow_hosts.least_group.get(),
-            connect_timeout: common.patience(),
-            // Who says how long to wait means it, also for a host that is starting just now.
-            give_up_refused: common.connect_timeout.is_none(),
-            wait_lost: options.wait_lost.unwrap_or_default(),
-            ..SessionConfig::default()
-        },
-        interface,
-        ttl: common.ttl,
-        ..SenderOptions::new(trust.clone())
+    let mut session = SessionConfig {
+        group,
+        rate: common.rate,
+        algorithm,
+        slow: options.slow_hosts.config(),
+        least_group: options.slow_hosts.least_group.get(),
+        connect_timeout: common.patience(),
+        // Who says how long to wait means it, also for a host that is starting just now.
+        give_up_refused: common.connect_timeout.is_none(),
+        wait_lost: options.wait_lost.unwrap_or_default(),
+        ..SessionConfig::default()
     };
+    options.late_hosts.apply(&mut session);
+    let options =
+        SenderOptions { session, interface, ttl: common.ttl, ..SenderOptions::new(trust.clone()) };
     let opened = if payload.is_stream() {
         open_stream(options, addrs)
     } else {

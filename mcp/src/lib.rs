@@ -28,6 +28,7 @@ mod hosts;
 mod itemized;
 mod kept;
 mod key;
+mod late;
 mod payload;
 mod pipes;
 mod plain_words;

@@ -50,6 +50,9 @@ pub(crate) fn stream(
     if copy.retry > 0 && stream == Stream::Stdin && is_typed("retry") {
         return Err(usage("standard input is read once: --retry has nothing to send again"));
     }
+    if copy.late_hosts.late_join && is_typed("late-join") {
+        return Err(usage("a stream is read once: who joins late could not be sent its beginning"));
+    }
     if is_typed("files-from") {
         return Err(usage("--files-from lists what is below a folder, and a stream is none"));
     }

@@ -10,7 +10,7 @@ use std::thread;
 
 /// Each long option with a value that may stand for it; a flag is true. `FILE` is a file of hosts and of rules, `NEW` one
 /// that is not there.
-const OPTIONS: [(&str, &str); 68] = [
+const OPTIONS: [(&str, &str); 70] = [
     ("acls", "true"),
     ("archive", "true"),
     ("checksum", "true"),
@@ -40,9 +40,11 @@ const OPTIONS: [(&str, &str); 68] = [
     ("json", "true"),
     ("keep-group", "true"),
     ("known-hosts", "NEW"),
+    ("late-join", "true"),
     ("least-group", "2"),
     ("links", "true"),
     ("max-delete", "100"),
+    ("min-hosts", "1"),
     ("no-progress", "true"),
     ("no-resume", "true"),
     ("numeric-ids", "true"),

@@ -1,6 +1,7 @@
 //! The scenarios that have a name, so that tests and the command line mean the same ones.
 
 mod lost;
+mod late;
 mod spoilers;
 
 use crate::fault::{DropRule, Fault, Who};
@@ -54,6 +55,7 @@ pub fn all() -> Vec<Entry> {
         lossy(),
         spoilers::all(),
         lost::all(),
+        late::all(),
         stations(),
         restarts(),
         holders(),

@@ -57,6 +57,8 @@ pub(crate) struct Receiver {
     pub(crate) reads: Option<u64>,
     /// Its host takes so many bytes a second from its socket, whose buffer holds so many.
     pub(crate) host: Option<(u64, usize)>,
+    /// It is added to the session so late.
+    pub(crate) joins: Option<Duration>,
     /// The session drops it.
     pub(crate) dropped: bool,
     /// Its downlink, if it is not like the others'.
@@ -199,6 +201,13 @@ impl Scenario {
     #[must_use]
     pub fn absent(mut self, receiver: usize) -> Self {
         self.receivers[receiver].absent = true;
+        self
+    }
+
+    /// This receiver, and all behind it, is added to the session so late.
+    #[must_use]
+    pub fn joining(mut self, receiver: usize, at: Duration) -> Self {
+        self.receivers[receiver..].iter_mut().for_each(|receiver| receiver.joins = Some(at));
         self
     }
 

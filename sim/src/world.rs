@@ -36,7 +36,9 @@ impl<'a> World<'a> {
         for (at, fault) in &scenario.faults {
             net.strike(Instant::ZERO + *at, *fault);
         }
-        let peers: Vec<SocketAddr> = seats[1..].iter().map(|seat| seat.addr).collect();
+        let all = seats[1..].iter().zip(&scenario.receivers);
+        let peers: Vec<SocketAddr> =
+            all.filter(|(_, of)| of.joins.is_none()).map(|(seat, _)| seat.addr).collect();
         let mut hosts = vec![Some(sender(scenario, &mut net, &peers))];
         for node in 1..seats.len() {
             hosts.push(receiver(scenario, &mut net, node));
@@ -182,8 +184,13 @@ fn since_start(at: Instant) -> Duration {
 fn sender(scenario: &Scenario, net: &mut Net, peers: &[SocketAddr]) -> Host {
     let config = EndpointConfig { port: net.addr(0).port(), ..EndpointConfig::default() };
     let mut engine = Endpoint::new(config, net.dice().seed());
-    let app = Sender::connect(scenario, Instant::ZERO, &mut engine, peers)
+    let mut app = Sender::connect(scenario, Instant::ZERO, &mut engine, peers)
         .unwrap_or_else(|error| panic!("the scenario cannot be: {error}"));
+    for (node, receiver) in (1..).zip(&scenario.receivers) {
+        if let Some(at) = receiver.joins {
+            app.will_add(Instant::ZERO + at, net.addr(node));
+        }
+    }
     let joins = Joins { refused: true, delay: Duration::ZERO };
     Host::new(0, engine, App::Sender(app), joins).saying_ecn(scenario.ecn)
 }

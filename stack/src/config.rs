@@ -130,6 +130,13 @@ pub struct SessionConfig {
     pub give_up_refused: bool,
     /// Sending begins when all have answered, or so long after the first did.
     pub start_wait: Duration,
+    /// Sending begins as soon as so many have answered, and not with fewer: if that becomes impossible the session
+    /// ends. 0: as `start_wait` says.
+    pub least_answers: usize,
+    /// Receivers that have not answered within `connect_timeout` are asked on, every 2 s, as long as others are served;
+    /// and a group is kept though there is one receiver only, for those that are added (`Sender::add_member`). Of a
+    /// source only.
+    pub late_join: bool,
     /// Receivers are asked what they hold: nothing is sent to one that it has not declared to lack.
     /// Of a source only. How long an application takes for that is its own affair, for it may have to
     /// read a file of any size before: its receiver is waited for without a limit, as long as it answers.
@@ -167,6 +174,8 @@ impl Default for SessionConfig {
             connect_timeout: Duration::from_secs(10),
             give_up_refused: true,
             start_wait: Duration::from_secs(1),
+            least_answers: 0,
+            late_join: false,
             declares: false,
             declare_wait: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(10),

@@ -29,12 +29,40 @@ pub enum ConfigError {
         "receivers can declare what they hold of a source that can be read again, not of a stream"
     )]
     Declarations,
+    /// Receivers join late what can be read again.
+    #[error(
+        "receivers can join late where a source can be read again, not a stream: its beginning is gone"
+    )]
+    LateJoin,
     /// Only receivers on this host may be sent to without a secret or keys.
     #[error("{0} is another host: without a secret or keys only this one may be sent to")]
     NotLoopback(std::net::SocketAddr),
     /// A buffer too small for a single segment.
     #[error("a buffer of {0} bytes cannot hold one segment")]
     SmallBuffer(usize),
+}
+
+/// A receiver cannot be added to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AddError {
+    /// The session carries a stream, of which only what not everybody has yet is held.
+    #[error("a stream is read once: who joins late could not be sent its beginning")]
+    Stream,
+    /// Every receiver has its outcome.
+    #[error("the session is over")]
+    Over,
+    /// It has so many receivers already.
+    #[error("a session can serve {0} receivers at most")]
+    TooMany(usize),
+    /// It has no address.
+    #[error("no address given")]
+    NoAddress,
+    /// Another receiver is there.
+    #[error("{0} is served already")]
+    Twice(std::net::SocketAddr),
+    /// Only receivers on this host may be sent to without a secret or keys.
+    #[error("{0} is another host: without a secret or keys only this one may be sent to")]
+    NotLoopback(std::net::SocketAddr),
 }
 
 /// A source cannot end there.

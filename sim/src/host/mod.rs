@@ -116,8 +116,9 @@ impl Host {
             self.engine.handle_load(now, &load);
         }
         self.fire_if_due(now);
-        if let App::Receiver(receiver) = &mut self.app {
-            receiver.wake(now, &mut self.engine);
+        match &mut self.app {
+            App::Sender(sender) => sender.wake(now, &mut self.engine),
+            App::Receiver(receiver) => receiver.wake(now, &mut self.engine),
         }
         self.settle(net, scratch);
     }
@@ -246,7 +247,7 @@ impl Host {
     /// Sets the timer to the earlier of the engine's deadline and the application's.
     fn arm(&mut self, net: &mut Net) {
         let app = match &self.app {
-            App::Sender(_) => None,
+            App::Sender(sender) => sender.wakes_at(),
             App::Receiver(receiver) => receiver.wakes_at(),
         };
         let inbox = self.inbox.as_ref().and_then(Inbox::due);

@@ -2,6 +2,7 @@
 
 use crate::content;
 use crate::scenario::{Scenario, secret};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tcpxm::config::Content;
@@ -27,6 +28,8 @@ pub(crate) struct Sender {
     taken: usize,
     made: u64,
     finished: bool,
+    /// Receivers that are added, and when.
+    late: VecDeque<(Instant, SocketAddr)>,
     end: Option<SenderEnd>,
 }
 
@@ -54,10 +57,30 @@ impl Sender {
         let session = engine.connect(now, config, SenderTrust::Secret(secret()), peers)?;
         let (seed, bytes) = (scenario.seed, scenario.bytes);
         let (chunk, taken, made, finished) = (Vec::new(), 0, 0, false);
+        let (late, end) = (VecDeque::new(), None);
         let mut sender =
-            Self { seed, bytes, session, stream, chunk, taken, made, finished, end: None };
+            Self { seed, bytes, session, stream, chunk, taken, made, finished, late, end };
         sender.look(now, engine);
         Ok(sender)
+    }
+
+    /// Adds a receiver then; in the order of their times.
+    pub(crate) fn will_add(&mut self, at: Instant, addr: SocketAddr) {
+        self.late.push_back((at, addr));
+    }
+
+    /// When the next is added.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        self.late.front().map(|(at, _)| *at)
+    }
+
+    /// Adds those whose time has come.
+    pub(crate) fn wake(&mut self, now: Instant, engine: &mut Endpoint) {
+        while self.wakes_at().is_some_and(|at| at <= now) {
+            let Some((_, addr)) = self.late.pop_front() else { break };
+            let added = engine.add_member(now, self.session, &[addr]);
+            assert!(added.is_ok(), "{addr} cannot be added: {added:?}");
+        }
     }
 
     /// Something changed at the session.

@@ -10,6 +10,7 @@
 mod grid;
 mod handshake;
 mod holders;
+mod late;
 mod lines;
 mod lost;
 mod members;

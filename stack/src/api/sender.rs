@@ -3,7 +3,7 @@
 use super::streams::MemberStream;
 use super::{COPY, NoMemberLeft, kind_of, misused, seed};
 use crate::config::{EndpointConfig, Group, SessionConfig};
-use crate::error::{ConfigError, EndError};
+use crate::error::{AddError, ConfigError, EndError};
 use crate::net::clock::Clock;
 use crate::net::driver::departure::{Chosen, Departure, Leaving};
 use crate::net::driver::{Driver, Joins};
@@ -82,6 +82,8 @@ pub struct Sender {
     route: Option<Route>,
     /// Why the group that was asked for is not used.
     unusable: Option<String>,
+    /// Without a secret or keys only this host is sent to.
+    only_loopback: bool,
     finished: AtomicBool,
 }
 
@@ -119,16 +121,17 @@ impl Sender {
             (None, Some(_)) => Chosen::Interface,
             (None, None) => Chosen::Nothing,
         };
+        let lone = peers.len() == 1 && !session.late_join;
         let (route, unusable) = match choose_route(&mut session, options.interface, peers)? {
             // For one peer it is not used: the engine is told of it for its report.
-            _ if peers.len() == 1 => (None, None),
+            _ if lone => (None, None),
             Ok(route) => (route, None),
             Err(why) => {
                 session.group = None;
                 (None, Some(why))
             }
         };
-        let group = session.group.filter(|_| peers.len() > 1);
+        let group = session.group.filter(|_| !lone);
         session.group_from = route.map(|route| route.source).or(session.group_from);
         let mut sockets = open(bind, options.bind, &all, group.map(|group| group.addr))?;
         if let Some(route) = route {
@@ -144,6 +147,7 @@ impl Sender {
         let local = sockets.first().map_or(unbound, UdpSocket::local);
         let config = EndpointConfig { port: local.port(), ..EndpointConfig::default() };
         let clock = Clock::start();
+        let only_loopback = matches!(options.trust, SenderTrust::Loopback);
         let mut endpoint = Endpoint::new(config, seed()?);
         let session =
             endpoint.connect_any(clock.now(), session, options.trust, peers).map_err(misused)?;
@@ -152,7 +156,21 @@ impl Sender {
         let departure = Some(Departure::new(session, leaving));
         let handle = Driver::spawn(endpoint, clock, sockets, Joins::default(), departure)?;
         let finished = AtomicBool::new(false);
-        Ok(Self { handle, session, local, group, route, unusable, finished })
+        Ok(Self { handle, session, local, group, route, unusable, only_loopback, finished })
+    }
+
+    /// Adds a receiver while the session runs, of these addresses, best first; its place in the list. It gets all of the
+    /// source: from now on by the group, if there is one ([`SessionConfig::late_join`]), and what that has passed alone.
+    /// `InvalidInput` with an [`AddError`] where that cannot be: of a stream, whose beginning is gone, or when the
+    /// session is over.
+    pub fn add_member(&self, addrs: &[SocketAddr]) -> io::Result<usize> {
+        let refused = |error: AddError| io::Error::new(ErrorKind::InvalidInput, error);
+        let elsewhere = |addr: &&SocketAddr| !addr.ip().to_canonical().is_loopback();
+        if let Some(other) = addrs.iter().find(elsewhere).filter(|_| self.only_loopback) {
+            return Err(refused(AddError::NotLoopback(*other)));
+        }
+        let added = self.handle.act(|engine, now| engine.add_member(now, self.session, addrs));
+        added.map(|member| member.index).map_err(refused)
     }
 
     /// The group that is tried, with the source that a source-specific one is joined with; `None`

@@ -104,6 +104,13 @@ impl Channel {
         }
     }
 
+    /// So many members may follow it from now on.
+    pub(crate) fn admit(&mut self, members: usize) {
+        if let Some(bbr) = &mut self.bbr {
+            bbr.grow(members);
+        }
+    }
+
     /// Tells the one machine whether a member counts.
     pub(crate) fn count(&mut self, index: usize, counts: bool) {
         if let Some(bbr) = &mut self.bbr {

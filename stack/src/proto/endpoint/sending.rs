@@ -2,7 +2,7 @@
 
 use super::{Endpoint, Owner};
 use crate::config::SessionConfig;
-use crate::error::{ConfigError, EndError, Reason};
+use crate::error::{AddError, ConfigError, EndError, Reason};
 use crate::proto::conn::ids::Ids;
 use crate::proto::event::{ControlRead, MemberId, SessionId, SessionState};
 use crate::proto::member::Member;
@@ -52,6 +52,28 @@ impl Endpoint {
         }
         self.sessions.insert(id, session);
         Ok(id)
+    }
+
+    /// Adds a receiver to a session that runs, which it joins like one that answers late: of these addresses, best first,
+    /// as [`Self::connect_any`] has them. It gets all of the source: what the group carries from now on by that, what it
+    /// has passed alone, within [`SessionConfig::unicast_share`]. For a group to be there [`SessionConfig::late_join`]
+    /// or a second receiver is needed at the beginning.
+    pub fn add_member(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        addrs: &[SocketAddr],
+    ) -> Result<MemberId, AddError> {
+        self.now = now;
+        let Self { sessions, owners, rng, .. } = self;
+        let mut ids = Ids { rng, taken: &|id| owners.contains_key(&id) };
+        let s = sessions.get_mut(&session).ok_or(AddError::Over)?;
+        let index = s.add_member(now, addrs, &mut ids)?;
+        let member = MemberId { session, index };
+        if let Some(m) = s.member(index) {
+            owners.insert(m.conn().names().local_cid, Owner::Member(session, index));
+        }
+        Ok(member)
     }
 
     /// How far it is; an unknown session is [`SessionState::Done`].

@@ -93,6 +93,8 @@ pub(crate) struct Member {
     presence: Presence,
     ways: Ways,
     slow: Slow,
+    /// It joined while others were served: what it has missed is much.
+    late: bool,
     retry_at: Option<Instant>,
     retry_after: Duration,
     probe_after: Duration,
@@ -150,6 +152,7 @@ impl Member {
             presence: Presence::default(),
             ways: Ways::default(),
             slow: Slow::default(),
+            late: false,
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,

@@ -80,6 +80,16 @@ impl Member {
         &self.slow
     }
 
+    /// It joined while others were served.
+    pub(crate) fn comes_late(&mut self) {
+        self.late = true;
+    }
+
+    /// Whether it did.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late
+    }
+
     /// Whether it may be suspected.
     pub(crate) fn may_be_suspect(&self, now: Instant) -> bool {
         self.binds() && now >= self.slow.not_before

@@ -45,6 +45,9 @@ impl Session {
         let end = self.store.end();
         self.members[index].need_mut().begin_to_wait(now, self.config.declare_wait, end);
         self.first_answer.get_or_insert(now);
+        if self.started && self.config.late_join {
+            self.members[index].comes_late();
+        }
         self.admit(now, index, features);
     }
 
@@ -82,10 +85,13 @@ impl Session {
         if self.started {
             return;
         }
-        let answered = self.members.iter().any(Member::is_served);
-        let all = self.members.iter().all(|m| !m.is_opening());
+        let answered = self.members.iter().filter(|m| m.is_served()).count();
+        let least = self.config.least_answers;
+        let all = !self.members.iter().any(|m| self.is_awaited(now, m));
         let waited = self.first_answer.is_some_and(|at| now >= at + self.config.start_wait);
-        if answered && (all || waited) {
+        if answered > 0 && answered < least && !self.members.iter().any(Member::is_opening) {
+            self.abort(now, &format!("{answered} have answered, at least {least} are wanted"));
+        } else if answered >= least.max(1) && (all || waited || least > 0) {
             self.started = true;
             let Self { members, channels, .. } = self;
             for channel in channels {

@@ -3,7 +3,7 @@
 //! every member that follows it.
 //!
 //! [`plan`] decides whose turn it is, purely, by what [`uplink`] leaves to unicast; [`transmit`] sends; [`settle`] takes what comes back;
-//! [`begin`] begins and ends members, [`renew`] lets one begin again; [`declare`] takes what they say of
+//! [`begin`] begins and ends members, [`renew`] lets one begin again, [`late`] lets others come; [`declare`] takes what they say of
 //! what they hold; [`timers`] wakes.
 
 pub(crate) mod ahead;
@@ -11,6 +11,7 @@ pub(crate) mod announce;
 pub(crate) mod begin;
 pub(crate) mod declare;
 mod lost;
+mod late;
 pub(crate) mod plan;
 pub(crate) mod renew;
 pub(crate) mod settle;
@@ -115,7 +116,8 @@ impl Session {
     ) -> Result<Self, ConfigError> {
         let first = check(&config, peers)?;
         // What one lacks goes to it alone, so a session of one has no use for a group.
-        let alone = config.group.take_if(|_| peers.len() == 1).is_some();
+        let lone = peers.len() == 1 && !config.late_join;
+        let alone = config.group.take_if(|_| lone).is_some();
         let store = match config.content {
             Content::Stream { ring } => Store::ring(ring),
             Content::Source { len } => Store::source(len, config.declares),
@@ -371,6 +373,7 @@ impl Session {
         self.regroup(index);
         self.release();
         self.changed = true;
+        self.end_unanswered(now);
     }
 
     /// Lets the ring give up what every member has.
@@ -410,6 +413,7 @@ fn check(config: &SessionConfig, peers: &[Vec<SocketAddr>]) -> Result<SocketAddr
         Content::Source { len: Some(len) } if len > MAX_OFFSET => Err(ConfigError::TooLong(len)),
         Content::Stream { ring } if ring < PAYLOAD_V4 => Err(ConfigError::SmallBuffer(ring)),
         Content::Stream { .. } if config.declares => Err(ConfigError::Declarations),
+        Content::Stream { .. } if config.late_join => Err(ConfigError::LateJoin),
         _ => match config.group {
             Some(group) if !group.addr.ip().is_multicast() => {
                 Err(ConfigError::Group(group.addr.ip(), "not a multicast address"))

@@ -35,9 +35,12 @@ impl Session {
     }
 
     /// Whether a member follows a group, or may: what goes to it alone is what the group has not brought. The others
-    /// have a share of their own.
+    /// have a share of their own, and who came late: it lacks all that the group has passed.
     pub(super) fn is_repair(&self, target: Target) -> bool {
-        let follows = |index: usize| self.members[index].may_follow() || !self.store.is_source();
+        let follows = |index: usize| {
+            let m = &self.members[index];
+            m.may_follow() && !m.is_late() || !self.store.is_source()
+        };
         matches!(target, Target::Member(index) if follows(index))
     }
 

@@ -27,7 +27,8 @@ impl Session {
         for (index, m) in self.members.iter().enumerate() {
             if let Some(repeat) = m.conn().opening_deadline() {
                 consider(Some(repeat));
-                consider(Some(m.began() + self.config.connect_timeout));
+                let ends = Some(m.began() + self.config.connect_timeout);
+                consider(ends.filter(|at| *at > now || !self.asks_on()));
                 consider(m.fails_at());
                 consider(m.attempts_deadline());
             } else {
@@ -35,7 +36,8 @@ impl Session {
                 consider(m.deadline(now, log, self.config.idle_timeout));
             }
         }
-        if !self.started && self.members.iter().any(Member::is_served) {
+        let waits = self.config.least_answers == 0;
+        if !self.started && waits && self.members.iter().any(Member::is_served) {
             consider(self.first_answer.map(|t| t + self.config.start_wait));
         }
         // Also when nothing is in flight: a closed window may be why.
@@ -93,11 +95,11 @@ impl Session {
     }
 
     fn member_timers(&mut self, now: Instant, index: usize) {
-        let connect = self.config.connect_timeout;
+        let (connect, asks_on) = (self.config.connect_timeout, self.asks_on());
         let m = &mut self.members[index];
         let began = m.began();
         if m.is_opening() {
-            if now >= began + connect || m.fails_at().is_some_and(|at| at <= now) {
+            if now >= began + connect && !asks_on || m.fails_at().is_some_and(|at| at <= now) {
                 let reason = m.give_up(connect);
                 self.end_member(now, index, Err(reason));
             }

@@ -150,6 +150,13 @@ impl Bbr {
         bbr
     }
 
+    /// There are so many paths from now on; the new ones do not count yet.
+    pub(crate) fn grow(&mut self, paths: usize) {
+        let mut fresh = Model::new(initial(self.mss));
+        fresh.active = false;
+        self.models.resize(paths.max(self.models.len()), fresh);
+    }
+
     pub(crate) fn seed(&mut self, seed: u64) {
         self.dice = seed | 1;
     }
