@@ -38,6 +38,8 @@ pub enum Fault {
     Cut(Who),
     /// It does again.
     Mend(Who),
+    /// A NAT gives this node (0 is the sender) another address and port: what is sent to those before goes nowhere.
+    Rebind(usize),
     /// The sender's process stands still: what comes waits in its socket, as far as there is room.
     Pause,
     /// It goes on.

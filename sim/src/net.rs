@@ -206,8 +206,20 @@ impl Net {
             Fault::Start(i) => self.ports[i + 1].refuses = false,
             Fault::Cut(who) => self.cut(who, true),
             Fault::Mend(who) => self.cut(who, false),
+            Fault::Rebind(node) => self.rebind(node),
             Fault::Restart(_) | Fault::Pause | Fault::Resume => {} // the network is as before
         }
+    }
+
+    fn rebind(&mut self, node: usize) {
+        let before = self.ports[node].addr;
+        let mut addr = before;
+        while self.by_addr.contains_key(&addr) {
+            addr.set_port(addr.port() + 1);
+        }
+        self.by_addr.remove(&before);
+        self.by_addr.insert(addr, node);
+        self.ports[node].addr = addr;
     }
 
     fn cut(&mut self, who: Who, cut: bool) {

@@ -1,7 +1,8 @@
 //! The scenarios that have a name, so that tests and the command line mean the same ones.
 
-mod lost;
 mod late;
+mod lost;
+mod paths;
 mod spoilers;
 
 use crate::fault::{DropRule, Fault, Who};
@@ -56,6 +57,7 @@ pub fn all() -> Vec<Entry> {
         spoilers::all(),
         lost::all(),
         late::all(),
+        paths::all(),
         stations(),
         restarts(),
         holders(),

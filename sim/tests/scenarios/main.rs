@@ -14,5 +14,6 @@ mod late;
 mod lines;
 mod lost;
 mod members;
+mod paths;
 mod sessions;
 mod spoilers;

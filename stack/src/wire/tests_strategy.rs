@@ -189,6 +189,8 @@ pub(crate) enum OwnedTlv {
     Abort(String),
     Map(u64, Vec<u8>),
     Newest(u64),
+    PathChallenge(u64),
+    PathResponse(u64),
 }
 
 impl OwnedTlv {
@@ -203,6 +205,8 @@ impl OwnedTlv {
             Self::Abort(why) => Tlv::Abort(why),
             Self::Map(first, bits) => Tlv::Map(PnMap { first: *first, bits }),
             Self::Newest(pn) => Tlv::Newest(*pn),
+            Self::PathChallenge(token) => Tlv::PathChallenge(*token),
+            Self::PathResponse(token) => Tlv::PathResponse(*token),
         }
     }
 }
@@ -219,6 +223,8 @@ pub(crate) fn tlv() -> impl Strategy<Value = OwnedTlv> {
         (0..1_u64 << 59, vec(any::<u8>(), 0..=tlv::MAX_MAP))
             .prop_map(|(first, bits)| OwnedTlv::Map(first, bits)),
         (0..1_u64 << 60).prop_map(OwnedTlv::Newest),
+        any::<u64>().prop_map(OwnedTlv::PathChallenge),
+        any::<u64>().prop_map(OwnedTlv::PathResponse),
     ]
 }
 

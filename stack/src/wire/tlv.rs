@@ -7,7 +7,7 @@ use super::{Ack, Descriptor, MAX_PN, PnMap, WireError};
 pub const AREA_HEAD: usize = 2;
 /// Type and length of one TLV.
 pub const TLV_HEAD: usize = 3;
-/// TLVs of one area. Nine types are known; a bound on the work that one datagram can cause.
+/// TLVs of one area. Eleven types are known; a bound on the work that one datagram can cause.
 pub const MAX_TLVS: usize = 32;
 /// Longest reason of an [`Tlv::Abort`], in bytes of UTF-8.
 pub const MAX_REASON: usize = 256;
@@ -21,6 +21,8 @@ const PING: u8 = 6;
 const ABORT: u8 = 7;
 const MAP: u8 = 8;
 const NEWEST: u8 = 9;
+const PATH_CHALLENGE: u8 = 10;
+const PATH_RESPONSE: u8 = 11;
 
 /// Longest map of a [`Tlv::Map`], in bytes: beside it an ACK block has room in a short datagram.
 pub const MAX_MAP: usize = 768;
@@ -52,6 +54,10 @@ pub enum Tlv<'a> {
     Map(PnMap<'a>),
     /// The newest packet number that the sender has sent to the group.
     Newest(u64),
+    /// "Are you there? Then answer this" (RFC 9000, 19.17).
+    PathChallenge(u64),
+    /// The answer, which repeats it (RFC 9000, 19.18).
+    PathResponse(u64),
 }
 
 impl<'a> Tlv<'a> {
@@ -70,6 +76,8 @@ impl<'a> Tlv<'a> {
             ABORT => Self::Abort(reason(value, MAX_REASON)),
             MAP => Self::Map(PnMap::parse(value)?),
             NEWEST => Self::Newest(newest(value)?),
+            PATH_CHALLENGE => Self::PathChallenge(Reader::new(value).u64()?),
+            PATH_RESPONSE => Self::PathResponse(Reader::new(value).u64()?),
             _ => return Ok(None),
         }))
     }
@@ -85,6 +93,8 @@ impl<'a> Tlv<'a> {
             Self::Abort(_) => ABORT,
             Self::Map(_) => MAP,
             Self::Newest(_) => NEWEST,
+            Self::PathChallenge(_) => PATH_CHALLENGE,
+            Self::PathResponse(_) => PATH_RESPONSE,
         }
     }
 
@@ -97,7 +107,7 @@ impl<'a> Tlv<'a> {
             Self::Pad(n) => *n,
             Self::Handshake(message) if message.len() > MAX_HANDSHAKE => return None,
             Self::Handshake(message) => message.len(),
-            Self::Cid(_) | Self::Newest(_) => 8,
+            Self::Cid(_) | Self::Newest(_) | Self::PathChallenge(_) | Self::PathResponse(_) => 8,
             Self::Descriptor(d) => d.emit_len(),
             Self::Abort(text) => clip(text, MAX_REASON).len(),
             Self::Map(map) => 8 + map.bits.len(),
@@ -107,8 +117,9 @@ impl<'a> Tlv<'a> {
         match self {
             Self::Pad(n) => w.zeros(*n),
             Self::Handshake(message) => w.put(message),
-            Self::Cid(cid) => w.u64(*cid),
-            Self::Newest(pn) => w.u64(*pn),
+            Self::Cid(n) | Self::Newest(n) | Self::PathChallenge(n) | Self::PathResponse(n) => {
+                w.u64(*n);
+            }
             Self::Descriptor(d) => d.emit(&mut w),
             Self::Abort(text) => w.put(clip(text, MAX_REASON).as_bytes()),
             Self::Map(map) => map.emit(&mut w),

@@ -2,6 +2,7 @@
 //! gives its length.
 
 use super::handshake::Third;
+use super::migration::NetPath;
 use super::state::Input;
 use super::{Conn, Role};
 use crate::proto::recv::pns::PnTracker;
@@ -306,6 +307,18 @@ impl Conn {
         let len = assemble_bare(buf, header, &[Tlv::Abort(why)], seal);
         self.tx.on_sent(now, Content::default());
         Some(len)
+    }
+
+    /// What the peer is asked, or answered, by another way than the usual one.
+    pub(crate) fn emit_aside(&mut self, now: Instant, buf: &mut [u8]) -> Option<(NetPath, usize)> {
+        let (way, tlv) = self.migration.next()?;
+        let mut header = self.header(Kind::Data, 0, None, &Report::default());
+        header.segment.dst_port = way.peer.port();
+        let keys = self.life.keys_mut()?;
+        let seal = seal_as(keys, self.tx.next_pn());
+        let len = assemble_bare(buf, header, &[tlv], seal);
+        self.tx.on_sent(now, Content::default());
+        Some((way, len))
     }
 
     /// The third message, which leads each flight until the peer is proven: without it the peer

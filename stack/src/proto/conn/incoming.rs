@@ -3,6 +3,7 @@
 use super::ack::Urgency;
 use super::handshake::{NoAnswer, RoundTrip, parse_hello};
 use super::life::{Taken, Which};
+use super::migration::NetPath;
 use super::state::Input;
 use super::{Conn, Names};
 use crate::proto::event::Arrival;
@@ -24,6 +25,10 @@ pub(crate) struct Incoming<'a> {
     pub(crate) abort: Option<&'a str>,
     /// The newest packet number of the group, as its sender says.
     pub(crate) newest: Option<u64>,
+    /// It is to be answered where it came from.
+    challenge: Option<u64>,
+    /// It answers a challenge of ours.
+    response: Option<u64>,
     /// Stream offset of the first byte of `body`, in the conversation the kind names.
     pub(crate) offset: u64,
     pub(crate) body: &'a [u8],
@@ -62,6 +67,8 @@ pub(crate) fn dissect(
         ping: false,
         abort: None,
         newest: None,
+        challenge: None,
+        response: None,
         offset,
         body: payload,
     };
@@ -75,6 +82,8 @@ pub(crate) fn dissect(
                 Tlv::Abort(why) => incoming.abort = Some(why),
                 Tlv::Map(bits) => map = Some(bits),
                 Tlv::Newest(pn) => incoming.newest = Some(pn),
+                Tlv::PathChallenge(token) => incoming.challenge = Some(token),
+                Tlv::PathResponse(token) => incoming.response = Some(token),
                 _ => {}
             }
         }
@@ -168,6 +177,32 @@ impl Conn {
         }
         self.life.keys_mut()?.rx().open(pn, datagram, header_len).ok()?;
         dissect(header, header_len, pn, self.names.irs, datagram)
+    }
+
+    /// An opened datagram, not booked yet, came by this way: gives another one to the peer than the usual, if that is
+    /// proven now. A challenge of ours, if one is needed, is drawn from `token`.
+    pub(crate) fn came_by(
+        &mut self,
+        now: Instant,
+        way: NetPath,
+        incoming: &Incoming<'_>,
+        token: impl FnOnce() -> u64,
+    ) -> Option<NetPath> {
+        let is_usual = way.peer == self.names.peer;
+        if let Some(token) = incoming.challenge {
+            self.migration.challenged(way, token);
+        }
+        if let Some(way) = incoming.response.and_then(|token| self.migration.answered(token)) {
+            return Some(way);
+        }
+        // What was overtaken shows where the peer was, not where it is (RFC 9000, 9.3).
+        let is_newest = self.rx.largest().is_none_or(|largest| incoming.pn > largest);
+        match (is_usual, is_newest) {
+            (true, true) => self.migration.stays(),
+            (false, true) => self.migration.came_by(now, way, token()),
+            (_, false) => {}
+        }
+        None
     }
 
     /// Takes the bytes and the FIN of a control datagram; `false` if they could not be kept, and

@@ -12,10 +12,10 @@ pub(crate) mod handshake;
 pub(crate) mod ids;
 pub(crate) mod incoming;
 pub(crate) mod life;
+pub(crate) mod migration;
 pub(crate) mod state;
 pub(crate) mod syn;
 
-use super::event::Arrival;
 use super::recv::pns::PnTracker;
 use super::send::path::Path;
 use super::send::space::{Content, Fired, News, SendSpace};
@@ -31,6 +31,7 @@ use core::time::Duration;
 use fin::Fin;
 use handshake::Opening;
 use life::Life;
+use migration::{Migration, NetPath};
 use state::{Input, State};
 use std::net::{IpAddr, SocketAddr};
 
@@ -67,9 +68,9 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// The same, with a peer that is where this came from.
-    pub(crate) fn moved(self, arrival: &Arrival) -> Self {
-        let Arrival { from: peer, to: local, ifindex, .. } = *arrival;
+    /// The same, with a peer that is reached by this way.
+    pub(crate) fn moved(self, way: NetPath) -> Self {
+        let NetPath { peer, local, ifindex } = way;
         Self { peer, local, ifindex, ..self }
     }
 }
@@ -99,8 +100,7 @@ pub(crate) struct Conn {
     endures: bool,
     /// It is not taken to be silent before: its host is asked something else, and answers.
     bears_until: Instant,
-    /// Something that was sent to the peer alone has arrived.
-    reached: bool,
+    migration: Migration,
     idle_timeout: Duration,
     keepalive_at: Instant,
     linger_until: Option<Instant>,
@@ -166,7 +166,7 @@ impl Conn {
             last_heard: now,
             excused: now,
             endures: false,
-            reached: false,
+            migration: Migration::default(),
             idle_timeout,
             bears_until: now,
             keepalive_at: now + idle_timeout / KEEPALIVES,
@@ -416,19 +416,23 @@ impl Conn {
     /// back.
     pub(crate) fn on_report(&mut self, now: Instant, ack: &Ack<'_>) -> Option<News> {
         self.control.on_report(ack.control_next, ack.control_edge);
-        let news = self.tx.on_ack(now, ack.unicast.as_ref()?);
-        self.reached |= !news.acked.is_empty();
-        Some(news)
+        Some(self.tx.on_ack(now, ack.unicast.as_ref()?))
     }
 
-    /// Whether the peer has received what was sent to it: it is where it is taken to be.
-    pub(crate) fn is_reached(&self) -> bool {
-        self.reached
+    /// The peer is reached by this way.
+    pub(crate) fn moved(&mut self, way: NetPath) {
+        self.names = self.names.clone().moved(way);
     }
 
-    /// The peer is where this came from.
-    pub(crate) fn moved(&mut self, arrival: &Arrival) {
-        self.names = self.names.clone().moved(arrival);
+    /// Likewise, and it was reached by another one before: what was sent there is lost, and how much the new one carries
+    /// is to be found out (RFC 9000, 9.4).
+    pub(crate) fn migrate(&mut self, now: Instant, way: NetPath) -> News {
+        if way.peer.ip() != self.names.peer.ip() {
+            self.tx.path.mtu.doubt();
+        }
+        self.moved(way);
+        self.demand_ack(); // what was said last may have gone where nobody is
+        self.tx.begin_again(now)
     }
 
     /// What a report has shown is booked: its lists are used again.

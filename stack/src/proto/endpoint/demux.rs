@@ -57,28 +57,24 @@ impl Endpoint {
         datagram: &mut [u8],
         ce: bool,
     ) {
-        match self.owners.get(&header.encap.cid) {
+        let Self { owners, sessions, receivers, listener, rng, .. } = self;
+        let (cid, len) = (header.encap.cid, datagram.len());
+        let (from, cut) = ((arrival, ce), (header, header_len));
+        let datagram = (datagram, || rng.u64());
+        match owners.get(&cid) {
             Some(Owner::Member(id, index)) => {
-                let Some(session) = self.sessions.get_mut(id) else { return };
-                session.on_unicast(now, *index, (arrival.from, ce), (header, header_len), datagram);
+                if let Some(session) = sessions.get_mut(id) {
+                    session.on_unicast(now, *index, from, cut, datagram);
+                }
             }
             Some(Owner::Receiver(id)) => {
-                let Some(receiver) = self.receivers.get_mut(id) else { return };
-                let moved = receiver.conn.names().peer != arrival.from;
-                if moved && receiver.conn.is_reached() {
-                    return;
+                if let Some(receiver) = receivers.get_mut(id) {
+                    receiver.on_unicast(now, from, cut, datagram);
                 }
-                let Some(incoming) = receiver.conn.open(header, header_len, datagram) else {
-                    return;
-                };
-                if moved {
-                    receiver.moved(arrival);
-                }
-                receiver.on_datagram(now, &incoming, ce);
             }
             None => {
-                if let Some(listener) = &mut self.listener {
-                    listener.on_unknown(now, arrival, header.encap.cid, datagram.len());
+                if let Some(listener) = listener {
+                    listener.on_unknown(now, arrival, cid, len);
                 }
             }
         }

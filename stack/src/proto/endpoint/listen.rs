@@ -309,7 +309,7 @@ impl Listener {
         let frame = self.doors.get(half.door)?.frame.clone();
         Some(Proven {
             // The SYN that came first may have been a repetition from elsewhere.
-            names: half.names.moved(arrival),
+            names: half.names.moved(arrival.into()),
             descriptor: half.descriptor,
             keys,
             pass: Pass { syn: half.syn, frame, key },

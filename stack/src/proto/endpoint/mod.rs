@@ -151,6 +151,9 @@ impl Endpoint {
         let after = (Bound::Excluded(last), Bound::Unbounded);
         for range in [after, (Bound::Unbounded, Bound::Included(last))] {
             for (id, receiver) in self.receivers.range_mut(range) {
+                if let Some((way, len)) = receiver.emit_aside(now, buf) {
+                    return Some(single(way.peer, way.local, way.ifindex, len));
+                }
                 if let Some(len) = receiver.emit(now, buf) {
                     self.receiver_cursor = id.0;
                     let names = receiver.conn.names();

@@ -4,13 +4,16 @@ use super::Member;
 use crate::error::Reason;
 use crate::proto::conn::handshake::{NoAnswer, RoundTrip};
 use crate::proto::conn::incoming::{Answer, AnswerKind};
+use crate::proto::conn::migration::NetPath;
 use crate::proto::event::Arrival;
 use crate::proto::send::scoreboard::Scoreboard;
+use crate::proto::send::space::News;
 use crate::proto::time::Instant;
 use crate::stats::Mode;
 use crate::trust::PublicKey;
 use crate::wire::{GroupStatus, Header, Reply, Said, VERSION};
 use core::time::Duration;
+use std::net::SocketAddr;
 
 /// To a member that is said to have forgotten its SYN that is sent again this often at most.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -175,6 +178,22 @@ impl Member {
         } else {
             self.conn.emit_syn(now, buf)
         }
+    }
+
+    /// What it is asked, or answered, by another way than the usual one.
+    pub(crate) fn emit_aside(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+    ) -> Option<(SocketAddr, usize)> {
+        self.conn.emit_aside(now, buf).map(|(way, len)| (way.peer, len))
+    }
+
+    /// It has another address now: what was sent to the one before is lost.
+    pub(crate) fn migrate(&mut self, now: Instant, way: NetPath) -> News {
+        tracing::debug!(was = %self.addr, is = %way.peer, "has another address");
+        self.addr = way.peer;
+        self.conn.migrate(now, way)
     }
 
     /// Something sealed came from it; `heard` is option 51, if it says that.

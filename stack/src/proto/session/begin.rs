@@ -5,6 +5,7 @@ use super::settle::Told;
 use crate::error::{Reason, Unreachable};
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::incoming::{AnswerKind, Incoming};
+use crate::proto::conn::migration::NetPath;
 use crate::proto::event::Arrival;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
@@ -172,17 +173,20 @@ impl Session {
         &mut self,
         now: Instant,
         index: usize,
-        (from, ce): (SocketAddr, bool),
+        (arrival, ce): (&Arrival, bool),
         (header, header_len): (Header, usize),
-        datagram: &mut [u8],
+        (datagram, token): (&mut [u8], impl FnOnce() -> u64),
     ) {
         self.wake(now); // what has waited here is read before the timers fire
-        let Some(conn) = self.members.get_mut(index).map(Member::conn_mut) else { return };
-        if conn.names().peer == from
-            && let Some(incoming) = conn.open(header, header_len, datagram)
-        {
-            self.on_datagram(now, index, &incoming, ce);
+        let Some(m) = self.members.get_mut(index) else { return };
+        let way = NetPath { local: None, ifindex: 0, ..arrival.into() }; // by which it leaves is the system's choice
+        let conn = m.conn_mut();
+        let Some(incoming) = conn.open(header, header_len, datagram) else { return };
+        if let Some(way) = conn.came_by(now, way, &incoming, token) {
+            let news = m.migrate(now, way);
+            self.settle(now, index, Told::Alone(news));
         }
+        self.on_datagram(now, index, &incoming, ce);
     }
 
     /// Takes an opened unicast datagram of a member.

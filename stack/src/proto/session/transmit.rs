@@ -162,7 +162,8 @@ impl Session {
                 self.turn.control = index;
                 return Some(unicast(m, len, len, 1));
             }
-            if let Some((to, len)) = m.emit_attempt(now, buf) {
+            let aside = m.emit_aside(now, buf);
+            if let Some((to, len)) = aside.or_else(|| m.emit_attempt(now, buf)) {
                 return Some(train_to(to, len, len, 1));
             }
         }

@@ -3,6 +3,7 @@
 
 mod bits;
 mod downgrade;
+mod elsewhere;
 mod handshakes;
 mod ids;
 mod insider;
