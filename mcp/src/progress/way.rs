@@ -36,7 +36,7 @@ fn difference(before: &Lost, now: &Lost) -> Vec<String> {
             1 => "one host knows it by that and cannot".to_owned(),
             hosts => format!("{hosts} hosts know it by that and cannot"),
         };
-        format!("this host has lost the address {addr}; {by} answer until it is back")
+        format!("this host has lost the address {addr}; {by} answer until it is back, or they find this host elsewhere")
     });
     let back = before.keys().filter(|addr| !now.contains_key(addr));
     lost.chain(back.map(|addr| format!("this host has the address {addr} again"))).collect()

@@ -1,7 +1,7 @@
 //! Senders of several interfaces, or whose addresses change: the group leaves where those are that have answered.
 
 use super::multicast::share;
-use crate::copy::{Copy, copy};
+use crate::copy::{Copy, Done, copy};
 use crate::daemon::Daemon;
 use crate::network::{LEN, Lab, content};
 use crate::shell::{run, try_run, wait_for};
@@ -81,8 +81,6 @@ pub(super) fn an_address_that_is_taken_away() {
     let running = Copy::start(&lab, &args);
     wait_for("bytes have arrived", Duration::from_secs(30), || lab.bytes(1).1 >= LEN / 4);
     run(&format!("ip -n {ns} addr del {}/24 dev eth0", lab.v4(0)));
-    // Another one is no help: the hosts do not answer there.
-    run(&format!("ip -n {ns} addr add 10.77.0.200/24 brd + dev eth0"));
     sleep(Duration::from_secs(5)); // within which it is to be told
     run(&format!("ip -n {ns} addr add {}/24 brd + dev eth0", lab.v4(0)));
     let done = running.wait();
@@ -98,6 +96,56 @@ pub(super) fn an_address_that_is_taken_away() {
         .find(&format!("this host has lost the address {}; 3 hosts know it by that", lab.v4(0)));
     let back = done.messages.find(&format!("this host has the address {} again", lab.v4(0)));
     assert!(lost.is_some() && lost < back, "{done:#?}");
+}
+
+/// The address is replaced by another one: the hosts follow.
+pub(super) fn an_address_that_is_replaced() {
+    let lab = Lab::bridge(3);
+    let _daemons = lab.daemons();
+    let ns = lab.ns(0);
+    let done = copy_during(&lab, || {
+        run(&format!("ip -n {ns} addr del {}/24 dev eth0", lab.v4(0)));
+        run(&format!("ip -n {ns} addr add 10.77.0.200/24 brd + dev eth0"));
+        run(&format!("ip -n {ns} route replace 224.0.0.0/4 dev eth0"));
+    });
+    done.assert_ok();
+}
+
+/// A NAT in front of a host forgets what it has translated, and gives the host another port. Of the two hosts one gets
+/// everything by unicast.
+pub(super) fn a_nat_that_gives_another_port() {
+    let lab = Lab::bridge(3);
+    let _daemons = lab.daemons();
+    lab.deafen(2);
+    let done = copy_during(&lab, || {
+        for host in [1, 2] {
+            lab.nft(host, "add table ip nat0");
+            lab.nft(host, "add chain ip nat0 out { type filter hook output priority 300 ; }");
+            lab.nft(host, "add rule ip nat0 out udp sport 8737 udp sport set 30001");
+            lab.nft(host, "add chain ip nat0 in { type filter hook prerouting priority -300 ; }");
+            let own = lab.v4(host);
+            lab.nft(host, &format!("add rule ip nat0 in ip daddr {own} udp dport 8737 drop"));
+            lab.nft(host, "add rule ip nat0 in udp dport 30001 udp dport set 8737");
+        }
+    });
+    done.assert_ok();
+    let modes = done.modes();
+    assert_eq!((modes[0], modes[1], modes[2]), ("multicast", "unicast", "multicast"), "{done:#?}");
+    for host in 0..2 {
+        let lost = &done.hosts[host]["lost"];
+        assert!(lost.is_null() || *lost == false, "{done:#?}");
+    }
+}
+
+/// Copies to three hosts, and does something when a quarter has arrived.
+fn copy_during(lab: &Lab, act: impl FnOnce()) -> Done {
+    let mut args = vec!["--rate".to_owned(), "100M".to_owned()];
+    args.push(lab.source(LEN).display().to_string());
+    args.extend(lab.all());
+    let running = Copy::start(lab, &args);
+    wait_for("bytes have arrived", Duration::from_secs(30), || lab.bytes(1).1 >= LEN / 4);
+    act();
+    running.wait()
 }
 
 /// One receiver has two interfaces on one network, the way back from another leaves by a network of its own.

@@ -99,6 +99,8 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("multicast::a_rate_is_kept", multicast::a_rate_is_kept),
     ("multicast::a_group_of_the_other_family", multicast::a_group_of_the_other_family),
     ("departures::towards_those_that_have_answered", departures::towards_those_that_have_answered),
+    ("departures::an_address_that_is_replaced", departures::an_address_that_is_replaced),
+    ("departures::a_nat_that_gives_another_port", departures::a_nat_that_gives_another_port),
     ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
     ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
     ("spoilers::behind_a_narrow_line", spoilers::behind_a_narrow_line),
