@@ -12,6 +12,7 @@ mod first_page;
 mod floods;
 mod folding;
 mod hosts;
+mod late;
 mod lines;
 mod link_local;
 mod many;
@@ -69,6 +70,7 @@ pub(crate) const PATIENT: &[(Lane, &str)] = &[
     (Lane::Queries, "spoilers::behind_a_narrow_line"),
     (Lane::Limits, "spoilers::that_loses"),
     (Lane::Limits, "hosts::"),
+    (Lane::Limits, "late::"),
     (Lane::Limits, "messages::"),
     (Lane::Limits, "waits::"),
     (Lane::Limits, "firewalls::"),
@@ -101,6 +103,9 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("departures::towards_those_that_have_answered", departures::towards_those_that_have_answered),
     ("departures::an_address_that_is_replaced", departures::an_address_that_is_replaced),
     ("departures::a_nat_that_gives_another_port", departures::a_nat_that_gives_another_port),
+    ("late::one_that_is_started_at_half", late::one_that_is_started_at_half),
+    ("late::one_that_never_comes", late::one_that_never_comes),
+    ("late::as_many_as_are_wanted", late::as_many_as_are_wanted),
     ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
     ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
     ("spoilers::behind_a_narrow_line", spoilers::behind_a_narrow_line),
