@@ -1,8 +1,9 @@
 //! Members that are not like the others.
 
 use core::time::Duration;
+use sim::fault::{Fault, Who};
 use sim::model::model_time;
-use sim::{ReceiverOutcome, Scenario, registry, verify};
+use sim::{Link, ReceiverOutcome, Scenario, registry, verify};
 use tcpxm::error::Reason;
 use tcpxm::stats::Mode;
 
@@ -50,6 +51,31 @@ fn one_that_is_silent_for_a_moment_stays_on_the_group() {
             assert_eq!(r.modes(), [Mode::Multicast, Mode::Gone], "{:?}", r.report.transitions);
         }
     });
+}
+
+/// However long it takes until its membership is known again, such as on a host that is busy otherwise: it stays on the
+/// group, or is tried by it again soon. Nobody is sent away for it.
+#[test]
+fn a_silence_sends_nobody_away() {
+    let line = Link::lan().rate(20_000_000);
+    for silence in (300..800).step_by(10) {
+        let at = |after| Duration::from_millis(2000 + after);
+        let outcome = Scenario::new(silence)
+            .receivers(4)
+            .bytes(16 << 20)
+            .link(line)
+            .at(at(0), Fault::CutGroup(Who::Receiver(1)))
+            .at(at(silence), Fault::RestoreGroup(Who::Receiver(1)))
+            .run();
+        let transitions = &outcome.receivers[1].report.transitions;
+        let alone = transitions.iter().find(|t| t.mode == Mode::Unicast);
+        let back = transitions.iter().rfind(|t| t.mode == Mode::Multicast).expect("it followed");
+        if let Some(alone) = alone {
+            let away = back.at.saturating_sub(alone.at);
+            let soon = alone.at < back.at && away < Duration::from_secs(3);
+            assert!(soon, "silent for {silence} ms: {transitions:?}");
+        }
+    }
 }
 
 #[test]

@@ -41,7 +41,8 @@ impl Channel {
         let m = &mut members[index];
         let period = period(m);
         let hearing = m.board().hearing();
-        let deaf_for = m.watch_mut().deaf(now, mode::is_deaf(hearing));
+        let is_deaf = mode::is_deaf(hearing) && !m.hears_again(hearing.1);
+        let deaf_for = m.watch_mut().deaf(now, is_deaf);
         m.inquire(deaf_for, hearing);
         let arrived = m.need().arrived();
         let is_slower = match m.mode() {

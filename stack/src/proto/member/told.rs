@@ -95,6 +95,12 @@ impl Member {
         self.told.lag.excuses(from)
     }
 
+    /// Whether it hears something of the group, this share, after a silence in which it had heard too little: of how
+    /// much it hears from now on that says nothing.
+    pub(crate) fn hears_again(&self, share: f64) -> bool {
+        share > 0.0 && self.watch.deaf_since().is_some_and(|since| self.was_silent(since))
+    }
+
     /// When it is to be told of the newest packet since it reports none of those before.
     pub(super) fn tells_at(&self, next: u64) -> Option<Instant> {
         let hears = self.group_status == GroupStatus::Joined && self.is_served();

@@ -67,6 +67,11 @@ impl Watch {
         self.closed = Duration::ZERO;
     }
 
+    /// Since when it has heard less than it should.
+    pub(crate) fn deaf_since(&self) -> Option<Instant> {
+        self.deaf
+    }
+
     /// It hears less than it should, or it does not: for how long it has.
     pub(crate) fn deaf(&mut self, now: Instant, is_deaf: bool) -> Duration {
         if is_deaf {
