@@ -52,6 +52,7 @@ pub fn all() -> Vec<Entry> {
         forgotten(),
         lossy(),
         spoilers::all(),
+        spoilers::unseen(),
         stations(),
         restarts(),
         holders(),
