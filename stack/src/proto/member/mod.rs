@@ -7,12 +7,13 @@ pub(crate) mod candidates;
 pub(crate) mod history;
 mod inquiry;
 pub(crate) mod lag;
+mod late;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
 pub(crate) mod question;
 mod reason;
-mod retry;
+pub(crate) mod retry;
 pub(crate) mod setback;
 pub(crate) mod slow;
 mod stall;
@@ -68,6 +69,8 @@ pub(crate) struct Member {
     channel: Option<ChannelId>,
     mode: Mode,
     need: Need,
+    /// It has come to the group late: that stood here then.
+    late: Option<u64>,
     window: Window,
     /// How it hears the group.
     board: Scoreboard,
@@ -132,6 +135,7 @@ impl Member {
             channel,
             mode,
             need: Need::new(declares),
+            late: None,
             window: Window::default(),
             board,
             limits: false,
@@ -536,6 +540,7 @@ impl Member {
     /// sent by unicast.
     fn follow_group(&mut self, view: &GroupView<'_>) {
         self.need.follow(view.cursor, self.board.in_flight(view.log));
+        self.note_late(view.cursor);
     }
 
     /// Not served by the group any more: all it does not have is to be sent by unicast.
