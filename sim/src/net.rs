@@ -248,6 +248,11 @@ impl Net {
         Ok(())
     }
 
+    /// Bytes that wait to leave a node.
+    pub(crate) fn queued(&self, node: usize) -> usize {
+        self.ports[node].up.queued(self.now())
+    }
+
     fn send_one(&mut self, from: usize, to: SocketAddr, (bytes, ecn): (&[u8], u8)) {
         let now = self.now();
         self.hash(now, from, to, bytes);

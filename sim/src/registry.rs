@@ -55,6 +55,7 @@ pub fn all() -> Vec<Entry> {
         forgotten(),
         lossy(),
         spoilers::all(),
+        spoilers::unseen(),
         lost::all(),
         late::all(),
         paths::all(),

@@ -34,6 +34,8 @@ pub struct Scenario {
     pub(crate) independent_loss: Loss,
     pub(crate) v6: bool,
     pub(crate) ecn: bool,
+    /// What the sender's socket holds in bytes, if that is bounded.
+    pub(crate) outbox: Option<usize>,
     pub(crate) session: SessionConfig,
     pub(crate) join_delay: Duration,
     pub(crate) join_result_delay: Duration,
@@ -82,6 +84,7 @@ impl Scenario {
             independent_loss: Loss::None,
             v6: false,
             ecn: true,
+            outbox: None,
             session: SessionConfig {
                 group: Some(Group { addr: group(false), source: None }),
                 delivery: Delivery::Unordered,
@@ -251,6 +254,12 @@ impl Scenario {
     #[must_use]
     pub fn without_ecn(self) -> Self {
         Self { ecn: false, ..self }
+    }
+
+    /// The sender's socket holds so many bytes until they are on its line; then it waits, and nothing is dropped.
+    #[must_use]
+    pub fn outbox(self, bytes: usize) -> Self {
+        Self { outbox: Some(bytes), ..self }
     }
 
     /// Receivers are asked what they hold; this one holds that.

@@ -192,7 +192,8 @@ fn sender(scenario: &Scenario, net: &mut Net, peers: &[SocketAddr]) -> Host {
         }
     }
     let joins = Joins { refused: true, delay: Duration::ZERO };
-    Host::new(0, engine, App::Sender(app), joins).saying_ecn(scenario.ecn)
+    let host = Host::new(0, engine, App::Sender(app), joins);
+    host.saying_ecn(scenario.ecn).with_outbox(scenario.outbox)
 }
 
 fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {

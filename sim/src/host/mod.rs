@@ -24,6 +24,9 @@ const TRAIN: usize = 65_507;
 /// So many rounds at one moment are taken for a loop that would never end.
 const MAX_ROUNDS: u32 = 100_000;
 
+/// A host whose socket is full wakes no sooner than after so long, as its driver does.
+const BLOCKED: Duration = Duration::from_millis(1);
+
 /// The application on a host.
 #[derive(Debug)]
 pub(crate) enum App {
@@ -47,6 +50,11 @@ pub(crate) struct Host {
     joined: Vec<(ReceiverId, SocketAddr)>,
     /// What waits in its socket, if it is slow to take it.
     inbox: Option<Inbox>,
+    /// So many bytes may wait in its socket and the queue of its interface together, if that is bounded; more can be
+    /// sent when half of it has left, as on Linux (`sock_writeable`).
+    outbox: Option<usize>,
+    /// They do.
+    blocked: bool,
     /// Its system sets the ECN bits that the engine asks for.
     says_ecn: bool,
     /// The timer event that counts; others in the queue are stale.
@@ -67,8 +75,19 @@ impl Scratch {
 impl Host {
     pub(crate) fn new(node: usize, engine: Endpoint, app: App, joins: Joins) -> Self {
         let rounds = (Instant::ZERO, 0);
-        let joined = Vec::new();
-        Self { node, engine, app, joins, joined, inbox: None, says_ecn: true, armed: None, rounds }
+        Self {
+            node,
+            engine,
+            app,
+            joins,
+            joined: Vec::new(),
+            inbox: None,
+            outbox: None,
+            blocked: false,
+            says_ecn: true,
+            armed: None,
+            rounds,
+        }
     }
 
     /// The same with a system that sets ECN bits, or does not.
@@ -79,6 +98,11 @@ impl Host {
     /// The same with a socket that is emptied slowly.
     pub(crate) fn with_inbox(self, inbox: Option<Inbox>) -> Self {
         Self { inbox, ..self }
+    }
+
+    /// The same with a socket for what is sent that holds so many bytes.
+    pub(crate) fn with_outbox(self, outbox: Option<usize>) -> Self {
+        Self { outbox, ..self }
     }
 
     /// A datagram has arrived.
@@ -180,7 +204,8 @@ impl Host {
 
     fn transmit(&mut self, net: &mut Net, scratch: &mut Scratch) {
         let own = net.addr(self.node);
-        while let Some(t) = self.engine.poll_transmit(net.now(), &mut scratch.0) {
+        while !self.is_blocked(net) {
+            let Some(t) = self.engine.poll_transmit(net.now(), &mut scratch.0) else { break };
             self.count_round(net.now());
             assert!(t.len > 0 && t.segment_size > 0 && t.len <= TRAIN, "not a train: {t:?}");
             assert_eq!(t.datagrams, t.len.div_ceil(t.segment_size), "datagrams of {t:?}");
@@ -191,6 +216,14 @@ impl Host {
                 self.engine.handle_oversize(net.now(), t.to, len);
             }
         }
+    }
+
+    /// Whether what would be sent now finds no room.
+    fn is_blocked(&mut self, net: &Net) -> bool {
+        let Some(room) = self.outbox else { return false };
+        let room = if self.blocked { room / 2 } else { room };
+        self.blocked = net.queued(self.node) >= room;
+        self.blocked
     }
 
     fn act(&mut self, net: &mut Net, action: &Action) {
@@ -252,7 +285,8 @@ impl Host {
         };
         let inbox = self.inbox.as_ref().and_then(Inbox::due);
         let deadline = [self.engine.poll_timeout(), app, inbox].into_iter().flatten().min();
-        let Some(deadline) = deadline.map(|at| at.max(net.now())) else { return };
+        let least = if self.blocked { net.now() + BLOCKED } else { net.now() };
+        let Some(deadline) = deadline.map(|at| at.max(least)) else { return };
         if self.armed.is_none_or(|armed| deadline < armed) {
             self.armed = Some(deadline);
             net.wake(self.node, deadline);

@@ -1,6 +1,6 @@
 //! One member that is worse than the others.
 
-use super::{Named, four_apart, ms};
+use super::{Named, SEED, four_apart, ms};
 use crate::fault::Fault;
 use crate::link::Link;
 use crate::loss::Loss;
@@ -13,9 +13,6 @@ pub(super) fn all() -> Vec<Named> {
     let four = || four_apart().bytes(64 << 20);
     let line = Link::lan().delay(ms(5)).queue(512 << 10);
     let losing = |p| four().downlink(1, line.losing(Loss::Random(p)));
-    // It gets nearly all of it alone, at a tenth of the line, or as its losses let it.
-    let narrow =
-        |s: Scenario| s.min_share(0.4).costing(Duration::from_secs(60)).horizon(ms(1_200_000));
     vec![
         (
             "spoiler-narrow",
@@ -67,6 +64,35 @@ pub(super) fn all() -> Vec<Named> {
                 .at(ms(1500), Fault::Lose(1, 0))
                 .min_share(0.6)
                 .costing(Duration::from_secs(10)),
+        ),
+    ]
+}
+
+/// The one gets nearly all of it alone, at a tenth of the line, or as its losses let it.
+fn narrow(s: Scenario) -> Scenario {
+    s.min_share(0.4).costing(Duration::from_secs(60)).horizon(ms(1_200_000))
+}
+
+/// No loss shows that the sender's line is full: what goes to the slow one alone is to be little all the same.
+pub(super) fn unseen() -> Vec<Named> {
+    // The sender's line is the narrow one, and its queue of 800 ms shows that to nobody.
+    let deep = |p| {
+        let wide = Link::lan().rate(1_000_000_000).queue(4 << 20);
+        let s = Scenario::new(SEED).receivers(8).bytes(64 << 20).back(wide).home(wide);
+        let s = s.link(wide.rate(40_000_000)).downlink(1, wide);
+        let others = (0..8).filter(|i| *i != 1);
+        others.fold(s, |s, i| s.downlink(i, wide.losing(Loss::Random(p))))
+    };
+    vec![
+        (
+            "spoiler-reads-blocked",
+            "one of eight reads 1.4 MB/s; the sender has 40 Mbit/s and waits for its socket, and the others lose 0.1 %",
+            narrow(deep(0.001).outbox(200_000).slow_reader(1, 1_400_000)),
+        ),
+        (
+            "spoiler-reads-queued",
+            "likewise, with a queue that drops nothing instead, and losses of 0.01 %",
+            narrow(deep(0.0001).slow_reader(1, 1_400_000)),
         ),
     ]
 }

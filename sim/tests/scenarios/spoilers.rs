@@ -48,6 +48,20 @@ fn the_others_lose_a_tenth_of_their_time_at_most() {
     }
 }
 
+/// Unicast keeps to its share also where the sender's own queue hides that its line is full.
+#[test]
+fn the_others_lose_a_tenth_of_their_time_where_no_loss_shows_that_the_line_is_full() {
+    for name in ["spoiler-reads-blocked", "spoiler-reads-queued"] {
+        let entry = registry::find(name).expect("it has that name");
+        let bound = others(&entry.scenario.slow_reader(WORSE, u64::MAX).run()).mul_f64(1.1);
+        verify(name, |outcome| {
+            let took = others(outcome);
+            assert!(took <= bound, "{name}: {took:?}, {bound:?} allowed");
+            assert!(left(outcome, WORSE), "{name}: it follows the group");
+        });
+    }
+}
+
 #[test]
 fn one_that_is_a_little_worse_stays() {
     verify("spoiler-little", |outcome| {

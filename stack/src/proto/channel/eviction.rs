@@ -77,6 +77,7 @@ impl Channel {
         store: &Store,
         policy: &Policy,
     ) -> Vec<usize> {
+        self.suspect_returned(now, members);
         if members.iter().any(|m| m.slow().is_suspect()) {
             return self.judge_suspects(now, members, policy.algorithm);
         }
@@ -85,6 +86,15 @@ impl Channel {
             self.find_suspects(now, members, store, policy);
         }
         Vec::new()
+    }
+
+    /// Whoever comes back is watched at once, with all the others that are.
+    fn suspect_returned(&mut self, now: Instant, members: &mut [Member]) {
+        let before = members.iter_mut().filter_map(Member::has_returned).min_by(f64::total_cmp);
+        let Some(before) = before else { return };
+        self.eviction.watch = Some(Watched { began: now, marked: None, before });
+        self.eviction.slowest = None;
+        self.elect(members);
     }
 
     /// Bytes a second that each who follows could take, the slowest first.
@@ -223,6 +233,7 @@ impl Channel {
     fn acquit(&mut self, now: Instant, members: &mut [Member], index: usize) {
         let window = self.window(members).unwrap_or_default();
         members[index].acquit(now, window);
+        members[index].note_late(self.cursor.at());
         tracing::debug!(to = %members[index].addr(), "is not slow");
         self.elect(members);
     }

@@ -7,13 +7,14 @@ pub(crate) mod candidates;
 pub(crate) mod history;
 mod inquiry;
 pub(crate) mod lag;
+mod late;
 pub(crate) mod mode;
 pub(crate) mod need;
 pub(crate) mod plan;
 pub(crate) mod presence;
 pub(crate) mod question;
 mod reason;
-mod retry;
+pub(crate) mod retry;
 pub(crate) mod setback;
 pub(crate) mod slow;
 mod stall;
@@ -70,6 +71,8 @@ pub(crate) struct Member {
     channel: Option<ChannelId>,
     mode: Mode,
     need: Need,
+    /// It has come to the group late: that stood here then.
+    late: Option<u64>,
     window: Window,
     /// How it hears the group.
     board: Scoreboard,
@@ -93,8 +96,6 @@ pub(crate) struct Member {
     presence: Presence,
     ways: Ways,
     slow: Slow,
-    /// It joined while others were served: what it has missed is much.
-    late: bool,
     retry_at: Option<Instant>,
     retry_after: Duration,
     probe_after: Duration,
@@ -137,6 +138,7 @@ impl Member {
             channel,
             mode,
             need: Need::new(declares),
+            late: None,
             window: Window::default(),
             board,
             limits: false,
@@ -152,7 +154,6 @@ impl Member {
             presence: Presence::default(),
             ways: Ways::default(),
             slow: Slow::default(),
-            late: false,
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
@@ -543,6 +544,7 @@ impl Member {
     /// sent by unicast.
     fn follow_group(&mut self, view: &GroupView<'_>) {
         self.need.follow(view.cursor, self.board.in_flight(view.log));
+        self.note_late(view.cursor);
     }
 
     /// Not served by the group any more: all it does not have is to be sent by unicast.

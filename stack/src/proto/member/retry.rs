@@ -5,6 +5,7 @@ use super::{GroupView, Member};
 use crate::proto::time::Instant;
 use crate::stats::{Mode, ModeReason};
 use crate::wire::GroupStatus;
+use core::time::Duration;
 
 impl Member {
     /// It is demoted for this: when it is tried again, if at all.
@@ -40,14 +41,43 @@ impl Member {
         narrow && self.group_status == GroupStatus::Joined
     }
 
+    /// Whether it may be time to try the group again: then [`Self::retries`] says.
+    pub(crate) fn may_retry(&self, now: Instant) -> bool {
+        let due = [self.retry_at, self.ways.looks_at(), self.slow.returns_at()];
+        self.mode == Mode::Unicast && due.into_iter().flatten().any(|at| at <= now)
+    }
+
     /// Whether it is time to try the group again; told once.
-    pub(crate) fn retries(&mut self, now: Instant) -> bool {
-        let wrong = self.mode == Mode::Unicast && self.ways.was_wrong(now, self.need.arrived());
-        let due = self.mode == Mode::Unicast && self.retry_at.is_some_and(|at| at <= now) || wrong;
-        let due = self.is_here() && (due || self.returns(now));
+    pub(crate) fn retries(&mut self, now: Instant, others: Option<Followed>) -> bool {
+        if self.mode != Mode::Unicast || !self.is_here() {
+            return false;
+        }
+        let rate = others.map(|others| others.rate);
+        let wrong = self.ways.was_wrong(now, self.need.arrived(), rate);
+        let due = wrong || self.retry_at.is_some_and(|at| at <= now);
+        let due = due || self.returns(now, others.map(|others| others.rtt));
         if due {
             self.retry_at = None;
         }
         due
+    }
+}
+
+/// What the group is at present to those who follow it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Followed {
+    /// Bytes a second that it brings, at most.
+    rate: f64,
+    /// The least of their round trips, with the queue that they all share.
+    rtt: Duration,
+}
+
+impl Followed {
+    /// `None`: nobody follows.
+    pub(crate) fn by(members: &[Member]) -> Option<Self> {
+        let following = || members.iter().filter(|m| m.binds());
+        let rtt = following().filter_map(|m| m.group_path().rtt.smoothed()).min()?;
+        let rate = following().map(|m| m.watch().rate()).fold(0.0, f64::max);
+        Some(Self { rate, rtt })
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Slow {
     /// What it took, and what the group carried, in bytes a second, when it was last evicted; and when it may return.
     found: Option<(f64, f64)>,
     returns_at: Option<Instant>,
+    /// It is back, or about to be, and has not been watched since.
+    returned: bool,
     /// Bytes that had arrived at the mark.
     marked: u64,
     /// For how long the group has waited for it, looked at now and then.
@@ -80,16 +82,6 @@ impl Member {
         &self.slow
     }
 
-    /// It joined while others were served.
-    pub(crate) fn comes_late(&mut self) {
-        self.late = true;
-    }
-
-    /// Whether it did.
-    pub(crate) fn is_late(&self) -> bool {
-        self.late
-    }
-
     /// Whether it may be suspected.
     pub(crate) fn may_be_suspect(&self, now: Instant) -> bool {
         self.binds() && now >= self.slow.not_before
@@ -120,6 +112,16 @@ impl Member {
     pub(crate) fn mark(&mut self) {
         self.slow.marked = self.need.arrived();
         self.board.mark();
+    }
+
+    /// Whether it follows again after it was evicted, told once; and bytes a second that it took then. It is a suspect:
+    /// should it still be slow, the others are not to lose by that.
+    pub(crate) fn has_returned(&mut self) -> Option<f64> {
+        if !self.binds() || !core::mem::take(&mut self.slow.returned) {
+            return None;
+        }
+        self.suspect();
+        Some(self.slow.found.unwrap_or_default().0)
     }
 
     /// Bytes that have arrived since the mark, by whichever way.
@@ -159,25 +161,27 @@ impl Member {
         self.slow.acquitted = 0;
     }
 
-    /// Whether it was evicted, and is to be tried again now; told once.
-    pub(super) fn returns(&mut self, now: Instant) -> bool {
+    /// Whether it was evicted, and is to be tried again now; told once. `others` is the round trip of those who follow.
+    pub(super) fn returns(&mut self, now: Instant, others: Option<Duration>) -> bool {
         if self.mode != Mode::Unicast || self.slow.returns_at.is_none_or(|at| at > now) {
             return false;
         }
-        let returns = self.may_keep_up();
+        let returns = self.may_keep_up(others.unwrap_or_default());
         self.slow.returns_at = (!returns).then(|| now + LOOK);
+        self.slow.returned = returns;
         returns
     }
 
     /// Whether what it gets alone shows that it may keep up with the group: its window is as wide, or does not tell, as
-    /// its line is not full.
-    fn may_keep_up(&self) -> bool {
+    /// its line is not full: it gets little beside the group. What waits in a queue that the group has made at the
+    /// sender (`others`) says nothing of that.
+    fn may_keep_up(&self, others: Duration) -> bool {
         let (path, (_, group)) = (self.conn.path(), self.slow.found.unwrap_or_default());
         let (Some(srtt), Some(least)) = (path.rtt.smoothed(), path.rtt.least()) else {
             return false;
         };
         let wide = path.congestion.window() as f64 / srtt.as_secs_f64() >= group * KEEPS_UP;
-        wide || self.conn.tx().loss() < UNLOSSY && srtt < least * 2
+        wide || self.conn.tx().loss() < UNLOSSY && srtt < least.max(others) * 2
     }
 
     /// It goes another way than the group from here on, or follows that: nothing speaks against it.

@@ -280,14 +280,18 @@ impl Ways {
         stay.idle.since.is_none().then(|| stay.since + stay.idle.ended + STAY)
     }
 
-    /// The look at what unicast brings, if it is time: whether that is less than the group did.
-    pub(crate) fn was_wrong(&mut self, now: Instant, arrived: u64) -> bool {
+    /// The look at what unicast brings, if it is time: whether that is less than the group did, or hardly more than it
+    /// brings to those who follow it now (`group`, in bytes a second). Their way may be another one: that is believed
+    /// once.
+    pub(crate) fn was_wrong(&mut self, now: Instant, arrived: u64, group: Option<f64>) -> bool {
         let Some((stay, found)) = self.left.and(self.stay).zip(self.found) else { return false };
-        let Some(rate) = stay.rate(now, arrived) else { return false };
+        let Some(unicast) = stay.rate(now, arrived) else { return false };
         self.stay = Some(Stay::begin(now, arrived));
-        self.by_unicast = Some(rate);
-        self.was_wrong |= rate < found.group;
-        rate < found.group
+        self.by_unicast = Some(unicast);
+        let hardly = |group| !Rates { group, unicast }.favours_unicast(0.0);
+        let is_wrong = unicast < found.group || !self.was_wrong && group.is_some_and(hardly);
+        self.was_wrong |= is_wrong;
+        is_wrong
     }
 }
 
@@ -475,6 +479,19 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_brings_others_about_as_much_was_wrongly_left_once() {
+        let mut ways = Ways::default();
+        assert!(ways.is_slower_at_first(Some(Rates { group: 1e5, unicast: 1e7 })));
+        ways.turn(at(0), 0, true);
+        ways.goes_on(at(0));
+        assert!(!ways.was_wrong(at(1_000_000), 1_600_000, Some(1e6)), "unicast is faster");
+        ways.goes_on(at(1_000_000));
+        assert!(ways.was_wrong(at(2_000_000), 3_000_000, Some(1e6)));
+        ways.goes_on(at(2_000_000));
+        assert!(!ways.was_wrong(at(3_000_000), 4_000_000, Some(1e6)), "that is not believed again");
+    }
+
+    #[test]
     fn unicast_that_brings_less_was_the_wrong_choice() {
         for (brought, wrong) in [(900_000, true), (1_100_000, false)] {
             let mut ways = Ways::default();
@@ -483,8 +500,8 @@ mod tests {
             assert_eq!(ways.looks_at(), None, "nothing has left");
             ways.goes_on(at(0));
             assert_eq!(ways.looks_at(), Some(at(0) + STAY));
-            assert!(!ways.was_wrong(at(999_000), 500), "it is too early");
-            assert_eq!(ways.was_wrong(at(1_000_000), 500 + brought), wrong);
+            assert!(!ways.was_wrong(at(999_000), 500, None), "it is too early");
+            assert_eq!(ways.was_wrong(at(1_000_000), 500 + brought, None), wrong);
             ways.goes_on(at(1_000_000));
             assert_eq!(ways.looks_at(), Some(at(1_000_000) + STAY), "and it is looked again");
             // Whoever was wrong once takes no other's word for it.
@@ -502,7 +519,7 @@ mod tests {
         assert!(ways.is_slower(at(0) + STAY, 1, Some(Rates { group: 1e6, unicast: 1e7 })));
         ways.turn(at(1_000_000), 0, true);
         ways.goes_on(at(1_000_000));
-        assert!(!ways.was_wrong(at(2_000_000), 10_000_000));
+        assert!(!ways.was_wrong(at(2_000_000), 10_000_000, None));
         ways.turn(at(2_000_000), 10_000_000, false);
         ways.goes_on(at(2_000_000));
         let mut after =
@@ -523,10 +540,13 @@ mod tests {
         ways.idles(at(200_000));
         ways.idles(at(300_000));
         assert_eq!(ways.looks_at(), None);
-        assert!(!ways.was_wrong(at(9_000_000), 200_000));
+        assert!(!ways.was_wrong(at(9_000_000), 200_000, None));
         ways.goes_on(at(9_000_000));
         assert_eq!(ways.looks_at(), Some(at(9_900_000)));
-        assert!(!ways.was_wrong(at(9_899_999), 2_000_000), "it is too early");
-        assert!(!ways.was_wrong(at(9_900_000), 2_000_000), "2 MB in the second that was not idle");
+        assert!(!ways.was_wrong(at(9_899_999), 2_000_000, None), "it is too early");
+        assert!(
+            !ways.was_wrong(at(9_900_000), 2_000_000, None),
+            "2 MB in the second that was not idle"
+        );
     }
 }

@@ -46,9 +46,6 @@ impl Session {
         let end = self.store.end();
         self.members[index].need_mut().begin_to_wait(now, self.config.declare_wait, end);
         self.first_answer.get_or_insert(now);
-        if self.started && self.config.late_join {
-            self.members[index].comes_late();
-        }
         self.admit(now, index, features);
     }
 

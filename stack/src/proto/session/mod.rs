@@ -2,8 +2,9 @@
 //! 11, 12 and 21). It is members, a store and channels: one packet to a channel's group counts for
 //! every member that follows it.
 //!
-//! [`plan`] decides whose turn it is, purely, by what [`uplink`] leaves to unicast; [`transmit`] sends; [`settle`] takes what comes back;
-//! [`begin`] begins and ends members, [`renew`] lets one begin again, [`late`] lets others come; [`declare`] takes what they say of
+//! [`plan`] decides whose turn it is, purely, by what [`uplink`] leaves to unicast, which is much where the line has
+//! room to [`spare`]; [`transmit`] sends; [`settle`] takes what comes back; [`begin`] begins and ends members,
+//! [`renew`] lets one begin again, [`late`] lets others come; [`declare`] takes what they say of
 //! what they hold; [`timers`] wakes.
 
 pub(crate) mod ahead;
@@ -16,6 +17,7 @@ pub(crate) mod plan;
 pub(crate) mod renew;
 pub(crate) mod settle;
 pub(crate) mod size;
+mod spare;
 pub(crate) mod tell;
 pub(crate) mod timers;
 pub(crate) mod transmit;

@@ -34,14 +34,11 @@ impl Session {
         }
     }
 
-    /// Whether a member follows a group, or may: what goes to it alone is what the group has not brought. The others
-    /// have a share of their own, and who came late: it lacks all that the group has passed.
+    /// Whether what goes to a member alone is what the group has just not brought. What the others get, and what those
+    /// lack who have come to the group late, has a share of its own.
     pub(super) fn is_repair(&self, target: Target) -> bool {
-        let follows = |index: usize| {
-            let m = &self.members[index];
-            m.may_follow() && !m.is_late() || !self.store.is_source()
-        };
-        matches!(target, Target::Member(index) if follows(index))
+        let repairs = |index: usize| !self.members[index].catches_up() || !self.store.is_source();
+        matches!(target, Target::Member(index) if repairs(index))
     }
 
     fn may_send(&self, now: Instant, target: Target) -> bool {

@@ -135,9 +135,11 @@ impl Session {
             let Self { members, channels, store, config, .. } = self;
             let slow = channels[id].evict(now, members, store, &Policy::of(config));
             for index in slow {
-                match self.members[index].too_slow(self.config.slow) {
-                    Some(reason) => self.drop_for(now, index, reason),
-                    None => self.change(now, index, Cause::Slow),
+                if let Some(reason) = self.members[index].too_slow(self.config.slow) {
+                    self.drop_for(now, index, reason);
+                } else {
+                    self.uplink.leaves(now);
+                    self.change(now, index, Cause::Slow);
                 }
             }
         }

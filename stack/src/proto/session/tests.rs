@@ -224,7 +224,7 @@ fn a_demoted_member_is_owed_exactly_what_it_does_not_have() {
     s.change(at(12), 0, Cause::TimedOut);
     assert_eq!(alone(&s, 0), [2 * SEGMENT..5 * SEGMENT, s.at(0)..u64::MAX]);
     assert_eq!(s.members[0].board().flight(), 0);
-    assert!(!s.members[0].retries(at(1011)) && s.members[0].retries(at(1012)));
+    assert!(!s.members[0].retries(at(1011), None) && s.members[0].retries(at(1012), None));
     s.change(at(1013), 0, Cause::Retry);
     s.change(at(1020), 0, Cause::Hears);
     assert_eq!(alone(&s, 0), [2 * SEGMENT..5 * SEGMENT]);

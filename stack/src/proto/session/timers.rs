@@ -6,6 +6,7 @@ use crate::error::Reason;
 use crate::proto::channel::Channel;
 use crate::proto::member::Member;
 use crate::proto::member::mode::Cause;
+use crate::proto::member::retry::Followed;
 use crate::proto::send::space::{Fired, News};
 use crate::proto::time::Instant;
 use core::time::Duration;
@@ -158,7 +159,11 @@ impl Session {
         let Self { members, channels, .. } = self;
         let m = &mut members[index];
         m.ask(now, m.channel().map(|id| channels[id.0].log()));
-        if m.retries(now) {
+        if !m.may_retry(now) {
+            return;
+        }
+        let others = Followed::by(members);
+        if members[index].retries(now, others) {
             self.change(now, index, Cause::Retry);
         }
     }

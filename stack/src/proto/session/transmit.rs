@@ -244,10 +244,10 @@ impl Session {
         let range = step.range.clone();
         let bytes = range.end - range.start;
         let read = |to: &mut [u8]| store.read(range.start, to);
-        let follows = m.may_follow();
+        let catches_up = m.catches_up();
         m.conn_mut().emit_data(now, buf, (range.clone(), step.repair, step.push), read)?;
         m.on_sent_alone(now, range);
-        if !follows {
+        if catches_up {
             uplink.alone(now, bytes);
         }
         sent.unicast_bytes += bytes;

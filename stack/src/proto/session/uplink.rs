@@ -2,14 +2,13 @@
 //!
 //! What those lack who do not follow goes once for each of them, what the group carries once for all: where both want
 //! more than the line carries, the group has nearly all of it. The line is full where congestion shows to most of those
-//! who follow at the same time: then unicast keeps to its share, though the group has nothing to send at the moment.
-//! Where nothing shows, it takes what the group leaves.
+//! who follow at the same time, or where unicast is found to take from the group ([`spare`](super::spare)): then unicast
+//! keeps to its share, though the group has nothing to send at the moment. Else it takes what the group leaves.
 
+use super::spare::Spare;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
-/// A line that was full is taken to be so for so long: then unicast may try again.
-const FULL: Duration = Duration::from_secs(10);
 /// A group that has sent nothing for so long leaves its share to others.
 const PAUSE: Duration = Duration::from_millis(50);
 /// What is left of a share is saved up to so many bytes, as is what was taken on top: two long trains.
@@ -23,7 +22,7 @@ pub(super) struct Uplink {
     credit: f64,
     /// When a group last sent.
     grouped: Option<Instant>,
-    full_until: Instant,
+    spare: Spare,
 }
 
 impl Uplink {
@@ -31,25 +30,35 @@ impl Uplink {
     pub(super) fn new(percent: u8) -> Self {
         let share = f64::from(percent.min(100)) / 100.0;
         let ratio = share / (1.0 - share).max(f64::MIN_POSITIVE);
-        Self { ratio, credit: SAVED, grouped: None, full_until: Instant::ZERO }
+        Self { ratio, credit: SAVED, grouped: None, spare: Spare::new() }
     }
 
     /// A group has sent so many bytes.
     pub(super) fn grouped(&mut self, now: Instant, bytes: u64) {
+        if !self.is_shared(now) {
+            self.spare.resume(now);
+        }
         self.grouped = Some(now);
         self.credit = (self.credit + bytes as f64 * self.ratio).min(SAVED);
+        self.spare.on_sent(now, bytes, 0);
     }
 
-    /// So many bytes have gone to one that does not follow.
+    /// So many bytes have gone to one that does not follow, or has come late.
     pub(super) fn alone(&mut self, now: Instant, bytes: u64) {
         if self.is_shared(now) {
             self.credit = (self.credit - bytes as f64).max(-SAVED);
+            self.spare.on_sent(now, 0, bytes);
         }
     }
 
     /// Most of those who follow have seen congestion at the same time.
     pub(super) fn is_full(&mut self, now: Instant) {
-        self.full_until = now + FULL;
+        self.spare.keep(now, true);
+    }
+
+    /// One leaves that the group was slow for: how fast it is without is to be seen first.
+    pub(super) fn leaves(&mut self, now: Instant) {
+        self.spare.keep(now, false);
     }
 
     /// A group is served, and leaves nothing.
@@ -64,7 +73,7 @@ impl Uplink {
 
     /// Whether unicast may send at all.
     pub(super) fn permits(&self, now: Instant) -> bool {
-        self.precedes(now) || now >= self.full_until
+        self.precedes(now) || !self.spare.is_kept()
     }
 
     /// When [`Self::permits`] holds again, though no group sends any more.
@@ -122,7 +131,9 @@ mod tests {
         assert!(!uplink.permits(at(1)));
         assert_eq!(uplink.deadline(at(1)), Some(at(50)));
         assert!(uplink.permits(at(50)), "the group pauses");
-        uplink.grouped(at(10_001), 1);
-        assert!(uplink.permits(at(10_001)), "it is tried again");
+        for ms in 50..=10_100 {
+            uplink.grouped(at(ms), 1);
+        }
+        assert!(uplink.permits(at(10_100)), "it is tried again");
     }
 }
