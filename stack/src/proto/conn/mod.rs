@@ -42,8 +42,16 @@ const LINGER_PTO: u32 = 3;
 /// Who is asked something else, and answers, is borne for so many times as long as others: what answers may be
 /// somebody who only wants to be waited for.
 pub(crate) const BORNE: u32 = 2;
-/// A quiet association is asked for a sign of life four times within the idle time-out.
+/// A quiet association is asked for a sign of life four times within the idle time-out, …
 const KEEPALIVES: u32 = 4;
+/// … and so often at least: a sender takes who is silent for 10 s to be lost, and hears by this where a NAT lets its
+/// receiver answer from now.
+const KEEPALIVE_MAX: Duration = Duration::from_millis(2500);
+
+/// How long an association is quiet before it is asked for a sign of life, and between two times.
+fn keepalive(idle_timeout: Duration) -> Duration {
+    (idle_timeout / KEEPALIVES).min(KEEPALIVE_MAX)
+}
 
 /// Which end this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +177,7 @@ impl Conn {
             migration: Migration::default(),
             idle_timeout,
             bears_until: now,
-            keepalive_at: now + idle_timeout / KEEPALIVES,
+            keepalive_at: now + keepalive(idle_timeout),
             linger_until: None,
             closing: None,
         }
@@ -516,7 +524,7 @@ impl Conn {
             consider(self.tx.deadline());
             if !self.is_over() {
                 consider(Some(
-                    self.keepalive_at.max(self.silent_since() + self.idle_timeout / KEEPALIVES),
+                    self.keepalive_at.max(self.silent_since() + keepalive(self.idle_timeout)),
                 ));
             }
         }
@@ -545,8 +553,8 @@ impl Conn {
         if quiet_or_closing >= self.idle_timeout && !borne && !endured && !self.is_over() {
             return Err(Reason::Silent(self.idle_timeout));
         }
-        if quiet >= self.idle_timeout / KEEPALIVES && now >= self.keepalive_at {
-            self.keepalive_at = now + self.idle_timeout / KEEPALIVES;
+        if quiet >= keepalive(self.idle_timeout) && now >= self.keepalive_at {
+            self.keepalive_at = now + keepalive(self.idle_timeout);
             self.ping_due = true;
         }
         let (fired, news) = self.tx.on_timer(now);
