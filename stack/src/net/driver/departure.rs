@@ -135,6 +135,9 @@ impl Driver {
             known.look_again(&self.sockets, &all);
         }
         let lost = known.lost(&all).clone();
+        for addr in lost.keys() {
+            self.shared.ask(|engine, _| engine.lose_address(session, *addr));
+        }
         let ways = known.ways();
         let moved = group.as_mut().and_then(|leaving| {
             let way = leaving.better(&all, &ways, look)?;

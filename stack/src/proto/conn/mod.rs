@@ -443,6 +443,13 @@ impl Conn {
         self.tx.begin_again(now)
     }
 
+    /// Nothing leaves from this address any more, if it did.
+    pub(crate) fn lose_address(&mut self, addr: IpAddr) {
+        if self.names.local == Some(addr) {
+            (self.names.local, self.names.ifindex) = (None, 0);
+        }
+    }
+
     /// What a report has shown is booked: its lists are used again.
     pub(crate) fn recycle(&mut self, news: News) {
         self.tx.recycle(news);

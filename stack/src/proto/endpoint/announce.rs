@@ -21,6 +21,14 @@ impl Endpoint {
         members.filter(|m| m.is_served()).map(Member::addr).collect()
     }
 
+    /// This host does not have an address any more: to the members that were answered there the system chooses another
+    /// one, and they follow once they have proven that.
+    pub fn lose_address(&mut self, session: SessionId, addr: IpAddr) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.lose_address(addr);
+        }
+    }
+
     /// A session's group is this one from now on, or its datagrams come from another address of this host's: the
     /// members that joined the one before leave it and join this one, by the record JOIN. A session without a group
     /// gets none. The next datagrams to the group are this one's.

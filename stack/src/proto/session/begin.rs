@@ -14,7 +14,7 @@ use crate::proto::member::setback::Surety;
 use crate::proto::time::Instant;
 use crate::seal::frame::NO_TAG;
 use crate::wire::{Features, Header, Kind, Reply};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl Session {
     /// Takes a SYN-ACK for a member.
@@ -161,6 +161,13 @@ impl Session {
             let reason = m.give_up(self.config.connect_timeout);
             self.end_member(now, index, Err(reason));
             self.try_start(now);
+        }
+    }
+
+    /// This host does not have an address any more.
+    pub(crate) fn lose_address(&mut self, addr: IpAddr) {
+        for m in &mut self.members {
+            m.conn_mut().lose_address(addr);
         }
     }
 
