@@ -55,7 +55,6 @@ pub fn all() -> Vec<Entry> {
         forgotten(),
         lossy(),
         spoilers::all(),
-        spoilers::unseen(),
         lost::all(),
         late::all(),
         paths::all(),

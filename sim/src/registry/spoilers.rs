@@ -10,6 +10,11 @@ use tcpxm::config::Slow;
 
 /// 64 MiB over 100 Mbit/s and 20 ms to four, and one of them is worse.
 pub(super) fn all() -> Vec<Named> {
+    [seen(), unseen()].concat()
+}
+
+/// Its line, its losses or its reading shows.
+fn seen() -> Vec<Named> {
     let four = || four_apart().bytes(64 << 20);
     let line = Link::lan().delay(ms(5)).queue(512 << 10);
     let losing = |p| four().downlink(1, line.losing(Loss::Random(p)));
@@ -74,7 +79,7 @@ fn narrow(s: Scenario) -> Scenario {
 }
 
 /// No loss shows that the sender's line is full: what goes to the slow one alone is to be little all the same.
-pub(super) fn unseen() -> Vec<Named> {
+fn unseen() -> Vec<Named> {
     // The sender's line is the narrow one, and its queue of 800 ms shows that to nobody.
     let deep = |p| {
         let wide = Link::lan().rate(1_000_000_000).queue(4 << 20);

@@ -6,6 +6,7 @@ mod asked;
 pub(crate) mod autotune;
 pub(crate) mod buffer;
 pub(crate) mod declare;
+mod elsewhere;
 pub(crate) mod group;
 pub(crate) mod heard;
 pub(crate) mod joins;

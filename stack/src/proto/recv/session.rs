@@ -13,9 +13,8 @@ use crate::proto::conn::Conn;
 use crate::proto::conn::control::Notice;
 use crate::proto::conn::emit::Report;
 use crate::proto::conn::incoming::{Incoming, dissect};
-use crate::proto::conn::migration::NetPath;
 use crate::proto::endpoint::listen::Pass;
-use crate::proto::event::{Arrival, ControlRead, ReadOutcome};
+use crate::proto::event::{ControlRead, ReadOutcome};
 use crate::proto::send::space::{Fired, News};
 use crate::proto::time::Instant;
 use crate::seal::GroupKey;
@@ -122,29 +121,8 @@ impl Receiving {
         self.end(Reason::Cancelled(why.to_owned()));
     }
 
-    /// Takes an unicast datagram; `token` draws a challenge, if one is needed.
-    pub(crate) fn on_unicast(
-        &mut self,
-        now: Instant,
-        (arrival, ce): (&Arrival, bool),
-        (header, header_len): (Header, usize),
-        (datagram, token): (&mut [u8], impl FnOnce() -> u64),
-    ) {
-        let way = arrival.into();
-        let Some(incoming) = self.conn.open(header, header_len, datagram) else { return };
-        // Also where the handshake came from may be false: somebody may have repeated it from elsewhere.
-        if let Some(way) = self.conn.came_by(now, way, &incoming, token) {
-            let news = self.conn.migrate(now, way);
-            self.settle(news);
-            if let Some(group) = &mut self.group {
-                group.moved(way.peer.ip());
-            }
-        }
-        self.on_datagram(now, &incoming, ce);
-    }
-
     /// Takes an opened unicast datagram.
-    fn on_datagram(&mut self, now: Instant, incoming: &Incoming<'_>, ce: bool) {
+    pub(super) fn on_datagram(&mut self, now: Instant, incoming: &Incoming<'_>, ce: bool) {
         if incoming.header.segment.rst {
             let why = incoming.abort.unwrap_or("no reason given");
             self.conn.on_reset();
@@ -252,7 +230,7 @@ impl Receiving {
     }
 
     /// Applies what a report, or a timer, has shown.
-    fn settle(&mut self, news: News) {
+    pub(super) fn settle(&mut self, news: News) {
         for (_, content) in &news.acked {
             self.conn.content_acked(content);
         }
@@ -368,14 +346,6 @@ impl Receiving {
         if self.group.as_mut().is_some_and(GroupRx::becomes_joined) {
             self.answer(&Record::Joined);
         }
-    }
-
-    /// What the sender is asked, or answered, by another way than the usual one.
-    pub(crate) fn emit_aside(&mut self, now: Instant, buf: &mut [u8]) -> Option<(NetPath, usize)> {
-        let (way, len) = self.conn.emit_aside(now, buf)?;
-        self.sent.datagrams += 1;
-        self.sent.datagram_bytes += len as u64;
-        Some((way, len))
     }
 
     /// Writes the next datagram that is owed to the sender; `None` when there is none.
