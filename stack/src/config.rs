@@ -78,13 +78,14 @@ pub enum Content {
 /// What becomes of a receiver that follows the group and makes it slow: by its line, its losses, or as it reads slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Slow {
-    /// It leaves the group, and gets the rest alone, if the others then go clearly faster. Of a stream, whose ring waits
-    /// for all, a slow reader stays.
+    /// It leaves the group, and gets the rest alone, if the others then go clearly faster. The ring of a stream waits for
+    /// it all the same: who reads slowly stays, and the others stall when the ring is full.
     #[default]
     Leave,
     /// The group goes at the pace of the slowest (TCP-XM, slide 21).
     Keep,
-    /// As [`Self::Leave`]; and one that was found to be slow, and takes less than this, is dropped from the session.
+    /// As [`Self::Leave`]; and one that was found to be slow, and takes less than this, is dropped from the session. Of
+    /// a stream that is also who has the full ring wait for a second, by whichever way it is served.
     Drop {
         /// Bits a second of the session's bytes.
         below: u64,

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use sim::verify;
+use tcpxm::error::Reason;
 use tcpxm::stats::Mode;
 
 #[test]
@@ -21,6 +22,22 @@ fn a_slow_reader_holds_a_stream_back_and_nothing_is_lost_for_it() {
         // 8 MiB at 4 MiB/s, less the buffer that the last bytes are read from
         let drained = outcome.receivers[1].drained.expect("verified");
         assert!(drained > Duration::from_millis(1900), "it read everything in {drained:?}");
+    });
+}
+
+#[test]
+fn a_stream_may_go_on_without_a_slow_reader() {
+    verify("stream-drops-slow-reader", |outcome| {
+        let report = &outcome.receivers[1].report;
+        let Some(Err(Reason::TooSlow { own, below: 50_000_000 })) = report.outcome else {
+            panic!("{report:?}");
+        };
+        assert!((30_000_000..40_000_000).contains(&own), "it reads 4 MiB/s: {own}");
+        // 32 MiB at 100 Mbit/s take 2.9 s, and 8 s at its pace.
+        for other in [0, 2] {
+            let drained = outcome.receivers[other].drained.expect("verified");
+            assert!(drained < Duration::from_millis(4500), "{drained:?}");
+        }
     });
 }
 

@@ -63,6 +63,11 @@ impl Channel {
         })
     }
 
+    /// Whose window holds the group, if anybody's does.
+    pub(crate) fn blocker(&self, members: &[Member], end: u64) -> Option<usize> {
+        (0..members.len()).find(|index| self.blocks(members, *index, end))
+    }
+
     /// Whether this member's window holds the group, while at least half of the others have read what
     /// came, and would gain. Who is as slow as most others is not what holds them.
     pub(super) fn blocks(&self, members: &[Member], index: usize, end: u64) -> bool {

@@ -80,6 +80,14 @@ impl Store {
         if self.is_ended() { self.end() } else { MAX_OFFSET }
     }
 
+    /// Bytes that a ring can hold.
+    pub(crate) fn capacity(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Ring(ring) => Some(ring.held.capacity() as u64),
+            Kind::Source(_) => None,
+        }
+    }
+
     /// First byte that can be read; of a source, 0.
     pub(crate) fn base(&self) -> u64 {
         match &self.kind {

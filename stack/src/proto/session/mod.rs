@@ -4,13 +4,14 @@
 //!
 //! [`plan`] decides whose turn it is, purely, by what [`uplink`] leaves to unicast, which is much where the line has
 //! room to [`spare`]; [`transmit`] sends; [`settle`] takes what comes back; [`begin`] begins and ends members,
-//! [`renew`] lets one begin again, [`late`] lets others come; [`declare`] takes what they say of
+//! [`renew`] lets one begin again, [`late`] lets others come; [`held`] frees the ring of a stream; [`declare`] takes what they say of
 //! what they hold; [`timers`] wakes.
 
 pub(crate) mod ahead;
 pub(crate) mod announce;
 pub(crate) mod begin;
 pub(crate) mod declare;
+mod held;
 mod late;
 mod lost;
 pub(crate) mod plan;
@@ -83,6 +84,8 @@ pub(crate) struct Session {
     turn: Turn,
     sent: Sent,
     next_check: Instant,
+    /// For whom a stream's ring is held.
+    held: Option<held::Held>,
     /// When its timers fired last.
     ran: Instant,
     /// Since when only lost members are left.
@@ -150,6 +153,7 @@ impl Session {
             turn: Turn::default(),
             sent: Sent::default(),
             next_check: now,
+            held: None,
             ran: now,
             only_lost_since: None,
             read_ahead_of: None,

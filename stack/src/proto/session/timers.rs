@@ -71,6 +71,7 @@ impl Session {
             self.next_check = now + CHECK_EVERY;
             self.part(now);
             self.evict(now);
+            self.free_ring(now);
             for index in 0..self.members.len() {
                 self.judge(now, index);
             }
