@@ -220,7 +220,7 @@ pub(crate) fn connect(
         wait_lost: options.wait_lost.unwrap_or_default(),
         ..SessionConfig::default()
     };
-    options.late_hosts.apply(&mut session);
+    options.late_hosts.apply(&mut session, addrs.len());
     let options =
         SenderOptions { session, interface, ttl: common.ttl, ..SenderOptions::new(trust.clone()) };
     let opened = if payload.is_stream() {

@@ -87,6 +87,9 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             }
             _ => PlanError::Usage(error.to_string()),
         })?;
+    if let Some(why) = copy.late_hosts.fault(targets.len()) {
+        return Err(PlanError::Usage(why));
+    }
     if targets.is_empty() {
         // As `rsync -x SOURCE HOST` is typed.
         let why = idle.iter().find_map(|text| slips::leaves_out_a_file(text));

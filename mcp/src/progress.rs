@@ -39,7 +39,7 @@ use way::Way;
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// A host that takes nothing for so long, and is served all the same, is told also where there is no bar. One that
-/// does not answer has failed by then (`SessionConfig::idle_timeout`).
+/// does not answer is lost by then (`SessionConfig::idle_timeout`).
 const TOLD: Duration = Duration::from_secs(15);
 
 /// What a terminal is taken to have that does not say how wide it is.

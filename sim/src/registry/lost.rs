@@ -35,6 +35,36 @@ pub(super) fn all() -> Vec<Named> {
                 .min_share(0.3),
         ),
         (
+            "evicted-and-dead",
+            "one of four is behind 4 of 40 Mbit/s, leaves the group, and dies",
+            waiting(
+                four_apart()
+                    .bytes(64 << 20)
+                    .link(Link::lan().rate(40_000_000))
+                    .downlink(1, Link::lan().rate(4_000_000))
+                    .session(|s| s.wait_lost = Duration::from_secs(20))
+                    .at(ms(5000), Fault::Kill(1)),
+            ),
+        ),
+        (
+            "late-and-lost",
+            "one of four never answers and is asked on, and another one dies",
+            four_apart()
+                .bytes(64 << 20)
+                .session(|s| s.late_join = true)
+                .absent(3)
+                .at(ms(2000), Fault::Kill(2))
+                .costing(Duration::from_secs(11)),
+        ),
+        (
+            "outage-nearly-lost",
+            "nobody is reached for nearly as long as it takes to be lost",
+            three_apart()
+                .at(ms(4000), Fault::Cut(Who::All))
+                .at(ms(13_800), Fault::Mend(Who::All))
+                .costing(Duration::from_secs(11)),
+        ),
+        (
             "nobody-listens",
             "one of four is stopped, and its host says so",
             four_apart().bytes(64 << 20).at(ms(2000), Fault::Stop(2)),

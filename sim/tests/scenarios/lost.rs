@@ -113,3 +113,29 @@ fn a_sender_that_stood_still_goes_on() {
         });
     }
 }
+
+/// A member that has left the group is looked at now and then, but not while it is away: else its sender would not sleep
+/// any more, and time would stand still here.
+#[test]
+fn one_that_was_evicted_and_dies_is_lost_like_others() {
+    verify("evicted-and-dead", |outcome| {
+        let report = &outcome.receivers[1].report;
+        assert!(matches!(report.outcome, Some(Err(Reason::Lost { .. }))), "{report:?}");
+    });
+}
+
+#[test]
+fn a_session_lasts_neither_for_the_lost_nor_for_those_that_are_asked_on() {
+    verify("late-and-lost", |outcome| {
+        let end = |n: usize| &outcome.receivers[n].report.outcome;
+        assert!(matches!(end(2), Some(Err(Reason::Lost { .. }))), "{:?}", end(2));
+        assert!(matches!(end(3), Some(Err(Reason::NeverAnswered(_)))), "{:?}", end(3));
+    });
+}
+
+#[test]
+fn an_outage_that_is_over_just_in_time_ends_nobody() {
+    verify("outage-nearly-lost", |outcome| {
+        assert!(outcome.receivers.iter().all(|r| r.report.outcome == Some(Ok(()))));
+    });
+}

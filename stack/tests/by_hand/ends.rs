@@ -276,5 +276,5 @@ fn a_fin_that_never_arrives_does_not_linger_for_ever() {
     assert!(app.finish(&mut net, SECOND));
     net.nodes[0].endpoint.forget(net.now, app.session);
     net.nodes[1].endpoint.release(net.now, id);
-    assert_freed(&mut net, SECOND * 60);
+    assert_freed(&mut net, SECOND * 12);
 }

@@ -121,7 +121,7 @@ pub(super) fn a_dead_unicast_member_costs_the_group_nothing() {
     daemons[4].kill();
     let done = running.wait();
     assert_eq!(done.code, Some(3), "{done:#?}");
-    assert!(done.text(4, "reason").contains("nothing heard"), "{done:#?}");
+    assert!(done.text(4, "reason").contains("nobody listens"), "{done:#?}");
     daemons[..4].iter().for_each(assert_copied);
     for host in 0..4 {
         assert_eq!(done.text(host, "mode"), "multicast", "{done:#?}");

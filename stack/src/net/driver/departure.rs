@@ -9,7 +9,7 @@ use crate::net::shared::{Departed, Key};
 use crate::net::socket::UdpSocket;
 use crate::net::{Family, sys};
 use crate::proto::event::SessionId;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// When sending has begun, the group moves to those that answer later only if they are so many times as many as those
 /// that it leaves: each move has all leave and join, and be judged anew.
@@ -135,8 +135,11 @@ impl Driver {
             known.look_again(&self.sockets, &all);
         }
         let lost = known.lost(&all).clone();
-        for addr in lost.keys() {
-            self.shared.ask(|engine, _| engine.lose_address(session, *addr));
+        if look == Look::Changed {
+            // Of 127.0.0.0/8 every address is there, whether it is listed or not.
+            let has =
+                |addr: IpAddr| addr.is_loopback() || interface::owner_among(&all, addr).is_some();
+            self.shared.ask(|engine, _| engine.keep_addresses(session, has));
         }
         let ways = known.ways();
         let moved = group.as_mut().and_then(|leaving| {

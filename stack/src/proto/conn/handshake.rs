@@ -277,8 +277,8 @@ impl Opening {
         descriptor: &Descriptor,
         (trust, key, random): (&Arc<SenderTrust>, &NoiseKey, [u8; 32]),
     ) -> Self {
-        let exchange = Initiator::new(trust.credentials(key, names.peer), random);
-        let frame = trust.frame(names.peer);
+        let exchange = Initiator::new(trust.credentials(key, names.trusted_as), random);
+        let frame = trust.frame(names.trusted_as);
         Self {
             syn: syn(names, descriptor, &exchange, &frame),
             exchange,
@@ -372,7 +372,7 @@ impl Opening {
             .second(first, hello.prefix, hello.message)
             .map_err(|_| unrelated.clone())?;
         let peer = answered.peer();
-        self.trust.judge(names.peer, peer).map_err(NoAnswer::Untrusted)?;
+        self.trust.judge(names.trusted_as, peer).map_err(NoAnswer::Untrusted)?;
         self.judge_again(peer).map_err(NoAnswer::Untrusted)?;
         let (third, keys) = third(names, answered).ok_or(unrelated)?;
         let since = self.sent_at.map_or(Duration::ZERO, |at| now.since(at));
@@ -445,7 +445,17 @@ fn syn(names: &Names, descriptor: &Descriptor, exchange: &Initiator, frame: &Fra
 
 /// The names that the initiator's conn starts with: the peer's half is not known yet.
 pub(crate) fn blank_names(peer: std::net::SocketAddr, port: u16, cid: u64, iss: Seq) -> Names {
-    Names { peer, local: None, ifindex: 0, port, local_cid: cid, remote_cid: 0, iss, irs: Seq(0) }
+    Names {
+        peer,
+        trusted_as: peer,
+        local: None,
+        ifindex: 0,
+        port,
+        local_cid: cid,
+        remote_cid: 0,
+        iss,
+        irs: Seq(0),
+    }
 }
 
 const _: () = assert!(OVERHEAD + TAG_LEN < SYN_LEN);

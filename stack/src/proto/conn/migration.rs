@@ -51,12 +51,13 @@ pub(crate) struct Migration {
 impl Migration {
     /// The newest of all came by another way than the usual one; a challenge there would be this.
     pub(super) fn came_by(&mut self, now: Instant, way: NetPath, token: u64) {
-        let asked = self.asked.get_or_insert(Asked { way, token, due: true, again: now + AGAIN });
-        if asked.way.peer != way.peer {
-            *asked = Asked { way, token, due: true, again: now + AGAIN };
-        } else if now >= asked.again {
-            (asked.due, asked.again) = (true, now + AGAIN);
+        let fresh = Asked { way, token, due: true, again: now + AGAIN };
+        let asked = self.asked.get_or_insert(fresh);
+        if now < asked.again {
+            return; // also if it comes from a third address now: who alternates is asked no more often
         }
+        *asked =
+            if asked.way.peer == way.peer { Asked { token: asked.token, ..fresh } } else { fresh };
     }
 
     /// The newest of all came by the usual way: the peer is there.
@@ -120,6 +121,8 @@ mod tests {
         assert_eq!(asked, 4);
         migration.came_by(at(1000), way(3), 5);
         assert_eq!(migration.next(), Some((way(3), Tlv::PathChallenge(5))), "it moves on");
+        migration.came_by(at(1001), way(4), 6);
+        assert_eq!(migration.next(), None, "who alternates is asked no more often");
         assert_eq!(migration.answered(0), None);
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod migration;
 pub(crate) mod state;
 pub(crate) mod syn;
 
+use super::member::presence::SAID;
 use super::recv::pns::PnTracker;
 use super::send::path::Path;
 use super::send::space::{Content, Fired, News, SendSpace};
@@ -42,11 +43,14 @@ const LINGER_PTO: u32 = 3;
 /// Who is asked something else, and answers, is borne for so many times as long as others: what answers may be
 /// somebody who only wants to be waited for.
 pub(crate) const BORNE: u32 = 2;
+/// An end that is not agreed upon within this is broken off, however long the peer would be waited for before.
+const CLOSING: Duration = Duration::from_secs(10);
 /// A quiet association is asked for a sign of life four times within the idle time-out, …
 const KEEPALIVES: u32 = 4;
-/// … and so often at least: a sender takes who is silent for 10 s to be lost, and hears by this where a NAT lets its
-/// receiver answer from now.
-const KEEPALIVE_MAX: Duration = Duration::from_millis(2500);
+/// … and so often at least: a sender takes who is silent for 10 s to be lost, for 2 s if its host says that nobody
+/// listens ([`SAID`]), and hears by this where a NAT lets its receiver answer from now.
+const KEEPALIVE_MAX: Duration = Duration::from_secs(1);
+const _: () = assert!(KEEPALIVE_MAX.as_millis() * 2 <= SAID.as_millis());
 
 /// How long an association is quiet before it is asked for a sign of life, and between two times.
 fn keepalive(idle_timeout: Duration) -> Duration {
@@ -64,6 +68,8 @@ pub(crate) enum Role {
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     pub(crate) peer: SocketAddr,
+    /// By which address the peer is trusted, wherever it has moved since.
+    pub(crate) trusted_as: SocketAddr,
     /// The address of ours that was addressed.
     pub(crate) local: Option<IpAddr>,
     pub(crate) ifindex: u32,
@@ -443,9 +449,9 @@ impl Conn {
         self.tx.begin_again(now)
     }
 
-    /// Nothing leaves from this address any more, if it did.
-    pub(crate) fn lose_address(&mut self, addr: IpAddr) {
-        if self.names.local == Some(addr) {
+    /// Nothing leaves from an address that this host does not have any more.
+    pub(crate) fn keep_addresses(&mut self, has: impl Fn(IpAddr) -> bool) {
+        if self.names.local.is_some_and(|addr| !has(addr)) {
             (self.names.local, self.names.ifindex) = (None, 0);
         }
     }
@@ -555,10 +561,11 @@ impl Conn {
         let closing =
             self.control_fin.is_wanted().then(|| now.since(*self.closing.get_or_insert(now)));
         let endured = self.endures && closing.is_none() && self.is_proven();
+        let limit = self.idle_timeout.min(closing.map_or(Duration::MAX, |_| CLOSING));
         let quiet_or_closing = closing.map_or(quiet, |c| c.max(quiet));
-        let borne = now < self.bears_until && quiet_or_closing < self.idle_timeout * BORNE;
-        if quiet_or_closing >= self.idle_timeout && !borne && !endured && !self.is_over() {
-            return Err(Reason::Silent(self.idle_timeout));
+        let borne = now < self.bears_until && quiet_or_closing < limit * BORNE;
+        if quiet_or_closing >= limit && !borne && !endured && !self.is_over() {
+            return Err(Reason::Silent(limit));
         }
         if quiet >= keepalive(self.idle_timeout) && now >= self.keepalive_at {
             self.keepalive_at = now + keepalive(self.idle_timeout);

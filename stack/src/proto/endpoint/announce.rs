@@ -21,11 +21,11 @@ impl Endpoint {
         members.filter(|m| m.is_served()).map(Member::addr).collect()
     }
 
-    /// This host does not have an address any more: to the members that were answered there the system chooses another
-    /// one, and they follow once they have proven that.
-    pub fn lose_address(&mut self, session: SessionId, addr: IpAddr) {
+    /// This host has those addresses only that `has` says. To members whose answers came to another one it sends from
+    /// where the system chooses from now on, and they follow once that is proven.
+    pub fn keep_addresses(&mut self, session: SessionId, has: impl Fn(IpAddr) -> bool) {
         if let Some(session) = self.sessions.get_mut(&session) {
-            session.lose_address(addr);
+            session.keep_addresses(has);
         }
     }
 

@@ -258,6 +258,7 @@ impl Listener {
         let Asked { hello, tag, door, source } = *asked;
         let names = Names {
             peer: arrival.from,
+            trusted_as: arrival.from,
             local: arrival.to,
             ifindex: arrival.ifindex,
             port: local.port,

@@ -73,6 +73,8 @@ pub(super) struct Presence {
     state: State,
     /// When it came back last.
     since: Instant,
+    /// Since when nothing had been heard of it when it was found to be silent last.
+    away: Instant,
     /// What was said since it was last heard.
     said: Option<(Word, Instant)>,
 }
@@ -177,17 +179,21 @@ impl Member {
         }
         let (_, sign) = self.evidence(log, idle).due().filter(|(at, _)| *at <= now)?;
         self.presence.state = next(self.presence.state, sign)?;
+        if self.presence.state == State::Silent {
+            self.presence.away = self.silent_since();
+        }
         tracing::debug!(to = %self.addr, state = ?self.presence.state, "{sign:?}");
         Some(self.presence.state)
     }
 
     /// Something sealed came from it; whether it had been silent.
-    pub(crate) fn comes_back(&mut self, now: Instant) -> bool {
+    pub(crate) fn comes_back(&mut self, now: Instant, idle: Duration) -> bool {
         self.presence.said = None;
-        if self.is_lost() {
-            self.stall.end(); // what was on its way was on its way to nobody
-        }
         let Some(state) = next(self.presence.state, Sign::Heard) else { return false };
+        // What was on its way was on its way to nobody: but who answers now and then, and gets no byte, is stalled.
+        if self.is_lost() || now.since(self.presence.away) >= idle / 2 {
+            self.stall.end();
+        }
         tracing::debug!(to = %self.addr, from = ?self.presence.state, "is there again");
         self.presence.state = state;
         self.presence.since = now;

@@ -29,13 +29,17 @@ impl Member {
         if !self.is_served() {
             return own;
         }
+        // Of one that is silent nothing of this is looked at.
+        let while_here = [
+            self.stall.deadline(idle, self.conn.bears_until()),
+            self.retry_at,
+            self.slow.returns_at().filter(|_| self.mode == Mode::Unicast),
+            self.ways.looks_at().filter(|_| self.mode == Mode::Unicast),
+        ];
         let timers = [
             own,
-            self.stall.deadline(idle, self.conn.bears_until()),
+            while_here.into_iter().flatten().min().filter(|_| self.is_here()),
             self.presence_deadline(log, idle),
-            self.retry_at.filter(|_| self.is_here()),
-            self.slow.returns_at().filter(|_| self.mode == Mode::Unicast),
-            self.ways.looks_at(),
             self.nudges_at(),
             self.window.asks_at(),
             log.and_then(|log| self.probe_at(log)),

@@ -12,11 +12,11 @@ impl Receiving {
         &mut self,
         now: Instant,
         (arrival, ce): (&Arrival, bool),
-        (header, header_len): (Header, usize),
+        cut: (Header, usize),
         (datagram, token): (&mut [u8], impl FnOnce() -> u64),
     ) {
         let way = arrival.into();
-        let Some(incoming) = self.conn.open(header, header_len, datagram) else { return };
+        let Some(incoming) = self.conn.open(arrival.from, cut, datagram) else { return };
         // Also where the handshake came from may be false: somebody may have repeated it from elsewhere.
         if let Some(way) = self.conn.came_by(now, way, &incoming, token) {
             let news = self.conn.migrate(now, way);

@@ -281,9 +281,15 @@ impl SendSpace {
         }
         self.path.reported(now, ack, self.next_pn());
         self.find_lost(now);
+        self.owes_if_out();
         self.conclude(now);
         self.trim(now);
         core::mem::take(&mut self.news)
+    }
+
+    /// Of what is lost no answer is owed: what is sent again asks anew.
+    fn owes_if_out(&mut self) {
+        self.asked = self.asked.filter(|_| self.eliciting_out > 0);
     }
 
     fn conclude(&mut self, now: Instant) {
@@ -443,6 +449,7 @@ impl SendSpace {
         if self.path.reordering_deadline().is_some_and(|at| at <= now) {
             self.path.begin();
             self.find_lost(now);
+            self.owes_if_out();
             self.conclude(now);
             return Fired::Reordering;
         }
@@ -519,6 +526,7 @@ impl SendSpace {
     pub(crate) fn begin_again(&mut self, now: Instant) -> News {
         self.give_up_all();
         self.path.begin_again(self.first_out);
+        self.asked = None;
         self.backoff = 0;
         self.timeouts.clear();
         self.probed = false;

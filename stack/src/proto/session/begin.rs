@@ -123,7 +123,8 @@ impl Session {
     ) {
         let found = |m: &Member| m.addr() == from && m.conn().names().remote_cid == cid;
         let Some(index) = self.members.iter().position(found) else { return };
-        if self.trust.frame(from).is_answer(bytes, &NO_TAG) {
+        let trusted_as = self.members[index].conn().names().trusted_as;
+        if self.trust.frame(trusted_as).is_answer(bytes, &NO_TAG) {
             self.members[index].is_said_gone(now, Word::Unknown);
             self.members[index].on_unknown(now);
         } else {
@@ -164,10 +165,10 @@ impl Session {
         }
     }
 
-    /// This host does not have an address any more.
-    pub(crate) fn lose_address(&mut self, addr: IpAddr) {
+    /// This host has those addresses only that `has` says.
+    pub(crate) fn keep_addresses(&mut self, has: impl Fn(IpAddr) -> bool) {
         for m in &mut self.members {
-            m.conn_mut().lose_address(addr);
+            m.conn_mut().keep_addresses(&has);
         }
     }
 
@@ -178,14 +179,14 @@ impl Session {
         now: Instant,
         index: usize,
         (arrival, ce): (&Arrival, bool),
-        (header, header_len): (Header, usize),
+        cut: (Header, usize),
         (datagram, token): (&mut [u8], impl FnOnce() -> u64),
     ) {
         self.wake(now); // what has waited here is read before the timers fire
         let Some(m) = self.members.get_mut(index) else { return };
         let way = NetPath { local: None, ifindex: 0, ..arrival.into() }; // by which it leaves is the system's choice
         let conn = m.conn_mut();
-        let Some(incoming) = conn.open(header, header_len, datagram) else { return };
+        let Some(incoming) = conn.open(arrival.from, cut, datagram) else { return };
         if let Some(way) = conn.came_by(now, way, &incoming, token) {
             let news = m.migrate(now, way);
             self.settle(now, index, Told::Alone(news));

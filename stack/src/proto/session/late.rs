@@ -19,7 +19,7 @@ impl Session {
         ids: &mut Ids<'_>,
     ) -> Result<usize, AddError> {
         let first = self.check_added(addrs)?;
-        let mut member = self.new_member(now, first, None, ids);
+        let mut member = self.new_member(now, (first, first), None, ids);
         let limit = self.config.connect_timeout;
         member.may_be_at(Candidates::behind_first(now, addrs, limit));
         if self.finishing {
@@ -52,16 +52,24 @@ impl Session {
             let at = |m: &&Member| m.addr() == **addr || m.is_sought_at(**addr);
             self.members.iter().filter(|m| !m.is_gone()).any(|m| at(&m))
         };
-        match (addrs.first(), addrs.iter().find(served)) {
+        let twice = addrs.iter().enumerate().find(|(n, addr)| addrs[..*n].contains(addr));
+        let twice = twice.map(|(_, addr)| addr).or_else(|| addrs.iter().find(served));
+        match (addrs.first(), twice) {
             (None, _) => Err(AddError::NoAddress),
             (_, Some(twice)) => Err(AddError::Twice(*twice)),
             (Some(first), None) => Ok(*first),
         }
     }
 
-    /// Whether one that has not answered by the end of its time is asked on: as long as others are served.
+    /// Whether one that has not answered by the end of its time is asked on: as long as others are served, or waited for
+    /// that are lost.
     pub(super) fn asks_on(&self) -> bool {
         self.config.late_join && self.members.iter().any(Member::is_served)
+    }
+
+    /// Whether this one is asked on, and the session does not last for it.
+    pub(super) fn is_only_asked(&self, now: Instant, m: &Member) -> bool {
+        self.config.late_join && m.is_opening() && !self.is_awaited(now, m)
     }
 
     /// Whether this member's answer is still waited for, before sending begins.
@@ -74,11 +82,11 @@ impl Session {
         if !self.config.late_join || self.asks_on() {
             return;
         }
-        let limit = self.config.connect_timeout;
-        let late = |m: &Member| m.is_opening() && now >= m.began() + limit;
-        while let Some(index) = self.members.iter().position(late) {
-            let reason = self.members[index].give_up(limit);
-            self.end_member(now, index, Err(reason));
+        for index in 0..self.members.len() {
+            if self.is_only_asked(now, &self.members[index]) {
+                let reason = self.members[index].give_up(self.config.connect_timeout);
+                self.end_one(now, index, Err(reason));
+            }
         }
     }
 }

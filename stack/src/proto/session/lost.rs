@@ -22,6 +22,7 @@ impl Session {
         }
         if self.deadline(now).is_some_and(|at| now.since(at.max(before)) >= SLEPT) {
             self.members.iter_mut().for_each(|m| m.excuse(now));
+            self.only_lost_since = self.only_lost_since.map(|_| now);
         }
     }
 
@@ -61,7 +62,7 @@ impl Session {
 
     /// Something sealed came from a member: if it was silent, it is there again.
     pub(super) fn on_return(&mut self, now: Instant, index: usize) {
-        if !self.members[index].comes_back(now) {
+        if !self.members[index].comes_back(now, self.config.idle_timeout) {
             return;
         }
         // Others that were silent may be there again as well.
@@ -72,21 +73,22 @@ impl Session {
         self.changed = true;
     }
 
-    /// Whether there are lost members, and everybody else has an outcome.
-    fn is_only_lost(&self) -> bool {
-        let mut open = self.members.iter().filter(|m| m.outcome().is_none()).peekable();
+    /// Whether there are lost members, and everybody else has an outcome, or has not answered in time.
+    fn is_only_lost(&self, now: Instant) -> bool {
+        let open = self.members.iter().filter(|m| m.outcome().is_none());
+        let mut open = open.filter(|m| !self.is_only_asked(now, m)).peekable();
         open.peek().is_some() && open.all(Member::is_lost)
     }
 
     /// When the session ends without those that are lost, if nobody else is left.
     pub(super) fn gives_up_at(&self, now: Instant) -> Option<Instant> {
         let since = || self.only_lost_since.unwrap_or(now);
-        self.is_only_lost().then(|| since() + self.config.wait_lost)
+        self.is_only_lost(now).then(|| since() + self.config.wait_lost)
     }
 
     /// Ends it for those that are lost, if it is time.
     pub(super) fn give_up_lost(&mut self, now: Instant) {
-        if !self.is_only_lost() {
+        if !self.is_only_lost(now) {
             self.only_lost_since = None;
             return;
         }
@@ -95,8 +97,8 @@ impl Session {
             return;
         }
         for index in 0..self.members.len() {
-            if self.members[index].outcome().is_none() {
-                self.end_lost_member(now, index);
+            if self.members[index].is_lost() && self.members[index].outcome().is_none() {
+                self.end_lost_member(now, index); // with the last of them those end that are asked on
             }
         }
     }

@@ -169,7 +169,7 @@ impl Session {
             config,
         };
         for addrs in peers {
-            let mut member = session.new_member(now, addrs[0], None, ids);
+            let mut member = session.new_member(now, (addrs[0], addrs[0]), None, ids);
             member.may_be_at(Candidates::behind_first(now, addrs, session.config.connect_timeout));
             session.members.push(member);
         }
@@ -180,11 +180,11 @@ impl Session {
     fn new_member(
         &self,
         now: Instant,
-        peer: SocketAddr,
+        (peer, trusted_as): (SocketAddr, SocketAddr),
         shown: Option<PublicKey>,
         ids: &mut Ids<'_>,
     ) -> Member {
-        let (names, opening) = self.new_syn(now, peer, ids);
+        let (names, opening) = self.new_syn(now, (peer, trusted_as), ids);
         let opening = opening.expecting(shown);
         let (algorithm, idle) = (self.config.algorithm, self.config.idle_timeout);
         let mut conn = Conn::connect(names, opening, algorithm, idle, now);
@@ -199,13 +199,19 @@ impl Session {
 
     /// A SYN to another address of a member that has not answered.
     fn new_attempt(&self, now: Instant, peer: SocketAddr, ids: &mut Ids<'_>) -> Attempt {
-        let (names, opening) = self.new_syn(now, peer, ids);
+        let (names, opening) = self.new_syn(now, (peer, peer), ids);
         Attempt::new(Syn::new(names, opening), self.new_mtu(peer))
     }
 
-    fn new_syn(&self, now: Instant, peer: SocketAddr, ids: &mut Ids<'_>) -> (Names, Opening) {
+    fn new_syn(
+        &self,
+        now: Instant,
+        (peer, trusted_as): (SocketAddr, SocketAddr),
+        ids: &mut Ids<'_>,
+    ) -> (Names, Opening) {
         let has = |id| self.members.iter().any(|m| m.conn().names().local_cid == id);
-        let names = blank_names(peer, self.carrier.port, ids.draw(has), self.carrier.iss);
+        let blank = blank_names(peer, self.carrier.port, ids.draw(has), self.carrier.iss);
+        let names = Names { trusted_as, ..blank };
         let random = ids.rng.bytes32();
         let opening = Opening::new(now, &names, &self.descriptor, (&self.trust, &self.key, random));
         (names, opening)
@@ -373,13 +379,17 @@ impl Session {
 
     /// Ends a member. Other members are not concerned.
     pub(crate) fn end_member(&mut self, now: Instant, index: usize, outcome: Result<(), Reason>) {
+        self.end_one(now, index, outcome);
+        self.end_unanswered(now);
+    }
+
+    fn end_one(&mut self, now: Instant, index: usize, outcome: Result<(), Reason>) {
         let Self { members, channels, began, .. } = self;
         let view = members[index].channel().map(|id| channels[id.0].view());
         members[index].end(now, *began, outcome, view.as_ref());
         self.regroup(index);
         self.release();
         self.changed = true;
-        self.end_unanswered(now);
     }
 
     /// Lets the ring give up what every member has.

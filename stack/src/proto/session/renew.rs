@@ -58,8 +58,9 @@ impl Session {
             return Some(Renamed { index, was: Some(was), is: None });
         }
         if m.wants_syn(now) {
-            let (addr, key) = (m.addr(), m.key());
-            let fresh = self.new_member(now, addr, key, ids);
+            // Who has moved is trusted as who it was: else whoever is at its address now could take its place.
+            let (at, key) = ((m.addr(), m.conn().names().trusted_as), m.key());
+            let fresh = self.new_member(now, at, key, ids);
             let is = Some(fresh.conn().names().local_cid);
             let was = self.members[index].question(now, fresh);
             return Some(Renamed { index, was, is });

@@ -64,7 +64,10 @@ impl Spare {
 
     /// The line is seen to be full, or somebody leaves a group that is to be faster without: nothing is known any more.
     pub(super) fn keep(&mut self, now: Instant, is_full: bool) {
-        self.turn(now, true, if is_full { FULL } else { KEPT });
+        let lasts = if is_full { FULL } else { KEPT };
+        // A line that is known to be full stays so for as long as it would have.
+        let left = (self.began + self.lasts).since(now);
+        self.turn(now, true, if self.kept { lasts.max(left) } else { lasts });
         (self.next_free, self.before) = (FREE, None);
     }
 

@@ -54,7 +54,8 @@ fn ping(tx: &mut KeyChain, pn: u64) -> Vec<u8> {
 fn take(conn: &mut Conn, datagram: &[u8]) -> Option<u64> {
     let (header, head) = Header::parse(datagram).unwrap();
     let mut copy = datagram.to_vec();
-    let incoming = conn.open(header, head, &mut copy)?;
+    let from = conn.names().peer;
+    let incoming = conn.open(from, (header, head), &mut copy)?;
     conn.book(Instant::ZERO, &incoming, false);
     Some(incoming.pn)
 }
