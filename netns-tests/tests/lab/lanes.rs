@@ -14,6 +14,8 @@ pub(crate) enum Lane {
     Queries,
     /// Others that mostly wait.
     Limits,
+    /// One that does nothing but wait, longer than any other.
+    Timers,
     /// Those that need the machine for themselves.
     Busy,
 }
@@ -24,6 +26,7 @@ impl Lane {
         match self {
             Self::Queries => "queries",
             Self::Limits => "limits",
+            Self::Timers => "timers",
             Self::Busy => "busy",
         }
     }
@@ -36,8 +39,8 @@ impl Lane {
 }
 
 /// One process for each; the last is the one whose output is seen while it runs.
-pub(crate) const LANES: [Option<Lane>; 3] =
-    [Some(Lane::Queries), Some(Lane::Limits), Some(Lane::Busy)];
+pub(crate) const LANES: [Option<Lane>; 4] =
+    [Some(Lane::Queries), Some(Lane::Limits), Some(Lane::Timers), Some(Lane::Busy)];
 
 /// Whether all that is asked for is to be run: then in several lanes.
 pub(crate) fn are_wanted(arguments: &Arguments) -> bool {

@@ -11,12 +11,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What the job of a lab is called; it is the only one.
+/// What a lab's job is called where it is the only one.
 const NAME: &str = "job";
 
 /// The master's end of a job.
 pub(crate) struct Mirror<'a> {
     lab: &'a Lab,
+    /// The host that runs it.
+    master: usize,
+    name: String,
     pub(crate) tree: PathBuf,
 }
 
@@ -51,9 +54,20 @@ impl<'a> Mirror<'a> {
         tree: &Path,
         options: &[&str],
     ) -> (Self, Running) {
-        let mirror = Self { lab, tree: tree.to_owned() };
+        Self::send_from((lab, 0), NAME, hosts, tree, options)
+    }
+
+    /// Likewise, from any host of the lab, as a job of this name.
+    pub(crate) fn send_from(
+        (lab, master): (&'a Lab, usize),
+        name: &str,
+        hosts: &[String],
+        tree: &Path,
+        options: &[&str],
+    ) -> (Self, Running) {
+        let mirror = Self { lab, master, name: name.to_owned(), tree: tree.to_owned() };
         let (secret, tree) = (lab.secret().display().to_string(), tree.display().to_string());
-        let mut words = vec!["send", "--name", NAME, "--secret-file", &secret];
+        let mut words = vec!["send", "--name", name, "--secret-file", &secret];
         words.extend(options);
         words.push(&tree);
         words.extend(hosts.iter().map(String::as_str));
@@ -63,22 +77,27 @@ impl<'a> Mirror<'a> {
 
     /// Carries it on.
     pub(crate) fn run(&self) -> Running {
-        self.start(&["run", NAME])
+        self.start(&["run", &self.name])
+    }
+
+    /// Carries on all that are open at this master.
+    pub(crate) fn run_all(&self) -> Running {
+        self.start(&["run"])
     }
 
     /// Nothing of it is sent until it is resumed.
     pub(crate) fn pause(&self) {
-        self.ask(&["pause", NAME]);
+        self.ask(&["pause", &self.name]);
     }
 
     /// A job that is paused or complete is open again.
     pub(crate) fn resume(&self) {
-        self.ask(&["resume", NAME]);
+        self.ask(&["resume", &self.name]);
     }
 
     /// Likewise, whatever has become of the source.
     pub(crate) fn resume_as_new(&self) {
-        self.ask(&["resume", "--new-source", NAME]);
+        self.ask(&["resume", "--new-source", &self.name]);
     }
 
     fn start(&self, words: &[&str]) -> Running {
@@ -86,10 +105,10 @@ impl<'a> Mirror<'a> {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let err = self.lab.dir.path().join(format!("mtm{number}.err"));
         let child = Command::new(find("ip").unwrap())
-            .args(["netns", "exec", &self.lab.ns(0)])
+            .args(["netns", "exec", &self.lab.ns(self.master)])
             .arg(programs::path("mtm"))
             .args(words)
-            .env("MCP_STATE_DIR", self.lab.state(0))
+            .env("MCP_STATE_DIR", self.lab.state(self.master))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&err).unwrap())
@@ -101,7 +120,7 @@ impl<'a> Mirror<'a> {
     /// Says or asks something that is about the job's file alone.
     fn ask(&self, words: &[&str]) -> String {
         let mut command = Command::new(programs::path("mtm"));
-        command.args(words).env("MCP_STATE_DIR", self.lab.state(0));
+        command.args(words).env("MCP_STATE_DIR", self.lab.state(self.master));
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{words:?}: {said}");
@@ -111,7 +130,9 @@ impl<'a> Mirror<'a> {
     /// What is told of the job; `None`: it is not there yet.
     pub(crate) fn status(&self) -> Option<Value> {
         let mut command = Command::new(programs::path("mtm"));
-        command.args(["status", NAME, "--json"]).env("MCP_STATE_DIR", self.lab.state(0));
+        command
+            .args(["status", &self.name, "--json"])
+            .env("MCP_STATE_DIR", self.lab.state(self.master));
         let output = command.output().unwrap();
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
     }
@@ -133,7 +154,7 @@ impl<'a> Mirror<'a> {
 
     /// What the ledger has as done.
     pub(crate) fn done(&self) -> BTreeSet<Done> {
-        let table = self.ask(&["status", NAME, "--entries"]);
+        let table = self.ask(&["status", &self.name, "--entries"]);
         let folder = self.tree.file_name().unwrap();
         let lines = table.lines().filter_map(|line| line.rsplit_once('\t'));
         let of = |(path, hosts): (&str, &str)| -> Vec<Done> {

@@ -19,6 +19,9 @@ const LEN: u64 = 32 << 20;
 /// A switch that forgets a membership after 3 s asks once in a second, and begins to filter when it has asked twice
 /// and its querier is known for 10 s.
 const SETTLE: Duration = Duration::from_secs(13);
+/// A daemon joins anew as often as a querier asks, 125 s (RFC 3376, 8.2, Query Interval), and looks every 10 s whether
+/// it is time.
+const ANEW: Duration = Duration::from_secs(135);
 /// For who is told of an event, or reports again, on a machine that is busy otherwise.
 const SOON: Duration = Duration::from_secs(30);
 /// Of what leaves the sender to the file's length, at most, on a machine that is busy otherwise: with headers it is 1.06
@@ -239,4 +242,17 @@ pub(super) fn of_those_who_wait_for_announcements() {
     wait_for("the switch has forgotten that", SOON, || !listens());
     lab.cable(1);
     wait_for("the daemon listens again", SOON, listens);
+}
+
+/// Likewise on a switch that has forgotten it, where no query reaches the daemon's host: it joins anew by itself.
+pub(super) fn of_announcements_where_nobody_is_asked() {
+    let lab = Lab::forgetful(1);
+    let _quiet = drop_queries();
+    let _daemon = daemon_with(&lab, 1, &["--announce", "239.77.0.1"]);
+    let up = Instant::now();
+    let listens = || run("bridge mdb show dev br0").contains("port p1 grp 239.77.0.1");
+    wait_for("the daemon listens", SOON, listens);
+    wait_for("the switch has forgotten that", SOON, || !listens());
+    wait_for("the daemon listens again", ANEW + SOON, listens);
+    eprintln!("the switch knows it again {:?} after the daemon's start", up.elapsed());
 }

@@ -53,7 +53,7 @@ const BATCH_FILES: u64 = 20;
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Starts a daemon of which masters may ask everything that is kept.
-fn daemon(lab: &Lab, host: usize) -> Daemon {
+pub(super) fn daemon(lab: &Lab, host: usize) -> Daemon {
     daemon_with(lab, host, &[])
 }
 
@@ -70,12 +70,19 @@ fn copy(lab: &Lab, host: usize, tree: &Path) -> PathBuf {
     lab.folder(host).join(tree.file_name().unwrap())
 }
 
-/// Each of these hosts has the tree, and nothing else.
-pub(super) fn assert_equal(lab: &Lab, hosts: impl IntoIterator<Item = usize>, tree: &Path) {
+/// Each of these hosts has the tree.
+pub(super) fn assert_has(lab: &Lab, hosts: impl IntoIterator<Item = usize>, tree: &Path) {
     for host in hosts {
         let copy = copy(lab, host, tree);
         let differs = judge::rsync_by(tree, &copy, &["--delete", "-A", "-X"]);
         assert_eq!(differs, "", "{}", copy.display());
+    }
+}
+
+/// And nothing else.
+pub(super) fn assert_equal(lab: &Lab, hosts: impl IntoIterator<Item = usize>, tree: &Path) {
+    for host in hosts {
+        assert_has(lab, [host], tree);
         let beside: Vec<_> = fs::read_dir(lab.folder(host)).unwrap().collect();
         assert_eq!(beside.len(), 1, "{beside:?}");
     }

@@ -16,6 +16,7 @@ mod late;
 mod lines;
 mod link_local;
 mod many;
+mod masters;
 mod memberships;
 mod messages;
 mod mirrors;
@@ -63,8 +64,10 @@ pub(crate) type Scenario = fn();
 /// Begins the names of those that mostly wait, for time limits and for disks, lines and networks that are made slow:
 /// they run beside the others. The lanes take about as long as each other (each scenario says how long it took).
 pub(crate) const PATIENT: &[(Lane, &str)] = &[
+    (Lane::Timers, "memberships::of_announcements_where"),
     (Lane::Queries, "memberships::"),
     (Lane::Queries, "mirrors::who_is_off"),
+    (Lane::Queries, "masters::"),
     (Lane::Queries, "departures::an_address_that_is_taken_away"),
     (Lane::Queries, "unheard::"),
     (Lane::Queries, "spoilers::behind_a_narrow_line"),
@@ -118,6 +121,10 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     (
         "memberships::of_those_who_wait_for_announcements",
         memberships::of_those_who_wait_for_announcements,
+    ),
+    (
+        "memberships::of_announcements_where_nobody_is_asked",
+        memberships::of_announcements_where_nobody_is_asked,
     ),
     ("memberships::a_cable_out_and_in", memberships::a_cable_out_and_in),
     (
@@ -277,6 +284,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("mirrors::a_tree_reaches_all", mirrors::a_tree_reaches_all),
     ("mirrors::who_is_off_gets_it_later", mirrors::who_is_off_gets_it_later),
     ("mirrors::killed_again_and_again", mirrors::killed_again_and_again),
+    ("masters::each_keeps_its_rate", masters::each_keeps_its_rate),
     ("satellite::by_ipv4", satellite::by_ipv4),
     ("satellite::by_ipv6", satellite::by_ipv6),
     ("satellite::a_one_way_link", satellite::a_one_way_link),
