@@ -51,7 +51,7 @@ mod tests {
         let late = session("--late-join --min-hosts 3 f h i j");
         assert!(late.late_join && !late.give_up_refused && late.least_answers == 3);
         let words = ["mcp", "--min-hosts", "5", "f", "h[1-5]"].map(Into::into);
-        let five = read(words.into_iter()).unwrap().copy.late_hosts;
+        let five = read(words).unwrap().copy.late_hosts;
         assert_eq!(
             five.fault(4).unwrap(),
             "--min-hosts 5 waits for more hosts than there are: 4 are given"

@@ -4,6 +4,7 @@ mod late;
 mod lost;
 mod paths;
 mod spoilers;
+mod streams;
 
 use crate::fault::{DropRule, Fault, Who};
 use crate::holding::Holding;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Entry> {
         holders(),
         crowds(),
         handshake(),
+        streams::all(),
         sessions(),
     ]
     .concat()
@@ -551,23 +553,6 @@ fn handshake() -> Vec<Named> {
 /// Other kinds of sessions.
 fn sessions() -> Vec<Named> {
     vec![
-        ("stream", "an ordered stream through a ring of 1 MiB", three().stream(1 << 20)),
-        (
-            "stream-slow-reader",
-            "an ordered stream, one of three reads 4 MiB/s",
-            three().stream(1 << 20).slow_reader(1, 4 << 20),
-        ),
-        (
-            "stream-drops-slow-reader",
-            "the same, of 32 MiB, and the session drops who takes less than 50 Mbit/s",
-            three()
-                .bytes(32 << 20)
-                .stream(1 << 20)
-                .slow_reader(1, 4 << 20)
-                .session(|s| s.slow = Slow::Drop { below: 50_000_000 })
-                .dropping(1),
-        ),
-        ("stream-lossy", "an ordered stream, 1 % loss", three().stream(1 << 20).shared_loss(0.01)),
         ("ipv6", "IPv6 addresses", three().v6()),
         ("ipv6-lossy", "IPv6 addresses, 1 % loss", three().v6().independent_loss(0.01)),
         ("no-group", "no group is offered", three().without_group()),

@@ -18,7 +18,11 @@ fn waiting(s: Scenario) -> Scenario {
 
 /// See the module's description.
 pub(super) fn all() -> Vec<Named> {
-    let long = || three_apart().session(|s| s.wait_lost = Duration::from_secs(60));
+    [gone(), away()].concat()
+}
+
+/// They do not come back.
+fn gone() -> Vec<Named> {
     vec![
         (
             "dead-last",
@@ -57,17 +61,24 @@ pub(super) fn all() -> Vec<Named> {
                 .costing(Duration::from_secs(11)),
         ),
         (
+            "nobody-listens",
+            "one of four is stopped, and its host says so",
+            four_apart().bytes(64 << 20).at(ms(2000), Fault::Stop(2)),
+        ),
+    ]
+}
+
+/// They do, or it is the sender that was away.
+fn away() -> Vec<Named> {
+    let long = || three_apart().session(|s| s.wait_lost = Duration::from_secs(60));
+    vec![
+        (
             "outage-nearly-lost",
             "nobody is reached for nearly as long as it takes to be lost",
             three_apart()
                 .at(ms(4000), Fault::Cut(Who::All))
                 .at(ms(13_800), Fault::Mend(Who::All))
                 .costing(Duration::from_secs(11)),
-        ),
-        (
-            "nobody-listens",
-            "one of four is stopped, and its host says so",
-            four_apart().bytes(64 << 20).at(ms(2000), Fault::Stop(2)),
         ),
         (
             "outage-shared",
