@@ -74,10 +74,12 @@ fn away() -> Vec<Named> {
     vec![
         (
             "outage-nearly-lost",
-            "nobody is reached for nearly as long as it takes to be lost",
+            "nobody is reached for nearly as long as it takes to be lost, or just as long",
             three_apart()
+                .session(|s| s.wait_lost = Duration::from_secs(5))
                 .at(ms(4000), Fault::Cut(Who::All))
                 .at(ms(13_800), Fault::Mend(Who::All))
+                .min_share(0.8)
                 .costing(Duration::from_secs(11)),
         ),
         (
