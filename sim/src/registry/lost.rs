@@ -79,7 +79,7 @@ fn away() -> Vec<Named> {
                 .session(|s| s.wait_lost = Duration::from_secs(5))
                 .at(ms(4000), Fault::Cut(Who::All))
                 .at(ms(13_800), Fault::Mend(Who::All))
-                .min_share(0.8)
+                .min_share(0.5)
                 .costing(Duration::from_secs(11)),
         ),
         (
