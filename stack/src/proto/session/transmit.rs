@@ -294,3 +294,21 @@ pub(super) fn train_to(
 ) -> Transmit {
     Transmit { to, from: None, ifindex: 0, len, segment_size, datagrams, ecn: 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So what repairs for single members has half of the trains at most, beside a group that has something to send.
+    #[test]
+    fn after_each_member_it_is_the_groups_turn() {
+        let mut turn = Turn::default();
+        for member in [0, 3, 1, 2] {
+            assert!(turn.is_groups());
+            turn.taken(Target::Group(ChannelId(0)), 4);
+            assert!(!turn.is_groups());
+            turn.taken(Target::Member(member), 4);
+            assert_eq!(turn.member(), (member + 1) % 4);
+        }
+    }
+}
