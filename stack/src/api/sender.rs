@@ -192,7 +192,8 @@ impl Sender {
     }
 
     /// Addresses that this host does not have any more, and how many receivers know it by each, which cannot answer
-    /// until it is back; what is lost meanwhile is sent again then. A change wakes who waits.
+    /// until it is back, or until they have followed to another address of this host; what is lost meanwhile is sent
+    /// again then. An address stays listed until it is back. A change wakes who waits.
     pub fn lost_addresses(&self) -> BTreeMap<IpAddr, usize> {
         self.handle.lock().departed.lost.clone()
     }

@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 
 #[derive(Debug)]
 struct Peer {
-    /// Where it answers to, which stays: that is the address that its association was opened from.
+    /// Where it answered to at first: the address that its association was opened from. It follows to another one by
+    /// itself, of which nothing is noted here.
     known_by: Option<IpAddr>,
     /// As the routing table has it now; `None` if that knows none.
     way: Option<Route>,
