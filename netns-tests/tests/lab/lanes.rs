@@ -14,7 +14,7 @@ pub(crate) enum Lane {
     Queries,
     /// Others that mostly wait.
     Limits,
-    /// One that does nothing but wait, longer than any other.
+    /// One that does nothing but wait, longer than any other, and one that waits for lines.
     Timers,
     /// Those that need the machine for themselves.
     Busy,

@@ -2,7 +2,7 @@
 
 use super::error::PlaceError;
 use crate::destination::Shown;
-use rustix::fs::{FallocateFlags, fallocate, fstat, fstatvfs, ftruncate};
+use rustix::fs::{FallocateFlags, fallocate, fstat, fstatfs, fstatvfs, ftruncate};
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
 use std::io;
@@ -45,7 +45,8 @@ pub fn reserve(
         return Err(failed(Errno::NOSPC));
     }
     let mut unset = None;
-    for range in data.iter().filter(|range| !range.is_empty()) {
+    let allocated = if is_in_memory(file) { &[] } else { data };
+    for range in allocated.iter().filter(|range| !range.is_empty()) {
         let (start, length) = (range.start, range.end - range.start);
         match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), start, length)) {
             Ok(()) => {}
@@ -57,13 +58,21 @@ pub fn reserve(
         }
     }
     // A hole at the end; and not every file system can lengthen a file without writing to it.
-    if data.last().is_none_or(|range| range.end < len) || unset.is_some() {
+    if allocated.last().is_none_or(|range| range.end < len) || unset.is_some() {
         match retry_on_intr(|| ftruncate(file, len)) {
             Err(errno) if is_final(errno) => return Err(failed(errno)),
             _ => {}
         }
     }
     Ok(unset)
+}
+
+/// Whether a file lies in memory (statfs(2): `TMPFS_MAGIC`). There taking room is to fill every page with zeros, which
+/// costs as much as writing the data a second time, and the sender waits for it. What is free has been compared.
+pub(super) fn is_in_memory(file: BorrowedFd<'_>) -> bool {
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    // The field's type is another one on each architecture.
+    fstatfs(file).is_ok_and(|fs| fs.f_type as u64 == TMPFS_MAGIC)
 }
 
 /// Bytes of the disk that a file has already: one that is gone on with needs the rest alone.

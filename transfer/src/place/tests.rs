@@ -7,7 +7,7 @@ use super::meta::{
     opened_up, plan, same_time,
 };
 use super::nodes::symlink;
-use super::room::reserve;
+use super::room::{is_in_memory, reserve};
 use super::temporary::{Linked, Temporary, copy, link};
 use crate::destination::{Root, Shown};
 use crate::sweep::sweep;
@@ -535,12 +535,27 @@ fn room_is_taken_for_data_and_not_for_holes() {
     let unset = reserve(file.as_fd(), len, Some(&[0..mib, mib * 4..mib * 5]), &folder).unwrap();
     let found = file.metadata().unwrap();
     assert_eq!(found.len(), len);
-    if unset.is_none() {
+    if unset.is_none() && !is_in_memory(file.as_fd()) {
         assert!((2 * mib..3 * mib).contains(&(found.blocks() * 512)), "{}", found.blocks());
     }
-    let huge = tempfile::tempfile_in(bed.at("")).unwrap();
-    let full = reserve(huge.as_fd(), 1 << 62, None, &folder);
+    assert_too_large_for(&tempfile::tempfile_in(bed.at("")).unwrap());
+}
+
+fn assert_too_large_for(file: &fs::File) {
+    let full = reserve(file.as_fd(), 1 << 62, None, &Shown::default());
     assert!(matches!(full, Err(PlaceError::Full { .. })), "{full:?}");
+}
+
+/// Memory is not filled with zeros first; that it is too small shows all the same.
+#[test]
+fn no_room_is_taken_in_memory() {
+    let Ok(file) = tempfile::tempfile_in("/dev/shm") else { return };
+    if is_in_memory(file.as_fd()) {
+        assert!(reserve(file.as_fd(), 1 << 20, None, &Shown::default()).unwrap().is_none());
+        let found = file.metadata().unwrap();
+        assert_eq!((found.len(), found.blocks()), (1 << 20, 0));
+        assert_too_large_for(&file);
+    }
 }
 
 /// A disk without an inode that is left still has room for a tree that is there already.

@@ -27,6 +27,7 @@ mod prefix;
 mod resume;
 mod rights;
 mod satellite;
+mod shares;
 mod spoilers;
 mod stations;
 mod tree_faults;
@@ -65,6 +66,7 @@ pub(crate) type Scenario = fn();
 /// they run beside the others. The lanes take about as long as each other (each scenario says how long it took).
 pub(crate) const PATIENT: &[(Lane, &str)] = &[
     (Lane::Timers, "memberships::of_announcements_where"),
+    (Lane::Timers, "shares::"),
     (Lane::Queries, "memberships::"),
     (Lane::Queries, "mirrors::who_is_off"),
     (Lane::Queries, "masters::"),
@@ -111,6 +113,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("late::as_many_as_are_wanted", late::as_many_as_are_wanted),
     ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
     ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
+    ("shares::of_a_line_that_is_full", shares::of_a_line_that_is_full),
     ("spoilers::behind_a_narrow_line", spoilers::behind_a_narrow_line),
     ("spoilers::that_loses", spoilers::that_loses),
     ("spoilers::whose_disk_is_slow", spoilers::whose_disk_is_slow),
