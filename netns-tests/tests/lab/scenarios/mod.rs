@@ -25,6 +25,7 @@ mod names;
 mod pipes;
 mod prefix;
 mod resume;
+mod returns;
 mod rights;
 mod satellite;
 mod shares;
@@ -67,6 +68,7 @@ pub(crate) type Scenario = fn();
 pub(crate) const PATIENT: &[(Lane, &str)] = &[
     (Lane::Timers, "memberships::of_announcements_where"),
     (Lane::Timers, "shares::"),
+    (Lane::Timers, "returns::"),
     (Lane::Queries, "memberships::"),
     (Lane::Queries, "mirrors::who_is_off"),
     (Lane::Queries, "masters::"),
@@ -113,6 +115,11 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("late::as_many_as_are_wanted", late::as_many_as_are_wanted),
     ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
     ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
+    ("returns::one_that_joins_at_half", returns::one_that_joins_at_half),
+    ("returns::one_that_is_started_again", returns::one_that_is_started_again),
+    ("returns::one_that_loses_its_network", returns::one_that_loses_its_network),
+    ("returns::one_that_is_stopped", returns::one_that_is_stopped),
+    ("returns::one_that_is_dead", returns::one_that_is_dead),
     ("shares::of_a_line_that_is_full", shares::of_a_line_that_is_full),
     ("spoilers::behind_a_narrow_line", spoilers::behind_a_narrow_line),
     ("spoilers::that_loses", spoilers::that_loses),
