@@ -1,6 +1,6 @@
 //! Members that are lost, and found again.
 
-use super::{Named, four_apart, ms, three};
+use super::{Named, SEED, four_apart, ms, three};
 use crate::fault::{Fault, Who};
 use crate::link::Link;
 use crate::scenario::Scenario;
@@ -39,6 +39,15 @@ fn gone() -> Vec<Named> {
                 .min_share(0.3),
         ),
         (
+            "dead-most",
+            "five of eight die: what they have missed is repaired to nobody",
+            (0..5)
+                .fold(Scenario::new(SEED).receivers(8).bytes(128 << 20), |s, of| {
+                    s.at(ms(1000), Fault::Kill(of))
+                })
+                .costing(Duration::from_secs(11)),
+        ),
+        (
             "evicted-and-dead",
             "one of four is behind 4 of 40 Mbit/s, leaves the group, and dies",
             waiting(
@@ -68,6 +77,16 @@ fn gone() -> Vec<Named> {
     ]
 }
 
+/// What most lack is repaired to all of them at once.
+fn of_most() -> Scenario {
+    let eight = Scenario::new(SEED).receivers(8).bytes(64 << 20);
+    let s = eight.link(Link::lan().rate(50_000_000).queue(256 << 10)).costing(ms(3000));
+    (0..5).fold(s, |s, of| {
+        let of = Who::Receiver(of);
+        s.at(ms(4000), Fault::Cut(of)).at(ms(7000), Fault::Mend(of))
+    })
+}
+
 /// They do, or it is the sender that was away.
 fn away() -> Vec<Named> {
     let long = || three_apart().session(|s| s.wait_lost = Duration::from_secs(60));
@@ -90,6 +109,7 @@ fn away() -> Vec<Named> {
                 .at(ms(7000), Fault::Mend(Who::All))
                 .costing(Duration::from_secs(3)),
         ),
+        ("outage-of-most", "five of eight are not reached for three seconds", of_most()),
         (
             "outage-of-one",
             "one of three is not reached for twenty seconds",

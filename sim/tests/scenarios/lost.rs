@@ -33,6 +33,21 @@ fn a_dead_host_costs_nothing() {
     }
 }
 
+/// The group brings it to all five, though three were there all the time.
+#[test]
+fn what_most_have_missed_is_repaired_to_all_of_them_at_once() {
+    verify("outage-of-most", |outcome| {
+        assert!(sent(outcome) < 1.3, "{} of the file", sent(outcome));
+        let by_unicast =
+            |r: &sim::ReceiverOutcome| r.arrived.is_some_and(|a| a.unicast > FILE / 100);
+        assert!(!outcome.receivers.iter().any(by_unicast), "{outcome}");
+        // 12.4 s without the outage, in which a quarter of the file passes three of them
+        assert!(outcome.completed.is_some_and(|at| at < seconds(15.5)), "{outcome}");
+    });
+    // Twice the file, to three of eight.
+    verify("dead-most", |outcome| assert!(sent(outcome) < 2.0 * 1.05, "{}", sent(outcome)));
+}
+
 /// Three die at four seconds: nothing goes to the group that nobody hears.
 #[test]
 fn nothing_is_sent_to_nobody() {

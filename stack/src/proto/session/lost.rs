@@ -40,9 +40,13 @@ impl Session {
         }
     }
 
-    /// Takes silent ones off the group once it is shown that others are there: what all miss at once is an outage,
-    /// after which the group goes on with all.
+    /// Takes silent ones off the group once it is shown that others are there: what most miss at once is an outage,
+    /// after which the group repairs what they have missed, and goes on with all.
     pub(super) fn part(&mut self, now: Instant) {
+        let all = self.members.iter().filter(|m| m.is_served() && m.may_follow());
+        if all.clone().filter(|m| !m.is_here()).count() * 2 > all.count() {
+            return;
+        }
         for index in 0..self.members.len() {
             let m = &self.members[index];
             if !m.is_here() && m.may_follow() && self.are_others_there(now, index) {
