@@ -1,6 +1,6 @@
 //! The description of a run, which reads like a sentence.
 
-use crate::fault::{DropRule, Fault};
+use crate::fault::{DropRule, Fault, Who};
 use crate::holding::{Declares, Holding, TakenBack};
 use crate::link::Link;
 use crate::loss::Loss;
@@ -349,6 +349,15 @@ impl Scenario {
     pub(crate) fn restarts(&self, receiver: usize) -> bool {
         let anew = [Fault::Restart(receiver), Fault::Start(receiver)];
         self.faults.iter().any(|(_, fault)| anew.contains(fault))
+    }
+
+    /// Whether this receiver has to catch up with the others: it comes late, is started anew, or was cut off or worse
+    /// than they are for a while, by itself.
+    pub(crate) fn catches_up(&self, receiver: usize) -> bool {
+        let who = Who::Receiver(receiver);
+        let over = [Fault::Mend(who), Fault::RestoreGroup(who), Fault::Lose(receiver, 0)];
+        let is_over = self.faults.iter().any(|(_, fault)| over.contains(fault));
+        self.receivers[receiver].joins.is_some() || self.restarts(receiver) || is_over
     }
 
     /// Runs it.
