@@ -239,7 +239,7 @@ impl Session {
         index: usize,
         step: &Step,
     ) -> Result<(), NotAtHand> {
-        let Self { members, store, sent, uplink, .. } = self;
+        let Self { members, channels, store, sent, uplink, .. } = self;
         let m = &mut members[index];
         let range = step.range.clone();
         let bytes = range.end - range.start;
@@ -250,6 +250,7 @@ impl Session {
         if catches_up {
             uplink.alone(now, bytes);
         }
+        channels.iter_mut().for_each(|channel| channel.sent_alone(bytes));
         sent.unicast_bytes += bytes;
         sent.repaired_bytes += if step.repair { bytes } else { 0 };
         Ok(())
