@@ -37,6 +37,8 @@ pub struct Scenario {
     /// What the sender's socket holds in bytes, if that is bounded.
     pub(crate) outbox: Option<usize>,
     pub(crate) session: SessionConfig,
+    /// The switch does not prune.
+    pub(crate) floods: bool,
     pub(crate) join_delay: Duration,
     pub(crate) join_result_delay: Duration,
     pub(crate) faults: Vec<(Duration, Fault)>,
@@ -91,6 +93,7 @@ impl Scenario {
                 content: Content::Source { len: Some(0) },
                 ..SessionConfig::default()
             },
+            floods: false,
             join_delay: Duration::from_millis(2),
             join_result_delay: Duration::from_micros(100),
             faults: Vec::new(),
@@ -288,6 +291,12 @@ impl Scenario {
     pub fn downlink(mut self, receiver: usize, link: Link) -> Self {
         self.receivers[receiver].downlink = Some(link);
         self
+    }
+
+    /// The switch sends groups to every port, joined or not.
+    #[must_use]
+    pub fn flooding(self) -> Self {
+        Self { floods: true, ..self }
     }
 
     /// A join takes effect in the fabric after so long.

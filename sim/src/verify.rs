@@ -117,6 +117,9 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         {
             fault(format!("it left a group that is no slower than unicast: {left:?}"));
         }
+        if !scenario.floods && r.is_flooded() {
+            fault(format!("its switch prunes: {:?}", r.report.mode_reason));
+        }
         let arrived = r.arrived.unwrap_or_default();
         let due = scenario.due(i);
         if arrived.total() != due {

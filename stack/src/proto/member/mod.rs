@@ -4,6 +4,7 @@
 pub(crate) mod attempts;
 pub(crate) mod begin;
 pub(crate) mod candidates;
+mod flooded;
 pub(crate) mod history;
 mod inquiry;
 pub(crate) mod lag;
@@ -41,6 +42,7 @@ use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT};
 use attempts::Attempts;
 use core::ops::Range;
 use core::time::Duration;
+use flooded::Flooded;
 use history::History;
 use mode::Cause;
 use need::{Need, Proof, Way};
@@ -96,6 +98,7 @@ pub(crate) struct Member {
     presence: Presence,
     ways: Ways,
     slow: Slow,
+    flooded: Flooded,
     retry_at: Option<Instant>,
     retry_after: Duration,
     probe_after: Duration,
@@ -154,6 +157,7 @@ impl Member {
             presence: Presence::default(),
             ways: Ways::default(),
             slow: Slow::default(),
+            flooded: Flooded::default(),
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
@@ -519,7 +523,10 @@ impl Member {
             self.leave_group_data(view);
         }
         match (to, view) {
-            (Mode::Multicast, Some(view)) => self.follow_group(view),
+            (Mode::Multicast, Some(view)) => {
+                self.flooded = Flooded::default();
+                self.follow_group(view);
+            }
             (Mode::Unicast, Some(view)) => self.retry_at = self.next_retry(now, view, cause),
             _ => {}
         }
@@ -534,6 +541,7 @@ impl Member {
         self.ways.turn(now, self.need.arrived(), cause == Cause::Slower);
         if leaves {
             self.tell_leave();
+            self.flooded = Flooded::begin(now);
             if cause == Cause::HearsLittle {
                 self.stay_away(now);
             }
