@@ -523,10 +523,7 @@ impl Member {
             self.leave_group_data(view);
         }
         match (to, view) {
-            (Mode::Multicast, Some(view)) => {
-                self.flooded = Flooded::default();
-                self.follow_group(view);
-            }
+            (Mode::Multicast, Some(view)) => self.follow_group(view),
             (Mode::Unicast, Some(view)) => self.retry_at = self.next_retry(now, view, cause),
             _ => {}
         }
@@ -540,19 +537,11 @@ impl Member {
         self.watch = Watch::begin(now, self.need.arrived());
         self.ways.turn(now, self.need.arrived(), cause == Cause::Slower);
         if leaves {
-            self.tell_leave();
-            self.flooded = Flooded::begin(now);
+            self.tell_leave(now);
             if cause == Cause::HearsLittle {
                 self.stay_away(now);
             }
         }
-    }
-
-    /// Served by the group from here on: what lies ahead, and what is on its way, is not to be
-    /// sent by unicast.
-    fn follow_group(&mut self, view: &GroupView<'_>) {
-        self.need.follow(view.cursor, self.board.in_flight(view.log));
-        self.note_late(view.cursor);
     }
 
     /// Not served by the group any more: all it does not have is to be sent by unicast.

@@ -415,8 +415,8 @@ mod tests {
             if idle {
                 ways.flight_idles(at(8100));
             }
-            ways.flight_goes_on(at(48_000));
-            ways.by_unicast(at(48_300), told(8, 48_000));
+            ways.flight_goes_on(at(98_000));
+            ways.by_unicast(at(98_300), told(8, 98_000));
             group(&mut ways, 6, BASIC, 0);
             assert_eq!(ways.is_slower_at_first(None), idle);
         }
