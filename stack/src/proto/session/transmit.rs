@@ -250,7 +250,9 @@ impl Session {
         if catches_up {
             uplink.alone(now, bytes);
         }
-        channels.iter_mut().for_each(|channel| channel.sent_alone(bytes));
+        for channel in channels {
+            channel.sent_alone(bytes);
+        }
         sent.unicast_bytes += bytes;
         sent.repaired_bytes += if step.repair { bytes } else { 0 };
         Ok(())
