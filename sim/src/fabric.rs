@@ -15,6 +15,8 @@ pub(crate) struct Fabric {
     join_delay: Duration,
     /// A membership is forgotten so long after it was reported, if it is at all.
     life: Option<Duration>,
+    /// It does not prune: every node has every group on its line.
+    floods: bool,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,13 @@ impl Fabric {
             cut: vec![false; nodes],
             join_delay,
             life: None,
+            floods: false,
         }
+    }
+
+    /// Groups are sent to every node (RFC 4541, 2.1.2): those that have not joined have them on their lines.
+    pub(crate) fn flood(&mut self) {
+        self.floods = true;
     }
 
     /// Group datagrams towards this node vanish for good.
@@ -113,6 +121,14 @@ impl Fabric {
         };
         out.extend(self.memberships.iter().filter(hears).map(|m| m.node));
     }
+
+    /// Every node that has on its line what `sender` sends to a group, and does not hear it as these do.
+    pub(crate) fn bystanders(&self, sender: usize, listeners: &[usize]) -> Vec<usize> {
+        let on_line =
+            |n: &usize| *n != sender && !self.deaf[*n] && !self.cut[*n] && !listeners.contains(n);
+        let nodes = if self.floods { self.deaf.len() } else { 0 };
+        (0..nodes).filter(on_line).collect()
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +172,17 @@ mod tests {
         fabric.join(at(0), 3, group(7), None);
         fabric.join(at(0), 3, group(7), None); // twice is once
         assert_eq!(heard(&fabric, at(1), group(7)), [1, 3]);
+    }
+
+    #[test]
+    fn a_switch_that_does_not_prune_sends_groups_to_all() {
+        let mut fabric = Fabric::new(4, Duration::ZERO);
+        fabric.join(at(0), 2, group(7), None);
+        let listeners = heard(&fabric, at(1), group(7));
+        assert_eq!(fabric.bystanders(0, &listeners), []);
+        fabric.flood();
+        assert_eq!(heard(&fabric, at(1), group(7)), [2]);
+        assert_eq!(fabric.bystanders(0, &listeners), [1, 3]);
     }
 
     #[test]

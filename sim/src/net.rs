@@ -127,6 +127,11 @@ impl Net {
         self.watcher = Some(watcher);
     }
 
+    /// The fabric does not prune.
+    pub(crate) fn flood(&mut self) {
+        self.fabric.flood();
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.agenda.now()
     }
@@ -360,6 +365,11 @@ impl Net {
         if to.ip().is_multicast() {
             let source = (from, self.ports[from].addr.ip());
             self.fabric.listeners(now, source, to, &mut listeners);
+            for node in self.fabric.bystanders(from, &listeners) {
+                // It takes its time on the line, and the host drops it.
+                let frame = frame_len(len, to.is_ipv6());
+                let _ = self.ports[node].down.send(now, frame, &mut self.dice);
+            }
         } else {
             listeners.clear();
             listeners.extend(self.by_addr.get(&to));

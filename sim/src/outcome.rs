@@ -4,7 +4,7 @@ use crate::host::MARKS;
 use core::fmt;
 use core::time::Duration;
 use tcpxm::error::Reason;
-use tcpxm::stats::{Arrived, MemberReport, Mode, Sent};
+use tcpxm::stats::{Arrived, MemberReport, Mode, ModeReason, Sent};
 
 /// What the network did. Datagrams, unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,6 +68,11 @@ impl ReceiverOutcome {
     /// The modes it went through, in order.
     pub fn modes(&self) -> Vec<Mode> {
         self.report.transitions.iter().map(|t| t.mode).collect()
+    }
+
+    /// Whether it is said that the group is on its line though it has left it.
+    pub fn is_flooded(&self) -> bool {
+        matches!(self.report.mode_reason, Some(ModeReason::Flooded { .. }))
     }
 
     /// Whether these modes occur in this order, others in between or not.

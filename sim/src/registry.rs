@@ -60,7 +60,6 @@ pub fn all() -> Vec<Entry> {
         late::all(),
         paths::all(),
         stations(),
-        restarts(),
         holders(),
         crowds(),
         handshake(),
@@ -518,21 +517,6 @@ fn stations() -> Vec<Named> {
         ("stations-8", "eight of them", on(8, 8 << 20)),
         ("stations-long", "two of them, and a file for many seconds", on(2, 128 << 20)),
     ]
-}
-
-/// Members whose daemons are started anew in the middle.
-fn restarts() -> Vec<Named> {
-    vec![(
-        "restart",
-        "the daemon of one of three is killed midway and started anew",
-        // it begins again: by unicast what the group has passed, then with the others
-        three()
-            .bytes(16 << 20)
-            .link(Link::lan().rate(20_000_000))
-            .at(ms(2500), Fault::Restart(1))
-            .costing(Duration::from_secs(4))
-            .min_share(0.5),
-    )]
 }
 
 /// Loss of each handshake message of the first receiver.

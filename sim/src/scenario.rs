@@ -1,6 +1,6 @@
 //! The description of a run, which reads like a sentence.
 
-use crate::fault::{DropRule, Fault};
+use crate::fault::{DropRule, Fault, Who};
 use crate::holding::{Declares, Holding, TakenBack};
 use crate::link::Link;
 use crate::loss::Loss;
@@ -37,6 +37,8 @@ pub struct Scenario {
     /// What the sender's socket holds in bytes, if that is bounded.
     pub(crate) outbox: Option<usize>,
     pub(crate) session: SessionConfig,
+    /// The switch does not prune.
+    pub(crate) floods: bool,
     pub(crate) join_delay: Duration,
     pub(crate) join_result_delay: Duration,
     pub(crate) faults: Vec<(Duration, Fault)>,
@@ -91,6 +93,7 @@ impl Scenario {
                 content: Content::Source { len: Some(0) },
                 ..SessionConfig::default()
             },
+            floods: false,
             join_delay: Duration::from_millis(2),
             join_result_delay: Duration::from_micros(100),
             faults: Vec::new(),
@@ -290,6 +293,12 @@ impl Scenario {
         self
     }
 
+    /// The switch sends groups to every port, joined or not.
+    #[must_use]
+    pub fn flooding(self) -> Self {
+        Self { floods: true, ..self }
+    }
+
     /// A join takes effect in the fabric after so long.
     #[must_use]
     pub fn join_delay(self, join_delay: Duration) -> Self {
@@ -349,6 +358,15 @@ impl Scenario {
     pub(crate) fn restarts(&self, receiver: usize) -> bool {
         let anew = [Fault::Restart(receiver), Fault::Start(receiver)];
         self.faults.iter().any(|(_, fault)| anew.contains(fault))
+    }
+
+    /// Whether this receiver has to catch up with the others: it comes late, is started anew, or was cut off or worse
+    /// than they are for a while, by itself.
+    pub(crate) fn catches_up(&self, receiver: usize) -> bool {
+        let who = Who::Receiver(receiver);
+        let over = [Fault::Mend(who), Fault::RestoreGroup(who), Fault::Lose(receiver, 0)];
+        let is_over = self.faults.iter().any(|(_, fault)| over.contains(fault));
+        self.receivers[receiver].joins.is_some() || self.restarts(receiver) || is_over
     }
 
     /// Runs it.

@@ -15,6 +15,9 @@ const MIB: f64 = (1 << 20) as f64;
 /// losses decide, those of the handshake, costs some seconds at most; a scenario for which that is
 /// too much stands in `sim/known-failing.txt`.
 const MODEL_MARGIN: u32 = 3;
+/// To a receiver that catches up come so many times the bytes that it lacks at most, by group and unicast together. What
+/// comes twice is what unicast has on its way when the group brings that as well: about a round trip of one of them.
+const CATCHING_UP: f64 = 1.02;
 
 /// The group's share of the bytes sent, but for those sent alone to receivers for which the start did not wait:
 /// of four at 15 % of loss one has its first four SYNs lost in one run of 494, and gets alone what it missed. Likewise
@@ -84,7 +87,7 @@ impl Drop for Replay<'_> {
 /// What is wrong with the outcome of a scenario; empty if nothing is.
 ///
 /// Every surviving receiver has every byte right and once, says so, and counts what the sender
-/// reports; the others have failed with a reason; the group's share is at least
+/// reports; to one that catches up nothing comes twice; the others have failed with a reason; the group's share is at least
 /// [`least_share`]; the time is at most 3 × [`model_time`].
 pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     let mut faults = Vec::new();
@@ -114,10 +117,17 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         {
             fault(format!("it left a group that is no slower than unicast: {left:?}"));
         }
+        if !scenario.floods && r.is_flooded() {
+            fault(format!("its switch prunes: {:?}", r.report.mode_reason));
+        }
         let arrived = r.arrived.unwrap_or_default();
         let due = scenario.due(i);
         if arrived.total() != due {
             fault(format!("{arrived:?} are not {due} bytes"));
+        }
+        let came = arrived.total() + arrived.duplicate;
+        if scenario.catches_up(i) && came as f64 > due as f64 * CATCHING_UP {
+            fault(format!("{came} bytes came to it, which lacked {due}"));
         }
         if r.report.arrived != arrived {
             fault(format!("it counted {arrived:?}, the sender reports {:?}", r.report.arrived));
@@ -126,7 +136,8 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
             fault(format!("{} bytes acknowledged", r.report.acked));
         }
     }
-    if scenario.session.declares {
+    // Who is started anew gets alone what the group has passed.
+    if scenario.session.declares && !(0..outcome.receivers.len()).any(|i| scenario.restarts(i)) {
         faults.extend(holding_faults(scenario, outcome));
     }
     let (share, least) = (punctual_share(scenario, outcome), least_share(scenario));
@@ -166,6 +177,7 @@ fn holding_faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::{Fault, Who};
     use crate::outcome::Traffic;
     use core::time::Duration;
     use tcpxm::error::Reason;
@@ -274,6 +286,32 @@ mod tests {
             outcome.sent.unicast_bytes = BYTES;
             assert_eq!(faults(scenario, &outcome).len(), wrong, "begun at {begun} ms");
         }
+    }
+
+    #[test]
+    fn to_one_that_catches_up_nothing_comes_twice() {
+        let base = || Scenario::new(1).receivers(2).bytes(BYTES);
+        let (at, one) = (Duration::ZERO, Who::Receiver(1));
+        let late = [
+            base().joining(1, at),
+            base().at(at, Fault::Start(1)),
+            base().at(at, Fault::Mend(one)),
+            base().at(at, Fault::RestoreGroup(one)),
+            base().at(at, Fault::Lose(1, 0)),
+        ];
+        let faults = |scenario: &Scenario, receiver: usize, duplicate| {
+            let mut outcome = good(scenario);
+            let arrived = Arrived { multicast: BYTES, duplicate, ..Arrived::default() };
+            let r = &mut outcome.receivers[receiver];
+            (r.arrived, r.report.arrived) = (Some(arrived), arrived);
+            super::faults(scenario, &outcome).len()
+        };
+        for scenario in &late {
+            assert_eq!(faults(scenario, 1, BYTES / 51), 0);
+            assert_eq!(faults(scenario, 1, BYTES / 49), 1);
+            assert_eq!(faults(scenario, 0, BYTES / 2), 0, "what comes to others is theirs");
+        }
+        assert_eq!(faults(&base(), 1, BYTES / 2), 0);
     }
 
     #[test]

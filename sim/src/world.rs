@@ -30,6 +30,9 @@ impl<'a> World<'a> {
         let seats = scenario.seats();
         let dice = crate::dice::Dice::new(scenario.seed);
         let mut net = Net::new(&seats, scenario.join_delay, &scenario.rules, dice);
+        if scenario.floods {
+            net.flood();
+        }
         if let Some(watcher) = watcher {
             net.watch(watcher);
         }

@@ -117,6 +117,16 @@ pub enum ModeReason {
         /// What unicast brought.
         unicast: u64,
     },
+    /// It has left the group, which is on its line all the same: its switch does not prune. Beside the group, and after
+    /// that, it lost so much of what it was sent alone.
+    Flooded {
+        /// Why it has left.
+        left: Box<ModeReason>,
+        /// Percent lost beside the group.
+        beside: u8,
+        /// Percent lost after it.
+        after: u8,
+    },
     /// It answered nothing.
     Silent,
     /// It had not acknowledged the group's new key by the time that it was used.
@@ -131,6 +141,7 @@ impl ModeReason {
             Self::Slow { own, group } | Self::Slower { unicast: own, group } => {
                 Some((*own, *group))
             }
+            Self::Flooded { left, .. } => left.rates(),
             _ => None,
         }
     }
@@ -179,6 +190,11 @@ impl fmt::Display for ModeReason {
                 let (group, unicast) = (mega(group), mega(unicast));
                 write!(f, "the group is slower: {group:.1} Mbit/s, by unicast {unicast:.1} Mbit/s")
             }
+            Self::Flooded { left, beside, after } => write!(
+                f,
+                "{left}; its switch does not prune, so the group still fills its line: it lost {beside} % of what it \
+                 was sent beside the group, {after} % after that, and finishes after the others"
+            ),
             Self::Silent => f.write_str("it answered nothing for a while"),
             Self::NoKey => f.write_str("it had not taken the group's new key in time"),
         }

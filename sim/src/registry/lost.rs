@@ -2,6 +2,7 @@
 
 use super::{Named, SEED, four_apart, ms, three};
 use crate::fault::{Fault, Who};
+use crate::holding::Holding;
 use crate::link::Link;
 use crate::scenario::Scenario;
 use core::time::Duration;
@@ -18,7 +19,7 @@ fn waiting(s: Scenario) -> Scenario {
 
 /// See the module's description.
 pub(super) fn all() -> Vec<Named> {
-    [gone(), away()].concat()
+    [gone(), away(), restarts()].concat()
 }
 
 /// They do not come back.
@@ -133,6 +134,30 @@ fn away() -> Vec<Named> {
             "stopped-and-started",
             "one of three is stopped for twenty seconds, and started anew",
             waiting(long().at(ms(4000), Fault::Stop(1)).at(ms(24_000), Fault::Start(1))),
+        ),
+    ]
+}
+
+/// Members whose daemons are started anew in the middle.
+fn restarts() -> Vec<Named> {
+    // it begins again: by unicast what the group has passed, then with the others
+    let again = |s: Scenario| {
+        s.link(Link::lan().rate(20_000_000))
+            .at(ms(2500), Fault::Restart(1))
+            .costing(Duration::from_secs(4))
+            .min_share(0.5)
+    };
+    let holding = |s: Scenario, i| s.holding(i, Holding::Below(16 << 20));
+    vec![
+        (
+            "restart",
+            "the daemon of one of three is killed midway and started anew",
+            again(three().bytes(16 << 20)),
+        ),
+        (
+            "restart-holding",
+            "likewise, and each of the three holds the first half of twice as much",
+            again((0..3).fold(three().bytes(32 << 20), holding)),
         ),
     ]
 }

@@ -29,6 +29,11 @@ fn seen() -> Vec<Named> {
             "one of four is behind 10 Mbit/s with a queue of 25 ms",
             narrow(four().downlink(1, line.rate(10_000_000).queue(32 << 10))),
         ),
+        (
+            "spoiler-narrow-flooded",
+            "one of four is behind 10 Mbit/s of a switch that does not prune, and there are 192 MiB",
+            narrow(four().bytes(192 << 20).downlink(1, line.rate(10_000_000)).flooding()),
+        ),
         ("spoiler-loses-1", "one of four loses 1 %", narrow(losing(0.01))),
         ("spoiler-loses-2", "one of four loses 2 %", narrow(losing(0.02))),
         ("spoiler-loses-8", "one of four loses 8 %", narrow(losing(0.08))),

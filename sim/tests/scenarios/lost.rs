@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use sim::fault::Fault;
-use sim::{Outcome, registry, verify};
+use sim::{Outcome, ReceiverOutcome, registry, verify};
 use tcpxm::error::{Lost, Reason};
 use tcpxm::stats::Mode;
 
@@ -102,6 +102,32 @@ fn one_that_was_lost_gets_what_it_lacks_and_nothing_again() {
             assert_eq!(r.modes(), [Mode::Multicast, Mode::Gone], "{:?}", r.report.transitions);
             assert!(r.drained.is_some_and(|at| at < seconds(13.3)), "{:?}", r.drained);
         }
+    });
+}
+
+/// Also what is lost on its way counts: nothing goes to it alone that it has, or that the group has on its way to it.
+#[test]
+fn to_one_that_catches_up_goes_alone_what_it_lacks() {
+    for name in ["outage-of-one", "stopped-and-started", "joins-at-half", "spoiler-recovers"] {
+        verify(name, |outcome| {
+            let arrived = |r: &ReceiverOutcome| r.arrived.unwrap_or_default().unicast;
+            let alone: u64 = outcome.receivers.iter().map(arrived).sum();
+            let sent = outcome.sent.unicast_bytes as f64 / alone as f64;
+            assert!(sent <= 1.02, "{name}: {sent} of what arrived so");
+        });
+    }
+}
+
+/// What it held when it was started at first it holds still: that goes to nobody.
+#[test]
+fn one_that_is_started_anew_says_what_it_holds() {
+    verify("restart-holding", |outcome| {
+        assert_eq!(outcome.receivers[1].report.restarts, 1);
+        assert!(outcome.receivers[1].went_through(&[
+            Mode::Multicast,
+            Mode::Trial,
+            Mode::Multicast
+        ]));
     });
 }
 

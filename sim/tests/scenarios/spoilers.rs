@@ -111,6 +111,21 @@ fn one_that_leaves_is_told_of_with_its_rates() {
     });
 }
 
+/// Its line is full of the group until that is over. Where the switch prunes that is never said ([`sim::verify`]).
+#[test]
+fn one_whose_switch_does_not_prune_finishes_after_the_group_and_that_is_said() {
+    let scenario = registry::find("spoiler-narrow-flooded").expect("it has that name").scenario;
+    let line = Link::lan().delay(Duration::from_millis(5)).queue(512 << 10);
+    let bound = others(&scenario.downlink(WORSE, line).run()).mul_f64(1.1);
+    verify("spoiler-narrow-flooded", |outcome| {
+        let took = others(outcome);
+        assert!(took <= bound, "{took:?}, {bound:?} allowed");
+        let worse = &outcome.receivers[WORSE];
+        assert!(worse.is_flooded(), "{worse:?}");
+        assert!(worse.drained > Some(took), "{worse:?}");
+    });
+}
+
 #[test]
 fn one_that_has_recovered_comes_back() {
     verify("spoiler-recovers", |outcome| {

@@ -183,6 +183,11 @@ impl Channel {
         &self.log
     }
 
+    /// So many bytes leave for a member alone.
+    pub(crate) fn sent_alone(&mut self, bytes: u64) {
+        self.log.sent_alone(bytes);
+    }
+
     /// The number of the next packet to the group.
     pub(crate) fn next_pn(&self) -> u64 {
         self.log.next_pn()

@@ -37,11 +37,12 @@ impl Channel {
 
     /// What a report tells of the datagrams that the group is tried with.
     fn flown(&self, heard: &[u64]) -> Reported {
-        let none = Reported { packets: 0, bytes: 0, sent: Instant::ZERO };
+        let none = Reported { packets: 0, bytes: 0, sent: Instant::ZERO, alone: 0 };
         heard.iter().filter_map(|pn| self.log.get(*pn)).fold(none, |told, entry| Reported {
             packets: told.packets + 1,
             bytes: told.bytes + entry.bytes(),
             sent: told.sent.max(entry.at),
+            alone: told.alone.max(entry.alone),
         })
     }
 

@@ -1,12 +1,21 @@
-//! Whether a member has yet to catch up with its group.
+//! One that begins to follow the group: whether it has yet to catch up with that.
 
-use super::Member;
+use super::flooded::Flooded;
+use super::{GroupView, Member};
 
 /// Who lacks more than this of what the group has passed when it comes to that has come late: what the group is tried
 /// with, and what goes beside that, is less.
 const LATE: u64 = 1 << 20;
 
 impl Member {
+    /// Served by the group from here on: what lies ahead, and what is on its way, is not to be
+    /// sent by unicast.
+    pub(super) fn follow_group(&mut self, view: &GroupView<'_>) {
+        self.flooded = Flooded::default();
+        self.need.follow(view.cursor, self.board.in_flight(view.log));
+        self.note_late(view.cursor);
+    }
+
     /// The group waits for it from here on.
     pub(crate) fn note_late(&mut self, cursor: u64) {
         self.late = (self.need.alone_below(cursor) > LATE).then_some(cursor);

@@ -4,6 +4,7 @@
 pub(crate) mod attempts;
 pub(crate) mod begin;
 pub(crate) mod candidates;
+mod flooded;
 pub(crate) mod history;
 mod inquiry;
 pub(crate) mod lag;
@@ -41,6 +42,7 @@ use crate::wire::{Ack, GroupStatus, PAYLOAD_SHORT};
 use attempts::Attempts;
 use core::ops::Range;
 use core::time::Duration;
+use flooded::Flooded;
 use history::History;
 use mode::Cause;
 use need::{Need, Proof, Way};
@@ -96,6 +98,7 @@ pub(crate) struct Member {
     presence: Presence,
     ways: Ways,
     slow: Slow,
+    flooded: Flooded,
     retry_at: Option<Instant>,
     retry_after: Duration,
     probe_after: Duration,
@@ -154,6 +157,7 @@ impl Member {
             presence: Presence::default(),
             ways: Ways::default(),
             slow: Slow::default(),
+            flooded: Flooded::default(),
             retry_at: None,
             retry_after: mode::RETRY_FIRST,
             probe_after: Duration::ZERO,
@@ -533,18 +537,11 @@ impl Member {
         self.watch = Watch::begin(now, self.need.arrived());
         self.ways.turn(now, self.need.arrived(), cause == Cause::Slower);
         if leaves {
-            self.tell_leave();
+            self.tell_leave(now);
             if cause == Cause::HearsLittle {
                 self.stay_away(now);
             }
         }
-    }
-
-    /// Served by the group from here on: what lies ahead, and what is on its way, is not to be
-    /// sent by unicast.
-    fn follow_group(&mut self, view: &GroupView<'_>) {
-        self.need.follow(view.cursor, self.board.in_flight(view.log));
-        self.note_late(view.cursor);
     }
 
     /// Not served by the group any more: all it does not have is to be sent by unicast.

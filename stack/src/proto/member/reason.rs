@@ -66,7 +66,10 @@ impl Member {
             ModeReason::CannotJoin(unsaid) => {
                 ModeReason::CannotJoin(self.cannot_join.as_ref().unwrap_or(unsaid).clone())
             }
-            other => self.explained(other),
+            other => {
+                let explained = self.explained(other);
+                self.on_its_line(&explained).unwrap_or(explained)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! newest packet, which is said again and again; and what it was asked.
 
 use super::Member;
+use super::flooded::Flooded;
 use super::inquiry::Inquiry;
 use super::lag::Lag;
 use crate::proto::conn::emit::Report;
@@ -43,7 +44,8 @@ impl Member {
     }
 
     /// It is told to leave the group, so that its line is free for what it gets alone.
-    pub(super) fn tell_leave(&mut self) {
+    pub(super) fn tell_leave(&mut self, now: Instant) {
+        self.flooded = Flooded::begin(now);
         self.conn.control_mut().push(&Record::Leave);
         self.told.group = Some(self.conn.control().out_end());
         self.told.inquiry = Inquiry::default();

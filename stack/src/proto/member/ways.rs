@@ -4,7 +4,8 @@
 //! Both are measured as the group is tried, by when the first datagrams of each arrived ([`Flight`]); later by
 //! what each has brought in a second or more ([`Stay`]). The two are biased against leaving the group: for it the
 //! middle step of its arrivals counts, so that a host that was busy meanwhile does not make it slow, and for
-//! unicast all of them together, but for the time in which none was on its way.
+//! unicast all of them together, but for the time in which none was on its way. A line that all share, such as the
+//! sender's own, has carried to others alone what left between two datagrams of the group: that takes nothing from it.
 
 use super::Member;
 use crate::proto::send::space::News;
@@ -37,10 +38,9 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Whether unicast is clearly the faster way, even if the group had as much time more as `beside` says: so many
-    /// bytes came by unicast for each of its own.
-    fn favours_unicast(self, beside: f64) -> bool {
-        self.unicast > self.group * (1.0 + beside) * FASTER
+    /// Whether unicast is clearly the faster way.
+    fn favours_unicast(self) -> bool {
+        self.unicast > self.group * FASTER
     }
 }
 
@@ -51,6 +51,26 @@ pub(crate) struct Reported {
     pub(crate) bytes: u64,
     /// When the newest of them left.
     pub(crate) sent: Instant,
+    /// Bytes that the session had sent to members alone by then.
+    pub(crate) alone: u64,
+}
+
+/// What came between two reports of one way.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// For so long; zero where it had left as slowly.
+    took: Duration,
+    bytes: u64,
+    /// Bytes that had left for members alone between.
+    beside: u64,
+}
+
+impl Step {
+    /// Seconds that a byte took of its own, where a line that all share carries so many a second alone.
+    fn own(&self, unicast: f64) -> f64 {
+        let shared = self.beside as f64 / unicast;
+        (self.took.as_secs_f64() - shared).max(0.0) / self.bytes.max(1) as f64
+    }
 }
 
 /// For how long nothing was on its way: a way has no part in that.
@@ -85,8 +105,8 @@ impl Idle {
 struct Flight {
     /// When what the first report told of had arrived, and the last.
     seen: Option<(Instant, Instant)>,
-    /// When the newest datagram of all these left.
-    sent: Instant,
+    /// When the newest datagram of all these left, and how many bytes to members alone had by then.
+    sent: (Instant, u64),
     /// Since the last of them: it counts once something more has arrived.
     idle: Idle,
     /// Between the first and the last.
@@ -94,8 +114,8 @@ struct Flight {
     packets: u32,
     /// What arrived after the first report.
     bytes: u64,
-    /// Seconds that a byte took, report by report; none where it had left as slowly.
-    steps: Vec<f64>,
+    /// Report by report.
+    steps: Vec<Step>,
 }
 
 impl Flight {
@@ -104,7 +124,8 @@ impl Flight {
             return;
         }
         self.packets += told.packets;
-        let left_in = told.sent.since(core::mem::replace(&mut self.sent, told.sent));
+        let (sent, alone) = core::mem::replace(&mut self.sent, (told.sent, told.alone));
+        let left_in = told.sent.since(sent);
         let Some((_, last)) = &mut self.seen else {
             self.seen = Some((at, at)); // it took an unknown time
             return;
@@ -113,8 +134,8 @@ impl Flight {
         // One that has not ended was none: this was on its way, though it had been given up for lost.
         self.idle_before += core::mem::take(&mut self.idle).ended.min(took);
         self.bytes += told.bytes;
-        let own = if left_in * 2 > took { Duration::ZERO } else { took };
-        self.steps.push(own.as_secs_f64() / told.bytes.max(1) as f64);
+        let took = if left_in * 2 > took { Duration::ZERO } else { took };
+        self.steps.push(Step { took, bytes: told.bytes, beside: told.alone.saturating_sub(alone) });
     }
 
     /// All that was sent had arrived at `at`, or was given up for lost.
@@ -131,13 +152,17 @@ impl Flight {
         Some(self.bytes as f64 / busy.max(FLIGHT_MIN).as_secs_f64())
     }
 
-    /// Bytes a second in its middle step, the faster one of two: pauses do not count.
-    fn middle(&mut self) -> Option<f64> {
+    /// Bytes a second in its middle step, the faster one of two: pauses do not count, nor what a line that all share
+    /// has carried to members alone, so many bytes a second.
+    fn middle(&self, unicast: f64) -> Option<f64> {
         if self.packets < MEASURED || self.steps.len() < STEPS_MIN {
             return None;
         }
-        let half = (self.steps.len() - 1) / 2;
-        let (_, middle, _) = self.steps.select_nth_unstable_by(half, f64::total_cmp);
+        let mut own = [0.0; STEPS_MAX];
+        let own = &mut own[..self.steps.len()];
+        own.iter_mut().zip(&self.steps).for_each(|(own, step)| *own = step.own(unicast));
+        let half = (own.len() - 1) / 2;
+        let (_, middle, _) = own.select_nth_unstable_by(half, f64::total_cmp);
         (*middle > 0.0).then(|| 1.0 / *middle)
     }
 }
@@ -197,12 +222,11 @@ impl Ways {
         }
     }
 
-    /// What the first flights show, once both are measured, if that is that unicast is the faster way. Beside the
-    /// group's datagrams its own took their part of a line that both may share.
-    fn flights(&mut self) -> Option<Rates> {
-        let rates = Rates { group: self.group.middle()?, unicast: self.unicast.whole()? };
-        let beside = self.unicast.bytes as f64 / self.group.bytes as f64;
-        Some(rates).filter(|rates| rates.favours_unicast(beside))
+    /// What the first flights show, once both are measured, if that is that unicast is the faster way.
+    fn flights(&self) -> Option<Rates> {
+        let unicast = self.unicast.whole()?;
+        let group = self.group.middle(unicast)?;
+        Some(Rates { group, unicast }).filter(|rates| rates.favours_unicast())
     }
 
     /// What the last second of the group has brought, or more, beside what unicast has when it was left before; if
@@ -211,7 +235,7 @@ impl Ways {
         let (unicast, stay) = self.by_unicast.zip(self.stay)?;
         let group = stay.rate(now, arrived)?;
         self.stay = Some(Stay::begin(now, arrived));
-        Some(Rates { group, unicast }).filter(|rates| rates.favours_unicast(0.0))
+        Some(Rates { group, unicast }).filter(|rates| rates.favours_unicast())
     }
 
     /// The group is tried: whether unicast is the faster way. `others` is what most of those found who are tried
@@ -288,7 +312,7 @@ impl Ways {
         let Some(unicast) = stay.rate(now, arrived) else { return false };
         self.stay = Some(Stay::begin(now, arrived));
         self.by_unicast = Some(unicast);
-        let hardly = |group| !Rates { group, unicast }.favours_unicast(0.0);
+        let hardly = |group| !Rates { group, unicast }.favours_unicast();
         let is_wrong = unicast < found.group || !self.was_wrong && group.is_some_and(hardly);
         self.was_wrong |= is_wrong;
         is_wrong
@@ -324,7 +348,7 @@ impl Member {
         let data = news.acked.iter().map(|(_, content)| &content.data).filter(|d| !d.is_empty());
         let (packets, bytes) = data.fold((0, 0), |(n, bytes), d| (n + 1, bytes + d.end - d.start));
         let at = self.arrived_at(now, delay_us);
-        self.ways.by_unicast(at, Reported { packets, bytes, sent });
+        self.ways.by_unicast(at, Reported { packets, bytes, sent, alone: 0 });
         if self.conn.path().flight() == 0 {
             self.ways.flight_idles(at);
             if self.mode() == Mode::Unicast {
@@ -348,16 +372,19 @@ mod tests {
     /// Reports of eight datagrams of the group each, one every so many microseconds, which left in as many as that.
     fn group(ways: &mut Ways, reports: u64, every: u64, left_every: u64) {
         for n in 0..reports {
-            let told = Reported { packets: 8, bytes: 8 * SEGMENT, sent: at(n * left_every) };
-            ways.by_group(at(10_000 + n * every), told);
+            ways.by_group(at(10_000 + n * every), told(8, n * left_every));
         }
+    }
+
+    /// So many datagrams, of which the newest left then; nothing left for others alone.
+    fn told(packets: u32, sent: u64) -> Reported {
+        Reported { packets, bytes: u64::from(packets) * SEGMENT, sent: at(sent), alone: 0 }
     }
 
     /// 64 of its own at 94 Mbit/s.
     fn unicast(ways: &mut Ways) {
         for n in 0..32 {
-            let told = Reported { packets: 2, bytes: 2 * SEGMENT, sent: at(n * 100) };
-            ways.by_unicast(at(2000 + n * 195), told);
+            ways.by_unicast(at(2000 + n * 195), told(2, n * 100));
         }
     }
 
@@ -388,9 +415,8 @@ mod tests {
             if idle {
                 ways.flight_idles(at(8100));
             }
-            ways.flight_goes_on(at(48_000));
-            let told = Reported { packets: 8, bytes: 8 * SEGMENT, sent: at(48_000) };
-            ways.by_unicast(at(48_300), told);
+            ways.flight_goes_on(at(98_000));
+            ways.by_unicast(at(98_300), told(8, 98_000));
             group(&mut ways, 6, BASIC, 0);
             assert_eq!(ways.is_slower_at_first(None), idle);
         }
@@ -412,15 +438,11 @@ mod tests {
     fn a_flight_that_is_no_longer_watched_becomes_no_faster() {
         let mut ways = Ways::default();
         for n in 0..STEPS_MAX as u64 + 2 {
-            let told = Reported { packets: 2, bytes: 2 * SEGMENT, sent: at(n * 10) };
-            ways.by_unicast(at(2000 + n * 612), told);
+            ways.by_unicast(at(2000 + n * 612), told(2, n * 10));
         }
         ways.flight_idles(at(50_000));
         ways.flight_goes_on(at(3_000_000));
-        ways.by_unicast(
-            at(3_000_600),
-            Reported { packets: 2, bytes: 2 * SEGMENT, sent: at(3_000_000) },
-        );
+        ways.by_unicast(at(3_000_600), told(2, 3_000_000));
         group(&mut ways, 8, 8 * SEGMENT * 8 / 30, 0);
         assert!(!ways.is_slower_at_first(None));
     }
@@ -431,10 +453,9 @@ mod tests {
         let mut ways = Ways::default();
         unicast(&mut ways);
         ways.flight_idles(at(8100));
-        let late = |sent| Reported { packets: 30, bytes: 30 * SEGMENT, sent };
-        ways.by_unicast(at(38_000), late(at(3500)));
+        ways.by_unicast(at(38_000), told(30, 3500));
         ways.flight_goes_on(at(38_000));
-        ways.by_unicast(at(38_500), late(at(38_000)));
+        ways.by_unicast(at(38_500), told(30, 38_000));
         let flown = ways.unicast.whole().unwrap();
         assert!(flown < 122.0 * SEGMENT as f64 / 0.036, "{flown}");
     }
@@ -445,8 +466,7 @@ mod tests {
         let mut ways = Ways::default();
         unicast(&mut ways);
         for (n, pause) in [0, 100, 40_100, 40_200, 90_200].into_iter().enumerate() {
-            let told = Reported { packets: 8, bytes: 8 * SEGMENT, sent: at(n as u64) };
-            ways.by_group(at(10_000 + pause), told);
+            ways.by_group(at(10_000 + pause), told(8, n as u64));
         }
         assert!(!ways.is_slower_at_first(None));
         // A source that trickles: what comes slowly left as slowly.
@@ -454,15 +474,29 @@ mod tests {
         unicast(&mut ways);
         group(&mut ways, 8, BASIC, BASIC);
         assert!(!ways.is_slower_at_first(None));
-        // A line that unicast had to itself for most of the time.
-        let mut ways = Ways::default();
-        unicast(&mut ways);
-        group(&mut ways, 5, 8 * SEGMENT * 8 / 30, 0);
-        assert!(!ways.is_slower_at_first(None));
         // Nothing is known of unicast.
         let mut ways = Ways::default();
         group(&mut ways, 5, BASIC, 0);
         assert!(!ways.is_slower_at_first(None));
+    }
+
+    /// All begin by unicast and double what they are sent in a round trip: of the sender's own queue, which shows no
+    /// loss, little is the group's. Its datagrams leave by two, and arrive twice as slowly.
+    #[test]
+    fn what_a_line_carries_to_others_between_is_not_held_against_the_group() {
+        let a_second = 94_000_000 / 8;
+        for (every, left_every) in [(10_000, 5000), (10_000, 0), (3000, 0)] {
+            for (beside, slower) in [(0, true), (a_second * every / 1_000_000 - 2 * SEGMENT, false)]
+            {
+                let mut ways = Ways::default();
+                unicast(&mut ways);
+                for n in 0..16 {
+                    let told = Reported { alone: n * beside, ..told(2, n * left_every) };
+                    ways.by_group(at(10_000 + n * every), told);
+                }
+                assert_eq!(ways.is_slower_at_first(None), slower, "{every} {left_every}");
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Entry {
     pub(crate) at: Instant,
     /// A probe, as long as a segment with so much payload; 0 if it is none.
     pub(crate) probe: u64,
+    /// Bytes that had left for members alone by then.
+    pub(crate) alone: u64,
 }
 
 impl Entry {
@@ -36,6 +38,8 @@ impl Entry {
 pub(crate) struct GroupLog {
     base: u64,
     entries: VecDeque<Entry>,
+    /// Bytes that have left for members alone.
+    alone: u64,
 }
 
 impl GroupLog {
@@ -48,14 +52,19 @@ impl GroupLog {
         self.entries.len() >= LIMIT
     }
 
+    /// So many bytes leave for a member alone.
+    pub(crate) fn sent_alone(&mut self, bytes: u64) {
+        self.alone += bytes;
+    }
+
     pub(crate) fn push(&mut self, now: Instant, range: Range<u64>) -> u64 {
-        self.entries.push_back(Entry { range, at: now, probe: 0 });
+        self.entries.push_back(Entry { range, at: now, probe: 0, alone: self.alone });
         self.next_pn() - 1
     }
 
     /// A probe of the group's path: it carries nothing.
     pub(crate) fn push_probe(&mut self, now: Instant, len: u64) -> u64 {
-        self.entries.push_back(Entry { range: 0..0, at: now, probe: len });
+        self.entries.push_back(Entry { range: 0..0, at: now, probe: len, alone: self.alone });
         self.next_pn() - 1
     }
 

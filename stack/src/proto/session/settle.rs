@@ -83,6 +83,7 @@ impl Session {
     pub(super) fn settle(&mut self, now: Instant, index: usize, told: Told) {
         match told {
             Told::Alone(news) => {
+                self.watch_line(now, index, &news);
                 let highest = self.members[index].settle(news);
                 self.touch(index, highest);
             }
@@ -97,6 +98,17 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Of one that has left the group it is watched what it loses beside that, and after it.
+    fn watch_line(&mut self, now: Instant, index: usize, news: &News) {
+        if !self.members[index].flooded().watches() {
+            return;
+        }
+        let Some(quiet) = self.uplink.quiet(now) else { return };
+        let follow = self.members.iter().filter(|m| m.leads());
+        let all = follow.map(|m| 1.0 - m.board().hearing().1).min_by(f64::total_cmp);
+        self.members[index].note_line(now, news, quiet, all.unwrap_or_default());
     }
 
     /// Bytes below `offset` arrived at a member, maybe such as its channel has still before it.

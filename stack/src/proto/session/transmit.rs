@@ -239,7 +239,7 @@ impl Session {
         index: usize,
         step: &Step,
     ) -> Result<(), NotAtHand> {
-        let Self { members, store, sent, uplink, .. } = self;
+        let Self { members, channels, store, sent, uplink, .. } = self;
         let m = &mut members[index];
         let range = step.range.clone();
         let bytes = range.end - range.start;
@@ -249,6 +249,9 @@ impl Session {
         m.on_sent_alone(now, range);
         if catches_up {
             uplink.alone(now, bytes);
+        }
+        for channel in channels {
+            channel.sent_alone(bytes);
         }
         sent.unicast_bytes += bytes;
         sent.repaired_bytes += if step.repair { bytes } else { 0 };

@@ -61,6 +61,12 @@ impl Uplink {
         self.spare.keep(now, false);
     }
 
+    /// For how long the groups have been quiet, if any was ever served: for no time between two trains.
+    pub(super) fn quiet(&self, now: Instant) -> Option<Duration> {
+        let quiet = now.since(self.grouped?);
+        Some(if quiet < PAUSE { Duration::ZERO } else { quiet })
+    }
+
     /// A group is served, and leaves nothing.
     fn is_shared(&self, now: Instant) -> bool {
         self.grouped.is_some_and(|at| now.since(at) < PAUSE)
