@@ -40,7 +40,7 @@ impl Channel {
         }
         let others = found_slower(now, members);
         let m = &mut members[index];
-        m.measure(now);
+        m.measure(now, self.eviction.measured_over());
         let has_room = self.room(members, index, end);
         let m = &mut members[index];
         let period = period(m);
