@@ -123,6 +123,13 @@ fn one_that_has_recovered_comes_back() {
     });
 }
 
+#[test]
+fn eight_that_are_alike_or_nearly_stay() {
+    for name in ["equals-of-eight", "equals-of-eight-lossy", "nine-tenths-of-eight"] {
+        verify(name, |outcome| assert!((0..8).all(|i| !left(outcome, i))));
+    }
+}
+
 /// Chance makes one of equals the slowest again and again.
 #[test]
 fn equals_stay_though_they_lose_by_chance() {
