@@ -210,7 +210,7 @@ fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {
     let kept = scenario.restarts(node - 1).then(|| CidKey::new([node as u8; 32]));
     let config = EndpointConfig { listen, port, cid_key: kept, ..EndpointConfig::default() };
     let engine = Endpoint::new(config, net.dice().seed());
-    let app = Receiver::new(scenario, plan);
+    let app = Receiver::new(scenario, &plan);
     let joins = Joins { refused: plan.cannot_join, delay: scenario.join_result_delay };
     let inbox = plan.host.map(|(rate, buffer)| Inbox::new(rate, buffer));
     Some(Host::new(node, engine, App::Receiver(Box::new(app)), joins).with_inbox(inbox))

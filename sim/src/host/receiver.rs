@@ -62,8 +62,8 @@ pub(crate) struct ReceiverEnd {
 }
 
 impl Receiver {
-    pub(crate) fn new(scenario: &Scenario, plan: scenario::Receiver) -> Self {
-        let scenario::Receiver { reads, rests, declares, .. } = plan;
+    pub(crate) fn new(scenario: &Scenario, plan: &scenario::Receiver) -> Self {
+        let scenario::Receiver { reads, rests, declares, .. } = *plan;
         Self {
             seed: scenario.seed,
             bytes: scenario.bytes,

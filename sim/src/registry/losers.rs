@@ -93,6 +93,7 @@ fn for_all() -> Vec<Named> {
                 // to each of the three alone what is left then, 27 of 50 MB
                 .costing(Duration::from_secs(25))
                 .min_share(0.2)
+                .horizon(ms(200_000))
                 .expect(|e| e.stall = Some(STALL)),
         ),
     ]

@@ -101,6 +101,18 @@ fn a_session_may_drop_the_slow() {
     verify("spoiler-borne", |outcome| assert!(left(outcome, WORSE)));
 }
 
+/// It is told to leave, so that the group's packets do not go on filling its line.
+#[test]
+fn the_group_no_longer_reaches_one_that_has_left() {
+    for name in ["spoiler-narrow", "spoiler-narrow-short"] {
+        verify(name, |outcome| {
+            let arrived = outcome.receivers[WORSE].arrived.expect("it took part");
+            // 0.7 and 2 MB while it is found out; 7 and more if it goes on hearing the group
+            assert!(arrived.multicast < 4 << 20, "{name}: {arrived:?}");
+        });
+    }
+}
+
 #[test]
 fn one_that_leaves_is_told_of_with_its_rates() {
     verify("spoiler-narrow", |outcome| {
