@@ -13,6 +13,8 @@ pub enum Holding {
     Nothing,
     /// All bytes below.
     Below(u64),
+    /// All but the bytes from one offset to another.
+    Outside(u64, u64),
     /// All but so many bytes, which lie scattered over so many places, evenly.
     AllBut {
         /// Bytes that it lacks.
@@ -35,6 +37,9 @@ impl Holding {
         match self {
             Self::Nothing => Vec::new(),
             Self::Below(end) => vec![0..end.min(len)],
+            Self::Outside(start, end) => {
+                [0..start.min(len), end..len].into_iter().filter(|r| r.start < r.end).collect()
+            }
             Self::AllBut { bytes, places } => {
                 let (each, gap) = (len / places, bytes / places);
                 let held =

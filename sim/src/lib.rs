@@ -21,6 +21,7 @@
 mod agenda;
 pub mod content;
 mod dice;
+pub mod expect;
 mod fabric;
 pub mod fault;
 pub mod holding;

@@ -1,6 +1,7 @@
 //! `sim`: runs named scenarios from the command line.
 
 use clap::{Parser, Subcommand};
+use core::ops::Range;
 use sim::registry::{self, Entry};
 use sim::sweep::{self, Known};
 use sim::throughput::grid;
@@ -66,9 +67,12 @@ enum Command {
     Sweep {
         /// Its name.
         name: String,
-        /// Number of seeds, counted from 1.
+        /// Number of seeds.
         #[arg(long, default_value_t = 20)]
         count: u64,
+        /// The first of them.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
     },
     /// Runs every scenario with up to a thousand seeds and prints those that fail and are not
     /// listed; goes on where an earlier one of the same build was interrupted.
@@ -100,7 +104,9 @@ fn main() -> ExitCode {
         }
         Command::Fingerprint { seeds, only } => fingerprint(&only, seeds),
         Command::Replay { name, seed, trace } => with(&name, |entry| replay(&entry, seed, trace)),
-        Command::Sweep { name, count } => with(&name, |entry| sweep_one(&entry, count)),
+        Command::Sweep { name, count, from } => {
+            with(&name, |entry| sweep_one(&entry, from..from + count))
+        }
         Command::SweepAll { known, progress, slice } => match sweep_all(&known, &progress, slice) {
             Ok(code) => code,
             Err(why) => {
@@ -216,16 +222,21 @@ fn replay(entry: &Entry, seed: Option<u64>, trace: bool) -> bool {
 }
 
 /// Gives whether nothing was wrong with any seed.
-fn sweep_one(entry: &Entry, count: u64) -> bool {
-    let mut failed = 0;
-    for seed in 1..=count {
+fn sweep_one(entry: &Entry, seeds: Range<u64>) -> bool {
+    let (mut failed, count) = (0, seeds.end - seeds.start);
+    for seed in seeds {
         let scenario = entry.scenario.clone().seed(seed);
         let outcome = scenario.run();
         let faults = sim::verify::faults(&scenario, &outcome);
         failed += u64::from(!faults.is_empty());
         let took = outcome.completed.map_or(f64::NAN, |time| time.as_secs_f64());
         let share = outcome.group_share();
-        println!("seed {seed:>4}: {took:.3} s, group share {share:.3} {}", faults.join("; "));
+        let stall = outcome.receivers.iter().map(|r| r.stall).max().unwrap_or_default();
+        println!(
+            "seed {seed:>4}: {took:.3} s, group share {share:.3}, stall {:.3} s {}",
+            stall.as_secs_f64(),
+            faults.join("; ")
+        );
     }
     println!("{failed} of {count} seeds failed");
     failed == 0

@@ -48,6 +48,8 @@ pub struct ReceiverOutcome {
     pub drained: Option<Duration>,
     /// When 40 % and 90 % of the stream had been read.
     pub marks: [Option<Duration>; 2],
+    /// The longest time, from when its session began until it had everything, in which it read nothing.
+    pub stall: Duration,
     /// How its session ended; `None` if it did not.
     pub closed: Option<Result<(), Reason>>,
     /// How its bytes arrived, as it counted them; `None` if it has accepted no session.
@@ -89,6 +91,8 @@ pub struct Outcome {
     pub receivers: Vec<ReceiverOutcome>,
     /// What the sender's session sent.
     pub sent: Sent,
+    /// Bytes of the source that it asked its application for.
+    pub supplied: u64,
     /// When the last receiver that was to survive had everything; `None` if one never had.
     pub completed: Option<Duration>,
     /// When every member had its outcome at the sender; `None` if it never was so.
@@ -161,6 +165,7 @@ impl fmt::Display for Outcome {
             s.datagrams,
             s.datagram_bytes
         )?;
+        writeln!(f, "asked of the source: {} bytes", self.supplied)?;
         let t = self.traffic;
         writeln!(
             f,
@@ -177,7 +182,8 @@ impl fmt::Display for Outcome {
             t.max_queue
         )?;
         let (completed, done) = (seconds(self.completed), seconds(self.done));
-        writeln!(f, "completed {completed} s, done {done} s")?;
+        let stall = seconds(self.receivers.iter().map(|r| r.stall).max());
+        writeln!(f, "completed {completed} s, done {done} s, longest stall of one {stall} s")?;
         write!(f, "fingerprint {}", self.fingerprint_hex())
     }
 }

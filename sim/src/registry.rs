@@ -1,6 +1,8 @@
 //! The scenarios that have a name, so that tests and the command line mean the same ones.
 
+mod equals;
 mod late;
+mod losers;
 mod lost;
 mod paths;
 mod spoilers;
@@ -52,8 +54,8 @@ pub fn all() -> Vec<Entry> {
         thin_returns(),
         widths(),
         members(),
-        losers(),
-        forgotten(),
+        losers::all(),
+        equals::all(),
         lossy(),
         spoilers::all(),
         lost::all(),
@@ -316,6 +318,19 @@ fn partial_holders() -> Scenario {
         .min_share(0.4)
 }
 
+/// Forty receivers lack 3 MiB each, all at other places: more than the cache of the source has blocks, so that they must
+/// not push out what others are about to read.
+fn scattered() -> Scenario {
+    let (receivers, each) = (40, 3 << 20);
+    let line = Link::lan().rate(1_000_000_000).queue(1 << 20);
+    let all = receivers * each;
+    let s = Scenario::new(SEED).receivers(receivers as usize).bytes(all).link(line).without_group();
+    let s = (0..receivers)
+        .fold(s, |s, n| s.holding(n as usize, Holding::Outside(n * each, (n + 1) * each)));
+    // once, and blocks again for repairs of what was read and left; else it would be a block for each segment
+    s.costing(ms(1000)).expect(|e| e.supplied = Some(all * 4))
+}
+
 /// Receivers that hold a part of the stream.
 fn holders() -> Vec<Named> {
     vec![
@@ -334,6 +349,7 @@ fn holders() -> Vec<Named> {
             "the same; one takes ten blocks back that it held or received",
             partial_holders().taking_back(0, 10, 1 << 20).costing(ms(1000)),
         ),
+        ("scattered-40", "forty receivers that lack something else each, by unicast", scattered()),
         (
             "holders-late",
             "the same; two say late what they hold of the second half",
@@ -368,6 +384,17 @@ fn members() -> Vec<Named> {
             (0..4).fold(four_apart(), |s, i| s.slow_reader(i, 1_000_000)),
         ),
         (
+            "reader-rests",
+            "one of three reads nothing for twelve seconds, and lacks something of what came before; 1 % loss",
+            // what it has no room for it gets alone
+            three()
+                .bytes(64 << 20)
+                .independent_loss(0.01)
+                .resting(1, ms(1000), ms(13_000))
+                .costing(Duration::from_secs(20))
+                .min_share(0.3),
+        ),
+        (
             "near-reader",
             "one of four reads nine tenths of what the line carries",
             four_apart().bytes(64 << 20).slow_reader(1, 10_400_000),
@@ -377,95 +404,6 @@ fn members() -> Vec<Named> {
             "cannot-join",
             "one of four may not join",
             Scenario::new(SEED).receivers(4).cannot_join(2),
-        ),
-    ]
-}
-
-/// Members that lose the group or die in the middle.
-fn losers() -> Vec<Named> {
-    let slow = Link::lan().rate(20_000_000);
-    vec![
-        (
-            "group-lost-and-found",
-            "one of three loses the group for two seconds",
-            // two seconds of unicast to one, and until it is tried again
-            three()
-                .bytes(16 << 20)
-                .link(slow)
-                .at(ms(1500), Fault::CutGroup(Who::Receiver(1)))
-                .at(ms(3500), Fault::RestoreGroup(Who::Receiver(1)))
-                .costing(Duration::from_secs(3))
-                .min_share(0.5),
-        ),
-        (
-            "group-lost-one-by-one",
-            "each loses the group at another time, and all hear it again",
-            // they are served by unicast from different places, and must meet again
-            three()
-                .bytes(64 << 20)
-                .link(Link::lan().rate(1_000_000_000).queue(4 << 20))
-                .session(|session| session.rate = Some(100_000_000))
-                .at(ms(700), Fault::CutGroup(Who::Receiver(0)))
-                .at(ms(1300), Fault::CutGroup(Who::Receiver(1)))
-                .at(ms(2000), Fault::CutGroup(Who::Receiver(2)))
-                .at(ms(4000), Fault::RestoreGroup(Who::All))
-                .costing(Duration::from_secs(12))
-                .min_share(0.2),
-        ),
-        (
-            "group-lost-for-all",
-            "nobody hears the group for two seconds",
-            three()
-                .bytes(16 << 20)
-                .link(slow)
-                .at(ms(1500), Fault::CutGroup(Who::All))
-                .at(ms(3500), Fault::RestoreGroup(Who::All))
-                .costing(Duration::from_secs(6))
-                .min_share(0.3),
-        ),
-        (
-            "group-lost-in-step",
-            "nobody hears the group for three seconds; few packets are on their way by then",
-            three()
-                .bytes(32 << 20)
-                .link(Link::lan().rate(1_000_000_000).delay(Duration::from_micros(50)))
-                .session(|s| s.rate = Some(100_000_000))
-                .at(ms(1000), Fault::CutGroup(Who::All))
-                .at(ms(4000), Fault::RestoreGroup(Who::All))
-                .costing(Duration::from_secs(6))
-                .min_share(0.3),
-        ),
-        (
-            "death",
-            "one of four dies halfway",
-            // three time-outs of 200, 400 and 800 ms until it no longer counts for the group
-            Scenario::new(SEED).receivers(4).at(ms(300), Fault::Kill(2)).costing(ms(1400)),
-        ),
-        ("absent", "one of four never answers", Scenario::new(SEED).receivers(4).absent(2)),
-    ]
-}
-
-/// Members that do not hear the group as long as their host, or a switch, does not let it through.
-fn forgotten() -> Vec<Named> {
-    let slow = Link::lan().rate(20_000_000);
-    vec![
-        (
-            "just-booted",
-            "one of four hears no group of IPv6 for its first ten seconds, as hosts that have just started do",
-            Scenario::new(SEED)
-                .receivers(4)
-                .v6()
-                .bytes(48 << 20)
-                .link(slow)
-                .at(ms(0), Fault::CutGroup(Who::Receiver(1)))
-                .at(ms(10_000), Fault::RestoreGroup(Who::Receiver(1)))
-                .costing(Duration::from_secs(12))
-                .min_share(0.68),
-        ),
-        (
-            "group-forgotten",
-            "the switch forgets every membership after three seconds: its queries reach nobody",
-            three().bytes(64 << 20).link(slow).at(ms(0), Fault::Forget(Duration::from_secs(3))),
         ),
     ]
 }

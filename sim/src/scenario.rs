@@ -1,5 +1,6 @@
 //! The description of a run, which reads like a sentence.
 
+use crate::expect::Expect;
 use crate::fault::{DropRule, Fault, Who};
 use crate::holding::{Declares, Holding, TakenBack};
 use crate::link::Link;
@@ -46,6 +47,7 @@ pub struct Scenario {
     pub(crate) stall: Duration,
     pub(crate) min_share: Option<f64>,
     pub(crate) horizon: Duration,
+    pub(crate) expect: Expect,
 }
 
 /// What is special about one receiver.
@@ -59,6 +61,8 @@ pub(crate) struct Receiver {
     pub(crate) cannot_join: bool,
     /// Its application reads so many bytes a second, at most.
     pub(crate) reads: Option<u64>,
+    /// Its application reads nothing from the one time to the other.
+    pub(crate) rests: Option<(Duration, Duration)>,
     /// Its host takes so many bytes a second from its socket, whose buffer holds so many.
     pub(crate) host: Option<(u64, usize)>,
     /// It is added to the session so late.
@@ -101,6 +105,7 @@ impl Scenario {
             stall: Duration::ZERO,
             min_share: None,
             horizon: Duration::from_mins(2),
+            expect: Expect::default(),
         }
     }
 
@@ -245,6 +250,13 @@ impl Scenario {
         self
     }
 
+    /// This receiver's application reads nothing from the one time to the other.
+    #[must_use]
+    pub fn resting(mut self, receiver: usize, from: Duration, until: Duration) -> Self {
+        self.receivers[receiver].rests = Some((from, until));
+        self
+    }
+
     /// This receiver's host takes at most so many bytes a second from its socket, whose buffer holds
     /// so many; what finds no room is dropped.
     #[must_use]
@@ -335,6 +347,13 @@ impl Scenario {
     #[must_use]
     pub fn min_share(self, share: f64) -> Self {
         Self { min_share: Some(share), ..self }
+    }
+
+    /// What is asked of it beyond what all are held to.
+    #[must_use]
+    pub fn expect(mut self, change: impl FnOnce(&mut Expect)) -> Self {
+        change(&mut self.expect);
+        self
     }
 
     /// Bytes that are to arrive at this receiver: what it does not hold, and again what it takes back.

@@ -148,6 +148,7 @@ pub fn faults(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     if completed.is_none_or(|time| time > model * MODEL_MARGIN) {
         faults.push(format!("completed after {completed:?}, more than 3 × the model's {model:?}"));
     }
+    faults.extend(scenario.expect.faults(scenario, outcome));
     if outcome.done.is_none() {
         faults.push("the session was never done".to_owned());
     }
@@ -194,6 +195,7 @@ mod tests {
             reached: Some(Duration::ZERO),
             begun: Some(Duration::from_millis(1)),
             drained: Some(Duration::from_millis(100)),
+            stall: Duration::ZERO,
             marks: [None; 2],
             closed: Some(Ok(())),
             arrived: Some(arrived),
@@ -216,6 +218,7 @@ mod tests {
         Outcome {
             receivers: scenario.seats()[1..].iter().map(|seat| receiver(seat.addr)).collect(),
             sent: Sent { group_bytes: BYTES, ..Sent::default() },
+            supplied: BYTES,
             completed: Some(Duration::from_millis(100)),
             done: Some(Duration::from_millis(101)),
             traffic: Traffic::default(),

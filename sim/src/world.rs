@@ -164,6 +164,7 @@ impl<'a> World<'a> {
             reached: end.reached.map(since_start),
             begun: end.begun.map(since_start),
             drained: end.drained.map(since_start),
+            stall: end.stall,
             marks: end.marks.map(|mark| mark.map(since_start)),
             closed: end.closed,
             arrived: end.arrived,
@@ -172,6 +173,7 @@ impl<'a> World<'a> {
         Outcome {
             receivers: receivers.collect(),
             sent: sender.sent,
+            supplied: sender.supplied,
             completed: completed.flatten().map(since_start),
             done: sender.at.map(since_start),
             traffic,
@@ -211,7 +213,7 @@ fn receiver(scenario: &Scenario, net: &mut Net, node: usize) -> Option<Host> {
     let kept = scenario.restarts(node - 1).then(|| CidKey::new([node as u8; 32]));
     let config = EndpointConfig { listen, port, cid_key: kept, ..EndpointConfig::default() };
     let engine = Endpoint::new(config, net.dice().seed());
-    let app = Receiver::new(scenario, plan.reads, plan.declares);
+    let app = Receiver::new(scenario, &plan);
     let joins = Joins { refused: plan.cannot_join, delay: scenario.join_result_delay };
     let inbox = plan.host.map(|(rate, buffer)| Inbox::new(rate, buffer));
     Some(Host::new(node, engine, App::Receiver(Box::new(app)), joins).with_inbox(inbox))

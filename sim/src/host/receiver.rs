@@ -3,7 +3,7 @@
 use super::coverage::Coverage;
 use crate::content;
 use crate::holding::Declares;
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
 use core::ops::Range;
 use core::time::Duration;
 use tcpxm::config::Delivery;
@@ -30,6 +30,8 @@ pub(crate) struct Receiver {
     delivery: Delivery,
     /// Bytes per second, `None` for as fast as they come.
     reads: Option<u64>,
+    /// It reads nothing from the one time to the other.
+    rests: Option<(Duration, Duration)>,
     next_read: Instant,
     /// It wanted to read before `next_read`.
     waits: bool,
@@ -51,18 +53,23 @@ pub(crate) struct ReceiverEnd {
     pub(crate) reached: Option<Instant>,
     pub(crate) begun: Option<Instant>,
     pub(crate) drained: Option<Instant>,
+    /// The longest time in which nothing was read, and when something was last.
+    pub(crate) stall: Duration,
+    pub(crate) last_read: Option<Instant>,
     pub(crate) marks: [Option<Instant>; 2],
     pub(crate) closed: Option<Result<(), Reason>>,
     pub(crate) arrived: Option<Arrived>,
 }
 
 impl Receiver {
-    pub(crate) fn new(scenario: &Scenario, reads: Option<u64>, declares: Declares) -> Self {
+    pub(crate) fn new(scenario: &Scenario, plan: &scenario::Receiver) -> Self {
+        let scenario::Receiver { reads, rests, declares, .. } = *plan;
         Self {
             seed: scenario.seed,
             bytes: scenario.bytes,
             delivery: scenario.session.delivery,
             reads,
+            rests,
             next_read: Instant::ZERO,
             waits: false,
             buf: vec![0; if reads.is_some() { SLOW_READ } else { READ }],
@@ -169,7 +176,12 @@ impl Receiver {
 
     fn drain(&mut self, now: Instant, engine: &mut Endpoint, id: ReceiverId) {
         loop {
-            if self.reads.is_some() && now < self.next_read {
+            if let Some((from, until)) = self.rests
+                && now.since(Instant::ZERO) >= from
+            {
+                self.next_read = self.next_read.max(Instant::ZERO + until);
+            }
+            if now < self.next_read {
                 self.waits = true;
                 return;
             }
@@ -218,11 +230,18 @@ impl Receiver {
             return self.complain(|| format!("{offset}..{} came twice", offset + len as u64));
         }
         self.end.verified += len as u64;
+        self.note_read(now);
         for (at, mark) in self.end.marks.iter_mut().zip(MARKS) {
             if at.is_none() && self.end.verified * 100 >= self.bytes * mark {
                 *at = Some(now);
             }
         }
+    }
+
+    /// Something was read now.
+    fn note_read(&mut self, now: Instant) {
+        let last = self.end.last_read.replace(now).or(self.end.begun).unwrap_or(now);
+        self.end.stall = self.end.stall.max(now.since(last));
     }
 
     /// Everything has been read: the verdict.

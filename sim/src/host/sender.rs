@@ -28,6 +28,8 @@ pub(crate) struct Sender {
     taken: usize,
     made: u64,
     finished: bool,
+    /// Bytes that were made up for the source's needs.
+    supplied: u64,
     /// Receivers that are added, and when.
     late: VecDeque<(Instant, SocketAddr)>,
     end: Option<SenderEnd>,
@@ -39,6 +41,7 @@ pub(crate) struct SenderEnd {
     pub(crate) at: Option<Instant>,
     pub(crate) reports: Vec<MemberReport>,
     pub(crate) sent: Sent,
+    pub(crate) supplied: u64,
 }
 
 impl Sender {
@@ -56,10 +59,21 @@ impl Sender {
         }
         let session = engine.connect(now, config, SenderTrust::Secret(secret()), peers)?;
         let (seed, bytes) = (scenario.seed, scenario.bytes);
-        let (chunk, taken, made, finished) = (Vec::new(), 0, 0, false);
+        let (chunk, taken, made, finished, supplied) = (Vec::new(), 0, 0, false, 0);
         let (late, end) = (VecDeque::new(), None);
-        let mut sender =
-            Self { seed, bytes, session, stream, chunk, taken, made, finished, late, end };
+        let mut sender = Self {
+            seed,
+            bytes,
+            session,
+            stream,
+            chunk,
+            taken,
+            made,
+            finished,
+            supplied,
+            late,
+            end,
+        };
         sender.look(now, engine);
         Ok(sender)
     }
@@ -108,6 +122,7 @@ impl Sender {
             if let Some(bytes) = Arc::get_mut(&mut bytes) {
                 content::fill(self.seed, need.start, bytes);
             }
+            self.supplied += need.end - need.start;
             engine.supply(now, self.session, need.start, bytes);
         }
         true
@@ -136,7 +151,7 @@ impl Sender {
     fn report(&self, now: Instant, at: Option<Instant>, engine: &Endpoint) -> SenderEnd {
         let member = |index| engine.report(now, MemberId { session: self.session, index });
         let reports = (0..engine.members(self.session)).filter_map(member).collect();
-        SenderEnd { at, reports, sent: engine.sent(self.session) }
+        SenderEnd { at, reports, sent: engine.sent(self.session), supplied: self.supplied }
     }
 
     /// What it knew when the session was done, if it is.

@@ -108,7 +108,8 @@ fn away() -> Vec<Named> {
             three_apart()
                 .at(ms(4000), Fault::Cut(Who::All))
                 .at(ms(7000), Fault::Mend(Who::All))
-                .costing(Duration::from_secs(3)),
+                .costing(Duration::from_secs(3))
+                .expect(|e| e.within = Some(ms(15_000))),
         ),
         ("outage-of-most", "five of eight are not reached for three seconds", of_most()),
         (

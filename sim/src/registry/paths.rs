@@ -45,7 +45,9 @@ pub(super) fn all() -> Vec<Named> {
         (
             "near-and-far",
             "one of four is 300 ms away, the others 1 ms",
-            far.min_share(0.4).costing(Duration::from_secs(20)),
+            far.min_share(0.4)
+                .costing(Duration::from_secs(20))
+                .expect(|e| e.others = Some((3, ms(8000)))),
         ),
         (
             "rebinding-receiver",

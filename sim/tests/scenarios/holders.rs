@@ -11,6 +11,11 @@ use sim::{registry, seed, verify};
 const SEEDS: core::ops::Range<u64> = 0..24;
 
 #[test]
+fn many_that_lack_different_places_do_not_read_the_source_again_and_again() {
+    verify("scattered-40", |_| ());
+}
+
+#[test]
 fn what_two_lack_goes_by_the_group_and_the_rest_alone() {
     verify("partial-holders", |outcome| {
         assert!(outcome.sent.group_bytes > 33 << 20 >> 1, "the group carries the second half");

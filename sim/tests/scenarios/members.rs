@@ -118,6 +118,33 @@ fn a_group_lost_for_all_is_taken_up_again() {
 }
 
 #[test]
+fn a_group_that_is_gone_for_good_is_replaced_by_unicast() {
+    verify("group-for-ten-seconds", |outcome| {
+        assert!(outcome.receivers.iter().all(|r| r.report.mode != Mode::Multicast));
+    });
+}
+
+#[test]
+fn a_group_that_reaches_some_serves_them() {
+    verify("five-of-eight", |outcome| {
+        let by_group = |r: &&ReceiverOutcome| r.report.mode == Mode::Multicast;
+        assert_eq!(outcome.receivers.iter().filter(by_group).count(), 5);
+    });
+}
+
+#[test]
+fn one_that_rests_with_a_hole_gets_it_as_soon_as_it_reads() {
+    verify("reader-rests", |outcome| {
+        let rested = &outcome.receivers[1];
+        // twelve seconds of its own, and no back-off after them
+        assert!(rested.stall < Duration::from_millis(12_500), "{:?}", rested.stall);
+        for i in [0, 2] {
+            assert_eq!(outcome.receivers[i].modes(), [Mode::Multicast, Mode::Gone]);
+        }
+    });
+}
+
+#[test]
 fn a_switch_that_forgets_memberships_costs_little_and_sends_nobody_to_unicast() {
     verify("group-forgotten", |outcome| {
         for r in &outcome.receivers {

@@ -28,11 +28,13 @@ fn short_interruptions_cost_little_more_than_they_last() {
     });
 }
 
+/// It can do what they can, by a window as much wider: they go on without it until that is found, and then with it.
 #[test]
 fn one_that_is_far_away_does_not_hold_those_that_are_near() {
     verify("near-and-far", |outcome| {
+        // 5.9 s alone
         let (near, far) = (latest(outcome, 0..3), latest(outcome, 3..4));
-        assert!(near * 2 < far, "{near:?} and {far:?}");
+        assert!(near < Duration::from_secs(8) && far < Duration::from_secs(9), "{near:?}, {far:?}");
     });
 }
 

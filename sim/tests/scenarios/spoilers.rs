@@ -101,6 +101,18 @@ fn a_session_may_drop_the_slow() {
     verify("spoiler-borne", |outcome| assert!(left(outcome, WORSE)));
 }
 
+/// It is told to leave, so that the group's packets do not go on filling its line.
+#[test]
+fn the_group_no_longer_reaches_one_that_has_left() {
+    for name in ["spoiler-narrow", "spoiler-narrow-short"] {
+        verify(name, |outcome| {
+            let arrived = outcome.receivers[WORSE].arrived.expect("it took part");
+            // 0.7 and 2 MB while it is found out; 7 and more if it goes on hearing the group
+            assert!(arrived.multicast < 4 << 20, "{name}: {arrived:?}");
+        });
+    }
+}
+
 #[test]
 fn one_that_leaves_is_told_of_with_its_rates() {
     verify("spoiler-narrow", |outcome| {
@@ -136,6 +148,13 @@ fn one_that_has_recovered_comes_back() {
             worse.report.transitions
         );
     });
+}
+
+#[test]
+fn eight_that_are_alike_or_nearly_stay() {
+    for name in ["equals-of-eight", "equals-of-eight-lossy", "nine-tenths-of-eight"] {
+        verify(name, |outcome| assert!((0..8).all(|i| !left(outcome, i))));
+    }
 }
 
 /// Chance makes one of equals the slowest again and again.

@@ -2,7 +2,9 @@
 //! it anew.
 
 use super::channel::eviction::{LONGEST, LONGEST_RTTS, PATIENCE, PATIENCE_RTTS};
-use super::channel::judge::{PERIOD_MIN, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT};
+use super::channel::judge::{
+    PERIOD_MIN, PERIOD_QUEUED_RTTS, PERIOD_RTTS, PUBLISHED_BYTES, PUBLISHED_PERCENT,
+};
 use super::channel::verdict::KEEPS_UP;
 use super::channel::worth::WORTH;
 use super::conn::{life, state};
@@ -33,7 +35,7 @@ fn percent(share: f64) -> String {
 
 /// When a cause is given.
 fn when(cause: Cause) -> String {
-    let period = format!("max({PERIOD_RTTS} SRTT, {PERIOD_MIN:?})");
+    let period = format!("max({PERIOD_RTTS} RTT, {PERIOD_QUEUED_RTTS} SRTT, {PERIOD_MIN:?})");
     let (least, share) = PROMOTE;
     match cause {
         Cause::Hears => format!(

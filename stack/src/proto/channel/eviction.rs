@@ -18,7 +18,10 @@ pub(crate) const PATIENCE_RTTS: u32 = 4;
 pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
 /// They are watched for so many round trips, and so long, at most.
 pub(crate) const LONGEST_RTTS: u32 = 32;
-pub(crate) const LONGEST: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST: Duration = Duration::from_secs(2);
+/// What arrives is measured over so many round trips: the packets of a window may come all at once, and the group of
+/// one that is far away goes in such bursts.
+const MEASURED_RTTS: u32 = 2;
 
 /// What the application wants.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,15 @@ pub(super) struct Eviction {
     slowest: Option<(usize, Instant)>,
     /// Suspects are watched.
     watch: Option<Watched>,
+    /// What arrives at members is measured over so long at least.
+    over: Duration,
+}
+
+impl Eviction {
+    /// What arrives at members is measured over so long at least.
+    pub(super) fn measured_over(&self) -> Duration {
+        self.over
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,15 +69,58 @@ struct Watched {
     before: f64,
 }
 
-/// The least time for a judgement of those who follow, and the longest.
-fn patience(members: &[Member]) -> (Duration, Duration) {
-    let longest = |of: fn(&Member) -> Option<Duration>| {
-        members.iter().filter(|m| m.binds()).filter_map(of).max().unwrap_or_default()
-    };
-    // Without a queue, which may be the suspect's; but what is lost shows once in a round trip as it is.
-    let (least, now) =
-        (longest(|m| m.group_path().rtt.least()), longest(|m| m.group_path().rtt.smoothed()));
-    ((least * PATIENCE_RTTS).max(PATIENCE), (now * LONGEST_RTTS).max(LONGEST))
+/// The longest round trip, without a queue, of those members.
+fn farthest(members: &[Member], which: fn(&Member) -> bool) -> Duration {
+    let least = |m: &Member| m.group_path().rtt.least();
+    members.iter().filter(|m| which(m)).filter_map(least).max().unwrap_or_default()
+}
+
+/// The longest round trip of those who follow, with the queue that there is.
+fn slowest_answer(members: &[Member]) -> Duration {
+    let smoothed = |m: &Member| m.group_path().rtt.smoothed();
+    members.iter().filter(|m| m.binds()).filter_map(smoothed).max().unwrap_or_default()
+}
+
+/// The least time for a judgement of those who follow.
+fn patience(members: &[Member]) -> Duration {
+    // Without a queue, which may be the suspect's.
+    (farthest(members, Member::binds) * PATIENCE_RTTS).max(PATIENCE)
+}
+
+/// For how long suspects are watched.
+struct Times {
+    /// Until what arrives is counted: what was on its way before has arrived.
+    counted: Duration,
+    /// From then on, until they may be judged.
+    judged: Duration,
+    /// In all, until they must be.
+    longest: Duration,
+}
+
+impl Times {
+    /// Of one that is farther away than those who follow, a round trip is needed until it is counted, and two until it
+    /// is judged. What is lost shows once in a round trip as it is.
+    fn of(members: &[Member]) -> Self {
+        let (long, far) = (patience(members), farthest(members, |m| m.slow().is_suspect()));
+        let longest = (slowest_answer(members).max(far) * LONGEST_RTTS).max(LONGEST);
+        Self { counted: (long / 2).max(far), judged: long.max(far * 2), longest }
+    }
+
+    /// So long it has been watched in all, and since what arrives is counted.
+    fn watched(&self, in_all: Duration, counted: Duration) -> verdict::Watched {
+        match counted {
+            _ if in_all >= self.longest => verdict::Watched::Longest,
+            _ if counted >= self.judged * 2 => verdict::Watched::Longer,
+            _ if counted >= self.judged => verdict::Watched::Long,
+            _ => verdict::Watched::Short,
+        }
+    }
+}
+
+/// What was seen of a member since the mark.
+fn signs(m: &Member) -> Signs {
+    let (outcomes, events) = m.board().since_mark();
+    Signs { heard: outcomes.heard(), packets: outcomes.total(), events }
 }
 
 impl Channel {
@@ -77,6 +132,7 @@ impl Channel {
         store: &Store,
         policy: &Policy,
     ) -> Vec<usize> {
+        self.eviction.over = farthest(members, Member::leads) * MEASURED_RTTS;
         self.suspect_returned(now, members);
         if members.iter().any(|m| m.slow().is_suspect()) {
             return self.judge_suspects(now, members, policy.algorithm);
@@ -106,7 +162,7 @@ impl Channel {
             }
             // A ring waits for a slow reader by whichever way it is served.
             let holds = store.is_source() && self.blocks(members, index, store.end());
-            members[index].measure(now);
+            members[index].measure(now, self.eviction.over);
             let held = !members[index].watch_mut().hold(now, holds).is_zero();
             let mut rate = self.rate_of(members, index);
             if held {
@@ -140,7 +196,7 @@ impl Channel {
         let since = self.eviction.slowest.filter(|(who, _)| Some(*who) == slowest);
         self.eviction.slowest = slowest.map(|who| since.unwrap_or((who, now)));
         let Some((_, since)) = self.eviction.slowest else { return };
-        if now.since(since) < patience(members).0 {
+        if now.since(since) < patience(members) {
             return;
         }
         let suspects = rates[..leave].iter().map(|(_, index)| *index);
@@ -163,50 +219,38 @@ impl Channel {
         members: &mut [Member],
         algorithm: Algorithm,
     ) -> Vec<usize> {
-        let (long, longest) = patience(members);
+        let times = Times::of(members);
         let Some(watched) = &mut self.eviction.watch else { return Vec::new() };
         let Some(marked) = watched.marked else {
-            if now.since(watched.began) >= long / 2 {
+            if now.since(watched.began) >= times.counted {
                 watched.marked = Some(now);
                 members.iter_mut().filter(|m| m.is_multicast()).for_each(Member::mark);
             }
             return Vec::new();
         };
         let (passed, before) = (now.since(marked), watched.before);
-        let watched = match passed {
-            _ if now.since(watched.began) >= longest => verdict::Watched::Longest,
-            _ if passed >= long * 2 => verdict::Watched::Longer,
-            _ if passed >= long => verdict::Watched::Long,
-            _ => verdict::Watched::Short,
-        };
+        let watched = times.watched(now.since(watched.began), passed);
         let rate = |m: &Member| m.arrived_since_mark() as f64 / passed.as_secs_f64().max(1e-6);
-        let signs = |m: &Member| {
-            let (outcomes, events) = m.board().since_mark();
-            Signs { heard: outcomes.heard(), packets: outcomes.total(), events }
-        };
         let others = members.iter().filter(|m| m.binds()).map(rate).min_by(f64::total_cmp);
         let Some(others) = others else {
             return self.acquit_all(now, members); // nobody is left who would gain
         };
         let among: Vec<Signs> = members.iter().filter(|m| m.binds()).map(signs).collect();
+        let among_rtt = slowest_answer(members);
         let mut evicted = Vec::new();
         for index in 0..members.len() {
             if !members[index].slow().is_suspect() {
                 continue;
             }
             let m = &members[index];
-            let rtt = &m.group_path().rtt;
+            let own = rate(m);
             let verdict = judge(&Evidence {
-                rates: Rates { before, others, own: rate(m) },
+                rates: Rates { before, others, own },
                 signs: signs(m),
                 among: &among,
+                among_rtt,
                 excused: m.was_silent(marked),
-                way: Way {
-                    algorithm,
-                    segment: self.segment as f64,
-                    rtt: rtt.least().unwrap_or_default(),
-                    queued: rtt.smoothed().unwrap_or_default(),
-                },
+                way: self.way(m, algorithm),
                 watched,
             });
             match verdict {
@@ -215,23 +259,39 @@ impl Channel {
                     members[index].convict(now, own, others);
                     evicted.push(index);
                 }
-                Some(Verdict::KeepsUp) => self.acquit(now, members, index),
+                Some(Verdict::KeepsUp) => self.acquit(now, members, index, own),
             }
         }
         evicted
     }
 
+    /// What a flow of its own to this member would have to live with.
+    fn way(&self, m: &Member, algorithm: Algorithm) -> Way {
+        let rtt = &m.group_path().rtt;
+        Way {
+            algorithm,
+            segment: self.segment as f64,
+            rtt: rtt.least().unwrap_or_default(),
+            queued: rtt.smoothed().unwrap_or_default(),
+        }
+    }
+
     fn acquit_all(&mut self, now: Instant, members: &mut [Member]) -> Vec<usize> {
         for index in 0..members.len() {
             if members[index].slow().is_suspect() {
-                self.acquit(now, members, index);
+                self.acquit(now, members, index, 0.0);
             }
         }
         Vec::new()
     }
 
-    fn acquit(&mut self, now: Instant, members: &mut [Member], index: usize) {
-        let window = self.window(members).unwrap_or_default();
+    /// It has shown to take so many bytes a second. Where its round trip is longer than the others' that is a wider window
+    /// than theirs.
+    fn acquit(&mut self, now: Instant, members: &mut [Member], index: usize, shown: f64) {
+        let srtt = members[index].group_path().rtt.smoothed().unwrap_or_default();
+        #[expect(clippy::cast_sign_loss, reason = "no rate is negative")]
+        let shown = (shown * srtt.as_secs_f64()) as u64;
+        let window = self.window(members).unwrap_or_default().max(shown);
         members[index].acquit(now, window);
         members[index].note_late(self.cursor.at());
         tracing::debug!(to = %members[index].addr(), "is not slow");

@@ -18,8 +18,12 @@ pub(crate) const PUBLISHED_BYTES: u64 = 75 << 10;
 pub(crate) const PUBLISHED_PERCENT: u8 = 40;
 /// The least length of a judgement.
 pub(crate) const PERIOD_MIN: Duration = Duration::from_millis(500);
-/// In round trips.
+/// In round trips without a queue, which would make it as long as itself whenever it fills: whom the group does not
+/// reach any more gets nothing meanwhile.
 pub(crate) const PERIOD_RTTS: u32 = 10;
+/// But in round trips as they are at least so many, for what is lost of a full queue to be reported and repaired.
+pub(crate) const PERIOD_QUEUED_RTTS: u32 = 4;
+
 impl Channel {
     /// Judges a member that is served: what moves it to another mode, if anything does. `end` is that
     /// of the bytes there are.
@@ -36,7 +40,7 @@ impl Channel {
         }
         let others = found_slower(now, members);
         let m = &mut members[index];
-        m.measure(now);
+        m.measure(now, self.eviction.measured_over());
         let has_room = self.room(members, index, end);
         let m = &mut members[index];
         let period = period(m);
@@ -112,5 +116,8 @@ fn is_promoted_as_published(m: &Member) -> bool {
 
 /// The least time for a judgement of this member.
 fn period(m: &Member) -> Duration {
-    (m.group_path().rtt.smoothed().unwrap_or_default() * PERIOD_RTTS).max(PERIOD_MIN)
+    let rtt = &m.group_path().rtt;
+    let least = rtt.least().unwrap_or_default() * PERIOD_RTTS;
+    let queued = rtt.smoothed().unwrap_or_default() * PERIOD_QUEUED_RTTS;
+    least.max(queued).max(PERIOD_MIN)
 }

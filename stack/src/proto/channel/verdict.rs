@@ -77,6 +77,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) signs: Signs,
     /// The same of each of the others.
     pub(crate) among: &'a [Signs],
+    /// The longest round trip of these, with the queue that there is.
+    pub(crate) among_rtt: Duration,
     /// What it lost may be a membership that was forgotten, which does not last.
     pub(crate) excused: bool,
     pub(crate) way: Way,
@@ -97,7 +99,8 @@ pub(crate) fn judge(e: &Evidence<'_>) -> Option<Verdict> {
         let bearable = |rtt: Duration| e.way.bearable(others / WORTH, rtt);
         let more = || loses_more(e.signs, e.among, bearable(e.way.queued));
         let enough = e.signs.packets >= JUDGED;
-        if enough && (loses_too_much(e.signs, bearable(e.way.rtt)) || more()) {
+        let too_much = || loses_too_much(e.signs, bearable(e.way.rtt), e.expected_by(others));
+        if enough && (too_much() || more()) {
             return Some(Verdict::Slow { own: own.min(others / WORTH), others });
         }
     }
@@ -105,6 +108,17 @@ pub(crate) fn judge(e: &Evidence<'_>) -> Option<Verdict> {
     let bounded = long && e.among.iter().any(|signs| signs.events > 0);
     let met = bounded || e.watched >= Watched::Longer;
     (!gains && met || e.watched == Watched::Longest).then_some(Verdict::KeepsUp)
+}
+
+impl Evidence<'_> {
+    /// Signs that it may see, going by the one of the others that sees the most, and one more for chance: what they lose
+    /// as well does not last at this rate, if it is too much. Who is farther away than they bears as much less.
+    fn expected_by(&self, others: f64) -> f64 {
+        let most = self.among.iter().map(|signs| signs.events).max().unwrap_or_default();
+        let bearable = |rtt: Duration| self.way.bearable(others / WORTH, rtt);
+        let farther = (bearable(self.way.rtt) / bearable(self.among_rtt)).min(1.0);
+        f64::from(most + 1) * farther
+    }
 }
 
 impl Way {
@@ -121,9 +135,11 @@ impl Way {
     }
 }
 
-/// Whether so many signs of so many packets are clearly more than is borne (Chernoff's bound for a Poisson variable).
-fn loses_too_much(signs: Signs, bearable: f64) -> bool {
-    let (seen, expected) = (f64::from(signs.events), f64::from(signs.packets) * bearable);
+/// Whether so many signs of so many packets are clearly more than is borne, and than as many as are `expected` by what
+/// others see (Chernoff's bound for a Poisson variable).
+fn loses_too_much(signs: Signs, bearable: f64, expected: f64) -> bool {
+    let seen = f64::from(signs.events);
+    let expected = expected.max(f64::from(signs.packets) * bearable);
     seen > expected && seen * (seen / expected).ln() - seen + expected > CHANCE
 }
 
@@ -161,6 +177,7 @@ mod tests {
             rates: rates(0.1, 1.0, 1.0),
             signs: signs(5000, 0),
             among,
+            among_rtt: rtt,
             excused: false,
             way: Way { algorithm: Algorithm::Cubic, segment: 1420.0, rtt, queued: rtt },
             watched: Watched::Long,
@@ -202,8 +219,13 @@ mod tests {
         // A tenth of the line would bear nine of 1200. One of four: the twelfth sign is chance with 4^-12.
         let tenth = Evidence { rates: rates(0.05, 0.1, 0.1), ..e };
         assert_eq!((losing(tenth, 11), losing(tenth, 12)), (None, Some(true)));
-        // All of it bears none.
-        assert_eq!((losing(e, 3), losing(e, 6)), (None, Some(true)));
+        // All of it bears none; of the others nobody sees any, where one might be chance.
+        assert_eq!((losing(e, 10), losing(e, 11)), (None, Some(true)));
+        // What they see as well is more than any of them could bear for long: it is no worse for that.
+        let eight = [5, 5, 4, 4, 6, 5, 4].map(|events| signs(5700, events));
+        let sinking = Evidence { among: &eight, rates: rates(0.23, 0.75, 0.75), ..e };
+        let seen = |events| is_slow(&Evidence { signs: signs(5700, events), ..sinking });
+        assert_eq!((seen(10), seen(20), seen(30)), (None, None, Some(true)));
         // As losses of one in a hundred let them.
         let alike = [signs(1200, 12); 3];
         let equal = Evidence { among: &alike, rates: rates(0.025, 0.04, 0.04), ..e };

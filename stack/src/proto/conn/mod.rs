@@ -284,9 +284,9 @@ impl Conn {
         self.tx.excuse(now);
     }
 
-    /// The peer is there again: time-outs of its absence speak against no path.
-    pub(crate) fn forgive(&mut self) {
-        self.tx.forgive();
+    /// The peer is there again: time-outs of its absence speak against no path, and what it repeats is no round trip.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        self.tx.forgive(now);
     }
 
     /// Its silence does not end it.

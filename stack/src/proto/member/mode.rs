@@ -116,7 +116,7 @@ pub(crate) struct Evidence {
     pub(crate) is_slower: bool,
     /// It has room for what the group carries next.
     pub(crate) has_room: bool,
-    /// The least time for a judgement: 10 round trips, 500 ms at least.
+    /// The least time for a judgement: 10 round trips without a queue, 4 with it, 500 ms at least.
     pub(crate) period: Duration,
     /// After 75 KiB by unicast with option 51 at or above the threshold (the published rule);
     /// `None` when the session goes by its own count.

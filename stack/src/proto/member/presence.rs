@@ -197,8 +197,9 @@ impl Member {
         tracing::debug!(to = %self.addr, from = ?self.presence.state, "is there again");
         self.presence.state = state;
         self.presence.since = now;
-        self.conn.forgive();
+        self.conn.forgive(now);
         // Of an outage the group is not to blame.
+        self.board.excuse(now);
         if self.mode == Mode::Unicast && matches!(self.off_group, Some(ModeReason::Silent)) {
             self.retry_at = Some(now);
         }

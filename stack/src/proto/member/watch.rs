@@ -6,7 +6,7 @@ use core::time::Duration;
 
 /// A look at a member speaks for no more time than this: twice what lies between two.
 const LOOK_MAX: Duration = Duration::from_millis(100);
-/// A rate is measured over so long, as between two looks …
+/// A rate is measured over so long at least, as between two looks …
 const RATE_OVER: Duration = Duration::from_millis(50);
 /// … and the best is forgotten by this part with each: by half in nine seconds.
 const FORGET: f64 = 1.0 / 256.0;
@@ -32,11 +32,11 @@ impl Watch {
         Self { looked: now, counted: (now, arrived), ..Self::default() }
     }
 
-    /// So many bytes have arrived there.
-    pub(crate) fn measure(&mut self, now: Instant, total: u64) {
+    /// So many bytes have arrived there; the rate is measured over that time at least.
+    fn measure(&mut self, now: Instant, over: Duration, total: u64) {
         let (since, before) = self.counted;
         let passed = now.since(since);
-        if passed < RATE_OVER {
+        if passed < over.max(RATE_OVER) {
             return;
         }
         self.counted = (now, total);
@@ -94,8 +94,8 @@ impl Member {
         &mut self.watch
     }
 
-    /// Bytes that arrived there lately are measured.
-    pub(crate) fn measure(&mut self, now: Instant) {
-        self.watch.measure(now, self.need.arrived());
+    /// Bytes that arrived there lately are measured, over that time at least.
+    pub(crate) fn measure(&mut self, now: Instant, over: Duration) {
+        self.watch.measure(now, over, self.need.arrived());
     }
 }

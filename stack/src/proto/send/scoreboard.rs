@@ -76,6 +76,8 @@ pub(crate) struct Scoreboard {
     counted: u32,
     /// First packet that was heard since judgement began.
     first_heard: Option<u64>,
+    /// What was sent before this packet is not judged.
+    judged_from: u64,
     /// Outcomes of the packets from this one on, and signs of congestion since it left: one in a round trip.
     marked: (u64, Outcomes, u32),
     /// Share missed of late, 0 to 1.
@@ -112,6 +114,7 @@ impl Scoreboard {
             outcomes: 0,
             counted: 0,
             first_heard: None,
+            judged_from: base,
             marked: (base, Outcomes::default(), 0),
             loss: 0.0,
             path: Path::new(algorithm, mss, initial_rto),
@@ -314,7 +317,7 @@ impl Scoreboard {
 
     /// Counts an outcome; not a probe's, which may have been too long for the way.
     fn count(&mut self, pn: u64, heard: bool, probe: bool) {
-        if probe {
+        if probe || pn < self.judged_from {
             return;
         }
         self.begin_to_hear(pn, heard);
@@ -372,6 +375,14 @@ impl Scoreboard {
         self.outcomes = 0;
         self.counted = 0;
         self.first_heard = None;
+    }
+
+    /// The member was away until now: judgement begins anew, and of what was sent meanwhile, of which it may yet become
+    /// known that it was missed, nothing is held against the group; nor is a report that it repeats a round trip.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.path.excuse(now);
+        self.reset_judgement();
+        self.judged_from = self.next();
     }
 
     /// Gives up what is in flight: the member is served otherwise now. Their ranges.

@@ -22,9 +22,12 @@ pub(crate) const CACHE_BLOCKS: usize = 32;
 pub(crate) const READ_AHEAD: u64 = 4;
 /// Reading ahead stops when so many blocks were asked for and not read yet.
 const AHEAD_LIMIT: usize = CACHE_BLOCKS / 2;
-/// A block that was not read to its end may still make room for reading ahead when the last
-/// use of it was so many reads ago (some eleven blocks of full segments): its reader is gone.
+/// A block that was not read to its end may still make room when the last use of it was so many reads
+/// ago (some eleven blocks of full segments): its reader is gone.
 const STALE_READS: u64 = 8192;
+/// So may any when so many blocks in a row were missing and found no place, and nothing could be read
+/// meanwhile: whoever is about to read what is here does not.
+const UNREAD_WANTS: u32 = 4;
 
 /// A block in the cache.
 struct Slot {
@@ -35,6 +38,13 @@ struct Slot {
     read: bool,
     /// Read to its end: a sequential reader has left it.
     finished: bool,
+}
+
+impl Slot {
+    /// Whether its reader has left it, after so many reads in all.
+    fn is_left(&self, tick: u64) -> bool {
+        self.finished || tick - self.used > STALE_READS
+    }
 }
 
 /// A block to be asked for.
@@ -62,6 +72,8 @@ pub(super) struct Source {
     pending: Vec<u64>,
     /// Number of reads so far: the time by which use is measured.
     tick: u64,
+    /// Blocks that were missing and found no place since the last read that succeeded.
+    unplaced: u32,
     /// Where the last block was found: segments come mostly from the same one.
     hint: usize,
     /// What is read ahead: said by who knows what is lacked, or else whatever follows.
@@ -105,6 +117,7 @@ impl Source {
             wanted: VecDeque::new(),
             pending: Vec::new(),
             tick: 0,
+            unplaced: 0,
             hint: 0,
             ahead: Ahead::All(None),
         }
@@ -171,6 +184,7 @@ impl Source {
             }
         }
         if here {
+            self.unplaced = 0;
             self.copy(offset, out);
         } else {
             for index in first..=last {
@@ -273,27 +287,36 @@ impl Source {
             }
             self.wanted.remove(at);
         } else if !self.make_room() {
+            self.unplaced = self.unplaced.saturating_add(1);
             return;
         }
         let urgent = self.wanted.iter().take_while(|w| w.urgent).count();
         self.wanted.insert(urgent, Want { index, urgent: true });
     }
 
-    /// Frees a place for a block that is missing now; false if there is none to be had.
+    /// Frees a place for a block that is missing now; false if there is none to be had. A block that is being read
+    /// stays until its reader is done with it: where more read than there are places, each of them would else push out
+    /// what another one needs next, and every segment would cost a block.
     fn make_room(&mut self) -> bool {
         if self.taken() < CACHE_BLOCKS {
             return true;
         }
-        if self.evict(|_, slot| slot.read) {
+        if self.evict(|tick, slot| slot.read && slot.is_left(tick)) {
             return true;
         }
         if self.wanted.back().is_some_and(|w| !w.urgent) {
             self.wanted.pop_back();
             return true;
         }
-        // All are asked for or unread, so somebody is about to use them. Only when nothing is on
-        // its way, which would bring things forward, an unread one goes: its reader may be gone.
-        self.wanted.is_empty() && self.pending.is_empty() && self.evict(|_, _| true)
+        // All are asked for, unread or in use, so somebody is about to use them. Only when nobody does one goes, an unread
+        // one only if nothing is on its way either, which would bring things forward: its reader may be gone.
+        let arrives = !self.wanted.is_empty() || !self.pending.is_empty();
+        let is_freed = self.unplaced >= UNREAD_WANTS
+            && (self.evict(|_, slot| slot.read) || !arrives && self.evict(|_, _| true));
+        if is_freed {
+            self.unplaced = 0;
+        }
+        is_freed
     }
 
     /// A block was read, or is to be: what follows is to be read ahead.
@@ -345,9 +368,7 @@ impl Source {
         let unread = self.slots.iter().filter(|s| !s.read).count();
         unread + self.wanted.len() + self.pending.len() < AHEAD_LIMIT
             && (self.taken() < CACHE_BLOCKS
-                || self.evict(|tick, slot| {
-                    slot.read && (slot.finished || tick - slot.used > STALE_READS)
-                }))
+                || self.evict(|tick, slot| slot.read && slot.is_left(tick)))
     }
 
     /// Places of the cache in use or spoken for.

@@ -220,7 +220,8 @@ impl SendSpace {
     }
 
     /// The time-outs until here were those of a peer that was away.
-    pub(crate) fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        self.path.excuse(now);
         self.timeouts.clear();
     }
 

@@ -5,14 +5,13 @@
 use super::Session;
 use crate::config::Slow;
 use crate::error::Reason;
-use crate::proto::channel::eviction::LONGEST;
 use crate::proto::time::Instant;
 use core::time::Duration;
 
 /// A ring with less room than this part of it is full: who reads a little lets a little be written.
 const FULL: u64 = 8;
-/// It is looked for whom it is held for so long, as suspects are watched that follow a group.
-const LOOK: Duration = LONGEST;
+/// It is looked for whom it is held for so long: the ring stands still meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
 /// A window that opens for no longer than this, by a trickle, does not free it: four of the looks that find it.
 const GAP: Duration = Duration::from_millis(200);
 

@@ -148,6 +148,31 @@ fn hearing_is_judged_over_the_last_packets_only() {
 }
 
 #[test]
+fn what_was_sent_while_it_was_away_is_not_held_against_the_group() {
+    let mut bench = Bench::new();
+    let first = bench.send(0, true);
+    bench.ack(1, &[(first, first)]);
+    for n in 0..u64::from(JUDGED) {
+        bench.send(n, true);
+    }
+    bench.board.excuse(at(5000));
+    // What it says first it had said before, in vain: that was no round trip of five seconds.
+    bench.ack(5001, &[(0, 9)]);
+    assert!(bench.board.path.rtt.smoothed().is_some_and(|rtt| rtt < Duration::from_millis(2)));
+    bench.find_silent(5002, 5002);
+    assert_eq!((bench.news.missed.len(), bench.board.hearing().0), (JUDGED as usize - 9, 0));
+    let next: Vec<u64> = (6000..6040).map(|ms| bench.send(ms, true)).collect();
+    bench.ack(6050, &[(next[0], next[39])]);
+    assert_eq!(bench.board.hearing(), (40, 1.0));
+    // But what it does not hear from then on is.
+    (7000..7040).for_each(|ms| {
+        bench.send(ms, true);
+    });
+    bench.find_silent(8000, 8000);
+    assert_eq!(bench.board.hearing(), (40, 0.0));
+}
+
+#[test]
 fn a_mark_counts_packets_sent_after_it_whenever_their_fate_is_known() {
     let mut bench = Bench::new();
     bench.send(0, true);

@@ -98,6 +98,30 @@ fn sequential_readers_apart_do_not_push_each_other_out() {
     }
 }
 
+/// They take turns, and who misses something goes on with the next turn.
+#[test]
+fn more_readers_than_places_wait_for_each_other() {
+    for readers in [33, 40, 64] {
+        let mut source = Source::with_shift(3000 * SIZE, SHIFT);
+        let mut at: Vec<u64> = (0..readers).map(|r| r * 12 * SIZE).collect();
+        let ends: Vec<u64> = at.iter().map(|at| at + 10 * SIZE).collect();
+        let (mut answered, mut turns) = (0, 0);
+        while at.iter().zip(&ends).any(|(at, end)| at < end) {
+            for (at, end) in at.iter_mut().zip(&ends) {
+                if *at < *end && read(&mut source, *at, 16) {
+                    *at += 16;
+                }
+                answered += answer(&mut source);
+            }
+            turns += 1;
+            assert!(turns < 10_000, "{readers} are stuck");
+        }
+        // 10 blocks each, and what is read ahead at their ends and may be dropped.
+        let most = readers as usize * (10 + 2 * READ_AHEAD as usize);
+        assert!(answered <= most, "{readers}: {answered} of {most} in {turns} turns");
+    }
+}
+
 #[test]
 fn what_is_missing_now_is_asked_for_first() {
     let mut source = Source::with_shift(100 * SIZE, SHIFT);
