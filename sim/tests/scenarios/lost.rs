@@ -123,9 +123,9 @@ fn one_that_was_evicted_and_dies_is_lost_like_others() {
         assert!(matches!(report.outcome, Some(Err(Reason::Lost { .. }))), "{report:?}");
         // It was off the group before, and what became of it is told all the same.
         let last = report.transitions.iter().rfind(|t| t.mode == Mode::Unicast);
-        let lost = |reason: Option<&ModeReason>| matches!(reason, Some(ModeReason::Lost { .. }));
-        assert!(lost(last.and_then(|t| t.reason.as_ref())), "{:?}", report.transitions);
-        assert!(lost(report.mode_reason.as_ref()), "{report:?}");
+        let says_so = |reason: Option<&ModeReason>| matches!(reason, Some(ModeReason::Lost { .. }));
+        assert!(says_so(last.and_then(|t| t.reason.as_ref())), "{:?}", report.transitions);
+        assert!(says_so(report.mode_reason.as_ref()), "{report:?}");
     });
 }
 
