@@ -74,6 +74,13 @@ pub fn rate(text: &str) -> Result<u64, String> {
     Ok(rate as u64)
 }
 
+/// Reads a share in percent, a whole number, with or without its sign.
+pub fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse();
+    let share = number.ok().filter(|share| *share <= 100);
+    share.ok_or_else(|| "a share is a whole number between 0 and 100, in percent".to_owned())
+}
+
 /// Reads a number of bytes: a number, with k, M, G or T for thousands, millions and so on, as rates
 /// have them.
 pub fn size(text: &str) -> Result<u64, String> {

@@ -178,7 +178,10 @@ impl Copy {
         let is_stream = plan.stream.is_some();
         self.kept.itemize_changes &= !is_stream;
         self.kept.delete &= !is_stream && !deletion::are_files(&plan.sources);
-        self.late_hosts.late_join &= !is_stream;
+        if is_stream {
+            (self.late_hosts.late_join, self.late_hosts.min_hosts) = (false, None);
+            self.wait_lost = None;
+        }
         if plan.stream == Some(Stream::Stdin) {
             self.retry = 0;
         }
@@ -252,10 +255,10 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap
         let what = format!("--{long} has a use only with --ssh");
         return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, what));
     }
-    if let Some((kind, what)) = cli.copy.slow_hosts.refuse(&cli.copy.typed)
+    if let Some(what) = cli.copy.slow_hosts.fault(cli.copy.typed.has("slow-limit"))
         && cli.command.is_none()
     {
-        return Err(Cli::command().error(kind, what));
+        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, what));
     }
     if cli.copy.ssh && is_typed(&args, "--secret-file") {
         // As a variable or in the configuration file it is for copies to daemons that run already.

@@ -188,6 +188,23 @@ pub(crate) struct Refused {
     why: String,
 }
 
+/// What the options say of a session with so many hosts, but for its group.
+pub(crate) fn session(options: &args::Copy, hosts: usize) -> SessionConfig {
+    let common = &options.common;
+    let mut session = SessionConfig {
+        rate: common.rate,
+        algorithm: options.congestion.into(),
+        connect_timeout: common.patience(),
+        // Who says how long to wait means it, also for a host that is starting just now.
+        give_up_refused: common.connect_timeout.is_none(),
+        wait_lost: options.wait_lost.unwrap_or_default(),
+        ..SessionConfig::default()
+    };
+    options.slow_hosts.apply(&mut session);
+    options.late_hosts.apply(&mut session, hosts);
+    session
+}
+
 /// Opens the session. A group that cannot be used at all is no reason not to copy.
 pub(crate) fn connect(
     (options, payload): (&args::Copy, &Payload),
@@ -207,20 +224,7 @@ pub(crate) fn connect(
     if group.is_some() && addrs.len() > 1 {
         check_source(common.interface.as_deref().zip(interface), Family::of(addr.ip()))?;
     }
-    let algorithm = options.congestion.into();
-    let mut session = SessionConfig {
-        group,
-        rate: common.rate,
-        algorithm,
-        slow: options.slow_hosts.config(),
-        least_group: options.slow_hosts.least_group.get(),
-        connect_timeout: common.patience(),
-        // Who says how long to wait means it, also for a host that is starting just now.
-        give_up_refused: common.connect_timeout.is_none(),
-        wait_lost: options.wait_lost.unwrap_or_default(),
-        ..SessionConfig::default()
-    };
-    options.late_hosts.apply(&mut session, addrs.len());
+    let session = SessionConfig { group, ..session(options, addrs.len()) };
     let options =
         SenderOptions { session, interface, ttl: common.ttl, ..SenderOptions::new(trust.clone()) };
     let opened = if payload.is_stream() {
@@ -346,7 +350,9 @@ fn rows(
                 Some(why) => Err(why),
             };
             let why = reach.and_then(|reach| reach.reason(&member.report));
-            let row = HostRow::new(target.text.clone(), &member.report, why, result, events);
+            let host = target.text.clone();
+            let events = events.then(|| table::events::of(&host, &member.report, reach));
+            let row = HostRow::new(host, &member.report, why, result, events);
             match member.said.report {
                 Some(report) => {
                     row.with_entries(report, member).with_deleted(Some(report).filter(|_| deletes))

@@ -144,7 +144,7 @@ fn verify(
         };
         let host = member.report.addr.ip().to_string();
         let why = member.report.mode_reason.as_ref().map(ToString::to_string);
-        rows.push(HostRow::new(host, &member.report, why, result.map(Some), false));
+        rows.push(HostRow::new(host, &member.report, why, result.map(Some), None));
     }
     Ok(rows)
 }

@@ -18,7 +18,7 @@ pub(crate) struct LateHosts {
 impl LateHosts {
     /// What is wrong with it where there are so many hosts, if anything is.
     pub(crate) fn fault(&self, hosts: usize) -> Option<String> {
-        let wanted = self.min_hosts.filter(|wanted| hosts > 0 && wanted.get() > hosts)?;
+        let wanted = self.min_hosts.filter(|wanted| wanted.get() > hosts)?;
         let there = if hosts == 1 { "1 is given".to_owned() } else { format!("{hosts} are given") };
         Some(format!("--min-hosts {wanted} waits for more hosts than there are: {there}"))
     }

@@ -45,7 +45,7 @@ use transfer::tree::scan::{self, FilesFrom, SourcesError, Walk};
 use transfer::tree::source::TreeSource;
 
 /// Options of a copy that have no use for a mirror job, by their names on the command line and in the program.
-const REFUSED: [(&str, &str); 13] = [
+const REFUSED: [(&str, &str); 15] = [
     ("--source", "source"),
     ("--files-from", "files_from"),
     ("--retry", "retry"),
@@ -59,14 +59,16 @@ const REFUSED: [(&str, &str); 13] = [
     ("--itemize-changes", "itemize_changes"),
     ("--no-resume", "no_resume"),
     ("--update", "update"),
+    ("--late-join", "late_join"),
+    ("--min-hosts", "min_hosts"),
 ];
 
 /// The options of a copy, for a command of its own. All of `-aAX` is kept.
 #[derive(Debug)]
 pub struct Options {
     copy: args::Copy,
-    /// Of those that have no use here one that was typed.
-    refused: Option<&'static str>,
+    /// What is wrong with them, such as one that has no use here and was typed.
+    fault: Option<String>,
 }
 
 impl Args for Options {
@@ -86,8 +88,12 @@ impl Args for Options {
 impl FromArgMatches for Options {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-        let refused = REFUSED.iter().find(|(_, id)| typed(id)).map(|(name, _)| *name);
-        Ok(Self { copy: args::Copy::from_arg_matches(matches)?, refused })
+        let refused = REFUSED.iter().find(|(_, id)| typed(id));
+        let refused = refused.map(|(name, _)| format!("{name} has no use with a mirror job"));
+        let copy = args::Copy::from_arg_matches(matches)?;
+        let slow = || copy.slow_hosts.fault(typed("slow_limit")).map(str::to_owned);
+        let fault = refused.or_else(slow);
+        Ok(Self { copy, fault })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -286,9 +292,9 @@ impl Copying {
     /// They make no sense, or it cannot be done here.
     pub fn new(options: Options, tool: &'static str) -> Result<(Self, Vec<String>), Fault> {
         crate::say::speak_as(tool);
-        let Options { copy: mut options, refused } = options;
-        if let Some(name) = refused {
-            return Err(Fault::Usage(format!("{name} has no use with a mirror job")));
+        let Options { copy: mut options, fault } = options;
+        if let Some(why) = fault {
+            return Err(Fault::Usage(why));
         }
         options.settle_for_a_job();
         let ground = trust::ground(&options)?;
@@ -550,6 +556,35 @@ fn above(source: &Path) -> Option<&Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tcpxm::config::Slow;
+
+    fn options(line: &str) -> Options {
+        let command = Options::augment_args(Command::new("mtm")).no_binary_name(true);
+        let matches = command.try_get_matches_from(line.split_whitespace()).unwrap();
+        Options::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_of_slow_and_lost_hosts_is_one_of_each_session() {
+        let line =
+            "--slow drop --slow-limit 20M --least-group 2 --unicast-share 9 --wait-lost 8s d h";
+        let Options { mut copy, fault } = options(line);
+        copy.settle_for_a_job();
+        let session = copy::session(&copy, 1);
+        assert_eq!(fault, None);
+        assert_eq!(session.slow, Slow::Drop { below: 20_000_000 });
+        assert_eq!((session.least_group, session.unicast_share), (2, 9));
+        assert_eq!(session.wait_lost, Duration::from_secs(8));
+    }
+
+    #[test]
+    fn what_a_job_has_no_use_for_is_refused_where_it_is_typed() {
+        for line in ["--late-join d h", "--min-hosts 1 d h", "--slow drop d h"] {
+            assert!(options(line).fault.is_some(), "{line}");
+        }
+        assert_eq!(options("d h").fault, None);
+    }
 
     #[test]
     fn what_is_in_a_source_is_found_below_the_folder_that_it_stands_in() {

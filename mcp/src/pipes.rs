@@ -51,7 +51,20 @@ pub(crate) fn stream(
         return Err(usage("standard input is read once: --retry has nothing to send again"));
     }
     if copy.late_hosts.late_join && is_typed("late-join") {
-        return Err(usage("a stream is read once: who joins late could not be sent its beginning"));
+        return Err(usage("a stream is read once: --late-join has no use, its beginning is gone"));
+    }
+    if is_typed("min-hosts") {
+        return Err(usage(
+            "a stream is read once, and waits for all hosts: --min-hosts has no use",
+        ));
+    }
+    if is_typed("wait-lost") {
+        return Err(usage(
+            "a stream cannot go on with a host that was lost: --wait-lost has no use",
+        ));
+    }
+    if is_typed("unicast-share") {
+        return Err(usage("a stream waits for all hosts: --unicast-share has no use"));
     }
     if is_typed("files-from") {
         return Err(usage("--files-from lists what is below a folder, and a stream is none"));

@@ -87,9 +87,6 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
             }
             _ => PlanError::Usage(error.to_string()),
         })?;
-    if let Some(why) = copy.late_hosts.fault(targets.len()) {
-        return Err(PlanError::Usage(why));
-    }
     if targets.is_empty() {
         // As `rsync -x SOURCE HOST` is typed.
         let why = idle.iter().find_map(|text| slips::leaves_out_a_file(text));
@@ -107,6 +104,9 @@ pub(crate) fn plan(copy: &Copy) -> Result<Plan, PlanError> {
         return Err(PlanError::Usage(why));
     }
     let stream = pipes::stream(&sources, &targets, copy)?;
+    if let Some(why) = copy.late_hosts.fault(targets.len()).filter(|_| stream.is_none()) {
+        return Err(PlanError::Usage(why));
+    }
     if let Some(why) = sources.iter().filter(|_| stream.is_none()).find_map(|s| slips::pipe(s)) {
         return Err(PlanError::Here(why));
     }

@@ -227,10 +227,8 @@ impl View {
         for ((report, name), told) in reports.iter().zip(&self.names).zip(told) {
             for change in &report.transitions[*told..] {
                 let name = plain(name);
-                let why = self.reach.reason_of(change, report);
-                self.bar.suspend(|| {
-                    say(format_args!("{name}: {}", describe_change(change, why.as_deref())));
-                });
+                let why = self.reach.told(change, report);
+                self.bar.suspend(|| say(format_args!("{name}: {}", describe_change(change, &why))));
             }
             *told = report.transitions.len();
         }
@@ -279,7 +277,7 @@ impl View {
             self.bar.suspend(|| say(words));
         }
         let is_waited = |host: &Standing| {
-            let theirs = !matches!(host.stage, Stage::Unreached | Stage::Fed);
+            let theirs = !matches!(host.stage, Stage::Unreached | Stage::Lost | Stage::Fed);
             host.is_open() && theirs && host.still >= TOLD
         };
         let all = self.hosts.iter().all(|host| !host.is_open() || is_waited(host));
@@ -364,6 +362,10 @@ fn describe(report: &MemberReport, host: &Standing, why: &dyn Fn(&Reason) -> Str
         (Some(Ok(())), _) => format!("done in {:.1} seconds", report.duration.as_secs_f64()),
         (Some(Err(reason)), _) => format!("failed: {}", plain(&why(reason))),
         (None, Stage::Unreached) => format!("has not answered yet{still}"),
+        (None, Stage::Lost) => {
+            let silent = report.duration.saturating_sub(report.lost.unwrap_or_default());
+            format!("{percent:.0} %, lost: nothing heard of it for {}", span(silent))
+        }
         (None, Stage::Comparing) => format!("compares what it has{still}"),
         (None, Stage::Fed) => format!("has all that came so far{still}"),
         (None, Stage::Writing) => format!("has all bytes, and writes them{still}"),
@@ -371,10 +373,10 @@ fn describe(report: &MemberReport, host: &Standing, why: &dyn Fn(&Reason) -> Str
     }
 }
 
-/// A change of a host's mode, with its time and reason: `why`, where more is known than its own few words.
-fn describe_change(change: &Transition, why: Option<&str>) -> String {
+/// A change of a host's mode, with its time and the reason that is told of it.
+fn describe_change(change: &Transition, why: &str) -> String {
     let (mode, seconds) = (plain_words::from_then(change.mode), change.at.as_secs_f64());
-    format!("{mode} after {seconds:.3} seconds: {}", why.unwrap_or(change.why))
+    format!("{mode} after {seconds:.3} seconds: {}", plain(why))
 }
 
 /// The bytes of files that everybody has who is still served or done.
@@ -474,6 +476,13 @@ mod tests {
         assert_eq!(
             describe(&reports[1], &still, &Reason::to_string),
             "40 %, by unicast, still for 1m 15s"
+        );
+        let since = Duration::from_millis(500);
+        let lost = MemberReport { lost: Some(since), duration: since * 25, ..reports[1].clone() };
+        let away = Standing { stage: Stage::Lost, ..still };
+        assert_eq!(
+            describe(&lost, &away, &Reason::to_string),
+            "40 %, lost: nothing heard of it for 12s"
         );
         let writing = Standing { stage: Stage::Writing, ..still };
         let said = describe(&reports[1], &writing, &Reason::to_string);

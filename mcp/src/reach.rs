@@ -42,32 +42,26 @@ impl Reach {
 
     /// Why a host is not on the group; `None` if it is.
     pub(crate) fn reason(&self, report: &MemberReport) -> Option<String> {
-        let reason = report.mode_reason.as_ref()?;
+        report.mode_reason.as_ref().map(|reason| self.words(reason, report))
+    }
+
+    /// Why a host was served otherwise from a moment on, in the words in which it is told at the end as well.
+    pub(crate) fn told(&self, change: &Transition, report: &MemberReport) -> String {
+        let reason = change.reason.as_ref();
+        reason.map_or_else(|| change.to_string(), |reason| self.words(reason, report))
+    }
+
+    fn words(&self, reason: &ModeReason, report: &MemberReport) -> String {
         if let (Some((_, used)), Some(deaf)) = (self.group, never_came(reason))
             && let Some(right) = other_way(used, report.addr)
         {
             let used = named(used);
-            let ways = format!("which leave through {used}; it is reached through {right}");
-            return Some(format!("{deaf}, {ways}"));
+            return format!("{deaf}, which leave through {used}; it is reached through {right}");
         }
-        Some(match (reason, &self.refused) {
+        match (reason, &self.refused) {
             (ModeReason::NoGroup, Some(why)) => ModeReason::Unusable(why.clone()).to_string(),
             _ => reason.to_string(),
-        })
-    }
-
-    /// What is known of a change of a host's mode beyond the few words that it has: what its system says, and by which
-    /// rates it left; why the host hears nothing, if it was taken off the group for that, and for nothing else since.
-    pub(crate) fn reason_of(&self, change: &Transition, report: &MemberReport) -> Option<String> {
-        if let Some(reason) = &change.reason
-            && (reason.rates().is_some() || matches!(reason, ModeReason::CannotJoin(_)))
-        {
-            return Some(reason.to_string());
         }
-        let Some(ModeReason::HearsLittle(hearing)) = &report.mode_reason else { return None };
-        let is_last = report.transitions.last() == Some(change);
-        let known = is_last && change.mode == Mode::Unicast && hearing.lost.is_some();
-        known.then(|| self.reason(report)).flatten()
     }
 
     /// What to tell when two or more hosts are served and none of them by the group: that it is so,
@@ -149,9 +143,10 @@ fn named(route: Route) -> String {
     name_of(route.ifindex).unwrap_or_else(|_| format!("interface {}", route.ifindex))
 }
 
-/// It has answered and has not failed.
+/// It has answered and has not failed; of one that is lost it is not known what it could hear.
 fn is_served(report: &MemberReport) -> bool {
-    !matches!(report.outcome, Some(Err(_))) && report.mode_reason != Some(ModeReason::NotServed)
+    let is_there = !matches!(report.outcome, Some(Err(_))) && report.lost.is_none();
+    is_there && report.mode_reason != Some(ModeReason::NotServed)
 }
 
 /// It is known not to hear the group. What a short copy has not found out is no reason to worry.
@@ -272,24 +267,21 @@ mod tests {
         let why = elsewhere.reason(&of(Lost::Before)).unwrap();
         assert!(why.starts_with("it hears none of the group's packets, which leave"), "{why}");
         assert!(why.ends_with("; it is reached through lo"), "{why}");
-        // So does the line that tells of the change.
+        // A change is told in the same words, at once and at the end; without any it has a few of its own.
         let (at, mode) = (Duration::ZERO, Mode::Unicast);
-        let change = Transition { at, mode, why: "few words", reason: None };
-        let told = |transitions| {
-            let report = MemberReport { transitions, ..of(filter) };
-            reach().reason_of(&change, &report)
-        };
-        assert_eq!(told(vec![change.clone()]), said(filter));
-        let tried = Transition { mode: Mode::Trial, ..change.clone() };
-        assert_eq!(told(vec![change.clone(), tried]), None);
-        // What is known at once is told, whatever comes later.
         for reason in [
-            ModeReason::CannotJoin("no such device".to_owned()),
+            of(filter).mode_reason.unwrap(),
+            ModeReason::Silent,
+            ModeReason::NoKey,
+            ModeReason::Lost { since: Duration::from_secs(4) },
             ModeReason::Slow { own: 1_000_000, group: 2_000_000 },
+            ModeReason::CannotJoin("no such device".to_owned()),
         ] {
-            let words = Some(reason.to_string());
-            let change = Transition { reason: Some(reason), ..change.clone() };
-            assert_eq!(reach().reason_of(&change, &report(None)), words);
+            let report = report(Some(reason.clone()));
+            let change = Transition { at, mode, why: "few words", reason: Some(reason) };
+            assert_eq!(Some(reach().told(&change, &report)), reach().reason(&report));
+            let change = Transition { reason: None, ..change };
+            assert_eq!(reach().told(&change, &report), "few words");
         }
     }
 }

@@ -1,11 +1,10 @@
-//! Hosts that make the group slow: what the command line says of them, and what is told of one that is dropped.
+//! Hosts that make the group slow, and such as are served beside it: what the command line says of them, and what is told
+//! of one that is dropped.
 
 use clap::Args;
-use clap::error::ErrorKind;
-use mcp_cli::parse::Typed;
 use mcp_cli::values;
 use std::num::NonZeroUsize;
-use tcpxm::config;
+use tcpxm::config::{self, SessionConfig};
 use tcpxm::error::Reason;
 
 /// What becomes of a host that makes the group slow.
@@ -30,11 +29,21 @@ pub(crate) struct SlowHosts {
     /// As many hosts stay in the group as long as they hear it, however slow they are.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
     pub(crate) least_group: NonZeroUsize,
+    /// What hosts that are not in the group have of a line that is full, in percent, as long as the group is served; with
+    /// 0 nothing until it pauses. A stream has no use for it.
+    #[arg(long, value_name = "PERCENT", value_parser = values::percent, default_value = "5")]
+    pub(crate) unicast_share: u8,
 }
 
 impl SlowHosts {
-    /// As the session takes it.
-    pub(crate) fn config(&self) -> config::Slow {
+    /// As a session takes it.
+    pub(crate) fn apply(&self, session: &mut SessionConfig) {
+        session.slow = self.config();
+        session.least_group = self.least_group.get();
+        session.unicast_share = self.unicast_share;
+    }
+
+    fn config(&self) -> config::Slow {
         match (self.slow, self.slow_limit) {
             (Slow::Keep, _) => config::Slow::Keep,
             (Slow::Drop, Some(below)) => config::Slow::Drop { below },
@@ -42,16 +51,17 @@ impl SlowHosts {
         }
     }
 
-    /// What is wrong: each of the two has a use only with the other.
-    pub(crate) fn refuse(&self, typed: &Typed) -> Option<(ErrorKind, &'static str)> {
-        let what = match (self.slow, self.slow_limit) {
-            (Slow::Drop, None) => "--slow drop needs --slow-limit BITS: who takes less is dropped",
-            (Slow::Leave | Slow::Keep, Some(_)) if typed.has("slow-limit") => {
-                "--slow-limit has a use only with --slow drop"
+    /// What is wrong: each of the two has a use only with the other. Whether the limit was typed, not set for all copies.
+    pub(crate) fn fault(&self, limit_typed: bool) -> Option<&'static str> {
+        match (self.slow, self.slow_limit) {
+            (Slow::Drop, None) => {
+                Some("--slow drop needs --slow-limit BITS: who takes less is dropped")
             }
-            _ => return None,
-        };
-        Some((ErrorKind::MissingRequiredArgument, what))
+            (Slow::Leave | Slow::Keep, Some(_)) if limit_typed => {
+                Some("--slow-limit has a use only with --slow drop")
+            }
+            _ => None,
+        }
     }
 }
 
@@ -80,7 +90,29 @@ mod tests {
         assert_eq!(config("--slow keep f h"), config::Slow::Keep);
         let below = 20_000_000;
         assert_eq!(config("--slow drop --slow-limit 20M f h"), config::Slow::Drop { below });
-        assert_eq!(of("--least-group 3 f h").unwrap().least_group.get(), 3);
+        let session = |line| {
+            let mut session = SessionConfig::default();
+            of(line).unwrap().apply(&mut session);
+            session
+        };
+        assert_eq!(session("--slow keep --least-group 3 f h").slow, config::Slow::Keep);
+        assert_eq!(session("--least-group 3 f h").least_group, 3);
+    }
+
+    #[test]
+    fn the_share_of_those_beside_the_group_is_one_of_the_session() {
+        let share = |line: &str| {
+            let mut session = SessionConfig::default();
+            of(line).map(|hosts| hosts.apply(&mut session)).map(|()| session.unicast_share)
+        };
+        assert_eq!(share("f h"), Ok(SessionConfig::default().unicast_share));
+        for (typed, is) in [("0", 0), ("20", 20), ("20%", 20), ("100", 100)] {
+            assert_eq!(share(&format!("--unicast-share {typed} f h")), Ok(is));
+        }
+        for typed in ["101", "-1", "2.5", "half"] {
+            let why = share(&format!("--unicast-share={typed} f h")).unwrap_err();
+            assert!(why.contains("between 0 and 100, in percent"), "{typed}: {why}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod again;
 mod cells;
 mod entries;
-mod events;
+pub(crate) mod events;
 mod reasons;
 
 use crate::fold;
@@ -108,10 +108,9 @@ impl HostRow {
         report: &MemberReport,
         mode_reason: Option<String>,
         result: Result<Option<String>, String>,
-        events: bool,
+        events: Option<Vec<Event>>,
     ) -> Self {
         let arrived = report.arrived;
-        let events = events.then(|| events::of(&host, report));
         let (digest, reason) = match result {
             Ok(digest) => (digest, None),
             Err(reason) => (None, Some(reason)),
@@ -430,14 +429,14 @@ mod tests {
                 &MemberReport { waited_percent: Some(37), ..report(2, Mode::Multicast) },
                 None,
                 Ok(Some("ab".repeat(32))),
-                false,
+                None,
             ),
             HostRow::new(
                 "127.0.0.10".to_owned(),
                 &report(10, Mode::Gone),
                 Some("it has never answered".to_owned()),
                 Err("no room".to_owned()),
-                false,
+                None,
             ),
         ]
     }

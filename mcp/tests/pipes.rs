@@ -108,7 +108,15 @@ fn what_has_no_name_or_no_end_is_usage() {
 #[test]
 fn what_a_stream_cannot_have_is_refused_and_the_rest_is_named() {
     let host = Receiver::new(75);
-    for option in [&["--chmod", "F600"][..], &["--chown", "0:0"], &["--delete"]] {
+    for option in [
+        &["--chmod", "F600"][..],
+        &["--chown", "0:0"],
+        &["--delete"],
+        &["--late-join"],
+        &["--min-hosts", "1"],
+        &["--wait-lost", "9s"],
+        &["--unicast-share", "9"],
+    ] {
         let (from, mut to) = std::io::pipe().unwrap();
         to.write_all(b"secret").unwrap();
         drop(to);

@@ -10,7 +10,7 @@ use std::thread;
 
 /// Each long option with a value that may stand for it; a flag is true. `FILE` is a file of hosts and of rules, `NEW` one
 /// that is not there.
-const OPTIONS: [(&str, &str); 70] = [
+const OPTIONS: [(&str, &str); 71] = [
     ("acls", "true"),
     ("archive", "true"),
     ("checksum", "true"),
@@ -73,6 +73,7 @@ const OPTIONS: [(&str, &str); 70] = [
     ("times", "true"),
     ("ttl", "2"),
     ("unicast", "true"),
+    ("unicast-share", "20"),
     ("update", "true"),
     ("verbose", "1"),
     ("wait-lost", "1s"),

@@ -118,7 +118,8 @@ pub struct SessionConfig {
     /// with the headers of UDP and IP; `None`: what the receivers and the network can take.
     pub rate: Option<u64>,
     /// Part of what is sent that goes to receivers alone which do not follow the group, in percent, while that is served
-    /// and the line is full. Of a source only: a ring waits for all.
+    /// and the line is full: 0 gives them nothing until it pauses, from 100 on they come before it. Of a source only: a
+    /// ring waits for all.
     pub unicast_share: u8,
     /// Longest IP packet to send, in bytes. Longer ones than 1228 (IPv4) or 1248 (IPv6) are sent only
     /// where probes of their length have passed (RFC 8899, `MAX_PLPMTU`).

@@ -70,7 +70,7 @@ pub struct Sent {
     pub datagram_bytes: u64,
 }
 
-/// One change of a member's mode.
+/// One change of a member's mode; or that it is lost, or there again, while it is served by unicast.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// Since the session began.
@@ -80,8 +80,18 @@ pub struct Transition {
     /// Why, in a few words.
     pub why: &'static str,
     /// Why the group does not serve it from then on, with what was counted or measured for that; `None` if it does,
-    /// or is tried.
+    /// or is tried, or if that is as before.
     pub reason: Option<ModeReason>,
+}
+
+impl fmt::Display for Transition {
+    /// Why, with all that is known of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Some(reason) => reason.fmt(f),
+            None => f.write_str(self.why),
+        }
+    }
 }
 
 /// Why a member is not served by the group.
@@ -131,6 +141,12 @@ pub enum ModeReason {
     Silent,
     /// It had not acknowledged the group's new key by the time that it was used.
     NoKey,
+    /// It is lost: nothing has come from it for so long that nobody counts on it. It may return, as long as the session
+    /// lasts, and then what had been found before holds again.
+    Lost {
+        /// When it was last heard, since the session began.
+        since: Duration,
+    },
 }
 
 impl ModeReason {
@@ -197,6 +213,10 @@ impl fmt::Display for ModeReason {
             ),
             Self::Silent => f.write_str("it answered nothing for a while"),
             Self::NoKey => f.write_str("it had not taken the group's new key in time"),
+            Self::Lost { since } => {
+                let since = since.as_secs_f64();
+                write!(f, "it is lost, last heard {since:.1} s after the beginning")
+            }
         }
     }
 }
@@ -284,6 +304,6 @@ pub struct MemberReport {
     pub waited_percent: Option<u8>,
     /// From the first SYN to the verdict, or until now.
     pub duration: Duration,
-    /// Every change of mode.
+    /// Every change of mode, and each time that it was lost or came back.
     pub transitions: Vec<Transition>,
 }

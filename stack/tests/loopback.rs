@@ -355,6 +355,71 @@ fn a_source_is_asked_and_delivered_with_offsets() {
     assert!(threads.into_iter().all(|thread| thread.join().unwrap() == bytes));
 }
 
+/// Bytes of a source in their places, as [`source`] sends them.
+fn read_at_offsets(mut out: Vec<u8>) -> impl FnOnce(Receiver) -> Vec<u8> + Send {
+    move |receiver| {
+        let mut buf = vec![0; 64 << 10];
+        while let ReadOutcome::Data { offset, len } = receiver.read_at(&mut buf).unwrap() {
+            out[offset as usize..][..len].copy_from_slice(&buf[..len]);
+        }
+        receiver.close(Ok(())).unwrap();
+        out
+    }
+}
+
+/// A session of `bytes` as a source, with this group, to these.
+fn source(bytes: &[u8], group: Option<Group>, peers: &[SocketAddr]) -> Sender {
+    let mut options = options(group);
+    options.session.late_join = true;
+    options.session.delivery = Delivery::Unordered;
+    options.session.content = Content::Source { len: Some(bytes.len() as u64) };
+    Sender::connect(options, peers).unwrap()
+}
+
+fn supply(sender: &Sender, bytes: &[u8], need: std::ops::Range<u64>) {
+    sender.supply(need.start, bytes[need.start as usize..need.end as usize].into());
+}
+
+/// Receivers that are added to a running session, one of the family that it has no socket for yet, and one when nothing
+/// more is needed for those before.
+#[test]
+fn receivers_are_added_of_either_family() {
+    let bytes = content((3 << 20) + 17);
+    let empty = || vec![0; bytes.len()];
+    let at = |ip: &str| {
+        let addr = format!("{ip}:0").parse().unwrap();
+        Listener::bind(ListenOptions::new(addr, ListenTrust::Loopback)).unwrap()
+    };
+    let listeners = ["127.0.0.2", "127.0.0.3", "[::1]", "127.0.0.4"].map(at);
+    let addrs = listeners.each_ref().map(Listener::local_addr);
+    let mut threads = listeners.map(|listener| Some(serve(listener, read_at_offsets(empty()))));
+    let group = Some(group(47_112, [239, 255, 71, 12]));
+    let sender = source(&bytes, group, &addrs[..1]);
+    let first = sender.next_need().unwrap();
+    supply(&sender, &bytes, first);
+    assert_eq!(sender.add_member(&addrs[1..2]).unwrap(), 1);
+    assert_eq!(sender.add_member(&addrs[2..3]).unwrap(), 2);
+    while let Some(need) = sender.next_need() {
+        supply(&sender, &bytes, need);
+    }
+    assert!(sender.reports().iter().all(|report| report.acked == bytes.len() as u64));
+    // Nothing was needed any more: it is again, as far as the sender does not hold it.
+    assert_eq!(sender.add_member(&addrs[3..]).unwrap(), 3);
+    assert!(sender.reports()[3].acked == 0);
+    while let Some(need) = sender.next_need() {
+        supply(&sender, &bytes, need);
+    }
+    assert!(sender.reports().iter().all(|report| report.acked == bytes.len() as u64));
+    sender.finish();
+    let reports = sender.wait();
+    assert!(reports.iter().all(|report| report.outcome == Some(Ok(()))), "{reports:?}");
+    for (thread, addr) in threads.iter_mut().filter_map(Option::take).zip(addrs) {
+        assert!(thread.join().unwrap() == bytes, "{addr} got something else");
+    }
+    let over = sender.add_member(&addrs[..1]).unwrap_err();
+    assert!(over.to_string().contains("the session is over"), "{over}");
+}
+
 /// Accepting ends when told to, and not before.
 #[test]
 fn a_listener_can_be_closed_from_outside() {

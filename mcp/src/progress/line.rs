@@ -102,6 +102,9 @@ impl Facts<'_> {
         if at(Stage::Failed) > 0 {
             pieces.push((2, format!("{} failed", at(Stage::Failed))));
         }
+        if at(Stage::Lost) > 0 {
+            pieces.push((2, format!("{} lost", at(Stage::Lost))));
+        }
         if self.hosts.iter().any(Standing::is_open) {
             pieces.push((3, format!("{multicast} by multicast")));
         }

@@ -13,6 +13,8 @@ const STILL: Duration = Duration::from_secs(2);
 pub(super) enum Stage {
     /// It has never answered.
     Unreached,
+    /// It does not answer any more, and may return.
+    Lost,
     /// It has still to say what it holds, of a list that is complete.
     Comparing,
     /// It lacks something.
@@ -57,6 +59,7 @@ fn stage(report: &MemberReport, come: &Come, is_stream: bool) -> Stage {
         Some(Ok(())) => Stage::Done,
         Some(Err(_)) => Stage::Failed,
         None if report.mode_reason == Some(ModeReason::NotServed) => Stage::Unreached,
+        None if report.lost.is_some() => Stage::Lost,
         None if come.ended && report.acked >= come.span && report.undeclared == 0 => Stage::Writing,
         None if come.ended
             && report.undeclared > 0
@@ -110,6 +113,8 @@ impl Moves {
 pub(super) enum Waits {
     /// For their first answer.
     Answer(Vec<usize>),
+    /// For them to come back.
+    Return(Vec<usize>),
     /// They have said nothing for so long of what they hold.
     Compare(Vec<usize>, Duration),
     /// They have taken nothing for so long, though they are still there.
@@ -124,7 +129,7 @@ pub(super) enum Waits {
 
 impl Waits {
     /// Whom it waits for, if that can be said: who has not answered while nobody else is served, then who stands
-    /// still, who alone is behind, and at last who writes.
+    /// still, who alone is behind, and at last who writes; for those that are lost where nobody else is left.
     pub(super) fn find(hosts: &[Standing]) -> Option<Self> {
         let those = |what: &dyn Fn(&Standing) -> bool| -> Vec<usize> {
             (0..hosts.len()).filter(|index| what(&hosts[*index])).collect()
@@ -134,12 +139,12 @@ impl Waits {
             |all: &[usize]| all.iter().map(|index| hosts[*index].still).max().unwrap_or_default();
         let (open, unreached, writing) =
             (those(&Standing::is_open), at(Stage::Unreached), at(Stage::Writing));
-        let (comparing, fed) = (at(Stage::Comparing), at(Stage::Fed));
+        let (comparing, fed, lost) = (at(Stage::Comparing), at(Stage::Fed), at(Stage::Lost));
         if open.is_empty() {
             return None;
         }
         let still = those(&|host| host.stage == Stage::Lacking && host.is_still());
-        let lacking = open.len() - unreached.len() - writing.len() - comparing.len() - fed.len();
+        let lacking = at(Stage::Lacking).len();
         if !still.is_empty() {
             let since = longest(&still);
             return Some(Self::Still(still, since));
@@ -160,6 +165,9 @@ impl Waits {
             let since = longest(&fed);
             return (since >= STILL).then_some(Self::Input(since));
         }
+        if writing.is_empty() {
+            return Some(Self::Return(lost));
+        }
         let since = longest(&writing);
         Some(Self::Write(writing, since))
     }
@@ -171,6 +179,7 @@ impl Waits {
             |since| if since >= STILL { format!(", {}", span(since)) } else { String::new() };
         match self {
             Self::Answer(all) => format!("waits for {} to answer", of(all)),
+            Self::Return(all) => format!("waits for {} to come back", of(all)),
             Self::Compare(all, since) => {
                 format!("waits for {} to compare{}", of(all), long(*since))
             }
@@ -233,7 +242,7 @@ mod tests {
 
     #[test]
     fn whom_it_waits_for() {
-        use Stage::{Comparing, Done, Failed, Fed, Lacking, Unreached, Writing};
+        use Stage::{Comparing, Done, Failed, Fed, Lacking, Lost, Unreached, Writing};
         for (hosts, said) in [
             (vec![], ""),
             (vec![host(Done, 100, 9), host(Failed, 10, 9)], ""),
@@ -241,6 +250,9 @@ mod tests {
             (vec![host(Unreached, 0, 5), host(Lacking, 60, 0)], ""),
             (vec![host(Unreached, 0, 0), host(Unreached, 0, 0)], "waits for node[01-02] to answer"),
             (vec![host(Done, 100, 3), host(Unreached, 0, 3)], "waits for node02 to answer"),
+            (vec![host(Lost, 40, 20), host(Lacking, 60, 0)], ""),
+            (vec![host(Lost, 40, 20), host(Writing, 100, 1)], "waits for node02 to write"),
+            (vec![host(Lost, 40, 20), host(Done, 100, 9)], "waits for node01 to come back"),
             (vec![host(Comparing, 0, 3), host(Writing, 100, 3)], "waits for node01 to compare, 3s"),
             // One that answers keep-alives and takes nothing holds up the copy, whatever others do.
             (
@@ -304,6 +316,8 @@ mod tests {
         assert_eq!(of(&open(20, 60), &COME), Stage::Lacking);
         let unreached = MemberReport { mode_reason: Some(ModeReason::NotServed), ..open(0, 100) };
         assert_eq!(of(&unreached, &COME), Stage::Unreached);
+        let since = Some(Duration::from_secs(1));
+        assert_eq!(of(&MemberReport { lost: since, ..open(40, 0) }, &COME), Stage::Lost);
         assert_eq!(of(&report(0, Mode::Gone, Some(Err(Reason::TooLate))), &COME), Stage::Failed);
         assert_eq!(of(&report(0, Mode::Gone, Some(Ok(()))), &COME), Stage::Done);
     }

@@ -1,9 +1,10 @@
 //! How a host was served, change by change: `events` of `--json`.
 
+use crate::reach::Reach;
 use serde::Serialize;
 use tcpxm::stats::{MemberReport, Transition};
 
-/// A change of a host's mode.
+/// A change of a host's mode; or that it is lost, or there again.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Event {
     /// Since the session began.
@@ -27,13 +28,13 @@ struct Rates {
     group: u64,
 }
 
-/// All of a host's.
-pub(super) fn of(host: &str, report: &MemberReport) -> Vec<Event> {
+/// All of a host's, with the reasons as they are told while the copy runs; `reach` is there if a session was.
+pub(crate) fn of(host: &str, report: &MemberReport, reach: Option<&Reach>) -> Vec<Event> {
     let event = |change: &Transition| Event {
         seconds: change.at.as_secs_f64(),
         host: host.to_owned(),
         mode: change.mode.name(),
-        reason: change.reason.as_ref().map_or_else(|| change.why.to_owned(), ToString::to_string),
+        reason: reach.map_or_else(|| change.to_string(), |reach| reach.told(change, report)),
         rates: change.reason.as_ref().and_then(|reason| {
             let (own, group) = reason.rates()?;
             Some(Rates { own, group })
@@ -52,7 +53,7 @@ mod tests {
         let mut report = super::super::tests::report(1, Mode::Unicast);
         let at = Duration::from_millis(1500);
         report.transitions = vec![Transition { at, mode: Mode::Unicast, why: "few words", reason }];
-        serde_json::to_string(&of("n1", &report)).unwrap()
+        serde_json::to_string(&of("n1", &report, None)).unwrap()
     }
 
     #[test]

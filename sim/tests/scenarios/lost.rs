@@ -4,7 +4,7 @@ use core::time::Duration;
 use sim::fault::Fault;
 use sim::{Outcome, ReceiverOutcome, registry, verify};
 use tcpxm::error::{Lost, Reason};
-use tcpxm::stats::Mode;
+use tcpxm::stats::{Mode, ModeReason};
 
 const FILE: u64 = 64 << 20;
 
@@ -162,6 +162,11 @@ fn one_that_was_evicted_and_dies_is_lost_like_others() {
     verify("evicted-and-dead", |outcome| {
         let report = &outcome.receivers[1].report;
         assert!(matches!(report.outcome, Some(Err(Reason::Lost { .. }))), "{report:?}");
+        // It was off the group before, and what became of it is told all the same.
+        let last = report.transitions.iter().rfind(|t| t.mode == Mode::Unicast);
+        let says_so = |reason: Option<&ModeReason>| matches!(reason, Some(ModeReason::Lost { .. }));
+        assert!(says_so(last.and_then(|t| t.reason.as_ref())), "{:?}", report.transitions);
+        assert!(says_so(report.mode_reason.as_ref()), "{report:?}");
     });
 }
 

@@ -16,6 +16,7 @@
 mod listener;
 mod receiver;
 mod sender;
+mod sockets;
 mod streams;
 
 pub use listener::{Closer, ListenOptions, Listener};

@@ -1,5 +1,6 @@
 //! One sending session.
 
+use super::sockets::Opener;
 use super::streams::MemberStream;
 use super::{COPY, NoMemberLeft, kind_of, misused, seed};
 use crate::config::{EndpointConfig, Group, SessionConfig};
@@ -19,9 +20,9 @@ use crate::stats::{MemberReport, ModeReason, Sent};
 use crate::trust::SenderTrust;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -77,6 +78,7 @@ enum Next {
 pub struct Sender {
     handle: Handle,
     session: SessionId,
+    opener: Opener,
     local: SocketAddr,
     group: Option<Group>,
     route: Option<Route>,
@@ -101,15 +103,15 @@ impl Sender {
     /// ([`MemberReport::addr`]). No address may be that of two receivers.
     pub fn connect_any(options: SenderOptions, peers: &[Vec<SocketAddr>]) -> io::Result<Self> {
         let vrf = options.interface.and_then(vrf::of);
-        Self::connect_by(|addr| UdpSocket::bind_in(vrf.as_deref(), addr), options, peers)
+        Self::connect_by(move |addr| UdpSocket::bind_in(vrf.as_deref(), addr), options, peers)
     }
 
     fn connect_by(
-        bind: impl Fn(SocketAddr) -> io::Result<UdpSocket>,
+        bind: impl Fn(SocketAddr) -> io::Result<UdpSocket> + Send + Sync + 'static,
         options: SenderOptions,
         peers: &[Vec<SocketAddr>],
     ) -> io::Result<Self> {
-        let all: Vec<SocketAddr> = peers.iter().flatten().copied().collect();
+        let mut all: Vec<SocketAddr> = peers.iter().flatten().copied().collect();
         if let (SenderTrust::Loopback, Some(other)) =
             (&options.trust, all.iter().find(|peer| !peer.ip().to_canonical().is_loopback()))
         {
@@ -133,15 +135,15 @@ impl Sender {
         };
         let group = session.group.filter(|_| !lone);
         session.group_from = route.map(|route| route.source).or(session.group_from);
-        let mut sockets = open(bind, options.bind, &all, group.map(|group| group.addr))?;
+        let opener = Opener::new(bind, options.bind);
+        all.extend(group.map(|group| group.addr));
+        let mut sockets = opener.open(&all, &BTreeSet::new(), None)?;
+        let families = sockets.iter().map(UdpSocket::family).collect();
         if let Some(route) = route {
             let family = Family::of(route.source);
             for socket in sockets.iter_mut().filter(|socket| socket.family() == family) {
                 socket.set_multicast(route, options.ttl)?;
             }
-        }
-        for socket in &sockets {
-            socket.keep_errors()?;
         }
         let unbound = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let local = sockets.first().map_or(unbound, UdpSocket::local);
@@ -155,20 +157,27 @@ impl Sender {
         let leaving = leaving.map(|(group, route)| Leaving::new(group, route, options.ttl, chosen));
         let departure = Some(Departure::new(session, leaving));
         let handle = Driver::spawn(endpoint, clock, sockets, Joins::default(), departure)?;
+        handle.lock().families = families;
         let finished = AtomicBool::new(false);
-        Ok(Self { handle, session, local, group, route, unusable, only_loopback, finished })
+        Ok(Self { handle, session, opener, local, group, route, unusable, only_loopback, finished })
     }
 
     /// Adds a receiver while the session runs, of these addresses, best first; its place in the list. It gets all of the
     /// source: from now on by the group, if there is one ([`SessionConfig::late_join`]), and what that has passed alone.
     /// `InvalidInput` with an [`AddError`] where that cannot be: of a stream, whose beginning is gone, or when the
-    /// session is over.
+    /// session is over; any other error where no socket can be opened for an address of a family that was not sent to
+    /// before. Without that family here the receiver fails alone, as at the beginning.
+    ///
+    /// It needs the source from the first byte. Where [`Sender::next_need`] has given `None` already and the session is not
+    /// over, it is to be called again, until it gives `None` again: what of the source is not held any more is needed once
+    /// more, and the new receiver waits for that.
     pub fn add_member(&self, addrs: &[SocketAddr]) -> io::Result<usize> {
         let refused = |error: AddError| io::Error::new(ErrorKind::InvalidInput, error);
         let elsewhere = |addr: &&SocketAddr| !addr.ip().to_canonical().is_loopback();
         if let Some(other) = addrs.iter().find(elsewhere).filter(|_| self.only_loopback) {
             return Err(refused(AddError::NotLoopback(*other)));
         }
+        self.opener.open_further(&self.handle, self.local.port(), addrs)?;
         let added = self.handle.act(|engine, now| engine.add_member(now, self.session, addrs));
         added.map(|member| member.index).map_err(refused)
     }
@@ -223,7 +232,7 @@ impl Sender {
     }
 
     /// Waits for a range that [`Sender::supply`] shall give (sessions with a seekable source);
-    /// `None` when nothing will be needed any more.
+    /// `None` when nothing will be needed any more, unless a receiver is added ([`Sender::add_member`]).
     pub fn next_need(&self) -> Option<Range<u64>> {
         let need = self.handle.wait(None, |inner, _| {
             let need = inner.endpoint.next_need(self.session);
@@ -508,41 +517,6 @@ fn no_address(family: Family, ifindex: Option<u32>) -> String {
 fn not_here(source: IpAddr, ifindex: Option<u32>) -> String {
     let place = ifindex.map_or_else(|| "this host".to_owned(), named);
     format!("{place} does not have the address {source} that it is to come from")
-}
-
-/// One socket per family that is needed, on one port if that is possible. Of a family that this
-/// host does not have there is none, which fails the receivers of that family alone.
-fn open(
-    bind: impl Fn(SocketAddr) -> io::Result<UdpSocket>,
-    local: Option<SocketAddr>,
-    peers: &[SocketAddr],
-    group: Option<SocketAddr>,
-) -> io::Result<Vec<UdpSocket>> {
-    let needed = |family| peers.iter().chain(&group).any(|addr| Family::of(addr.ip()) == family);
-    let mut families = [Family::V4, Family::V6];
-    if local.is_some_and(|addr| addr.is_ipv6()) {
-        families.reverse();
-    }
-    let mut sockets = Vec::new();
-    let mut port = local.map_or(0, |addr| addr.port());
-    for family in families.into_iter().filter(|family| needed(*family)) {
-        let any: IpAddr = match family {
-            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
-            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let ip = local.map(|addr| addr.ip()).filter(|ip| Family::of(*ip) == family).unwrap_or(any);
-        let socket = match bind((ip, port).into()) {
-            // The other family's free port may be taken in this one; no peer compares them.
-            Err(e) if e.kind() == ErrorKind::AddrInUse && !sockets.is_empty() => {
-                bind((ip, 0).into())?
-            }
-            Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) => continue,
-            other => other?,
-        };
-        port = socket.local().port();
-        sockets.push(socket);
-    }
-    Ok(sockets)
 }
 
 #[cfg(test)]

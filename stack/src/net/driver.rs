@@ -173,6 +173,16 @@ impl Driver {
         Ok(())
     }
 
+    /// Takes sockets that a handle has opened meanwhile.
+    fn adopt(&mut self, opened: Vec<UdpSocket>) -> io::Result<()> {
+        for socket in opened {
+            let (index, fd) = (self.sockets.len(), socket.fd());
+            self.sockets.push(socket);
+            self.register(fd, Source::Main(index))?;
+        }
+        Ok(())
+    }
+
     fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(64);
         loop {
@@ -303,6 +313,9 @@ impl Driver {
                 train.load(transmit);
                 self.waiting.end += 1;
             }
+            let opened = core::mem::take(&mut inner.opened);
+            drop(inner);
+            self.adopt(opened)?; // what was just polled may be for them
         }
         let full = self.waiting.end == TRAINS;
         let mut blocked = None;
@@ -359,8 +372,10 @@ impl Driver {
         for (index, interest) in changes {
             let Some(index) = index else { continue };
             let Some(socket) = self.sockets.get(index) else { continue };
-            let token = Token(FIRST_SOCKET + index);
-            self.poll.registry().reregister(&mut SourceFd(&socket.fd()), token, interest)?;
+            let its =
+                |(_, source): &(&Token, &Source)| matches!(source, Source::Main(i) if *i == index);
+            let Some((token, _)) = self.tokens.iter().find(its) else { continue };
+            self.poll.registry().reregister(&mut SourceFd(&socket.fd()), *token, interest)?;
         }
         self.blocked = blocked;
         Ok(())

@@ -1,7 +1,9 @@
 //! What the driver's thread and the handles of the application share.
 
 use super::clock::Clock;
+use super::group::Family;
 use super::interface::Route;
+use super::socket::UdpSocket;
 use super::wake::Wake;
 use crate::config::Group;
 use crate::proto::endpoint::Endpoint;
@@ -9,7 +11,7 @@ use crate::proto::event::{Event, ReceiverId, SessionId};
 use crate::proto::time::Instant;
 use core::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,6 +64,10 @@ pub(crate) struct Inner {
     pub(crate) ended: Option<String>,
     /// Of a sender: what has become of where its datagrams leave.
     pub(crate) departed: Departed,
+    /// Of a sender: families that it has a socket for, one each.
+    pub(crate) families: BTreeSet<Family>,
+    /// Those of these sockets that the driver has not taken yet.
+    pub(crate) opened: Vec<UdpSocket>,
     /// Tasks to wake, one per object.
     pub(crate) wakers: BTreeMap<Key, Waker>,
     /// Handles that are alive; the thread ends after the last.
@@ -95,8 +101,17 @@ impl Shared {
     pub(crate) fn new(endpoint: Endpoint, wake: Wake, clock: Clock) -> Self {
         let wakers = BTreeMap::new();
         let (closed, end_by, ended) = (None, None, None);
-        let departed = Departed::default();
-        let inner = Inner { endpoint, closed, end_by, ended, departed, wakers, handles: 0 };
+        let inner = Inner {
+            endpoint,
+            closed,
+            end_by,
+            ended,
+            departed: Departed::default(),
+            families: BTreeSet::new(),
+            opened: Vec::new(),
+            wakers,
+            handles: 0,
+        };
         Self {
             inner: Mutex::new(inner),
             changed: Condvar::new(),

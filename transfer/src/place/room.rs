@@ -70,9 +70,9 @@ pub fn reserve(
 /// Whether a file lies in memory (statfs(2): `TMPFS_MAGIC`). There taking room is to fill every page with zeros, which
 /// costs as much as writing the data a second time, and the sender waits for it. What is free has been compared.
 pub(super) fn is_in_memory(file: BorrowedFd<'_>) -> bool {
-    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    const TMPFS_MAGIC: i128 = 0x0102_1994;
     // The field's type is another one on each architecture.
-    fstatfs(file).is_ok_and(|fs| fs.f_type as u64 == TMPFS_MAGIC)
+    fstatfs(file).is_ok_and(|fs| i128::from(fs.f_type) == TMPFS_MAGIC)
 }
 
 /// Bytes of the disk that a file has already: one that is gone on with needs the rest alone.

@@ -82,8 +82,8 @@ fn received(lab: &Lab, host: usize) -> f64 {
 }
 
 fn wait_for_half(lab: &Lab, before: u64) {
-    let half = (len() as f64 * FRAMED / 2.0) as u64;
-    wait_for("half has arrived", LIMIT, || lab.bytes(1).1 - before >= half);
+    let half = len() as f64 * FRAMED / 2.0;
+    wait_for("half has arrived", LIMIT, || (lab.bytes(1).1 - before) as f64 >= half);
 }
 
 /// What has been measured of a copy in which one is disturbed at half.

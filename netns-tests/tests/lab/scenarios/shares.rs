@@ -34,7 +34,7 @@ struct Shares {
     busy: f64,
 }
 
-/// Jiffies of all processors that were idle, and all of them (proc_stat(5)).
+/// Jiffies of all processors that were idle, and all of them (`proc_stat(5)`).
 fn jiffies() -> (u64, u64) {
     let text = fs::read_to_string("/proc/stat").unwrap();
     let line = text.lines().next().unwrap();
@@ -51,7 +51,7 @@ fn in_memory(lab: &Lab, host: usize) -> PathBuf {
     folder
 }
 
-/// Bytes that a host has sent, by its port of the switch: reading a file takes next to no time (proc_pid_net(5)).
+/// Bytes that a host has sent, by its port of the switch: reading a file takes next to no time (`proc_pid_net(5)`).
 fn sent(host: usize) -> u64 {
     let text = fs::read_to_string("/proc/self/net/dev").unwrap();
     let port = format!("p{host}:");
@@ -70,7 +70,9 @@ fn share(lab: &Lab, source: &Path, len: u64, rate: u64) -> Shares {
     let after = jiffies();
     done.assert_ok();
     let (none, all) = (seen[0].1, sent(0) as f64);
-    seen.iter_mut().for_each(|(_, part)| *part = (*part - none) / (all - none));
+    for (_, part) in &mut seen {
+        *part = (*part - none) / (all - none);
+    }
     let mut middle = seen.iter().filter(|(_, part)| (EDGE..=1.0 - EDGE).contains(part));
     let (first, last) = (middle.next().unwrap(), middle.next_back().unwrap());
     let payload = rate as f64 * 125_000.0 * FULL / len as f64;

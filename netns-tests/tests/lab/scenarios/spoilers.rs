@@ -1,4 +1,5 @@
-//! One receiver that is slower than the others: they finish as if it were not there, and it finishes after them.
+//! One receiver that is slower than the others: they finish as if it were not there, and it finishes after them, or as the
+//! options say.
 
 use crate::asked::asked;
 use crate::copy::{Copy, Done};
@@ -92,6 +93,20 @@ fn compare(name: &str, lab: &Lab, alone: Option<f64>) {
     }
 }
 
+/// A switch's port to this host carries so many Mbit/s, with so many bytes of queue.
+fn narrow_port(host: usize, rate: u64, queue: u64) {
+    let limit = 64_000 + queue;
+    run(&format!("tc qdisc add dev p{host} root tbf rate {rate}mbit burst 64k limit {limit}"));
+}
+
+/// The sender's line carries so many Mbit/s.
+fn narrow_sender(lab: &Lab, rate: u64) {
+    let ns = lab.ns(0);
+    run(&format!(
+        "ip netns exec {ns} tc qdisc add dev eth0 root tbf rate {rate}mbit burst 64k limit 1M"
+    ));
+}
+
 /// Its port of a switch that prunes is narrow: the rest of the group must not arrive there any more.
 pub(super) fn behind_a_narrow_line() {
     let lab = Lab::snooping(RECEIVERS, true);
@@ -100,15 +115,9 @@ pub(super) fn behind_a_narrow_line() {
         let rate = if host == RECEIVERS { narrow } else { rate };
         // 20 ms of queue at the least rate; a bucket of some frames, which the kernel may have joined to one.
         let queue = rate * 125_000 / 50;
-        run(&format!(
-            "tc qdisc add dev p{host} root tbf rate {rate}mbit burst 64k limit {}",
-            64_000 + queue
-        ));
+        narrow_port(host, rate, queue);
     }
-    let ns = lab.ns(0);
-    run(&format!(
-        "ip netns exec {ns} tc qdisc add dev eth0 root tbf rate {rate}mbit burst 64k limit 1M"
-    ));
+    narrow_sender(&lab, rate);
     let _daemons = lab.daemons();
     let up = Instant::now();
     wait_for("the querier has settled", SETTLE * 2, || up.elapsed() >= SETTLE);
@@ -131,10 +140,7 @@ pub(super) fn that_loses() {
 pub(super) fn whose_disk_is_slow() {
     let lab = Lab::bridge(RECEIVERS);
     let (rate, _) = rates();
-    let ns = lab.ns(0);
-    run(&format!(
-        "ip netns exec {ns} tc qdisc add dev eth0 root tbf rate {rate}mbit burst 64k limit 1M"
-    ));
+    narrow_sender(&lab, rate);
     let _daemons: Vec<_> =
         (1..RECEIVERS).map(|host| Daemon::start(&lab, host, &lab.folder(host))).collect();
     let folder = lab.folder(RECEIVERS);
@@ -154,4 +160,43 @@ pub(super) fn whose_disk_is_slow() {
     ];
     let _slow = Daemon::start_by(&lab, RECEIVERS, &folder, &by);
     compare("whose_disk_is_slow", &lab, None);
+}
+
+/// A copy of so many MiB with these options to three, of which the last one is behind a line of a quarter.
+fn asking(mib: u64, options: &[&str]) -> (Lab, Done) {
+    let lab = Lab::bridge(3);
+    narrow_port(3, NARROW, NARROW * 125_000 / 50);
+    narrow_sender(&lab, RATE);
+    let _daemons = lab.daemons();
+    let options = options.iter().map(|&option| option.to_owned());
+    let args: Vec<String> = options.chain([lab.source(mib * MIB).display().to_string()]).collect();
+    let done = Copy::start(&lab, &[args, lab.all()].concat()).wait();
+    tell("it", &done);
+    (lab, done)
+}
+
+/// Who takes less than the limit is dropped, and the others finish as if it were not there.
+pub(super) fn who_is_dropped() {
+    let (_lab, done) = asking(16, &["--slow", "drop", "--slow-limit", "20M"]);
+    assert_eq!(done.code, Some(3), "{done:#?}");
+    for host in [0, 1] {
+        assert_eq!(done.text(host, "status"), "ok", "{done:#?}");
+    }
+    let why = done.text(2, "reason");
+    assert!(why.starts_with("dropped: "), "{why}");
+    assert!(why.ends_with(" Mbit/s, less than --slow-limit 20.0 Mbit/s"), "{why}");
+    let (all, narrow) = (latest(&seconds(&done)), 16.0 * 8.0 * 1.048_576 / NARROW as f64);
+    assert!(all < narrow * 0.75, "{all} s, at its pace {narrow} s: {done:#?}");
+}
+
+/// All go at the pace of the slowest one: nobody leaves the group, and nothing goes twice.
+pub(super) fn who_is_kept() {
+    let (_lab, done) = asking(6, &["--slow", "keep", "-v"]);
+    done.assert_ok();
+    for host in 0..3 {
+        assert_eq!(done.text(host, "mode"), "multicast", "{done:#?}");
+    }
+    let left = done.hosts[2]["events"].as_array().unwrap().iter();
+    let left = left.filter(|event| event["reason"].as_str().unwrap().contains("was slow"));
+    assert_eq!(left.count(), 0, "{done:#?}");
 }

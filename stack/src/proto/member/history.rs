@@ -68,7 +68,8 @@ impl History {
         }
     }
 
-    /// It went to a mode from another one, so long after the session began; why, in a few words and in full.
+    /// It went to a mode from another one, or is told of in the one that it has, so long after the session began; why, in
+    /// a few words and in full.
     pub(crate) fn moved(
         &mut self,
         at: Duration,

@@ -529,7 +529,7 @@ impl Member {
         }
         self.limits = false; // whoever joins is elected, or not
         self.clear_suspicion();
-        let reason = self.off_group.clone().filter(|_| to == Mode::Unicast);
+        let reason = self.off_group(began).filter(|_| to == Mode::Unicast);
         self.history.moved(now.since(began), (self.mode, to), (cause.text(), reason));
         self.mode = to;
         tracing::debug!(to = %self.addr, mode = to.name(), "{}", cause.text());

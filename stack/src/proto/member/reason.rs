@@ -3,10 +3,14 @@
 use super::Member;
 use super::mode::Cause;
 use super::ways::Rates;
+use crate::proto::time::Instant;
 use crate::stats::{Hearing, Mode, ModeReason, Transition};
 
 /// An acknowledgement says that a receiver cannot join; its own words come by themselves.
 const NO_WORDS: &str = "it has not said why";
+/// What is told of one that is lost, or comes back, while it is served by unicast anyway.
+const LOST: &str = "lost";
+const FOUND: &str = "is there again";
 
 impl Member {
     /// Notes what a cause says about the group and this member, before its judgement begins anew. A
@@ -53,11 +57,34 @@ impl Member {
     /// Its changes of mode, with what has become known since of why it cannot join, or has not heard the group last.
     pub(crate) fn transitions(&self) -> Vec<Transition> {
         let mut all = self.history.transitions().to_vec();
-        let last = all.iter_mut().rev().find(|change| change.mode != Mode::Gone);
+        let says = |change: &&mut Transition| match (change.mode, &change.reason) {
+            (Mode::Gone, _) | (Mode::Unicast, None | Some(ModeReason::Lost { .. })) => false,
+            (Mode::Trial | Mode::Multicast | Mode::Unicast, _) => true,
+        };
+        let last = all.iter_mut().rev().find(says);
         if let Some(Transition { mode: Mode::Unicast, reason: Some(reason), .. }) = last {
             *reason = self.in_its_words(reason);
         }
         all
+    }
+
+    /// Why the group does not serve it at present, as far as that is known: while it is lost nothing else counts.
+    pub(super) fn off_group(&self, began: Instant) -> Option<ModeReason> {
+        let lost = self.lost_since(began).map(|since| ModeReason::Lost { since });
+        lost.or_else(|| self.off_group.clone())
+    }
+
+    /// It is lost: where its mode stays as it is, that is told by itself.
+    pub(crate) fn note_lost(&mut self, now: Instant, began: Instant) {
+        if self.mode == Mode::Unicast {
+            let why = (LOST, self.off_group(began));
+            self.history.moved(now.since(began), (self.mode, self.mode), why);
+        }
+    }
+
+    /// It was lost, and is there again: as which, stands before.
+    pub(crate) fn note_found(&mut self, now: Instant, began: Instant) {
+        self.history.moved(now.since(began), (self.mode, self.mode), (FOUND, None));
     }
 
     /// With what the member says itself.
@@ -85,8 +112,8 @@ impl Member {
 
     /// Why it is not on the group, or was not at its end; `None` if it is. `shared`: whether a second
     /// member could ever be served by the group with it.
-    pub(crate) fn mode_reason(&self, shared: bool) -> Option<ModeReason> {
-        match &self.off_group {
+    pub(crate) fn mode_reason(&self, began: Instant, shared: bool) -> Option<ModeReason> {
+        match &self.off_group(began) {
             _ if self.history.mode(self.mode) == Mode::Multicast => None,
             None | Some(ModeReason::Unclear(Hearing { of: 0, .. }))
                 if !shared && self.channel.is_some() && self.conn.has_keys() =>

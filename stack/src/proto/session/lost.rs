@@ -33,11 +33,17 @@ impl Session {
         let log = members[index].channel().map(|id| channels[id.0].log());
         match members[index].look_for(now, log, idle) {
             Some(State::Silent) => self.regroup(index),
-            Some(State::Lost) if self.store.is_source() => self.change(now, index, Cause::Silent),
+            Some(State::Lost) if self.store.is_source() => self.lose(now, index),
             // A ring cannot go on without it, nor wait for it.
             Some(State::Lost) => self.end_lost_member(now, index),
             _ => {}
         }
+    }
+
+    /// One is lost, and is sought from now on. Who was alone before has no other mode by that, and is told of as well.
+    fn lose(&mut self, now: Instant, index: usize) {
+        self.members[index].note_lost(now, self.began);
+        self.change(now, index, Cause::Silent);
     }
 
     /// Takes silent ones off the group once it is shown that others are there: what most miss at once is an outage,
@@ -66,8 +72,12 @@ impl Session {
 
     /// Something sealed came from a member: if it was silent, it is there again.
     pub(super) fn on_return(&mut self, now: Instant, index: usize) {
+        let was_lost = self.members[index].is_lost();
         if !self.members[index].comes_back(now, self.config.idle_timeout) {
             return;
+        }
+        if was_lost {
+            self.members[index].note_found(now, self.began);
         }
         // Others that were silent may be there again as well.
         self.members.iter_mut().filter(|m| m.is_served() && !m.is_here()).for_each(|m| {

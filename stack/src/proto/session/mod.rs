@@ -294,13 +294,13 @@ impl Session {
         let m = &self.members[index];
         let history = m.history();
         let until = history.ended_at().unwrap_or(now);
+        let is_shared = self.channel_of(index).is_some_and(Channel::is_shared);
         MemberReport {
             key: m.key(),
             addr: m.addr(),
             outcome: m.outcome().cloned(),
             mode: history.mode(m.mode()),
-            mode_reason: match m.mode_reason(self.channel_of(index).is_some_and(Channel::is_shared))
-            {
+            mode_reason: match m.mode_reason(self.began, is_shared) {
                 Some(ModeReason::NoGroup) if self.alone => Some(ModeReason::Alone),
                 reason => reason,
             },

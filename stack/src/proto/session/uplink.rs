@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn where_both_are_ready_each_has_its_share() {
-        for percent in [5, 25] {
+        for percent in [0, 5, 25] {
             let (grouped, alone) = shares(percent, true);
             let share = alone as f64 / (grouped + alone) as f64;
             let saved = SAVED / 10e6;
