@@ -328,7 +328,7 @@ fn scattered() -> Scenario {
     let s = (0..receivers)
         .fold(s, |s, n| s.holding(n as usize, Holding::Outside(n * each, (n + 1) * each)));
     // once, and blocks again for repairs of what was read and left; else it would be a block for each segment
-    s.costing(ms(1000)).expect(|e| e.supplied = Some(all * 4))
+    s.costing(ms(1000)).horizon(ms(140_000)).expect(|e| e.supplied = Some(all * 4))
 }
 
 /// Receivers that hold a part of the stream.
