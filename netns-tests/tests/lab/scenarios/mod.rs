@@ -22,6 +22,7 @@ mod messages;
 mod mirrors;
 mod multicast;
 mod names;
+mod outages;
 mod pipes;
 mod prefix;
 mod resume;
@@ -69,6 +70,7 @@ pub(crate) const PATIENT: &[(Lane, &str)] = &[
     (Lane::Timers, "memberships::of_announcements_where"),
     (Lane::Timers, "shares::"),
     (Lane::Timers, "returns::"),
+    (Lane::Timers, "outages::"),
     (Lane::Queries, "memberships::"),
     (Lane::Queries, "mirrors::who_is_off"),
     (Lane::Queries, "masters::"),
@@ -94,6 +96,7 @@ pub(crate) const PATIENT: &[(Lane, &str)] = &[
 pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("multicast::three_for_the_price_of_one", multicast::three_for_the_price_of_one),
     ("multicast::one_that_hears_no_group", multicast::one_that_hears_no_group),
+    ("multicast::five_of_eight", multicast::five_of_eight),
     (
         "multicast::nobody_hears_it_and_that_is_told_once",
         multicast::nobody_hears_it_and_that_is_told_once,
@@ -116,6 +119,8 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("late::as_many_as_are_wanted", late::as_many_as_are_wanted),
     ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
     ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
+    ("outages::that_all_share", outages::that_all_share),
+    ("outages::that_most_share", outages::that_most_share),
     ("returns::one_that_joins_at_half", returns::one_that_joins_at_half),
     ("returns::one_that_is_started_again", returns::one_that_is_started_again),
     ("returns::one_that_loses_its_network", returns::one_that_loses_its_network),

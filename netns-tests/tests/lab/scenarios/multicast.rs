@@ -77,6 +77,22 @@ pub(super) fn one_that_hears_no_group() {
     assert!(share(&done, sent) <= 2.3, "{} × the file", share(&done, sent));
 }
 
+/// What leaves is the file once for those that hear the group, and once for each of the three others.
+pub(super) fn five_of_eight() {
+    let lab = Lab::bridge(8);
+    let daemons = lab.daemons();
+    (1..=3).for_each(|host| lab.deafen(host));
+    let before = lab.bytes(0).0;
+    let done = copy(&lab, &args(&lab, &["--rate", "200M"]));
+    let sent = lab.bytes(0).0 - before;
+    done.assert_ok();
+    assert_copied(&lab, &daemons);
+    let (deaf, hearing) = (["unicast"; 3], ["multicast"; 5]);
+    assert_eq!(done.modes(), [&deaf[..], &hearing[..]].concat());
+    eprintln!("five_of_eight: {:.3} × the file", share(&done, sent));
+    assert!(share(&done, sent) <= 4.0 * 1.1, "{} × the file", share(&done, sent));
+}
+
 pub(super) fn nobody_hears_it_and_that_is_told_once() {
     let lab = Lab::bridge(3);
     let daemons = lab.daemons();
