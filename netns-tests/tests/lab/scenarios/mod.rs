@@ -120,7 +120,6 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
     ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
     ("outages::that_all_share", outages::that_all_share),
-    ("outages::that_most_share", outages::that_most_share),
     ("returns::one_that_joins_at_half", returns::one_that_joins_at_half),
     ("returns::one_that_is_started_again", returns::one_that_is_started_again),
     ("returns::one_that_loses_its_network", returns::one_that_loses_its_network),
