@@ -22,7 +22,6 @@ mod messages;
 mod mirrors;
 mod multicast;
 mod names;
-mod outages;
 mod pipes;
 mod prefix;
 mod resume;
@@ -70,7 +69,6 @@ pub(crate) const PATIENT: &[(Lane, &str)] = &[
     (Lane::Timers, "memberships::of_announcements_where"),
     (Lane::Timers, "shares::"),
     (Lane::Timers, "returns::"),
-    (Lane::Timers, "outages::"),
     (Lane::Queries, "memberships::"),
     (Lane::Queries, "mirrors::who_is_off"),
     (Lane::Queries, "masters::"),
@@ -119,7 +117,6 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("late::as_many_as_are_wanted", late::as_many_as_are_wanted),
     ("departures::receivers_of_two_interfaces", departures::receivers_of_two_interfaces),
     ("departures::an_address_that_is_taken_away", departures::an_address_that_is_taken_away),
-    ("outages::that_all_share", outages::that_all_share),
     ("returns::one_that_joins_at_half", returns::one_that_joins_at_half),
     ("returns::one_that_is_started_again", returns::one_that_is_started_again),
     ("returns::one_that_loses_its_network", returns::one_that_loses_its_network),
